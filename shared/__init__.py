@@ -1,0 +1,1 @@
+"""What more than one room needs. Imports nothing of ours from outside this package."""

@@ -1,0 +1,1 @@
+"""The blob port and its backends: `folder` (embedded) and `azure` (Blob Storage)."""

@@ -1,0 +1,54 @@
+"""The blob port: whole files by name. Names use `/`; a write replaces what was there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+ARCHIVE = "userevents-raw"
+"""Raw events as compressed JSON lines under `tenant/yyyy/MM/dd/HH`; deleted by day 90."""
+TABLES = "ranking-tables"
+"""Immutable column files built for ranking (co-watch)."""
+BLOB_CONTAINERS = (ARCHIVE, TABLES)
+
+
+class BlobsUnavailable(Exception):
+    """The store did not answer as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """A blob's name, its length in bytes and when it was last written (seconds since the epoch)."""
+
+    name: str
+    size: int
+    modified_at: float
+
+
+class Blobs(Protocol):
+    """The port. Every method may raise `BlobsUnavailable`."""
+
+    async def write(self, container: str, name: str, data: bytes) -> None:
+        """Store `data` under `name`, all or nothing, replacing any earlier blob of that name."""
+        ...
+
+    async def read(self, container: str, name: str) -> bytes | None:
+        """The whole blob, or None."""
+        ...
+
+    def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
+        """Blobs whose name starts with `prefix`, in name order."""
+        ...
+
+    async def delete(self, container: str, name: str) -> bool:
+        """Remove a blob; False when there was none."""
+        ...
+
+    async def ready(self) -> None:
+        """Raise `BlobsUnavailable` when the store cannot answer."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Safe to call twice."""
+        ...

@@ -1,0 +1,153 @@
+"""The bus port: one topic, `user-events`, with two subscriptions, and the semantics of Service Bus.
+
+A published message reaches every subscription. A receiver holds a message under a lock until it completes,
+abandons or dead-letters it; a lock that runs out counts as a failed delivery; after `MAX_DELIVERIES` of them the
+message goes to the subscription's dead-letter queue. The subscription `rollup` has sessions: one receiver at a
+time owns a session and gets its messages in order.
+
+Errors:
+
+    BusError
+    ├── LockLost          the message or session is no longer ours; it will come again (caller's state)
+    └── BusUnavailable    not confirmed in time; it may or may not have been accepted (dependency)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+TOPIC = "user-events"
+SIGNALS = "signals"
+ROLLUP = "rollup"
+SUBSCRIPTIONS = (SIGNALS, ROLLUP)
+SESSION_SUBSCRIPTIONS = frozenset({ROLLUP})
+MAX_DELIVERIES = 10
+LOCK_SECONDS = 60.0
+DUPLICATE_WINDOW_SECONDS = 600.0
+MESSAGE_TTL_SECONDS = 3 * 86_400
+MAX_MESSAGE_BYTES = 1_000_000
+
+
+class BusError(Exception):
+    """Anything the bus port raises on purpose."""
+
+
+class LockLost(BusError):
+    """The lock ran out or was taken over; what was done with the message will be done again."""
+
+
+class BusUnavailable(BusError):
+    """The bus did not confirm in time."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """`message_id` is what duplicate detection compares; `session_id` picks the session of the roll-up."""
+
+    message_id: str
+    session_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message under lock. `enqueued_at` is in seconds since the epoch; `handle` belongs to the backend."""
+
+    message_id: str
+    session_id: str
+    body: bytes
+    sequence_number: int
+    delivery_count: int
+    enqueued_at: float
+    handle: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message of the dead-letter queue, with why it went there."""
+
+    message: ReceivedMessage
+    reason: str
+    description: str
+
+
+class Receiver(Protocol):
+    """Peek-lock receiver of one subscription, or of one of its sessions (`session_id` is then set)."""
+
+    session_id: str | None
+
+    async def receive(self, max_messages: int, wait_seconds: float) -> list[ReceivedMessage]:
+        """Up to `max_messages`, each locked; an empty list when none came within `wait_seconds`."""
+        ...
+
+    async def complete(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Done: they will not come again. Raises `LockLost` when any lock was lost (the rest are settled)."""
+        ...
+
+    async def abandon(self, message: ReceivedMessage) -> None:
+        """Give it back at once; its delivery count stays raised."""
+        ...
+
+    async def dead_letter(self, message: ReceivedMessage, reason: str, description: str = "") -> None:
+        """Set it aside with a reason (≤ 4,096 characters each)."""
+        ...
+
+    async def renew(self, message: ReceivedMessage | None = None) -> None:
+        """Start the lock of the message, or of the session, afresh."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; what is still locked comes again."""
+        ...
+
+
+class Bus(Protocol):
+    """The port."""
+
+    async def publish(self, message: OutgoingMessage) -> None:
+        """Returns once the bus has it durably. The same `message_id` within 10 minutes is accepted and dropped.
+
+        Raises `BusUnavailable` when that was not confirmed in time.
+        """
+        ...
+
+    async def receiver(self, subscription: str, *, dead_letters: bool = False) -> Receiver:
+        """A receiver for a subscription without sessions, or for any subscription's dead-letter queue."""
+        ...
+
+    async def next_session(self, subscription: str, wait_seconds: float) -> Receiver | None:
+        """Own a session that has messages and no owner; None when there is none within `wait_seconds`."""
+        ...
+
+    async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
+        """Look at dead letters by sequence number without locking them."""
+        ...
+
+    async def set_aside(self, subscription: str, message: OutgoingMessage, reason: str, description: str = "") -> None:
+        """Put a message that cannot be understood into the dead letters of one subscription.
+
+        For consumers that get messages by a trigger, which cannot dead-letter what they hold.
+        """
+        ...
+
+    async def resend(self, subscription: str, message: OutgoingMessage) -> None:
+        """Deliver to this one subscription only, as replay does."""
+        ...
+
+    async def depth(self, subscription: str) -> tuple[int, int]:
+        """Roughly how many messages wait in the subscription and in its dead-letter queue."""
+        ...
+
+    async def ready(self) -> None:
+        """Raise `BusUnavailable` when messages cannot be published; opens what may be opened ahead of use."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Safe to call twice."""
+        ...

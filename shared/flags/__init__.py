@@ -1,0 +1,1 @@
+"""Feature flags: the evaluation, and its sources `file` (embedded) and `app_configuration` (Azure)."""

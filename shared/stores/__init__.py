@@ -1,0 +1,1 @@
+"""The document port and its backends: `sqlite` (embedded) and `cosmos` (Azure Cosmos DB)."""
