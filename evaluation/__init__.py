@@ -1,0 +1,1 @@
+"""Offline replay and training on logged exposures with the production ranking; never shipped."""

@@ -1,0 +1,1 @@
+"""One feed request: query, catalog, filters, rank, page."""

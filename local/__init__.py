@@ -1,0 +1,1 @@
+"""`python -m local`: hosts the function app on one machine, no Azure needed."""

@@ -1,0 +1,1 @@
+"""Pure NumPy ranking: no I/O, no clock, no environment."""

@@ -1,0 +1,176 @@
+"""The plain records every room agrees on: maturity ratings, a video, a tenant, a ranking model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+RATINGS = {"G": 0, "PG": 1, "PG13": 2, "R": 3, "NC17": 4}
+"""Maturity ratings from mildest to strongest. A policy admits its own rating and everything milder."""
+UNRATED = 127
+"""The rank of a rating nobody knows: above every policy, so it is never served."""
+
+
+def rating_rank(rating: str | None) -> int:
+    """The rank of a video's rating; an unknown one ranks above every policy."""
+    return RATINGS.get(rating or "", UNRATED)
+
+
+def policy_rank(policy: str | None) -> int:
+    """The strongest rank a policy admits; an unknown policy admits only `G`."""
+    return RATINGS.get(policy or "", RATINGS["G"])
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video as the CMS stores it. Times are seconds since the epoch; `expires_at` None means never.
+
+    `editorial_boost` is a bounded preference of the content team in [-10, 10], 0 when it has none.
+    `countries` empty means everywhere.
+    """
+
+    id: str
+    title: str
+    playback_url: str
+    category: str
+    thumbnail_url: str | None = None
+    tags: tuple[str, ...] = ()
+    creator: str = ""
+    duration_seconds: float = 0.0
+    maturity_rating: str = ""
+    editorial_boost: float = 0.0
+    language: str | None = None
+    countries: tuple[str, ...] = ()
+    active: bool = True
+    published_at: float = 0.0
+    expires_at: float | None = None
+
+    @classmethod
+    def from_document(cls, body: dict[str, Any]) -> Video:
+        """Read a stored video; a field that is missing or of the wrong type gets its neutral value.
+
+        Lenient on purpose: the CMS validates what it writes, and one odd row must not hide a tenant's catalog.
+        What cannot be trusted fails closed (no rating → unrated → never served).
+        """
+        return cls(
+            id=str(body["id"]),
+            title=_text(body.get("title")),
+            playback_url=_text(body.get("playbackUrl")),
+            category=_text(body.get("mainTag")),
+            thumbnail_url=_text(body.get("thumbnailUrl")) or None,
+            tags=_texts(body.get("tags")),
+            creator=_text(body.get("creatorId")),
+            duration_seconds=_number(body.get("durationSeconds")),
+            maturity_rating=_text(body.get("maturityRating")),
+            editorial_boost=min(10.0, max(-10.0, _number(body.get("editorialBoost")))),
+            language=_text(body.get("language")).lower() or None,
+            countries=tuple(c.upper() for c in _texts(body.get("countries"))),
+            active=body.get("status", "active") == "active" and not body.get("deleted"),
+            published_at=_number(body.get("publishedAt")),
+            expires_at=_number(body["expiresAt"]) if body.get("expiresAt") is not None else None,
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """The stored shape; `from_document` reads it back."""
+        return {
+            "id": self.id,
+            "kind": "video",
+            "title": self.title,
+            "playbackUrl": self.playback_url,
+            "thumbnailUrl": self.thumbnail_url,
+            "mainTag": self.category,
+            "tags": list(self.tags),
+            "creatorId": self.creator,
+            "durationSeconds": self.duration_seconds,
+            "maturityRating": self.maturity_rating,
+            "editorialBoost": self.editorial_boost,
+            "language": self.language,
+            "countries": list(self.countries),
+            "status": "active" if self.active else "inactive",
+            "publishedAt": self.published_at,
+            "expiresAt": self.expires_at,
+        }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str) and v) if isinstance(value, list | tuple) else ()
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    number = float(value)
+    return number if number - number == 0 else 0.0  # NaN and infinities become the neutral value
+
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 50
+DEFAULT_HALF_LIFE_DAYS = 14.0
+DEFAULT_STREAK_CAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant's configuration as the feed and the fold use it.
+
+    `weights` override the global model's by name. `affinity_half_life_days` (1 to 30) is how fast a user's tastes
+    fade. `streak_cap` is the longest run of one category on a page, 0 for no cap.
+    `count_anonymous_events` lets events without a valid feed request id count in video stats.
+    """
+
+    id: str
+    maturity_policy: str | None = "G"
+    age_band_policies: dict[str, str] = field(default_factory=dict)
+    use_personalization: bool = True
+    default_limit: int = DEFAULT_LIMIT
+    weights: dict[str, float] = field(default_factory=dict)
+    affinity_half_life_days: float = DEFAULT_HALF_LIFE_DAYS
+    streak_cap: int = DEFAULT_STREAK_CAP
+    feature_flags: dict[str, bool] = field(default_factory=dict)
+    count_anonymous_events: bool = False
+
+    @classmethod
+    def from_document(cls, body: dict[str, Any]) -> Tenant:
+        """Read a stored configuration; what is missing or malformed falls back to the safe default."""
+        limit = body.get("defaultLimit")
+        weights = body.get("weights")
+        streak = body.get("streakCap")
+        return cls(
+            id=str(body["tenantId"]),
+            maturity_policy=body.get("maturityPolicy")
+            if isinstance(body.get("maturityPolicy"), str)
+            else None,
+            age_band_policies=_string_map(body.get("ageBandPolicies")),
+            use_personalization=body.get("usePersonalization") is not False,
+            default_limit=limit if isinstance(limit, int) and 1 <= limit <= MAX_LIMIT else DEFAULT_LIMIT,
+            weights={k: _number(v) for k, v in weights.items()} if isinstance(weights, dict) else {},
+            affinity_half_life_days=min(30.0, max(1.0, _number(body.get("affinityHalfLifeDays")) or 14.0)),
+            streak_cap=streak if isinstance(streak, int) and 0 <= streak <= MAX_LIMIT else DEFAULT_STREAK_CAP,
+            feature_flags={k: v for k, v in (body.get("featureFlags") or {}).items() if isinstance(v, bool)},
+            count_anonymous_events=body.get("countAnonymousEvents") is True,
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """The stored shape; `from_document` reads it back."""
+        return {
+            "id": "configuration",
+            "kind": "configuration",
+            "tenantId": self.id,
+            "maturityPolicy": self.maturity_policy,
+            "ageBandPolicies": self.age_band_policies,
+            "usePersonalization": self.use_personalization,
+            "defaultLimit": self.default_limit,
+            "weights": self.weights,
+            "affinityHalfLifeDays": self.affinity_half_life_days,
+            "streakCap": self.streak_cap,
+            "featureFlags": self.feature_flags,
+            "countAnonymousEvents": self.count_anonymous_events,
+        }
+
+
+def _string_map(value: object) -> dict[str, str]:
+    return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
