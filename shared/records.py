@@ -141,9 +141,7 @@ class Tenant:
         streak = body.get("streakCap")
         return cls(
             id=str(body["tenantId"]),
-            maturity_policy=body.get("maturityPolicy")
-            if isinstance(body.get("maturityPolicy"), str)
-            else None,
+            maturity_policy=body.get("maturityPolicy") if isinstance(body.get("maturityPolicy"), str) else None,
             age_band_policies=_string_map(body.get("ageBandPolicies")),
             use_personalization=body.get("usePersonalization") is not False,
             default_limit=limit if isinstance(limit, int) and 1 <= limit <= MAX_LIMIT else DEFAULT_LIMIT,

@@ -145,9 +145,7 @@ FROM_NOW = "now"
 class DocumentStore(Protocol):
     """The port. Every method may raise `StoreUnavailable`; callers bound each call with a time budget."""
 
-    async def read(
-        self, container: Container, partition: str, id: str, *, latest: bool = False
-    ) -> Document | None:
+    async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
         """One item, or None when absent or expired.
 
         `latest=True` sees every write this process has made (session consistency); otherwise the read may be a
@@ -155,9 +153,7 @@ class DocumentStore(Protocol):
         """
         ...
 
-    async def write(
-        self, container: Container, partition: str, operations: Sequence[Operation]
-    ) -> list[str | None]:
+    async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
         """Apply 1 to 100 operations, all or none, in one partition. The partition field is set by the store.
 
         Returns the new etag per operation (None for a delete). Raises `WriteRejected` when any is refused.
@@ -193,9 +189,7 @@ class DocumentStore(Protocol):
         ...
 
 
-async def query_all(
-    store: DocumentStore, container: Container, partition: str, id_prefix: str = ""
-) -> list[Document]:
+async def query_all(store: DocumentStore, container: Container, partition: str, id_prefix: str = "") -> list[Document]:
     """Every page of `query`, joined."""
     found: list[Document] = []
     after: str | None = None
