@@ -181,7 +181,7 @@ def _unpack(raw: bytes, updated_at: float) -> Signals:
         return found
 
     daily = take(_DAILY, DAILY_DAYS)
-    counters = []
+    counters: list[Counters] = []
     for count, fields, evicted in zip(
         (n_categories, n_tags, n_creators), (CATEGORY_FIELDS, TAG_FIELDS, TAG_FIELDS), lost, strict=True
     ):
@@ -194,22 +194,24 @@ def _unpack(raw: bytes, updated_at: float) -> Signals:
     if len(seen_days) != n_seen:
         raise UnreadableSignals("seen ring")
     dismissed = Timeline(take("<u4", n_dismissed), newest_day - take(np.uint8, n_dismissed).astype(np.int32))
-    rings = []
+    rings: list[Timeline] = []
     for count in (n_both >> 8, n_both & 0xFF, n_identities):
         keys = take("<u4", count)
         rings.append(Timeline(keys, newest_minute - _widen(take(np.uint8, count * 3)).astype(np.int32)))
     return Signals(
-        half_life,
-        newest_minute,
-        events,
-        *counters,
-        seen,
-        rings[0],
-        rings[1],
-        dismissed,
-        rings[2],
-        daily,
-        updated_at,
+        half_life_days=half_life,
+        newest_minute=newest_minute,
+        events=events,
+        categories=counters[0],
+        tags=counters[1],
+        creators=counters[2],
+        seen=seen,
+        watched=rings[0],
+        skipped=rings[1],
+        dismissed=dismissed,
+        identities=rings[2],
+        daily=daily,
+        updated_at=updated_at,
     )
 
 
@@ -221,7 +223,8 @@ def _narrow(values: NDArray[Any], width: int) -> bytes:
 def _widen(raw: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Three little-endian bytes each, as integers."""
     wide = raw.reshape(-1, 3).astype(np.uint32)
-    return wide[:, 0] | wide[:, 1] << np.uint32(8) | wide[:, 2] << np.uint32(16)
+    joined: NDArray[np.uint32] = wide[:, 0] | wide[:, 1] << np.uint32(8) | wide[:, 2] << np.uint32(16)
+    return joined
 
 
 def to_document(signals: Signals) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class DocumentStore(Protocol):
         ...
 
     async def ready(self) -> None:
-        """Raise `StoreUnavailable` when the store cannot answer; prepares what may be prepared (tables, connections)."""
+        """Raise `StoreUnavailable` when the store cannot answer; prepares what may be prepared (tables)."""
         ...
 
     async def close(self) -> None:
