@@ -1,0 +1,94 @@
+"""Between the Functions host and the rooms: JSON in, JSON or a problem out. The only shared module that knows HTTP."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from math import ceil
+from typing import Any
+
+import azure.functions as func
+import orjson
+
+from shared.bus.port import BusUnavailable
+from shared.problems import Problem, unavailable
+from shared.services import Services
+from shared.stores.documents import StoreUnavailable
+
+log = logging.getLogger("feed.http")
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+BASE_HEADERS = {"X-Content-Type-Options": "nosniff"}
+
+Handler = Callable[[func.HttpRequest, Services], Awaitable[func.HttpResponse]]
+
+
+def endpoint(name: str) -> Callable[[Handler], Handler]:
+    """Turn what a handler raises into an answer: a `Problem` as it says, a dependency that is down into 503,
+    anything else into a 500 that tells the caller an error id and tells the log the same id with the traceback.
+    """
+
+    def wrap(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def answer(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+            try:
+                return await handler(request, services)
+            except Problem as problem:
+                return _problem(problem, services, name)
+            except (StoreUnavailable, BusUnavailable) as error:
+                services.telemetry.count(
+                    "store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", name
+                )
+                return _problem(
+                    unavailable("A dependency is not available. Try again.", error.retry_after_seconds), services, name
+                )
+            except Exception:
+                error_id = secrets.token_hex(8)
+                log.exception("%s failed, error id %s", name, error_id)
+                defect = Problem(500, "internal", "Something went wrong on our side.")
+                return _problem(defect, services, name, error_id)
+
+        return answer
+
+    return wrap
+
+
+def _problem(problem: Problem, services: Services, name: str, error_id: str | None = None) -> func.HttpResponse:
+    services.telemetry.count("http_problems", name, problem.code)
+    headers = {**BASE_HEADERS, "Cache-Control": "no-store"}
+    if problem.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, ceil(problem.retry_after_seconds)))
+    body = {
+        "type": "about:blank",
+        "title": problem.code.replace("_", " "),
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "errorId": error_id or secrets.token_hex(8),
+    }
+    return func.HttpResponse(orjson.dumps(body), status_code=problem.status, headers=headers, mimetype=PROBLEM_JSON)
+
+
+def json_response(
+    body: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, cache: str = "no-store"
+) -> func.HttpResponse:
+    """A JSON answer. `body` is serialized unless it is bytes already."""
+    return func.HttpResponse(
+        body if isinstance(body, bytes) else orjson.dumps(body),
+        status_code=status,
+        headers={**BASE_HEADERS, "Cache-Control": cache, **(headers or {})},
+        mimetype=JSON,
+    )
+
+
+def matches_etag(if_none_match: str | None, etag: str) -> bool:
+    """Weak comparison of `If-None-Match` (RFC 9110, 13.1.2)."""
+    if not if_none_match:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    wanted = etag.removeprefix("W/")
+    return any(candidate.strip().removeprefix("W/") == wanted for candidate in if_none_match.split(","))

@@ -1,0 +1,41 @@
+"""What a caller is told when a request cannot be served: a status, a stable code and a sentence.
+
+Problem                an answer other than 2xx, on purpose
+(anything else)        a defect; the caller gets a 500 with an error id and nothing more
+"""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """Carried up to the endpoint and rendered as `application/problem+json` (RFC 9457).
+
+    `detail` must not hold what the caller sent: it may be a key, a hash or an e-mail address.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, retry_after_seconds: float | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{status} {code}")
+
+
+def bad_request(code: str, detail: str) -> Problem:
+    """400: malformed, or something required is missing."""
+    return Problem(400, code, detail)
+
+
+def unauthorized() -> Problem:
+    """401: the same for an unknown tenant and a wrong key, so that neither can be guessed from the answer."""
+    return Problem(401, "unauthorized", "The tenant or its key is not valid.")
+
+
+def forbidden(scope: str) -> Problem:
+    """403: a valid key without the scope this call needs."""
+    return Problem(403, "forbidden", f"This key does not have the scope '{scope}'.")
+
+
+def unavailable(detail: str, retry_after_seconds: float | None = None) -> Problem:
+    """503: a dependency is down; nothing was accepted."""
+    return Problem(503, "unavailable", detail, retry_after_seconds or 2.0)

@@ -1,0 +1,87 @@
+"""Keeps something in memory fresh: a loop beside the requests, and a safety net for a process that slept.
+
+A request never waits for a refresh unless what it holds is older than it may be (a frozen instance that wakes up),
+and then only within a budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from shared.telemetry import Telemetry
+
+log = logging.getLogger("feed.refresh")
+
+Action = Callable[[], Awaitable[None]]
+
+
+class Refresher:
+    """Runs `action` every `interval` seconds (± 10 %, so that instances do not march in step).
+
+    After a failure the pause doubles up to eight intervals, at most 30 s. `refreshed_at` is the clock's time of the
+    last success, None before the first.
+    """
+
+    def __init__(
+        self, name: str, action: Action, interval: float, clock: Callable[[], float], telemetry: Telemetry
+    ) -> None:
+        self._name = name
+        self._action = action
+        self._interval = interval
+        self._clock = clock
+        self._telemetry = telemetry
+        self._lock = asyncio.Lock()
+        self._loop: asyncio.Task[None] | None = None
+        self._failures = 0
+        self.refreshed_at: float | None = None
+
+    def start(self) -> None:
+        """Begin the loop on the running event loop. A second call does nothing."""
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._run(), name=f"refresh-{self._name}")
+
+    async def stop(self) -> None:
+        """End the loop."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+            self._loop = None
+
+    async def refresh(self) -> bool:
+        """Run the action now, or wait for the run under way. True when it succeeded; failures are counted."""
+        asked_at = self._clock()
+        async with self._lock:
+            if self.refreshed_at is not None and self.refreshed_at >= asked_at:
+                return True
+            try:
+                await self._action()
+            except Exception as error:
+                self._failures += 1
+                self._telemetry.count("refresh_failures", self._name)
+                if self._failures == 1:
+                    log.warning("refresh of %s failed: %s", self._name, type(error).__name__)
+                return False
+            self._failures = 0
+            self.refreshed_at = self._clock()
+            return True
+
+    async def at_most(self, age_seconds: float, now: float, budget_seconds: float) -> None:
+        """Return at once when the last refresh is young enough; else try once, for no longer than the budget."""
+        if self.refreshed_at is not None and now - self.refreshed_at <= age_seconds:
+            return
+        try:
+            async with asyncio.timeout(budget_seconds):
+                await self.refresh()
+        except TimeoutError:
+            self._telemetry.count("refresh_failures", self._name)
+
+    async def _run(self) -> None:
+        while True:
+            pause = min(self._interval * 2 ** min(self._failures, 3), max(30.0, self._interval))
+            await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 (jitter, not a secret)
+            await self.refresh()
+            if self.refreshed_at is not None:
+                self._telemetry.gauge("refresh_age_seconds", self._clock() - self.refreshed_at, self._name)

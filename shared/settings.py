@@ -1,0 +1,213 @@
+"""Every setting there is, as one typed table read from the environment.
+
+`Settings.from_environment` is the only place that reads it. A missing or contradictory setting stops the start
+with one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+class BadSetting(ValueError):
+    """A setting is missing, malformed or contradicts another; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one field of `Settings` is read: the environment's name for it, and what the documentation says."""
+
+    name: str
+    help: str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    secret: bool = False
+
+
+def _setting(name: str, default: Any, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(name, help, **limits)})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Typed values of the settings. Durations carry their unit in their name."""
+
+    document_store: str = _setting("DOCUMENT_STORE", "sqlite", "Where documents live.", choices=("sqlite", "cosmos"))
+    bus: str = _setting("BUS", "sqlite", "What carries events.", choices=("sqlite", "servicebus"))
+    blobs: str = _setting("BLOBS", "folder", "Where whole files live.", choices=("folder", "azure"))
+    flags: str = _setting("FLAGS", "file", "Where feature flags come from.", choices=("file", "appconfig"))
+
+    data_folder: str = _setting(
+        "DATA_FOLDER", ".data", "Folder of the embedded stores, the flags file and the generated secrets."
+    )
+    flags_file: str = _setting(
+        "FLAGS_FILE", "", "Feature flags in Microsoft's schema; empty means `flags.json` in the data folder."
+    )
+
+    cosmos_endpoint: str = _setting(
+        "COSMOS_ENDPOINT",
+        "",
+        "Account endpoint, used with the managed identity. Example: https://x.documents.azure.com:443/",
+    )
+    cosmos_connection_string: str = _setting(
+        "COSMOS_CONNECTION_STRING", "", "For emulators only, instead of COSMOS_ENDPOINT.", secret=True
+    )
+    cosmos_database: str = _setting("COSMOS_DATABASE", "feed", "Database that holds the containers.")
+
+    servicebus_namespace: str = _setting(
+        "ServiceBusConnection__fullyQualifiedNamespace",
+        "",
+        "Service Bus host name, used with the managed identity by the sender and by the trigger.",
+    )
+    servicebus_connection_string: str = _setting(
+        "ServiceBusConnection", "", "For emulators only, instead of the namespace.", secret=True
+    )
+
+    blob_endpoint: str = _setting(
+        "BLOB_ENDPOINT", "", "Blob endpoint, used with the managed identity. Example: https://x.blob.core.windows.net/"
+    )
+    blob_connection_string: str = _setting(
+        "BLOB_CONNECTION_STRING", "", "For emulators only, instead of BLOB_ENDPOINT.", secret=True
+    )
+
+    app_configuration_endpoint: str = _setting(
+        "APP_CONFIGURATION_ENDPOINT", "", "Store of the feature flags, used with the managed identity."
+    )
+    app_configuration_connection_string: str = _setting(
+        "APP_CONFIGURATION_CONNECTION_STRING", "", "For emulators only, instead of the endpoint.", secret=True
+    )
+
+    signing_keys: str = _setting(
+        "SIGNING_KEYS",
+        "",
+        "Keys for cursors and feed request ids as `id:base64,id:base64`, the current one first, 32 bytes each. "
+        "Embedded mode makes its own.",
+        secret=True,
+    )
+    identity_secret: str = _setting(
+        "IDENTITY_SECRET",
+        "",
+        "Base64 of 32 bytes from which stored user keys, key hashes and pseudonyms are derived. Never rotates: "
+        "changing it forgets every user and key. Embedded mode makes its own.",
+        secret=True,
+    )
+
+    flags_refresh_seconds: float = _setting(
+        "FLAGS_REFRESH_SECONDS", 20.0, "How often flags are read again.", minimum=0.1, maximum=30.0
+    )
+    content_refresh_seconds: float = _setting(
+        "CONTENT_REFRESH_SECONDS",
+        5.0,
+        "How often changes of videos, statistics and tenants are pulled.",
+        minimum=0.1,
+        maximum=30.0,
+    )
+    signals_budget_ms: float = _setting(
+        "SIGNALS_BUDGET_MS",
+        80.0,
+        "Longest wait for a user's signals before the feed falls back.",
+        minimum=1.0,
+        maximum=250.0,
+    )
+    signals_cache_seconds: float = _setting(
+        "SIGNALS_CACHE_SECONDS",
+        2.0,
+        "How long a user's signals are kept in memory between two pages.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    catalog_budget_ms: float = _setting(
+        "CATALOG_BUDGET_MS",
+        5_000.0,
+        "Longest wait for a tenant's first load of its catalog.",
+        minimum=10.0,
+        maximum=30_000.0,
+    )
+    publish_budget_ms: float = _setting(
+        "PUBLISH_BUDGET_MS",
+        2_000.0,
+        "Longest wait for the bus to confirm a batch before the answer is 503.",
+        minimum=10.0,
+        maximum=30_000.0,
+    )
+    fold_patience_seconds: float = _setting(
+        "FOLD_PATIENCE_SECONDS",
+        480.0,
+        "How long one message waits for a store that is down before it goes back to the bus.",
+        minimum=0.0,
+        maximum=540.0,
+    )
+    rollup_seconds: float = _setting(
+        "ROLLUP_SECONDS",
+        20.0,
+        "How long one run of the roll-up drains sessions.",
+        minimum=0.1,
+        maximum=300.0,
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read and check every setting. Raises `BadSetting`."""
+        values = {}
+        for each in fields(cls):
+            setting: Setting = each.metadata["setting"]
+            text = environment.get(setting.name, "").strip()
+            if text:
+                values[each.name] = _parse(setting, text, each.default)
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    @property
+    def embedded(self) -> bool:
+        """Whether everything runs on this machine."""
+        return (self.document_store, self.bus, self.blobs, self.flags) == ("sqlite", "sqlite", "folder", "file")
+
+    def _check(self) -> None:
+        pairs = (
+            (self.document_store == "cosmos", "DOCUMENT_STORE=cosmos", "cosmos_endpoint", "cosmos_connection_string"),
+            (self.bus == "servicebus", "BUS=servicebus", "servicebus_namespace", "servicebus_connection_string"),
+            (self.blobs == "azure", "BLOBS=azure", "blob_endpoint", "blob_connection_string"),
+            (
+                self.flags == "appconfig",
+                "FLAGS=appconfig",
+                "app_configuration_endpoint",
+                "app_configuration_connection_string",
+            ),
+        )
+        for chosen, choice, endpoint, connection in pairs:
+            given = [SETTINGS[name].name for name in (endpoint, connection) if getattr(self, name)]
+            wanted = f"{SETTINGS[endpoint].name} (managed identity) or {SETTINGS[connection].name} (emulator)"
+            if chosen and not given:
+                raise BadSetting(f"{choice} needs {wanted}: set one of them.")
+            if len(given) == 2:
+                raise BadSetting(f"Set either {wanted}, not both.")
+        if not self.embedded:
+            for name in ("signing_keys", "identity_secret"):
+                if not getattr(self, name):
+                    raise BadSetting(
+                        f"{SETTINGS[name].name} is missing: outside embedded mode it must be given, "
+                        "so that every instance shares it."
+                    )
+
+
+def _parse(setting: Setting, text: str, default: Any) -> Any:
+    if setting.choices and text not in setting.choices:
+        raise BadSetting(f"{setting.name} must be one of {', '.join(setting.choices)}, not {text!r}.")
+    if not isinstance(default, float):
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        raise BadSetting(f"{setting.name} must be a number, not {text!r}.") from None
+    low, high = setting.minimum, setting.maximum
+    if not (low is None or number >= low) or not (high is None or number <= high):
+        raise BadSetting(f"{setting.name} must be between {low:g} and {high:g}, not {text}.")
+    return number
+
+
+SETTINGS: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Settings)}
+"""Field of `Settings` → how it is read. The documentation and the infrastructure are tested against this table."""

@@ -1,0 +1,191 @@
+"""Every tenant's configuration and keys in memory, kept fresh from the change feed, and who a caller is."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.keys import Identity
+from shared.problems import Problem, bad_request, forbidden, unauthorized
+from shared.records import Tenant
+from shared.stores.documents import TENANTS, Document, DocumentStore, Upsert
+
+PLATFORM = "_platform"
+"""The tenant of the operators: its keys with scope `ops` open every tenant's door."""
+CONFIGURATION_ID = "configuration"
+KEY_PREFIX = "key:"
+SCOPES = ("sdk", "cms", "privacy", "ops")
+
+TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+API_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{8,200}")  # printable, no blank, no comma: a repeated header has one
+USER_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A stored key: only its hash. `expires_at` (seconds since the epoch) ends a rotated key's overlap."""
+
+    id: str
+    name: str
+    hash: str
+    scopes: frozenset[str]
+    expires_at: float | None = None
+
+    @classmethod
+    def from_document(cls, body: dict[str, Any]) -> ApiKey:
+        return cls(
+            id=str(body["id"]),
+            name=str(body.get("name", "")),
+            hash=str(body.get("hash", "")),
+            scopes=frozenset(s for s in body.get("scopes") or () if s in SCOPES),
+            expires_at=body.get("expiresAt"),
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": "key",
+            "name": self.name,
+            "hash": self.hash,
+            "scopes": sorted(self.scopes),
+            "expiresAt": self.expires_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller: the tenant it acts for, and what its key may do."""
+
+    tenant: Tenant
+    scopes: frozenset[str]
+    key_name: str
+
+    def require(self, *scopes: str) -> None:
+        """Raise a 403 `Problem` unless the key has one of the scopes."""
+        if not self.scopes.intersection(scopes):
+            raise forbidden(scopes[0])
+
+
+@dataclass(slots=True)
+class _Entry:
+    tenant: Tenant | None = None
+    keys: dict[str, ApiKey] = field(default_factory=dict)
+
+
+class TenantDirectory:
+    """All tenants (about 120, each a few documents), pulled by `refresh` and read without waiting."""
+
+    def __init__(self, documents: DocumentStore, identity: Identity) -> None:
+        self._documents = documents
+        self._identity = identity
+        self._entries: dict[str, _Entry] = {}
+        self._token: str | None = None
+        self._nobody = ApiKey("", "", identity.api_key_hash(secrets.token_hex(16)), frozenset())
+
+    async def refresh(self) -> None:
+        """Pull what changed since the last call. Raises `StoreUnavailable`."""
+        while True:
+            changes = await self._documents.changes(TENANTS, self._token)
+            for document in changes.documents:
+                self._apply(document)
+            self._token = changes.token
+            if not changes.more:
+                return
+
+    def _apply(self, document: Document) -> None:
+        body = document.body
+        entry = self._entries.setdefault(document.partition, _Entry())
+        if body.get("kind") == "configuration":
+            entry.tenant = None if body.get("deleted") else Tenant.from_document(body)
+        elif body.get("kind") == "key":
+            if body.get("deleted"):
+                entry.keys.pop(document.id, None)
+            else:
+                entry.keys[document.id] = ApiKey.from_document(body)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the first refresh has succeeded."""
+        return self._token is not None
+
+    def get(self, tenant_id: str) -> Tenant | None:
+        """A tenant's configuration, None when there is no such tenant."""
+        entry = self._entries.get(tenant_id)
+        return entry.tenant if entry else None
+
+    def ids(self) -> list[str]:
+        """Every tenant's id but the operators'."""
+        return [id for id, entry in self._entries.items() if entry.tenant is not None and id != PLATFORM]
+
+    def authenticate(self, headers: Mapping[str, str], now: float) -> Caller:
+        """Who is calling, by `X-Tenant-Id` and `X-Api-Key`.
+
+        Raises a `Problem`: 400 for a missing or malformed header, 401 (one and the same) for an unknown tenant or a
+        wrong key. The presented key is compared with every stored one in constant time.
+        """
+        tenant_id = required_header(headers, "x-tenant-id", TENANT_ID, "tenant")
+        key = required_header(headers, "x-api-key", API_KEY, "api_key")
+        entry = self._entries.get(tenant_id)
+        presented = self._identity.api_key_hash(key)
+        matched = self._match(entry.keys if entry else {}, presented, now)
+        operator = self._match(self._platform_keys(), presented, now)
+        found = matched or operator
+        if found is None or entry is None or entry.tenant is None:
+            raise unauthorized()
+        return Caller(entry.tenant, found.scopes, found.name)
+
+    def _platform_keys(self) -> dict[str, ApiKey]:
+        platform = self._entries.get(PLATFORM)
+        return platform.keys if platform else {}
+
+    def _match(self, keys: Mapping[str, ApiKey], presented: str, now: float) -> ApiKey | None:
+        """Compares with all of them, and with a key nobody has, so that time tells nothing."""
+        found = None
+        for key in (*keys.values(), self._nobody):
+            same = hmac.compare_digest(key.hash, presented)
+            if same and (key.expires_at is None or now < key.expires_at) and key is not self._nobody:
+                found = key
+        return found
+
+
+def required_header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], code: str) -> str:
+    """A header that must be there once and well formed; 400 otherwise. Its value is in no message."""
+    value = headers.get(name)
+    label = "-".join(part.capitalize() for part in name.split("-"))
+    if value is None or not value:
+        raise bad_request(f"missing_{code}", f"The header {label} is missing.")
+    if not pattern.fullmatch(value):
+        raise bad_request(f"invalid_{code}", f"The header {label} is malformed or given twice.")
+    return value
+
+
+def user_hash(headers: Mapping[str, str]) -> str:
+    """`X-User`: 64 lower-case hex digits. Anything else (an e-mail, a phone number, a raw id) is refused, unlogged."""
+    try:
+        return required_header(headers, "x-user", USER_HASH, "user")
+    except Problem as problem:
+        if problem.code == "invalid_user":
+            raise bad_request(
+                "invalid_user",
+                "X-User must be given once, as 64 lower-case hex digits: the HMAC-SHA-256 of your user id. "
+                "Never send the id itself.",
+            ) from None
+        raise
+
+
+async def save_tenant(documents: DocumentStore, tenant: Tenant) -> None:
+    """Write a tenant's configuration."""
+    await documents.write(TENANTS, tenant.id, [Upsert(tenant.to_document())])
+
+
+async def save_key(
+    documents: DocumentStore, identity: Identity, tenant_id: str, name: str, key: str, scopes: frozenset[str]
+) -> ApiKey:
+    """Store a key's hash under a name; the key itself is never stored."""
+    stored = ApiKey(f"{KEY_PREFIX}{name}", name, identity.api_key_hash(key), scopes)
+    await documents.write(TENANTS, tenant_id, [Upsert(stored.to_document())])
+    return stored

@@ -1,0 +1,75 @@
+"""What the fold and the roll-up need to know about a video: read on demand, remembered for a while, bounded.
+
+Consumers of events run on other instances than the feed and touch few videos at a time, so they do not load whole
+catalogs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from shared.records import Video
+from shared.stores.documents import VIDEOS, DocumentStore
+
+REMEMBER_SECONDS = 300.0
+REMEMBER_ABSENT_SECONDS = 15.0
+MAX_REMEMBERED = 200_000
+READS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A video as signals see it. `duration_ms` is 0 when unknown."""
+
+    category: str
+    tags: tuple[str, ...]
+    creator: str
+    duration_ms: float
+
+
+class VideoFacts:
+    """Facts by tenant and video, read through the document port."""
+
+    def __init__(self, documents: DocumentStore, clock: Callable[[], float]) -> None:
+        self._documents = documents
+        self._clock = clock
+        self._known: OrderedDict[tuple[str, str], tuple[Facts | None, float]] = OrderedDict()
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def get(self, tenant_id: str, video_ids: Iterable[str]) -> dict[str, Facts]:
+        """Facts of the videos that exist, by id. Raises `StoreUnavailable`.
+
+        A taken-down video still has its facts: what was watched was watched.
+        """
+        now = self._clock()
+        wanted = set(video_ids)
+        found: dict[str, Facts] = {}
+        missing: list[str] = []
+        for video_id in wanted:
+            entry = self._known.get((tenant_id, video_id))
+            if entry is None or entry[1] < now:
+                missing.append(video_id)
+            elif entry[0] is not None:
+                found[video_id] = entry[0]
+        if missing:
+            for video_id, facts in zip(
+                missing, await asyncio.gather(*(self._read(tenant_id, id) for id in missing)), strict=True
+            ):
+                keep = REMEMBER_SECONDS if facts else REMEMBER_ABSENT_SECONDS
+                self._known[tenant_id, video_id] = (facts, now + keep)
+                if facts is not None:
+                    found[video_id] = facts
+            while len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    async def _read(self, tenant_id: str, video_id: str) -> Facts | None:
+        async with self._reading:
+            document = await self._documents.read(VIDEOS, tenant_id, video_id)
+        if document is None or document.body.get("kind") != "video":
+            return None
+        video = Video.from_document(document.body)
+        return Facts(video.category, video.tags, video.creator, video.duration_seconds * 1000)
