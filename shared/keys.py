@@ -58,11 +58,15 @@ class KeyRing:
                 raise BadSetting("Two ids in SIGNING_KEYS share a tag: rename one of them.")
             self._secrets[tag] = _decode(encoded, "SIGNING_KEYS")
         self._current_tag = next(iter(self._secrets))
+        self._derived: dict[str, SigningKeys] = {}
 
     def for_purpose(self, purpose: str) -> SigningKeys:
-        """The ring derived for one purpose."""
-        derived = {tag: _derive(secret, purpose) for tag, secret in self._secrets.items()}
-        return SigningKeys(derived, self._current_tag)
+        """The ring derived for one purpose, kept once derived."""
+        found = self._derived.get(purpose)
+        if found is None:
+            derived = {tag: _derive(secret, purpose) for tag, secret in self._secrets.items()}
+            found = self._derived[purpose] = SigningKeys(derived, self._current_tag)
+        return found
 
 
 class Identity:

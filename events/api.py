@@ -1,0 +1,127 @@
+"""`POST /v1/events/batch`: validate, publish, and only then say 202."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import azure.functions as func
+import orjson
+
+from events.batch import Batch, encode
+from events.schema import MAX_BODY_BYTES, MAX_EVENTS, REJECTIONS, Event, Rejected, parse_event
+from shared.bus.port import BusUnavailable, OutgoingMessage
+from shared.feed_request import FeedRequest, verify
+from shared.http import endpoint, json_response
+from shared.problems import Problem, bad_request, unavailable
+from shared.services import Services
+from shared.tenants import Caller, user_hash
+from shared.timing import within
+
+MAX_IDEMPOTENCY_KEY = 200
+
+
+@endpoint("events")
+async def post_events(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+    """202 once the bus has the batch durably; each refused event is named by its index, code and message."""
+    now = services.clock()
+    caller = services.tenants.authenticate(request.headers, now)
+    caller.require("sdk", "cms", "ops")
+    hash_of_user = user_hash(request.headers)
+    body = request.get_body()
+    rows = _rows(body, request.headers.get("content-type", ""))
+    batch, rejected = _batch(caller, hash_of_user, rows, body, request.headers, services, now)
+    if batch.events:
+        await _publish(batch, services)
+    tenant_id = caller.tenant.id
+    services.telemetry.count("events_accepted", tenant_id, amount=len(batch.events))
+    for each in rejected:
+        services.telemetry.count("events_rejected", tenant_id, each["code"])
+    return json_response({"accepted": len(batch.events), "rejected": rejected, "batchId": batch.id}, 202)
+
+
+def _rows(body: bytes, content_type: str) -> list[Any]:
+    """The raw events of a request body. Raises a 4xx `Problem` when the body as a whole is no good."""
+    if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "unsupported_media_type", "Send the batch as application/json.")
+    if len(body) > MAX_BODY_BYTES:
+        raise Problem(413, "body_too_large", f"A batch may have {MAX_BODY_BYTES} bytes at the most: send two.")
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise bad_request("invalid_json", "The body is not JSON.") from None
+    rows = parsed.get("events") if isinstance(parsed, dict) else None
+    if not isinstance(rows, list):
+        raise bad_request("invalid_batch", 'The body must look like {"events": [...]}.')
+    if not rows:
+        raise bad_request("empty_batch", "The batch has no events.")
+    if len(rows) > MAX_EVENTS:
+        raise bad_request("too_many_events", f"A batch may have {MAX_EVENTS} events at the most: send two.")
+    return rows
+
+
+def _batch(
+    caller: Caller,
+    hash_of_user: str,
+    rows: list[Any],
+    body: bytes,
+    headers: Mapping[str, str],
+    services: Services,
+    now: float,
+) -> tuple[Batch, list[dict[str, Any]]]:
+    """The valid events as a batch, and why each other one was refused."""
+    tenant_id = caller.tenant.id
+    user_key = services.identity.user_key(tenant_id, hash_of_user)
+    signing = services.keys.for_purpose("feed-request")
+    events: list[Event] = []
+    rejected: list[dict[str, Any]] = []
+    requests: dict[str, int | None] = {}
+    verified: list[FeedRequest] = []
+    for index, row in enumerate(rows):
+        try:
+            event, quoted = parse_event(row, now)
+        except Rejected as refusal:
+            rejected.append({"index": index, "code": refusal.code, "message": REJECTIONS[refusal.code]})
+            continue
+        if quoted is not None:
+            if quoted not in requests:
+                found = verify(quoted, signing, tenant_id, user_key, now)
+                requests[quoted] = None if found is None else len(verified)
+                if found is not None:
+                    verified.append(found)
+            event = replace(event, request=requests[quoted])
+        events.append(event)
+    batch = Batch(
+        id=_batch_id(tenant_id, user_key, headers.get("idempotency-key", ""), body),
+        tenant_id=tenant_id,
+        user_key=user_key,
+        accepted_at=now,
+        events=tuple(events),
+        requests=tuple(verified),
+        trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
+        consented=headers.get("x-personalization", "").strip().lower() != "off",
+    )
+    return batch, rejected
+
+
+def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) -> str:
+    """32 hex digits over the key *and* the body: a retry is free, and a key used twice by mistake loses nothing."""
+    if len(idempotency_key) > MAX_IDEMPOTENCY_KEY:
+        raise bad_request("invalid_idempotency_key", f"Idempotency-Key has more than {MAX_IDEMPOTENCY_KEY} characters.")
+    digest = hashlib.blake2b(f"{tenant_id}\n{user_key}\n{idempotency_key}\n".encode(), digest_size=16)
+    digest.update(body)
+    return digest.hexdigest()
+
+
+async def _publish(batch: Batch, services: Services) -> None:
+    """Hand the batch to the bus. Raises a 503 `Problem` when that is not confirmed within the budget."""
+    message = OutgoingMessage(batch.id, batch.tenant_id, encode(batch))
+    try:
+        await within(services.settings.publish_budget_ms / 1000, services.bus.publish(message), BusUnavailable)
+    except BusUnavailable as error:
+        services.telemetry.count("bus_failures", "publish")
+        raise unavailable(
+            "The batch could not be stored safely. Send it again, unchanged.", error.retry_after_seconds
+        ) from error

@@ -1,0 +1,92 @@
+"""A batch of events as it travels on the bus: every id, key and time its consumers need is in the body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from events.schema import EVENT_TYPES, Event
+from shared.feed_request import FeedRequest
+
+_VERSION = 1
+_TYPES = tuple(EVENT_TYPES)
+_CODES = {name: code for code, name in enumerate(_TYPES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An accepted batch of one user. `accepted_at` in seconds since the epoch.
+
+    `requests` are the verified feed requests its events quote. `trusted`: its events may count in video statistics
+    without one. `consented` is False when the user opted out of personalization: then no signals are kept.
+    """
+
+    id: str
+    tenant_id: str
+    user_key: str
+    accepted_at: float
+    events: tuple[Event, ...]
+    requests: tuple[FeedRequest, ...] = ()
+    trusted: bool = False
+    consented: bool = True
+
+
+class UnreadableBatch(ValueError):
+    """The body of a message is not a batch this version understands."""
+
+
+def encode(batch: Batch) -> bytes:
+    """The body of a message."""
+    return orjson.dumps(
+        {
+            "v": _VERSION,
+            "id": batch.id,
+            "tenant": batch.tenant_id,
+            "user": batch.user_key,
+            "acceptedAt": batch.accepted_at,
+            "trusted": batch.trusted,
+            "consented": batch.consented,
+            "requests": [
+                [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity]
+                for r in batch.requests
+            ],
+            "events": [
+                [_CODES[e.type], e.video_id, e.at_ms, e.identity, e.watch_ms, e.position, e.request]
+                for e in batch.events
+            ],
+        }
+    )
+
+
+def decode(body: bytes) -> Batch:
+    """The inverse of `encode`. Raises `UnreadableBatch`."""
+    try:
+        raw = orjson.loads(body)
+        if raw["v"] != _VERSION:
+            raise UnreadableBatch(f"version {raw['v']!r}")
+        return Batch(
+            id=_text(raw["id"]),
+            tenant_id=_text(raw["tenant"]),
+            user_key=_text(raw["user"]),
+            accepted_at=float(raw["acceptedAt"]),
+            events=tuple(_events(raw["events"])),
+            requests=tuple(FeedRequest(*row) for row in raw["requests"]),
+            trusted=raw["trusted"] is True,
+            consented=raw["consented"] is True,
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UnreadableBatch(type(error).__name__) from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value
+
+
+def _events(rows: Iterable[list[Any]]) -> Iterable[Event]:
+    for code, video_id, at_ms, identity, watch_ms, position, request in rows:
+        yield Event(_TYPES[code], _text(video_id), int(at_ms), int(identity), watch_ms, position, request)

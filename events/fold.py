@@ -1,0 +1,260 @@
+"""Folds a batch of events into a user's signals. Pure: no I/O, no clock.
+
+Folding is commutative: batches in any order give the same signals while nothing exceeds a cap. Above the caps the
+weakest counters are evicted and their strength is added to `Counters.lost`, which bounds what any entry lacks; rings
+keep the newest by (time, fingerprint), whatever the order. Counters are sums of float32, so equal means equal to
+about one part in a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from events.schema import (
+    COMPLETE,
+    IMPRESSION,
+    LIKE,
+    NOT_INTERESTED,
+    SAVE,
+    SHARE,
+    SKIP,
+    UNLIKE,
+    VIDEO_VIEW,
+    Event,
+)
+from shared.fingerprint import SEEN_MASK, fingerprint
+from shared.signals import (
+    APPROVALS,
+    DAILY_DAYS,
+    KEEP_DAYS,
+    MAX_CATEGORIES,
+    MAX_CREATORS,
+    MAX_DISMISSED,
+    MAX_IDENTITIES,
+    MAX_SEEN,
+    MAX_SKIPPED,
+    MAX_TAGS,
+    MAX_WATCHED,
+    MINUTES_PER_DAY,
+    SKIPS,
+    TAG_FIELDS,
+    VIEWS,
+    Counters,
+    Signals,
+    Timeline,
+)
+from shared.video_facts import Facts
+from shared.watching import is_long_view, watch_fraction
+
+_MS_PER_MINUTE = 60_000
+_APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}
+_NEGATIVE = (SKIP, NOT_INTERESTED)
+
+Sums = dict[int, tuple[list[float], int]]
+"""Fingerprint → (amounts as of the newest minute, day last touched)."""
+
+
+def fold(
+    signals: Signals | None, events: Sequence[Event], facts: Mapping[str, Facts], half_life_days: float, now: float
+) -> Signals:
+    """`signals` (None: a new user) with `events` added.
+
+    `facts` by video id; an event about a video without facts counts for what needs none (seen, daily totals).
+    A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
+    epoch drops what is older than 90 days.
+    """
+    old = signals or Signals(half_life_days)
+    fresh = _not_folded_yet(old, events)
+    newest = max([old.newest_minute, *(e.at_ms // _MS_PER_MINUTE for e in fresh)])
+    kept = _Weights(newest, half_life_days)
+    faded = float(2.0 ** ((old.newest_minute - newest) / (old.half_life_days * MINUTES_PER_DAY)))
+    categories, tags, creators = _sums(fresh, facts, kept)
+    oldest_day = int(now // 86_400) - KEEP_DAYS
+
+    return Signals(
+        half_life_days=half_life_days,
+        newest_minute=newest,
+        events=old.events + sum(e.type != IMPRESSION for e in fresh),
+        categories=_add(old.categories, categories, faded, MAX_CATEGORIES, oldest_day),
+        tags=_add(old.tags, tags, faded, MAX_TAGS, oldest_day),
+        creators=_add(old.creators, creators, faded, MAX_CREATORS, oldest_day),
+        seen=_newest(old.seen, _pairs(fresh, _day, SEEN_MASK), MAX_SEEN, oldest_day),
+        watched=_newest(
+            old.watched,
+            _pairs([e for e in fresh if _long(e, facts)], _minute),
+            MAX_WATCHED,
+            oldest_day * MINUTES_PER_DAY,
+        ),
+        skipped=_newest(
+            old.skipped,
+            _pairs([e for e in fresh if e.type in _NEGATIVE], _minute),
+            MAX_SKIPPED,
+            oldest_day * MINUTES_PER_DAY,
+        ),
+        dismissed=_newest(
+            old.dismissed, _pairs([e for e in fresh if e.type == NOT_INTERESTED], _day), MAX_DISMISSED, oldest_day
+        ),
+        identities=_newest(
+            old.identities, [(e.identity, _minute(e)) for e in fresh], MAX_IDENTITIES, oldest_day * MINUTES_PER_DAY
+        ),
+        daily=_daily(old, fresh, newest),
+        updated_at=max(now, old.updated_at),
+    )
+
+
+def _not_folded_yet(signals: Signals, events: Sequence[Event]) -> list[Event]:
+    """Events whose identity is neither in the ring nor earlier in the batch (a client may pack an event twice)."""
+    known = set(signals.identities.keys.tolist())
+    fresh = []
+    for event in events:
+        if event.identity not in known:
+            known.add(event.identity)
+            fresh.append(event)
+    return fresh
+
+
+class _Weights:
+    """What an event of a given time weighs as of the newest minute: 2^(−age / half-life)."""
+
+    def __init__(self, newest_minute: int, half_life_days: float) -> None:
+        self._newest = newest_minute
+        self._per_minute = 1.0 / (half_life_days * MINUTES_PER_DAY)
+
+    def of(self, event: Event) -> float:
+        return float(2.0 ** ((_minute(event) - self._newest) * self._per_minute))
+
+
+def _sums(events: Sequence[Event], facts: Mapping[str, Facts], weights: _Weights) -> tuple[Sums, Sums, Sums]:
+    """What the events add per category, tag and creator."""
+    categories: Sums = {}
+    tags: Sums = {}
+    creators: Sums = {}
+    for event in events:
+        fact = facts.get(event.video_id)
+        if fact is None:
+            continue
+        amounts = _amounts(event, fact)
+        if amounts is None:
+            continue
+        weight, day = weights.of(event), _day(event)
+        weighted = [weight * amount for amount in amounts]
+        if fact.category:
+            _accumulate(categories, fact.category, weighted, day)
+        for tag in dict.fromkeys(fact.tags):
+            _accumulate(tags, tag, weighted[:TAG_FIELDS], day)
+        if fact.creator:
+            _accumulate(creators, fact.creator, weighted[:TAG_FIELDS], day)
+    return categories, tags, creators
+
+
+def _amounts(event: Event, fact: Facts) -> list[float] | None:
+    """What one event adds: views, watch fraction, skips, approvals, watch ms; None when it adds nothing."""
+    if event.type == VIDEO_VIEW:
+        watch_ms = event.watch_ms or 0.0
+        return [1.0, watch_fraction(watch_ms, fact.duration_ms), 0.0, 0.0, watch_ms]
+    if event.type in _NEGATIVE:
+        return [0.0, 0.0, 1.0, 0.0, 0.0]
+    approval = _APPROVAL.get(event.type)
+    return None if approval is None else [0.0, 0.0, 0.0, approval, 0.0]
+
+
+def _accumulate(sums: Sums, name: str, weighted: list[float], day: int) -> None:
+    key = fingerprint(name)
+    found = sums.get(key)
+    if found is None:
+        sums[key] = (weighted[:], day)
+    else:
+        for i, amount in enumerate(weighted):
+            found[0][i] += amount
+        sums[key] = (found[0], max(found[1], day))
+
+
+def _add(counters: Counters, sums: Sums, faded: float, cap: int, oldest_day: int) -> Counters:
+    """Counters brought to the newest minute, with the sums added, too old entries dropped and the cap kept."""
+    fields = counters.values.shape[1]
+    rows = {
+        key: (values, day)
+        for key, values, day in zip(
+            counters.keys.tolist(), (counters.values * np.float32(faded)).tolist(), counters.days.tolist(), strict=True
+        )
+    }
+    for key, (added, day) in sums.items():
+        values, last = rows.get(key, ([0.0] * fields, day))
+        rows[key] = ([a + b for a, b in zip(values, added, strict=True)], max(last, day))
+    live = [(key, values, day) for key, (values, day) in rows.items() if day >= oldest_day]
+    lost = counters.lost * faded
+    if len(live) > cap:
+        live.sort(key=lambda row: (-_strength(row[1]), row[0]))
+        lost += sum(_strength(values) for _, values, _ in live[cap:])
+        live = live[:cap]
+    live.sort()
+    return Counters(
+        values=np.array([values for _, values, _ in live], np.float32).reshape(len(live), fields),
+        keys=np.array([key for key, _, _ in live], np.uint32),
+        days=np.array([day for _, _, day in live], np.int32),
+        lost=lost,
+    )
+
+
+def _strength(values: Sequence[float]) -> float:
+    """How much an entry holds: decayed views, skips and approvals."""
+    return values[VIEWS] + values[SKIPS] + max(0.0, values[APPROVALS])
+
+
+def _newest(ring: Timeline, added: Sequence[tuple[int, int]], cap: int, oldest: int) -> Timeline:
+    """The ring with (fingerprint, time) pairs added: each once at its newest time, the newest `cap` of them kept.
+
+    Sorted newest first, ties by fingerprint, so that what is kept never depends on the order of arrival.
+    """
+    if not added and (not len(ring.times) or ring.times.min() >= oldest):
+        return ring
+    new = np.array(added, np.int64).reshape(-1, 2)
+    keys = np.concatenate([ring.keys, new[:, 0].astype(np.uint32)])
+    times = np.concatenate([ring.times, new[:, 1].astype(np.int32)])
+    order = np.lexsort((keys, -times))
+    keys, times = keys[order], times[order]
+    first = np.zeros(len(keys), bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    keep = np.flatnonzero(first & (times >= oldest))[:cap]
+    return Timeline(keys[keep], times[keep])
+
+
+def _pairs(events: Sequence[Event], time: Any, mask: int = 0xFFFFFFFF) -> list[tuple[int, int]]:
+    return [(fingerprint(event.video_id) & mask, time(event)) for event in events]
+
+
+def _minute(event: Event) -> int:
+    return event.at_ms // _MS_PER_MINUTE
+
+
+def _day(event: Event) -> int:
+    return event.at_ms // (_MS_PER_MINUTE * MINUTES_PER_DAY)
+
+
+def _long(event: Event, facts: Mapping[str, Facts]) -> bool:
+    if event.type == COMPLETE:
+        return True
+    fact = facts.get(event.video_id)
+    return event.type == VIDEO_VIEW and is_long_view(event.watch_ms or 0.0, fact.duration_ms if fact else 0.0)
+
+
+def _daily(signals: Signals, events: Sequence[Event], newest_minute: int) -> NDArray[np.void]:
+    """Plain totals of the last seven days, index 0 the newest day."""
+    today = newest_minute // MINUTES_PER_DAY
+    shift = min(DAILY_DAYS, today - signals.newest_day) if signals.newest_minute else DAILY_DAYS
+    daily = np.zeros_like(signals.daily)
+    daily[shift:] = signals.daily[: DAILY_DAYS - shift]
+    for event in events:
+        age = today - _day(event)
+        if age >= DAILY_DAYS:
+            continue
+        if event.type == VIDEO_VIEW:
+            daily["views"][age] += 1
+            daily["watch_ms"][age] += event.watch_ms or 0.0
+        elif event.type in _NEGATIVE:
+            daily["skips"][age] += 1
+    return daily

@@ -1,0 +1,146 @@
+"""What an event may look like: one model for the wire, one table of types, one code per way to be refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from shared.fingerprint import fingerprint
+
+IMPRESSION, VIDEO_VIEW, COMPLETE, SKIP = "impression", "video_view", "complete", "skip"
+LIKE, UNLIKE, SHARE, SAVE, NOT_INTERESTED = "like", "unlike", "share", "save", "not_interested"
+
+EVENT_TYPES: dict[str, str] = {
+    IMPRESSION: "The video was on the screen.",
+    VIDEO_VIEW: "It was watched for `watchTimeMs`; one per viewing, at its end.",
+    COMPLETE: "It was watched to its end; sent beside the `video_view`.",
+    SKIP: "It was swiped away at once.",
+    LIKE: "Liked.",
+    UNLIKE: "A like taken back.",
+    SHARE: "Shared.",
+    SAVE: "Saved for later.",
+    NOT_INTERESTED: "Asked not to be shown this video again.",
+}
+
+MAX_EVENTS = 100
+MAX_BODY_BYTES = 256 * 1024
+MAX_WATCH_MS = 24 * 3_600_000
+CLAMP_AHEAD_SECONDS = 300.0
+MAX_AGE_SECONDS = 7 * 86_400.0
+VIDEO_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}$"
+
+REJECTIONS: dict[str, str] = {
+    "not_an_object": "The event is not a JSON object.",
+    "unknown_type": "`type` is not one of the event types.",
+    "invalid_video_id": "`videoId` must be 1 to 128 letters, digits or . _ : ~ -",
+    "invalid_timestamp": "`timestamp` must be an ISO 8601 time or milliseconds since the epoch.",
+    "too_old": "The event is older than 7 days.",
+    "missing_watch_time": "A `video_view` needs `watchTimeMs`.",
+    "invalid_watch_time": "`watchTimeMs` must be a number from 0 to 86400000.",
+    "invalid_feed_request_id": "`feedRequestId` must be a string of at most 128 characters.",
+    "invalid_rank_position": "`rankPosition` must be a whole number from 0 to 100000.",
+    "invalid_event_id": "`eventId` must be a string of 1 to 128 characters.",
+}
+"""Every code an event can be refused with, and what the caller is told."""
+
+_CODE_BY_FIELD = {
+    "type": "unknown_type",
+    "videoId": "invalid_video_id",
+    "timestamp": "invalid_timestamp",
+    "watchTimeMs": "invalid_watch_time",
+    "feedRequestId": "invalid_feed_request_id",
+    "rankPosition": "invalid_rank_position",
+    "eventId": "invalid_event_id",
+}
+
+
+class _Wire(BaseModel):
+    """One event as the SDK sends it. Unknown fields are dropped."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: str
+    videoId: str = Field(pattern=VIDEO_ID_PATTERN)
+    timestamp: int | float | str
+    watchTimeMs: int | float | None = Field(default=None, ge=0, le=MAX_WATCH_MS)
+    feedRequestId: str | None = Field(default=None, max_length=128)
+    rankPosition: int | None = Field(default=None, ge=0, le=100_000)
+    eventId: str | None = Field(default=None, min_length=1, max_length=128)
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in EVENT_TYPES:
+            raise ValueError("unknown")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A validated event. `at_ms` is in ms since the epoch, never later than its acceptance by more than 5 minutes.
+
+    `identity` names the event for the ring that catches re-packed batches; `request` is the index of its feed request
+    in the batch, None when it quotes none that is valid.
+    """
+
+    type: str
+    video_id: str
+    at_ms: int
+    identity: int
+    watch_ms: float | None = None
+    position: int | None = None
+    request: int | None = None
+
+
+class Rejected(Exception):
+    """An event that is refused. `code` is a key of `REJECTIONS`."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+def parse_event(raw: Any, now: float) -> tuple[Event, str | None]:
+    """Validate one event; also the feed request id it quotes, unverified. Raises `Rejected`.
+
+    More than 5 minutes ahead of `now` is clamped to `now` (a phone with a wrong clock); older than 7 days is refused.
+    """
+    if not isinstance(raw, dict):
+        raise Rejected("not_an_object")
+    try:
+        wire = _Wire.model_validate(raw)
+    except ValidationError as error:
+        raise Rejected(_CODE_BY_FIELD[str(error.errors(include_url=False)[0]["loc"][0])]) from None
+    sent_ms = _milliseconds(wire.timestamp)
+    if sent_ms < (now - MAX_AGE_SECONDS) * 1000:
+        raise Rejected("too_old")
+    at_ms = sent_ms if sent_ms <= (now + CLAMP_AHEAD_SECONDS) * 1000 else int(now * 1000)
+    if wire.type == VIDEO_VIEW and wire.watchTimeMs is None:
+        raise Rejected("missing_watch_time")
+    identity = wire.eventId or f"{wire.type}\n{wire.videoId}\n{sent_ms}"
+    event = Event(
+        type=wire.type,
+        video_id=wire.videoId,
+        at_ms=at_ms,
+        identity=fingerprint(identity),
+        watch_ms=wire.watchTimeMs,
+        position=wire.rankPosition,
+    )
+    return event, wire.feedRequestId
+
+
+def _milliseconds(timestamp: int | float | str) -> int:
+    if isinstance(timestamp, str):
+        try:
+            parsed = datetime.fromisoformat(timestamp)
+            if parsed.tzinfo is None:
+                parsed = parsed.replace(tzinfo=UTC)
+            return int(parsed.timestamp() * 1000)
+        except (ValueError, OverflowError):
+            raise Rejected("invalid_timestamp") from None
+    if not 0 <= timestamp < 1e15:
+        raise Rejected("invalid_timestamp")
+    return int(timestamp)
