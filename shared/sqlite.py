@@ -61,9 +61,7 @@ class SqliteThread:
     and is handed on.
     """
 
-    def __init__(
-        self, path: Path, schema: str, unavailable: Callable[[str], Exception], *, writes: bool
-    ) -> None:
+    def __init__(self, path: Path, schema: str, unavailable: Callable[[str], Exception], *, writes: bool) -> None:
         self._path = path
         self._schema = schema
         self._unavailable = unavailable
@@ -217,9 +215,7 @@ def _general_code(error: sqlite3.Error) -> int:
 def explain(error: sqlite3.Error | OSError, path: Path) -> str:
     """A failure of the file in one sentence that says what to do."""
     if isinstance(error, OSError):
-        return (
-            f"the folder {path.parent} cannot be made ({error.strerror}): choose one this user can write to"
-        )
+        return f"the folder {path.parent} cannot be made ({error.strerror}): choose one this user can write to"
     match _general_code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"{path} is locked by another program: close what holds it (a backup, a database browser)"

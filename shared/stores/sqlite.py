@@ -114,16 +114,12 @@ class SqliteStore:
         self._reader = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=False)
         self._writer = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=True)
 
-    async def read(
-        self, container: Container, partition: str, id: str, *, latest: bool = False
-    ) -> Document | None:
+    async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
         """See the port. Every read is the latest here."""
         key = {"partition": partition, "id": id, "now": self._clock()}
         return await self._reader.call(functools.partial(_read, _TABLES[container.name], key))
 
-    async def write(
-        self, container: Container, partition: str, operations: Sequence[Operation]
-    ) -> list[str | None]:
+    async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
         """See the port. Raises `ValueError` for what no backend would take (`_prepare` lists it)."""
         if not 1 <= len(operations) <= MAX_OPERATIONS:
             raise ValueError(f"a batch has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
@@ -143,9 +139,7 @@ class SqliteStore:
     ) -> Page:
         """See the port. A continuation is the last id of the page before."""
         wanted = {"partition": partition, "prefix": id_prefix, "after": after or "", "now": self._clock()}
-        found = await self._reader.call(
-            functools.partial(_documents, _TABLES[container.name].query, wanted, limit)
-        )
+        found = await self._reader.call(functools.partial(_documents, _TABLES[container.name].query, wanted, limit))
         documents = found[:limit]
         return Page(documents, documents[-1].id if len(found) > limit else None)
 
@@ -153,9 +147,7 @@ class SqliteStore:
         """See the port. A token is the sequence of the last item seen."""
         table = _TABLES[container.name]
         if since == FROM_NOW:
-            last = await self._reader.call(
-                lambda connection: connection.execute(table.last_sequence).fetchone()[0]
-            )
+            last = await self._reader.call(lambda connection: connection.execute(table.last_sequence).fetchone()[0])
             return Changes(token=str(last))
         wanted = {"since": int(since or 0), "now": self._clock()}
         found = await self._reader.call(functools.partial(_documents, table.changes, wanted, limit))
@@ -186,12 +178,7 @@ def _prepare(operation: Operation, container: Container, partition: str, now: fl
     if isinstance(operation, Delete):
         return operation
     id = operation.body.get("id")
-    if (
-        not isinstance(id, str)
-        or not id
-        or len(id.encode()) > MAX_ID_BYTES
-        or not set("/\\?#").isdisjoint(id)
-    ):
+    if not isinstance(id, str) or not id or len(id.encode()) > MAX_ID_BYTES or not set("/\\?#").isdisjoint(id):
         raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes and none of / \\ ? #, unlike {id!r}")
     body = orjson.dumps({**operation.body, container.partition_field: partition})
     if len(body) > MAX_DOCUMENT_BYTES:
@@ -223,9 +210,7 @@ def _read(table: _Table, key: Json, connection: sqlite3.Connection) -> Document 
 def _documents(statement: str, wanted: Json, limit: int, connection: sqlite3.Connection) -> list[Document]:
     """One more than `limit`, where there is one: that is how the caller knows of a next page."""
     rows = connection.execute(statement, {**wanted, "limit": limit + 1})
-    return [
-        Document(partition, id, orjson.loads(body), str(sequence)) for partition, id, sequence, body in rows
-    ]
+    return [Document(partition, id, orjson.loads(body), str(sequence)) for partition, id, sequence, body in rows]
 
 
 def _write(
@@ -269,6 +254,4 @@ def _refused(operation: _Put | Delete, etag: str | None) -> Failure | None:
 
 
 def _purge(now: float, limit: int, connection: sqlite3.Connection) -> int:
-    return sum(
-        connection.execute(table.sweep, {"now": now, "limit": limit}).rowcount for table in _TABLES.values()
-    )
+    return sum(connection.execute(table.sweep, {"now": now, "limit": limit}).rowcount for table in _TABLES.values())
