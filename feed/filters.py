@@ -1,0 +1,128 @@
+"""Which videos may be ranked for this viewer: one table of filters, each of which keeps or removes whole columns.
+
+Nothing later may bring a removed video back. A filter answers with a mask over the catalog's rows, True where it keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.columns import VideoColumns
+from shared.fingerprint import SEEN_BITS
+from shared.records import Tenant, policy_rank
+from shared.signals import Signals
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What the filters know: the time, the strongest maturity rank allowed, the country, what was served and seen.
+
+    `signals` is None where nothing about the user may be used (the fallback).
+    """
+
+    now: float
+    maturity: int
+    country: str | None
+    served: NDArray[np.uint32]
+    signals: Signals | None = None
+
+
+def maturity_limit(tenant: Tenant, age_band: str | None) -> int:
+    """The strongest maturity rank this viewer may see. An age band can only lower the tenant's policy."""
+    limit = policy_rank(tenant.maturity_policy)
+    if age_band is not None and age_band in tenant.age_band_policies:
+        limit = min(limit, policy_rank(tenant.age_band_policies[age_band]))
+    return limit
+
+
+def _active(columns: VideoColumns, viewer: Viewer) -> Mask:
+    return columns.active
+
+
+def _scheduled(columns: VideoColumns, viewer: Viewer) -> Mask:
+    return (columns.published_at <= viewer.now) & (viewer.now < columns.expires_at)
+
+
+def _maturity(columns: VideoColumns, viewer: Viewer) -> Mask:
+    return columns.maturity <= viewer.maturity
+
+
+def _audience(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    return columns.allowed_in(viewer.country) if columns.country_sets else None
+
+
+def _served(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    return ~columns.mask(viewer.served) if len(viewer.served) else None
+
+
+def _seen(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    if viewer.signals is None or not len(viewer.signals.seen.keys):
+        return None
+    return ~columns.mask(viewer.signals.seen.keys, bits=SEEN_BITS)
+
+
+def _not_interested(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    if viewer.signals is None or not len(viewer.signals.dismissed.keys):
+        return None
+    return ~columns.mask(viewer.signals.dismissed.keys)
+
+
+Filter = Callable[[VideoColumns, Viewer], "Mask | None"]
+
+FILTERS: dict[str, tuple[str, Filter]] = {
+    "inactive": ("It was taken down or is not active.", _active),
+    "not_scheduled": ("It is not published yet, or has expired.", _scheduled),
+    "maturity": ("Its rating is above what this viewer may see, or unknown.", _maturity),
+    "audience": ("It is not for this country.", _audience),
+    "served": ("It was on an earlier page of this walk.", _served),
+    "seen": ("The user has seen it.", _seen),
+    "not_interested": ("The user asked not to see it.", _not_interested),
+}
+"""Reason of removal → what it means, and the filter (None: it has nothing to say). In order: the first one counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """The rows that were kept, and the masks they come from."""
+
+    kept: NDArray[np.int64]
+    masks: dict[str, Mask]
+
+    def reason(self, row: int) -> str | None:
+        """Why a row was removed: the first filter that did; None when it was kept."""
+        return next((name for name, mask in self.masks.items() if not mask[row]), None)
+
+    def removed(self) -> dict[str, int]:
+        """How many rows each filter was the first to remove."""
+        left: Mask | None = None
+        counts = {}
+        for name, mask in self.masks.items():
+            before = len(mask) if left is None else int(left.sum())
+            left = mask if left is None else left & mask
+            counts[name] = before - int(left.sum())
+        return counts
+
+
+def apply_filters(columns: VideoColumns, viewer: Viewer) -> Filtered:
+    """Every filter over the whole catalog."""
+    masks: dict[str, Mask] = {}
+    kept: Mask | None = None
+    for name, (_, keeps) in FILTERS.items():
+        mask = keeps(columns, viewer)
+        if mask is not None:
+            masks[name] = mask
+            kept = mask if kept is None else kept & mask
+    assert kept is not None
+    return Filtered(np.flatnonzero(kept), masks)
+
+
+def gate(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> NDArray[np.int64]:
+    """The last look at a finished slate: what may not be served is cut, whoever put it there."""
+    allowed = columns.active[rows] & (columns.maturity[rows] <= viewer.maturity)
+    return rows[allowed]

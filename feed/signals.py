@@ -1,0 +1,60 @@
+"""Reads a user's signals within a budget and keeps them for the next page."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from shared.services import Services
+from shared.signals import SIGNALS_ID, Signals, UnreadableSignals, from_document
+from shared.stores.documents import USER_ACTIVITY, StoreUnavailable
+from shared.timing import within
+
+MAX_KEPT = 20_000
+"""About 10 kB a user: 200 MB at the most."""
+
+
+class SignalsUnavailable(Exception):
+    """The signals did not come, or not in time: the feed falls back."""
+
+
+class SignalsReader:
+    """Signals by user key: from memory for `SIGNALS_CACHE_SECONDS`, else from the store, once for those who wait."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._kept: OrderedDict[str, tuple[Signals | None, float]] = OrderedDict()
+
+    async def get(self, user_key: str, now: float) -> Signals | None:
+        """The user's signals, None when there are none. Raises `SignalsUnavailable`."""
+        kept = self._kept.get(user_key)
+        if kept is not None and now < kept[1]:
+            return kept[0]
+        services = self._services
+        try:
+            document = await within(
+                services.settings.signals_budget_ms / 1000,
+                services.documents.read(USER_ACTIVITY, user_key, SIGNALS_ID),
+                StoreUnavailable,
+            )
+            signals = from_document(document.body) if document else None
+        except StoreUnavailable as error:
+            services.telemetry.count("signals_late")
+            raise SignalsUnavailable from error
+        except UnreadableSignals as error:
+            services.telemetry.count("store_failures", "unreadable_signals")
+            raise SignalsUnavailable from error
+        self._keep(user_key, signals, now)
+        return signals
+
+    def _keep(self, user_key: str, signals: Signals | None, now: float) -> None:
+        keep_seconds = self._services.settings.signals_cache_seconds
+        if keep_seconds <= 0:
+            return
+        self._kept[user_key] = (signals, now + keep_seconds)
+        self._kept.move_to_end(user_key)
+        while len(self._kept) > MAX_KEPT or self._oldest_is_stale(now):
+            self._kept.popitem(last=False)
+
+    def _oldest_is_stale(self, now: float) -> bool:
+        oldest = next(iter(self._kept.values()), None)
+        return oldest is not None and oldest[1] < now
