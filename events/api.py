@@ -11,8 +11,9 @@ import azure.functions as func
 import orjson
 
 from events.batch import Batch, encode
-from events.schema import MAX_BODY_BYTES, MAX_EVENTS, REJECTIONS, Event, Rejected, parse_event
+from events.schema import REJECTIONS, Event, Rejected, parse_event
 from shared.bus.port import BusUnavailable, OutgoingMessage
+from shared.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.feed_request import FeedRequest, verify
 from shared.http import endpoint, json_response
 from shared.problems import Problem, bad_request, unavailable

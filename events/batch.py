@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from events.schema import EVENT_TYPES, Event
+from events.schema import Event
+from shared.event_types import EVENT_TYPES
 from shared.feed_request import FeedRequest
 
 _VERSION = 1

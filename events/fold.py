@@ -14,18 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from events.schema import (
-    COMPLETE,
-    IMPRESSION,
-    LIKE,
-    NOT_INTERESTED,
-    SAVE,
-    SHARE,
-    SKIP,
-    UNLIKE,
-    VIDEO_VIEW,
-    Event,
-)
+from events.schema import Event
+from ranking.watching import is_long_view, watch_fraction
+from shared.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SAVE, SHARE, SKIP, UNLIKE, VIDEO_VIEW
 from shared.fingerprint import SEEN_MASK, fingerprint
 from shared.signals import (
     APPROVALS,
@@ -48,7 +39,6 @@ from shared.signals import (
     Timeline,
 )
 from shared.video_facts import Facts
-from shared.watching import is_long_view, watch_fraction
 
 _MS_PER_MINUTE = 60_000
 _APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}
@@ -155,7 +145,7 @@ def _amounts(event: Event, fact: Facts) -> list[float] | None:
     """What one event adds: views, watch fraction, skips, approvals, watch ms; None when it adds nothing."""
     if event.type == VIDEO_VIEW:
         watch_ms = event.watch_ms or 0.0
-        return [1.0, watch_fraction(watch_ms, fact.duration_ms), 0.0, 0.0, watch_ms]
+        return [1.0, watch_fraction(watch_ms, fact.duration_seconds), 0.0, 0.0, watch_ms]
     if event.type in _NEGATIVE:
         return [0.0, 0.0, 1.0, 0.0, 0.0]
     approval = _APPROVAL.get(event.type)
@@ -239,7 +229,7 @@ def _long(event: Event, facts: Mapping[str, Facts]) -> bool:
     if event.type == COMPLETE:
         return True
     fact = facts.get(event.video_id)
-    return event.type == VIDEO_VIEW and is_long_view(event.watch_ms or 0.0, fact.duration_ms if fact else 0.0)
+    return event.type == VIDEO_VIEW and is_long_view(event.watch_ms or 0.0, fact.duration_seconds if fact else 0.0)
 
 
 def _daily(signals: Signals, events: Sequence[Event], newest_minute: int) -> NDArray[np.void]:

@@ -1,4 +1,4 @@
-"""What an event may look like: one model for the wire, one table of types, one code per way to be refused."""
+"""What an event may look like: one model for the wire, one code per way to be refused."""
 
 from __future__ import annotations
 
@@ -8,28 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from shared.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
 from shared.fingerprint import fingerprint
 
-IMPRESSION, VIDEO_VIEW, COMPLETE, SKIP = "impression", "video_view", "complete", "skip"
-LIKE, UNLIKE, SHARE, SAVE, NOT_INTERESTED = "like", "unlike", "share", "save", "not_interested"
-
-EVENT_TYPES: dict[str, str] = {
-    IMPRESSION: "The video was on the screen.",
-    VIDEO_VIEW: "It was watched for `watchTimeMs`; one per viewing, at its end.",
-    COMPLETE: "It was watched to its end; sent beside the `video_view`.",
-    SKIP: "It was swiped away at once.",
-    LIKE: "Liked.",
-    UNLIKE: "A like taken back.",
-    SHARE: "Shared.",
-    SAVE: "Saved for later.",
-    NOT_INTERESTED: "Asked not to be shown this video again.",
-}
-
-MAX_EVENTS = 100
-MAX_BODY_BYTES = 256 * 1024
 MAX_WATCH_MS = 24 * 3_600_000
 CLAMP_AHEAD_SECONDS = 300.0
-MAX_AGE_SECONDS = 7 * 86_400.0
+MAX_AGE_SECONDS = MAX_AGE_DAYS * 86_400.0
 VIDEO_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}$"
 
 REJECTIONS: dict[str, str] = {

@@ -24,7 +24,7 @@ from shared.problems import bad_request
 VALID_SECONDS = 12 * 3600
 MAX_CHARS = 4_096
 _VERSION = 1
-_HEADER = struct.Struct("<BIIIB")
+_HEADER = struct.Struct("<BII")
 _NONCE_BYTES, _TAG_BYTES = 12, 16
 MAX_SERVED = (MAX_CHARS * 3 // 4 - 1 - _NONCE_BYTES - _TAG_BYTES - _HEADER.size) // 4
 
@@ -33,15 +33,12 @@ MAX_SERVED = (MAX_CHARS * 3 // 4 - 1 - _NONCE_BYTES - _TAG_BYTES - _HEADER.size)
 class Served:
     """What a walk through the feed has served. `started_at` in whole seconds; `seed` fixes what is drawn at random.
 
-    `fingerprints` are in the order of serving. `last_category` (a fingerprint, 0 for none) and `run` let a cap on
-    streaks hold across the edge of two pages.
+    `fingerprints` are in the order of serving.
     """
 
     started_at: int
     seed: int
     fingerprints: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
-    last_category: int = 0
-    run: int = 0
 
     def __len__(self) -> int:
         return len(self.fingerprints)
@@ -51,7 +48,7 @@ def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str) -> 
     """The cursor for the next page; None when it would grow past `MAX_CHARS`: the feed ends there."""
     if len(served) > MAX_SERVED:
         return None
-    header = _HEADER.pack(_VERSION, served.started_at, served.seed, served.last_category, min(served.run, 255))
+    header = _HEADER.pack(_VERSION, served.started_at, served.seed)
     nonce = os.urandom(_NONCE_BYTES)
     sealed = AESGCM(keys.current).encrypt(
         nonce, header + served.fingerprints.astype("<u4").tobytes(), _bound_to(tenant_id, user_key)
@@ -65,7 +62,7 @@ def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: flo
         raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         key = keys.by_tag[raw[0]]
         plain = AESGCM(key).decrypt(raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :], _bound_to(tenant_id, user_key))
-        version, started_at, seed, last_category, run = _HEADER.unpack_from(plain)
+        version, started_at, seed = _HEADER.unpack_from(plain)
         if version != _VERSION:
             raise ValueError("version")
         fingerprints = np.frombuffer(plain, "<u4", offset=_HEADER.size)
@@ -73,7 +70,7 @@ def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: flo
         raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.") from None
     if not -300 <= now - started_at <= VALID_SECONDS:
         raise bad_request("cursor_expired", "The cursor is older than 12 hours. Start again without it.")
-    return Served(started_at, seed, fingerprints, last_category, run)
+    return Served(started_at, seed, fingerprints)
 
 
 def _bound_to(tenant_id: str, user_key: str) -> bytes:

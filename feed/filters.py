@@ -122,7 +122,7 @@ def apply_filters(columns: VideoColumns, viewer: Viewer) -> Filtered:
     return Filtered(np.flatnonzero(kept), masks)
 
 
-def gate(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> NDArray[np.int64]:
-    """The last look at a finished slate: what may not be served is cut, whoever put it there."""
-    allowed = columns.active[rows] & (columns.maturity[rows] <= viewer.maturity)
-    return rows[allowed]
+def gate(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> Mask:
+    """The last look at a finished slate: True where a row may be served, whoever put it there."""
+    on_air = (columns.published_at[rows] <= viewer.now) & (viewer.now < columns.expires_at[rows])
+    return columns.active[rows] & on_air & (columns.maturity[rows] <= viewer.maturity)

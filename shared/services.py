@@ -35,7 +35,7 @@ START_BUDGET_SECONDS = 5.0
 
 @dataclass
 class Services:
-    """What the rooms work with. `clock` gives seconds since the epoch."""
+    """What the rooms work with. `clock` gives seconds since the epoch; `local` is True in the local host only."""
 
     settings: Settings
     clock: Clock
@@ -50,6 +50,7 @@ class Services:
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
+    local: bool = False
     _rooms: dict[Any, Any] = field(default_factory=dict)
     _started: asyncio.Task[None] | None = None
 
@@ -109,6 +110,7 @@ def build(
     bus: Bus | None = None,
     blobs: Blobs | None = None,
     flag_source: FlagSource | None = None,
+    local: bool = False,
 ) -> Services:
     """Everything, unconnected. Raises `BadSetting` with one sentence when the settings do not work."""
     if settings.embedded:
@@ -136,6 +138,7 @@ def build(
         video_facts=VideoFacts(documents, clock),
         flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
         tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),
+        local=local,
     )
 
 

@@ -22,12 +22,12 @@ READS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A video as signals see it. `duration_ms` is 0 when unknown."""
+    """A video as signals see it. `duration_seconds` is 0 when unknown."""
 
     category: str
     tags: tuple[str, ...]
     creator: str
-    duration_ms: float
+    duration_seconds: float
 
 
 class VideoFacts:
@@ -72,4 +72,4 @@ class VideoFacts:
         if document is None or document.body.get("kind") != "video":
             return None
         video = Video.from_document(document.body)
-        return Facts(video.category, video.tags, video.creator, video.duration_seconds * 1000)
+        return Facts(video.category, video.tags, video.creator, video.duration_seconds)

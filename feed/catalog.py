@@ -1,0 +1,197 @@
+"""A tenant's content in memory: columns for ranking, each video's JSON ready to send, and its statistics.
+
+Loaded whole on a tenant's first request (once, however many ask), then kept fresh from the change feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+import orjson
+
+from ranking.columns import VideoColumns
+from ranking.stats import StatsTable, UnreadableStats, merged
+from ranking.statscolumns import StatsColumns
+from shared.records import Video
+from shared.refresh import Refresher
+from shared.services import Services
+from shared.stores.documents import FROM_NOW, VIDEO_STATS, VIDEOS, Container, Document, StoreUnavailable, query_all
+from shared.timing import within
+
+SLICE = 50
+"""Documents applied before the event loop gets its turn: a few milliseconds."""
+STALE_SECONDS = 30.0
+"""Older than this, a request waits for a refresh once: the process must have slept."""
+
+
+class Catalog:
+    """One tenant's videos and statistics. `items[row]` is the video's JSON without its closing brace."""
+
+    def __init__(self) -> None:
+        self.columns = VideoColumns()
+        self.items: list[bytes] = []
+        self.stats = StatsColumns(self.columns)
+        self._shards: dict[str, StatsTable] = {}
+        self._overtaken: set[str] = set()
+
+    def apply(self, document: Document) -> None:
+        """Take in one video as it is now: new, changed, taken down or deleted."""
+        body = document.body
+        if body.get("kind") != "video":
+            return
+        if body.get("deleted"):
+            self.columns.remove(document.id)
+            return
+        video = Video.from_document(body)
+        row = self.columns.upsert(video)
+        if row == len(self.items):
+            self.items.append(b"")
+        self.items[row] = _item_json(video)
+
+    def apply_change(self, document: Document) -> None:
+        """Take in one video from the change feed, which is newer than what a query still brings."""
+        self._overtaken.add(document.id)
+        self.apply(document)
+
+    def apply_queried(self, document: Document) -> None:
+        """Take in one video of the first load, unless a change has overtaken it meanwhile."""
+        if document.id not in self._overtaken:
+            self.apply(document)
+
+    def end_of_load(self) -> None:
+        """From here on every document comes from the change feed."""
+        self._overtaken.clear()
+
+    async def apply_stats(self, documents: Iterable[Document]) -> None:
+        """Take in the statistics of some shards; unpacked and added up beside the event loop."""
+        packed = {document.id: document.body.get("packed") for document in documents}
+        if packed:
+            self._shards, total = await asyncio.to_thread(_unpacked, self._shards, packed)
+            self.stats.replace(total)
+
+
+def _unpacked(shards: dict[str, StatsTable], bodies: dict[str, object]) -> tuple[dict[str, StatsTable], StatsTable]:
+    shards = dict(shards)
+    for id, packed in bodies.items():
+        try:
+            shards[id] = StatsTable.unpack(packed if isinstance(packed, str) else "")
+        except UnreadableStats:
+            continue  # a newer app's format: keep what we had until this one is replaced too
+    return shards, merged(shards.values())
+
+
+def _item_json(video: Video) -> bytes:
+    return orjson.dumps(
+        {
+            "videoId": video.id,
+            "playbackUrl": video.playback_url,
+            "thumbnailUrl": video.thumbnail_url,
+            "title": video.title,
+            "mainTag": video.category,
+            "tags": list(video.tags),
+            "durationSeconds": int(video.duration_seconds)
+            if video.duration_seconds == int(video.duration_seconds)
+            else video.duration_seconds,
+            "maturityRating": video.maturity_rating,
+        }
+    )[:-1]
+
+
+class Catalogs:
+    """The catalogs of the tenants this process serves."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._catalogs: dict[str, Catalog] = {}
+        self._applying: dict[str, Catalog] = {}
+        self._loads: dict[str, asyncio.Task[Catalog]] = {}
+        self._tokens: dict[Container, str] = {}
+        self._beginning = asyncio.Lock()
+        self._refresher = Refresher(
+            "content", self._pull, services.settings.content_refresh_seconds, services.clock, services.telemetry
+        )
+
+    @property
+    def refreshed_at(self) -> float:
+        """When content was last known to be current (seconds since the epoch)."""
+        return self._refresher.refreshed_at or 0.0
+
+    async def get(self, tenant_id: str, now: float) -> Catalog:
+        """A tenant's catalog, loaded on its first request. Raises `StoreUnavailable` when that fails or takes too long.
+
+        A loaded catalog is served however old it is: the answer says how old.
+        """
+        settings = self._services.settings
+        catalog = self._catalogs.get(tenant_id)
+        if catalog is not None:
+            await self._refresher.at_most(STALE_SECONDS, now, settings.signals_budget_ms / 1000)
+            return catalog
+        load = self._loads.get(tenant_id)
+        if load is None:
+            load = self._loads[tenant_id] = asyncio.create_task(self._load(tenant_id))
+            load.add_done_callback(lambda _: self._loads.pop(tenant_id, None))
+        return await within(settings.catalog_budget_ms / 1000, asyncio.shield(load), StoreUnavailable)
+
+    async def refresh(self) -> bool:
+        """Pull changes now, out of turn."""
+        return await self._refresher.refresh()
+
+    async def close(self) -> None:
+        """Stop pulling."""
+        await self._refresher.stop()
+
+    async def _load(self, tenant_id: str) -> Catalog:
+        await self._begin()
+        documents = self._services.documents
+        catalog = self._applying[tenant_id] = Catalog()
+        try:
+            videos = await query_all(documents, VIDEOS, tenant_id)
+            statistics = await query_all(documents, VIDEO_STATS, tenant_id)
+            for start in range(0, len(videos), SLICE):
+                for document in videos[start : start + SLICE]:
+                    catalog.apply_queried(document)
+                await asyncio.sleep(0)
+            await catalog.apply_stats(statistics)
+            catalog.end_of_load()
+            self._catalogs[tenant_id] = catalog
+        finally:
+            del self._applying[tenant_id]
+        return catalog
+
+    async def _begin(self) -> None:
+        """Before the first load: find the place in the change feeds from which nothing is missed."""
+        async with self._beginning:
+            for container in (VIDEOS, VIDEO_STATS):
+                if container not in self._tokens:
+                    found = await self._services.documents.changes(container, FROM_NOW)
+                    self._tokens[container] = found.token
+            if self._refresher.refreshed_at is None:
+                await self._refresher.refresh()
+                self._refresher.start()
+
+    async def _pull(self) -> None:
+        async for document in self._changed(VIDEOS):
+            for catalogs in (self._catalogs, self._applying):
+                catalog = catalogs.get(document.partition)
+                if catalog is not None:
+                    catalog.apply_change(document) if catalogs is self._applying else catalog.apply(document)
+        statistics: dict[str, list[Document]] = {}
+        async for document in self._changed(VIDEO_STATS):
+            statistics.setdefault(document.partition, []).append(document)
+        for tenant_id, documents in statistics.items():
+            catalog = self._catalogs.get(tenant_id)
+            if catalog is not None:
+                await catalog.apply_stats(documents)
+
+    async def _changed(self, container: Container) -> AsyncIterator[Document]:
+        """Documents written since the last pull, with a breath for the event loop after every slice."""
+        while True:
+            changes = await self._services.documents.changes(container, self._tokens[container])
+            for at, document in enumerate(changes.documents):
+                yield document
+                if at % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+            self._tokens[container] = changes.token
+            if not changes.more:
+                return

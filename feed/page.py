@@ -1,0 +1,66 @@
+"""A page of the feed as bytes: ready-made JSON joined, nothing built per video."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from feed.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is served. `rows` and `scores` in order; `first_rank` is the place of the first one in the whole walk.
+
+    Times in seconds since the epoch; `signals_at` is None where no signals were used.
+    """
+
+    mode: str
+    reason: str | None
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    first_rank: int
+    next_cursor: str | None
+    feed_request_id: str
+    model_version: str
+    content_at: float
+    signals_at: float | None
+    experiment: str | None = None
+
+    def body(self, catalog: Catalog) -> bytes:
+        """The JSON of the response."""
+        items = catalog.items
+        places = zip(self.rows.tolist(), self.scores.tolist(), strict=True)
+        listed = b",".join(
+            [
+                b'%b,"score":%.6g,"rank":%d}' % (items[row], score, self.first_rank + place)
+                for place, (row, score) in enumerate(places)
+            ]
+        )
+        tail = orjson.dumps(
+            {
+                "nextCursor": self.next_cursor,
+                "feedRequestId": self.feed_request_id,
+                "modelVersion": self.model_version,
+                "experiment": self.experiment,
+                "freshness": {"content": _iso(self.content_at), "signals": _iso(self.signals_at)},
+            }
+        )
+        head = orjson.dumps({"mode": self.mode, "reason": self.reason})
+        return b'%b,"items":[%b],%b' % (head[:-1], listed, tail[1:])
+
+    def etag(self, catalog: Catalog) -> str:
+        """Weak: equal for pages with the same mode, reason, model and videos in the same order."""
+        digest = hashlib.blake2b(f"{self.mode}\n{self.reason}\n{self.model_version}\n".encode(), digest_size=12)
+        digest.update(np.int64(self.first_rank).tobytes())
+        digest.update(catalog.columns.key[self.rows].tobytes())
+        return f'W/"{digest.hexdigest()}"'
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

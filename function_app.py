@@ -1,0 +1,74 @@
+"""The table of contents: every trigger of the app, each handed to its room.
+
+Nothing connects at import; the first call starts the services (`shared/services.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+
+import azure.functions as func
+
+from events.api import post_events as accept_events
+from events.rollup import RollUp
+from events.signals import SignalsConsumer
+from feed import api as feed_api
+from feed import debug
+from feed import status
+from shared import services
+
+logging.getLogger("azure").setLevel(logging.WARNING)
+logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third of the CPU of a small request
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+
+@app.route("v1/feed", methods=["GET"])
+async def get_feed(req: func.HttpRequest) -> func.HttpResponse:
+    return await feed_api.get_feed(req, await services.get())
+
+
+@app.route("v1/config", methods=["GET"])
+async def get_config(req: func.HttpRequest) -> func.HttpResponse:
+    return await feed_api.get_config(req, await services.get())
+
+
+@app.route("v1/events/batch", methods=["POST"])
+async def post_events(req: func.HttpRequest) -> func.HttpResponse:
+    return await accept_events(req, await services.get())
+
+
+@app.route("v1/debug/user-signals", methods=["GET"])
+async def get_user_signals(req: func.HttpRequest) -> func.HttpResponse:
+    return await debug.get_user_signals(req, await services.get())
+
+
+@app.route("v1/debug/set-personalization", methods=["POST"])
+async def set_personalization(req: func.HttpRequest) -> func.HttpResponse:
+    return await debug.set_personalization(req, await services.get())
+
+
+@app.route("health", methods=["GET"])
+async def get_health(req: func.HttpRequest) -> func.HttpResponse:
+    return status.health()
+
+
+@app.route("ready", methods=["GET"])
+async def get_ready(req: func.HttpRequest) -> func.HttpResponse:
+    return await status.ready(await services.get())
+
+
+@app.service_bus_topic_trigger(
+    arg_name="message",
+    connection="ServiceBusConnection",
+    topic_name="user-events",
+    subscription_name="signals",
+    data_type=func.DataType.BINARY,
+)
+async def fold_signals(message: func.ServiceBusMessage) -> None:
+    await (await services.get()).room(SignalsConsumer).handle(message.message_id, message.get_body())
+
+
+@app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")
+async def roll_up(timer: func.TimerRequest) -> None:
+    await (await services.get()).room(RollUp).run()

@@ -1,0 +1,23 @@
+"""The events an SDK may send, and the limits of a batch: what the feed announces and the events room enforces."""
+
+from __future__ import annotations
+
+IMPRESSION, VIDEO_VIEW, COMPLETE, SKIP = "impression", "video_view", "complete", "skip"
+LIKE, UNLIKE, SHARE, SAVE, NOT_INTERESTED = "like", "unlike", "share", "save", "not_interested"
+
+EVENT_TYPES: dict[str, str] = {
+    IMPRESSION: "The video was on the screen.",
+    VIDEO_VIEW: "It was watched for `watchTimeMs`; one per viewing, at its end.",
+    COMPLETE: "It was watched to its end; sent beside the `video_view`.",
+    SKIP: "It was swiped away at once.",
+    LIKE: "Liked.",
+    UNLIKE: "A like taken back.",
+    SHARE: "Shared.",
+    SAVE: "Saved for later.",
+    NOT_INTERESTED: "Asked not to be shown this video again.",
+}
+
+MAX_EVENTS = 100
+MAX_BODY_BYTES = 256 * 1024
+MAX_AGE_DAYS = 7
+"""Older events are refused."""
