@@ -149,9 +149,8 @@ class SqliteBus:
 class SqliteReceiver:
     """`Receiver` of a queue without sessions."""
 
-    session_id: str | None = None
-
-    def __init__(self, bus: SqliteBus, queue: str) -> None:
+    def __init__(self, bus: SqliteBus, queue: str, session_id: str | None = None) -> None:
+        self.session_id = session_id
         self._bus = bus
         self._queue = queue
         self._held: dict[queues.Handle, None] = {}
@@ -233,8 +232,8 @@ class SqliteSessionReceiver(SqliteReceiver):
     """`Receiver` of one session, which it owns until it is closed or its lock runs out."""
 
     def __init__(self, bus: SqliteBus, subscription: str, session_id: str, token: str) -> None:
-        super().__init__(bus, subscription)
-        self.session_id: str = session_id
+        super().__init__(bus, subscription, session_id)
+        self._session = session_id
         self._owner_token = token
 
     async def renew(self, message: ReceivedMessage | None = None) -> None:
@@ -253,7 +252,7 @@ class SqliteSessionReceiver(SqliteReceiver):
         return self._owner_token
 
     def _hold_session_until(self, now: float, locked_until: float) -> asyncio.Future[bool]:
-        work = partial(queues.renew_session, self._queue, self.session_id, self._owner_token, now, locked_until)
+        work = partial(queues.renew_session, self._queue, self._session, self._owner_token, now, locked_until)
         return self._bus.writer.call(work, durable=False)
 
 
