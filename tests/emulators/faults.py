@@ -1,0 +1,101 @@
+"""What a test server is told to do wrong, and to which requests.
+
+A `Fault` applies to requests whose label contains `match`; labels are the server's own (`"batch user-activity"`,
+`"send user-events"`, `"GET /kv"`). A fault is used up after `times` requests; None keeps it until it is cleared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tests.emulators.clock import MovableClock
+
+BEFORE = "before"
+AFTER = "after"
+
+
+@dataclass(slots=True)
+class Fault:
+    """One way to go wrong.
+
+    `status` (with `substatus` and `retry_after_ms` where the service has them) answers with that error without
+    doing the work; `delay` waits that many seconds first; `cut` closes the connection, either `"before"` the work
+    or `"after"` it, so that the client never learns that it was done. `body` and `content_type` replace the error's
+    usual body. For AMQP, `condition` is the error condition a transfer is rejected with.
+    """
+
+    match: str = ""
+    times: int | None = 1
+    status: int = 0
+    substatus: int = 0
+    retry_after_ms: int | None = None
+    delay: float = 0.0
+    cut: str = ""
+    condition: str = ""
+    body: str | None = None
+    content_type: str = ""
+
+    @classmethod
+    def from_json(cls, fields_given: dict[str, Any]) -> Fault:
+        """Build one from a control request; an unknown field is refused by name."""
+        unknown = set(fields_given) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown fault fields: {', '.join(sorted(unknown))}")
+        return cls(**fields_given)
+
+
+NO_FAULT = Fault(times=None)
+
+
+class FaultPlan:
+    """The faults in force on one server, in the order they were added, and the requests it has seen."""
+
+    def __init__(self, clock: MovableClock) -> None:
+        self._clock = clock
+        self._faults: list[Fault] = []
+        self._down_until = 0.0
+        self.requests: list[str] = []
+
+    def add(self, fault: Fault) -> Fault:
+        """Put a fault in force."""
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Everything works again."""
+        self._faults.clear()
+        self._down_until = 0.0
+
+    def go_down(self, seconds: float = float("inf")) -> None:
+        """Cut every connection until the clock has moved that far, or until `clear`."""
+        self._down_until = self._clock.now() + seconds
+
+    @property
+    def is_down(self) -> bool:
+        return self._clock.now() < self._down_until
+
+    def take(self, label: str) -> Fault:
+        """The fault for this request (`NO_FAULT` when there is none), and one use of it is spent."""
+        self.requests.append(label)
+        if self.is_down:
+            return Fault(cut=BEFORE)
+        for fault in self._faults:
+            if fault.match in label:
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._faults.remove(fault)
+                return fault
+        return NO_FAULT
+
+    def count(self, label_part: str) -> int:
+        """How many requests so far had `label_part` in their label."""
+        return sum(label_part in label for label in self.requests)
+
+
+async def wait(fault: Fault) -> None:
+    """Spend the fault's delay."""
+    if fault.delay:
+        await asyncio.sleep(fault.delay)
