@@ -13,8 +13,7 @@ from events.api import post_events as accept_events
 from events.rollup import RollUp
 from events.signals import SignalsConsumer
 from feed import api as feed_api
-from feed import debug
-from feed import status
+from feed import debug, status
 from shared import services
 
 logging.getLogger("azure").setLevel(logging.WARNING)

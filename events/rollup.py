@@ -110,7 +110,7 @@ class RollUp:
     async def _decode(
         self, session: Receiver, messages: Sequence[ReceivedMessage], last_sequence: int
     ) -> tuple[list[Batch], list[ReceivedMessage]]:
-        """Batches not added before, and the messages to settle; what cannot be read is dead-lettered with its reason."""
+        """Batches not added before, and the messages to settle; the unreadable are dead-lettered with a reason."""
         batches, readable = [], []
         for message in messages:
             try:

@@ -73,4 +73,3 @@ async def get_config(request: func.HttpRequest, services: Services) -> func.Http
     if matches_etag(request.headers.get("if-none-match"), etag):
         return func.HttpResponse(b"", status_code=304, headers={"ETag": etag, "Cache-Control": cache})
     return json_response(body, headers={"ETag": etag}, cache=cache)
-

@@ -35,7 +35,7 @@ async def get_user_signals(request: func.HttpRequest, services: Services) -> fun
 
 def _asked_user(request: func.HttpRequest, services: Services) -> str:
     """The hash in `X-User`; in a URL it would end up in logs, so `userHash=` works in the local host only."""
-    in_query = request.params.get("userHash")
+    in_query: str | None = request.params.get("userHash")
     if in_query is None:
         return user_hash(request.headers)
     if not services.local:
@@ -46,7 +46,7 @@ def _asked_user(request: func.HttpRequest, services: Services) -> str:
 
 
 def describe(signals: Signals, categories: Vocabulary, now: float) -> dict[str, Any]:
-    """Signals as a readable object. Category figures are decayed to `now`; the totals of seven days are plain counts."""
+    """Signals as a readable object. Category figures are decayed to `now`; the seven-day totals are plain counts."""
     faded = signals.decay_to(now)
     names = categories.codes(signals.categories.keys).tolist()
     table = (signals.categories.values.astype(np.float64) * faded).tolist()

@@ -1,6 +1,6 @@
 """One feed request, top to bottom: `serve_feed`.
 
-    mode (consent, flags, tenant) → signals → catalog → filters → ranking → maturity gate → page
+mode (consent, flags, tenant) → signals → catalog → filters → ranking → maturity gate → page
 """
 
 from __future__ import annotations

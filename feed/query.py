@@ -37,7 +37,7 @@ NO_HINTS = Hints()
 
 @dataclass(frozen=True, slots=True)
 class FeedQuery:
-    """A checked request: `limit` 1 to 50, the cursor as it came, the hints, and whether the user agreed to a profile."""
+    """A checked request: `limit` 1 to 50, the cursor as it came, the hints, and whether the user consented."""
 
     limit: int
     cursor: str | None

@@ -54,6 +54,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "refresh_age_seconds": ("Age of what is held in memory", ("source",)),
     "store_failures": ("Document store calls that failed", ("caller",)),
     "bus_failures": ("Bus calls that failed", ("caller",)),
+    "invalid_weights": ("Stored weights that cannot be served", ("tenant",)),
     "signals_late": ("Signals that did not come within their budget", ()),
 }
 """Every metric: what it counts, and its labels in order."""

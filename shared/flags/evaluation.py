@@ -69,7 +69,8 @@ class Flags:
         if flag not in self._filtered:
             return Verdict.ON
         try:
-            on = self._manager.is_enabled(flag, TargetingContext(user_id=user_key, groups=[tenant_id]))
+            context = TargetingContext(user_id=user_key, groups=[tenant_id])
+            on = self._manager.is_enabled(flag, context)  # type: ignore[call-overload]
         except Exception:  # the library raises many kinds for a filter it does not know
             return Verdict.NOT_TARGETED
         return Verdict.ON if on else Verdict.NOT_TARGETED

@@ -1,0 +1,93 @@
+"""`python -m local [serve]` runs the app on one machine; `python -m local import` loads a tenant from files."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from local.demo import SDK_KEY
+from local.host import CannotListen
+from local.serving import local_settings, running
+from shared.settings import BadSetting
+from shared.stores.documents import StoreUnavailable
+
+DEMO_USER = "5f" * 32
+
+
+def main() -> int:
+    """Exit code 0, or 2 with one sentence on what to do."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(arguments.run(arguments))
+    except (BadSetting, CannotListen, StoreUnavailable) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="The video feed on one machine.")
+    parser.set_defaults(run=_serve, port=7071, no_demo=False)
+    commands = parser.add_subparsers(title="commands")
+    serve = commands.add_parser("serve", help="serve the app (the default)")
+    serve.add_argument("--port", type=int, default=7071, help="port on 127.0.0.1 (default 7071; 0 takes a free one)")
+    serve.add_argument("--no-demo", action="store_true", help="start without the demo's tenants")
+    serve.set_defaults(run=_serve)
+    load = commands.add_parser("import", help="load a tenant's videos and replay a log of exposures")
+    load.add_argument("--tenant", required=True, help="tenant to load into; made when it does not exist")
+    load.add_argument("--videos", type=Path, help="videos, .parquet or .jsonl")
+    load.add_argument("--exposures", type=Path, help="exposures, .parquet or .jsonl")
+    load.add_argument("--columns", action="append", default=[], metavar="FIELD=COLUMN", help="see docs/import.md")
+    load.add_argument("--rating", default="PG", help="maturity rating of videos that have none (default PG)")
+    load.add_argument("--url", help="a running app to send events to (default: one started for the import)")
+    load.set_defaults(run=_import)
+    return parser
+
+
+async def _import(arguments: argparse.Namespace) -> None:
+    from local.importer import run_import
+
+    await run_import(arguments)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(local_settings(), port=arguments.port, demo=not arguments.no_demo) as app:
+        print(f"Serving on {app.url}  (state in {app.services.settings.data_folder}; Ctrl-C stops)")
+        if not arguments.no_demo:
+            print(_hints(app.url))
+        sys.stdout.flush()
+        await stop.wait()
+        print("Stopping: letting requests in flight finish.")
+
+
+def _hints(url: str) -> str:
+    python = sys.executable.removeprefix(str(Path.cwd()) + "/")
+    who = f"-H 'X-Tenant-Id: tenant_1' -H 'X-Api-Key: {SDK_KEY}' -H 'X-User: {DEMO_USER}'"
+    return f"""
+Try next, in another terminal:
+
+1. A new user gets the popular feed ("mode": "fallback", "reason": "cold_start"):
+   curl -s {who} '{url}/v1/feed?limit=5' | python3 -m json.tool
+
+2. They watch fitness and skip cooking:
+   curl -s {who} -H 'Content-Type: application/json' {url}/v1/events/batch -d "$({python} -m local.story)"
+
+3. The same call as in 1 is personal now, fitness first:
+   curl -s {who} '{url}/v1/feed?limit=5' | python3 -m json.tool
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""Loads a tenant from files: videos into the store, exposures as events through the public endpoint.
+
+Column names are mapped by `DEFAULT_COLUMNS`; `--columns field=column` names others. See `docs/import.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet
+from tqdm import tqdm
+
+from local.demo import save_videos
+from local.serving import local_settings, running
+from shared import services as composition
+from shared.bus.port import ROLLUP, SIGNALS
+from shared.event_types import MAX_AGE_DAYS, MAX_EVENTS
+from shared.records import Tenant, Video
+from shared.services import Services
+from shared.settings import BadSetting
+from shared.tenants import save_key, save_tenant
+
+IMPORT_KEY_NAME = "importer"
+BATCHES_AT_ONCE = 32
+ATTEMPTS = 8
+REPLAY_SPAN_SECONDS = (MAX_AGE_DAYS - 0.25) * 86_400
+"""A longer log is squeezed into this much: the endpoint refuses older events."""
+
+DEFAULT_COLUMNS = {
+    # videos
+    "video": "video_id",
+    "title": "title",
+    "category": "tag",
+    "creator": "author_id",
+    "duration_ms": "video_duration",
+    "rating": "rating",
+    "published": "upload_dt",
+    # exposures
+    "user": "user_id",
+    "time_ms": "time_ms",
+    "watch_ms": "play_time_ms",
+    "like": "is_like",
+    "share": "is_forward",
+    "not_interested": "is_hate",
+}
+"""Field → column. A column that a file lacks is left out; `user`, `video` and `time_ms` an exposure must have."""
+
+
+async def run_import(arguments: argparse.Namespace) -> None:
+    """The command: prints what was loaded, how long it took, and the rate. Raises `BadSetting` for a bad call."""
+    columns = _columns(arguments.columns)
+    if arguments.videos is None and arguments.exposures is None:
+        raise BadSetting("Nothing to import: give --videos, --exposures or both.")
+    async with _app(arguments.url) as (url, services):
+        key = await _tenant(services, arguments.tenant)
+        if arguments.videos is not None:
+            started = time.perf_counter()
+            videos = [_video(row, columns, arguments.rating) for row in _rows(arguments.videos)]
+            await save_videos(services, arguments.tenant, videos)
+            print(f"{len(videos)} videos in {time.perf_counter() - started:.1f} s")
+        if arguments.exposures is not None:
+            batches = _batches(_rows(arguments.exposures), columns, arguments.tenant, time.time())
+            await _replay(url, services, arguments.tenant, key, batches)
+
+
+@asynccontextmanager
+async def _app(url: str | None) -> AsyncIterator[tuple[str, Services]]:
+    """A running app (then only its stores are opened here), or one of our own on a free port."""
+    if url is None:
+        async with running(local_settings(), port=0, demo=False) as app:
+            yield app.url, app.services
+        return
+    services = composition.build(local_settings(), local=True)
+    try:
+        await services.start()
+        yield url.rstrip("/"), services
+    finally:
+        await services.close()
+
+
+async def _tenant(services: Services, tenant_id: str) -> str:
+    """Make the tenant unless it is there, and give the importer a key (scope `cms`: its events count in statistics)."""
+    if services.tenants.get(tenant_id) is None:
+        await save_tenant(services.documents, Tenant(tenant_id, "PG", count_anonymous_events=True))
+    key = hashlib.sha256(f"importer {time.time_ns()}".encode()).hexdigest()
+    await save_key(services.documents, services.identity, tenant_id, IMPORT_KEY_NAME, key, frozenset({"sdk", "cms"}))
+    await services.tenants_refresher.refresh()
+    return key
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    columns = dict(DEFAULT_COLUMNS)
+    for pair in given:
+        field, separator, column = pair.partition("=")
+        if field not in columns or not separator:
+            raise BadSetting(f"--columns takes FIELD=COLUMN with a field of: {', '.join(columns)}.")
+        columns[field] = column
+    return columns
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if path.suffix not in (".parquet", ".jsonl"):
+        raise BadSetting(f"{path.name} must be a .parquet or a .jsonl file.")
+    try:
+        table = pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.json.read_json(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadSetting(f"{path} cannot be read: {error}") from None
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _video(row: dict[str, Any], columns: dict[str, str], rating: str) -> Video:
+    def value(field: str) -> Any:
+        return row.get(columns[field])
+
+    id = str(value("video"))
+    tags = [tag.strip() for tag in str(value("category") or "").split(",") if tag.strip()]
+    return Video(
+        id=id,
+        title=str(value("title") or f"Video {id}"),
+        playback_url=f"https://cdn.example/{id}.m3u8",
+        category=tags[0] if tags else "",
+        tags=tuple(tags),
+        creator=str(value("creator") or ""),
+        duration_seconds=float(value("duration_ms") or 0) / 1000,
+        maturity_rating=str(value("rating") or rating),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UserBatch:
+    """Up to 100 events of one user, in order of time, ready to send."""
+
+    user_hash: str
+    body: bytes
+    events: int
+
+
+def _batches(rows: list[dict[str, Any]], columns: dict[str, str], tenant_id: str, now: float) -> list[UserBatch]:
+    """The log as batches per user. Times are moved so that the newest is now, and squeezed if the log is long."""
+    user, video, at = columns["user"], columns["video"], columns["time_ms"]
+    for name in (user, video, at):
+        if rows and name not in rows[0]:
+            raise BadSetting(f"The exposures have no column {name!r}: name it with --columns.")
+    if not rows:
+        return []
+    newest, oldest = max(row[at] for row in rows), min(row[at] for row in rows)
+    scale = min(1.0, REPLAY_SPAN_SECONDS * 1000 / max(1, newest - oldest))
+    by_user: dict[Any, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row[at]):
+        when = int(now * 1000 - (newest - row[at]) * scale)
+        by_user.setdefault(row[user], []).extend(_events(row, columns, str(row[video]), when))
+    salt = f"import {tenant_id}".encode()
+    batches = []
+    for name, events in by_user.items():
+        user_hash = hmac.digest(salt, str(name).encode(), hashlib.sha256).hex()
+        for start in range(0, len(events), MAX_EVENTS):
+            part = events[start : start + MAX_EVENTS]
+            batches.append(UserBatch(user_hash, orjson.dumps({"events": part}), len(part)))
+    return batches
+
+
+def _events(row: dict[str, Any], columns: dict[str, str], video_id: str, when: int) -> Iterator[dict[str, Any]]:
+    """One exposure as events: shown, then watched or (nothing watched) skipped, then what else was done."""
+    watch_ms = row.get(columns["watch_ms"])
+    yield {"type": "impression", "videoId": video_id, "timestamp": when}
+    if watch_ms:
+        yield {"type": "video_view", "videoId": video_id, "timestamp": when, "watchTimeMs": watch_ms}
+    else:
+        yield {"type": "skip", "videoId": video_id, "timestamp": when}
+    for kind in ("like", "share", "not_interested"):
+        if row.get(columns[kind]):
+            yield {"type": kind, "videoId": video_id, "timestamp": when}
+
+
+async def _replay(url: str, services: Services, tenant_id: str, key: str, batches: list[UserBatch]) -> None:
+    total = sum(batch.events for batch in batches)
+    started = time.perf_counter()
+    rejected = 0
+    queue = iter(batches)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=BATCHES_AT_ONCE)) as session:
+        with tqdm(total=total, unit=" events", desc="sent", smoothing=0.05) as bar:
+
+            async def send_all() -> None:
+                nonlocal rejected
+                for batch in queue:
+                    rejected += await _send(session, url, tenant_id, key, batch)
+                    bar.update(batch.events)
+
+            await asyncio.gather(*(send_all() for _ in range(BATCHES_AT_ONCE)))
+    sent = time.perf_counter() - started
+    print(f"{total} events accepted in {sent:.1f} s ({total / sent:,.0f} a second), {rejected} rejected")
+    with tqdm(total=len(batches), unit=" batches", desc="counted", smoothing=0.05) as bar:
+        while True:
+            waiting = max([(await services.bus.depth(name))[0] for name in (SIGNALS, ROLLUP)])
+            bar.update(max(0, len(batches) - waiting - bar.n))
+            if waiting == 0:
+                break
+            await asyncio.sleep(0.5)
+    counted = time.perf_counter() - started
+    print(f"all of them counted after {counted:.1f} s ({total / counted:,.0f} a second)")
+
+
+async def _send(session: aiohttp.ClientSession, url: str, tenant_id: str, key: str, batch: UserBatch) -> int:
+    """Send one batch, again after 429 and 5xx with growing pauses; how many of its events were refused."""
+    headers = {
+        "X-Tenant-Id": tenant_id,
+        "X-Api-Key": key,
+        "X-User": batch.user_hash,
+        "Content-Type": "application/json",
+    }
+    for attempt in range(ATTEMPTS):
+        async with session.post(f"{url}/v1/events/batch", data=batch.body, headers=headers) as response:
+            if response.status == 202:
+                return len((await response.json())["rejected"])
+            if response.status not in (401, 429, 500, 503):  # 401: another process has not seen the new key yet
+                raise BadSetting(f"The app refused a batch with {response.status}: {await response.text()}")
+        await asyncio.sleep(min(5.0, 0.25 * 2**attempt))
+    raise BadSetting("The app kept refusing a batch; the import can be repeated: events are counted once.")
