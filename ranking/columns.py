@@ -1,0 +1,265 @@
+"""One tenant's catalog as columns: a row per video, no object per video on the request path.
+
+Rows are updated in place. A request ranks without awaiting, so in a single-threaded event loop nobody ever sees a
+half-written row; row numbers may be reused after `remove`, so they must not be kept across an await (ids and
+fingerprints may).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.fingerprint import SEEN_MASK, fingerprint
+from shared.records import Video, rating_rank
+
+MAX_TAGS = 8
+"""Tags a row holds; a video's further tags play no part in the ranking."""
+NO_CODE = -1
+NEVER = float("inf")
+_FIRST_CAPACITY = 64
+
+Rows = NDArray[np.int64]
+
+
+class Vocabulary:
+    """Texts as small codes 0, 1, 2, …, found by text or by the text's fingerprint. Codes are never taken back.
+
+    Texts with the same fingerprint share a code, because a user's signals could not tell them apart either.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._codes: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def add(self, text: str) -> int:
+        """The code of a text, new if need be; `NO_CODE` for the empty text."""
+        if not text:
+            return NO_CODE
+        code = self._codes.setdefault(fingerprint(text), len(self.texts))
+        if code == len(self.texts):
+            self.texts.append(text)
+        return code
+
+    def code(self, text: str | None) -> int:
+        """The code of a text, `NO_CODE` if no video ever had it."""
+        return self._codes.get(fingerprint(text), NO_CODE) if text else NO_CODE
+
+    def codes(self, fingerprints: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """The codes of some fingerprints, `NO_CODE` where unknown."""
+        find = self._codes.get
+        return np.array([find(key, NO_CODE) for key in fingerprints.tolist()], np.int64)
+
+
+def key64(video_id: str) -> int:
+    """64 bits of BLAKE2b: names a video in the stats and breaks ties; collisions are out of reach for a tenant."""
+    return int.from_bytes(blake2b(video_id.encode(), digest_size=8).digest(), "little")
+
+
+def title_key(title: str) -> int:
+    """A fingerprint that near-duplicate titles share: the set of words, without case, accents' form or punctuation.
+
+    0 for a title without words, which is a near-duplicate of nothing.
+    """
+    text = unicodedata.normalize("NFKC", title).casefold()
+    words = "".join(c if c.isalnum() else " " for c in text).split()
+    return (fingerprint(" ".join(sorted(set(words)))) or 1) if words else 0
+
+
+_ROW = [
+    ("fingerprint", np.uint32),
+    ("key", np.uint64),
+    ("category", np.int32),
+    ("creator", np.int32),
+    ("language", np.int32),
+    ("country_set", np.int32),
+    ("duration", np.float32),
+    ("published_at", np.float64),
+    ("expires_at", np.float64),
+    ("maturity", np.int8),
+    ("boost", np.float32),
+    ("title", np.uint32),
+    ("active", np.bool_),
+]
+
+
+class VideoColumns:
+    """A mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
+
+    Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set` (codes, -1 none),
+    `tags` (n, 8) codes padded with -1, `duration` seconds, `published_at` and `expires_at` seconds since the epoch
+    (infinity: never), `maturity` rank (`UNRATED` = 127), `boost` in [-10, 10], `title` (near-duplicates share it,
+    0 none), `active`. `version` counts the changes; caches compare it.
+    """
+
+    fingerprint: NDArray[np.uint32]
+    key: NDArray[np.uint64]
+    category: NDArray[np.int32]
+    creator: NDArray[np.int32]
+    language: NDArray[np.int32]
+    country_set: NDArray[np.int32]
+    duration: NDArray[np.float32]
+    published_at: NDArray[np.float64]
+    expires_at: NDArray[np.float64]
+    maturity: NDArray[np.int8]
+    boost: NDArray[np.float32]
+    title: NDArray[np.uint32]
+    active: NDArray[np.bool_]
+    tags: NDArray[np.int32]
+
+    def __init__(self, videos: Iterable[Video] = ()) -> None:
+        self.version = 0
+        self.ids: list[str] = []
+        self.categories, self.creators, self.tag_names = Vocabulary(), Vocabulary(), Vocabulary()
+        self.languages = Vocabulary()
+        self.country_sets: list[frozenset[str]] = []
+        self._country_set_codes: dict[frozenset[str], int] = {}
+        self._rows: dict[str, int] = {}
+        self._free: list[int] = []
+        self._full: dict[str, NDArray[Any]] = {name: np.zeros(_FIRST_CAPACITY, dtype) for name, dtype in _ROW}
+        self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
+        self._lookups: dict[int, tuple[NDArray[np.uint32], Rows]] = {}
+        self._allowed: dict[str, NDArray[np.bool_]] = {}
+        self._show()
+        for video in videos:
+            self.upsert(video)
+
+    def __len__(self) -> int:
+        """How many rows there are, removed ones included."""
+        return len(self.ids)
+
+    def __contains__(self, video_id: str) -> bool:
+        return video_id in self._rows
+
+    def row(self, video_id: str) -> int | None:
+        """The row of a video, None if the catalog does not have it."""
+        return self._rows.get(video_id)
+
+    def rows(self) -> Rows:
+        """The rows that hold a video, in no particular order."""
+        return np.fromiter(self._rows.values(), np.int64, len(self._rows))
+
+    def upsert(self, video: Video) -> int:
+        """Add a video or overwrite its row; the row it has from now on."""
+        row = self._rows.get(video.id)
+        if row is None:
+            row = self._new_row(video.id)
+        full = self._full
+        full["fingerprint"][row] = fingerprint(video.id)
+        full["key"][row] = key64(video.id)
+        full["category"][row] = self.categories.add(video.category)
+        full["creator"][row] = self.creators.add(video.creator)
+        full["language"][row] = self.languages.add(video.language or "")
+        full["country_set"][row] = self._country_set(video.countries)
+        full["duration"][row] = max(0.0, video.duration_seconds)
+        full["published_at"][row] = video.published_at
+        full["expires_at"][row] = NEVER if video.expires_at is None else video.expires_at
+        full["maturity"][row] = rating_rank(video.maturity_rating)
+        full["boost"][row] = min(10.0, max(-10.0, video.editorial_boost))
+        full["title"][row] = title_key(video.title)
+        full["active"][row] = video.active
+        codes = list(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))[:MAX_TAGS]
+        full["tags"][row] = codes + [NO_CODE] * (MAX_TAGS - len(codes))
+        self.version += 1
+        return row
+
+    def remove(self, video_id: str) -> bool:
+        """Forget a video; whether it was there."""
+        row = self._rows.pop(video_id, None)
+        if row is None:
+            return False
+        for name, dtype in _ROW:
+            self._full[name][row] = np.zeros((), dtype)
+        for name in ("category", "creator", "language", "country_set", "tags"):
+            self._full[name][row] = NO_CODE
+        self.ids[row] = ""
+        self._free.append(row)
+        self._lookups.clear()
+        self.version += 1
+        return True
+
+    def find(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> Rows:
+        """The rows whose fingerprints (their low `bits`) are among the given ones; all of them under a collision."""
+        if not len(fingerprints) or not self._rows:
+            return np.zeros(0, np.int64)
+        keys, rows = self._lookup(bits)
+        wanted = np.asarray(fingerprints, np.uint32)
+        first, last = np.searchsorted(keys, wanted, "left"), np.searchsorted(keys, wanted, "right")
+        found = [rows[first[first < last]]]
+        for extra in np.flatnonzero(last - first > 1).tolist():
+            found.append(rows[first[extra] + 1 : last[extra]])
+        return np.concatenate(found)
+
+    def row_of_each(self, fingerprints: NDArray[np.uint32]) -> Rows:
+        """One row per 32-bit fingerprint, -1 where the catalog has none; the first by `key` under a collision."""
+        if not len(fingerprints) or not self._rows:
+            return np.full(len(fingerprints), -1, np.int64)
+        keys, rows = self._lookup(32)
+        at = np.minimum(np.searchsorted(keys, fingerprints), len(keys) - 1)
+        return np.where(keys[at] == fingerprints, rows[at], -1)
+
+    def mask(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> NDArray[np.bool_]:
+        """True for the rows `find` would return."""
+        mask = np.zeros(len(self), np.bool_)
+        mask[self.find(fingerprints, bits=bits)] = True
+        return mask
+
+    def allowed_in(self, country: str | None) -> NDArray[np.bool_]:
+        """True for the rows a country may see: videos for everywhere, and those that name it. None: any country."""
+        if country is None:
+            return np.ones(len(self), np.bool_)
+        known = self._allowed.get(country)
+        if known is None or len(known) != len(self.country_sets) + 1:
+            # The last entry answers for code -1: no list of countries means everywhere.
+            known = np.array([country in allowed for allowed in self.country_sets] + [True], np.bool_)
+            self._allowed[country] = known
+        return known[self.country_set]
+
+    def _lookup(self, bits: int) -> tuple[NDArray[np.uint32], Rows]:
+        """The fingerprints' low bits in ascending order, and the row of each; rebuilt after rows came or went."""
+        found = self._lookups.get(bits)
+        if found is None:
+            rows = self.rows()
+            keys = self.fingerprint[rows] & np.uint32(SEEN_MASK if bits == 24 else (1 << bits) - 1)
+            order = np.lexsort((self.key[rows], keys))
+            found = self._lookups[bits] = (keys[order], rows[order])
+        return found
+
+    def _country_set(self, countries: tuple[str, ...]) -> int:
+        if not countries:
+            return NO_CODE
+        wanted = frozenset(countries)
+        code = self._country_set_codes.setdefault(wanted, len(self.country_sets))
+        if code == len(self.country_sets):
+            self.country_sets.append(wanted)
+        return code
+
+    def _new_row(self, video_id: str) -> int:
+        if self._free:
+            row = self._free.pop()
+            self.ids[row] = video_id
+        else:
+            row = len(self.ids)
+            self.ids.append(video_id)
+            if row >= len(self._full["active"]):
+                self._grow()
+            self._show()
+        self._rows[video_id] = row
+        self._lookups.clear()
+        return row
+
+    def _grow(self) -> None:
+        self._full = {name: np.concatenate([column, np.zeros_like(column)]) for name, column in self._full.items()}
+
+    def _show(self) -> None:
+        """Let the public columns be views of the rows in use."""
+        for name, column in self._full.items():
+            setattr(self, name, column[: len(self.ids)])

@@ -1,0 +1,199 @@
+"""`FEATURES`: every number the model may weigh, in one table.
+
+A static feature is a column over all rows of a catalog and depends on no user; it is computed once per ten seconds.
+A user feature is a column over the candidates of one request. All are float32, of the order of one, and 0 where
+nothing is known, so that a missing fact neither helps nor harms a video.
+
+A feature that is the same for all candidates cannot change an order, so what is known about a user as a whole (total
+watch time, skip rate) appears crossed with the category.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.request import Request
+from ranking.stats import (
+    APPROVALS,
+    DEMAND_1H,
+    DEMAND_6H,
+    DEMAND_7D,
+    DEMAND_24H,
+    HOUR,
+    IMPRESSIONS,
+    SKIPS,
+    VIEWS,
+    WATCH_FRACTION,
+)
+from ranking.statscolumns import Column, StaticFeatures
+from shared.records import RATINGS
+
+QUALITY_PRIOR = 10.0
+"""Impressions that the backed-off rate weighs at each step video → creator → category → tenant."""
+DURATION_BINS = 10
+FRESH_HOURS = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One line of the table: what it measures, in which unit, where the formula is from, and the function itself."""
+
+    name: str
+    unit: str
+    source: str
+    static: Callable[[StaticFeatures], Column] | None = None
+    user: Callable[[Request], Column] | None = None
+
+
+# Static: popularity ---------------------------------------------------------------------------------------------
+
+
+def _demand(window: int) -> Callable[[StaticFeatures], Column]:
+    def compute(static: StaticFeatures) -> Column:
+        demand = np.maximum(static.decayed[:, window], 0.0)
+        mean = float(demand.mean()) if len(demand) else 0.0
+        return np.log((demand + 1.0) / (mean + 1.0)).astype(np.float32)
+
+    return compute
+
+
+def _rate(positives: int, trials: int, floor: float) -> Callable[[StaticFeatures], Column]:
+    def compute(static: StaticFeatures) -> Column:
+        return smoothed_lift(static, static.decayed[:, positives], _shown(static, trials), floor)
+
+    return compute
+
+
+def _shown(static: StaticFeatures, trials: int) -> NDArray[np.float64]:
+    """How often a video was tried. Some apps report no impressions, so views count where they are more."""
+    if trials == IMPRESSIONS:
+        return np.maximum(static.decayed[:, IMPRESSIONS], static.decayed[:, VIEWS])
+    return static.decayed[:, trials]
+
+
+def smoothed_lift(
+    static: StaticFeatures, positives: NDArray[np.float64], trials: NDArray[np.float64], floor: float
+) -> Column:
+    """log(smoothed rate ÷ the tenant's rate), backing off video → creator → category → tenant.
+
+    Each step is (positives + w·prior) / (trials + w) with w = `QUALITY_PRIOR` (Dirichlet smoothing). 0 for a video
+    nobody saw in a tenant nobody watched. `floor` keeps the tenant's rate away from zero.
+    """
+    positives, trials = np.maximum(positives, 0.0), np.maximum(trials, 0.0)
+    positives = np.minimum(positives, trials)
+    columns = static.columns
+    tenant = max(floor, float(positives.sum() + floor) / float(trials.sum() + 1.0))
+    prior: NDArray[np.float64] = np.full(len(columns), tenant)
+    for codes, size in ((columns.category, len(columns.categories)), (columns.creator, len(columns.creators))):
+        index = np.where(codes < 0, size, codes)
+        wins, tries = np.bincount(index, positives, size + 1), np.bincount(index, trials, size + 1)
+        grouped = (wins[index] + QUALITY_PRIOR * prior) / (tries[index] + QUALITY_PRIOR)
+        prior = np.where(codes < 0, prior, grouped)
+    rate = (positives + QUALITY_PRIOR * prior) / (trials + QUALITY_PRIOR)
+    return np.log(rate / tenant).astype(np.float32)
+
+
+def _watch_percentile(static: StaticFeatures) -> Column:
+    """The rank of a video's mean watched fraction among videos of like duration, in [-0.5, 0.5], shrunk by views.
+
+    Raw seconds favour long videos and raw completion short ones (D2Q, KDD 2022); a rank inside a bin favours neither.
+    """
+    columns = static.columns
+    views = np.maximum(static.decayed[:, VIEWS], 0.0)
+    out = np.zeros(len(columns), np.float32)
+    known = np.flatnonzero((views > 0.1) & (columns.duration > 0))
+    if len(known) < DURATION_BINS:
+        return out
+    watched = static.decayed[known, WATCH_FRACTION] / views[known]
+    edges = np.quantile(columns.duration[known], np.linspace(0, 1, DURATION_BINS + 1)[1:-1])
+    bins = np.searchsorted(edges, columns.duration[known])
+    order = np.lexsort((columns.key[known], watched, bins))
+    sizes = np.bincount(bins, minlength=DURATION_BINS)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    place = np.empty(len(known))
+    place[order] = np.arange(len(known)) - starts[bins[order]]
+    percentile = (place + 0.5) / sizes[bins] - 0.5
+    out[known] = percentile * views[known] / (views[known] + QUALITY_PRIOR)
+    return out
+
+
+# Static: the video itself ---------------------------------------------------------------------------------------
+
+
+def _recency(static: StaticFeatures) -> Column:
+    age_hours = np.maximum(static.now - static.columns.published_at, 0.0) / HOUR
+    fresh = np.exp2(-age_hours / FRESH_HOURS)
+    return np.where(static.columns.published_at > 0, fresh, 0.0).astype(np.float32)
+
+
+def _duration(static: StaticFeatures) -> Column:
+    duration = static.columns.duration
+    return np.where(duration > 0, np.log(np.maximum(duration, 1.0) / 30.0), 0.0).astype(np.float32)
+
+
+def _boost(static: StaticFeatures) -> Column:
+    return (static.columns.boost / 10.0).astype(np.float32)
+
+
+def _is_mature(static: StaticFeatures) -> Column:
+    return (static.columns.maturity >= RATINGS["R"]).astype(np.float32)
+
+
+def _bias(static: StaticFeatures) -> Column:
+    return np.ones(len(static.columns), np.float32)
+
+
+_SMOOTHING = "Dirichlet smoothing with back-off video → creator → category → tenant"
+_LIFT = "shrunk log-lift over the tenant's base rate, prior of 50 long views"
+
+_TABLE = (
+    Feature("demand_1h", "log ratio to the mean video", "long views, half-life 1 h", static=_demand(DEMAND_1H)),
+    Feature("demand_6h", "log ratio to the mean video", "long views, half-life 6 h", static=_demand(DEMAND_6H)),
+    Feature("demand_24h", "log ratio to the mean video", "long views, half-life 24 h", static=_demand(DEMAND_24H)),
+    Feature("demand_7d", "log ratio to the mean video", "long views, half-life 7 d", static=_demand(DEMAND_7D)),
+    Feature("quality", "log ratio to the tenant's long-view rate", _SMOOTHING, _rate(DEMAND_7D, IMPRESSIONS, 0.01)),
+    Feature("approval", "log ratio to the tenant's approval rate", _SMOOTHING, _rate(APPROVALS, VIEWS, 0.001)),
+    Feature("skip_rate", "log ratio to the tenant's skip rate", _SMOOTHING, _rate(SKIPS, IMPRESSIONS, 0.01)),
+    Feature("watch_percentile", "percentile − 0.5", "in its duration bin (D2Q, KDD 2022)", _watch_percentile),
+    Feature("recency", "1 when new, halved every 24 h", "exponential decay of the age", static=_recency),
+    Feature("duration", "log of duration ÷ 30 s", "video", static=_duration),
+    Feature("editorial_boost", "boost ÷ 10, in [-1, 1]", "content team", static=_boost),
+    Feature("is_mature", "0 or 1", "rated R or above", static=_is_mature),
+    Feature("bias", "1", "constant; changes no order", static=_bias),
+    Feature("category_affinity", "log-lift", _LIFT, user=Request.category_affinity),
+    Feature("tag_affinity", "mean log-lift of the tags", _LIFT, user=Request.tag_affinity),
+    Feature("creator_affinity", "log-lift", _LIFT, user=Request.creator_affinity),
+    Feature(
+        "category_watch", "log-lift of the watched fraction", "user's against the tenant's", user=Request.category_watch
+    ),
+    Feature("category_skips", "log-lift of the skip rate", "user's against the tenant's", user=Request.category_skips),
+    Feature("session_category", "share of the last long views", "last 30 min", user=Request.session_category),
+    Feature("session_creator", "share of the last long views", "last 30 min", user=Request.session_creator),
+    Feature("session_skips", "share of the last skips in the category", "last 30 min", user=Request.session_skips),
+    Feature("duration_match", "−|log ratio| to the user's long views", "last long views", user=Request.duration_match),
+    Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=Request.language_match),
+    Feature("country_match", "1 when the video names the country", "hint", user=Request.country_match),
+)
+
+FEATURES: dict[str, Feature] = {feature.name: feature for feature in _TABLE}
+"""By name, in the order in which contributions are added."""
+
+ALIASES = {
+    "CategoryAffinity": "category_affinity",
+    "RecencyHours": "recency",
+    "GlobalPopularityScore": "demand_24h",
+    "EditorialBoost": "editorial_boost",
+    "UserWatchTimeLast7d": "category_watch",
+    "UserSkipRateLast7d": "category_skips",
+    "IsMatureContent": "is_mature",
+}
+"""The first design's names. A weight given under one weighs the normalized feature it stands for."""
+
+
+def static_values(static: StaticFeatures) -> dict[str, Column]:
+    """Every static feature's column over all rows."""
+    return {feature.name: feature.static(static) for feature in _TABLE if feature.static is not None}

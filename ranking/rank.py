@@ -1,0 +1,138 @@
+"""From candidates to a slate: features → model → order → diversity. The whole path reads top to bottom in `rank`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.columns import Rows, VideoColumns
+from ranking.diversity import diversify
+from ranking.features import FEATURES
+from ranking.model import LinearModel, popularity_model
+from ranking.request import Context, Request
+from ranking.statscolumns import StatsColumns
+from shared.signals import Signals
+
+_FIRST_LOOK = 6
+"""How many times the page's length is sorted at first; the rest only if diversity asks for more."""
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slate:
+    """The chosen rows in order: `rank` is the place, 0-based; `scores` are the model's, before diversity.
+
+    `propensities[i]` is the chance with which place i was filled: 1 except for the exploration slot.
+    """
+
+    rows: Rows
+    scores: Scores
+    propensities: Scores
+    model_version: str
+    explored: int | None = None
+    """The place of the exploration slot, None if it was not used."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ordering:
+    """Rows from best to worst with their scores: a tenant's fallback, computed once for many requests."""
+
+    rows: Rows
+    scores: Scores
+    model_version: str
+
+
+def rank(
+    columns: VideoColumns,
+    stats: StatsColumns,
+    signals: Signals | None,
+    candidates: Rows,
+    model: LinearModel,
+    context: Context,
+) -> Slate:
+    """The page for one user: at most `context.limit` of the candidate rows, best first.
+
+    `candidates` are the distinct rows the filters kept; no other row can appear. Equal inputs give equal slates,
+    whatever the order of the rows.
+    """
+    scores = score(columns, stats, signals, candidates, model, context)
+    chosen = _page(columns, candidates, scores, context)
+    return Slate(candidates[chosen], scores[chosen], np.ones(len(chosen)), model.version)
+
+
+def score(
+    columns: VideoColumns,
+    stats: StatsColumns,
+    signals: Signals | None,
+    candidates: Rows,
+    model: LinearModel,
+    context: Context,
+) -> Scores:
+    """The model's score of each candidate: the static part, then each user feature in the table's order."""
+    static = stats.static(context.now)
+    total = static.score(model)[candidates]
+    request = Request(columns, static, signals, candidates, context)
+    for name, weight in model.user_terms:
+        compute = FEATURES[name].user
+        assert compute is not None
+        total += np.multiply(compute(request), weight, dtype=np.float64)
+    return total
+
+
+def popularity_order(
+    columns: VideoColumns,
+    stats: StatsColumns,
+    candidates: Rows,
+    context: Context,
+    model: LinearModel | None = None,
+) -> Ordering:
+    """The candidates from most to least popular: the same for every user, so one per tenant and hints will do."""
+    model = model or popularity_model()
+    scores = score(columns, stats, None, candidates, model, context)
+    order = _sorted(columns, candidates, scores)
+    return Ordering(candidates[order], scores[order], model.version)
+
+
+def page_of(
+    columns: VideoColumns, ordering: Ordering, context: Context, keep: NDArray[np.bool_] | None = None
+) -> Slate:
+    """A page from a ready ordering, with the same diversity; `keep` (over all rows) leaves out what was served."""
+    rows, scores = ordering.rows, ordering.scores
+    if keep is not None:
+        kept = keep[rows]
+        rows, scores = rows[kept], scores[kept]
+    look = context.limit * _FIRST_LOOK
+    chosen = diversify(columns, rows[:look], context, complete=len(rows) <= look)
+    if len(chosen) < context.limit and len(rows) > look:
+        chosen = diversify(columns, rows, context)
+    return Slate(rows[chosen], scores[chosen], np.ones(len(chosen)), ordering.model_version)
+
+
+def _page(columns: VideoColumns, candidates: Rows, scores: Scores, context: Context) -> NDArray[np.int64]:
+    """Positions in `candidates` of the page. Sorts only the top, unless diversity has to look further down."""
+    look = context.limit * _FIRST_LOOK
+    if len(candidates) > 2 * look:
+        top = _top(columns, candidates, scores, look)
+        chosen = diversify(columns, candidates[top], context, complete=False)
+        if len(chosen) == context.limit:
+            return top[chosen]
+    order = _sorted(columns, candidates, scores)
+    return order[diversify(columns, candidates[order], context)]
+
+
+def _top(columns: VideoColumns, candidates: Rows, scores: Scores, count: int) -> NDArray[np.int64]:
+    """The best `count` positions in order; more when scores tie at the edge, so that ties are never cut by chance."""
+    edge = np.partition(scores, len(scores) - count)[len(scores) - count]
+    best = np.flatnonzero(scores >= edge)
+    return best[_sorted(columns, candidates[best], scores[best])]
+
+
+def _sorted(columns: VideoColumns, rows: Rows, scores: Scores) -> NDArray[np.int64]:
+    """Positions by falling score; ties by the video's 64-bit key, which no reordering of rows can change."""
+    return np.lexsort((columns.key[rows], -scores))

@@ -1,0 +1,231 @@
+"""One request as the features see it: candidates, the user's signals, the hints; each vector computed at most once.
+
+What the user is known by is looked up per code (some dozens of categories), then gathered onto the candidates, so the
+cost hardly grows with the catalog.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.columns import NO_CODE, Rows, VideoColumns, Vocabulary
+from ranking.statscolumns import Column, Shares, StaticFeatures
+from shared.signals import APPROVALS, SKIPS, VIEWS, WATCH_FRACTION, Counters, Signals, Timeline
+
+AFFINITY_PRIOR = 50.0
+"""Long views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
+RATE_PRIOR = 10.0
+SESSION_MINUTES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a ranking is asked for. Nothing in here can bring back a row that the filters removed.
+
+    `now`: seconds since the epoch. `limit`: videos on the page. `streak_cap`: longest run of one category, 0 for no
+    cap. `seed`: what makes the exploration slot differ between requests and agree within one. `served`: rows of the
+    page before, last one last, so that streaks count across pages. Hints are None when the client gave none.
+    """
+
+    now: float
+    limit: int = 20
+    streak_cap: int = 2
+    creator_cap: int = 0
+    seed: int = 0
+    explore: bool = False
+    served: tuple[int, ...] = ()
+    country: str | None = None
+    language: str | None = None
+    age_band: str | None = None
+    platform: str | None = None
+
+
+@dataclass(eq=False)
+class Request:
+    """The inputs of the user features. `signals` None stands for a user of whom nothing is known."""
+
+    columns: VideoColumns
+    static: StaticFeatures
+    signals: Signals | None
+    rows: Rows
+    context: Context
+    _zeros: Column = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._zeros = np.zeros(len(self.rows), np.float32)
+
+    @cached_property
+    def category(self) -> NDArray[np.int32]:
+        """The candidates' category codes."""
+        return self.columns.category[self.rows]
+
+    @cached_property
+    def creator(self) -> NDArray[np.int32]:
+        """The candidates' creator codes."""
+        return self.columns.creator[self.rows]
+
+    # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
+
+    def category_affinity(self) -> Column:
+        """Shrunk log-lift of the category's share of the user's attention over its share of the tenant's."""
+        if self.signals is None:
+            return self._zeros
+        columns = self.columns
+        return _on(self.category, self._lift(self.signals.categories, columns.categories, self.static.categories))
+
+    def creator_affinity(self) -> Column:
+        """The same for creators."""
+        if self.signals is None:
+            return self._zeros
+        columns = self.columns
+        return _on(self.creator, self._lift(self.signals.creators, columns.creators, self.static.creators))
+
+    def tag_affinity(self) -> Column:
+        """The mean over a video's tags."""
+        if self.signals is None or not len(self.columns.tag_names):
+            return self._zeros
+        lift = self._lift(self.signals.tags, self.columns.tag_names, self.static.tags)
+        tags = self.columns.tags[self.rows]
+        known = tags != NO_CODE
+        total = np.where(known, lift[tags], np.float32(0)).sum(axis=1, dtype=np.float32)
+        mean: Column = total / np.maximum(known.sum(axis=1), 1).astype(np.float32)
+        return mean
+
+    @cached_property
+    def _attention(self) -> float:
+        """Σ of the user's attention over all categories, as of now."""
+        assert self.signals is not None
+        return float(_attention(self.signals.categories).sum()) * self._decay
+
+    @cached_property
+    def _decay(self) -> float:
+        assert self.signals is not None
+        return self.signals.decay_to(self.context.now)
+
+    def _lift(self, counters: Counters, vocabulary: Vocabulary, shares: Shares) -> Column:
+        """log((own + K·base) / ((all + K)·base)) per code, and 0 in one more place for code -1.
+
+        A code the user never touched gets log(K / (all + K)) whatever its base rate.
+        """
+        total, prior = self._attention, AFFINITY_PRIOR
+        lift = np.full(len(vocabulary) + 1, np.log(prior / (total + prior)), np.float32)
+        lift[-1] = 0.0
+        codes = vocabulary.codes(counters.keys)
+        known = codes >= 0
+        own = _attention(counters)[known] * self._decay
+        base = shares.demand[codes[known]]
+        lift[codes[known]] = np.log((own + prior * base) / ((total + prior) * base))
+        return lift
+
+    # Rates: how the user took what they were shown, against how others take it ---------------------------------
+
+    def category_watch(self) -> Column:
+        """log of the user's smoothed watched fraction in the category ÷ the tenant's."""
+        return self._category_rate(WATCH_FRACTION, self.static.categories.watch)
+
+    def category_skips(self) -> Column:
+        """log of the user's smoothed skip rate in the category ÷ the tenant's."""
+        return self._category_rate(SKIPS, self.static.categories.skip_rate)
+
+    def _category_rate(self, positives: int, base: NDArray[np.float64]) -> Column:
+        if self.signals is None:
+            return self._zeros
+        counters, vocabulary = self.signals.categories, self.columns.categories
+        lift = np.zeros(len(vocabulary) + 1, np.float32)
+        codes = vocabulary.codes(counters.keys)
+        known = codes >= 0
+        values = np.maximum(counters.values[known].astype(np.float64), 0.0) * self._decay
+        tries = np.maximum(values[:, VIEWS], values[:, positives])
+        expected = base[codes[known]]
+        lift[codes[known]] = np.log((values[:, positives] + RATE_PRIOR * expected) / ((tries + RATE_PRIOR) * expected))
+        return _on(self.category, lift)
+
+    # The session: the newest events, before they weigh anything in the decayed counters ------------------------
+
+    def session_category(self) -> Column:
+        """The share of the session's long views that were of the candidate's category."""
+        columns = self.columns
+        return _on(self.category, _portions(self._session_watched, columns.category, columns.categories))
+
+    def session_creator(self) -> Column:
+        """The same for its creator."""
+        columns = self.columns
+        return _on(self.creator, _portions(self._session_watched, columns.creator, columns.creators))
+
+    def session_skips(self) -> Column:
+        """The share of the session's skips that were of the candidate's category."""
+        columns = self.columns
+        return _on(self.category, _portions(self._session_skipped, columns.category, columns.categories))
+
+    @cached_property
+    def watched(self) -> Rows:
+        """The rows of the user's last long views that the catalog still has."""
+        return self._ring_rows(self.signals.watched if self.signals else Timeline())
+
+    @cached_property
+    def _session_watched(self) -> Rows:
+        return self._ring_rows(self._within_session(self.signals.watched)) if self.signals else self.rows[:0]
+
+    @cached_property
+    def _session_skipped(self) -> Rows:
+        return self._ring_rows(self._within_session(self.signals.skipped)) if self.signals else self.rows[:0]
+
+    def _within_session(self, ring: Timeline) -> Timeline:
+        recent = ring.times >= self.context.now / 60.0 - SESSION_MINUTES
+        return Timeline(ring.keys[recent], ring.times[recent])
+
+    def _ring_rows(self, ring: Timeline) -> Rows:
+        found = self.columns.row_of_each(ring.keys)
+        return found[found >= 0]
+
+    def duration_match(self) -> Column:
+        """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
+        watched = self.columns.duration[self.watched]
+        watched = watched[watched > 0]
+        if not len(watched):
+            return self._zeros
+        usual = np.float32(np.log(watched).mean())
+        duration = self.columns.duration[self.rows]
+        distance = -np.abs(np.log(np.maximum(duration, np.float32(1))) - usual)
+        trust = np.float32(len(watched) / (len(watched) + 5.0))
+        return np.where(duration > 0, distance * trust, np.float32(0)).astype(np.float32)
+
+    # Hints --------------------------------------------------------------------------------------------------------
+
+    def language_match(self) -> Column:
+        """1 for a video in the hinted language, −1 for one in another, 0 when either is unknown."""
+        if not self.context.language:
+            return self._zeros
+        spoken = self.columns.language[self.rows]
+        wanted = self.columns.languages.code(self.context.language.lower())
+        return np.where(spoken < 0, 0, np.where(spoken == wanted, 1, -1)).astype(np.float32)
+
+    def country_match(self) -> Column:
+        """1 for a video whose list of countries names the hinted one."""
+        if not self.context.country:
+            return self._zeros
+        named = self.columns.allowed_in(self.context.country)[self.rows]
+        return (named & (self.columns.country_set[self.rows] >= 0)).astype(np.float32)
+
+
+def _attention(counters: Counters) -> NDArray[np.float64]:
+    """What an entry shows of interest: watched fractions and approvals, never below zero."""
+    values = counters.values.astype(np.float64)
+    return np.maximum(values[:, WATCH_FRACTION] + values[:, APPROVALS], 0.0)
+
+
+def _portions(recent: Rows, codes: NDArray[np.int32], vocabulary: Vocabulary) -> Column:
+    """Per code, the portion of the recent rows that have it; two more than there are, so that one is only a hint."""
+    found, size = codes[recent], len(vocabulary)
+    portion = np.bincount(np.where(found < 0, size, found), minlength=size + 1) / (len(recent) + 2.0)
+    portion[-1] = 0.0
+    return portion.astype(np.float32)
+
+
+def _on(codes: NDArray[np.int32], per_code: Column) -> Column:
+    """Per-code values on the candidates; the last value answers for code -1."""
+    return per_code[codes]

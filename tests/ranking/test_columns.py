@@ -1,0 +1,98 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranking import VideoColumns, title_key
+from ranking.columns import NO_CODE
+from shared.fingerprint import SEEN_MASK, fingerprint
+from shared.records import UNRATED, Video
+
+
+def video(video_id: str, **fields: object) -> Video:
+    return Video(**{"id": video_id, "title": video_id, "playback_url": "", "category": "news", **fields})  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(0, 5)), max_size=120))
+def test_any_mix_of_upserts_and_removals_leaves_exactly_the_videos_a_dict_would_hold(steps: list) -> None:
+    columns, expected = VideoColumns(), {}
+    for keep, number, category in steps:
+        name = f"v{number}"
+        if keep:
+            columns.upsert(video(name, category=f"c{category}"))
+            expected[name] = f"c{category}"
+        else:
+            assert columns.remove(name) == (expected.pop(name, None) is not None)
+    assert {columns.ids[row]: columns.categories.texts[columns.category[row]] for row in columns.rows()} == expected
+    prints = np.array([fingerprint(name) for name in expected], np.uint32)
+    assert sorted(columns.find(prints)) == sorted(columns.rows())
+    assert sorted(columns.find(prints & np.uint32(SEEN_MASK), bits=24)) == sorted(columns.rows())
+
+
+def test_growing_past_the_first_capacity_keeps_every_row() -> None:
+    columns = VideoColumns(video(f"v{i}", duration_seconds=float(i)) for i in range(1000))
+    assert len(columns) == 1000
+    assert [columns.duration[columns.row(f"v{i}")] for i in (0, 63, 64, 999)] == [0.0, 63.0, 64.0, 999.0]
+
+
+def test_every_video_whose_24_bits_collide_is_found() -> None:
+    seen: dict[int, str] = {}
+    pair: tuple[str, str] | None = None
+    for i in range(20_000):
+        bits = fingerprint(f"v{i}") & SEEN_MASK
+        if bits in seen:
+            pair = (seen[bits], f"v{i}")
+            break
+        seen[bits] = f"v{i}"
+    assert pair is not None
+    columns = VideoColumns([video(name) for name in (*pair, "other")])
+    wanted = np.array([fingerprint(pair[0]) & SEEN_MASK], np.uint32)
+    assert {columns.ids[row] for row in columns.find(wanted, bits=24)} == set(pair)
+    assert columns.mask(wanted, bits=24).sum() == 2
+
+
+def test_an_unknown_fingerprint_finds_nothing() -> None:
+    columns = VideoColumns([video("a")])
+    unknown = np.array([fingerprint("b")], np.uint32)
+    assert len(columns.find(unknown)) == 0
+    assert columns.row_of_each(unknown).tolist() == [-1]
+    assert VideoColumns().mask(unknown).tolist() == []
+
+
+def test_a_removed_row_is_inactive_and_its_number_is_used_again() -> None:
+    columns = VideoColumns([video("a", maturity_rating="R", tags=("x",)), video("b")])
+    row = columns.row("a")
+    assert columns.remove("a")
+    assert not columns.active[row]
+    assert columns.upsert(video("c")) == row
+    assert columns.tags[row].tolist() == [NO_CODE] * 8
+
+
+def test_an_unknown_rating_ranks_above_every_policy() -> None:
+    columns = VideoColumns([video("a", maturity_rating="X"), video("b", maturity_rating="PG13")])
+    assert columns.maturity.tolist() == [UNRATED, 2]
+
+
+def test_near_duplicate_titles_share_a_key_and_different_parts_do_not() -> None:
+    assert title_key("Fitness Warmup!") == title_key("  warmup – FITNESS ")
+    assert title_key("Part 1") != title_key("Part 2")
+    assert title_key("!!!") == 0
+
+
+def test_a_video_for_two_countries_is_allowed_in_these_and_one_for_everywhere_anywhere() -> None:
+    columns = VideoColumns([video("a", countries=("DE", "AT")), video("b")])
+    assert columns.allowed_in("DE").tolist() == [True, True]
+    assert columns.allowed_in("FR").tolist() == [False, True]
+    columns.upsert(video("c", countries=("FR",)))
+    assert columns.allowed_in("FR").tolist() == [False, True, True]
+
+
+def test_every_change_moves_the_version() -> None:
+    columns = VideoColumns()
+    versions = [columns.version]
+    columns.upsert(video("a"))
+    versions.append(columns.version)
+    columns.upsert(video("a"))
+    versions.append(columns.version)
+    columns.remove("a")
+    versions.append(columns.version)
+    assert len(set(versions)) == 4

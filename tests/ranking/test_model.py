@@ -1,0 +1,62 @@
+import math
+
+import pytest
+
+from ranking import ALIASES, FEATURES, InvalidModel, LinearModel, global_model, parse, popularity_model
+
+
+def test_every_alias_stands_for_a_feature_and_the_shipped_models_name_only_features() -> None:
+    assert set(ALIASES.values()) <= set(FEATURES)
+    assert set(global_model().weights) <= set(FEATURES)
+    assert not popularity_model().user_terms or all(
+        name in ("language_match", "country_match") for name, _ in popularity_model().user_terms
+    )
+
+
+def test_the_first_designs_names_are_understood() -> None:
+    names = [*ALIASES, "bias"]
+    model = LinearModel.checked("first", dict.fromkeys(names, 2.0))
+    assert model.weights["category_affinity"] == 2.0
+    assert model.weights["bias"] == 2.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True, 1e9])
+def test_a_weight_that_is_no_finite_number_in_bounds_is_refused_by_name(value: object) -> None:
+    with pytest.raises(InvalidModel, match="quality"):
+        LinearModel.checked("m", {"quality": value})
+
+
+def test_an_unknown_feature_is_refused_and_the_message_lists_the_known_ones() -> None:
+    with pytest.raises(InvalidModel, match=r"Unknown feature 'qality'\. Known: .*quality"):
+        LinearModel.checked("m", {"qality": 1.0})
+
+
+def test_an_alias_beside_the_name_it_stands_for_is_refused() -> None:
+    with pytest.raises(InvalidModel, match="two weights"):
+        LinearModel.checked("m", {"CategoryAffinity": 1.0, "category_affinity": 2.0})
+
+
+def test_an_override_replaces_only_what_it_names_and_leaves_the_original_alone() -> None:
+    model = LinearModel.checked("m", {"quality": 1.0, "bias": 3.0})
+    other = model.overridden({"quality": 5.0, "recency": 1.0})
+    assert other.weights == {"quality": 5.0, "bias": 3.0, "recency": 1.0}
+    assert model.weights == {"quality": 1.0, "bias": 3.0}
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {"type": "lightgbm"}, {"type": "linear"}, {"type": "linear", "weights": {}}]
+)
+def test_a_model_of_another_type_or_without_its_parts_is_refused(document: object) -> None:
+    with pytest.raises(InvalidModel):
+        parse(document)
+
+
+def test_a_model_written_and_read_back_is_the_same() -> None:
+    model = global_model()
+    back = parse(model.to_document())
+    assert (back.version, back.weights, back.static_terms, back.user_terms) == (
+        model.version,
+        model.weights,
+        model.static_terms,
+        model.user_terms,
+    )

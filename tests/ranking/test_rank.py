@@ -1,0 +1,176 @@
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ranking import (
+    FEATURES,
+    Context,
+    LinearModel,
+    StatsColumns,
+    VideoColumns,
+    explain,
+    global_model,
+    page_of,
+    popularity_order,
+    rank,
+)
+from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
+
+seeds = st.integers(0, 10_000)
+weights = st.dictionaries(st.sampled_from(list(FEATURES)), st.floats(-1000, 1000), max_size=12)
+some = settings(max_examples=30, deadline=None)
+
+
+def ids(columns: VideoColumns, rows: np.ndarray) -> list[str]:
+    return [columns.ids[row] for row in rows]
+
+
+@some
+@given(seeds, weights, st.integers(1, 50), st.integers(0, 4), st.floats(0, 1))
+def test_no_weights_boosts_or_history_bring_in_a_row_that_the_filters_removed(seed, named, limit, cap, share) -> None:
+    columns, stats = make_catalog(make_videos(120, seed, titles=40), seed=seed)
+    candidates = np.flatnonzero(np.random.default_rng(seed).random(len(columns)) < share)
+    context = Context(NOW, limit=limit, streak_cap=cap, language="en", country="DE", seed=seed, explore=True)
+    slate = rank(columns, stats, make_signals(seed), candidates, LinearModel.checked("m", named), context)
+    assert set(slate.rows) <= set(candidates)
+    assert len(set(slate.rows)) == len(slate) == min(limit, len(candidates))
+
+
+@some
+@given(seeds, weights)
+def test_the_order_of_the_rows_changes_no_served_order(seed, named) -> None:
+    videos = make_videos(150, seed, titles=60)
+    shuffled = [videos[i] for i in np.random.default_rng(seed).permutation(len(videos))]
+    model = LinearModel.checked("m", named)
+    context = Context(NOW, limit=30, seed=seed, explore=True)
+    pages = []
+    for catalog in (videos, shuffled):
+        columns, stats = make_catalog(catalog, seed=seed)
+        slate = rank(columns, stats, make_signals(seed), columns.rows(), model, context)
+        pages.append(ids(columns, slate.rows))
+    assert pages[0] == pages[1]
+
+
+def test_ranking_the_same_inputs_twice_gives_the_same_slate() -> None:
+    columns, stats = make_catalog(make_videos(300))
+    slates = [
+        rank(columns, StatsColumns(columns, stats.table), make_signals(), columns.rows(), global_model(), Context(NOW))
+        for _ in range(2)
+    ]
+    assert slates[0].rows.tolist() == slates[1].rows.tolist()
+    assert slates[0].scores.tolist() == slates[1].scores.tolist()
+
+
+@some
+@given(seeds, weights)
+def test_contributions_add_up_to_the_score_bit_for_bit(seed, named) -> None:
+    columns, stats = make_catalog(make_videos(80, seed), seed=seed)
+    signals, context = make_signals(seed), Context(NOW, language="de")
+    model = LinearModel.checked("m", named)
+    slate = rank(columns, stats, signals, columns.rows(), model, context)
+    for row, score in zip(slate.rows, slate.scores, strict=True):
+        explanation = explain(columns, stats, signals, int(row), model, context)
+        assert explanation.score == score
+        assert sum(part.amount for part in explanation.contributions) == pytest.approx(score, abs=1e-9)
+
+
+def longest_run(codes: list[int]) -> int:
+    longest, run = 1, 1
+    for before, after in itertools.pairwise(codes):
+        run = run + 1 if before == after else 1
+        longest = max(longest, run)
+    return longest
+
+
+@some
+@given(seeds, st.integers(1, 3))
+def test_no_streak_of_a_category_exceeds_the_cap_while_others_are_left(seed, cap) -> None:
+    columns, stats = make_catalog(make_videos(400, seed, categories=5), seed=seed)
+    slate = rank(columns, stats, make_signals(seed), columns.rows(), global_model(), Context(NOW, streak_cap=cap))
+    assert longest_run(columns.category[slate.rows].tolist()) <= cap
+
+
+def test_a_streak_counts_across_pages() -> None:
+    videos = [replace(video, category="one" if i < 50 else "two") for i, video in enumerate(make_videos(100))]
+    columns, stats = make_catalog(videos)
+    first = rank(columns, stats, None, columns.rows(), global_model(), Context(NOW, limit=7))
+    rest = np.setdiff1d(columns.rows(), first.rows)
+    context = Context(NOW, limit=7, served=tuple(first.rows.tolist()))
+    second = rank(columns, stats, None, rest, global_model(), context)
+    joined = np.concatenate([first.rows, second.rows])
+    assert longest_run(columns.category[joined].tolist()) <= 2
+
+
+@pytest.mark.parametrize("categories", [1, 3])
+def test_a_walk_page_by_page_serves_every_video_once_although_streaks_and_titles_are_limited(categories: int) -> None:
+    columns, stats = make_catalog(make_videos(230, categories=categories, titles=20))
+    left, walked = columns.rows(), []
+    while len(left):
+        slate = rank(columns, stats, make_signals(), left, global_model(), Context(NOW, limit=20))
+        assert len(slate) == min(20, len(left))
+        walked += slate.rows.tolist()
+        left = np.setdiff1d(left, slate.rows)
+    assert sorted(walked) == sorted(columns.rows().tolist())
+
+
+def test_near_duplicate_titles_wait_for_a_later_page() -> None:
+    columns, stats = make_catalog(make_videos(200, titles=40))
+    slate = rank(columns, stats, make_signals(), columns.rows(), global_model(), Context(NOW, limit=20))
+    assert len(set(columns.title[slate.rows].tolist())) == 20
+
+
+def test_an_editorial_boost_lifts_a_video_and_a_negative_one_sinks_it() -> None:
+    videos = [replace(video, editorial_boost=0.0) for video in make_videos(100)]
+    videos[3], videos[4] = replace(videos[3], editorial_boost=10.0), replace(videos[4], editorial_boost=-10.0)
+    columns, stats = make_catalog(videos)
+    model = global_model().overridden({"EditorialBoost": 100.0})
+    slate = rank(columns, stats, None, columns.rows(), model, Context(NOW, limit=50))
+    served = ids(columns, slate.rows)
+    assert served[0] == "vid_3"
+    assert "vid_4" not in served
+
+
+def test_what_a_user_watches_comes_first_and_what_they_skip_comes_late() -> None:
+    videos = [replace(video, editorial_boost=0.0) for video in make_videos(200, categories=4)]
+    columns, stats = make_catalog(videos, events=0)
+    signals = make_signals()
+    signals.categories.values[:] = 0
+    signals.categories.values[0] = (30, 29, 0, 3, 900_000)  # watched whole
+    signals.categories.values[1] = (30, 1, 29, 0, 30_000)  # skipped
+    slate = rank(columns, stats, signals, columns.rows(), global_model(), Context(NOW, limit=20, streak_cap=0))
+    names = [columns.categories.texts[code] for code in columns.category[slate.rows]]
+    assert names.count("category 0") > 10
+    assert "category 1" not in names
+
+
+def test_an_empty_catalog_and_no_candidates_give_an_empty_slate() -> None:
+    columns = VideoColumns()
+    stats = StatsColumns(columns)
+    assert len(rank(columns, stats, make_signals(), columns.rows(), global_model(), Context(NOW))) == 0
+    assert len(page_of(columns, popularity_order(columns, stats, columns.rows(), Context(NOW)), Context(NOW))) == 0
+
+
+def test_the_fallback_is_the_same_for_everybody_and_skips_what_was_served() -> None:
+    columns, stats = make_catalog(make_videos(100))
+    ordering = popularity_order(columns, stats, columns.rows(), Context(NOW))
+    assert (np.diff(ordering.scores) <= 0).all()
+    first = page_of(columns, ordering, Context(NOW))
+    keep = np.ones(len(columns), np.bool_)
+    keep[first.rows] = False
+    second = page_of(columns, ordering, Context(NOW), keep)
+    assert not set(first.rows) & set(second.rows)
+    assert len(second) == 20
+
+
+def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_the_table() -> None:
+    columns, stats = make_catalog(
+        [replace(v, category="", creator="", tags=(), language=None) for v in make_videos(3)], 0
+    )
+    model = LinearModel.checked("all", dict.fromkeys(FEATURES, 1.0))
+    for signals in (None, make_signals()):
+        slate = rank(columns, stats, signals, columns.rows(), model, Context(NOW, language="en", country="DE"))
+        assert np.isfinite(slate.scores).all()

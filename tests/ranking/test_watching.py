@@ -1,0 +1,17 @@
+import numpy as np
+import pytest
+
+from ranking.watching import is_long_view, long_views, watch_fraction
+
+
+@pytest.mark.parametrize(
+    ("watch_ms", "duration", "expected"),
+    [(9_999, 10.0, False), (10_000, 10.0, True), (18_000, 300.0, True), (17_999, 300.0, False), (17_000, 0.0, False)],
+)
+def test_a_view_is_long_when_watched_whole_or_for_18_seconds(watch_ms: float, duration: float, expected: bool) -> None:
+    assert is_long_view(watch_ms, duration) is expected
+    assert long_views(np.array([watch_ms]), np.array([duration])).tolist() == [expected]
+
+
+def test_the_watched_share_lies_between_zero_and_one() -> None:
+    assert [watch_fraction(5_000, 10.0), watch_fraction(99_000, 10.0), watch_fraction(5, 0.0)] == [0.5, 1.0, 0.0]
