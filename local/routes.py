@@ -44,6 +44,7 @@ class NotFound:
 
 @dataclass(slots=True)
 class _Pattern(Generic[Target]):
+    shape: str
     regex: re.Pattern[str]
     checks: tuple[tuple[str, Check], ...]
     defaults: Mapping[str, str]
@@ -75,13 +76,14 @@ class RouteTable(Generic[Target]):
         if any("{" in segment or "}" in segment for segment in segments):
             prefix, pattern = _compile(template, segments)
             bucket = self._by_prefix.setdefault(prefix, [])
-            same = next((known for known in bucket if known.regex == pattern.regex), None)
+            alike = [known for known in bucket if known.shape == pattern.shape]
+            for known in alike:
+                _refuse_twice(template, wanted, known.targets)
+            same = next((known for known in alike if known.regex == pattern.regex), None)
             if same is None:
                 bucket.append(pattern)
                 bucket.sort(key=lambda known: known.precedence)
-            targets = (same or pattern).targets
-            _refuse_twice(template, wanted, targets)
-            targets.update(dict.fromkeys(wanted, target))
+            (same or pattern).targets.update(dict.fromkeys(wanted, target))
         else:
             exact = self._exact.setdefault("/" + "/".join(segments).lower(), {})
             _refuse_twice(template, wanted, exact)
@@ -161,7 +163,8 @@ def _compile(template: str, segments: list[str]) -> tuple[str, _Pattern]:
     except re.error:
         raise RouteError(f"route {template}: a parameter is named twice") from None
     prefix = "".join("/" + segment.lower() for segment in segments[:literal])
-    return prefix, _Pattern(compiled, tuple(checks), defaults, tuple(precedence))
+    shape = _PARAMETER.sub(r"{\1\3}", "/".join(segments).lower())
+    return prefix, _Pattern(shape, compiled, tuple(checks), defaults, tuple(precedence))
 
 
 def _mixed(template: str, segment: str, checks: list[tuple[str, Check]]) -> str:

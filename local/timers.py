@@ -20,7 +20,8 @@ from local.invocation import HostedFunction, Invoker, UnsupportedFunction, timer
 PAST_DUE_SECONDS = 1.0
 LONGEST_SLEEP_SECONDS = 60.0  # then look at the clock again: it may have been set, or the machine may have slept
 _FIELD = re.compile(r"[0-9A-Za-z*,/-]+", re.ASCII)
-_NAMES_ONLY = re.compile(r"\b(?!JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED|THU|FRI|SAT)[A-Z]+")
+_NAMES = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED|THU|FRI|SAT"
+_OTHER_WORD = re.compile(rf"(?<![A-Z])(?!(?:{_NAMES})(?![A-Z]))[A-Z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def parse_schedule(text: str) -> Schedule:
     fields = text.split()
     if len(fields) != 6:
         raise ValueError(f"{text!r} has {len(fields)} fields; NCRONTAB has six: second minute hour day month weekday")
-    if not all(_FIELD.fullmatch(part) for part in fields) or _NAMES_ONLY.search(text.upper()):
+    if not all(_FIELD.fullmatch(part) for part in fields) or _OTHER_WORD.search(text.upper()):
         raise ValueError(f"{text!r} uses what NCRONTAB does not know; allowed are numbers, names, * , - and /")
     try:
         next(_occurrences(text, 0.0))

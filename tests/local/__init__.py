@@ -1,0 +1,1 @@
+"""The local host, over real sockets, with a toy app."""

@@ -1,0 +1,53 @@
+"""What the local host takes from host.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local.host_json import HostJsonError, HostSettings, parse_timespan, read_host_json
+
+
+def test_the_projects_own_host_json_is_understood() -> None:
+    settings = read_host_json(json.loads((Path(__file__).parents[2] / "host.json").read_text()))
+    assert settings.route_prefix == ""
+    assert settings.max_concurrent_calls > 1
+    assert settings.auto_complete_messages
+
+
+def test_an_empty_host_json_means_the_defaults_of_the_functions_host() -> None:
+    assert read_host_json({}) == HostSettings(route_prefix="api", max_concurrent_calls=16)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("00:00:30", 30), ("1:00:00", 3_600), ("1.02:03:04", 93_784), ("00:00:00.5", 0.5)],
+)
+def test_time_spans(text: str, seconds: float) -> None:
+    assert parse_timespan(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "24:00:00", "00:60:00", "-00:00:01", "00:00"])
+def test_other_time_spans_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="write"):
+        parse_timespan(text)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"extensions": []},
+        {"extensions": {"http": {"routePrefix": 1}}},
+        {"extensions": {"http": {"maxConcurrentRequests": 0}}},
+        {"extensions": {"serviceBus": {"maxConcurrentCalls": "32"}}},
+        {"extensions": {"serviceBus": {"maxConcurrentCalls": True}}},
+        {"extensions": {"serviceBus": {"autoCompleteMessages": "yes"}}},
+        {"extensions": {"serviceBus": {"maxAutoLockRenewalDuration": 600}}},
+        {"functionTimeout": "ten minutes"},
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_place(document: dict) -> None:
+    with pytest.raises(HostJsonError, match=r"host\.json: \w+"):
+        read_host_json(document)

@@ -1,0 +1,409 @@
+"""Service Bus triggers: messages from a bus to the functions of a toy app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from local.host import LocalHost, UnsupportedFunction
+from shared.bus.port import MAX_DELIVERIES, SIGNALS, BusUnavailable, ReceivedMessage
+from tests.local.bus import FakeBus
+from tests.local.clock import ManualClock, settle
+
+START = 1_800_000_000.25
+
+
+def app_with(function: Callable[..., Any], **trigger: Any) -> func.FunctionApp:
+    app = func.FunctionApp()
+    wanted = {
+        "arg_name": "message",
+        "topic_name": "user-events",
+        "subscription_name": SIGNALS,
+        "connection": "Bus",
+        "data_type": "binary",
+    }
+    app.service_bus_topic_trigger(**{**wanted, **trigger})(function)
+    return app
+
+
+def host_json(**service_bus: Any) -> dict[str, Any]:
+    return {"extensions": {"http": {"routePrefix": ""}, "serviceBus": service_bus}}
+
+
+class Work:
+    """A function that waits to be let go, one permit a call, and fails where told."""
+
+    def __init__(self) -> None:
+        self.permits = asyncio.Semaphore(0)
+        self.seen: list[func.ServiceBusMessage] = []
+        self.running = self.most = self.cancelled = 0
+        self.fail_on: Callable[[func.ServiceBusMessage], bool] = lambda message: False
+
+    async def function(self, message: func.ServiceBusMessage) -> None:
+        self.seen.append(message)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.permits.acquire()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+        if self.fail_on(message):
+            raise RuntimeError(message.get_body().decode())
+
+    def let(self, calls: int) -> None:
+        for _ in range(calls):
+            self.permits.release()
+
+    def bodies(self) -> list[bytes]:
+        return [message.get_body() for message in self.seen]
+
+
+@pytest.fixture
+async def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+async def bus(clock: ManualClock) -> FakeBus:
+    return FakeBus(lock_seconds=60, clock=clock)
+
+
+@pytest.fixture
+async def work() -> Work:
+    return Work()
+
+
+@asynccontextmanager
+async def running(app: func.FunctionApp, bus: FakeBus, clock: ManualClock, **options: Any) -> AsyncIterator[LocalHost]:
+    host = LocalHost(app, bus, host_json(**options), clock=clock, lock_seconds=bus.lock_seconds)
+    await host.start(port=0)
+    await settle()
+    yield host
+    await host.stop(grace_seconds=0)
+
+
+async def test_a_message_is_seen_with_its_metadata_and_completed(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+    body = b'{"MessageId": "not this one", "\xff": 0}'
+    async with running(app_with(work.function), bus, clock) as host:
+        await bus.put(body)
+        work.let(1)
+        await host.idle()
+    [message] = work.seen
+    assert message.get_body() == body
+    assert (message.message_id, message.session_id) == ("m1", "tenant_1")
+    assert (message.delivery_count, message.sequence_number) == (1, 1)
+    assert message.enqueued_time_utc == datetime.fromtimestamp(START, UTC)
+    assert message.application_properties == {}
+    assert len(message.lock_token or "") == 36
+    assert message.metadata is not None
+    assert message.metadata["MessageId"] == "m1"
+    assert bus.done("complete") == [1]
+    assert bus.done("abandon") == []
+
+
+async def test_every_message_is_delivered_once_when_all_goes_well(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+    bodies = [b"%d" % number for number in range(100)]
+    async with running(app_with(work.function), bus, clock, maxConcurrentCalls=7) as host:
+        await bus.put(*bodies)
+        work.let(len(bodies))
+        await host.idle()
+    assert sorted(work.bodies()) == sorted(bodies)
+    assert sorted(bus.done("complete")) == list(range(1, 101))
+
+
+async def test_no_more_run_at_once_than_host_json_says_and_no_more_are_locked(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
+    async with running(app_with(work.function), bus, clock, maxConcurrentCalls=3) as host:
+        await bus.put(*[b"x"] * 10)
+        await settle()
+        assert (work.running, len(bus.free())) == (3, 7)
+        work.let(2)
+        await settle()
+        assert (work.running, len(bus.free())) == (3, 5)
+        work.let(8)
+        await host.idle()
+    assert work.most == 3
+    assert all(1 <= asked <= 3 for asked in bus.done("receive"))
+
+
+async def test_an_exception_gives_the_message_back_at_once_and_touches_no_other(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
+    work.fail_on = lambda message: message.get_body() == b"bad" and (message.delivery_count or 0) < 3
+    async with running(app_with(work.function), bus, clock) as host:
+        await bus.put(b"good", b"bad", b"fine")
+        work.let(5)
+        await host.idle()
+    assert [message.delivery_count for message in work.seen if message.get_body() == b"bad"] == [1, 2, 3]
+    assert bus.done("abandon") == [2, 2]
+    assert sorted(bus.done("complete")) == [1, 2, 3]
+
+
+async def test_a_message_that_always_fails_ends_among_the_dead_letters(
+    bus: FakeBus, clock: ManualClock, work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    work.fail_on = lambda message: True
+    heard: list[str] = []
+    app = app_with(work.function)
+    host = LocalHost(app, bus, host_json(), clock=clock, on_error=lambda name, error: heard.append(name))
+    await host.start(port=0)
+    await bus.put(b"secret-of-jane")
+    work.let(MAX_DELIVERIES)
+    await host.idle()
+    await host.stop(0)
+    assert len(work.seen) == MAX_DELIVERIES
+    assert [message.body for message in bus.dead] == [b"secret-of-jane"]
+    assert heard == ["function"] * MAX_DELIVERIES
+    assert "RuntimeError" in caplog.text
+    assert "jane" not in caplog.text
+
+
+async def test_a_result_is_refused_because_nothing_could_take_it(bus: FakeBus, clock: ManualClock) -> None:
+    async def returns(message: func.ServiceBusMessage) -> str:
+        return "something"
+
+    async with running(app_with(returns), bus, clock) as host:
+        await bus.put(b"x")
+        await host.idle()
+    assert bus.done("complete") == []
+    assert len(bus.dead) == 1
+
+
+async def test_a_plain_function_works_too(bus: FakeBus, clock: ManualClock) -> None:
+    seen: list[str] = []
+
+    def plain(message: func.ServiceBusMessage, context: func.Context) -> None:
+        seen.append(context.function_name)
+
+    async with running(app_with(plain), bus, clock) as host:
+        await bus.put(b"x")
+        await host.idle()
+    assert seen == ["plain"]
+    assert bus.done("complete") == [1]
+
+
+# ---- locks
+
+
+async def test_the_lock_is_renewed_for_as_long_as_the_function_runs(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
+    async with running(app_with(work.function), bus, clock, maxAutoLockRenewalDuration="01:00:00") as host:
+        await bus.put(b"slow")
+        await clock.advance(20 * bus.lock_seconds)
+        assert len(work.seen) == 1
+        assert len(bus.free()) == 0
+        work.let(1)
+        await host.idle()
+        renewals = len(bus.done("renew"))
+        await clock.advance(5 * bus.lock_seconds)
+    assert bus.done("complete") == [1]
+    assert 20 <= renewals <= 40
+    assert len(bus.done("renew")) == renewals
+
+
+async def test_renewal_ends_with_max_auto_lock_renewal_duration(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+    options = {"maxAutoLockRenewalDuration": "00:02:00", "maxConcurrentCalls": 2}
+    async with running(app_with(work.function), bus, clock, **options) as host:
+        await bus.put(b"stuck")
+        await clock.advance(4 * bus.lock_seconds)
+        await bus.wake()
+        await settle()
+        assert [message.delivery_count for message in work.seen] == [1, 2]
+        work.let(2)
+        await host.idle()
+    assert bus.done("complete").count(1) == 2
+
+
+async def test_a_lost_lock_means_the_message_comes_again(
+    bus: FakeBus, clock: ManualClock, work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"maxAutoLockRenewalDuration": "00:00:00", "maxConcurrentCalls": 1}
+    async with running(app_with(work.function), bus, clock, **options) as host:
+        await bus.put(b"late")
+        await clock.advance(2 * bus.lock_seconds)
+        work.let(2)
+        await host.idle()
+    assert [message.delivery_count for message in work.seen] == [1, 2]
+    assert "could not be completed and will come again" in caplog.text
+
+
+async def test_completing_is_tried_again_before_the_message_is_left_to_its_lock(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
+    bus.refuse_completes = 2
+    async with running(app_with(work.function), bus, clock) as host:
+        await bus.put(b"x")
+        work.let(1)
+        await clock.advance(10)
+        await host.idle()
+    assert len(work.seen) == 1
+    assert bus.done("complete") == [1]
+
+
+async def test_without_auto_complete_the_message_stays_locked(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+    async with running(app_with(work.function), bus, clock, autoCompleteMessages=False):
+        await bus.put(b"x")
+        work.let(1)
+        await settle()
+    assert len(work.seen) == 1
+    assert bus.done("complete") == bus.done("abandon") == []
+
+
+# ---- a bus that fails
+
+
+async def test_a_bus_that_fails_is_asked_again_with_growing_pauses(
+    bus: FakeBus, clock: ManualClock, work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(app_with(work.function), bus, clock) as host:
+        bus.failing = BusUnavailable("down")
+        await bus.wake()
+        await clock.advance(600)
+        opened = bus.opened
+        assert 20 <= opened <= 60
+        assert bus.closed == opened
+        bus.failing = None
+        await bus.put(b"x")
+        work.let(1)
+        await clock.advance(60)
+        await host.idle()
+        assert bus.opened == opened + 1
+    assert bus.done("complete") == [1]
+    assert caplog.text.count("the bus failed") == 1
+    assert caplog.text.count("the bus is back") == 1
+
+
+async def test_a_message_in_hand_survives_the_receiver_it_came_by(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+    async with running(app_with(work.function), bus, clock) as host:
+        await bus.put(b"in hand")
+        await settle()
+        bus.failing = ConnectionResetError("a surprise")
+        await bus.wake()
+        await clock.advance(1)
+        assert bus.opened > 1
+        assert bus.closed == bus.opened - 1  # the first one is kept open for its message
+        bus.failing = None
+        work.let(1)
+        await clock.advance(60)
+        await host.idle()
+        assert bus.closed == bus.opened - 1
+    assert len(work.seen) == 1
+    assert bus.done("complete") == [1]
+
+
+# ---- stopping
+
+
+async def test_stopping_lets_a_call_finish_and_receives_nothing_more(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
+    async with running(app_with(work.function), bus, clock, maxConcurrentCalls=1) as host:
+        await bus.put(b"first", b"second")
+        await settle()
+        stopping = asyncio.create_task(host.stop(grace_seconds=30))
+        await settle()
+        work.let(2)
+        await stopping
+    assert work.bodies() == [b"first"]
+    assert bus.done("complete") == [1]
+    assert len(bus.free()) == 1
+    assert bus.closed == bus.opened
+
+
+async def test_what_outlasts_the_grace_is_cancelled_and_given_back(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
+    async with running(app_with(work.function), bus, clock) as host:
+        await bus.put(b"a", b"b")
+        await settle()
+        await host.stop(grace_seconds=0.01)
+    assert work.cancelled == 2
+    assert sorted(bus.done("abandon")) == [1, 2]
+    assert len(bus.free()) == 2
+
+
+async def test_what_arrives_in_the_moment_of_stopping_is_given_back(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
+    bus.answer_after_cancel = True
+    async with running(app_with(work.function), bus, clock):
+        await bus.put(b"a", b"b")
+        await settle()
+        assert len(bus.free()) == 0
+    assert work.seen == []
+    assert sorted(bus.done("abandon")) == [1, 2]
+    assert len(bus.free()) == 2
+
+
+async def test_the_next_host_delivers_what_was_given_back(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+    async with running(app_with(work.function), bus, clock):
+        await bus.put(b"a")
+        await settle()
+    async with running(app_with(work.function), bus, clock) as host:
+        work.let(1)
+        await host.idle()
+    assert [message.delivery_count for message in work.seen] == [1, 2]
+    assert bus.done("complete") == [1]
+
+
+# ---- what is refused, and calls by hand
+
+
+async def nothing(message: func.ServiceBusMessage) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("trigger", "reason"),
+    [
+        ({"subscription_name": "rollup"}, "has sessions; drain it from a timer"),
+        ({"is_sessions_enabled": True}, "has sessions"),
+        ({"subscription_name": "elsewhere"}, "no subscription 'elsewhere'; there are signals, rollup"),
+        ({"subscription_name": "%Missing%"}, "the setting Missing of its trigger is not set"),
+        ({"cardinality": "many"}, "set cardinality to one"),
+        ({"data_type": "string"}, "set data_type to binary"),
+        ({"data_type": None}, "set data_type to binary"),
+    ],
+)
+def test_a_trigger_that_would_not_run_as_deployed_is_refused(trigger: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnsupportedFunction, match=f"function nothing: .*{reason}"):
+        LocalHost(app_with(nothing, **trigger), FakeBus(), host_json(), settings={})
+
+
+def test_settings_in_a_binding_are_filled_in() -> None:
+    app = app_with(nothing, subscription_name="%Subscription%")
+    host = LocalHost(app, FakeBus(), host_json(), settings={"Subscription": SIGNALS})
+    assert host.functions["nothing"].trigger["subscriptionName"] == SIGNALS
+
+
+def test_a_binding_the_host_does_not_have_is_refused() -> None:
+    app = func.FunctionApp()
+    app.blob_trigger(arg_name="message", path="x", connection="y")(nothing)
+    with pytest.raises(UnsupportedFunction, match="function nothing: the local host does not know a blobTrigger"):
+        LocalHost(app, FakeBus(), host_json())
+
+
+def test_parameters_that_are_not_bound_are_refused() -> None:
+    async def more(message: func.ServiceBusMessage, other: str) -> None:
+        pass
+
+    with pytest.raises(UnsupportedFunction, match="it has message, other"):
+        LocalHost(app_with(more), FakeBus(), host_json())
+
+
+async def test_a_message_can_be_handed_to_a_function_directly(work: Work) -> None:
+    host = LocalHost(app_with(work.function), FakeBus(), host_json())
+    work.let(1)
+    assert await host.invoke("function", ReceivedMessage("m", "s", b"by hand", 9, 1, START)) is None
+    assert work.bodies() == [b"by hand"]

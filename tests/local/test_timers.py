@@ -1,0 +1,239 @@
+"""Timer triggers, on a clock moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import azure.functions as func
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.host import LocalHost, UnsupportedFunction
+from local.timers import parse_schedule
+from tests.local.bus import FakeBus
+from tests.local.clock import ManualClock, settle
+
+NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC).timestamp()
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+# ---- schedules
+
+
+@pytest.mark.parametrize(
+    ("schedule", "following"),
+    [
+        ("*/30 * * * * *", "2026-11-20T12:00:30"),
+        ("0 */5 * * * *", "2026-11-20T12:05:00"),
+        ("15 0 3 * * *", "2026-11-21T03:00:15"),
+        ("0 0 12 * * MON-FRI", "2026-11-23T12:00:00"),
+        ("0 0 0 13 * FRI", "2027-08-13T00:00:00"),
+        ("0 0 0 1 JAN *", "2027-01-01T00:00:00"),
+        ("0 0 0 29 2 *", "2028-02-29T00:00:00"),
+        ("00:00:30", "2026-11-20T12:00:30"),
+        ("1.00:00:00", "2026-11-21T12:00:00"),
+    ],
+)
+def test_the_following_tick(schedule: str, following: str) -> None:
+    assert parse_schedule(schedule).following(NOON) == at(following)
+
+
+@given(st.floats(0, 4_000_000_000), st.sampled_from(["*/30 * * * * *", "0 0 3 * * *", "7 * * * * *", "00:00:10"]))
+def test_the_following_tick_is_always_later(after: float, schedule: str) -> None:
+    assert parse_schedule(schedule).following(after) > after
+
+
+@pytest.mark.parametrize(
+    ("schedule", "reason"),
+    [
+        ("*/5 * * * *", "has 5 fields; NCRONTAB has six"),
+        ("", "has 0 fields"),
+        ("61 * * * * *", "Bad second"),
+        ("0 0 0 L * *", "does not know"),
+        ("0 0 0 * * 5#2", "does not know"),
+        ("0 0 0 * * 5L", "does not know"),
+        ("0 0 0 30 2 *", "Bad day"),
+        ("00:00:00", "longer than nothing"),
+        ("48:00:00", "write days in front"),
+    ],
+)
+def test_a_schedule_azure_would_not_run_is_refused(schedule: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_schedule(schedule)
+
+
+# ---- the loop
+
+
+class Ticks:
+    """A function that notes when it ran; waits while `held`, fails while `failing`."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.at: list[float] = []
+        self.past_due: list[bool] = []
+        self.running = self.most = 0
+        self.free = asyncio.Event()
+        self.free.set()
+        self.failing = False
+
+    async def tick(self, timer: func.TimerRequest) -> None:
+        self.at.append(self.clock.now() - NOON)
+        self.past_due.append(timer.past_due)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.free.wait()
+        finally:
+            self.running -= 1
+        if self.failing:
+            raise RuntimeError("on purpose")
+
+
+@pytest.fixture
+async def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+async def ticks(clock: ManualClock) -> Ticks:
+    return Ticks(clock)
+
+
+def app_with(function: Callable[..., Any], schedule: str, **trigger: Any) -> func.FunctionApp:
+    app = func.FunctionApp()
+    app.timer_trigger(arg_name="timer", schedule=schedule, **trigger)(function)
+    return app
+
+
+@asynccontextmanager
+async def running(
+    ticks: Ticks, schedule: str, settings: dict[str, str] | None = None, **trigger: Any
+) -> AsyncIterator[LocalHost]:
+    app = app_with(ticks.tick, schedule, **trigger)
+    host = LocalHost(app, FakeBus(), {}, clock=ticks.clock, settings=settings or {})
+    await host.start(port=0)
+    await settle()
+    yield host
+    await host.stop(grace_seconds=0)
+
+
+async def test_a_timer_runs_by_its_schedule(ticks: Ticks, clock: ManualClock) -> None:
+    async with running(ticks, "*/30 * * * * *"):
+        await clock.advance(95)
+    assert ticks.at == [30, 60, 90]
+    assert ticks.past_due == [False] * 3
+
+
+async def test_a_timer_runs_by_an_interval_from_a_setting(ticks: Ticks, clock: ManualClock) -> None:
+    async with running(ticks, "%Every%", settings={"Every": "00:00:40"}):
+        await clock.advance(125)
+    assert ticks.at == [40, 80, 120]
+
+
+async def test_a_rare_timer_is_on_time(ticks: Ticks, clock: ManualClock) -> None:
+    async with running(ticks, "0 0 3 * * *"):
+        await clock.advance(86_400)
+    assert ticks.at == [15 * 3_600]
+
+
+@pytest.mark.parametrize(("at_once", "expected"), [(True, [0, 30]), (False, [30])])
+async def test_run_on_startup(ticks: Ticks, clock: ManualClock, at_once: bool, expected: list[float]) -> None:
+    async with running(ticks, "*/30 * * * * *", run_on_startup=at_once):
+        await clock.advance(30)
+    assert ticks.at == expected
+
+
+async def test_a_run_that_outlasts_its_schedule_is_not_overlapped_and_made_up_for_once(
+    ticks: Ticks, clock: ManualClock
+) -> None:
+    async with running(ticks, "*/30 * * * * *"):
+        ticks.free.clear()
+        await clock.advance(130)
+        assert ticks.at == [30]
+        ticks.free.set()
+        await clock.advance(50)
+    assert ticks.at == [30, 130, 150, 180]
+    assert ticks.past_due == [False, True, False, False]
+    assert ticks.most == 1
+
+
+async def test_a_failure_is_logged_and_the_next_tick_goes_on(
+    ticks: Ticks, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(ticks, "*/30 * * * * *"):
+        ticks.failing = True
+        await clock.advance(31)
+        ticks.failing = False
+        await clock.advance(30)
+    assert ticks.at == [30, 60]
+    assert caplog.text.count("function tick failed") == 1
+
+
+async def test_a_timer_can_be_run_by_hand_but_not_twice_at_once(ticks: Ticks, clock: ManualClock) -> None:
+    async with running(ticks, "*/30 * * * * *") as host:
+        ticks.free.clear()
+        by_hand = [asyncio.create_task(host.run_timer("tick")) for _ in range(2)]
+        await clock.advance(30)
+        assert ticks.running == 1
+        ticks.free.set()
+        await asyncio.gather(*by_hand)
+        await settle()
+        assert len(ticks.at) == 3
+        assert ticks.most == 1
+        ticks.failing = True
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await host.run_timer("tick")
+        with pytest.raises(KeyError, match="no timer function"):
+            await host.run_timer("tock")
+
+
+async def test_the_schedules_state_is_told(ticks: Ticks, clock: ManualClock) -> None:
+    told: list[dict[str, str]] = []
+
+    async def tick(timer: func.TimerRequest) -> None:
+        told.append(timer.schedule_status)
+
+    ticks.tick = tick  # type: ignore[method-assign]
+    async with running(ticks, "*/30 * * * * *"):
+        await clock.advance(60)
+    assert [status["Last"] for status in told] == ["1970-01-01T00:00:00+00:00", "2026-11-20T12:00:30+00:00"]
+    assert [status["Next"] for status in told] == ["2026-11-20T12:01:00+00:00", "2026-11-20T12:01:30+00:00"]
+
+
+async def test_stopping_lets_a_run_finish(ticks: Ticks, clock: ManualClock) -> None:
+    async with running(ticks, "*/30 * * * * *", run_on_startup=True) as host:
+        ticks.free.clear()
+        await clock.advance(30)
+        assert ticks.running == 1
+        stopping = asyncio.create_task(host.stop(grace_seconds=30))
+        await settle()
+        assert not stopping.done()
+        ticks.free.set()
+        await stopping
+        await clock.advance(300)
+    assert ticks.at == [0, 30]
+
+
+async def test_stopping_cancels_a_run_that_outlasts_the_grace(ticks: Ticks, clock: ManualClock) -> None:
+    async with running(ticks, "*/30 * * * * *") as host:
+        ticks.free.clear()
+        await clock.advance(30)
+        await host.stop(grace_seconds=0.01)
+        assert ticks.running == 0
+
+
+def test_a_bad_schedule_is_refused_with_the_functions_name() -> None:
+    async def broken(timer: func.TimerRequest) -> None:
+        pass
+
+    with pytest.raises(UnsupportedFunction, match=r"function broken: schedule '\* \* \*' has 3 fields"):
+        LocalHost(app_with(broken, "* * *"), FakeBus(), {})
