@@ -173,7 +173,7 @@ class HttpServer:
                         raise _Refused(413, "too_large")
         except TimeoutError:
             raise _Refused(408, "body_too_slow") from None
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, ConnectionError):
             raise _Refused(400, "malformed_body") from None
         return bytes(parts)
 

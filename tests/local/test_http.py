@@ -212,6 +212,24 @@ async def test_a_body_above_the_limit_is_413(client: ClientSession, chunked: boo
         assert answer.status == 200
 
 
+async def test_a_malformed_body_is_400(host: LocalHost) -> None:
+    answer = await raw(host, one("POST /echo", "Transfer-Encoding: chunked", body="2\r\nab\r\nnonsense\r\n"))
+    assert "400 Bad Request" in answer.splitlines()[0]
+
+
+async def test_a_client_that_leaves_amid_its_body_is_no_error(
+    host: LocalHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", host.port)
+    writer.write(one("POST /echo", "Content-Length: 100", body="a little").encode())
+    await writer.drain()
+    await asyncio.sleep(0.01)
+    writer.close()
+    await writer.wait_closed()
+    await host.stop(grace_seconds=5)
+    assert caplog.text == ""
+
+
 async def test_a_header_that_is_not_utf8_is_400(host: LocalHost) -> None:
     assert (await raw(host, one("GET /echo", "X-Odd: \xff\xfe"))).startswith("HTTP/1.1 400")
 
