@@ -1,0 +1,129 @@
+"""The backends each contract suite runs on.
+
+To add one: write an async context manager that takes a scratch folder and gives a `Rig`, and list it below under its
+port. When what it needs is not installed, call `pytest.skip` with what is missing.
+
+Suites wait for nothing: time passes by `Rig.advance`, which must move whatever the backend goes by, be it in this
+process or on a server. `Rig.another` gives a second client of the same state, as another process would have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from shared.blobs.folder import FolderBlobs
+from shared.blobs.port import Blobs
+from shared.bus.port import Bus
+from shared.bus.sqlite import SqliteBus
+from shared.flags.file import FileFlags
+from shared.flags.port import FlagSource
+from shared.stores.documents import DocumentStore
+from shared.stores.sqlite import SqliteStore
+
+
+class Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+Port = TypeVar("Port", bound=Closable)
+
+
+class MovableClock:
+    """A clock that stands still until it is moved; seconds since the epoch."""
+
+    def __init__(self, now: float = 1_790_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Rig(Generic[Port]):
+    """A port under test, and the ways to press on it.
+
+    `now` is the backend's idea of the time, `advance(seconds)` moves it. `quiet_seconds` is how long to wait before
+    believing that nothing comes: 0 where an answer is immediate.
+    """
+
+    port: Port
+    another: Callable[[], Awaitable[Port]]
+    now: Callable[[], float]
+    advance: Callable[[float], Awaitable[None]]
+    quiet_seconds: float = 0.0
+
+
+@dataclass
+class FlagsRig:
+    """A flag source under test. After `put` or `break_it` returns, the next `load` sees what it did."""
+
+    port: FlagSource
+    put: Callable[[list[dict[str, Any]]], Awaitable[None]]
+    break_it: Callable[[], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def clients(connect: Callable[[], Port], clock: MovableClock) -> AsyncIterator[Rig[Port]]:
+    """A rig of an embedded backend: clients share files and a clock, and are closed at the end."""
+    opened: list[Port] = []
+
+    async def another() -> Port:
+        opened.append(connect())
+        return opened[-1]
+
+    yield Rig(await another(), another, clock, clock.advance)
+    for client in opened:
+        await client.close()
+
+
+def sqlite_documents(folder: Path) -> AbstractAsyncContextManager[Rig[DocumentStore]]:
+    clock = MovableClock()
+    return clients(lambda: SqliteStore(folder / "documents.db", clock), clock)
+
+
+def sqlite_bus(folder: Path) -> AbstractAsyncContextManager[Rig[Bus]]:
+    clock = MovableClock()
+    return clients(lambda: SqliteBus(folder / "bus.db", clock), clock)
+
+
+def folder_blobs(folder: Path) -> AbstractAsyncContextManager[Rig[Blobs]]:
+    clock = MovableClock()
+    return clients(lambda: FolderBlobs(folder / "blobs", clock), clock)
+
+
+@contextlib.asynccontextmanager
+async def file_flags(folder: Path) -> AsyncIterator[FlagsRig]:
+    path = folder / "flags.json"
+
+    async def put(flags: list[dict[str, Any]]) -> None:
+        path.write_text(json.dumps({"feature_management": {"feature_flags": flags}}))
+
+    async def break_it() -> None:
+        path.write_text("<html>503 Service Unavailable</html>")
+
+    source = FileFlags(path)
+    yield FlagsRig(source, put, break_it)
+    await source.close()
+
+
+DOCUMENTS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[DocumentStore]]]] = {
+    "sqlite": sqlite_documents,
+}
+BUS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Bus]]]] = {
+    "sqlite": sqlite_bus,
+}
+BLOBS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Blobs]]]] = {
+    "folder": folder_blobs,
+}
+FLAGS: dict[str, Callable[[Path], AbstractAsyncContextManager[FlagsRig]]] = {
+    "file": file_flags,
+}

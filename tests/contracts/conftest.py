@@ -1,0 +1,37 @@
+"""One fixture per port, parametrized over its backends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.blobs.port import Blobs
+from shared.bus.port import Bus
+from shared.stores.documents import DocumentStore
+from tests.contracts.backends import BLOBS, BUS, DOCUMENTS, FLAGS, FlagsRig, Rig
+
+
+@pytest.fixture(params=DOCUMENTS)
+async def documents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig[DocumentStore]]:
+    async with DOCUMENTS[request.param](tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture(params=BUS)
+async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig[Bus]]:
+    async with BUS[request.param](tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture(params=BLOBS)
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig[Blobs]]:
+    async with BLOBS[request.param](tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture(params=FLAGS)
+async def flags(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FlagsRig]:
+    async with FLAGS[request.param](tmp_path) as rig:
+        yield rig

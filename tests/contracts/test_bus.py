@@ -1,0 +1,318 @@
+"""What every bus promises about single messages; sessions and dead letters have their own modules."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shared.bus.port import (
+    DUPLICATE_WINDOW_SECONDS,
+    LOCK_SECONDS,
+    MAX_MESSAGE_BYTES,
+    ROLLUP,
+    SIGNALS,
+    Bus,
+    LockLost,
+    OutgoingMessage,
+)
+from tests.contracts.backends import Rig
+from tests.contracts.drain import PATIENCE, drain, ids, message, nothing, take
+
+
+async def test_a_published_message_reaches_every_subscription(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+
+    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+
+
+async def test_a_message_arrives_as_it_was_sent_with_its_first_delivery_counted_and_its_time(bus: Rig[Bus]) -> None:
+    body = bytes(range(256)) * 10
+    await bus.port.publish(OutgoingMessage("m1", "tenant_1", body))
+
+    (received,) = await take(await bus.port.receiver(SIGNALS), 1)
+
+    assert (received.message_id, received.session_id, received.body) == ("m1", "tenant_1", body)
+    assert received.delivery_count == 1
+    assert abs(received.enqueued_at - bus.now()) < 5
+
+
+async def test_sequence_numbers_rise_in_the_order_of_publishing(bus: Rig[Bus]) -> None:
+    for n in range(5):
+        await bus.port.publish(message(f"m{n}"))
+
+    received = sorted(await drain(bus, SIGNALS), key=lambda m: m.sequence_number)
+
+    assert ids(received) == [f"m{n}" for n in range(5)]
+    assert len({m.sequence_number for m in received}) == 5
+
+
+async def test_an_empty_subscription_gives_an_empty_list(bus: Rig[Bus]) -> None:
+    receiver = await bus.port.receiver(SIGNALS)
+
+    assert await receiver.receive(10, bus.quiet_seconds) == []
+
+
+async def test_a_receive_takes_no_more_than_it_was_asked_for(bus: Rig[Bus]) -> None:
+    for n in range(5):
+        await bus.port.publish(message(f"m{n}"))
+    receiver = await bus.port.receiver(SIGNALS)
+
+    assert 1 <= len(await receiver.receive(2, PATIENCE)) <= 2
+
+
+async def test_a_waiting_receive_wakes_when_something_is_published(bus: Rig[Bus]) -> None:
+    receiver = await bus.port.receiver(SIGNALS)
+    waiting = asyncio.create_task(receiver.receive(10, PATIENCE))
+    await asyncio.sleep(0.01)
+
+    await bus.port.publish(message("m1"))
+
+    assert ids(await waiting) == ["m1"]
+
+
+async def test_a_waiting_receive_wakes_when_another_client_publishes(bus: Rig[Bus]) -> None:
+    receiver = await (await bus.another()).receiver(SIGNALS)
+    waiting = asyncio.create_task(receiver.receive(10, PATIENCE))
+    await asyncio.sleep(0.01)
+
+    await bus.port.publish(message("m1"))
+
+    assert ids(await waiting) == ["m1"]
+
+
+# Locks
+
+
+async def test_a_locked_message_is_given_to_nobody_else(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    await take(await bus.port.receiver(SIGNALS), 1)
+
+    await nothing(bus, await bus.port.receiver(SIGNALS))
+    await nothing(bus, await (await bus.another()).receiver(SIGNALS))
+
+
+async def test_a_completed_message_never_comes_again(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+    await receiver.complete(await take(receiver, 1))
+
+    await bus.advance(LOCK_SECONDS + 1)
+
+    await nothing(bus, receiver)
+    assert await bus.port.depth(SIGNALS) == (0, 0)
+
+
+async def test_completing_in_one_subscription_leaves_the_other_alone(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+
+    await drain(bus, SIGNALS)
+
+    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+
+
+async def test_a_lock_that_runs_out_is_a_failed_delivery_and_the_message_comes_again(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    first = await bus.port.receiver(SIGNALS)
+    (lost,) = await take(first, 1)
+    await bus.advance(LOCK_SECONDS + 1)
+
+    second = await bus.port.receiver(SIGNALS)
+    (again,) = await take(second, 1)
+
+    assert (again.message_id, again.delivery_count) == ("m1", 2)
+    assert again.sequence_number == lost.sequence_number
+    with pytest.raises(LockLost):
+        await first.complete([lost])
+    await second.complete([again])
+    await nothing(bus, second)
+
+
+async def test_settling_under_a_lock_that_ran_out_fails_although_nobody_else_has_taken_it(bus: Rig[Bus]) -> None:
+    for id in ("m1", "m2", "m3", "m4"):
+        await bus.port.publish(message(id))
+    receiver = await bus.port.receiver(SIGNALS)
+    one, two, three, four = await take(receiver, 4)
+    await bus.advance(LOCK_SECONDS + 1)
+
+    with pytest.raises(LockLost):
+        await receiver.complete([one])
+    with pytest.raises(LockLost):
+        await receiver.abandon(two)
+    with pytest.raises(LockLost):
+        await receiver.dead_letter(three, "reason")
+    with pytest.raises(LockLost):
+        await receiver.renew(four)
+
+    assert sorted(ids(await drain(bus, SIGNALS))) == ["m1", "m2", "m3", "m4"]
+
+
+async def test_when_one_lock_of_several_is_lost_the_rest_are_settled(bus: Rig[Bus]) -> None:
+    receiver = await bus.port.receiver(SIGNALS)
+    await bus.port.publish(message("early"))
+    (early,) = await take(receiver, 1)
+    await bus.advance(LOCK_SECONDS * 0.75)
+    await bus.port.publish(message("late"))
+    (late,) = await take(receiver, 1)
+    await bus.advance(LOCK_SECONDS * 0.5)
+
+    with pytest.raises(LockLost):
+        await receiver.complete([early, late])
+
+    assert ids(await drain(bus, SIGNALS)) == ["early"]
+
+
+async def test_completing_twice_is_a_lost_lock(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+    received = await take(receiver, 1)
+    await receiver.complete(received)
+
+    with pytest.raises(LockLost):
+        await receiver.complete(received)
+
+
+async def test_completing_nothing_does_nothing(bus: Rig[Bus]) -> None:
+    await (await bus.port.receiver(SIGNALS)).complete([])
+
+
+async def test_a_renewed_lock_holds_for_its_whole_time_again(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+    (held,) = await take(receiver, 1)
+    for _ in range(3):
+        await bus.advance(LOCK_SECONDS * 0.75)
+        await receiver.renew(held)
+        await nothing(bus, await bus.port.receiver(SIGNALS))
+
+    await receiver.complete([held])
+
+    assert await bus.port.depth(SIGNALS) == (0, 0)
+
+
+async def test_an_abandoned_message_comes_again_at_once_with_its_delivery_counted(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+    (held,) = await take(receiver, 1)
+
+    await receiver.abandon(held)
+
+    (again,) = await take(await bus.port.receiver(SIGNALS), 1)
+    assert (again.message_id, again.delivery_count) == ("m1", 2)
+
+
+async def test_what_a_closed_receiver_held_comes_again(bus: Rig[Bus]) -> None:
+    for id in ("m1", "m2"):
+        await bus.port.publish(message(id))
+    receiver = await bus.port.receiver(SIGNALS)
+    one, _ = await take(receiver, 2)
+    await receiver.complete([one])
+    await receiver.close()
+    await receiver.close()
+
+    await bus.advance(LOCK_SECONDS + 1)
+
+    assert ids(await drain(bus, SIGNALS)) == ["m2"]
+
+
+async def test_what_a_closed_client_had_not_settled_is_there_for_the_next(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    await bus.port.publish(message("m2"))
+    await take(await bus.port.receiver(SIGNALS), 1)
+    await bus.port.close()
+    await bus.port.close()
+    await bus.advance(LOCK_SECONDS + 1)
+
+    bus.port = await bus.another()
+
+    assert sorted(ids(await drain(bus, SIGNALS))) == ["m1", "m2"]
+
+
+# Duplicates
+
+
+async def test_the_same_message_id_is_accepted_and_dropped_within_the_window(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    await bus.port.publish(message("m1"))
+    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+
+    await bus.advance(DUPLICATE_WINDOW_SECONDS * 0.5)
+    await (await bus.another()).publish(message("m1"))
+
+    await nothing(bus, await bus.port.receiver(SIGNALS))
+    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+
+
+async def test_after_the_window_the_same_message_id_is_a_new_message(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    await drain(bus, SIGNALS)
+
+    await bus.advance(DUPLICATE_WINDOW_SECONDS + 5)
+    await bus.port.publish(message("m1"))
+
+    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+
+
+async def test_of_many_concurrent_publishers_of_one_id_one_message_comes(bus: Rig[Bus]) -> None:
+    await asyncio.gather(*[bus.port.publish(message("m1")) for _ in range(20)])
+
+    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+
+
+# Many at once
+
+
+async def test_many_publishers_and_competing_receivers_lose_and_repeat_nothing(bus: Rig[Bus]) -> None:
+    clients = [bus.port, await bus.another()]
+    wanted = [f"m{n}" for n in range(120)]
+    seen: list[str] = []
+
+    async def publish(part: list[str], client: Bus) -> None:
+        for id in part:
+            await client.publish(message(id))
+
+    async def consume(client: Bus) -> None:
+        receiver = await client.receiver(SIGNALS)
+        while len(seen) < len(wanted):
+            batch = await receiver.receive(7, 0.05)
+            seen.extend(ids(batch))
+            await receiver.complete(batch)
+
+    await asyncio.gather(
+        *[publish(wanted[n::8], clients[n % 2]) for n in range(8)], *[consume(client) for client in clients * 2]
+    )
+
+    assert sorted(seen) == sorted(wanted)
+    assert await bus.port.depth(SIGNALS) == (0, 0)
+    assert (await bus.port.depth(ROLLUP))[0] == len(wanted)
+
+
+# Wrong use
+
+
+async def test_a_message_that_is_too_large_is_refused_and_one_at_the_limit_is_not(bus: Rig[Bus]) -> None:
+    with pytest.raises(ValueError, match="m1"):
+        await bus.port.publish(OutgoingMessage("m1", "tenant_1", b"x" * (MAX_MESSAGE_BYTES + 1)))
+
+    await bus.port.publish(OutgoingMessage("m2", "tenant_1", b"x" * MAX_MESSAGE_BYTES))
+
+    (received,) = await drain(bus, SIGNALS)
+    assert len(received.body) == MAX_MESSAGE_BYTES
+
+
+async def test_a_subscription_is_opened_the_way_it_is_made_or_not_at_all(bus: Rig[Bus]) -> None:
+    with pytest.raises(ValueError, match="session"):
+        await bus.port.receiver(ROLLUP)
+    with pytest.raises(ValueError, match="session"):
+        await bus.port.next_session(SIGNALS, bus.quiet_seconds)
+    with pytest.raises(ValueError, match="nowhere"):
+        await bus.port.receiver("nowhere")
+
+
+async def test_ready_may_be_asked_at_any_time(bus: Rig[Bus]) -> None:
+    await bus.port.ready()
+    await bus.port.publish(message("m1"))
+    await bus.port.ready()
+
+    assert ids(await drain(bus, SIGNALS)) == ["m1"]

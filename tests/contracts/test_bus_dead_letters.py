@@ -1,0 +1,200 @@
+"""What every bus promises about messages that could not be handled, and about sending them again."""
+
+from __future__ import annotations
+
+from shared.bus.port import (
+    LOCK_SECONDS,
+    MAX_DELIVERIES,
+    MESSAGE_TTL_SECONDS,
+    ROLLUP,
+    SIGNALS,
+    Bus,
+    OutgoingMessage,
+)
+from tests.contracts.backends import Rig
+from tests.contracts.drain import drain, ids, message, nothing, take
+
+
+async def dead_ids(rig: Rig[Bus], subscription: str) -> list[str]:
+    return [dead.message.message_id for dead in await rig.port.peek_dead_letters(subscription, 100)]
+
+
+async def test_a_dead_letter_is_kept_whole_with_its_reason_and_delivered_no_more(bus: Rig[Bus]) -> None:
+    await bus.port.publish(OutgoingMessage("m1", "tenant_1", b"{not json"))
+    receiver = await bus.port.receiver(SIGNALS)
+    (held,) = await take(receiver, 1)
+
+    await receiver.dead_letter(held, "unreadable", "expected a JSON object")
+
+    await bus.advance(LOCK_SECONDS + 1)
+    await nothing(bus, receiver)
+    (dead,) = await bus.port.peek_dead_letters(SIGNALS, 10)
+    assert (dead.reason, dead.description) == ("unreadable", "expected a JSON object")
+    assert (dead.message.message_id, dead.message.session_id) == ("m1", "tenant_1")
+    assert dead.message.body == b"{not json"
+
+
+async def test_one_subscriptions_dead_letter_is_the_others_message(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+    await receiver.dead_letter((await take(receiver, 1))[0], "reason")
+
+    assert await dead_ids(bus, ROLLUP) == []
+    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+    assert await dead_ids(bus, SIGNALS) == ["m1"]
+
+
+async def test_a_message_abandoned_ten_times_is_given_up(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+    counts = []
+    for _ in range(MAX_DELIVERIES):
+        (held,) = await take(receiver, 1)
+        counts.append(held.delivery_count)
+        await receiver.abandon(held)
+
+    await nothing(bus, receiver)
+
+    assert counts == list(range(1, MAX_DELIVERIES + 1))
+    (dead,) = await bus.port.peek_dead_letters(SIGNALS, 10)
+    assert (dead.message.message_id, dead.reason) == ("m1", "MaxDeliveryCountExceeded")
+
+
+async def test_a_message_whose_lock_ran_out_ten_times_is_given_up(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    for _ in range(MAX_DELIVERIES):
+        await take(await bus.port.receiver(SIGNALS), 1)
+        await bus.advance(LOCK_SECONDS + 1)
+
+    await nothing(bus, await bus.port.receiver(SIGNALS))
+
+    (dead,) = await bus.port.peek_dead_letters(SIGNALS, 10)
+    assert (dead.message.message_id, dead.reason) == ("m1", "MaxDeliveryCountExceeded")
+
+
+async def test_the_tenth_delivery_can_still_succeed(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+    for _ in range(MAX_DELIVERIES - 1):
+        await receiver.abandon((await take(receiver, 1))[0])
+
+    await receiver.complete(await take(receiver, 1))
+
+    assert await bus.port.depth(SIGNALS) == (0, 0)
+
+
+async def test_a_message_nobody_took_within_its_life_is_not_delivered_but_kept_as_a_dead_letter(
+    bus: Rig[Bus],
+) -> None:
+    await bus.port.publish(message("old"))
+    await bus.advance(MESSAGE_TTL_SECONDS - 60)
+    await bus.port.publish(message("young"))
+    await bus.advance(120)
+
+    assert ids(await drain(bus, SIGNALS)) == ["young"]
+    assert ids(await drain(bus, ROLLUP)) == ["young"]
+    for subscription in (SIGNALS, ROLLUP):
+        (dead,) = await bus.port.peek_dead_letters(subscription, 10)
+        assert (dead.message.message_id, dead.reason) == ("old", "TTLExpiredException")
+
+
+async def test_peeking_goes_by_sequence_number_in_pages_and_locks_nothing(bus: Rig[Bus]) -> None:
+    for n in range(5):
+        await bus.port.set_aside(SIGNALS, message(f"m{n}"), f"reason {n}")
+
+    first = await bus.port.peek_dead_letters(SIGNALS, 3)
+    rest = await bus.port.peek_dead_letters(SIGNALS, 3, after=first[-1].message.sequence_number)
+
+    numbers = [dead.message.sequence_number for dead in first + rest]
+    assert numbers == sorted(set(numbers))
+    assert [dead.reason for dead in first + rest] == [f"reason {n}" for n in range(5)]
+    assert await bus.port.peek_dead_letters(SIGNALS, 3, after=numbers[-1]) == []
+    assert len(await take(await bus.port.receiver(SIGNALS, dead_letters=True), 5)) == 5
+
+
+async def test_a_dead_letter_is_received_under_lock_and_completed_away(bus: Rig[Bus]) -> None:
+    for n in range(2):
+        await bus.port.set_aside(SIGNALS, message(f"m{n}"), "reason")
+    receiver = await bus.port.receiver(SIGNALS, dead_letters=True)
+    one, two = await take(receiver, 2)
+    await nothing(bus, await bus.port.receiver(SIGNALS, dead_letters=True))
+
+    await receiver.complete([one])
+    await receiver.abandon(two)
+
+    assert await dead_ids(bus, SIGNALS) == [two.message_id]
+
+
+async def test_a_dead_letter_stays_however_old_it_is_and_however_often_it_was_looked_at(bus: Rig[Bus]) -> None:
+    await bus.port.set_aside(SIGNALS, message("m1"), "reason")
+    receiver = await bus.port.receiver(SIGNALS, dead_letters=True)
+    for _ in range(MAX_DELIVERIES + 2):
+        await receiver.abandon((await take(receiver, 1))[0])
+    await bus.advance(MESSAGE_TTL_SECONDS * 2)
+
+    assert ids(await take(receiver, 1)) == ["m1"]
+
+
+async def test_a_message_set_aside_is_in_the_dead_letters_of_that_subscription_alone(bus: Rig[Bus]) -> None:
+    await bus.port.set_aside(ROLLUP, message("m1"), "unreadable", "no such schema version")
+
+    (dead,) = await bus.port.peek_dead_letters(ROLLUP, 10)
+    assert (dead.reason, dead.description) == ("unreadable", "no such schema version")
+    assert dead.message.body == message("m1").body
+    assert await bus.port.depth(ROLLUP) == (0, 1)
+    assert await bus.port.depth(SIGNALS) == (0, 0)
+    assert await drain(bus, SIGNALS) == []
+    assert await drain(bus, ROLLUP) == []
+
+
+async def test_setting_aside_what_was_published_just_now_is_not_taken_for_a_duplicate(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+
+    await bus.port.set_aside(SIGNALS, message("m1"), "reason")
+
+    assert len(await dead_ids(bus, SIGNALS)) == 1
+    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+
+
+async def test_reasons_are_cut_to_what_every_bus_keeps(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1"))
+    receiver = await bus.port.receiver(SIGNALS)
+
+    await receiver.dead_letter((await take(receiver, 1))[0], "r" * 5000, "d" * 5000)
+    await bus.port.set_aside(SIGNALS, message("m2"), "r" * 5000, "d" * 5000)
+
+    for dead in await bus.port.peek_dead_letters(SIGNALS, 10):
+        assert (dead.reason, dead.description) == ("r" * 4096, "d" * 4096)
+
+
+async def test_a_message_sent_again_reaches_that_subscription_alone_although_it_was_published_before(
+    bus: Rig[Bus],
+) -> None:
+    await bus.port.publish(message("m1", "tenant_7"))
+    await drain(bus, SIGNALS)
+    await drain(bus, ROLLUP)
+
+    await bus.port.resend(SIGNALS, message("m1", "tenant_7"))
+
+    (again,) = await drain(bus, SIGNALS)
+    assert (again.session_id, again.body, again.delivery_count) == ("tenant_7", message("m1").body, 1)
+    assert await drain(bus, ROLLUP) == []
+
+
+async def test_a_message_sent_again_joins_its_session(bus: Rig[Bus]) -> None:
+    await bus.port.publish(message("m1", "tenant_7"))
+
+    await bus.port.resend(ROLLUP, message("m0", "tenant_7"))
+
+    assert [m.body for m in await drain(bus, ROLLUP)] == [message("m1").body, message("m0").body]
+    assert len(await drain(bus, SIGNALS)) == 1
+
+
+async def test_depth_tells_waiting_from_dead(bus: Rig[Bus]) -> None:
+    for n in range(3):
+        await bus.port.publish(message(f"m{n}"))
+    receiver = await bus.port.receiver(SIGNALS)
+    await receiver.dead_letter((await take(receiver, 1))[0], "reason")
+
+    assert await bus.port.depth(SIGNALS) == (2, 1)
+    assert await bus.port.depth(ROLLUP) == (3, 0)
