@@ -65,15 +65,15 @@ async def run_import(arguments: argparse.Namespace) -> None:
     if arguments.videos is None and arguments.exposures is None:
         raise BadSetting("Nothing to import: give --videos, --exposures or both.")
     async with _app(arguments.url) as (url, services):
-        key = await _tenant(services, arguments.tenant)
+        key = await make_tenant(services, arguments.tenant)
         if arguments.videos is not None:
             started = time.perf_counter()
-            videos = [_video(row, columns, arguments.rating) for row in _rows(arguments.videos)]
+            videos = [to_video(row, columns, arguments.rating) for row in read_rows(arguments.videos)]
             await save_videos(services, arguments.tenant, videos)
             print(f"{len(videos)} videos in {time.perf_counter() - started:.1f} s")
         if arguments.exposures is not None:
-            batches = _batches(_rows(arguments.exposures), columns, arguments.tenant, time.time())
-            await _replay(url, services, arguments.tenant, key, batches)
+            exposures = to_events(read_rows(arguments.exposures), columns, time.time())
+            await replay(url, services, arguments.tenant, key, to_batches(exposures, arguments.tenant))
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def _app(url: str | None) -> AsyncIterator[tuple[str, Services]]:
         await services.close()
 
 
-async def _tenant(services: Services, tenant_id: str) -> str:
+async def make_tenant(services: Services, tenant_id: str) -> str:
     """Make the tenant unless it is there, and give the importer a key (scope `cms`: its events count in statistics)."""
     if services.tenants.get(tenant_id) is None:
         await save_tenant(services.documents, Tenant(tenant_id, "PG", count_anonymous_events=True))
@@ -111,7 +111,7 @@ def _columns(given: list[str]) -> dict[str, str]:
     return columns
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix not in (".parquet", ".jsonl"):
         raise BadSetting(f"{path.name} must be a .parquet or a .jsonl file.")
     try:
@@ -122,7 +122,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _video(row: dict[str, Any], columns: dict[str, str], rating: str) -> Video:
+def to_video(row: dict[str, Any], columns: dict[str, str], rating: str) -> Video:
     def value(field: str) -> Any:
         return row.get(columns[field])
 
@@ -149,28 +149,36 @@ class UserBatch:
     events: int
 
 
-def _batches(rows: list[dict[str, Any]], columns: dict[str, str], tenant_id: str, now: float) -> list[UserBatch]:
-    """The log as batches per user. Times are moved so that the newest is now, and squeezed if the log is long."""
+def to_events(rows: list[dict[str, Any]], columns: dict[str, str], now: float) -> dict[Any, list[dict[str, Any]]]:
+    """The log as events by user, in order of time, moved so that the newest is now, and squeezed if the log is long."""
     user, video, at = columns["user"], columns["video"], columns["time_ms"]
     for name in (user, video, at):
         if rows and name not in rows[0]:
             raise BadSetting(f"The exposures have no column {name!r}: name it with --columns.")
     if not rows:
-        return []
+        return {}
     newest, oldest = max(row[at] for row in rows), min(row[at] for row in rows)
     scale = min(1.0, REPLAY_SPAN_SECONDS * 1000 / max(1, newest - oldest))
     by_user: dict[Any, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: row[at]):
         when = int(now * 1000 - (newest - row[at]) * scale)
         by_user.setdefault(row[user], []).extend(_events(row, columns, str(row[video]), when))
-    salt = f"import {tenant_id}".encode()
+    return by_user
+
+
+def to_batches(by_user: dict[Any, list[dict[str, Any]]], tenant_id: str) -> list[UserBatch]:
+    """The events as batches of at most 100."""
     batches = []
     for name, events in by_user.items():
-        user_hash = hmac.digest(salt, str(name).encode(), hashlib.sha256).hex()
         for start in range(0, len(events), MAX_EVENTS):
             part = events[start : start + MAX_EVENTS]
-            batches.append(UserBatch(user_hash, orjson.dumps({"events": part}), len(part)))
+            batches.append(UserBatch(hash_user(tenant_id, name), orjson.dumps({"events": part}), len(part)))
     return batches
+
+
+def hash_user(tenant_id: str, user: Any) -> str:
+    """What an SDK would send as `X-User` for a user of the log."""
+    return hmac.digest(f"import {tenant_id}".encode(), str(user).encode(), hashlib.sha256).hex()
 
 
 def _events(row: dict[str, Any], columns: dict[str, str], video_id: str, when: int) -> Iterator[dict[str, Any]]:
@@ -186,7 +194,7 @@ def _events(row: dict[str, Any], columns: dict[str, str], video_id: str, when: i
             yield {"type": kind, "videoId": video_id, "timestamp": when}
 
 
-async def _replay(url: str, services: Services, tenant_id: str, key: str, batches: list[UserBatch]) -> None:
+async def replay(url: str, services: Services, tenant_id: str, key: str, batches: list[UserBatch]) -> None:
     total = sum(batch.events for batch in batches)
     started = time.perf_counter()
     rejected = 0
