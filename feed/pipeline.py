@@ -73,6 +73,10 @@ class Feed:
         self._cursor_keys = services.keys.for_purpose("cursor")
         self._request_keys = services.keys.for_purpose("feed-request")
 
+    async def close(self) -> None:
+        """Stop pulling content."""
+        await self.catalogs.close()
+
     async def serve_feed(self, query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> Result:
         """The next page for a user. Raises a 400 `Problem` for a bad cursor, `StoreUnavailable` when the tenant's
         catalog was never loaded and cannot be."""

@@ -24,6 +24,7 @@ from multidict import CIMultiDict
 from local import invocation
 from local.invocation import HostedFunction, Invoker
 from local.routes import NotFound, RouteTable
+from shared.tracebacks import traceback_without_values
 
 log = logging.getLogger("local.host")
 
@@ -271,7 +272,7 @@ class _Connection(RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         if status >= 500 and exc is not None:
-            log.error("an answer could not be sent\n%s", invocation.traceback_without_values(exc))
+            log.error("an answer could not be sent\n%s", traceback_without_values(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("part of the answer was sent already")
         response = _problem(status, "malformed_request" if status < 500 else "internal", {})

@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import threading
-import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ import orjson
 from azure.functions.meta import Datum
 
 from shared.bus.port import MESSAGE_TTL_SECONDS, ReceivedMessage
+from shared.tracebacks import traceback_without_values
 
 log = logging.getLogger("local.host")
 
@@ -35,7 +35,6 @@ REGISTRY: Any = func.get_binding_registry()  # type: ignore[no-untyped-call]
 _SETTING = re.compile(r"%([^%\s]+)%")
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _EMPTY_JSON = Datum("{}", "json")
-_FRAMES_KEPT = 30
 
 OnError = Callable[[str, BaseException], None]
 
@@ -233,23 +232,6 @@ def _call_in_thread(function: HostedFunction, arguments: dict[str, Any], context
     if context is not None:
         context.thread_local_storage.invocation_id = context.invocation_id
     return function.call(**arguments)
-
-
-def traceback_without_values(error: BaseException) -> str:
-    """Where an exception and its causes came from, by type and line.
-
-    Messages are left out: they quote what they were about (pydantic prints the input, a KeyError the key), and that
-    may be a header, a body or a user.
-    """
-    parts: list[str] = []
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        frames = "".join(traceback.format_tb(current.__traceback__, -_FRAMES_KEPT))
-        parts.append(f"{frames}{type(current).__module__}.{type(current).__qualname__}")
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return "\ncaused by\n".join(parts)
 
 
 # ---- values in the shapes the Functions host sends

@@ -47,7 +47,7 @@ async def running(
     services = composition.build(settings, local=True)
     composition.use(services)
     if settings.flags == "file":
-        _first_flags(flags_file(settings))
+        first_flags(flags_file(settings))
     try:
         await services.start()
         if demo:
@@ -79,7 +79,7 @@ async def _get_metrics(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(render_prometheus(services.telemetry), mimetype="text/plain; version=0.0.4")
 
 
-def _first_flags(path: Path) -> None:
+def first_flags(path: Path) -> None:
     """A flags file with the kill switch on, unless there is one: deploying or starting never resets a switch."""
     if path.exists():
         return

@@ -21,7 +21,6 @@ from local.invocation import (
     Invoker,
     UnsupportedFunction,
     service_bus_message,
-    traceback_without_values,
 )
 from shared.bus.port import (
     SESSION_SUBSCRIPTIONS,
@@ -32,6 +31,7 @@ from shared.bus.port import (
     ReceivedMessage,
     Receiver,
 )
+from shared.tracebacks import traceback_without_values
 
 log = logging.getLogger("local.host")
 

@@ -16,6 +16,7 @@ from shared.bus.port import BusUnavailable
 from shared.problems import Problem, unavailable
 from shared.services import Services
 from shared.stores.documents import StoreUnavailable
+from shared.tracebacks import traceback_without_values
 
 log = logging.getLogger("feed.http")
 
@@ -45,9 +46,9 @@ def endpoint(name: str) -> Callable[[Handler], Handler]:
                 return _problem(
                     unavailable("A dependency is not available. Try again.", error.retry_after_seconds), services, name
                 )
-            except Exception:
+            except Exception as error:
                 error_id = secrets.token_hex(8)
-                log.exception("%s failed, error id %s", name, error_id)
+                log.error("%s failed, error id %s\n%s", name, error_id, traceback_without_values(error))
                 defect = Problem(500, "internal", "Something went wrong on our side.")
                 return _problem(defect, services, name, error_id)
 

@@ -17,6 +17,9 @@ log = logging.getLogger("feed.refresh")
 
 Action = Callable[[], Awaitable[None]]
 
+ATTEMPT_SECONDS = 1.0
+"""While a source is down, requests try it no more often than this."""
+
 
 class Refresher:
     """Runs `action` every `interval` seconds (± 10 %, so that instances do not march in step).
@@ -36,6 +39,7 @@ class Refresher:
         self._lock = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
         self._failures = 0
+        self._tried_at = float("-inf")
         self.refreshed_at: float | None = None
 
     def start(self) -> None:
@@ -56,6 +60,7 @@ class Refresher:
         async with self._lock:
             if self.refreshed_at is not None and self.refreshed_at >= asked_at:
                 return True
+            self._tried_at = asked_at
             try:
                 await self._action()
             except Exception as error:
@@ -71,6 +76,8 @@ class Refresher:
     async def at_most(self, age_seconds: float, now: float, budget_seconds: float) -> None:
         """Return at once when the last refresh is young enough; else try once, for no longer than the budget."""
         if self.refreshed_at is not None and now - self.refreshed_at <= age_seconds:
+            return
+        if now - self._tried_at < ATTEMPT_SECONDS:
             return
         try:
             async with asyncio.timeout(budget_seconds):

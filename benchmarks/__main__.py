@@ -1,0 +1,14 @@
+"""`python -m benchmarks [name …]`: every benchmark, one after another, in one run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = ("ranking", "feed_handler", "fold")
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BENCHMARKS:
+        if name not in BENCHMARKS:
+            sys.exit(f"There is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}.")
+        importlib.import_module(f"benchmarks.{name}").main()

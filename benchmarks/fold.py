@@ -1,0 +1,105 @@
+"""Folding a batch of 20 events into a user's signals.
+
+Read it so: `pure` is the arithmetic alone, `document` adds reading and writing the stored form, `store` the whole
+consumer on SQLite, one batch after another. `ratio` is CPU per batch over parsing the message's JSON alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from itertools import count
+
+import orjson
+
+from benchmarks.measuring import Timing, measure, measure_async
+from events.batch import Batch, decode, encode
+from events.fold import fold
+from events.schema import Event
+from events.signals import SignalsConsumer
+from local.demo import demo_videos, save_videos
+from local.serving import first_flags, local_settings
+from shared import services as composition
+from shared.fingerprint import fingerprint
+from shared.records import Tenant
+from shared.services import flags_file
+from shared.signals import from_document, to_document
+from shared.tenants import save_tenant
+from shared.video_facts import Facts
+
+EVENTS = 20
+TIMES = 500
+
+
+def main() -> None:
+    """Print the table."""
+    now, draw = time.time(), random.Random(1)
+    videos = demo_videos(500, now, draw)
+    facts = {video.id: Facts(video.category, video.tags, video.creator, video.duration_seconds) for video in videos}
+    numbers = count()
+
+    def events() -> tuple[Event, ...]:
+        return tuple(
+            Event(
+                draw.choice(("impression", "video_view", "video_view", "skip", "like")),
+                draw.choice(videos).id,
+                int((now - draw.uniform(0, 86_400)) * 1000),
+                fingerprint(str(next(numbers))),
+                draw.uniform(0, 40_000),
+            )
+            for _ in range(EVENTS)
+        )
+
+    batches = [Batch(f"{n:032x}", "tenant", f"user-{n % 50}", now, events()) for n in range(TIMES + 50)]
+    bodies = [encode(batch) for batch in batches]
+    known = None
+    for batch in batches[:50]:
+        known = fold(known, batch.events, facts, 14.0, now)
+    assert known is not None
+    document = to_document(known)
+    turn = count()
+
+    def next_batch() -> Batch:
+        return batches[next(turn) % len(batches)]
+
+    print(f"\nfold, {EVENTS} events a batch, µs per batch")
+    print(f"{'':34}{'p50':>8}{'p99':>8}{'CPU':>8}{'ratio':>8}{'events/s':>10}")
+    base = measure(lambda: orjson.loads(bodies[next(turn) % len(bodies)]), TIMES)
+    _row("parse the JSON of a message", base, base)
+    _row("decode a message", measure(lambda: decode(bodies[next(turn) % len(bodies)]), TIMES), base)
+    _row("pure", measure(lambda: fold(known, next_batch().events, facts, 14.0, now), TIMES), base)
+    _row(
+        "document",
+        measure(lambda: to_document(fold(from_document(document), next_batch().events, facts, 14.0, now)), TIMES),
+        base,
+    )
+    _row("store", asyncio.run(_through_the_store(bodies)), base)
+
+
+async def _through_the_store(bodies: list[bytes]) -> Timing:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = local_settings({"DATA_FOLDER": folder})
+        first_flags(flags_file(settings))
+        services = composition.build(settings)
+        await services.start()
+        await save_tenant(services.documents, Tenant("tenant", "R"))
+        await save_videos(services, "tenant", demo_videos(500, time.time(), random.Random(1)))
+        consumer, turn = services.room(SignalsConsumer), iter(bodies)
+
+        async def one() -> None:
+            assert await consumer.handle("message", next(turn)) == "folded"
+
+        timing = await measure_async(one, TIMES)
+        await services.close()
+        return timing
+
+
+def _row(name: str, timing: Timing, base: Timing) -> None:
+    rate = EVENTS * 1e6 / timing.p50
+    print(f"{name:34}{timing.p50:8.0f}{timing.p99:8.0f}{timing.cpu:8.0f}{timing.cpu / base.cpu:8.1f}{rate:10,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Tracebacks fit for a log: where something failed, never with which values."""
+
+from __future__ import annotations
+
+import traceback
+
+_FRAMES_KEPT = 30
+
+
+def traceback_without_values(error: BaseException) -> str:
+    """Where an exception and its causes came from, by type and line.
+
+    Messages are left out: they quote what they were about (pydantic prints the input, a KeyError the key), and that
+    may be a header, a body or a user.
+    """
+    parts: list[str] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        frames = "".join(traceback.format_tb(current.__traceback__, -_FRAMES_KEPT))
+        parts.append(f"{frames}{type(current).__module__}.{type(current).__qualname__}")
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return "\ncaused by\n".join(parts)
