@@ -61,11 +61,20 @@ class SqliteThread:
     and is handed on.
     """
 
-    def __init__(self, path: Path, schema: str, unavailable: Callable[[str], Exception], *, writes: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        unavailable: Callable[[str], Exception],
+        *,
+        writes: bool,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         self._path = path
         self._schema = schema
         self._unavailable = unavailable
         self._writes = writes
+        self._busy_seconds = busy_seconds
         self._calls: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -127,9 +136,9 @@ class SqliteThread:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        give_up_at = time.monotonic() + BUSY_SECONDS
+        give_up_at = time.monotonic() + self._busy_seconds
         while True:
-            connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None)
             try:
                 connection.executescript(_SETTINGS + self._schema)
                 return connection

@@ -116,7 +116,7 @@ class FolderBlobs:
         with os.scandir(aside) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
-                    if entry.stat().st_ctime < time.time() - ABANDONED_SECONDS:
+                    if entry.stat().st_mtime < self._clock() - ABANDONED_SECONDS:
                         os.unlink(entry)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

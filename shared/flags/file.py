@@ -35,6 +35,8 @@ class FileFlags:
         self._last_content = None  # until it has proven to make sense, so that the error is repeated
         try:
             flags = checked(orjson.loads(content.removeprefix(codecs.BOM_UTF8)))
+        except orjson.JSONDecodeError as error:
+            raise FlagsUnavailable(f"{self._path} is not JSON: {error}") from None
         except ValueError as error:
             raise FlagsUnavailable(f"{self._path}: {error}") from None
         self._last_content = content

@@ -149,6 +149,8 @@ class SqliteStore:
         if since == FROM_NOW:
             last = await self._reader.call(lambda connection: connection.execute(table.last_sequence).fetchone()[0])
             return Changes(token=str(last))
+        if since is not None and not since.isdecimal():
+            raise ValueError(f"not a token of this store: {since!r}")
         wanted = {"since": int(since or 0), "now": self._clock()}
         found = await self._reader.call(functools.partial(_documents, table.changes, wanted, limit))
         documents = found[:limit]

@@ -1,0 +1,494 @@
+"""The AMQP side: connections, links, transfers, settlements, faults. Runs on a thread of its own.
+
+A request's label, which faults match, is `send <path>`, `settle <path>`, `open <path>` or `token <path>`, paths in
+lower case. A fault with `condition` rejects with that AMQP condition; `cut` drops the connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import urllib.parse
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from proton import Condition, Delivery, Endpoint, Handler, Message, symbol
+
+from proton.reactor import ApplicationEvent, Container, EventInjector
+
+from tests.emulators.clock import MovableClock
+from tests.emulators.faults import AFTER, BEFORE, NO_FAULT, Fault, FaultPlan
+from tests.emulators.servicebus import management, wire
+from tests.emulators.servicebus.entities import (
+    ABANDONED,
+    COMPLETED,
+    DEAD_LETTERED,
+    RELEASED,
+    LockGone,
+    Namespace,
+    Queue,
+)
+
+KEY_NAME, KEY = "RootManageSharedAccessKey", "SAS_KEY_VALUE"
+TICK_SECONDS = 0.02
+CREDIT = 1000
+MAX_MESSAGE_BYTES = 1024 * 1024
+TICKS_AT_EPOCH = 621_355_968_000_000_000
+_LOCK_LOST = "com.microsoft:message-lock-lost"
+T = TypeVar("T")
+
+
+@dataclass(eq=False, slots=True)
+class Attached:
+    """A link: what it is for, and the entity behind it."""
+
+    link: Any
+    kind: str  # "send", "receive", "token", "manage"
+    path: str
+    queue: Queue | None = None
+    session_id: str | None = None
+
+
+@dataclass(eq=False, slots=True)
+class WaitingForSession:
+    attached: Attached
+    wanted: str | None
+    until: float
+
+
+@dataclass(eq=False)
+class _Later:
+    """A task for the reactor's timer."""
+
+    do: Callable[[], None]
+
+    def on_timer_task(self, _: Any) -> None:
+        self.do()
+
+
+@dataclass
+class _Call:
+    do: Callable[[], Any]
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Any = None
+
+
+class ServiceBusBroker(Handler):
+    """Start and stop with `with`. Only touch `namespace` through `call`, which runs on the broker's thread."""
+
+    def __init__(self, namespace: Callable[[Namespace], None], clock: MovableClock | None = None, port: int = 0):
+        super().__init__()
+        self.clock = clock or MovableClock()
+        self.faults = FaultPlan(self.clock)
+        self.namespace = Namespace(self.clock.now)
+        self.namespace.changed = self._deliver
+        namespace(self.namespace)
+        self.port = port or _free_port()
+        self._links: dict[Any, Attached] = {}
+        self._waiting: list[WaitingForSession] = []
+        self._authorized: dict[Any, set[str]] = {}
+        self._connections: set[Any] = set()
+        self._acceptor: Any = None
+        self._injector = EventInjector()
+        self._listening = threading.Event()
+        self._refusing = False
+        self._stopping = False
+
+    @property
+    def connection_string(self) -> str:
+        return (
+            f"Endpoint=sb://127.0.0.1:{self.port};SharedAccessKeyName={KEY_NAME};SharedAccessKey={KEY};"
+            "UseDevelopmentEmulator=true;"
+        )
+
+    # From other threads
+
+    def start(self) -> None:
+        self._container = Container(self)
+        self._thread = threading.Thread(target=self._container.run, name="servicebus-broker", daemon=True)
+        self._thread.start()
+        if not self._listening.wait(5):
+            raise RuntimeError("the broker did not start")
+
+    def stop(self) -> None:
+        self.call(self._stop)
+        self._injector.close()
+        self._thread.join(5)
+
+    def call(self, do: Callable[[], T]) -> T:
+        """Run something on the broker's thread and wait for it."""
+        call = _Call(do)
+        self._injector.trigger(ApplicationEvent("call", subject=call))
+        if not call.done.wait(5):
+            raise RuntimeError("the broker does not answer")
+        if isinstance(call.result, Exception):
+            raise call.result
+        return call.result  # type: ignore[no-any-return]
+
+    def refuse(self) -> None:
+        """Stop listening and drop every connection, until `accept`."""
+        self._refusing = True
+        self.call(self._follow_faults)
+
+    def accept(self) -> None:
+        self._refusing = False
+        self.call(self._follow_faults)
+
+    def __enter__(self) -> ServiceBusBroker:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # The thread
+
+    def on_reactor_init(self, event: Any) -> None:
+        event.reactor.selectable(self._injector)
+        self._listen()
+        self._container.schedule(TICK_SECONDS, self)
+        self._listening.set()
+
+    def on_call(self, event: Any) -> None:
+        call: _Call = event.subject
+        try:
+            call.result = call.do()
+        except Exception as error:
+            call.result = error
+        call.done.set()
+
+    def on_timer_task(self, _: Any) -> None:
+        if self._stopping:
+            return
+        self._follow_faults()
+        for queue in list(self.namespace.queues.values()):
+            for owner in queue.tick():
+                self._lose_session(owner)
+        self._grant_sessions()
+        self._container.schedule(TICK_SECONDS, self)
+
+    def _listen(self) -> None:
+        self._acceptor = self._container.listen(f"127.0.0.1:{self.port}")
+
+    def _follow_faults(self) -> None:
+        """While down there is nobody listening and no connection lives."""
+        down = self.faults.is_down or self._refusing
+        if down and self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
+            for connection in list(self._connections):
+                self._cut(connection)
+        elif not down and self._acceptor is None and not self._stopping:
+            self._listen()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
+        for connection in list(self._connections):
+            self._cut(connection)
+
+    def _cut(self, connection: Any) -> None:
+        self._forget(lambda attached: attached.link.connection == connection)
+        self._connections.discard(connection)
+        self._authorized.pop(connection, None)
+        transport = connection.transport
+        if transport is not None:
+            with contextlib.suppress(Exception):
+                transport.close_tail()
+                transport.close_head()
+
+    # Connections and links
+
+    def on_connection_remote_open(self, event: Any) -> None:
+        event.connection.container = "test-broker"
+        event.connection.open()
+        self._connections.add(event.connection)
+
+    def on_session_remote_open(self, event: Any) -> None:
+        event.session.open()
+
+    def on_session_remote_close(self, event: Any) -> None:
+        event.session.close()
+
+    def on_connection_remote_close(self, event: Any) -> None:
+        self._forget(lambda attached: attached.link.connection == event.connection)
+        event.connection.close()
+
+    def on_transport_tail_closed(self, event: Any) -> None:
+        if event.connection is not None:
+            self._connections.discard(event.connection)
+            self._authorized.pop(event.connection, None)
+            self._forget(lambda attached: attached.link.connection == event.connection)
+
+    def on_link_remote_close(self, event: Any) -> None:
+        self._forget(lambda attached: attached.link == event.link)
+        event.link.close()
+
+    on_link_remote_detach = on_link_remote_close
+
+    def on_link_remote_open(self, event: Any) -> None:
+        link = event.link
+        link.snd_settle_mode, link.rcv_settle_mode = link.remote_snd_settle_mode, link.remote_rcv_settle_mode
+        address = (link.remote_target.address if link.is_receiver else link.remote_source.address) or ""
+        path = urllib.parse.urlparse(address).path if "://" in address else address
+        path = path.strip("/").lower()
+        link.source.copy(link.remote_source)
+        link.target.copy(link.remote_target)
+        fault = self.faults.take(f"open {path}")
+        if fault.cut:
+            self._cut(link.connection)
+            return
+        if fault.condition:
+            self._refuse(link, fault.condition, "injected")
+            return
+        self._after(fault, lambda: self._attach(link, path))
+
+    def _attach(self, link: Any, path: str) -> None:
+        node = path.removesuffix("/$management")
+        if path == "$cbs" or node != path:
+            if path != "$cbs" and node not in self.namespace.queues and node not in self.namespace.topics:
+                self._refuse_unknown(link, path)
+                return
+            attached = Attached(link, "token" if path == "$cbs" else "manage", path, self.namespace.queues.get(node))
+        elif not any(path.startswith(allowed) for allowed in self._authorized.get(link.connection, ())):
+            self._refuse(link, "amqp:unauthorized-access", "Unauthorized access. 'Send,Listen' claims are required.")
+            return
+        elif link.is_receiver:
+            if path not in self.namespace.queues and path not in self.namespace.topics:
+                self._refuse_unknown(link, path)
+                return
+            link.max_message_size = MAX_MESSAGE_BYTES
+            attached = Attached(link, "send", path)
+        else:
+            queue = self.namespace.queues.get(path)
+            if queue is None:
+                self._refuse_unknown(link, path)
+                return
+            attached = Attached(link, "receive", path, queue)
+            if queue.options.sessions:
+                self._want_session(attached)
+                return
+        self._links[link] = attached
+        link.open()
+        if link.is_receiver:
+            link.flow(CREDIT)
+        elif attached.queue is not None:
+            self._deliver(attached.queue)
+
+    def _want_session(self, attached: Attached) -> None:
+        link = attached.link
+        filters = _filters(link)
+        if "com.microsoft:session-filter" not in filters:
+            self._refuse(link, "amqp:not-allowed", "It is not possible to create a non-sessionful message receiver.")
+            return
+        timeout = {str(k): v for k, v in (link.remote_properties or {}).items()}.get("com.microsoft:timeout", 65_000)
+        wanted = filters["com.microsoft:session-filter"]
+        self._waiting.append(WaitingForSession(attached, wanted, self.clock.now() + float(timeout) / 1000))
+        self._grant_sessions()
+
+    def _grant_sessions(self) -> None:
+        for waiting in list(self._waiting):
+            attached, link, queue = waiting.attached, waiting.attached.link, waiting.attached.queue
+            assert queue is not None
+            if link.state & Endpoint.REMOTE_CLOSED or link.connection not in self._connections:
+                self._waiting.remove(waiting)
+                continue
+            session_id = queue.own_session(attached, waiting.wanted)
+            if session_id is None:
+                if waiting.wanted is not None or self.clock.now() >= waiting.until:
+                    self._waiting.remove(waiting)
+                    condition = "session-cannot-be-locked" if waiting.wanted else "timeout"
+                    self._refuse(link, f"com.microsoft:{condition}", "No session could be accepted.")
+                continue
+            self._waiting.remove(waiting)
+            attached.session_id = session_id
+            answered = link.source.filter
+            answered.clear()
+            answered.put_map()
+            answered.enter()
+            answered.put_symbol("com.microsoft:session-filter")
+            answered.put_string(session_id)
+            answered.exit()
+            until = queue.sessions[session_id].locked_until
+            link.properties = {symbol("com.microsoft:locked-until-utc"): int(until * 1e7) + TICKS_AT_EPOCH}
+            self._links[link] = attached
+            link.open()
+            self._deliver(queue)
+
+    def _lose_session(self, owner: Attached) -> None:
+        if owner.link in self._links:
+            del self._links[owner.link]
+            owner.link.condition = Condition("com.microsoft:session-lock-lost", "The session lock has expired.")
+            owner.link.close()
+
+    def _refuse(self, link: Any, condition: str, text: str) -> None:
+        link.source.type = link.target.type = 0
+        link.open()
+        link.condition = Condition(condition, text)
+        link.close()
+
+    def _refuse_unknown(self, link: Any, path: str) -> None:
+        self._refuse(link, "amqp:not-found", f"The messaging entity '{path}' could not be found.")
+
+    def _forget(self, which: Callable[[Attached], bool]) -> None:
+        for attached in [a for a in self._links.values() if which(a)]:
+            del self._links[attached.link]
+            if attached.kind == "receive" and attached.queue is not None:
+                attached.queue.release_owner(attached)
+
+    # Transfers
+
+    def on_link_flow(self, event: Any) -> None:
+        attached = self._links.get(event.link)
+        if attached is not None and attached.kind == "receive" and attached.queue is not None:
+            self._deliver(attached.queue)
+        if event.link.is_sender and event.link.drain_mode:
+            event.link.drained()
+
+    def on_delivery(self, event: Any) -> None:
+        delivery, link = event.delivery, event.delivery.link
+        attached = self._links.get(link)
+        if attached is None:
+            return
+        if link.is_receiver:
+            if delivery.readable and not delivery.partial:
+                raw = link.recv(delivery.pending)
+                link.advance()
+                if attached.kind == "send":
+                    self._sent(attached, delivery, raw)
+                else:
+                    self._asked(attached, delivery, raw)
+                link.flow(1)
+        elif delivery.updated:
+            self._settled(attached, delivery)
+
+    def _sent(self, attached: Attached, delivery: Any, raw: bytes) -> None:
+        fault = self.faults.take(f"send {attached.path}")
+        if fault.cut == BEFORE:
+            self._cut(attached.link.connection)
+            return
+        if fault.condition:
+            _finish(delivery, Delivery.REJECTED, fault.condition)
+            return
+
+        def accept() -> None:
+            for message in wire.split_batch(raw):
+                self.namespace.publish(attached.path, message)
+            if fault.cut == AFTER:
+                self._cut(attached.link.connection)
+            else:
+                _finish(delivery, Delivery.ACCEPTED)
+
+        self._after(fault, accept)
+
+    def _asked(self, attached: Attached, delivery: Any, raw: bytes) -> None:
+        request = wire.decode(raw)
+        _finish(delivery, Delivery.ACCEPTED)
+        if attached.kind == "token":
+            path = management.audience_of_token(request, KEY, self.clock.now())
+            fault = self.faults.take(f"token {path or ''}")
+            if path is not None and fault is NO_FAULT:
+                self._authorized.setdefault(attached.link.connection, set()).add(path)
+            answer = management.token_answer(path is not None and fault is NO_FAULT)
+        elif attached.queue is not None:
+            answer = management.manage(attached.queue, request)
+        else:
+            return
+        self._reply(attached, request, answer)
+
+    def _reply(self, attached: Attached, request: Message, answer: Message) -> None:
+        answer.correlation_id = request.id
+        for other in self._links.values():
+            if other.link.is_sender and other.path == attached.path and other.link.connection == attached.link.connection:
+                delivery = other.link.delivery(uuid.uuid4().hex)
+                other.link.send(answer.encode())
+                delivery.settle()
+                return
+
+    def _deliver(self, queue: Queue) -> None:
+        """Give what waits to the receivers that have credit, in turn."""
+        receivers = [a for a in self._links.values() if a.queue is queue and a.kind == "receive"]
+        idle = 0
+        while receivers and idle < len(receivers):
+            attached = receivers.pop(0)
+            receivers.append(attached)
+            stored = queue.take(attached, attached.session_id) if attached.link.credit > 0 else None
+            if stored is None:
+                idle += 1
+                continue
+            idle = 0
+            assert stored.lock is not None
+            delivery = attached.link.delivery(stored.lock.bytes_le)
+            delivery.lock = stored.lock
+            attached.link.send(management.encode(stored))
+            attached.link.advance()
+
+    def _settled(self, attached: Attached, delivery: Any) -> None:
+        queue, state = attached.queue, delivery.remote_state
+        if state == 0 or queue is None:
+            return
+        fault = self.faults.take(f"settle {attached.path}")
+        if fault.cut == BEFORE:
+            self._cut(attached.link.connection)
+            return
+        how, reason, description = _settlement(delivery)
+        try:
+            if fault.condition:
+                raise LockGone
+            queue.settle(delivery.lock, how, reason, description)
+        except LockGone:
+            _finish(delivery, Delivery.REJECTED, fault.condition or _LOCK_LOST)
+            return
+        if fault.cut == AFTER:
+            self._cut(attached.link.connection)
+        else:
+            _finish(delivery, state)
+
+    def _after(self, fault: Fault, do: Callable[[], None]) -> None:
+        if fault.delay:
+            self._container.schedule(fault.delay, _Later(do))
+        else:
+            do()
+
+
+def _finish(delivery: Any, state: Any, condition: str = "") -> None:
+    if condition:
+        delivery.local.condition = Condition(condition, "the test broker refuses")
+    if not delivery.settled:
+        delivery.update(state)
+    delivery.settle()
+
+
+def _settlement(delivery: Any) -> tuple[str, str, str]:
+    """What the receiver wants done with a message, and for a dead letter why."""
+    state = delivery.remote_state
+    if state == Delivery.ACCEPTED:
+        return COMPLETED, "", ""
+    if state == Delivery.REJECTED:
+        condition = delivery.remote.condition
+        given = {str(k): str(v) for k, v in ((condition.info if condition else None) or {}).items()}
+        return DEAD_LETTERED, given.get("DeadLetterReason", ""), given.get("DeadLetterErrorDescription", "")
+    if state == Delivery.MODIFIED and delivery.remote.failed:
+        return ABANDONED, "", ""
+    return RELEASED, "", ""
+
+
+def _filters(link: Any) -> dict[str, Any]:
+    data = link.remote_source.filter
+    data.rewind()
+    found = data.get_object() if data.next() else None
+    return {str(k): getattr(v, "value", v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
