@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench switch clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
@@ -19,6 +19,9 @@ lint: $(VENV)/.dev  ## style, types
 
 bench: $(VENV)/.dev  ## every benchmark, as ratios inside one run
 	$(BIN)/python -m benchmarks
+
+switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs
+	@$(BIN)/python -m shared.flags.switch $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))
 
 clean:
 	rm -rf $(VENV) .data

@@ -37,7 +37,7 @@ FLAGS_STALE_SECONDS = 30.0
 PERSONALIZED, FALLBACK = "personalized", "fallback"
 REASONS: dict[str, str] = {
     "no_consent": "The user opted out of personalization (`X-Personalization: off`).",
-    "kill_switch": "Operators switched personalization off for everyone.",
+    "kill_switch": "Operators switched personalization off, for everyone or for this tenant.",
     "flags_unavailable": "The state of the kill switch is not known yet.",
     "not_in_rollout": "The roll-out does not include this tenant or user.",
     "tenant_disabled": "The tenant switched personalization off.",

@@ -48,7 +48,7 @@ class SignalsReader:
 
     def _keep(self, user_key: str, signals: Signals | None, now: float) -> None:
         keep_seconds = self._services.settings.signals_cache_seconds
-        if keep_seconds <= 0:
+        if keep_seconds <= 0 or signals is None:  # a new user's first events should show at once
             return
         self._kept[user_key] = (signals, now + keep_seconds)
         self._kept.move_to_end(user_key)

@@ -12,6 +12,7 @@ from typing import Any
 from featuremanagement import FeatureManager, TargetingContext
 
 from shared.flags.port import FlagSource, FlagsUnavailable
+from shared.flags.switching import excluded_groups
 
 PERSONALIZED_FEED = "personalized-feed"
 
@@ -39,6 +40,7 @@ class Flags:
         self._manager: FeatureManager | None = None
         self._enabled: dict[str, bool] = {}
         self._filtered: set[str] = set()
+        self._excluded: dict[str, frozenset[str]] = {}
         self.loaded_at: float | None = None
 
     async def refresh(self, now: float) -> None:
@@ -54,17 +56,20 @@ class Flags:
         flags = loaded["feature_management"]["feature_flags"]
         self._enabled = {flag["id"]: flag.get("enabled") is True for flag in flags}
         self._filtered = {flag["id"] for flag in flags if (flag.get("conditions") or {}).get("client_filters")}
+        self._excluded = {flag["id"]: excluded_groups(flag) for flag in flags}
         self._manager = FeatureManager(loaded)
 
     def ask(self, flag: str, tenant_id: str, user_key: str) -> Verdict:
         """Whether `flag` is on for this user of this tenant: targeting sees the tenant as a group.
+
+        A tenant that the targeting excludes by name is switched off, as by a kill switch of its own.
 
         Reads memory only. A filter that raises (an unknown kind, odd parameters) answers NOT_TARGETED.
         """
         enabled = self._enabled.get(flag)
         if enabled is None or self._manager is None:
             return Verdict.UNKNOWN
-        if not enabled:
+        if not enabled or tenant_id in self._excluded[flag]:
             return Verdict.SWITCHED_OFF
         if flag not in self._filtered:
             return Verdict.ON

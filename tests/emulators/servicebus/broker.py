@@ -404,7 +404,11 @@ class ServiceBusBroker(Handler):
     def _reply(self, attached: Attached, request: Message, answer: Message) -> None:
         answer.correlation_id = request.id
         for other in self._links.values():
-            if other.link.is_sender and other.path == attached.path and other.link.connection == attached.link.connection:
+            if (
+                other.link.is_sender
+                and other.path == attached.path
+                and other.link.connection == attached.link.connection
+            ):
                 delivery = other.link.delivery(uuid.uuid4().hex)
                 other.link.send(answer.encode())
                 delivery.settle()
@@ -490,5 +494,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-

@@ -28,7 +28,9 @@ _DISPOSITIONS = {"completed": COMPLETED, "abandoned": ABANDONED, "suspended": DE
 def audience_of_token(request: Message, key: str, now: float) -> str | None:
     """The path a shared-access token is for, or None when it is not signed with the key or has expired."""
     try:
-        fields = dict(part.split("=", 1) for part in str(request.body).removeprefix("SharedAccessSignature ").split("&"))
+        fields = dict(
+            part.split("=", 1) for part in str(request.body).removeprefix("SharedAccessSignature ").split("&")
+        )
         signed = hmac.new(key.encode(), f"{fields['sr']}\n{fields['se']}".encode(), hashlib.sha256).digest()
         given = urllib.parse.unquote(fields["sig"])
         if not hmac.compare_digest(given, base64.b64encode(signed).decode()) or int(fields["se"]) <= now:
