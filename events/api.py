@@ -18,7 +18,7 @@ from shared.feed_request import FeedRequest, verify
 from shared.http import endpoint, json_response
 from shared.problems import Problem, bad_request, unavailable
 from shared.services import Services
-from shared.tenants import Caller, user_hash
+from shared.tenants import Caller, consented, user_hash
 from shared.timing import within
 
 MAX_IDEMPOTENCY_KEY = 200
@@ -102,7 +102,7 @@ def _batch(
         events=tuple(events),
         requests=tuple(verified),
         trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
-        consented=headers.get("x-personalization", "").strip().lower() != "off",
+        consented=consented(headers),
     )
     return batch, rejected
 

@@ -7,8 +7,6 @@ not fit, the feed ends.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import struct
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from shared.keys import SigningKeys
 from shared.problems import bad_request
+from shared.url_text import from_text, to_text
 
 VALID_SECONDS = 12 * 3600
 MAX_CHARS = 4_096
@@ -53,20 +52,20 @@ def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str) -> 
     sealed = AESGCM(keys.current).encrypt(
         nonce, header + served.fingerprints.astype("<u4").tobytes(), _bound_to(tenant_id, user_key)
     )
-    return base64.urlsafe_b64encode(bytes([keys.current_tag]) + nonce + sealed).rstrip(b"=").decode()
+    return to_text(bytes([keys.current_tag]) + nonce + sealed)
 
 
 def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> Served:
     """The inverse of `encode`. Raises a 400 `Problem`: `cursor_expired`, or `invalid_cursor` for anything odd."""
     try:
-        raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        raw = from_text(text)
         key = keys.by_tag[raw[0]]
         plain = AESGCM(key).decrypt(raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :], _bound_to(tenant_id, user_key))
         version, started_at, seed = _HEADER.unpack_from(plain)
         if version != _VERSION:
             raise ValueError("version")
         fingerprints = np.frombuffer(plain, "<u4", offset=_HEADER.size)
-    except (ValueError, KeyError, IndexError, InvalidTag, binascii.Error, struct.error):
+    except (ValueError, KeyError, IndexError, InvalidTag, struct.error):
         raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.") from None
     if not -300 <= now - started_at <= VALID_SECONDS:
         raise bad_request("cursor_expired", "The cursor is older than 12 hours. Start again without it.")

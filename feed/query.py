@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from shared.problems import bad_request
 from shared.records import MAX_LIMIT
+from shared.tenants import consented
 
 MAX_CURSOR_CHARS = 4_096
 
@@ -56,10 +57,7 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
     cursor = params.get("cursor") or None
     if cursor is not None and len(cursor) > MAX_CURSOR_CHARS:
         raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.")
-    consent = headers.get("x-personalization", "").strip().lower()
-    if consent not in ("", "on", "off"):
-        raise bad_request("invalid_personalization", "X-Personalization must be on or off.")
-    return FeedQuery(limit, cursor, _hints(params), consent != "off")
+    return FeedQuery(limit, cursor, _hints(params), consented(headers))
 
 
 def _hints(params: Mapping[str, str]) -> Hints:

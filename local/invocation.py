@@ -64,7 +64,11 @@ class HostedFunction:
 
 
 def load_functions(app: func.FunctionApp, settings: Mapping[str, str]) -> list[HostedFunction]:
-    """Every function of the app. `settings` resolves `%NAME%` in bindings. Raises `UnsupportedFunction`."""
+    """Every function of the app. `settings` resolves `%NAME%` in bindings. Raises `UnsupportedFunction`.
+
+    An app may be read any number of times in a process: the SDK's look for names used twice would remember the first.
+    """
+    app.functions_bindings = {}
     return [_load(function, settings) for function in app.get_functions()]
 
 

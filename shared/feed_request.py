@@ -6,7 +6,6 @@ tenant and a user; 43 URL-safe characters; valid for 24 hours.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import os
@@ -14,6 +13,7 @@ import struct
 from dataclasses import dataclass
 
 from shared.keys import SigningKeys
+from shared.url_text import from_text, to_text
 
 VALID_SECONDS = 24 * 3600
 MAX_CHARS = 64
@@ -57,7 +57,7 @@ def mint(request: FeedRequest, keys: SigningKeys, tenant_id: str, user_key: str)
         round(min(1.0, max(0.0, request.propensity)) * 0xFFFF),
         os.urandom(5),
     )
-    return base64.urlsafe_b64encode(body + _mac(keys.current, body, tenant_id, user_key)).rstrip(b"=").decode()
+    return to_text(body + _mac(keys.current, body, tenant_id, user_key))
 
 
 def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> FeedRequest | None:
@@ -65,7 +65,7 @@ def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, n
     if not text or len(text) > MAX_CHARS:
         return None
     try:
-        raw = base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
+        raw = from_text(text)
     except ValueError:
         return None
     if len(raw) != _BODY.size + _MAC_BYTES:

@@ -24,8 +24,8 @@ ATTEMPT_SECONDS = 1.0
 class Refresher:
     """Runs `action` every `interval` seconds (± 10 %, so that instances do not march in step).
 
-    After a failure the pause doubles up to eight intervals, at most 30 s. `refreshed_at` is the clock's time of the
-    last success, None before the first.
+    After a failure the pause doubles up to eight intervals, at most 30 s. `refreshed_at` is the clock's time when the
+    last action that succeeded began: what was written before then is held. None before the first.
     """
 
     def __init__(
@@ -55,12 +55,15 @@ class Refresher:
             self._loop = None
 
     async def refresh(self) -> bool:
-        """Run the action now, or wait for the run under way. True when it succeeded; failures are counted."""
+        """Have the action run from here on: now, or after the run under way, whose reads may predate this call.
+
+        Callers that wait together share one run. True when it succeeded; failures are counted.
+        """
         asked_at = self._clock()
         async with self._lock:
-            if self.refreshed_at is not None and self.refreshed_at >= asked_at:
+            if self.refreshed_at is not None and self.refreshed_at > asked_at:
                 return True
-            self._tried_at = asked_at
+            began_at = self._tried_at = self._clock()
             try:
                 await self._action()
             except Exception as error:
@@ -70,7 +73,7 @@ class Refresher:
                     log.warning("refresh of %s failed: %s", self._name, type(error).__name__)
                 return False
             self._failures = 0
-            self.refreshed_at = self._clock()
+            self.refreshed_at = began_at
             return True
 
     async def at_most(self, age_seconds: float, now: float, budget_seconds: float) -> None:

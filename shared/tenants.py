@@ -177,6 +177,14 @@ def user_hash(headers: Mapping[str, str]) -> str:
         raise
 
 
+def consented(headers: Mapping[str, str]) -> bool:
+    """`X-Personalization`: False when the user opted out. 400 for what is neither `on` nor `off`: no guess is safe."""
+    value = headers.get("x-personalization", "").strip().lower()
+    if value not in ("", "on", "off"):
+        raise bad_request("invalid_personalization", "X-Personalization must be given once, as on or off.")
+    return value != "off"
+
+
 async def save_tenant(documents: DocumentStore, tenant: Tenant) -> None:
     """Write a tenant's configuration."""
     await documents.write(TENANTS, tenant.id, [Upsert(tenant.to_document())])
