@@ -1,0 +1,28 @@
+"""An app that starts without a flags file: personalization waits until the kill switch's state is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local.story import story_events
+from tests.served_app import eventually, make_videos, personalized, served
+
+
+async def test_before_the_flags_are_known_the_feed_is_plain_and_then_it_is_not(tmp_path: Path) -> None:
+    async with served(tmp_path, flags=False) as app:
+        client = await app.tenant(make_videos(60))
+        await client.post(story_events(app.clock.now()))
+        await app.folded()
+        answer = await client.feed()
+        assert (answer.json["mode"], answer.json["reason"]) == ("fallback", "flags_unavailable")
+        assert len(answer.ids) == 20
+        ready = await app.request("GET", "/ready")
+        assert (ready.status, ready.json["dependencies"]["flags"]) == (503, "unavailable")
+
+        app.write_flags(personalized())
+
+        async def is_personalized() -> bool:
+            return bool((await client.feed()).json["mode"] == "personalized")
+
+        await eventually(is_personalized)
+        assert (await app.request("GET", "/ready")).status == 200

@@ -1,0 +1,108 @@
+"""A document store that is slow, down or cut off when a test says so; otherwise the store it wraps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from shared.stores.documents import (
+    Changes,
+    Container,
+    Document,
+    DocumentStore,
+    Operation,
+    Page,
+    StoreUnavailable,
+)
+
+
+@dataclass
+class Trouble:
+    """What is wrong. `containers` empty means all of them; `partitions` empty means all of them."""
+
+    containers: frozenset[str] = frozenset()
+    partitions: frozenset[str] = frozenset()
+    delay_seconds: float = 0.0
+    reads_fail: bool = False
+    writes_fail: bool = False
+    cut_after_write: int = 0
+    """How many writes are still to be applied and then reported as failed."""
+    defect: Exception | None = None
+    """Raised by every read: something the store never raises on purpose."""
+
+    def concerns(self, container: Container, partition: str | None) -> bool:
+        return (not self.containers or container.name in self.containers) and (
+            not self.partitions or partition is None or partition in self.partitions
+        )
+
+
+@dataclass
+class FaultyDocuments:
+    """`DocumentStore` around `inner`. `troubles` are in force until the context that made them ends."""
+
+    inner: DocumentStore
+    troubles: list[Trouble] = field(default_factory=list)
+    reads: int = 0
+    writes: int = 0
+
+    @contextmanager
+    def in_trouble(self, trouble: Trouble) -> Iterator[Trouble]:
+        """Let `trouble` hold for a while."""
+        self.troubles.append(trouble)
+        try:
+            yield trouble
+        finally:
+            self.troubles.remove(trouble)
+
+    async def _suffer(self, container: Container, partition: str | None, *, writing: bool) -> list[Trouble]:
+        felt = [trouble for trouble in self.troubles if trouble.concerns(container, partition)]
+        for trouble in felt:
+            if trouble.delay_seconds:
+                await asyncio.sleep(trouble.delay_seconds)
+            if trouble.defect is not None and not writing:
+                raise trouble.defect
+            if trouble.writes_fail if writing else trouble.reads_fail:
+                raise StoreUnavailable("down, as the test asked")
+        return felt
+
+    async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
+        self.reads += 1
+        await self._suffer(container, partition, writing=False)
+        return await self.inner.read(container, partition, id, latest=latest)
+
+    async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
+        self.writes += 1
+        felt = await self._suffer(container, partition, writing=True)
+        etags = await self.inner.write(container, partition, operations)
+        for trouble in felt:
+            if trouble.cut_after_write > 0:
+                trouble.cut_after_write -= 1
+                raise StoreUnavailable("cut off after the write, as the test asked")
+        return etags
+
+    async def query(
+        self,
+        container: Container,
+        partition: str,
+        *,
+        id_prefix: str = "",
+        after: str | None = None,
+        limit: int = 200,
+    ) -> Page:
+        await self._suffer(container, partition, writing=False)
+        return await self.inner.query(container, partition, id_prefix=id_prefix, after=after, limit=limit)
+
+    async def changes(self, container: Container, since: str | None, *, limit: int = 500) -> Changes:
+        await self._suffer(container, None, writing=False)
+        return await self.inner.changes(container, since, limit=limit)
+
+    async def ready(self) -> None:
+        for trouble in self.troubles:
+            if trouble.reads_fail:
+                raise StoreUnavailable("down, as the test asked")
+        await self.inner.ready()
+
+    async def close(self) -> None:
+        await self.inner.close()
