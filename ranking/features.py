@@ -175,6 +175,7 @@ _TABLE = (
     Feature("session_creator", "share of the last long views", "last 30 min", user=Request.session_creator),
     Feature("session_skips", "share of the last skips in the category", "last 30 min", user=Request.session_skips),
     Feature("duration_match", "−|log ratio| to the user's long views", "last long views", user=Request.duration_match),
+    Feature("cowatch", "log(1 + 10 · similarity)", "neighbours of the last long views", user=Request.cowatch),
     Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=Request.language_match),
     Feature("country_match", "1 when the video names the country", "hint", user=Request.country_match),
 )

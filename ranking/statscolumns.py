@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns, Vocabulary
+from ranking.cowatch import CoWatch, CoWatchTable
 from ranking.stats import (
     DECAYED,
     DEMAND_7D,
@@ -58,6 +59,7 @@ class StaticFeatures:
     categories: Shares
     tags: Shares
     creators: Shares
+    cowatch: CoWatch | None
     values: dict[str, Column]
     scores: dict[int, tuple[LinearModel, NDArray[np.float64]]]
 
@@ -80,13 +82,18 @@ class StatsColumns:
 
     def __init__(self, columns: VideoColumns, table: StatsTable | None = None) -> None:
         self.columns = columns
-        self.table = table or StatsTable()
+        self.table = StatsTable() if table is None else table
+        self.cowatch: CoWatch | None = None
         self._gathered: tuple[tuple[int, int, int], NDArray[np.float64]] | None = None
         self._static: tuple[tuple[int, int, int, int], StaticFeatures] | None = None
 
     def replace(self, table: StatsTable) -> None:
         """Use another table from now on."""
         self.table = table
+
+    def use_cowatch(self, table: CoWatchTable | None) -> None:
+        """Use another co-watch table from now on; None for none."""
+        self.cowatch = CoWatch(self.columns, table) if table is not None and len(table.keys) else None
 
     def gathered(self) -> NDArray[np.float64]:
         """The table's decayed counters on the catalog's rows, (n, 9), as of the table's reference; zeros if absent."""
@@ -101,6 +108,7 @@ class StatsColumns:
         version = (self.columns.version, self.table.version, id(self.table), moment)
         if self._static is None or self._static[0] != version:
             self._static = (version, self._compute(float(moment * KEEP_SECONDS)))
+        self._static[1].cowatch = self.cowatch
         return self._static[1]
 
     def _compute(self, now: float) -> StaticFeatures:
@@ -118,6 +126,7 @@ class StatsColumns:
             _shares(columns.category, columns.categories, decayed, columns.active),
             _shares(columns.tags, columns.tag_names, decayed, columns.active),
             _shares(columns.creator, columns.creators, decayed, columns.active),
+            self.cowatch,
             {},
             {},
         )

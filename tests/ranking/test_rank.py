@@ -11,6 +11,7 @@ from ranking import (
     Context,
     LinearModel,
     StatsColumns,
+    StatsTable,
     VideoColumns,
     explain,
     global_model,
@@ -174,3 +175,13 @@ def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_
     for signals in (None, make_signals()):
         slate = rank(columns, stats, signals, columns.rows(), model, Context(NOW, language="en", country="DE"))
         assert np.isfinite(slate.scores).all()
+
+
+def test_events_added_to_a_table_that_was_empty_when_the_columns_got_it_reach_the_ranking() -> None:
+    columns, table = VideoColumns(make_videos(50)), StatsTable()
+    stats = StatsColumns(columns, table)
+    before = stats.static(NOW)
+    table.add([("vid_7", NOW, "video_view", 60_000, 60.0)] * 20)
+    after = stats.static(NOW)
+    assert before.values["demand_24h"].tolist() == [0.0] * 50
+    assert after.values["demand_24h"].argmax() == columns.row("vid_7")

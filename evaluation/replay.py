@@ -1,0 +1,187 @@
+"""Walks through a log in time order with the production fold, roll-up and filters; yields each request as it stood.
+
+Strictly as of the request: signals hold only that user's earlier events; stats are a snapshot at most
+`STATS_SECONDS` old; the co-watch table is rebuilt at the start of each day from the days before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.log import SKIP_MS, Exposures, Floats, Ints, Log
+from events.fold import fold
+from events.schema import Event
+from feed.filters import Viewer, apply_filters
+from ranking.columns import VideoColumns, key64
+from ranking.cowatch import CoWatchTable, build
+from ranking.stats import DEMAND_24H, StatEvent, StatsTable
+from ranking.statscolumns import StatsColumns
+from shared.event_types import IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
+from shared.fingerprint import fingerprint
+from shared.records import RATINGS
+from shared.signals import Signals
+from shared.video_facts import Facts
+
+SESSION_GAP_SECONDS = 1_800.0
+"""Exposures of a user that follow each other faster are one request."""
+STATS_SECONDS = 600.0
+POOL = 500
+DAY = 86_400.0
+_NOBODY = np.zeros(0, np.uint32)
+
+
+@dataclass(eq=False)
+class Visit:
+    """One request and what came of it.
+
+    `pool`: rows of the `POOL` most demanded videos of the moment that the filters keep for this user. `shown`: rows of
+    what the log showed; `long`: which of these were watched long; `unseen`: which the filters would have let through.
+    """
+
+    now: float
+    user: int
+    signals: Signals | None
+    pool: NDArray[np.int64]
+    shown: NDArray[np.int64]
+    long: NDArray[np.bool_]
+    unseen: NDArray[np.bool_]
+
+    @property
+    def history(self) -> int:
+        """How many events the user's signals hold."""
+        return self.signals.events if self.signals else 0
+
+
+class Replay:
+    """A log, ready to be walked once. `columns` and `stats` are what a serving instance would hold at each visit."""
+
+    def __init__(self, log: Log, half_life_days: float = 14.0, cowatch: bool = True) -> None:
+        self.log = log
+        self.columns = VideoColumns(log.videos)
+        self.table = StatsTable()
+        self.stats = StatsColumns(self.columns, self.table)
+        self.signals: dict[int, Signals] = {}
+        self._half_life = half_life_days
+        self._with_cowatch = cowatch
+        self._row = np.array([self.columns.row(video.id) for video in log.videos], np.int64)
+        self._key = np.array([key64(video.id) for video in log.videos], np.uint64)
+        self._facts = {v.id: Facts(v.category, v.tags, v.creator, v.duration_seconds) for v in log.videos}
+
+    def walk(self, until: float | None = None) -> Iterator[Visit]:
+        """Every request in the order of time. The state is only valid until the next one is asked for."""
+        log, shown = self.log, self.log.exposures
+        self._take_history()
+        rolled_up, boundary, day = 0, -np.inf, -1
+        popular = np.zeros(0, np.int64)
+        for session in sessions(shown):
+            now = float(shown.time[session[0]])
+            if until is not None and now >= until:
+                break
+            if now >= boundary:
+                boundary = (now // STATS_SECONDS + 1) * STATS_SECONDS
+                upto = int(np.searchsorted(shown.time, boundary - STATS_SECONDS))
+                self._roll_up(shown, rolled_up, upto)
+                rolled_up = upto
+                popular = self._most_demanded(now)
+            if int(now // DAY) != day:
+                day = int(now // DAY)
+                self._rebuild_cowatch(day * DAY)
+            user = int(shown.user[session[0]])
+            signals = self.signals.get(user)
+            viewer = Viewer(now=now, maturity=max(RATINGS.values()), country=None, served=_NOBODY, signals=signals)
+            kept = np.zeros(len(self.columns), np.bool_)
+            kept[apply_filters(self.columns, viewer).kept] = True
+            pool = popular[kept[popular]][:POOL]
+            rows = self._row[shown.video[session]]
+            yield Visit(now, user, signals, pool, rows, shown.long[session], kept[rows])
+            self.signals[user] = self._fold(signals, shown, session)
+        del log
+
+    def cowatch_table(self, before: float) -> CoWatchTable:
+        """The table from all long views before a time."""
+        past, shown = self.log.history, self.log.exposures
+        upto = int(np.searchsorted(shown.time, before))
+        users = np.concatenate([past.user[past.long], shown.user[:upto][shown.long[:upto]]])
+        videos = np.concatenate([past.video[past.long], shown.video[:upto][shown.long[:upto]]])
+        times = np.concatenate([past.time[past.long], shown.time[:upto][shown.long[:upto]]])
+        return build(users, self._key[videos], times, built_at=before)
+
+    def _rebuild_cowatch(self, before: float) -> None:
+        if self._with_cowatch:
+            self.stats.use_cowatch(self.cowatch_table(before))
+
+    def _take_history(self) -> None:
+        past = self.log.history
+        if not len(past):
+            return
+        self._roll_up(past, 0, len(past))
+        order = np.argsort(past.user, kind="stable")
+        for indexes in np.split(order, np.flatnonzero(np.diff(past.user[order])) + 1):
+            self.signals[int(past.user[indexes[0]])] = self._fold(None, past, indexes)
+
+    def _roll_up(self, log: Exposures, first: int, last: int) -> None:
+        events: list[StatEvent] = []
+        for i in range(first, last):
+            video = self.log.videos[log.video[i]]
+            at = float(log.time[i])
+            for kind, watch_ms in _events(log, i):
+                events.append((video.id, at, kind, watch_ms, video.duration_seconds))
+        self.table.add(events)
+
+    def _fold(self, signals: Signals | None, log: Exposures, indexes: Ints) -> Signals:
+        events = []
+        for i in indexes.tolist():
+            name, at_ms = self.log.videos[log.video[i]].id, int(log.time[i] * 1000)
+            for kind, watch_ms in _events(log, i):
+                events.append(Event(kind, name, at_ms, fingerprint(f"{kind} {name} {at_ms}"), watch_ms))
+        return fold(signals, events, self._facts, self._half_life, float(log.time[indexes[-1]]))
+
+    def _most_demanded(self, now: float) -> NDArray[np.int64]:
+        """Rows by falling demand; twice the pool's length and what users may have seen."""
+        demand = self.stats.static(now).decayed[:, DEMAND_24H]
+        return np.lexsort((self.columns.key, -demand))[: 4 * POOL]
+
+
+def sessions(shown: Exposures) -> Iterator[Ints]:
+    """Indexes of each request's exposures, by the time of the first one."""
+    order = np.lexsort((shown.time, shown.user))
+    users, times = shown.user[order], shown.time[order]
+    fresh = np.r_[True, (users[1:] != users[:-1]) | (np.diff(times) > SESSION_GAP_SECONDS)] if len(order) else order
+    groups = np.split(order, np.flatnonzero(fresh)[1:]) if len(order) else []
+    yield from sorted(groups, key=lambda group: (shown.time[group[0]], group[0]))
+
+
+def _events(log: Exposures, i: int) -> Sequence[tuple[str, float]]:
+    """The events an app would have sent for one exposure."""
+    watch_ms = float(log.watch_ms[i])
+    events = [(IMPRESSION, 0.0)]
+    if watch_ms > 0:
+        events.append((VIDEO_VIEW, watch_ms))
+    if watch_ms < SKIP_MS and not log.long[i]:
+        events.append((SKIP, 0.0))
+    if log.liked[i]:
+        events.append((LIKE, 0.0))
+    if log.hated[i]:
+        events.append((NOT_INTERESTED, 0.0))
+    return events
+
+
+def features_of(replay: Replay, visit: Visit, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:
+    """(rows, names): the production features as of the visit."""
+    from ranking.features import FEATURES
+    from ranking.request import Context, Request
+
+    static = replay.stats.static(visit.now)
+    request = Request(replay.columns, static, visit.signals, rows, Context(visit.now))
+    columns = []
+    for name in names:
+        compute = FEATURES[name].user
+        columns.append(static.values[name][rows] if compute is None else compute(request))
+    return np.stack(columns, axis=1)
+
+
+__all__ = ["POOL", "Floats", "Replay", "Visit", "features_of", "sessions"]

@@ -1,0 +1,170 @@
+"""Co-watch: for each video the few that the same people watched long, built offline, one gather on the request.
+
+The similarity of videos i and j is Σ over users who watched both of 1 / log2(2 + the user's long views), divided by
+(nᵢ·nⱼ)^`POPULARITY_POWER` and shrunk by n/(n + `SHRINK`) where few watched both (item-kNN after Deshpande & Karypis,
+TOIS 2004; the user weight after Adamic & Adar, 2003: who watches everything says little about any pair).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.columns import Rows, VideoColumns
+
+NEIGHBOURS = 50
+POPULARITY_POWER = 0.5
+SHRINK = 2.0
+MAX_PER_USER = 100
+"""A user's newest long views that count: bounds the work a single user can cause to 10,000 pairs."""
+_BLOCK = 512
+_MAGIC = b"CWT1"
+_HEADER = struct.Struct("<4sdIHI")
+
+
+class UnreadableTable(ValueError):
+    """Bytes that are no co-watch table of this version."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoWatchTable:
+    """An immutable table: `keys` u64 (n,) ascending; `neighbours` int32 (n, k) positions in `keys`, -1 for none;
+    `weights` float32 (n, k), falling along each row, 0 for none. `built_at` in seconds since the epoch."""
+
+    keys: NDArray[np.uint64]
+    neighbours: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    built_at: float = 0.0
+
+    def to_bytes(self) -> bytes:
+        """The column file: a header, a CRC of the columns, the columns themselves, little-endian."""
+        columns = (self.keys.astype("<u8"), self.neighbours.astype("<i4"), self.weights.astype("<f4"))
+        body = b"".join(column.tobytes() for column in columns)
+        head = _HEADER.pack(_MAGIC, self.built_at, len(self.keys), self.neighbours.shape[1], zlib.crc32(body))
+        return head + body
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> CoWatchTable:
+        """The inverse. Raises `UnreadableTable`, also when bytes were damaged on the way."""
+        if len(raw) < _HEADER.size:
+            raise UnreadableTable("The file is shorter than its header.")
+        magic, built_at, count, width, crc = _HEADER.unpack_from(raw)
+        body = raw[_HEADER.size :]
+        if magic != _MAGIC:
+            raise UnreadableTable("This is no co-watch table, or one of another version.")
+        if len(body) != count * (8 + 8 * width) or zlib.crc32(body) != crc:
+            raise UnreadableTable("The table is damaged: its length or checksum does not match.")
+        keys = np.frombuffer(body, "<u8", count)
+        neighbours = np.frombuffer(body, "<i4", count * width, 8 * count).reshape(count, width)
+        weights = np.frombuffer(body, "<f4", count * width, (8 + 4 * width) * count).reshape(count, width)
+        if count and width and not (neighbours.min() >= -1 and neighbours.max() < count and np.isfinite(weights).all()):
+            raise UnreadableTable("The table points outside itself.")
+        return cls(keys, neighbours, weights, built_at)
+
+
+def build(
+    users: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    times: NDArray[np.float64],
+    *,
+    built_at: float = 0.0,
+    neighbours: int = NEIGHBOURS,
+) -> CoWatchTable:
+    """The table from long views: one entry each of user (any integer code), video key and time, in any order.
+
+    Where the log is large, pass those of a hashed sample of users: a user's long views are in as a whole or not at all.
+    """
+    users, items, known = _distinct(users, keys, times)
+    count = len(known)
+    if not count:
+        return CoWatchTable(known, np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32), built_at)
+    starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
+    lengths = np.diff(np.r_[starts, len(users)])
+    weight = 1.0 / np.log2(2.0 + lengths)
+    watchers = np.bincount(items, minlength=count).astype(np.float64)
+    by_item = np.argsort(items, kind="stable")
+    first = np.searchsorted(items[by_item], np.arange(count + 1))
+    of_user = np.repeat(np.arange(len(starts)), lengths)
+    width = min(neighbours, count)
+    best = np.full((count, width), -1, np.int32)
+    values = np.zeros((count, width), np.float32)
+    for low in range(0, count, _BLOCK):
+        high = min(count, low + _BLOCK)
+        entries = by_item[first[low] : first[high]]
+        watched_by = of_user[entries]
+        sizes = lengths[watched_by]
+        # Every pair of an item in this block with everything its watcher watched.
+        other = np.arange(int(sizes.sum())) + np.repeat(starts[watched_by] - (np.cumsum(sizes) - sizes), sizes)
+        pair = np.repeat(items[entries] - low, sizes) * count + items[other]
+        shape = (high - low, count)
+        together = np.bincount(pair, minlength=shape[0] * count).reshape(shape)
+        weighted = np.bincount(pair, np.repeat(weight[watched_by], sizes), shape[0] * count).reshape(shape)
+        similar = weighted * together / (together + SHRINK) / (watchers[low:high, None] * watchers) ** POPULARITY_POWER
+        similar[np.arange(high - low), np.arange(low, high)] = 0.0
+        # A stable sort: equal neighbours in the order of their keys, so equal logs give equal bytes.
+        order = np.argsort(-similar, axis=1, kind="stable")[:, :width]
+        top = np.take_along_axis(similar, order, axis=1)
+        best[low:high] = np.where(top > 0, order, -1)
+        values[low:high] = top
+    return CoWatchTable(known, best, values, built_at)
+
+
+def _distinct(
+    users: NDArray[np.int64], keys: NDArray[np.uint64], times: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+    """Each user's newest distinct videos, sorted by user; items as positions in the ascending distinct keys."""
+    order = np.lexsort((keys, -times, users))
+    users, keys = users[order], keys[order]
+    known, items = np.unique(keys, return_inverse=True)
+    _, first = np.unique(users * max(1, len(known)) + items, return_index=True)
+    kept = np.sort(first)
+    users, items = users[kept], items[kept]
+    starts = np.searchsorted(users, users)
+    newest = np.arange(len(users)) - starts < MAX_PER_USER
+    users, items = users[newest], items[newest]
+    still, items = np.unique(items, return_inverse=True)
+    return users, items, known[still]
+
+
+@dataclass(eq=False)
+class CoWatch:
+    """A table on the rows of one catalog. Videos the table does not know, or no longer has, get nothing and give
+    nothing."""
+
+    columns: VideoColumns
+    table: CoWatchTable
+    _version: int = -1
+    _place: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def similar_to(self, watched: Rows) -> NDArray[np.float32]:
+        """Σ of the similarities to the watched rows, for every row of the catalog."""
+        self._bind()
+        size = len(self.columns)
+        places = self._place[watched]
+        places = places[places >= 0]
+        if not len(places):
+            return np.zeros(size, np.float32)
+        rows = self._row[self.table.neighbours[places]].reshape(-1)
+        total = np.bincount(rows, self.table.weights[places].reshape(-1), size + 1)
+        return total[:size].astype(np.float32)
+
+    def _bind(self) -> None:
+        """Match the table's keys with the catalog's rows; again whenever the catalog changed."""
+        if self._version == self.columns.version:
+            return
+        size, known = len(self.columns), self.table.keys
+        self._place = np.full(size, -1, np.int64)
+        # One place more than keys: position -1, no neighbour, points to the bin that is thrown away.
+        self._row = np.full(len(known) + 1, size, np.int64)
+        if len(known) and size:
+            rows = self.columns.rows()
+            at = np.minimum(np.searchsorted(known, self.columns.key[rows]), len(known) - 1)
+            hit = known[at] == self.columns.key[rows]
+            self._place[rows[hit]] = at[hit]
+            self._row[at[hit]] = rows[hit]
+        self._version = self.columns.version
