@@ -10,9 +10,9 @@ from typing import Any
 import azure.functions as func
 import orjson
 
-from events.batch import Batch, encode
+from events.batch import NOBODY, Batch, encode
 from events.schema import REJECTIONS, Event, Rejected, parse_event
-from shared.bus.port import BusUnavailable, OutgoingMessage
+from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
 from shared.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.feed_request import FeedRequest, verify
 from shared.http import endpoint, json_response
@@ -35,7 +35,7 @@ async def post_events(request: func.HttpRequest, services: Services) -> func.Htt
     rows = _rows(body, request.headers.get("content-type", ""))
     batch, rejected = _batch(caller, hash_of_user, rows, body, request.headers, services, now)
     if batch.events:
-        await _publish(batch, services)
+        await _publish(batch, caller.tenant.rollup_shards, services)
     tenant_id = caller.tenant.id
     services.telemetry.count("events_accepted", tenant_id, amount=len(batch.events))
     for each in rejected:
@@ -94,15 +94,16 @@ def _batch(
                     verified.append(found)
             event = replace(event, request=requests[quoted])
         events.append(event)
+    agreed = consented(headers)
     batch = Batch(
         id=_batch_id(tenant_id, user_key, headers.get("idempotency-key", ""), body),
         tenant_id=tenant_id,
-        user_key=user_key,
+        user_key=user_key if agreed else NOBODY,
         accepted_at=now,
         events=tuple(events),
         requests=tuple(verified),
         trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
-        consented=consented(headers),
+        consented=agreed,
     )
     return batch, rejected
 
@@ -116,9 +117,11 @@ def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) 
     return digest.hexdigest()
 
 
-async def _publish(batch: Batch, services: Services) -> None:
+async def _publish(batch: Batch, shards: int, services: Services) -> None:
     """Hand the batch to the bus. Raises a 503 `Problem` when that is not confirmed within the budget."""
-    message = OutgoingMessage(batch.id, batch.tenant_id, encode(batch))
+    # Without consent there is nothing to fold, so the batch goes straight to the statistics.
+    to = SIGNALS if batch.consented else ROLLUP
+    message = OutgoingMessage(batch.id, batch.session(shards), encode(batch), to)
     try:
         await within(services.settings.publish_budget_ms / 1000, services.bus.publish(message), BusUnavailable)
     except BusUnavailable as error:

@@ -12,6 +12,9 @@ from events.schema import Event
 from shared.event_types import EVENT_TYPES
 from shared.feed_request import FeedRequest
 
+NOBODY = "-"
+"""The user key of a batch without consent: it names nobody."""
+SHARD_MARK = "#"
 _VERSION = 1
 _TYPES = tuple(EVENT_TYPES)
 _CODES = {name: code for code, name in enumerate(_TYPES)}
@@ -33,6 +36,12 @@ class Batch:
     requests: tuple[FeedRequest, ...] = ()
     trusted: bool = False
     consented: bool = True
+
+    def session(self, shards: int) -> str:
+        """The session of the roll-up: the tenant, or one of a hot tenant's shards as `tenant#n`."""
+        if shards <= 1:
+            return self.tenant_id
+        return f"{self.tenant_id}{SHARD_MARK}{int(self.id[:8], 16) % shards}"
 
 
 class UnreadableBatch(ValueError):

@@ -58,7 +58,7 @@ def fold(
     epoch drops what is older than 90 days.
     """
     old = signals or Signals(half_life_days)
-    fresh = _not_folded_yet(old, events)
+    fresh = not_folded_yet(signals, events)
     newest = max([old.newest_minute, *(e.at_ms // _MS_PER_MINUTE for e in fresh)])
     kept = _Weights(newest, half_life_days)
     faded = float(2.0 ** ((old.newest_minute - newest) / (old.half_life_days * MINUTES_PER_DAY)))
@@ -96,9 +96,9 @@ def fold(
     )
 
 
-def _not_folded_yet(signals: Signals, events: Sequence[Event]) -> list[Event]:
+def not_folded_yet(signals: Signals | None, events: Sequence[Event]) -> list[Event]:
     """Events whose identity is neither in the ring nor earlier in the batch (a client may pack an event twice)."""
-    known = set(signals.identities.keys.tolist())
+    known = set(signals.identities.keys.tolist()) if signals else set()
     fresh = []
     for event in events:
         if event.identity not in known:

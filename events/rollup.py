@@ -1,28 +1,30 @@
-"""The roll-up: drains the sessions of the subscription `rollup` into video statistics, one write per drained batch.
+"""The roll-up: drains the sessions of the subscription `rollup` into video statistics, one write per drained batch,
+and into the archive, one blob per drained batch.
 
-A session belongs to one shard of one tenant and comes in order under a lock, so the last sequence number folded, kept
-in the shard's document, is all it takes to count everything once: whatever comes again has a number already folded.
+A session belongs to one shard of one tenant and comes in order under a lock, so the last sequence number added, kept
+in the shard's document, is all it takes to count everything once: what comes again has a number already added.
+
+The document is written first, with the range of messages it just took in; then the blob, then the messages are
+settled. Whoever lost the session meanwhile fails at the document and writes no blob. After a crash in between, the
+unsettled messages come again, and their blob is written again under the same name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
-from events.batch import Batch, UnreadableBatch, decode
+from events.archive import blob_name, to_lines
+from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
-from shared.bus.port import ROLLUP, BusError, LockLost, ReceivedMessage, Receiver
+from shared.blobs.port import ARCHIVE, BlobsUnavailable
+from shared.bus.port import LOCK_SECONDS, ROLLUP, BusError, LockLost, ReceivedMessage, Receiver
+from shared.erasures import erasures
 from shared.services import Services
-from shared.stores.documents import (
-    VIDEO_STATS,
-    Create,
-    Document,
-    Replace,
-    StoreUnavailable,
-    WriteRejected,
-)
+from shared.stores.documents import VIDEO_STATS, Create, Document, Replace, StoreUnavailable, WriteRejected
 
 log = logging.getLogger("feed.events")
 
@@ -31,24 +33,54 @@ RECEIVE_SECONDS = 0.2
 MESSAGES_A_RECEIVE = 500
 MESSAGES_A_WRITE = 4_000
 SESSIONS_AT_ONCE = 4
-SHARD_MARK = "#"
+RENEW_SECONDS = LOCK_SECONDS / 4
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10.0
+PATIENCE_SECONDS = 600.0
+"""How long messages in hand wait for a store that went down under them, their session's lock kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """A shard's document as it is stored, or None before its first write."""
+    """A shard's document as it is stored, None before its first write."""
 
-    tenant_id: str
-    id: str
+    session_id: str
     stored: Document | None
 
     @property
-    def last_sequence(self) -> int:
+    def tenant_id(self) -> str:
+        return self.session_id.partition(SHARD_MARK)[0]
+
+    @property
+    def id(self) -> str:
+        return f"stats:{self.session_id}"
+
+    @property
+    def last(self) -> int:
+        """The last sequence number added."""
         return int(self.stored.body.get("lastSequence", 0)) if self.stored else 0
+
+    @property
+    def first_of_last(self) -> int:
+        """The first sequence number of the range added last."""
+        return int(self.stored.body.get("firstSequence", 0)) if self.stored else 0
+
+    @property
+    def size_of_last(self) -> int:
+        """How many messages that range had."""
+        return int(self.stored.body.get("messages", 0)) if self.stored else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A readable message with its sequence number."""
+
+    sequence: int
+    batch: Batch
 
 
 class RollUp:
-    """One run drains whatever waits, several sessions side by side, for at most `ROLLUP_SECONDS`."""
+    """One run drains whatever waits, several sessions side by side, for about `ROLLUP_SECONDS`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -72,72 +104,99 @@ class RollUp:
                     await session.close()
         except StoreUnavailable:
             self._services.telemetry.count("store_failures", "rollup")
+        except BlobsUnavailable:
+            self._services.telemetry.count("store_failures", "archive")
+        except LockLost:
+            self._services.telemetry.count("batches_rolled_up", "lock_lost")
         except BusError:
             self._services.telemetry.count("bus_failures", "rollup")
         return added
 
     async def _drain(self, session: Receiver) -> int:
-        """Receive what the session has, up to one write's worth; write; settle."""
+        """Receive what the session has, up to one write's worth; write; archive; settle."""
         assert session.session_id is not None
-        # Read first: while the store is down no message is received, so none uses up its deliveries.
+        # Look at the stores first: while one is down no message is received, so none uses up its deliveries.
+        await self._services.blobs.ready()
         shard = await self._read_shard(session.session_id)
+        messages = await self._receive(session)
+        readable = await self._readable(session, messages)
+        if not readable:
+            return 0
+        keeper = asyncio.create_task(_keep_lock(session))
+        try:
+            again = [each for each in readable if each.sequence <= shard.last]
+            new = [each for each in readable if each.sequence > shard.last]
+            await self._archive_again(shard, again)
+            if new:
+                await self._patiently(lambda: self._add(shard, new))
+                await self._patiently(lambda: self._archive(shard, new))
+        finally:
+            keeper.cancel()
+        unreadable = {message.sequence_number for message in messages} - {each.sequence for each in readable}
+        await session.complete([m for m in messages if m.sequence_number not in unreadable])
+        self._services.telemetry.count("batches_rolled_up", "added", amount=len(new))
+        if again:
+            self._services.telemetry.count("batches_rolled_up", "duplicate", amount=len(again))
+        return len(new)
+
+    async def _receive(self, session: Receiver) -> list[ReceivedMessage]:
         messages: list[ReceivedMessage] = []
         while len(messages) < MESSAGES_A_WRITE:
             received = await session.receive(MESSAGES_A_RECEIVE, RECEIVE_SECONDS)
             if not received:
                 break
             messages += received
-        if not messages:
-            return 0
-        batches, readable = await self._decode(session, messages, shard.last_sequence)
-        try:
-            if batches:
-                await self._add(shard, batches, max(message.sequence_number for message in messages))
-            await session.complete(readable)
-        except LockLost:
-            self._services.telemetry.count("batches_rolled_up", "lock_lost", amount=len(messages))
-            return 0
-        self._services.telemetry.count("batches_rolled_up", "added", amount=len(batches))
-        if len(readable) > len(batches):
-            self._services.telemetry.count("batches_rolled_up", "duplicate", amount=len(readable) - len(batches))
-        return len(batches)
+        return messages
 
-    async def _read_shard(self, session_id: str) -> _Shard:
-        tenant_id = session_id.partition(SHARD_MARK)[0]
-        id = f"stats:{session_id}"
-        return _Shard(tenant_id, id, await self._services.documents.read(VIDEO_STATS, tenant_id, id, latest=True))
-
-    async def _decode(
-        self, session: Receiver, messages: Sequence[ReceivedMessage], last_sequence: int
-    ) -> tuple[list[Batch], list[ReceivedMessage]]:
-        """Batches not added before, and the messages to settle; the unreadable are dead-lettered with a reason."""
-        batches, readable = [], []
+    async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_Numbered]:
+        """The messages as batches, in order; one that cannot be read is dead-lettered with a reason."""
+        readable = []
         for message in messages:
             try:
-                batch = decode(message.body)
+                readable.append(_Numbered(message.sequence_number, decode(message.body)))
             except UnreadableBatch as error:
                 await session.dead_letter(message, "unreadable", str(error))
                 self._services.telemetry.count("messages_set_aside", ROLLUP, "unreadable")
-                continue
-            readable.append(message)
-            if message.sequence_number > last_sequence:
-                batches.append(batch)
-        return batches, readable
+        return sorted(readable, key=lambda each: each.sequence)
 
-    async def _add(self, shard: _Shard, batches: Sequence[Batch], last_sequence: int) -> None:
-        """Add the batches to the shard's document in one write."""
+    async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step until the store takes it: messages in hand wait rather than use up their deliveries."""
+        give_up_at = self._services.clock() + PATIENCE_SECONDS
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await step()
+                return
+            except (StoreUnavailable, BlobsUnavailable):
+                self._services.telemetry.count("store_failures", "rollup")
+                if self._services.clock() + pause > give_up_at:
+                    raise
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    # ---- statistics
+
+    async def _read_shard(self, session_id: str) -> _Shard:
+        shard = _Shard(session_id, None)
+        stored = await self._services.documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
+        return replace(shard, stored=stored)
+
+    async def _add(self, shard: _Shard, new: Sequence[_Numbered]) -> None:
+        """Add the batches to the shard's document in one write. Raises `LockLost` when somebody else wrote it."""
         services = self._services
-        table = self._read_table(shard)
-        counted = [batch for batch in batches if batch.tenant_id == shard.tenant_id]
+        batches = await self._still_wanted(shard.tenant_id, new)
         facts = await services.video_facts.get(
-            shard.tenant_id, {event.video_id for batch in counted for event in batch.events}
+            shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )
         durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
-        table.add(_stat_events(counted, durations))
+        table = self._read_table(shard)
+        table.add(_stat_events(batches, durations))
         body = {
             "id": shard.id,
             "kind": "stats",
-            "lastSequence": last_sequence,
+            "firstSequence": new[0].sequence,
+            "lastSequence": new[-1].sequence,
+            "messages": len(new),
             "updatedAt": services.clock(),
             "packed": await asyncio.to_thread(table.pack),
         }
@@ -146,8 +205,8 @@ class RollUp:
             await services.documents.write(VIDEO_STATS, shard.tenant_id, [operation])
         except WriteRejected as refused:
             # Either somebody else owns the session by now, or this very write was applied and its answer lost.
-            again = await self._read_shard(shard.id.removeprefix("stats:"))
-            if again.last_sequence != last_sequence:
+            now = await self._read_shard(shard.session_id)
+            if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
                 raise LockLost("the shard was written by another owner of the session") from refused
         services.telemetry.count("rollup_writes")
 
@@ -160,6 +219,45 @@ class RollUp:
             log.error("statistics of a shard of tenant %s start afresh: %s", shard.tenant_id, error)
             self._services.telemetry.count("store_failures", "unreadable_stats")
             return StatsTable()
+
+    async def _still_wanted(self, tenant_id: str, numbered: Sequence[_Numbered]) -> list[Batch]:
+        """The batches without those of users who were erased after they were accepted, and of no other tenant."""
+        erased = await erasures(self._services.documents, tenant_id)
+        return [
+            each.batch
+            for each in numbered
+            if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
+        ]
+
+    # ---- archive
+
+    async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered]) -> None:
+        """Write the range as one blob."""
+        batches = await self._still_wanted(shard.tenant_id, numbered)
+        if not any(batch.events for batch in batches):
+            return
+        name = blob_name(shard.session_id, numbered[0].sequence, numbered[0].batch.accepted_at)
+        content = await asyncio.to_thread(to_lines, batches, self._services.identity.archive_pseudonym)
+        await self._services.blobs.write(ARCHIVE, name, content)
+
+    async def _archive_again(self, shard: _Shard, again: Sequence[_Numbered]) -> None:
+        """Messages that were added before but not settled: their blob may be missing, so it is written again.
+
+        A part of the range can only be missing here when some of it was settled, which comes after the blob.
+        """
+        last_range = [each for each in again if each.sequence >= shard.first_of_last]
+        if last_range and len(last_range) == shard.size_of_last:
+            await self._patiently(lambda: self._archive(shard, last_range))
+
+
+async def _keep_lock(session: Receiver) -> None:
+    """Renew the session's lock until cancelled; losing it shows when the messages are settled."""
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        try:
+            await session.renew()
+        except BusError:
+            return
 
 
 def _stat_events(batches: Sequence[Batch], durations: dict[str, float]) -> list[StatEvent]:

@@ -1,7 +1,10 @@
-"""The consumer of the subscription `signals`: folds each batch into its user's document exactly once.
+"""The consumer of the subscription `signals`: folds each batch into its user's document exactly once, and hands what
+was new on to the roll-up.
 
 A user's signals and the markers of folded batches share a partition, so one atomic write both creates the marker and
-replaces the signals. A refused write is not taken at its word: whether the marker is there decides.
+replaces the signals. A refused write is not taken at its word: whether the marker is there decides. The marker also
+says which events of the batch were new, so that a message that comes again hands the same ones on: the roll-up and
+the archive see each accepted event once, whatever a client packed twice.
 """
 
 from __future__ import annotations
@@ -9,22 +12,53 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakValueDictionary
 
-from events.batch import Batch, UnreadableBatch, decode
-from events.fold import fold
-from shared.bus.port import SIGNALS, OutgoingMessage
+from events.batch import Batch, UnreadableBatch, decode, encode
+from events.fold import fold, not_folded_yet
+from events.schema import Event
+from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage
 from shared.records import DEFAULT_HALF_LIFE_DAYS
 from shared.services import Services
 from shared.signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
-from shared.stores.documents import USER_ACTIVITY, Create, Replace, StoreUnavailable, WriteRejected
+from shared.stores.documents import (
+    USER_ACTIVITY,
+    Create,
+    Document,
+    Json,
+    Replace,
+    StoreUnavailable,
+    WriteRejected,
+)
 
 log = logging.getLogger("feed.events")
 
+MARKER_PREFIX = "batch:"
 MARKER_TTL_SECONDS = 14 * 86_400
 MAX_AGE_SECONDS = 13 * 86_400
+"""Older messages are refused, so no marker can expire before its message."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 15.0
+
+FOLDED, DUPLICATE, NOTHING_NEW, ERASED, TOO_OLD, UNREADABLE = (
+    "folded",
+    "duplicate",
+    "nothing_new",
+    "erased",
+    "too_old",
+    "unreadable",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """How a fold ended, and the events to hand on to the roll-up."""
+
+    outcome: str
+    fresh: tuple[Event, ...] = ()
+    unknown_videos: int = 0
 
 
 class SignalsConsumer:
@@ -35,41 +69,50 @@ class SignalsConsumer:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, message_id: str, body: bytes) -> str:
-        """Fold one message and say how it ended: folded, duplicate, no_consent, too_old or unreadable.
+        """Fold one message and say how it ended.
 
         While the store is down it waits with growing pauses for up to `FOLD_PATIENCE_SECONDS`, then raises
-        `StoreUnavailable`, so that the message goes back to the bus: an outage fills no dead-letter queue.
+        `StoreUnavailable`, so that the message goes back to the bus: an outage fills no dead-letter queue. Raises
+        `BusUnavailable` when what was new could not be handed on; the message comes again and then it is.
         """
         services = self._services
         try:
             batch = decode(body)
         except UnreadableBatch as error:
-            await services.bus.set_aside(SIGNALS, OutgoingMessage(message_id, "", body), "unreadable", str(error))
-            services.telemetry.count("messages_set_aside", SIGNALS, "unreadable")
-            return self._ended("unreadable")
-        if not batch.consented:
-            return self._ended("no_consent")
+            letter = OutgoingMessage(message_id, message_id, body)
+            await services.bus.set_aside(SIGNALS, letter, UNREADABLE, str(error))
+            services.telemetry.count("messages_set_aside", SIGNALS, UNREADABLE)
+            return self._ended(UNREADABLE)
         if services.clock() - batch.accepted_at > MAX_AGE_SECONDS:
-            return self._ended("too_old")
+            return self._ended(TOO_OLD)
         lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
         async with lock:
-            outcome = await self._fold_patiently(batch)
+            folded = await self._fold_patiently(batch)
+        if folded.fresh:
+            await self._hand_on(replace(batch, events=folded.fresh))
         services.telemetry.observe_ms("fold_lag_ms", (services.clock() - batch.accepted_at) * 1000)
-        return self._ended(outcome)
+        if folded.unknown_videos:
+            services.telemetry.count("events_unknown_video", batch.tenant_id, amount=folded.unknown_videos)
+        return self._ended(folded.outcome)
 
     def _ended(self, outcome: str) -> str:
         self._services.telemetry.count("batches_folded", outcome)
         return outcome
 
-    async def _fold_patiently(self, batch: Batch) -> str:
+    async def _hand_on(self, batch: Batch) -> None:
+        tenant = self._services.tenants.get(batch.tenant_id)
+        session = batch.session(tenant.rollup_shards if tenant else 1)
+        await self._services.bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
+
+    async def _fold_patiently(self, batch: Batch) -> _Folded:
         services = self._services
         give_up_at = services.clock() + services.settings.fold_patience_seconds
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                outcome = await self._fold_once(batch)
-                if outcome is not None:
-                    return outcome
+                folded = await self._fold_once(batch)
+                if folded is not None:
+                    return folded
                 services.telemetry.count("fold_conflicts")
                 await asyncio.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311 (jitter, not a secret)
             except StoreUnavailable:
@@ -79,37 +122,61 @@ class SignalsConsumer:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
 
-    async def _fold_once(self, batch: Batch) -> str | None:
+    async def _fold_once(self, batch: Batch) -> _Folded | None:
         """One attempt: how it ended, or None when another worker was first and it must be repeated."""
         services = self._services
         documents = services.documents
         facts = await services.video_facts.get(batch.tenant_id, [event.video_id for event in batch.events])
         stored = await documents.read(USER_ACTIVITY, batch.user_key, SIGNALS_ID, latest=True)
+        erased_at = stored.body.get("erasedAt") if stored else None
+        if erased_at is not None and batch.accepted_at <= erased_at:
+            return _Folded(ERASED)
+        old = self._read(stored)
+        fresh = tuple(not_folded_yet(old, batch.events))
         tenant = services.tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
-        folded = fold(self._read(stored.body) if stored else None, batch.events, facts, half_life, services.clock())
-        body = to_document(folded)
-        marker_id = f"batch:{batch.id}"
-        marker = {"id": marker_id, "kind": "marker", "ttl": MARKER_TTL_SECONDS}
+        body = to_document(fold(old, fresh, facts, half_life, services.clock()))
+        if erased_at is not None:
+            body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
+        marker = _marker(batch, fresh)
+        signals = Replace(body, stored.etag) if stored else Create(body)
         try:
-            await documents.write(
-                USER_ACTIVITY,
-                batch.user_key,
-                [Create(marker), Replace(body, stored.etag) if stored else Create(body)],
-            )
+            await documents.write(USER_ACTIVITY, batch.user_key, [Create(marker), signals])
         except WriteRejected:
-            if await documents.read(USER_ACTIVITY, batch.user_key, marker_id, latest=True) is not None:
-                return "duplicate"
-            return None
-        unknown = sum(event.video_id not in facts for event in batch.events)
-        if unknown:
-            services.telemetry.count("events_unknown_video", batch.tenant_id, amount=unknown)
-        return "folded"
+            known = await documents.read(USER_ACTIVITY, batch.user_key, marker["id"], latest=True)
+            return None if known is None else _already_folded(batch, known.body)
+        unknown = sum(event.video_id not in facts for event in fresh)
+        return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, unknown)
 
-    def _read(self, body: dict[str, object]) -> Signals | None:
+    def _read(self, stored: Document | None) -> Signals | None:
         try:
-            return from_document(body)
+            return from_document(stored.body) if stored else None
         except UnreadableSignals as error:
             log.error("a signals document could not be read and starts afresh: %s", error)
             self._services.telemetry.count("store_failures", "unreadable_signals")
             return None
+
+
+def _marker(batch: Batch, fresh: tuple[Event, ...]) -> Json:
+    """The marker of a folded batch. `fresh` (one bit an event) is left out when all of them were new."""
+    marker: Json = {
+        "id": f"{MARKER_PREFIX}{batch.id}",
+        "kind": "marker",
+        "acceptedAt": batch.accepted_at,
+        "ttl": MARKER_TTL_SECONDS,
+    }
+    if len(fresh) < len(batch.events):
+        chosen = {id(event) for event in fresh}
+        marker["fresh"] = "".join("1" if id(event) in chosen else "0" for event in batch.events)
+    return marker
+
+
+def _already_folded(batch: Batch, marker: Json) -> _Folded:
+    """A batch whose marker is there. The same message again hands on the same events, in case it did not get so far;
+    a client's later copy of the batch (another acceptance) has nothing to hand on.
+    """
+    if marker.get("acceptedAt") != batch.accepted_at:
+        return _Folded(DUPLICATE)
+    bits: Any = marker.get("fresh")
+    fresh = batch.events if bits is None else tuple(e for e, bit in zip(batch.events, bits, strict=True) if bit == "1")
+    return _Folded(DUPLICATE, fresh)

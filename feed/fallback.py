@@ -28,9 +28,13 @@ class Fallback:
         self._orders: OrderedDict[Any, tuple[Any, Ordering]] = OrderedDict()
 
     def page(self, catalog: Catalog, viewer: Viewer, context: Context) -> Slate:
-        """The next page of the kept order, without what this walk was already served."""
+        """The next page of the kept order, without what this walk was served and, where the user's signals are at
+        hand (a new user), what they asked not to see.
+        """
         ordering = self._ordering(catalog, viewer, context)
-        keep = ~catalog.columns.mask(viewer.served) if len(viewer.served) else None
+        dismissed = viewer.signals.dismissed.keys if viewer.signals else _NOTHING
+        unwanted = np.concatenate([viewer.served, dismissed])
+        keep = ~catalog.columns.mask(unwanted) if len(unwanted) else None
         return page_of(catalog.columns, ordering, context, keep)
 
     def _ordering(self, catalog: Catalog, viewer: Viewer, context: Context) -> Ordering:

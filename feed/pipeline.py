@@ -94,7 +94,7 @@ class Feed:
             maturity=maturity_limit(tenant, query.hints.age_band),
             country=query.hints.country,
             served=served.fingerprints,
-            signals=signals if reason is None else None,
+            signals=signals,
         )
         context = self._context(query, tenant, catalog, served, now)
         if reason is None:

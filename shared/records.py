@@ -119,7 +119,8 @@ class Tenant:
 
     `weights` override the global model's by name. `affinity_half_life_days` (1 to 30) is how fast a user's tastes
     fade. `streak_cap` is the longest run of one category on a page, 0 for no cap.
-    `count_anonymous_events` lets events without a valid feed request id count in video stats.
+    `count_anonymous_events` lets events without a valid feed request id count in video stats. `rollup_shards` (1 to
+    16) spreads a hot tenant's statistics over so many documents and sessions.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Tenant:
     streak_cap: int = DEFAULT_STREAK_CAP
     feature_flags: dict[str, bool] = field(default_factory=dict)
     count_anonymous_events: bool = False
+    rollup_shards: int = 1
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Tenant:
@@ -150,6 +152,7 @@ class Tenant:
             streak_cap=streak if isinstance(streak, int) and 0 <= streak <= MAX_LIMIT else DEFAULT_STREAK_CAP,
             feature_flags={k: v for k, v in (body.get("featureFlags") or {}).items() if isinstance(v, bool)},
             count_anonymous_events=body.get("countAnonymousEvents") is True,
+            rollup_shards=int(min(16, max(1, _number(body.get("rollupShards"))))),
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -167,6 +170,7 @@ class Tenant:
             "streakCap": self.streak_cap,
             "featureFlags": self.feature_flags,
             "countAnonymousEvents": self.count_anonymous_events,
+            "rollupShards": self.rollup_shards,
         }
 
 

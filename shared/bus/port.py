@@ -1,9 +1,9 @@
 """The bus port: one topic, `user-events`, with two subscriptions, and the semantics of Service Bus.
 
-A published message reaches every subscription. A receiver holds a message under a lock until it completes,
-abandons or dead-letters it; a lock that runs out counts as a failed delivery; after `MAX_DELIVERIES` of them the
-message goes to the subscription's dead-letter queue. The subscription `rollup` has sessions: one receiver at a
-time owns a session and gets its messages in order.
+A published message reaches the subscription it names, or every one. A receiver holds a message under a lock until
+it completes, abandons or dead-letters it; a lock that runs out counts as a failed delivery; after `MAX_DELIVERIES`
+of them the message goes to the subscription's dead-letter queue. The subscription `rollup` has sessions: one
+receiver at a time owns a session and gets its messages in order.
 
 Errors:
 
@@ -25,7 +25,7 @@ SUBSCRIPTIONS = (SIGNALS, ROLLUP)
 SESSION_SUBSCRIPTIONS = frozenset({ROLLUP})
 MAX_DELIVERIES = 10
 LOCK_SECONDS = 60.0
-DUPLICATE_WINDOW_SECONDS = 600.0
+DUPLICATE_WINDOW_SECONDS = 3_600.0
 MESSAGE_TTL_SECONDS = 3 * 86_400
 MAX_MESSAGE_BYTES = 1_000_000
 
@@ -48,11 +48,15 @@ class BusUnavailable(BusError):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """`message_id` is what duplicate detection compares; `session_id` picks the session of the roll-up."""
+    """`message_id` is what duplicate detection compares; `session_id` picks the session of the roll-up.
+
+    `to` names the one subscription that gets it; None means each of them.
+    """
 
     message_id: str
     session_id: str
     body: bytes
+    to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class Bus(Protocol):
     """The port."""
 
     async def publish(self, message: OutgoingMessage) -> None:
-        """Returns once the bus has it durably. The same `message_id` within 10 minutes is accepted and dropped.
+        """Returns once the bus has it durably. The same `message_id` within an hour is accepted and dropped.
 
         Raises `BusUnavailable` when that was not confirmed in time.
         """

@@ -75,7 +75,7 @@ def dead_letters_of(subscription: str) -> str:
 
 
 def publish(message: OutgoingMessage, now: float, file: sqlite3.Connection) -> bool:
-    """Put the message into every subscription; False when it is a duplicate and was dropped."""
+    """Put the message into its subscription, or every one; False when it is a duplicate and was dropped."""
     file.execute(
         "DELETE FROM accepted WHERE message_id IN (SELECT message_id FROM accepted WHERE at <= ? ORDER BY at LIMIT ?)",
         (now - DUPLICATE_WINDOW_SECONDS, _FORGOTTEN_PER_PUBLISH),
@@ -88,7 +88,7 @@ def publish(message: OutgoingMessage, now: float, file: sqlite3.Connection) -> b
     if not is_new:
         return False
     sequence = _store(message, now, file)
-    for subscription in SUBSCRIPTIONS:
+    for subscription in (message.to,) if message.to else SUBSCRIPTIONS:
         _deliver(subscription, message.session_id, sequence, now, file)
     return True
 

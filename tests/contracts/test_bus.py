@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -227,6 +228,21 @@ async def test_what_a_closed_client_had_not_settled_is_there_for_the_next(bus: R
     bus.port = await bus.another()
 
     assert sorted(ids(await drain(bus, SIGNALS))) == ["m1", "m2"]
+
+
+async def test_a_message_for_one_subscription_reaches_no_other(bus: Rig[Bus]) -> None:
+    await bus.port.publish(replace(message("m1"), to=ROLLUP))
+    await bus.port.publish(replace(message("m2"), to=SIGNALS))
+
+    assert ids(await drain(bus, SIGNALS)) == ["m2"]
+    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+
+
+async def test_duplicates_of_a_message_for_one_subscription_are_dropped(bus: Rig[Bus]) -> None:
+    for _ in range(3):
+        await bus.port.publish(replace(message("m1"), to=ROLLUP))
+
+    assert ids(await drain(bus, ROLLUP)) == ["m1"]
 
 
 # Duplicates

@@ -1,0 +1,76 @@
+"""The archive: accepted events as compressed JSON lines in Blob Storage, under `tenant/yyyy/MM/dd/HH`.
+
+A line names its user by a keyed pseudonym and carries what an evaluation needs: where the video stood, and how it
+came to be served there. Lines are deleted by day 90.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from events.batch import NOBODY, Batch
+from shared.feed_request import NO_POSITION, FeedRequest
+
+SCHEMA_VERSION = 1
+KEEP_DAYS = 90
+
+
+def blob_name(session_id: str, first_sequence: int, accepted_at: float) -> str:
+    """Where a drained batch of messages goes: named by its first message, so that writing it again overwrites it."""
+    hour = datetime.fromtimestamp(accepted_at, UTC).strftime("%Y/%m/%d/%H")
+    tenant_id, _, shard = session_id.partition("#")
+    return f"{tenant_id}/{hour}/{shard or '0'}-{first_sequence:020d}.jsonl.gz"
+
+
+def to_lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> bytes:
+    """The blob's content: one line per event, gzip-compressed, the same bytes for the same batches."""
+    return gzip.compress(b"".join(_lines(batches, pseudonym)), 6, mtime=0)
+
+
+def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
+    """The lines of a blob. Raises `ValueError` for a schema version this code does not know."""
+    for text in gzip.decompress(content).splitlines():
+        line = orjson.loads(text)
+        if line.get("v") != SCHEMA_VERSION:
+            raise ValueError(f"archived line of version {line.get('v')!r}, this reads {SCHEMA_VERSION}")
+        yield line
+
+
+def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> Iterator[bytes]:
+    for batch in batches:
+        user = None if batch.user_key == NOBODY else pseudonym(batch.user_key)
+        requests = [_request(request) for request in batch.requests]
+        for event in batch.events:
+            yield orjson.dumps(
+                {
+                    "v": SCHEMA_VERSION,
+                    "tenant": batch.tenant_id,
+                    "user": user,
+                    "type": event.type,
+                    "videoId": event.video_id,
+                    "at": event.at_ms,
+                    "watchMs": event.watch_ms,
+                    "position": event.position,
+                    "batch": batch.id,
+                    "acceptedAt": int(batch.accepted_at * 1000),
+                    "request": None if event.request is None else requests[event.request],
+                },
+                option=orjson.OPT_APPEND_NEWLINE,
+            )
+
+
+def _request(request: FeedRequest) -> dict[str, Any]:
+    return {
+        "servedAt": request.served_at * 1000,
+        "mode": "personalized" if request.personalized else "fallback",
+        "warm": request.warm,
+        "model": request.model,
+        "arm": request.arm,
+        "exploredRank": None if request.explored_rank == NO_POSITION else request.explored_rank,
+        "propensity": request.propensity if request.explored_rank != NO_POSITION else None,
+    }
