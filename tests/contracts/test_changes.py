@@ -76,13 +76,14 @@ async def test_a_token_shows_only_what_was_written_since(documents: Documents) -
     await write(documents.port, "v2")
     _, token = await follow(documents.port, None)
 
-    assert await follow(documents.port, token) == ([], (await follow(documents.port, token))[1])
     await write(documents.port, "v3")
     await write(documents.port, "v1", "t2")
 
     found, token = await follow(documents.port, token)
     assert set(latest(found)) == {("t1", "v3"), ("t2", "v1")}
-    assert (await follow(documents.port, token))[0] == []
+    for _ in range(3):
+        found, token = await follow(documents.port, token)
+        assert found == []
 
 
 async def test_an_item_written_again_shows_again_in_its_latest_version(documents: Documents) -> None:
