@@ -1,7 +1,23 @@
 """What holds for every test."""
 
+from typing import Any
+
 from hypothesis import settings
+
+from tests.left_out import PREFIX
 
 # No deadline: a promise is about what happens, not how fast; speed is measured in benchmarks/.
 settings.register_profile("house", deadline=None, max_examples=50)
 settings.load_profile("house")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """One line for each thing that was left out because a program is missing."""
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if PREFIX in reason:
+            what = reason.split(PREFIX, 1)[1]
+            reasons[what] = reasons.get(what, 0) + 1
+    for what, count in reasons.items():
+        terminalreporter.write_line(f"{PREFIX}{what}: {count} tests", yellow=True)

@@ -145,14 +145,14 @@ def _is_plain(segment: str) -> bool:
 
 def _move(temporary: str, path: Path) -> None:
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(temporary, path)
             return
         except FileNotFoundError:
             if not os.path.exists(temporary):
                 raise
-            # A delete has just taken the emptied folder away: make it again.
+            # A delete has just taken an emptied folder on the way to it: make it again.
 
 
 def _flush_folder(folder: Path) -> None:

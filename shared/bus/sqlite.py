@@ -5,7 +5,7 @@ power fail, the latest of them are undone and their messages come again, as afte
 is lost when the process dies (`shared/sqlite.py` says why).
 
 Receivers of the same process wake as soon as something is published; those of other processes look again every
-`POLL_SECONDS`, which is also how an expired lock is noticed.
+`poll_seconds`, which is also how an expired lock is noticed.
 """
 
 from __future__ import annotations
@@ -48,10 +48,16 @@ class SqliteBus:
     """
 
     def __init__(
-        self, path: Path | str, clock: Callable[[], float] = time.time, *, lock_seconds: float = LOCK_SECONDS
+        self,
+        path: Path | str,
+        clock: Callable[[], float] = time.time,
+        *,
+        lock_seconds: float = LOCK_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self.clock = clock
         self.lock_seconds = lock_seconds
+        self._poll_seconds = poll_seconds
         path = Path(path)
         self.writer = SqliteThread(path, queues.SCHEMA, BusUnavailable, writes=True)
         self._reader = SqliteThread(path, queues.SCHEMA, BusUnavailable, writes=False)
@@ -133,7 +139,7 @@ class SqliteBus:
         self._arrival = asyncio.Event()
 
     async def until_found(self, look: Callable[[], Awaitable[T]], wait_seconds: float) -> T:
-        """Look now, at every arrival and every `POLL_SECONDS`; what is found, or the last empty answer."""
+        """Look now, at every arrival and every `poll_seconds`; what is found, or the last empty answer."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_seconds
         while True:
@@ -143,7 +149,7 @@ class SqliteBus:
             if found or left <= 0:
                 return found
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(arrival.wait(), min(left, POLL_SECONDS))
+                await asyncio.wait_for(arrival.wait(), min(left, self._poll_seconds))
 
 
 class SqliteReceiver:

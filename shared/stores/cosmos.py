@@ -31,8 +31,9 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.documents import ConnectionPolicy
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
+from shared.settings import Settings
 from shared.stores.change_token import Position, pack_positions, unpack_positions
-from shared.stores.cosmos_layout import default_ttl, indexing_policy
+from shared.stores.cosmos_layout import TTL_PER_ITEM, default_ttl, indexing_policy
 from shared.stores.documents import (
     CONTAINERS,
     FROM_NOW,
@@ -60,6 +61,8 @@ OnCall = Callable[[str, int, float, float], None]
 """`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0 means no answer came."""
 
 SYSTEM_FIELDS = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
+MAX_ID_BYTES = 1_023
+_FORBIDDEN_IN_IDS = frozenset("/\\?#")
 _EVENTUAL = {"consistencyLevel": "Eventual"}
 _FAILURES = {404: Failure.NOT_FOUND, 409: Failure.ALREADY_EXISTS, 412: Failure.CONFLICT}
 _NOT_APPLIED = frozenset({429, 449})
@@ -76,7 +79,8 @@ class CosmosStore:
     """The document port. Connects at the first use or at `ready`, whichever comes first.
 
     Give either `connection_string` (an emulator: missing databases and containers are then made by `ready`) or
-    `endpoint` with a token `credential` (production). Timeouts are per HTTP exchange, in seconds.
+    `endpoint` with `credential`, a function that makes a token credential (production). Timeouts are per HTTP exchange,
+    in seconds.
     """
 
     def __init__(
@@ -85,7 +89,7 @@ class CosmosStore:
         *,
         connection_string: str | None = None,
         endpoint: str | None = None,
-        credential: Any = None,
+        credential: Callable[[], Any] | None = None,
         read_timeout_seconds: float = 2.0,
         write_timeout_seconds: float = 5.0,
         throttle_retries: int = 2,
@@ -98,16 +102,30 @@ class CosmosStore:
         if endpoint is not None and credential is None:
             raise ValueError("an endpoint needs a credential")
         self._database = database
-        self._connection_string, self._endpoint, self._credential = connection_string, endpoint, credential
+        self._connection_string, self._endpoint, self._make_credential = connection_string, endpoint, credential
         self._read_timeout, self._write_timeout = read_timeout_seconds, write_timeout_seconds
         self._throttle_retries, self._throttle_wait = throttle_retries, throttle_wait_seconds
         self._reopen_after = reopen_after_seconds
         self._on_call = on_call or (lambda operation, status, request_units, seconds: None)
         self._client: CosmosClient | None = None
+        self._credential: Any = None
         self._proxies: dict[str, ContainerProxy] = {}
         self._opening: asyncio.Task[None] | None = None
         self._failed_open_at = float("-inf")
         self._sessions = _SessionTokens()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, on_call: OnCall | None = None) -> CosmosStore:
+        """As the settings say; nothing connects yet."""
+        from shared.identity import azure_credential
+
+        return cls(
+            settings.cosmos_database,
+            connection_string=settings.cosmos_connection_string or None,
+            endpoint=settings.cosmos_endpoint or None,
+            credential=azure_credential,
+            on_call=on_call,
+        )
 
     # The port
 
@@ -132,7 +150,9 @@ class CosmosStore:
 
     async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
         if not 0 < len(operations) <= MAX_OPERATIONS:
-            raise ValueError(f"a batch holds 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
+            raise ValueError(f"a batch has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
+        for op in operations:
+            _check(op)
         proxy = await self._proxy(container)
 
         async def send() -> list[str | None]:
@@ -241,9 +261,12 @@ class CosmosStore:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
         client, self._client = self._client, None
+        credential, self._credential = self._credential, None
         self._proxies.clear()
         if client is not None:
             await client.close()
+        if credential is not None:
+            await credential.close()
 
     # Opening
 
@@ -291,6 +314,8 @@ class CosmosStore:
         if self._connection_string is not None:
             client = CosmosClient.from_connection_string(self._connection_string, **options)
         else:
+            if self._credential is None and self._make_credential is not None:
+                self._credential = self._make_credential()
             client = CosmosClient(self._endpoint or "", self._credential, **options)
         try:
             await client.__aenter__()  # without it there are no session tokens
@@ -462,6 +487,16 @@ def _document(body: Mapping[str, Any], partition: str) -> Document:
     for name in SYSTEM_FIELDS:
         plain.pop(name, None)
     return Document(partition, plain["id"], plain, etag)
+
+
+def _check(op: Operation) -> None:
+    """Refuse what the service would refuse anyway, with a clearer word."""
+    id = op.id if isinstance(op, Delete) else op.body.get("id")
+    if not isinstance(id, str) or not 0 < len(id.encode()) <= MAX_ID_BYTES or not _FORBIDDEN_IN_IDS.isdisjoint(id):
+        raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes and none of / \\ ? #, unlike {id!r}")
+    ttl = None if isinstance(op, Delete) else op.body.get("ttl")
+    if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or (ttl < 1 and ttl != TTL_PER_ITEM)):
+        raise ValueError(f"a ttl is a whole number of seconds from 1, or {TTL_PER_ITEM} for never, not {ttl!r}")
 
 
 def _batch_operation(op: Operation, container: Container, partition: str) -> tuple[Any, ...]:

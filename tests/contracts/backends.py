@@ -20,11 +20,15 @@ from typing import Any, Generic, Protocol, TypeVar
 from shared.blobs.folder import FolderBlobs
 from shared.blobs.port import Blobs
 from shared.bus.port import Bus
+from shared.bus.servicebus import ServiceBusBus
 from shared.bus.sqlite import SqliteBus
 from shared.flags.file import FileFlags
 from shared.flags.port import FlagSource
+from shared.stores.cosmos import CosmosStore
 from shared.stores.documents import DocumentStore
 from shared.stores.sqlite import SqliteStore
+from tests.emulators.broker_here import broker_of_user_events
+from tests.emulators.cosmos import CosmosServer
 
 
 class Closable(Protocol):
@@ -115,11 +119,49 @@ async def file_flags(folder: Path) -> AsyncIterator[FlagsRig]:
     await source.close()
 
 
+@contextlib.asynccontextmanager
+async def cosmos_documents(folder: Path) -> AsyncIterator[Rig[DocumentStore]]:
+    async with CosmosServer(partitions=3) as server:
+        opened: list[DocumentStore] = []
+
+        async def another() -> DocumentStore:
+            opened.append(CosmosStore("feed", connection_string=server.connection_string))
+            await opened[-1].ready()
+            return opened[-1]
+
+        yield Rig(await another(), another, server.clock.now, server.clock.pass_by)
+        for store in opened:
+            await store.close()
+
+
+@contextlib.asynccontextmanager
+async def servicebus_bus(folder: Path) -> AsyncIterator[Rig[Bus]]:
+    with broker_of_user_events() as broker:
+        opened: list[Bus] = []
+
+        async def another() -> Bus:
+            patient = ServiceBusBus(
+                connection_string=broker.connection_string, publish_budget_seconds=60, call_seconds=60
+            )
+            opened.append(patient)
+            return opened[-1]
+
+        async def advance(seconds: float) -> None:
+            broker.clock.advance(seconds)
+            broker.call(broker.tick)
+
+        yield Rig(await another(), another, broker.clock.now, advance, quiet_seconds=0.05)
+        for bus in opened:
+            await bus.close()
+
+
 DOCUMENTS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[DocumentStore]]]] = {
     "sqlite": sqlite_documents,
+    "cosmos": cosmos_documents,
 }
 BUS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Bus]]]] = {
     "sqlite": sqlite_bus,
+    "servicebus": servicebus_bus,
 }
 BLOBS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Blobs]]]] = {
     "folder": folder_blobs,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ from shared.blobs.port import Blobs
 from shared.bus.port import Bus
 from shared.stores.documents import DocumentStore
 from tests.contracts.backends import BLOBS, BUS, DOCUMENTS, FLAGS, FlagsRig, Rig
+from tests.emulators.hurried_loop import HurriedLoop
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The Service Bus SDK sleeps a second at a time: the suites of the bus run on a loop that hurries."""
+    of_the_bus = item.path.name.startswith("test_bus")
+    return {"hurried": HurriedLoop} if of_the_bus else {"plain": asyncio.new_event_loop}
 
 
 @pytest.fixture(params=DOCUMENTS)

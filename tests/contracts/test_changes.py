@@ -9,6 +9,7 @@ import pytest
 
 from shared.stores.documents import (
     FROM_NOW,
+    MAX_OPERATIONS,
     TENANTS,
     VIDEOS,
     Create,
@@ -33,7 +34,7 @@ async def follow(store: DocumentStore, since: str | None, limit: int = 500) -> t
     token = since
     for _ in range(200):
         changes = await store.changes(VIDEOS, token, limit=limit)
-        assert len(changes.documents) <= limit
+        assert len(changes.documents) < limit + MAX_OPERATIONS  # a feed may keep what was written together together
         found += changes.documents
         token = changes.token
         if not changes.more:
@@ -76,13 +77,14 @@ async def test_a_token_shows_only_what_was_written_since(documents: Documents) -
     await write(documents.port, "v2")
     _, token = await follow(documents.port, None)
 
-    assert await follow(documents.port, token) == ([], (await follow(documents.port, token))[1])
     await write(documents.port, "v3")
     await write(documents.port, "v1", "t2")
 
     found, token = await follow(documents.port, token)
     assert set(latest(found)) == {("t1", "v3"), ("t2", "v1")}
-    assert (await follow(documents.port, token))[0] == []
+    for _ in range(3):
+        found, token = await follow(documents.port, token)
+        assert found == []
 
 
 async def test_an_item_written_again_shows_again_in_its_latest_version(documents: Documents) -> None:

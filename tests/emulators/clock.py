@@ -20,3 +20,7 @@ class MovableClock:
         if seconds < 0:
             raise ValueError("time only moves forward")
         self._ahead += seconds
+
+    async def pass_by(self, seconds: float) -> None:
+        """`advance` for those who await it."""
+        self.advance(seconds)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.bus.servicebus import ServiceBusBus
 from shared.stores.cosmos import CosmosStore
+from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.clock import MovableClock
 from tests.emulators.cosmos import CosmosServer
+from tests.emulators.hurried_loop import HurriedLoop
+
+if TYPE_CHECKING:
+    from tests.emulators.servicebus import ServiceBusBroker
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The Service Bus SDK sleeps a second at a time: its tests run on a loop that hurries."""
+    of_the_bus = item.path.name.startswith("test_servicebus")
+    return {"hurried": HurriedLoop} if of_the_bus else {"plain": asyncio.new_event_loop}
 
 
 @pytest.fixture
@@ -35,3 +49,17 @@ async def store(cosmos: CosmosServer) -> AsyncIterator[CosmosStore]:
     cosmos.faults.requests.clear()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def broker(clock: MovableClock) -> Iterator[ServiceBusBroker]:
+    with broker_of_user_events(clock) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def bus(broker: ServiceBusBroker) -> AsyncIterator[ServiceBusBus]:
+    """On a loop that hurries, so its budgets are shorter than they look."""
+    bus = ServiceBusBus(connection_string=broker.connection_string, publish_budget_seconds=20, call_seconds=60)
+    yield bus
+    await bus.close()

@@ -117,7 +117,7 @@ async def test_a_batch_says_which_operation_failed_and_why(store):
 
 async def test_a_request_the_service_calls_wrong_is_an_error_of_its_own_and_not_retried(store, cosmos):
     with pytest.raises(StoreError) as raised:
-        await store.write(TENANTS, "t", [Create({"id": "a/b"})])
+        await store.write(TENANTS, "t", [Create({"id": "a", "tags": "x" * 3_000_000})])
     assert not isinstance(raised.value, (WriteRejected, StoreUnavailable))
     assert cosmos.faults.count("batch") == 1
 
@@ -337,7 +337,7 @@ async def test_containers_are_made_as_the_layout_says(store, cosmos):
 
 
 async def test_a_production_store_makes_no_container_and_says_what_is_missing(cosmos):
-    store = CosmosStore("video", endpoint=cosmos.url, credential=_Token())
+    store = CosmosStore("video", endpoint=cosmos.url, credential=_Token)
     with pytest.raises(StoreUnavailable, match="could not be reached"):
         await store.ready()
     assert cosmos.databases == {}

@@ -14,7 +14,7 @@ import pytest
 from shared.bus.port import DUPLICATE_WINDOW_SECONDS, ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
 from shared.bus.sqlite import SqliteBus
 from tests.contracts.backends import MovableClock
-from tests.contracts.drain import ids, message
+from tests.contracts.drain import PATIENCE, ids, message
 
 clock = MovableClock()
 
@@ -77,6 +77,20 @@ async def test_what_a_closed_receiver_held_comes_again_at_once_and_uncounted(bus
     (again,) = await (await bus.receiver(SIGNALS)).receive(10, 0)
 
     assert again.delivery_count == 1
+
+
+async def test_receivers_of_the_same_process_are_woken_and_need_not_look_again(tmp_path: Path) -> None:
+    bus = SqliteBus(tmp_path / "bus.db", clock, poll_seconds=3600)
+    receiving = asyncio.create_task((await bus.receiver(SIGNALS)).receive(10, 3600))
+    owning = asyncio.create_task(bus.next_session(ROLLUP, 3600))
+    await asyncio.sleep(0.01)
+
+    await bus.publish(message("m1"))
+
+    async with asyncio.timeout(PATIENCE):
+        assert ids(await receiving) == ["m1"]
+        assert await owning is not None
+    await bus.close()
 
 
 async def test_locks_last_as_long_as_the_bus_was_told(tmp_path: Path) -> None:

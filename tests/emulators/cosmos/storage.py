@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,6 +174,8 @@ class ContainerState:
             raise Refused(400, "Replacing the id is not allowed.")
         if body.get(self._field) != partition:
             raise Refused(400, "PartitionKey extracted from document doesn't match the one in the header.", 1001)
+        if len(json.dumps(body)) > MAX_ITEM_BYTES:
+            raise Refused(413, "Request size is too large.")
         ttl = body.get("ttl", 1)
         if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or (ttl <= 0 and ttl != -1)):
             raise Refused(400, "The input ttl is invalid. Ttl must be a nonzero positive integer or -1.")

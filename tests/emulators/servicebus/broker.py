@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import urllib.parse
 import uuid
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from proton import Condition, Delivery, Endpoint, Handler, Message, symbol
-
 from proton.reactor import ApplicationEvent, Container, EventInjector
 
 from tests.emulators.clock import MovableClock
@@ -163,12 +163,16 @@ class ServiceBusBroker(Handler):
     def on_timer_task(self, _: Any) -> None:
         if self._stopping:
             return
+        self.tick()
+        self._container.schedule(TICK_SECONDS, self)
+
+    def tick(self) -> None:
+        """Let happen what time brings: faults that end, locks and messages that run out, sessions that are free."""
         self._follow_faults()
         for queue in list(self.namespace.queues.values()):
             for owner in queue.tick():
                 self._lose_session(owner)
         self._grant_sessions()
-        self._container.schedule(TICK_SECONDS, self)
 
     def _listen(self) -> None:
         self._acceptor = self._container.listen(f"127.0.0.1:{self.port}")
@@ -390,7 +394,7 @@ class ServiceBusBroker(Handler):
         request = wire.decode(raw)
         _finish(delivery, Delivery.ACCEPTED)
         if attached.kind == "token":
-            path = management.audience_of_token(request, KEY, self.clock.now())
+            path = management.audience_of_token(request, KEY, time.time())
             fault = self.faults.take(f"token {path or ''}")
             if path is not None and fault is NO_FAULT:
                 self._authorized.setdefault(attached.link.connection, set()).add(path)
@@ -462,7 +466,9 @@ class ServiceBusBroker(Handler):
 
 def _finish(delivery: Any, state: Any, condition: str = "") -> None:
     if condition:
-        delivery.local.condition = Condition(condition, "the test broker refuses")
+        # The SDK expects all three fields of an error; proton leaves out an empty map.
+        details = {symbol("tracking-id"): uuid.uuid4().hex}
+        delivery.local.condition = Condition(condition, "the test broker refuses", details)
     if not delivery.settled:
         delivery.update(state)
     delivery.settle()

@@ -143,6 +143,7 @@ class Queue:
         if stored.expires_at > self.namespace.now():
             return False
         del self.messages[stored.sequence_number]
+        self._dead_letter(stored, "TTLExpiredException", "The message expired and was dead lettered.")
         return True
 
     def renew(self, lock: uuid.UUID) -> float:
@@ -209,6 +210,8 @@ class Queue:
                 session.owner = None
         for stored in [m for m in self.locked.values() if m.locked_until <= now]:
             self._settle(stored, ABANDONED)
+        for stored in [m for m in self.messages.values() if m.lock is None]:
+            self._expire(stored)
         return lost
 
 

@@ -1,0 +1,206 @@
+"""What the Service Bus adapter promises when the service or the network misbehaves (against our test broker)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.bus.port import ROLLUP, SIGNALS, TOPIC, BusUnavailable, LockLost, OutgoingMessage
+from shared.bus.servicebus import ServiceBusBus
+from tests.emulators.faults import AFTER, BEFORE, Fault
+
+SEND, OPEN = f"send {TOPIC}", f"open {TOPIC}"
+LINK_DETACHED = "amqp:link:detach-forced"
+
+
+def message(id: str, session: str = "tenant", body: bytes = b"events") -> OutgoingMessage:
+    return OutgoingMessage(id, session, body)
+
+
+def in_subscription(broker: Any, subscription: str = SIGNALS) -> list[str]:
+    """Ids of the messages in a subscription."""
+    queue = broker.namespace.queues[f"{TOPIC}/subscriptions/{subscription}"]
+    return broker.call(lambda: [stored.message_id for stored in queue.messages.values()])
+
+
+def close_senders(broker: Any) -> None:
+    """What the service does to links that were idle for ten minutes."""
+    from proton import Condition
+
+    def close() -> None:
+        for attached in [a for a in broker._links.values() if a.kind == "send"]:
+            attached.link.condition = Condition(LINK_DETACHED, "The link was inactive for more than 10 minutes.")
+            attached.link.close()
+            del broker._links[attached.link]
+
+    broker.call(close)
+
+
+async def test_nothing_connects_before_the_first_use(broker, bus):
+    await asyncio.sleep(0.1)
+    assert broker.faults.requests == []
+
+
+async def test_requests_at_the_same_time_share_one_sender_and_few_batches(broker, bus):
+    await bus.ready()
+    await asyncio.gather(*(bus.publish(message(f"m{i}", f"tenant-{i % 7}")) for i in range(100)))
+    assert broker.faults.count(OPEN) == 1
+    assert broker.faults.count(SEND) <= 3
+    assert in_subscription(broker) == [f"m{i}" for i in range(100)]
+    assert in_subscription(broker, ROLLUP) == [f"m{i}" for i in range(100)]
+
+
+async def test_the_sender_is_opened_ahead_of_the_first_request(broker, bus):
+    await bus.ready()
+    opened = broker.faults.count(OPEN)
+    await bus.publish(message("m"))
+    assert broker.faults.count(OPEN) == opened == 1
+
+
+async def test_a_message_larger_than_a_batch_may_be_goes_alone(broker, bus):
+    bodies = [b"x" * 100_000, b"y" * 400_000, b"z" * 100]
+    await asyncio.gather(*(bus.publish(message(f"m{i}", body=body)) for i, body in enumerate(bodies)))
+    assert sorted(in_subscription(broker)) == ["m0", "m1", "m2"]
+
+
+async def test_a_link_the_service_closed_for_idleness_is_replaced_unnoticed(broker, bus):
+    await bus.publish(message("before"))
+    close_senders(broker)
+    await bus.publish(message("after"))
+    assert in_subscription(broker) == ["before", "after"]
+
+
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+async def test_a_connection_cut_during_a_send_neither_loses_nor_doubles_the_message(broker, bus, when):
+    await bus.ready()
+    broker.faults.add(Fault(SEND, cut=when))
+    await bus.publish(message("m"))
+    assert broker.faults.count(SEND) == 2
+    assert in_subscription(broker) == ["m"]
+
+
+async def test_a_bus_that_is_busy_for_a_moment_is_asked_again(broker, bus):
+    broker.faults.add(Fault(SEND, condition="com.microsoft:server-busy"))
+    await bus.publish(message("m"))
+    assert in_subscription(broker) == ["m"]
+
+
+async def test_a_bus_that_stays_busy_is_unavailable_and_says_when_to_come_back(broker, bus):
+    broker.faults.add(Fault(SEND, condition="com.microsoft:server-busy", times=None))
+    with pytest.raises(BusUnavailable) as raised:
+        await bus.publish(message("m"))
+    assert raised.value.retry_after_seconds
+    assert in_subscription(broker) == []
+
+
+async def test_a_bus_that_does_not_confirm_in_time_is_unavailable(broker):
+    impatient = ServiceBusBus(connection_string=broker.connection_string, publish_budget_seconds=3)
+    await impatient.ready()
+    broker.faults.add(Fault(SEND, delay=2, times=None))
+    with pytest.raises(BusUnavailable) as raised:
+        await impatient.publish(message("m"))
+    assert raised.value.retry_after_seconds
+    await impatient.close()
+
+
+async def test_ten_minutes_without_a_bus_pass_without_a_restart(broker, bus, clock):
+    await bus.publish(message("before"))
+    broker.faults.go_down(600)
+    broker.call(broker.tick)
+    with pytest.raises(BusUnavailable):
+        await bus.publish(message("during"))
+    clock.advance(601)
+    broker.call(broker.tick)
+    await bus.publish(message("after"))
+    assert in_subscription(broker) == ["before", "after"]
+
+
+async def test_a_bus_that_is_down_at_the_start_is_found_later(broker, bus):
+    broker.refuse()
+    with pytest.raises(BusUnavailable):
+        await bus.ready()
+    broker.accept()
+    await bus.publish(message("m"))
+    assert in_subscription(broker) == ["m"]
+
+
+async def test_a_lock_the_service_calls_lost_is_lost_and_the_rest_are_settled(broker, bus):
+    for id in ("a", "b", "c"):
+        await bus.publish(message(id))
+    receiver = await bus.receiver(SIGNALS)
+    held = await receiver.receive(3, 5)
+    while len(held) < 3:
+        held += await receiver.receive(3 - len(held), 5)
+    broker.faults.add(Fault("settle", condition="com.microsoft:message-lock-lost"))
+    with pytest.raises(LockLost):
+        await receiver.complete(held)
+    assert in_subscription(broker) == [held[0].message_id]
+
+
+async def test_what_was_held_when_the_connection_was_cut_comes_again(broker, bus):
+    await bus.publish(message("m"))
+    receiver = await bus.receiver(SIGNALS)
+    held = await receiver.receive(1, 5)
+    broker.faults.add(Fault("settle", cut=BEFORE))
+    with pytest.raises((BusUnavailable, LockLost)):
+        await receiver.complete(held)
+    assert in_subscription(broker) == ["m"]
+
+
+async def test_a_session_whose_connection_was_cut_is_lost_for_good_and_free_for_others(broker, bus):
+    await bus.publish(message("m"))
+    session = await bus.next_session(ROLLUP, 5)
+    held = await session.receive(1, 5)
+    broker.refuse()
+    with pytest.raises((BusUnavailable, LockLost)):
+        await session.receive(1, 1)
+    broker.accept()
+    for call in (session.complete(held), session.renew(), session.receive(1, 0.1)):
+        with pytest.raises(LockLost):
+            await call
+    again = await bus.next_session(ROLLUP, 5)
+    assert again.session_id == "tenant"
+    assert [m.message_id for m in await again.receive(1, 5)] == ["m"]
+
+
+async def test_a_dead_letter_by_the_consumer_and_one_by_the_service_are_found_in_one_place(broker, bus):
+    await bus.set_aside(SIGNALS, message("odd"), "unreadable", "no such version")
+    await bus.publish(message("bad"))
+    receiver = await bus.receiver(SIGNALS)
+    [held] = await receiver.receive(1, 5)
+    await receiver.dead_letter(held, "broken", "really")
+    found = await bus.peek_dead_letters(SIGNALS, 10)
+    assert [(d.message.message_id, d.reason, d.description) for d in found] == [
+        ("odd", "unreadable", "no such version"),
+        ("bad", "broken", "really"),
+    ]
+    assert await bus.peek_dead_letters(ROLLUP, 10) == []
+
+
+async def test_a_replayed_message_keeps_its_id_although_the_service_must_not_take_it_for_a_duplicate(broker, bus):
+    await bus.publish(message("m"))
+    await bus.resend(SIGNALS, message("m"))
+    receiver = await bus.receiver(SIGNALS)
+    held = await receiver.receive(10, 5)
+    while len(held) < 2:
+        held += await receiver.receive(10, 5)
+    assert [m.message_id for m in held] == ["m", "m"]
+    assert in_subscription(broker, ROLLUP) == ["m"]
+
+
+async def test_a_wrong_key_is_unavailable_and_is_not_shown(broker):
+    wrong = broker.connection_string.replace("SAS_KEY_VALUE", "not-the-key")
+    stranger = ServiceBusBus(connection_string=wrong, call_seconds=60)
+    with pytest.raises(BusUnavailable) as raised:
+        await stranger.ready()
+    assert "not-the-key" not in str(raised.value)
+    await stranger.close()
+
+
+def test_a_bus_without_any_way_to_connect_is_refused():
+    with pytest.raises(ValueError, match="either"):
+        ServiceBusBus()
+    with pytest.raises(ValueError, match="credential"):
+        ServiceBusBus(namespace="example.servicebus.windows.net")
