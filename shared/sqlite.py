@@ -112,9 +112,10 @@ class SqliteThread:
                     connection = self._open()
                 run = _run_in_one_transaction if self._writes else _run_each
                 run(connection, group)
-            except (sqlite3.Error, OSError) as error:
-                # Nothing of the group was committed. The connection may be in any state, so the next group
-                # gets a fresh one: that is also how the file is found again once its disk is back.
+            except Exception as error:
+                # Whatever it was, those who wait must hear of it and the thread must live on. Nothing of the group
+                # was committed. The connection may be in any state, so the next group gets a fresh one: that is
+                # also how the file is found again once its disk is back.
                 for call in group:
                     call.error = self._unavailable(explain(error, self._path))
                 _discard(connection)
@@ -216,12 +217,12 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return _general_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _general_code(error: sqlite3.Error) -> int:
+def _general_code(error: Exception) -> int:
     """SQLite's result code without its detail, which is in the higher bytes."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def explain(error: sqlite3.Error | OSError, path: Path) -> str:
+def explain(error: Exception, path: Path) -> str:
     """A failure of the file in one sentence that says what to do."""
     if isinstance(error, OSError):
         return f"the folder {path.parent} cannot be made ({error.strerror}): choose one this user can write to"

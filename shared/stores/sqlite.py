@@ -112,6 +112,8 @@ class SqliteStore:
         self._clock = clock
         path = Path(path)
         self._reader = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=False)
+        # Pages of hundreds of items have a thread of their own, so that no single read waits behind them.
+        self._page_reader = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=False)
         self._writer = SqliteThread(path, _SCHEMA, StoreUnavailable, writes=True)
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
@@ -139,7 +141,9 @@ class SqliteStore:
     ) -> Page:
         """See the port. A continuation is the last id of the page before."""
         wanted = {"partition": partition, "prefix": id_prefix, "after": after or "", "now": self._clock()}
-        found = await self._reader.call(functools.partial(_documents, _TABLES[container.name].query, wanted, limit))
+        found = await self._page_reader.call(
+            functools.partial(_documents, _TABLES[container.name].query, wanted, limit)
+        )
         documents = found[:limit]
         return Page(documents, documents[-1].id if len(found) > limit else None)
 
@@ -147,12 +151,12 @@ class SqliteStore:
         """See the port. A token is the sequence of the last item seen."""
         table = _TABLES[container.name]
         if since == FROM_NOW:
-            last = await self._reader.call(lambda connection: connection.execute(table.last_sequence).fetchone()[0])
+            (last,) = await self._page_reader.call(lambda file: file.execute(table.last_sequence).fetchone())
             return Changes(token=str(last))
-        if since is not None and not since.isdecimal():
+        if since and not since.isdecimal():
             raise ValueError(f"not a token of this store: {since!r}")
         wanted = {"since": int(since or 0), "now": self._clock()}
-        found = await self._reader.call(functools.partial(_documents, table.changes, wanted, limit))
+        found = await self._page_reader.call(functools.partial(_documents, table.changes, wanted, limit))
         documents = found[:limit]
         token = documents[-1].etag if documents else since or "0"
         return Changes(documents, token, more=len(found) > limit)
@@ -172,6 +176,7 @@ class SqliteStore:
     async def close(self) -> None:
         """See the port."""
         await self._reader.close()
+        await self._page_reader.close()
         await self._writer.close()
 
 

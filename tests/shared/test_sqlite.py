@@ -231,3 +231,12 @@ def test_every_failure_names_the_file_and_says_what_to_do(code: int, advice: str
 
     assert "/data" in said
     assert advice in said
+
+
+async def test_a_path_that_is_none_is_an_error_for_the_caller_and_not_the_end_of_the_thread() -> None:
+    thread = open_thread(Path("/tmp/with\0zero"))
+
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="null"):
+            await thread.call(add("one"))
+    await thread.close()
