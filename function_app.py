@@ -9,11 +9,12 @@ import logging
 
 import azure.functions as func
 
+from events import dead_letters, privacy
 from events.api import post_events as accept_events
 from events.rollup import RollUp
 from events.signals import SignalsConsumer
 from feed import api as feed_api
-from feed import debug, status
+from feed import debug, export, status
 from shared import services
 
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -47,6 +48,16 @@ async def set_personalization(req: func.HttpRequest) -> func.HttpResponse:
     return await debug.set_personalization(req, await services.get())
 
 
+@app.route("v1/privacy/erase", methods=["POST"])
+async def post_erase(req: func.HttpRequest) -> func.HttpResponse:
+    return await privacy.post_erase(req, await services.get())
+
+
+@app.route("v1/privacy/export", methods=["POST"])
+async def post_export(req: func.HttpRequest) -> func.HttpResponse:
+    return await export.post_export(req, await services.get())
+
+
 @app.route("health", methods=["GET"])
 async def get_health(req: func.HttpRequest) -> func.HttpResponse:
     return status.health()
@@ -71,3 +82,8 @@ async def fold_signals(message: func.ServiceBusMessage) -> None:
 @app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")
 async def roll_up(timer: func.TimerRequest) -> None:
     await (await services.get()).room(RollUp).run()
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *")
+async def sweep_dead_letters(timer: func.TimerRequest) -> None:
+    await dead_letters.sweep(await services.get())

@@ -1,0 +1,92 @@
+"""Dead letters: looking through them, taking some out, and keeping none for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from events.batch import Batch, UnreadableBatch, decode
+from shared.bus.port import SUBSCRIPTIONS, Bus, ReceivedMessage
+from shared.erasures import erasures
+from shared.services import Services
+
+KEEP_SECONDS = 89 * 86_400
+"""Swept daily, so nothing is older than 90 days."""
+RECEIVE_SECONDS = 1.0
+LETTERS_A_RECEIVE = 100
+
+Wanted = Callable[[ReceivedMessage], bool]
+Action = Callable[[ReceivedMessage], Awaitable[None]]
+
+
+def readable(message: ReceivedMessage) -> Batch | None:
+    """The batch in a message, None when it cannot be read."""
+    try:
+        return decode(message.body)
+    except UnreadableBatch:
+        return None
+
+
+async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action | None = None) -> int:
+    """Run `action` for each wanted dead letter and then settle it; how many there were. The rest stays.
+
+    Looks at every letter that was there when it began. Raises `BusUnavailable`; a letter is settled only after its
+    action, so a second run takes up where a first one broke off.
+    """
+    _, left = await bus.depth(subscription)
+    receiver = await bus.receiver(subscription, dead_letters=True)
+    unwanted: list[ReceivedMessage] = []
+    taken = 0
+    try:
+        while left > 0:
+            letters = await receiver.receive(min(left, LETTERS_A_RECEIVE), RECEIVE_SECONDS)
+            if not letters:
+                break
+            left -= len(letters)
+            for letter in letters:
+                if not wanted(letter):
+                    unwanted.append(letter)
+                    continue
+                if action is not None:
+                    await action(letter)
+                await receiver.complete([letter])
+                taken += 1
+    finally:
+        for letter in unwanted:
+            await receiver.abandon(letter)
+        await receiver.close()
+    return taken
+
+
+async def forget_user(bus: Bus, user_key: str) -> int:
+    """Drop every dead letter about a user; how many there were."""
+
+    def about_user(letter: ReceivedMessage) -> bool:
+        batch = readable(letter)
+        return batch is not None and batch.user_key == user_key
+
+    return sum([await take_out(bus, subscription, about_user) for subscription in SUBSCRIPTIONS])
+
+
+async def sweep(services: Services) -> int:
+    """Drop dead letters that are too old, and those of users who were erased since; how many there were."""
+    oldest = services.clock() - KEEP_SECONDS
+    erased = {
+        user_key: at
+        for tenant_id in services.tenants.ids()
+        for user_key, at in (await erasures(services.documents, tenant_id)).items()
+    }
+
+    def unwanted(letter: ReceivedMessage) -> bool:
+        batch = readable(letter)
+        if letter.enqueued_at < oldest:
+            return True
+        return batch is not None and batch.accepted_at <= erased.get(batch.user_key, 0.0)
+
+    dropped = 0
+    for subscription in SUBSCRIPTIONS:
+        count = await take_out(services.bus, subscription, unwanted)
+        services.telemetry.count("dead_letters_dropped", subscription, amount=count)
+        _, left = await services.bus.depth(subscription)
+        services.telemetry.gauge("dead_letters", left, subscription)
+        dropped += count
+    return dropped

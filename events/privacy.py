@@ -1,0 +1,104 @@
+"""`POST /v1/privacy/erase`: everything stored about a user is deleted, and what is on its way is dropped."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from events.archive import KEEP_DAYS
+from events.dead_letters import forget_user
+from shared.erasures import KEEP_SECONDS, note_erasure
+from shared.http import endpoint, json_response
+from shared.services import Services
+from shared.signals import SIGNALS_ID
+from shared.stores.documents import (
+    MAX_OPERATIONS,
+    USER_ACTIVITY,
+    Delete,
+    DocumentStore,
+    Failure,
+    Upsert,
+    WriteRejected,
+    query_all,
+)
+from shared.tenants import user_hash
+
+BACKUP_DAYS = 7
+"""How long the database's continuous backup can bring a document back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure deleted."""
+
+    signals: int
+    markers: int
+    dead_letters: int
+
+
+@endpoint("privacy_erase")
+async def post_erase(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+    """Erase the user in `X-User`, and answer with a receipt. Asking twice is harmless."""
+    now = services.clock()
+    caller = services.tenants.authenticate(request.headers, now)
+    caller.require("privacy", "ops")
+    tenant_id = caller.tenant.id
+    user_key = services.identity.user_key(tenant_id, user_hash(request.headers))
+    erased = await erase(services, tenant_id, user_key, now)
+    services.telemetry.count("erasures", tenant_id)
+    return json_response(_receipt(erased, now))
+
+
+async def erase(services: Services, tenant_id: str, user_key: str, now: float) -> Erased:
+    """Forget a user: the signals become a tombstone that drops whatever was accepted before `now`, in both
+    subscriptions; markers and dead letters go.
+
+    In an order that leaves nothing behind when it breaks off: the tombstone first, so that no fold writes again.
+    Raises `StoreUnavailable` or `BusUnavailable`; ask again then.
+    """
+    documents = services.documents
+    stored = await documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
+    tombstone = {"id": SIGNALS_ID, "kind": "erased", "erasedAt": now, "ttl": KEEP_SECONDS}
+    await documents.write(USER_ACTIVITY, user_key, [Upsert(tombstone)])
+    await note_erasure(documents, tenant_id, user_key, now)
+    markers = await _delete_markers(documents, user_key)
+    letters = await forget_user(services.bus, user_key)
+    had_signals = stored is not None and stored.body.get("kind") != "erased"
+    return Erased(int(had_signals), markers, letters)
+
+
+async def _delete_markers(documents: DocumentStore, user_key: str) -> int:
+    """Delete everything in the user's partition but the tombstone."""
+    deleted = 0
+    while True:
+        found = await query_all(documents, USER_ACTIVITY, user_key)
+        ids = [document.id for document in found if document.id != SIGNALS_ID][:MAX_OPERATIONS]
+        if not ids:
+            return deleted
+        try:
+            await documents.write(USER_ACTIVITY, user_key, [Delete(id) for id in ids])
+            deleted += len(ids)
+        except WriteRejected as refused:
+            # One of them expired between the query and the delete: look again.
+            if set(refused.failures.values()) != {Failure.NOT_FOUND}:
+                raise
+
+
+def _receipt(erased: Erased, now: float) -> dict[str, object]:
+    return {
+        "receiptId": secrets.token_hex(16),
+        "erasedAt": _iso(now),
+        "deleted": {"signals": erased.signals, "markers": erased.markers, "deadLetters": erased.dead_letters},
+        "remaining": [
+            {"what": "archived events under a keyed pseudonym", "until": _iso(now + KEEP_DAYS * 86_400)},
+            {"what": "backups of the database", "until": _iso(now + BACKUP_DAYS * 86_400)},
+            {"what": "the note that this user was erased, without any event", "until": _iso(now + KEEP_SECONDS)},
+        ],
+    }
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
