@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from events.signals import SignalsConsumer
+from shared.bus.port import DUPLICATE_WINDOW_SECONDS
 from shared.stores.documents import USER_ACTIVITY, VIDEO_STATS
 from tests.e2e.test_bad_requests import is_problem
 from tests.faulty_documents import Trouble
@@ -57,7 +58,7 @@ async def test_the_same_batch_counts_once_even_when_the_bus_has_forgotten_it(app
     batch = views(client, 3)
     await client.post(batch)
     assert await total(client) == 3
-    app.clock.advance(700)  # the bus remembers ids for 10 minutes
+    app.clock.advance(DUPLICATE_WINDOW_SECONDS + 60)
     assert (await client.post(batch)).status == 202
     assert await total(client) == 3
 
