@@ -89,6 +89,8 @@ class HttpServer:
             )
         except OSError as error:
             raise _cannot_listen(error, bind, port) from None
+        except OverflowError:
+            raise CannotListen(f"There is no port {port}. Choose one from 1 to 65535, or 0 for a free one.") from None
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self, grace_seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -133,7 +132,7 @@ async def test_a_flag_that_is_not_defined_is_not_on(client: Client, app: App) ->
 
 
 async def test_a_broken_flags_file_changes_nothing(client: Client, app: App) -> None:
-    Path(app.services.settings.flags_file).write_text('{"feature_management": {"feature_flags": [{"id": "person')
+    app.write_flags({"id": "personalized-feed", "enabled": "no"})
     assert not await app.services.flags_refresher.refresh()
     assert mode(await client.feed()) == ("personalized", None)
     await flip(app, personalized(False))
