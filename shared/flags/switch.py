@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from shared.flags.file import checked
+from shared.flags.port import FlagsUnavailable
 from shared.flags.switching import switched
 from shared.services import flags_file
 from shared.settings import BadSetting, Settings
@@ -24,12 +25,23 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = Settings.from_environment(os.environ)
-        switch_file(flags_file(settings), arguments.flag, arguments.to == "on", arguments.tenant)
-    except (BadSetting, OSError, ValueError) as error:
+        switch(settings, arguments.flag, arguments.to == "on", arguments.tenant)
+    except (BadSetting, FlagsUnavailable, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{arguments.flag} is {arguments.to}" + (f" for {arguments.tenant}" if arguments.tenant else ""))
     return 0
+
+
+def switch(settings: Settings, name: str, on: bool, tenant_id: str | None = None) -> None:
+    """Switch where the settings say. Raises `FlagsUnavailable`, `OSError`, `ValueError`."""
+    if settings.flags == "appconfig":
+        from shared.flags.app_configuration import FlagStore
+
+        with FlagStore.from_settings(settings) as store:
+            store.switch(name, on, tenant_id)
+    else:
+        switch_file(flags_file(settings), name, on, tenant_id)
 
 
 def switch_file(path: Path, name: str, on: bool, tenant_id: str | None = None) -> None:

@@ -9,6 +9,7 @@ process or on a server. `Rig.another` gives a second client of the same state, a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,13 +23,16 @@ from shared.blobs.port import Blobs
 from shared.bus.port import Bus
 from shared.bus.servicebus import ServiceBusBus
 from shared.bus.sqlite import SqliteBus
+from shared.flags.app_configuration import AppConfigurationFlags
 from shared.flags.file import FileFlags
 from shared.flags.port import FlagSource
 from shared.stores.cosmos import CosmosStore
 from shared.stores.documents import DocumentStore
 from shared.stores.sqlite import SqliteStore
+from tests.emulators.appconfig import AppConfigurationServer
 from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.cosmos import CosmosServer
+from tests.emulators.faults import Fault
 
 
 class Closable(Protocol):
@@ -155,6 +159,29 @@ async def servicebus_bus(folder: Path) -> AsyncIterator[Rig[Bus]]:
             await bus.close()
 
 
+@contextlib.asynccontextmanager
+async def app_configuration_flags(folder: Path) -> AsyncIterator[FlagsRig]:
+    async with AppConfigurationServer() as server:
+        source = AppConfigurationFlags(connection_string=server.connection_string)
+
+        async def put(flags: list[dict[str, Any]]) -> None:
+            server.faults.clear()
+            server.clear()
+            for flag in flags:
+                server.put_flag(flag)
+            await let_the_provider_look_again()
+
+        async def break_it() -> None:
+            server.faults.add(Fault("GET", status=503, times=None))
+            await let_the_provider_look_again()
+
+        async def let_the_provider_look_again() -> None:
+            await asyncio.sleep(1.05)  # its own interval, by the wall clock
+
+        yield FlagsRig(source, put, break_it)
+        await source.close()
+
+
 DOCUMENTS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[DocumentStore]]]] = {
     "sqlite": sqlite_documents,
     "cosmos": cosmos_documents,
@@ -168,4 +195,5 @@ BLOBS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Blobs]]]] = {
 }
 FLAGS: dict[str, Callable[[Path], AbstractAsyncContextManager[FlagsRig]]] = {
     "file": file_flags,
+    "appconfig": app_configuration_flags,
 }

@@ -1,0 +1,41 @@
+"""`python -m shared.flags.seed [--on]`: adds the flags the code knows to App Configuration, where they are missing.
+
+For the deployment pipeline. A flag that is there is never touched, so that deploying again does not undo what an
+operator has switched. New flags begin switched off unless `--on` is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from shared.flags.evaluation import FLAGS
+from shared.flags.port import FlagsUnavailable
+from shared.settings import BadSetting, Settings
+
+
+def main() -> int:
+    """Exit code 0 when every flag is there, 2 with one sentence on what to do."""
+    parser = argparse.ArgumentParser(prog="python -m shared.flags.seed", description=__doc__)
+    parser.add_argument("--on", action="store_true", help="new flags begin switched on")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.from_environment(os.environ)
+        if settings.flags != "appconfig":
+            raise BadSetting("FLAGS must be appconfig: a flags file needs no seeding.")
+        from shared.flags.app_configuration import FlagStore
+
+        with FlagStore.from_settings(settings) as store:
+            added = store.seed(
+                [{"id": name, "enabled": arguments.on, "description": help} for name, help in FLAGS.items()]
+            )
+    except (BadSetting, FlagsUnavailable) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"added {', '.join(added)}" if added else "every flag is there already")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

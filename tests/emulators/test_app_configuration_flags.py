@@ -1,0 +1,198 @@
+"""What the App Configuration adapter promises when the service misbehaves (against our test server)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.flags import seed, switch
+from shared.flags.app_configuration import AppConfigurationFlags, FlagStore
+from shared.flags.evaluation import PERSONALIZED_FEED, Flags, Verdict
+from shared.flags.port import FlagsUnavailable
+from shared.settings import Settings
+from tests.emulators.appconfig import AppConfigurationServer
+from tests.emulators.clock import MovableClock
+from tests.emulators.faults import BEFORE, Fault
+
+ON = {"id": PERSONALIZED_FEED, "enabled": True}
+OFF = {"id": PERSONALIZED_FEED, "enabled": False}
+
+
+@pytest.fixture
+async def server(clock: MovableClock) -> AsyncIterator[AppConfigurationServer]:
+    async with AppConfigurationServer(clock, page_size=2) as server:
+        yield server
+
+
+@pytest.fixture
+async def source(server: AppConfigurationServer) -> AsyncIterator[AppConfigurationFlags]:
+    source = AppConfigurationFlags(connection_string=server.connection_string, timeout_seconds=0.5)
+    yield source
+    await source.close()
+
+
+@pytest.fixture
+def settings(server: AppConfigurationServer) -> Settings:
+    return replace(Settings(), flags="appconfig", app_configuration_connection_string=server.connection_string)
+
+
+def switches(loaded: dict[str, Any] | None) -> dict[str, bool]:
+    assert loaded is not None
+    return {flag["id"]: flag["enabled"] for flag in loaded["feature_management"]["feature_flags"]}
+
+
+async def due() -> None:
+    """The provider asks at most once a second, by the wall clock."""
+    await asyncio.sleep(1.05)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("GET", status=503, times=None),
+        Fault("GET", status=500, body="{not json", content_type="application/json", times=None),
+        Fault("GET", status=429, retry_after_ms=1, body="", times=None),
+        Fault("GET", cut=BEFORE, times=None),
+        Fault("GET", delay=5, times=None),
+    ],
+    ids=["503 with HTML", "500 with broken JSON", "429", "cut", "silent"],
+)
+async def test_a_source_that_fails_says_so_keeps_the_flags_in_force_and_recovers_within_seconds(server, source, fault):
+    server.put_flag(ON)
+    flags = Flags(source)
+    await flags.refresh(1.0)
+    server.faults.add(fault)
+    server.put_flag(OFF)
+    for _ in range(2):
+        await due()  # the second time the provider backs off
+        with pytest.raises(FlagsUnavailable):
+            await flags.refresh(2.0)
+        assert flags.ask(PERSONALIZED_FEED, "tenant", "user") == Verdict.ON
+    server.faults.clear()
+    await due()
+    await flags.refresh(3.0)
+    assert flags.ask(PERSONALIZED_FEED, "tenant", "user") == Verdict.SWITCHED_OFF
+    assert flags.loaded_at == 3.0
+
+
+async def test_a_source_that_refuses_connections_is_unavailable_and_blocks_nobody_meanwhile(server, source):
+    await server.refuse()
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(FlagsUnavailable):
+        await source.load()
+    ticking.cancel()
+    assert ticks > 50
+    await server.accept()
+    server.put_flag(ON)
+    assert switches(await source.load()) == {PERSONALIZED_FEED: True}
+
+
+async def test_a_refresh_that_finds_nothing_new_costs_one_request(server, source):
+    server.put_flag(ON)
+    await source.load()
+    await due()
+    server.faults.requests.clear()
+    assert await source.load() is None
+    assert server.faults.requests == ["GET list"]
+
+
+async def test_flags_on_several_pages_are_all_seen(server, source):
+    many = {f"flag-{i}": bool(i % 2) for i in range(7)}
+    for name, enabled in many.items():
+        server.put_flag({"id": name, "enabled": enabled})
+    assert switches(await source.load()) == many
+    await due()
+    server.put_flag({"id": "flag-6", "enabled": True})
+    assert switches(await source.load()) == {**many, "flag-6": True}
+
+
+async def test_a_flag_that_is_not_json_is_left_out_and_harms_no_other(server, source):
+    server.put(
+        ".appconfig.featureflag/broken", "{not json", "application/vnd.microsoft.appconfig.ff+json;charset=utf-8"
+    )
+    server.put_flag(ON)
+    flags = Flags(source)
+    await flags.refresh(1.0)
+    assert flags.state() == {PERSONALIZED_FEED: True}
+
+
+async def test_nothing_connects_before_the_first_load(server, source):
+    assert server.faults.requests == []
+
+
+# Operators
+
+
+async def test_seeding_adds_what_is_missing_and_never_touches_a_switch(server, settings):
+    server.put_flag({**ON, "description": "kept"})
+
+    def seed_twice() -> tuple[list[str], list[str]]:
+        with FlagStore.from_settings(settings) as store:
+            flags = [OFF, {"id": "new", "enabled": False}]
+            return store.seed(flags), store.seed(flags)
+
+    assert await asyncio.to_thread(seed_twice) == (["new"], [])
+    assert server.flag(PERSONALIZED_FEED) == {**ON, "description": "kept"}
+
+
+async def test_the_switch_flips_the_flag_and_keeps_everything_else_about_it(server, settings):
+    server.put_flag({**ON, "description": "kept"})
+    await asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False)
+    assert server.flag(PERSONALIZED_FEED) == {**OFF, "description": "kept"}
+
+
+async def test_the_switch_for_one_tenant_leaves_the_others_alone(server, source, settings):
+    server.put_flag(ON)
+    await asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False, "tenant_1")
+    flags = Flags(source)
+    await flags.refresh(1.0)
+    assert flags.ask(PERSONALIZED_FEED, "tenant_1", "user") != Verdict.ON
+    assert flags.ask(PERSONALIZED_FEED, "tenant_2", "user") == Verdict.ON
+
+
+async def test_a_switch_keeps_what_somebody_else_changed_at_the_same_moment(server, settings):
+    server.put_flag(ON)
+    server.faults.add(Fault("PUT", delay=0.2))
+    switching = asyncio.create_task(asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False))
+    while not server.faults.count("PUT"):  # noqa: ASYNC110 (the server has no event to wait for)
+        await asyncio.sleep(0.01)
+    server.put_flag({**ON, "description": "changed meanwhile"})
+    await switching
+    assert server.flag(PERSONALIZED_FEED) == {**OFF, "description": "changed meanwhile"}
+
+
+async def test_a_switch_that_cannot_be_pulled_says_so(server, settings):
+    server.faults.add(Fault("GET", status=403, times=None))
+    with pytest.raises(FlagsUnavailable):
+        await asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False)
+
+
+async def test_the_commands_work_on_the_store_the_settings_name(server, settings, monkeypatch, capsys):
+    monkeypatch.setenv("FLAGS", "appconfig")
+    monkeypatch.setenv("APP_CONFIGURATION_CONNECTION_STRING", server.connection_string)
+    monkeypatch.setenv("SIGNING_KEYS", "k:AAAA")
+    monkeypatch.setenv("IDENTITY_SECRET", "AAAA")
+    monkeypatch.setattr("sys.argv", ["seed"])
+    assert await asyncio.to_thread(seed.main) == 0
+    assert server.flag(PERSONALIZED_FEED)["enabled"] is False
+    monkeypatch.setattr("sys.argv", ["switch", PERSONALIZED_FEED, "on"])
+    assert await asyncio.to_thread(switch.main) == 0
+    assert server.flag(PERSONALIZED_FEED)["enabled"] is True
+    assert f"{PERSONALIZED_FEED} is on" in capsys.readouterr().out
+
+
+def test_a_source_without_any_way_to_connect_is_refused():
+    with pytest.raises(ValueError, match="either"):
+        AppConfigurationFlags()
