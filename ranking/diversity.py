@@ -1,82 +1,162 @@
-"""From an order to a page: no long streaks of a category, no near-duplicate titles side by side.
+"""From an order to a page: variety by MMR, and rules against streaks, one-creator pages and near-duplicate titles.
+
+Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): the next place goes to the video with the highest
+score − `context.diversity` × (its similarity to the most similar video already on the page).
 
 Nothing is lost: what is passed over keeps its place in line, so it comes later on the page or on a later one. When
-only such videos are left, they are served, for a short page would be the worse answer.
+only such videos are left they are served, for a short page would be the worse answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.columns import Rows, VideoColumns
+from ranking.columns import NO_CODE, Rows, VideoColumns
 from ranking.request import Context
 
+Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]
+"""(m, m) similarities in [0, 1] of some rows."""
 
-def diversify(columns: VideoColumns, ordered: Rows, context: Context, *, complete: bool = True) -> NDArray[np.int64]:
-    """Positions in `ordered` (rows from best to worst) of the page, at most `context.limit`.
 
-    `complete` False means `ordered` is only the top of the candidates: stop at the first place that no video fills
-    without breaking a rule, and return fewer, so that the caller looks further down.
+def metadata_similarity(columns: VideoColumns, rows: Rows) -> NDArray[np.float64]:
+    """0.5 for the same creator, 0.3 for the same category, 0.2 × the share of common tags; no tag is no likeness."""
+    creator, category = columns.creator[rows], columns.category[rows]
+    same: NDArray[np.float64] = 0.5 * ((creator[:, None] == creator) & (creator != NO_CODE))
+    same += 0.3 * ((category[:, None] == category) & (category != NO_CODE))
+    tags = columns.tags[rows]
+    # One bit per tag, 64 in all: two tags that share a bit look alike, which costs variety a little and time nothing.
+    bits = np.where(tags == NO_CODE, np.uint64(0), np.uint64(1) << (tags.astype(np.uint64) & np.uint64(63)))
+    signature = np.bitwise_or.reduce(bits, axis=1)
+    either = np.bitwise_count(signature[:, None] | signature)
+    same += 0.2 * (np.bitwise_count(signature[:, None] & signature) / np.maximum(either, 1))
+    return same
+
+
+def diversify(
+    columns: VideoColumns,
+    ordered: Rows,
+    scores: NDArray[np.float64],
+    context: Context,
+    *,
+    look: int,
+    complete: bool = True,
+    similarity: Similarity = metadata_similarity,
+    explored: int | None = None,
+    explored_place: int = 0,
+) -> NDArray[np.int64] | None:
+    """Positions in `ordered` (rows from best to worst, with their `scores`) of the page, at most `context.limit`.
+
+    `complete` False means that `ordered` is only the top of the candidates: None when a rule asks for more of them.
+
+    Variety is sought among the best `look`; the rest is looked at only when a rule leaves none of these.
+    `explored`: a position to put at `explored_place`, or at the first place after it where no rule forbids.
     """
-    categories, titles = columns.category[ordered].tolist(), columns.title[ordered].tolist()
-    run = _Run(context.streak_cap, [int(columns.category[row]) for row in context.served])
-    shown = {int(columns.title[row]) for row in context.served} - {0}
-    waiting = list(range(len(ordered)))[::-1]
-    passed_over: list[int] = []
-    page: list[int] = []
-    while len(page) < context.limit:
-        chosen = _next(passed_over, waiting, categories, titles, run, shown)
+    page = _Page(columns, ordered, context)
+    if context.diversity > 0:
+        page.likeness = similarity(columns, ordered[:look]).tolist()
+    first = scores[:look].tolist()
+    waiting = [position for position in range(len(first)) if position != explored]
+    while len(page.positions) < context.limit:
+        if explored is not None and len(page.positions) >= explored_place and page.admits(explored):
+            page.add(explored)
+            explored = None
+            continue
+        chosen = page.best(waiting, first)
+        if chosen is None and not complete:
+            return None
         if chosen is None:
-            if not complete or not passed_over:
+            chosen = page.look_further(len(first), explored)
+        if chosen is None:
+            break
+        page.add(chosen)
+        if chosen < len(first):
+            waiting.remove(chosen)
+    return np.array(page.positions, np.int64)
+
+
+class _Page:
+    """The page so far, and what its rules still admit."""
+
+    def __init__(self, columns: VideoColumns, ordered: Rows, context: Context) -> None:
+        self.positions: list[int] = []
+        self.likeness: list[list[float]] = []
+        self._context = context
+        self._category, self._title = columns.category[ordered], columns.title[ordered]
+        self._creator = columns.creator[ordered]
+        self._streak, self._last = 0, NO_CODE
+        self._titles = {int(columns.title[row]) for row in context.served} - {0}
+        self._creators: dict[int, int] = {}
+        self._compared: dict[int, tuple[int, float]] = {}
+        for row in context.served:
+            self._run(int(columns.category[row]))
+
+    def admits(self, position: int) -> bool:
+        """Whether no rule is against this video in the next place."""
+        context = self._context
+        category = int(self._category[position])
+        if context.streak_cap and category == self._last and category >= 0 and self._streak >= context.streak_cap:
+            return False
+        if int(self._title[position]) in self._titles:
+            return False
+        creator = int(self._creator[position])
+        return not context.creator_cap or creator < 0 or self._creators.get(creator, 0) < context.creator_cap
+
+    def best(self, waiting: list[int], scores: list[float]) -> int | None:
+        """The admitted position of the highest score − likeness. `waiting` is in falling order of score."""
+        best, highest = None, 0.0
+        for position in waiting:
+            if best is not None and scores[position] <= highest:
                 break
-            chosen = _least_bad(passed_over, titles, shown)
-        page.append(chosen)
-        run.add(categories[chosen])
-        if titles[chosen]:
-            shown.add(titles[chosen])
-    return np.array(page, np.int64)
+            if self.admits(position):
+                value = scores[position] - self._context.diversity * self._likest(position)
+                if best is None or value > highest:
+                    best, highest = position, value
+        return best
 
+    def _likest(self, position: int) -> float:
+        """The likeness to the most similar video on the page; compares only with what came since the last look."""
+        if not self.likeness:
+            return 0.0
+        done, likest = self._compared.get(position, (0, 0.0))
+        row = self.likeness[position]
+        for other in self.positions[done:]:
+            if other < len(row) and row[other] > likest:
+                likest = row[other]
+        self._compared[position] = (len(self.positions), likest)
+        return likest
 
-class _Run:
-    """The run of equal categories at the end of what was served. Videos without a category make no streak."""
+    def look_further(self, looked: int, explored: int | None) -> int | None:
+        """The best position when none of the first ones is admitted: first by all rules, then by ever fewer of them.
 
-    def __init__(self, cap: int, served: list[int]) -> None:
-        self.cap, self.category, self.length = cap, -1, 0
-        for category in served:
-            self.add(category)
+        Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing.
+        """
+        left = np.ones(len(self._title), np.bool_)
+        left[self.positions] = False
+        if explored is not None:
+            left[explored] = False
+        fresh = left & ~np.isin(self._title, np.fromiter(self._titles, np.uint32, len(self._titles)))
+        capped = self._context.streak_cap and self._streak >= self._context.streak_cap and self._last >= 0
+        varied = fresh & (self._category != self._last) if capped else fresh
+        full = [creator for creator, count in self._creators.items() if count >= self._context.creator_cap]
+        shared = varied & ~np.isin(self._creator, full) if self._context.creator_cap and full else varied
+        for rule in (shared, varied, fresh, left):
+            if rule.any():
+                return int(rule.argmax())
+        return None
 
-    def add(self, category: int) -> None:
-        self.length = self.length + 1 if category == self.category else 1
-        self.category = category
+    def add(self, position: int) -> None:
+        self.positions.append(position)
+        self._run(int(self._category[position]))
+        title, creator = int(self._title[position]), int(self._creator[position])
+        if title:
+            self._titles.add(title)
+        if creator >= 0:
+            self._creators[creator] = self._creators.get(creator, 0) + 1
 
-    def admits(self, category: int) -> bool:
-        return not self.cap or category != self.category or category < 0 or self.length < self.cap
-
-
-def _next(
-    passed_over: list[int],
-    waiting: list[int],
-    categories: list[int],
-    titles: list[int],
-    run: _Run,
-    shown: set[int],
-) -> int | None:
-    """The best position that breaks no rule, taken off its list; what is passed over on the way is remembered."""
-    for at, position in enumerate(passed_over):
-        if run.admits(categories[position]) and titles[position] not in shown:
-            return passed_over.pop(at)
-    while waiting:
-        position = waiting.pop()
-        if run.admits(categories[position]) and titles[position] not in shown:
-            return position
-        passed_over.append(position)
-    return None
-
-
-def _least_bad(passed_over: list[int], titles: list[int], shown: set[int]) -> int:
-    """Rather a longer streak than a near-duplicate; rather a near-duplicate than nothing."""
-    for at, position in enumerate(passed_over):
-        if titles[position] not in shown:
-            return passed_over.pop(at)
-    return passed_over.pop(0)
+    def _run(self, category: int) -> None:
+        """Count the run of equal categories at the end. Videos without a category make no streak."""
+        self._streak = self._streak + 1 if category == self._last else 1
+        self._last = category

@@ -1,6 +1,6 @@
 """`FEATURES`: every number the model may weigh, in one table.
 
-A static feature is a column over all rows of a catalog and depends on no user; it is computed once per ten seconds.
+A static feature is a column over all rows of a catalog and depends on no user; it is computed once a minute.
 A user feature is a column over the candidates of one request. All are float32, of the order of one, and 0 where
 nothing is known, so that a missing fact neither helps nor harms a video.
 

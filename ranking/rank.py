@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from ranking.columns import Rows, VideoColumns
 from ranking.diversity import diversify
+from ranking.exploration import Exploration, explore
 from ranking.features import FEATURES
 from ranking.model import LinearModel, popularity_model
 from ranking.request import Context, Request
 from ranking.statscolumns import StatsColumns
 from shared.signals import Signals
 
-_FIRST_LOOK = 6
-"""How many times the page's length is sorted at first; the rest only if diversity asks for more."""
+_LOOK = 4
+"""How many times the page's length variety is sought among; the rest is sorted only if the rules may need it."""
+EXPLORATION_PLACE = 5
+"""Where the exploration slot is, 0-based: seen by most who open the feed, after what they came for."""
 
 Scores = NDArray[np.float64]
 
@@ -62,8 +65,12 @@ def rank(
     whatever the order of the rows.
     """
     scores = score(columns, stats, signals, candidates, model, context)
-    chosen = _page(columns, candidates, scores, context)
-    return Slate(candidates[chosen], scores[chosen], np.ones(len(chosen)), model.version)
+    exploration = explore(columns, stats.static(context.now), candidates, context) if context.explore else None
+    chosen, place = _page(columns, candidates, scores, context, exploration)
+    propensities = np.ones(len(chosen))
+    if place is not None and exploration is not None:
+        propensities[place] = exploration.propensity
+    return Slate(candidates[chosen], scores[chosen], propensities, model.version, place)
 
 
 def score(
@@ -107,23 +114,62 @@ def page_of(
     if keep is not None:
         kept = keep[rows]
         rows, scores = rows[kept], scores[kept]
-    look = context.limit * _FIRST_LOOK
-    chosen = diversify(columns, rows[:look], context, complete=len(rows) <= look)
-    if len(chosen) < context.limit and len(rows) > look:
-        chosen = diversify(columns, rows, context)
+    chosen = diversify(columns, rows, scores, context, look=context.limit * _LOOK)
+    assert chosen is not None
     return Slate(rows[chosen], scores[chosen], np.ones(len(chosen)), ordering.model_version)
 
 
-def _page(columns: VideoColumns, candidates: Rows, scores: Scores, context: Context) -> NDArray[np.int64]:
-    """Positions in `candidates` of the page. Sorts only the top, unless diversity has to look further down."""
-    look = context.limit * _FIRST_LOOK
+def _page(
+    columns: VideoColumns, candidates: Rows, scores: Scores, context: Context, exploration: Exploration | None
+) -> tuple[NDArray[np.int64], int | None]:
+    """Positions in `candidates` of the page, and the place of the exploration slot.
+
+    Sorts only the top, and everything only when the rules leave no video of the top for a place.
+    """
+    look = context.limit * _LOOK
     if len(candidates) > 2 * look:
-        top = _top(columns, candidates, scores, look)
-        chosen = diversify(columns, candidates[top], context, complete=False)
-        if len(chosen) == context.limit:
-            return top[chosen]
+        order = _top(columns, candidates, scores, look)
+        page = _arranged(columns, candidates, scores, order, context, exploration, complete=False)
+        if page is not None:
+            return page
     order = _sorted(columns, candidates, scores)
-    return order[diversify(columns, candidates[order], context)]
+    page = _arranged(columns, candidates, scores, order, context, exploration, complete=True)
+    assert page is not None
+    return page
+
+
+def _arranged(
+    columns: VideoColumns,
+    candidates: Rows,
+    scores: Scores,
+    order: NDArray[np.int64],
+    context: Context,
+    exploration: Exploration | None,
+    *,
+    complete: bool,
+) -> tuple[NDArray[np.int64], int | None] | None:
+    explored = None
+    if exploration is not None:
+        found = np.flatnonzero(candidates[order] == exploration.row)
+        if not len(found):
+            order = np.append(order, np.flatnonzero(candidates == exploration.row))
+            found = np.array([len(order) - 1])
+        # A video that the scores bring onto the page needs no slot: it is served in its own place.
+        explored = int(found[0]) if found[0] >= context.limit else None
+    page = diversify(
+        columns,
+        candidates[order],
+        scores[order],
+        context,
+        look=context.limit * _LOOK,
+        complete=complete,
+        explored=explored,
+        explored_place=min(EXPLORATION_PLACE, context.limit - 1),
+    )
+    if page is None:
+        return None
+    place = np.flatnonzero(page == explored) if explored is not None else page[:0]
+    return order[page], int(place[0]) if len(place) else None
 
 
 def _top(columns: VideoColumns, candidates: Rows, scores: Scores, count: int) -> NDArray[np.int64]:

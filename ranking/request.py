@@ -26,15 +26,18 @@ SESSION_MINUTES = 30
 class Context:
     """What a ranking is asked for. Nothing in here can bring back a row that the filters removed.
 
-    `now`: seconds since the epoch. `limit`: videos on the page. `streak_cap`: longest run of one category, 0 for no
-    cap. `seed`: what makes the exploration slot differ between requests and agree within one. `served`: rows of the
+    `now`: seconds since the epoch. `limit`: videos on the page. `streak_cap`: longest run of one category;
+    `creator_cap`: most videos of one creator on a page; 0 for no cap. `diversity` (≥ 0, in units of the score): what a
+    video that is entirely like one already on the page loses. `explore`: whether one place goes to a video that few
+    have seen, and `seed` what makes that choice differ between requests and agree within one. `served`: rows of the
     page before, last one last, so that streaks count across pages. Hints are None when the client gave none.
     """
 
     now: float
     limit: int = 20
     streak_cap: int = 2
-    creator_cap: int = 0
+    creator_cap: int = 3
+    diversity: float = 0.1
     seed: int = 0
     explore: bool = False
     served: tuple[int, ...] = ()
@@ -203,7 +206,8 @@ class Request:
         if table is None or not len(watched):
             return self._zeros
         total = table.similar_to(watched)[self.rows]
-        return np.log1p(total * np.float32(10.0 / np.sqrt(len(watched))))
+        similar: Column = np.log1p(total * np.float32(10.0 / np.sqrt(len(watched))))
+        return similar
 
     # Hints --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A tenant's stats on the rows of its catalog, and every feature that no user can change, kept for ten seconds."""
+"""A tenant's stats on the rows of its catalog, and every feature that no user can change, kept for a minute."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ranking.stats import (
 if TYPE_CHECKING:
     from ranking.model import LinearModel
 
-KEEP_SECONDS = 10
+KEEP_SECONDS = 60
 """How long static features are kept. `now` is rounded down to it, so equal inputs give equal scores."""
 _MODELS_KEPT = 16
 _BASE_PRIOR = 50.0
@@ -103,7 +103,7 @@ class StatsColumns:
         return self._gathered[1]
 
     def static(self, now: float) -> StaticFeatures:
-        """The static features as of `now`, rounded down to ten seconds; computed once per catalog, stats and time."""
+        """The static features as of `now`, rounded down to the minute; computed once per catalog, stats and time."""
         moment = int(now // KEEP_SECONDS)
         version = (self.columns.version, self.table.version, id(self.table), moment)
         if self._static is None or self._static[0] != version:

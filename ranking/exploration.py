@@ -1,0 +1,74 @@
+"""One slot for a video that few have seen: Thompson sampling, with the chance of the choice to log.
+
+Each eligible video's long-view rate has the posterior Beta(α + long views, β + impressions − long views), where α and
+β are the tenant's rate, worth `PRIOR` impressions (Chapelle & Li, NeurIPS 2011). The best of one draw would be served.
+
+The chance of that has no closed form, so the choice is made in two steps whose chances are known exactly: `DRAWS`
+draws are made for a shortlist, and the winner of one of them, picked at random, is served. Given the draws, a video's
+chance is its share of wins; times the chance to be on the shortlist, that is the propensity. 1/propensity weighs an
+outcome without bias as far as the video could win at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.columns import Rows, VideoColumns
+from ranking.request import Context
+from ranking.stats import DEMAND_7D, IMPRESSIONS, VIEWS
+from ranking.statscolumns import StaticFeatures
+
+MAX_IMPRESSIONS = 1_000.0
+"""A video shown more often than this (decayed, half-life 7 d) is known well enough."""
+SHORTLIST = 24
+DRAWS = 32
+PRIOR = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """The row to serve in the exploration slot, and the chance with which it was chosen."""
+
+    row: int
+    propensity: float
+
+
+def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, context: Context) -> Exploration | None:
+    """Choose among the candidates that few have seen; None when there is none. Depends on `context.seed` alone
+    for its chance, and not on the order of the rows."""
+    shown = np.maximum(static.decayed[candidates, IMPRESSIONS], static.decayed[candidates, VIEWS])
+    eligible = candidates[shown < MAX_IMPRESSIONS]
+    if not len(eligible):
+        return None
+    lots = _mix(columns.key[eligible], context.seed)
+    if len(eligible) > SHORTLIST:
+        chosen = np.argpartition(lots, SHORTLIST)[:SHORTLIST]
+        eligible, lots, chance = eligible[chosen], lots[chosen], SHORTLIST / len(eligible)
+    else:
+        chance = 1.0
+    eligible = eligible[np.argsort(lots)]
+    draw = np.random.Generator(np.random.PCG64([context.seed & 0xFFFFFFFF, int(lots.min() >> np.uint64(32))]))
+    trials = np.maximum(static.decayed[eligible, IMPRESSIONS], static.decayed[eligible, VIEWS])
+    wins = np.clip(static.decayed[eligible, DEMAND_7D], 0.0, trials)
+    rate = _tenant_rate(static)
+    winners = draw.beta(PRIOR * rate + wins, PRIOR * (1 - rate) + trials - wins, (DRAWS, len(eligible))).argmax(axis=1)
+    winner = int(winners[draw.integers(DRAWS)])
+    return Exploration(int(eligible[winner]), chance * float((winners == winner).mean()))
+
+
+def _tenant_rate(static: StaticFeatures) -> float:
+    """Long views per impression of the whole tenant, kept inside (0, 1)."""
+    shown = float(np.maximum(static.decayed[:, IMPRESSIONS], static.decayed[:, VIEWS]).sum())
+    return float(np.clip((static.decayed[:, DEMAND_7D].sum() + 1.0) / (shown + 4.0), 0.01, 0.99))
+
+
+def _mix(keys: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Evenly spread numbers from keys and a seed (the finalizer of SplitMix64; Steele et al., OOPSLA 2014)."""
+    step = (seed * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    mixed = keys + np.uint64(step)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
