@@ -137,7 +137,10 @@ class ServiceBusBus:
 
     async def publish(self, message: OutgoingMessage) -> None:
         _check(message)
-        await self._outlet(TOPIC).submit(_Letter(message, message.message_id), self._budget)
+        if message.to is not None:
+            _check_subscription(message.to)
+        properties: dict[str | bytes, Any] = {ONLY_FOR: message.to} if message.to else {}
+        await self._outlet(TOPIC).submit(_Letter(message, message.message_id, properties), self._budget)
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
         _check_subscription(subscription)
