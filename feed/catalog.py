@@ -6,6 +6,7 @@ Loaded whole on a tenant's first request (once, however many ask), then kept fre
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 
 import orjson
@@ -103,7 +104,7 @@ class Catalogs:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._catalogs: dict[str, Catalog] = {}
+        self._catalogs: OrderedDict[str, Catalog] = OrderedDict()
         self._applying: dict[str, Catalog] = {}
         self._loads: dict[str, asyncio.Task[Catalog]] = {}
         self._tokens: dict[Container, str] = {}
@@ -125,6 +126,7 @@ class Catalogs:
         settings = self._services.settings
         catalog = self._catalogs.get(tenant_id)
         if catalog is not None:
+            self._catalogs.move_to_end(tenant_id)
             await self._refresher.at_most(STALE_SECONDS, now, settings.signals_budget_ms / 1000)
             return catalog
         load = self._loads.get(tenant_id)
@@ -155,9 +157,18 @@ class Catalogs:
             await catalog.apply_stats(statistics)
             catalog.end_of_load()
             self._catalogs[tenant_id] = catalog
+            self._evict()
         finally:
             del self._applying[tenant_id]
         return catalog
+
+    def _evict(self) -> None:
+        """Let go of the tenants asked for least lately, while more videos are held than the process has room for."""
+        held = sum(len(catalog.columns) for catalog in self._catalogs.values())
+        while held > self._services.settings.videos_in_memory and len(self._catalogs) > 1:
+            _, idle = self._catalogs.popitem(last=False)
+            held -= len(idle.columns)
+            self._services.telemetry.count("catalogs_evicted")
 
     async def _begin(self) -> None:
         """Before the first load: find the place in the change feeds from which nothing is missed."""

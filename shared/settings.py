@@ -126,6 +126,13 @@ class Settings:
         minimum=10.0,
         maximum=30_000.0,
     )
+    videos_in_memory: float = _setting(
+        "VIDEOS_IN_MEMORY",
+        400_000.0,
+        "How many videos one process holds, of all tenants, before it lets go of idle tenants (1.3 kB each).",
+        minimum=1_000.0,
+        maximum=10_000_000.0,
+    )
     publish_budget_ms: float = _setting(
         "PUBLISH_BUDGET_MS",
         2_000.0,
@@ -227,9 +234,9 @@ def as_markdown() -> str:
         setting: Setting = each.metadata["setting"]
         limits = f" One of: {', '.join(f'`{choice}`' for choice in setting.choices)}." if setting.choices else ""
         if setting.minimum is not None:
-            limits = f" From {setting.minimum:g} to {setting.maximum:g}."
+            limits = f" From {setting.minimum:.15g} to {setting.maximum:.15g}."
         secret = " **Secret.**" if setting.secret else ""
-        default = f"{each.default:g}" if isinstance(each.default, float) else each.default
+        default = f"{each.default:.15g}" if isinstance(each.default, float) else each.default
         lines.append(f"| `{setting.name}` | {f'`{default}`' if default else '—'} | {setting.help}{limits}{secret} |")
     return "\n".join(lines) + "\n"
 

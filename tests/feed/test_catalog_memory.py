@@ -1,0 +1,35 @@
+"""What a process holds of its tenants' content is bounded."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from feed.catalog import Catalogs
+from local.demo import demo_videos, save_videos
+from local.serving import local_settings
+from shared import services as composition
+
+
+async def test_the_tenant_asked_for_least_lately_makes_room_and_is_loaded_again_when_asked(tmp_path: Path) -> None:
+    settings = replace(local_settings({"DATA_FOLDER": str(tmp_path)}), videos_in_memory=250.0)
+    services = composition.build(settings)
+    catalogs = Catalogs(services)
+    now = services.clock()
+    try:
+        for tenant in ("a", "b", "c"):
+            await save_videos(services, tenant, demo_videos(100, now, random.Random(1)))
+        first, second = await catalogs.get("a", now), await catalogs.get("b", now)
+        assert await catalogs.get("a", now) is first
+
+        await catalogs.get("c", now)
+
+        assert await catalogs.get("a", now) is first
+        assert services.telemetry.counters["catalogs_evicted", ()] == 1
+        again = await catalogs.get("b", now)
+        assert again is not second
+        assert len(again.columns) == 100
+    finally:
+        await catalogs.close()
+        await services.close()
