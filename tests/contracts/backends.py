@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from shared.blobs.azure import AzureBlobs
 from shared.blobs.folder import FolderBlobs
 from shared.blobs.port import Blobs
 from shared.bus.port import Bus
@@ -29,6 +31,7 @@ from shared.flags.port import FlagSource
 from shared.stores.cosmos import CosmosStore
 from shared.stores.documents import DocumentStore
 from shared.stores.sqlite import SqliteStore
+from tests.emulators import azurite
 from tests.emulators.appconfig import AppConfigurationServer
 from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.cosmos import CosmosServer
@@ -160,6 +163,21 @@ async def servicebus_bus(folder: Path) -> AsyncIterator[Rig[Bus]]:
 
 
 @contextlib.asynccontextmanager
+async def azure_blobs(folder: Path) -> AsyncIterator[Rig[Blobs]]:
+    account = azurite.running().account()
+    opened: list[Blobs] = []
+
+    async def another() -> Blobs:
+        opened.append(AzureBlobs(connection_string=account))
+        await opened[-1].ready()
+        return opened[-1]
+
+    yield Rig(await another(), another, time.time, asyncio.sleep)  # it has no clock to move
+    for blobs in opened:
+        await blobs.close()
+
+
+@contextlib.asynccontextmanager
 async def app_configuration_flags(folder: Path) -> AsyncIterator[FlagsRig]:
     async with AppConfigurationServer() as server:
         source = AppConfigurationFlags(connection_string=server.connection_string)
@@ -192,6 +210,7 @@ BUS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Bus]]]] = {
 }
 BLOBS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Blobs]]]] = {
     "folder": folder_blobs,
+    "azure": azure_blobs,
 }
 FLAGS: dict[str, Callable[[Path], AbstractAsyncContextManager[FlagsRig]]] = {
     "file": file_flags,

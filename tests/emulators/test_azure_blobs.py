@@ -1,0 +1,84 @@
+"""What the Blob Storage adapter promises when the service misbehaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from shared.blobs.azure import AzureBlobs
+from shared.blobs.port import ARCHIVE, BlobsUnavailable
+from tests.emulators import azurite
+from tests.emulators.clock import MovableClock
+from tests.emulators.faults import BEFORE, Fault, FaultPlan, wait
+from tests.emulators.http import HttpServer, cut
+
+
+class Broken(HttpServer):
+    """A Blob Storage that only ever fails, in the way its fault says."""
+
+    def __init__(self) -> None:
+        super().__init__(FaultPlan(MovableClock()))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        fault = self.faults.take(f"{request.method} {request.path}")
+        await wait(fault)
+        return cut(request) if fault.cut == BEFORE else web.Response(status=fault.status)
+
+    @property
+    def connection_string(self) -> str:
+        return f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=AAAA;BlobEndpoint={self.url}/a;"
+
+
+@pytest.fixture
+async def broken() -> AsyncIterator[Broken]:
+    async with Broken() as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=503, times=None), Fault(cut=BEFORE, times=None), Fault(delay=5, status=200, times=None)]
+)
+async def test_a_service_that_stays_broken_is_unavailable_after_two_tries(broken, fault):
+    broken.faults.add(fault)
+    blobs = AzureBlobs(connection_string=broken.connection_string, retries=1, timeout_seconds=0.2)
+    with pytest.raises(BlobsUnavailable):
+        await blobs.write(ARCHIVE, "t/a", b"x")
+    # The HTTP client repeats a PUT of its own when a connection it reused is cut.
+    assert len(broken.faults.requests) in ((2, 3, 4) if fault.cut else (2,))
+    await blobs.close()
+
+
+async def test_a_refusal_is_not_repeated_and_shows_no_key(broken):
+    broken.faults.add(Fault(status=403, times=None))
+    blobs = AzureBlobs(connection_string=broken.connection_string)
+    with pytest.raises(BlobsUnavailable, match="403") as raised:
+        await blobs.read(ARCHIVE, "t/a")
+    assert "AAAA" not in str(raised.value)
+    assert len(broken.faults.requests) == 1
+    await blobs.close()
+
+
+async def test_a_missing_container_is_not_taken_for_an_absent_blob():
+    blobs = AzureBlobs(connection_string=azurite.running().account())
+    for call in (blobs.read(ARCHIVE, "t/a"), blobs.write(ARCHIVE, "t/a", b"x"), blobs.delete(ARCHIVE, "t/a")):
+        with pytest.raises(BlobsUnavailable, match="deploy the infrastructure"):
+            await call
+    with pytest.raises(BlobsUnavailable, match="deploy the infrastructure"):
+        _ = [blob async for blob in blobs.list(ARCHIVE)]
+    await blobs.ready()
+    assert await blobs.read(ARCHIVE, "t/a") is None
+    await blobs.close()
+
+
+async def test_nothing_connects_before_the_first_use(broken):
+    blobs = AzureBlobs(connection_string=broken.connection_string)
+    assert broken.faults.requests == []
+    await blobs.close()
+    await blobs.close()
+
+
+def test_a_store_without_any_way_to_connect_is_refused():
+    with pytest.raises(ValueError, match="either"):
+        AzureBlobs()
