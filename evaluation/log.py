@@ -202,7 +202,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         if file.suffix == ".gz":
             import gzip
 
-            stream: Any = gzip.open(file, "rt", encoding="utf-8")
+            stream: Any = gzip.open(file, "rt", encoding="utf-8")  # noqa: SIM115 (closed below)
         else:
             stream = file.open(encoding="utf-8")
         with stream:
