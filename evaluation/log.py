@@ -6,6 +6,7 @@ archive's JSON lines of events beside a JSON-lines file of videos.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -199,13 +200,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         raise UnreadableLog(f"{path} does not exist.")
     files = sorted(path.rglob("*.jsonl*")) if path.is_dir() else [path]
     for file in files:
-        if file.suffix == ".gz":
-            import gzip
-
-            stream: Any = gzip.open(file, "rt", encoding="utf-8")  # noqa: SIM115 (closed below)
-        else:
-            stream = file.open(encoding="utf-8")
-        with stream:
+        opened = gzip.open if file.suffix == ".gz" else open
+        with opened(file, "rt", encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     try:

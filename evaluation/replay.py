@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.log import SKIP_MS, Exposures, Floats, Ints, Log
+from evaluation.log import SKIP_MS, Exposures, Ints, Log
 from events.fold import fold
 from events.schema import Event
 from feed.filters import Viewer, apply_filters
 from ranking.columns import VideoColumns, key64
 from ranking.cowatch import CoWatchTable, build
+from ranking.features import FEATURES
+from ranking.request import Context, Request
 from ranking.stats import DEMAND_24H, StatEvent, StatsTable
 from ranking.statscolumns import StatsColumns
 from shared.event_types import IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
@@ -73,7 +75,7 @@ class Replay:
 
     def walk(self, until: float | None = None) -> Iterator[Visit]:
         """Every request in the order of time. The state is only valid until the next one is asked for."""
-        log, shown = self.log, self.log.exposures
+        shown = self.log.exposures
         self._take_history()
         rolled_up, boundary, day = 0, -np.inf, -1
         popular = np.zeros(0, np.int64)
@@ -99,7 +101,6 @@ class Replay:
             rows = self._row[shown.video[session]]
             yield Visit(now, user, signals, pool, rows, shown.long[session], kept[rows])
             self.signals[user] = self._fold(signals, shown, session)
-        del log
 
     def cowatch_table(self, before: float) -> CoWatchTable:
         """The table from all long views before a time."""
@@ -170,18 +171,21 @@ def _events(log: Exposures, i: int) -> Sequence[tuple[str, float]]:
     return events
 
 
+def request_of(replay: Replay, visit: Visit, rows: NDArray[np.int64]) -> Request:
+    """The production request of a visit over some rows."""
+    return Request(replay.columns, replay.stats.static(visit.now), visit.signals, rows, Context(visit.now))
+
+
 def features_of(replay: Replay, visit: Visit, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:
     """(rows, names): the production features as of the visit."""
-    from ranking.features import FEATURES
-    from ranking.request import Context, Request
-
-    static = replay.stats.static(visit.now)
-    request = Request(replay.columns, static, visit.signals, rows, Context(visit.now))
+    request = request_of(replay, visit, rows)
     columns = []
     for name in names:
         compute = FEATURES[name].user
-        columns.append(static.values[name][rows] if compute is None else compute(request))
+        columns.append(request.static.values[name][rows] if compute is None else compute(request))
     return np.stack(columns, axis=1)
 
 
-__all__ = ["POOL", "Floats", "Replay", "Visit", "features_of", "sessions"]
+def neighboured(replay: Replay, visit: Visit) -> bool:
+    """Whether the co-watch table has something to say at this visit."""
+    return request_of(replay, visit, visit.pool[:0]).neighboured

@@ -48,6 +48,7 @@ def explain(
     """
     static = stats.static(context.now)
     request = Request(columns, static, signals, np.array([row], np.int64), context)
+    model = model.suited(request.neighboured)
     contributions, total = [], 0.0
     for name, weight in (*model.static_terms, *model.user_terms):
         feature = FEATURES[name]

@@ -148,7 +148,7 @@ def _bias(static: StaticFeatures) -> Column:
 
 
 _SMOOTHING = "Dirichlet smoothing with back-off video → creator → category → tenant"
-_LIFT = "shrunk log-lift over the tenant's base rate, prior of 50 long views"
+_LIFT = "shrunk log-lift over the tenant's base rate, prior of 30 long views"
 
 _TABLE = (
     Feature("demand_1h", "log ratio to the mean video", "long views, half-life 1 h", static=_demand(DEMAND_1H)),
@@ -171,11 +171,11 @@ _TABLE = (
         "category_watch", "log-lift of the watched fraction", "user's against the tenant's", user=Request.category_watch
     ),
     Feature("category_skips", "log-lift of the skip rate", "user's against the tenant's", user=Request.category_skips),
-    Feature("session_category", "share of the last long views", "last 30 min", user=Request.session_category),
-    Feature("session_creator", "share of the last long views", "last 30 min", user=Request.session_creator),
-    Feature("session_skips", "share of the last skips in the category", "last 30 min", user=Request.session_skips),
+    Feature("recent_category", "portion of the newest long views", "half-life 12 h", user=Request.recent_category),
+    Feature("recent_creator", "portion of the newest long views", "half-life 48 h", user=Request.recent_creator),
+    Feature("recent_skips", "portion of the newest skips", "half-life 12 h", user=Request.recent_skips),
     Feature("duration_match", "−|log ratio| to the user's long views", "last long views", user=Request.duration_match),
-    Feature("cowatch", "log(1 + 10 · similarity)", "neighbours of the last long views", user=Request.cowatch),
+    Feature("cowatch", "log(1 + 3 · similarity)", "co-watched with the last long views", user=Request.cowatch),
     Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=Request.language_match),
     Feature("country_match", "1 when the video names the country", "hint", user=Request.country_match),
 )

@@ -83,8 +83,9 @@ def score(
 ) -> Scores:
     """The model's score of each candidate: the static part, then each user feature in the table's order."""
     static = stats.static(context.now)
-    total = static.score(model)[candidates]
     request = Request(columns, static, signals, candidates, context)
+    model = model.suited(request.neighboured)
+    total = static.score(model)[candidates]
     for name, weight in model.user_terms:
         compute = FEATURES[name].user
         assert compute is not None

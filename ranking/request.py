@@ -16,10 +16,11 @@ from ranking.columns import NO_CODE, Rows, VideoColumns, Vocabulary
 from ranking.statscolumns import Column, Shares, StaticFeatures
 from shared.signals import APPROVALS, SKIPS, VIEWS, WATCH_FRACTION, Counters, Signals, Timeline
 
-AFFINITY_PRIOR = 50.0
+COLD_START_EVENTS = 3
+"""With fewer events than this a user is new: the fallback serves better than a guess."""
+AFFINITY_PRIOR = 30.0
 """Long views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
 RATE_PRIOR = 10.0
-SESSION_MINUTES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,39 +148,47 @@ class Request:
         lift[codes[known]] = np.log((values[:, positives] + RATE_PRIOR * expected) / ((tries + RATE_PRIOR) * expected))
         return _on(self.category, lift)
 
-    # The session: the newest events, before they weigh anything in the decayed counters ------------------------
+    # The newest events, before they weigh much in the decayed counters ------------------------------------------
 
-    def session_category(self) -> Column:
-        """The share of the session's long views that were of the candidate's category."""
+    def recent_category(self) -> Column:
+        """The portion of the newest long views that were of the candidate's category, half-life 12 h."""
         columns = self.columns
-        return _on(self.category, _portions(self._session_watched, columns.category, columns.categories))
+        ring = self.signals.watched if self.signals else None
+        return _on(self.category, self._portions(ring, columns.category, columns.categories, 12.0))
 
-    def session_creator(self) -> Column:
-        """The same for its creator."""
+    def recent_creator(self) -> Column:
+        """The same for its creator, half-life 48 h."""
         columns = self.columns
-        return _on(self.creator, _portions(self._session_watched, columns.creator, columns.creators))
+        ring = self.signals.watched if self.signals else None
+        return _on(self.creator, self._portions(ring, columns.creator, columns.creators, 48.0))
 
-    def session_skips(self) -> Column:
-        """The share of the session's skips that were of the candidate's category."""
+    def recent_skips(self) -> Column:
+        """The portion of the newest skips that were of the candidate's category, half-life 12 h."""
         columns = self.columns
-        return _on(self.category, _portions(self._session_skipped, columns.category, columns.categories))
+        ring = self.signals.skipped if self.signals else None
+        return _on(self.category, self._portions(ring, columns.category, columns.categories, 12.0))
+
+    def _portions(
+        self, ring: Timeline | None, codes: NDArray[np.int32], vocabulary: Vocabulary, half_life_hours: float
+    ) -> Column:
+        """Per code, its part of a ring whose entries fade with age; one full entry more than there are, so that a lone
+        or an old one is only a hint. The last value, for code -1, is 0."""
+        size = len(vocabulary)
+        portion = np.zeros(size + 1, np.float32)
+        if ring is None or not len(ring.keys) or not len(codes):
+            return portion
+        rows = self.columns.row_of_each(ring.keys)
+        age_hours = np.maximum(self.context.now / 60.0 - ring.times, 0.0) / 60.0
+        fresh = np.where(rows >= 0, np.exp2(-age_hours / half_life_hours), 0.0)
+        found = codes[rows]
+        portion[:] = np.bincount(np.where((rows < 0) | (found < 0), size, found), fresh, size + 1) / (fresh.sum() + 1.0)
+        portion[-1] = 0.0
+        return portion
 
     @cached_property
     def watched(self) -> Rows:
-        """The rows of the user's last long views that the catalog still has."""
+        """The rows of the user's last long views that the catalog still has, newest first."""
         return self._ring_rows(self.signals.watched if self.signals else Timeline())
-
-    @cached_property
-    def _session_watched(self) -> Rows:
-        return self._ring_rows(self._within_session(self.signals.watched)) if self.signals else self.rows[:0]
-
-    @cached_property
-    def _session_skipped(self) -> Rows:
-        return self._ring_rows(self._within_session(self.signals.skipped)) if self.signals else self.rows[:0]
-
-    def _within_session(self, ring: Timeline) -> Timeline:
-        recent = ring.times >= self.context.now / 60.0 - SESSION_MINUTES
-        return Timeline(ring.keys[recent], ring.times[recent])
 
     def _ring_rows(self, ring: Timeline) -> Rows:
         found = self.columns.row_of_each(ring.keys)
@@ -197,16 +206,21 @@ class Request:
         trust = np.float32(len(watched) / (len(watched) + 5.0))
         return np.where(duration > 0, distance * trust, np.float32(0)).astype(np.float32)
 
-    def cowatch(self) -> Column:
-        """log(1 + 10 · mean similarity to the user's last long views), trusted the more of these there are.
+    @property
+    def neighboured(self) -> bool:
+        """Whether the co-watch table has something to say: it knows at least one of the user's last long views."""
+        return self._similar is not None
 
-        With one or two long views the neighbours say little that popularity does not, so newcomers are left alone.
-        """
-        watched, table = self.watched, self.static.cowatch
-        if table is None or not len(watched):
+    @cached_property
+    def _similar(self) -> Column | None:
+        table = self.static.cowatch
+        return None if table is None else table.similar_to(self.watched)
+
+    def cowatch(self) -> Column:
+        """log(1 + 3 · similarity to the user's last long views, in units of a neighbour's mean similarity)."""
+        if self._similar is None:
             return self._zeros
-        total = table.similar_to(watched)[self.rows]
-        similar: Column = np.log1p(total * np.float32(10.0 / np.sqrt(len(watched))))
+        similar: Column = np.log1p(self._similar[self.rows] * np.float32(3))
         return similar
 
     # Hints --------------------------------------------------------------------------------------------------------
@@ -231,14 +245,6 @@ def _attention(counters: Counters) -> NDArray[np.float64]:
     """What an entry shows of interest: watched fractions and approvals, never below zero."""
     values = counters.values.astype(np.float64)
     return np.maximum(values[:, WATCH_FRACTION] + values[:, APPROVALS], 0.0)
-
-
-def _portions(recent: Rows, codes: NDArray[np.int32], vocabulary: Vocabulary) -> Column:
-    """Per code, the portion of the recent rows that have it; two more than there are, so that one is only a hint."""
-    found, size = codes[recent], len(vocabulary)
-    portion = np.bincount(np.where(found < 0, size, found), minlength=size + 1) / (len(recent) + 2.0)
-    portion[-1] = 0.0
-    return portion.astype(np.float32)
 
 
 def _on(codes: NDArray[np.int32], per_code: Column) -> Column:

@@ -1,0 +1,116 @@
+"""Who is compared: the shipped models as they are served, the fitted popularity they must beat, and simpler ideas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.replay import Replay, Visit, features_of, neighboured
+from ranking.features import FEATURES
+from ranking.model import LinearModel
+from ranking.rank import rank
+from ranking.request import COLD_START_EVENTS, Context
+
+Rows = NDArray[np.int64]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Either a linear `model`, used as the feed uses it (the `fallback` below `COLD_START_EVENTS`), or `scores`.
+
+    `as_served`: through `rank` with all its rules, not by scores alone.
+    """
+
+    name: str
+    model: LinearModel | None = None
+    fallback: LinearModel | None = None
+    scores: Callable[[Replay, Visit, Rows], Scores] | None = None
+    as_served: bool = False
+
+    def model_for(self, visit: Visit) -> LinearModel:
+        """The model that serves this visit."""
+        assert self.model is not None
+        return self.fallback if self.fallback and visit.history < COLD_START_EVENTS else self.model
+
+
+class Scorer:
+    """Scores rows at one visit for any contestant; the production features are computed once for all of them."""
+
+    names = tuple(FEATURES)
+
+    def __init__(self, replay: Replay, visit: Visit, rows: Rows) -> None:
+        self._replay, self._visit, self._rows = replay, visit, rows
+        features = features_of(replay, visit, rows, self.names)
+        self._columns = dict(zip(self.names, features.T, strict=True))
+        self._neighboured = neighboured(replay, visit)
+
+    def of(self, contestant: Contestant) -> Scores:
+        """The same bits as `ranking.rank.score` gives (a test says so)."""
+        if contestant.scores is not None:
+            return contestant.scores(self._replay, self._visit, self._rows)
+        model = contestant.model_for(self._visit).suited(self._neighboured)
+        total = np.zeros(len(self._rows))
+        for name, weight in (*model.static_terms, *model.user_terms):
+            total += np.multiply(self._columns[name], weight, dtype=np.float64)
+        return total
+
+    def order(self, contestant: Contestant) -> Rows:
+        """The first 20 rows: as served, or by score with ties by the video's key."""
+        if contestant.as_served:
+            model = contestant.model_for(self._visit)
+            replay, visit = self._replay, self._visit
+            cold = model is contestant.fallback
+            signals = None if cold else visit.signals
+            return rank(replay.columns, replay.stats, signals, self._rows, model, context_of(visit)).rows
+        scores = self.of(contestant)
+        best = np.lexsort((self._replay.columns.key[self._rows], -scores))[:20]
+        return self._rows[best]
+
+
+def context_of(visit: Visit) -> Context:
+    """What a feed request of the visit would ask for, without the exploration slot: it would only add noise here."""
+    return Context(now=visit.now, limit=20, explore=False)
+
+
+def _random(replay: Replay, visit: Visit, rows: Rows) -> Scores:
+    draw = np.random.default_rng([visit.user, int(visit.now)])
+    return draw.random(len(replay.columns))[rows]
+
+
+def _newest(replay: Replay, visit: Visit, rows: Rows) -> Scores:
+    return replay.columns.published_at[rows].astype(np.float64)
+
+
+def _decayed(replay: Replay, visit: Visit, rows: Rows) -> Scores:
+    return replay.stats.static(visit.now).values["demand_24h"][rows].astype(np.float64)
+
+
+def _item_knn(replay: Replay, visit: Visit, rows: Rows) -> Scores:
+    similar = features_of(replay, visit, rows, ("cowatch",))[:, 0]
+    return similar.astype(np.float64) + 1e-6 * _decayed(replay, visit, rows)
+
+
+BASELINES = (
+    Contestant("random", scores=_random),
+    Contestant("newest", scores=_newest),
+    Contestant("decayed popularity, 24 h", scores=_decayed),
+    Contestant("item-kNN alone", scores=_item_knn),
+)
+
+
+def without(model: LinearModel, names: Sequence[str], version: str) -> LinearModel:
+    """The model with some features taken out, the other weights as they are."""
+
+    def kept(weights: Mapping[str, float]) -> dict[str, float]:
+        return {name: weight for name, weight in weights.items() if name not in names}
+
+    return LinearModel.checked(version, kept(model.weights), {}, kept(model.suited(cowatch=False).weights))
+
+
+def droppable(model: LinearModel, not_learned: Sequence[str]) -> list[str]:
+    """Features worth dropping one at a time: those whose weight was learned."""
+    return [name for name in FEATURES if model.weights.get(name) and name not in not_learned]

@@ -1,0 +1,214 @@
+"""Turns a comparison into the report: one JSON object, the same as Markdown, and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation import metrics
+from evaluation.compare import Comparison, Outcome
+from evaluation.metrics import Interval, difference_interval, lift_interval
+
+BUCKETS = ((0, 3), (3, 10), (10, 30), (30, 60), (60, 100), (100, 10**9))
+ENOUGH = 300
+"""Requests a bucket needs before anything is claimed about it."""
+
+
+def summarize(comparison: Comparison, against: str, ours: Sequence[str], dropped: Mapping[str, str]) -> dict[str, Any]:
+    """Every figure. `against`: the fitted popularity; `ours`: names to put intervals and buckets on; `dropped`:
+    contestant's name → the feature it lacks."""
+    theirs = comparison.outcomes[against]
+    tables = {
+        name: _row(comparison, outcome, theirs) for name, outcome in comparison.outcomes.items() if name not in dropped
+    }
+    return {
+        "requests": comparison.requests,
+        "poolRequests": len(comparison.user),
+        "longViewsOutsidePool": comparison.outside_pool,
+        "shownGroups": len(comparison.group_user),
+        "users": len(np.unique(comparison.user)),
+        "days": len(np.unique(comparison.day)),
+        "against": against,
+        "contestants": tables,
+        "buckets": {name: _buckets(comparison, comparison.outcomes[name], theirs) for name in ours},
+        "dropOne": {
+            feature: _dropped(comparison, comparison.outcomes[name], comparison.outcomes[ours[-1]])
+            for name, feature in dropped.items()
+        },
+    }
+
+
+def _row(comparison: Comparison, outcome: Outcome, theirs: Outcome) -> dict[str, Any]:
+    ndcg, reference = np.array(outcome.ndcg), np.array(theirs.ndcg)
+    known = comparison.creators >= 0
+    creators = np.bincount(comparison.creators[known], outcome.exposure[known]).astype(np.float64)
+    weights = comparison.group_size
+    same = outcome is theirs
+    return {
+        "ndcg": _mean(ndcg),
+        "liftOverUsers": None if same else _edges(lift_interval(ndcg, reference, comparison.user)),
+        "liftOverDays": None if same else _edges(lift_interval(ndcg, reference, comparison.day)),
+        "hitRate": _mean(outcome.hits),
+        "map": _mean(outcome.precision),
+        "gauc": float(np.average(outcome.group_auc, weights=weights)) if len(weights) else None,
+        "gaucDifference": None
+        if same or not len(weights)
+        else _edges(difference_interval(outcome.group_auc, theirs.group_auc, comparison.group_user, weights=weights)),
+        "coverage": float((outcome.exposure > 0).mean()),
+        "creatorGini": metrics.gini(creators),
+        "intraListDiversity": 1.0 - _mean(outcome.likeness),
+    }
+
+
+def _buckets(comparison: Comparison, outcome: Outcome, theirs: Outcome) -> list[dict[str, Any]]:
+    rows = []
+    for low, high in BUCKETS:
+        inside = (comparison.history >= low) & (comparison.history < high)
+        count = int(inside.sum())
+        if not count:
+            continue
+        ours, reference = np.array(outcome.ndcg)[inside], np.array(theirs.ndcg)[inside]
+        rows.append(
+            {
+                "events": f"{low}–{high - 1}" if high < 10**9 else f"{low}+",
+                "requests": count,
+                "ndcg": _mean(ours),
+                "reference": _mean(reference),
+                "lift": _edges(lift_interval(ours, reference, comparison.user[inside])),
+            }
+        )
+    return rows
+
+
+def _dropped(comparison: Comparison, without: Outcome, whole: Outcome) -> dict[str, Any]:
+    ndcg = lift_interval(np.array(without.ndcg), np.array(whole.ndcg), comparison.user)
+    gauc = difference_interval(without.group_auc, whole.group_auc, comparison.group_user, weights=comparison.group_size)
+    return {"ndcgChange": _edges(ndcg), "gaucChange": _edges(gauc)}
+
+
+def verdicts(summary: Mapping[str, Any], light: str, full: str) -> dict[str, bool]:
+    """The promises, each kept or not. A bucket is worse only when its whole interval is below zero."""
+
+    def lift(name: str) -> tuple[float, float]:
+        row = summary["contestants"][name]
+        return row["liftOverUsers"]["value"], min(row["liftOverUsers"]["low"], row["liftOverDays"]["low"])
+
+    def no_bucket_worse(name: str) -> bool:
+        return all(b["lift"]["high"] >= 0 for b in summary["buckets"][name] if b["requests"] >= ENOUGH)
+
+    def gauc_kept(name: str) -> bool:
+        return bool(summary["contestants"][name]["gaucDifference"]["value"] >= 0)
+
+    return {
+        "light features: NDCG@20 at least +4 %": lift(light)[0] >= 0.04,
+        "light features: lower bounds above 0": lift(light)[1] > 0,
+        "with co-watch: NDCG@20 at least +25 %": lift(full)[0] >= 0.25,
+        "with co-watch: lower bounds above 0": lift(full)[1] > 0,
+        "light features: no history bucket worse": no_bucket_worse(light),
+        "with co-watch: no history bucket worse": no_bucket_worse(full),
+        "light features: shown-only GAUC kept": gauc_kept(light),
+        "with co-watch: shown-only GAUC kept": gauc_kept(full),
+    }
+
+
+def markdown(summary: Mapping[str, Any], about: Mapping[str, Any], kept: Mapping[str, bool]) -> str:
+    """The report as Markdown."""
+    lines = [
+        "# Offline evaluation",
+        "",
+        f"Test days from {about['testFrom']} to {about['testUntil']}. **This is look number {about['look']} at these "
+        "days.** Each look makes the next one a little less honest.",
+        "",
+        f"{summary['requests']:,} requests of the log, {summary['poolRequests']:,} of them with a long view inside the "
+        f"pool ({summary['longViewsOutsidePool']:,} outside it), by {summary['users']:,} users on {summary['days']} "
+        f"days; {summary['shownGroups']:,} user-days with both outcomes for the shown-only protocol.",
+        f"Lifts are against *{summary['against']}*, with 95 % paired bootstrap intervals over users and over days "
+        "(few days make a rough interval).",
+        "",
+        "| contestant | NDCG@20 | lift [users] [days] | hit rate | MAP | GAUC, shown only | coverage | creator Gini "
+        "| diversity |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in summary["contestants"].items():
+        over_users, over_days = row["liftOverUsers"], row["liftOverDays"]
+        lift = (
+            "–" if over_users is None else f"{_percent(over_users)} [{over_days['low']:+.1%}, {over_days['high']:+.1%}]"
+        )
+        gauc = "–" if row["gauc"] is None else f"{row['gauc']:.4f}"
+        if row["gaucDifference"]:
+            gap = row["gaucDifference"]
+            gauc += f" ({gap['value']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}])"
+        lines.append(
+            f"| {name} | {row['ndcg']:.4f} | {lift} | {row['hitRate']:.3f} | {row['map']:.4f} | {gauc} "
+            f"| {row['coverage']:.1%} | {row['creatorGini']:.3f} | {row['intraListDiversity']:.3f} |"
+        )
+    for name, rows in summary["buckets"].items():
+        lines += ["", f"## By history: {name}", "", "| events before | requests | NDCG@20 | reference | lift |"]
+        lines.append("|---|---|---|---|---|")
+        for b in rows:
+            count = f"{b['requests']:,}" + ("" if b["requests"] >= ENOUGH else " (too few to tell)")
+            lines.append(
+                f"| {b['events']} | {count} | {b['ndcg']:.4f} | {b['reference']:.4f} | {_percent(b['lift'])} |"
+            )
+    if summary["dropOne"]:
+        lines += ["", "## Dropping one feature, the other weights as they are", ""]
+        lines += ["| without | NDCG@20 | GAUC, shown only |", "|---|---|---|"]
+        for feature, change in summary["dropOne"].items():
+            gap = change["gaucChange"]
+            lines.append(
+                f"| {feature} | {_percent(change['ndcgChange'])} "
+                f"| {gap['value']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}] |"
+            )
+    lines += ["", "## Promises", ""]
+    lines += [f"- {'kept' if held else '**NOT KEPT**'}: {promise}" for promise, held in kept.items()]
+    lines += ["", "## Models", ""]
+    lines += [f"- {name}: `{version}`" for name, version in about["models"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def plot(summary: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Bars with intervals: the lifts, the buckets, the dropped features."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    drawn = []
+
+    def bars(file: str, title: str, labels: list[str], intervals: list[dict[str, float]], unit: float = 100.0) -> None:
+        figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.35 * len(labels)))
+        values = np.array([i["value"] for i in intervals]) * unit
+        ends = np.array([[i["value"] - i["low"], i["high"] - i["value"]] for i in intervals]).T * unit
+        axes.barh(labels, values, xerr=np.maximum(ends, 0), color="#4477aa", ecolor="#222222", capsize=3)
+        axes.axvline(0, color="#222222", linewidth=0.8)
+        axes.invert_yaxis()
+        axes.set_title(title, fontsize=10)
+        figure.tight_layout()
+        figure.savefig(folder / file, dpi=110)
+        pyplot.close(figure)
+        drawn.append(folder / file)
+
+    rows = {name: row["liftOverUsers"] for name, row in summary["contestants"].items() if row["liftOverUsers"]}
+    bars("lifts.png", f"NDCG@20 against {summary['against']}, %", list(rows), list(rows.values()))
+    for number, (name, found) in enumerate(summary["buckets"].items()):
+        labels = [f"{b['events']} ({b['requests']:,})" for b in found]
+        bars(f"history-{number}.png", f"{name}: lift by events before, %", labels, [b["lift"] for b in found])
+    if summary["dropOne"]:
+        changes = {name: change["ndcgChange"] for name, change in summary["dropOne"].items()}
+        bars("drop-one.png", "NDCG@20 without one feature, %", list(changes), list(changes.values()))
+    return drawn
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
+
+
+def _edges(interval: Interval) -> dict[str, float]:
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
+
+
+def _percent(edges: Mapping[str, float]) -> str:
+    return f"{edges['value']:+.1%} [{edges['low']:+.1%}, {edges['high']:+.1%}]"
