@@ -4,9 +4,9 @@ Each eligible video's long-view rate has the posterior Beta(α + long views, β 
 β are the tenant's rate, worth `PRIOR` impressions (Chapelle & Li, NeurIPS 2011). The best of one draw would be served.
 
 The chance of that has no closed form, so the choice is made in two steps whose chances are known exactly: `DRAWS`
-draws are made for a shortlist, and the winner of one of them, picked at random, is served. Given the draws, a video's
-chance is its share of wins; times the chance to be on the shortlist, that is the propensity. 1/propensity weighs an
-outcome without bias as far as the video could win at all.
+draws are made for a shortlist taken by lot, and the winner of one of them, picked at random, is served; one time in
+`1 / UNIFORM` any of the shortlist. Given the draws, a video's chance is known; times its chance to be on the shortlist,
+that is the propensity, never zero, and 1/propensity weighs an outcome without bias.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ MAX_IMPRESSIONS = 1_000.0
 SHORTLIST = 24
 DRAWS = 32
 PRIOR = 4.0
+UNIFORM = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,10 @@ def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, con
     wins = np.clip(static.decayed[eligible, DEMAND_7D], 0.0, trials)
     rate = _tenant_rate(static)
     winners = draw.beta(PRIOR * rate + wins, PRIOR * (1 - rate) + trials - wins, (DRAWS, len(eligible))).argmax(axis=1)
-    winner = int(winners[draw.integers(DRAWS)])
-    return Exploration(int(eligible[winner]), chance * float((winners == winner).mean()))
+    chances = (1.0 - UNIFORM) * np.bincount(winners, minlength=len(eligible)) / DRAWS + UNIFORM / len(eligible)
+    # The sum may fall short of 1 by a rounding error: the last video takes what is left.
+    winner = min(int(np.searchsorted(np.cumsum(chances), draw.random(), "right")), len(eligible) - 1)
+    return Exploration(int(eligible[winner]), chance * float(chances[winner]))
 
 
 def _tenant_rate(static: StaticFeatures) -> float:

@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ranking import Context, LinearModel, global_model, rank
+from ranking.diversity import diversify, metadata_similarity
+from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
+
+
+def test_likeness_is_symmetric_and_grows_with_creator_category_and_tags() -> None:
+    alike = replace(make_videos(1)[0], category="a", creator="c", tags=("t",))
+    others = [
+        replace(alike, id="same"),
+        replace(alike, id="creator", creator="x"),
+        replace(alike, id="nothing", creator="y", category="b", tags=("u",)),
+        replace(alike, id="bare", creator="", category="", tags=()),
+    ]
+    columns, _ = make_catalog([alike, *others], 0)
+    like = metadata_similarity(columns, np.arange(5))
+    assert (like == like.T).all()
+    assert like[0].tolist() == pytest.approx([1.0, 1.0, 0.5, 0.0, 0.0])
+    assert like[4, 4] == 0.0
+
+
+def test_more_diversity_makes_pages_less_alike_and_none_keeps_the_scores_order() -> None:
+    columns, stats = make_catalog(make_videos(300, categories=4))
+    pages = {
+        diversity: rank(
+            columns,
+            stats,
+            make_signals(),
+            columns.rows(),
+            global_model(),
+            Context(NOW, streak_cap=0, creator_cap=0, diversity=diversity),
+        )
+        for diversity in (0.0, 5.0)
+    }
+    assert (np.diff(pages[0.0].scores) <= 0).all()
+    likeness = {key: metadata_similarity(columns, page.rows).mean() for key, page in pages.items()}
+    assert likeness[5.0] < likeness[0.0]
+
+
+def test_another_similarity_can_be_plugged_in() -> None:
+    columns, _ = make_catalog(make_videos(10), 0)
+    ordered, scores = columns.rows(), np.zeros(10)
+
+    def parity(_, rows):
+        return (rows[:, None] % 2 == rows % 2).astype(float)
+
+    context = Context(NOW, limit=2, diversity=1.0, streak_cap=0)
+    page = diversify(columns, ordered, scores, context, look=10, similarity=parity)
+    assert page is not None
+    assert page[0] % 2 != page[1] % 2
+
+
+def test_a_creator_fills_no_more_places_than_the_cap_while_others_are_left() -> None:
+    videos = [replace(v, creator="prolific" if i < 60 else f"creator {i}") for i, v in enumerate(make_videos(100))]
+    boosted = [replace(v, editorial_boost=10.0 if v.creator == "prolific" else 0.0) for v in videos]
+    columns, stats = make_catalog(boosted)
+    slate = rank(columns, stats, None, columns.rows(), global_model(), Context(NOW, creator_cap=3))
+    prolific = columns.creators.code("prolific")
+    assert (columns.creator[slate.rows] == prolific).sum() == 3
+
+
+def test_a_catalog_of_one_creator_and_one_category_still_fills_the_page() -> None:
+    columns, stats = make_catalog([replace(v, creator="one", category="one") for v in make_videos(400)])
+    slate = rank(columns, stats, None, columns.rows(), global_model(), Context(NOW))
+    assert len(slate) == 20
+
+
+def explore(seed: int, count: int = 60) -> tuple[object, object]:
+    columns, stats = make_catalog(make_videos(count), events=0)
+    model = LinearModel.checked("m", {"editorial_boost": 1.0})
+    return columns, rank(columns, stats, None, columns.rows(), model, Context(NOW, seed=seed, explore=True))
+
+
+def test_the_exploration_slot_has_a_chance_and_every_other_place_is_certain() -> None:
+    _, slate = explore(7, count=400)
+    assert slate.explored == 5
+    assert 0 < slate.propensities[5] < 1
+    assert np.delete(slate.propensities, 5).tolist() == [1.0] * 19
+
+
+def test_equal_seeds_explore_the_same_video_and_many_seeds_reach_many() -> None:
+    assert explore(7)[1].rows.tolist() == explore(7)[1].rows.tolist()
+    reached = set()
+    for seed in range(60):
+        columns, slate = explore(seed)
+        if slate.explored is not None:
+            reached.add(columns.ids[slate.rows[slate.explored]])
+    assert len(reached) > 20
+
+
+def test_the_logged_propensity_weighs_each_explored_video_to_one_on_average() -> None:
+    from ranking.exploration import explore as choose
+
+    columns, stats = make_catalog(make_videos(40), events=200)
+    static, rows, draws = stats.static(NOW), columns.rows(), 3_000
+    weights = np.zeros(len(columns))
+    for seed in range(draws):
+        found = choose(columns, static, rows, Context(NOW, seed=seed))
+        assert found is not None
+        weights[found.row] += 1 / found.propensity
+    assert weights.sum() / draws == pytest.approx(len(columns), rel=0.25)
+
+
+def test_a_video_everybody_has_seen_is_not_explored() -> None:
+    columns, stats = make_catalog(make_videos(30), events=0)
+    stats.table.add([(f"vid_{i}", NOW, "impression", 0.0, 0.0) for i in range(29) for _ in range(1_100)])
+    from ranking.exploration import explore as choose
+
+    found = choose(columns, stats.static(NOW), columns.rows(), Context(NOW, seed=3))
+    assert found is not None
+    assert columns.ids[found.row] == "vid_29"
+    assert choose(columns, stats.static(NOW), columns.rows()[:29], Context(NOW, seed=3)) is None
