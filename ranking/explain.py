@@ -1,4 +1,4 @@
-"""Why this video: what each feature added to its score, exactly."""
+"""Why this video, and why not that one: exact contributions, and the stage and rule that kept a video off the page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ranking.columns import VideoColumns
+from ranking.columns import Rows, VideoColumns
 from ranking.features import FEATURES
 from ranking.model import LinearModel
+from ranking.rank import Slate, score
 from ranking.request import Context, Request
 from ranking.statscolumns import StatsColumns
 from shared.signals import Signals
@@ -57,3 +58,72 @@ def explain(
         contributions.append(Contribution(name, feature.unit, float(value), weight, amount))
         total += amount
     return Explanation(columns.ids[row], total, tuple(contributions))
+
+
+ABSENCES: dict[str, tuple[str, str]] = {
+    "filtered": ("filters", "A filter removed it; the filters say which."),
+    "outscored": ("ranking", "Its score is below that of every video on the page."),
+    "near_duplicate": ("diversity", "A video with the same title is on the page."),
+    "creator_cap": ("diversity", "Its creator has as many videos on the page as allowed."),
+    "streak_cap": ("diversity", "It would have made the run of its category too long."),
+    "variety": ("diversity", "It is too much like videos on the page."),
+    "pinned": ("pins", "A pinned video took the last place."),
+}
+"""Rule → the stage it belongs to, and what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Why a video is not on a page: `stage` and `rule` as in `ABSENCES`. `place`: where its score alone would put it
+    among `candidates` candidates, 0-based; None when it was none."""
+
+    stage: str
+    rule: str
+    meaning: str
+    place: int | None
+    candidates: int
+
+
+def why_absent(
+    columns: VideoColumns,
+    stats: StatsColumns,
+    signals: Signals | None,
+    candidates: Rows,
+    model: LinearModel,
+    context: Context,
+    slate: Slate,
+    row: int,
+) -> Absence | None:
+    """Why `row` is not on `slate`, which `rank` made of the same inputs; None when it is."""
+    if row in slate.rows:
+        return None
+    found = np.flatnonzero(candidates == row)
+    if not len(found):
+        return _absence("filtered", None, len(candidates))
+    scores = score(columns, stats, signals, candidates, model, context)
+    own = scores[found[0]]
+    place = int((scores > own).sum() + ((scores == own) & (columns.key[candidates] < columns.key[row])).sum())
+    return _absence(_rule(columns, context, slate, row, float(own)), place, len(candidates))
+
+
+def _rule(columns: VideoColumns, context: Context, slate: Slate, row: int, own: float) -> str:
+    rows = slate.rows
+    by_rule = [*slate.pinned, *(() if slate.explored is None else (slate.explored,))]
+    merit = np.delete(slate.scores, by_rule)
+    if not len(merit) or own < merit.min():
+        return "outscored"
+    if slate.pinned and own > merit.min():
+        return "pinned"
+    if columns.title[row] and columns.title[row] in columns.title[rows]:
+        return "near_duplicate"
+    creator, category = columns.creator[row], columns.category[row]
+    if context.creator_cap and creator >= 0 and (columns.creator[rows] == creator).sum() >= context.creator_cap:
+        return "creator_cap"
+    if context.streak_cap and category >= 0 and (columns.category[rows] == category).sum() >= context.streak_cap:
+        return "streak_cap"
+    return "variety"
+
+
+def _absence(rule: str, place: int | None, candidates: int) -> Absence:
+    stage, meaning = ABSENCES[rule]
+    return Absence(stage, rule, meaning, place, candidates)

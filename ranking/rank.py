@@ -37,6 +37,8 @@ class Slate:
     model_version: str
     explored: int | None = None
     """The place of the exploration slot, None if it was not used."""
+    pinned: frozenset[int] = frozenset()
+    """The places that `pins.with_pins` filled."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,0 +1,55 @@
+"""Pins: the places editors chose, filled last, and only with videos that every filter has kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ranking.columns import Rows
+from ranking.rank import Slate
+
+
+def with_pins(slate: Slate, pins: Mapping[int, int], candidates: Rows, limit: int) -> Slate:
+    """The slate with pinned rows at their places (0-based place → row), at most `limit` long.
+
+    A pin is ignored when its row is not among the candidates: nothing brings back what a filter removed. The others
+    keep their order around the pins; what then no longer fits is left for the next page. A pin past the end goes last.
+    A pinned video that the scores had not brought onto the page has the score 0.
+    """
+    allowed = set(candidates.tolist())
+    wanted = {place: row for place, row in sorted(pins.items()) if 0 <= place < limit and row in allowed}
+    if not wanted:
+        return slate
+    pinned = set(wanted.values())
+    rest = [at for at, row in enumerate(slate.rows.tolist()) if row not in pinned]
+    known = {row: at for at, row in enumerate(slate.rows.tolist())}
+    rows: list[int] = []
+    scores: list[float] = []
+    chances: list[float] = []
+    explored = None
+    waiting = list(wanted.items())
+    while len(rows) < limit and (rest or waiting):
+        if waiting and (waiting[0][0] <= len(rows) or not rest):
+            _, row = waiting.pop(0)
+            if row in rows:
+                continue
+            rows.append(row)
+            scores.append(float(slate.scores[known[row]]) if row in known else 0.0)
+            chances.append(1.0)
+        else:
+            at = rest.pop(0)
+            if at == slate.explored:
+                explored = len(rows)
+            rows.append(int(slate.rows[at]))
+            scores.append(float(slate.scores[at]))
+            chances.append(float(slate.propensities[at]))
+    return replace(
+        slate,
+        rows=np.array(rows, np.int64),
+        scores=np.array(scores),
+        propensities=np.array(chances),
+        explored=explored,
+        pinned=frozenset(place for place, row in enumerate(rows) if row in pinned),
+    )
