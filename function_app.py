@@ -9,7 +9,7 @@ import logging
 
 import azure.functions as func
 
-from events import dead_letters, privacy
+from events import cowatch, dead_letters, privacy
 from events.api import post_events as accept_events
 from events.rollup import RollUp
 from events.signals import SignalsConsumer
@@ -87,3 +87,8 @@ async def roll_up(timer: func.TimerRequest) -> None:
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *")
 async def sweep_dead_letters(timer: func.TimerRequest) -> None:
     await dead_letters.sweep(await services.get())
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 41 2 * * *")
+async def build_cowatch(timer: func.TimerRequest) -> None:
+    await cowatch.build_all(await services.get())

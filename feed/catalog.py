@@ -12,8 +12,11 @@ from collections.abc import AsyncIterator, Iterable
 import orjson
 
 from ranking.columns import VideoColumns
+from ranking.cowatch import CoWatchTable, UnreadableTable
 from ranking.stats import StatsTable, UnreadableStats, merged
 from ranking.statscolumns import StatsColumns
+from shared.blobs.port import TABLES, BlobsUnavailable
+from shared.cowatch_files import blob_of
 from shared.records import Video
 from shared.refresh import Refresher
 from shared.services import Services
@@ -66,10 +69,14 @@ class Catalog:
 
     async def apply_stats(self, documents: Iterable[Document]) -> None:
         """Take in the statistics of some shards; unpacked and added up beside the event loop."""
-        packed = {document.id: document.body.get("packed") for document in documents}
+        packed = {d.id: d.body.get("packed") for d in documents if d.body.get("kind") == "stats"}
         if packed:
             self._shards, total = await asyncio.to_thread(_unpacked, self._shards, packed)
             self.stats.replace(total)
+
+    def use_cowatch(self, content: bytes) -> None:
+        """Take in a co-watch table. Raises `UnreadableTable`."""
+        self.stats.use_cowatch(CoWatchTable.from_bytes(content))
 
 
 def _unpacked(shards: dict[str, StatsTable], bodies: dict[str, object]) -> tuple[dict[str, StatsTable], StatsTable]:
@@ -154,7 +161,7 @@ class Catalogs:
                 for document in videos[start : start + SLICE]:
                     catalog.apply_queried(document)
                 await asyncio.sleep(0)
-            await catalog.apply_stats(statistics)
+            await self._take_statistics(catalog, statistics)
             catalog.end_of_load()
             self._catalogs[tenant_id] = catalog
             self._evict()
@@ -193,7 +200,24 @@ class Catalogs:
         for tenant_id, documents in statistics.items():
             catalog = self._catalogs.get(tenant_id)
             if catalog is not None:
-                await catalog.apply_stats(documents)
+                await self._take_statistics(catalog, documents)
+
+    async def _take_statistics(self, catalog: Catalog, documents: list[Document]) -> None:
+        """Take in what lives beside a tenant's videos: statistics, and the pointer to its co-watch table.
+
+        Without its table a catalog ranks as before: a file that is missing or damaged is counted, and no more.
+        """
+        await catalog.apply_stats(documents)
+        blob = next((name for document in documents if (name := blob_of(document.body)) is not None), None)
+        if blob is None:
+            return
+        try:
+            content = await self._services.blobs.read(TABLES, blob)
+            if content is None:
+                raise BlobsUnavailable("the table is not there")
+            catalog.use_cowatch(content)
+        except (BlobsUnavailable, UnreadableTable):
+            self._services.telemetry.count("refresh_failures", "cowatch")
 
     async def _changed(self, container: Container) -> AsyncIterator[Document]:
         """Documents written since the last pull, with a breath for the event loop after every slice."""

@@ -52,6 +52,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "dead_letters": ("Dead letters waiting for a decision", ("subscription",)),
     "dead_letters_dropped": ("Dead letters dropped because of their age or an erasure", ("subscription",)),
     "erasures": ("Users erased", ("tenant",)),
+    "cowatch_tables": ("Builds of co-watch tables", ("outcome",)),
     "catalogs_evicted": ("Catalogs let go of to make room", ()),
     "messages_set_aside": ("Messages that cannot be understood", ("subscription", "reason")),
     "refresh_failures": ("A source of tenants, content, statistics or flags did not answer", ("source",)),

@@ -1,0 +1,101 @@
+"""What people watch together reaches the ranking: archive → builder → file → catalog → feed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from events.batch import Batch, encode
+from events.cowatch import LongViews, build_all
+from events.rollup import RollUp
+from events.schema import Event
+from events.signals import SignalsConsumer
+from feed.catalog import Catalogs
+from local.demo import save_videos
+from local.serving import local_settings
+from shared import services as composition
+from shared.blobs.port import TABLES
+from shared.cowatch_files import Pointer
+from shared.records import Tenant, Video
+from shared.services import Services
+from shared.stores.documents import VIDEO_STATS, Upsert
+from shared.tenants import save_tenant
+
+
+def video(number: int) -> Video:
+    return Video(f"v{number}", f"Title {number}", "https://x", "one", duration_seconds=10.0, maturity_rating="G")
+
+
+async def watched(services: Services, user: str, *numbers: int) -> None:
+    now = time.time()
+    events = tuple(
+        Event("video_view", f"v{number}", int(now * 1000) - number, hash((user, number)) & 0xFFFFFFFF, 10_000.0)
+        for number in numbers
+    )
+    batch = Batch(f"{user}-{numbers}", "tenant", user, now, events, trusted=True)
+    assert await services.room(SignalsConsumer).handle(batch.id, encode(batch)) == "folded"
+
+
+async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(tmp_path: Path) -> None:
+    services = composition.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
+    catalogs = Catalogs(services)
+    try:
+        await save_tenant(services.documents, Tenant("tenant", "R"))
+        await services.tenants_refresher.refresh()
+        await save_videos(services, "tenant", [video(number) for number in range(6)])
+        for user in range(5):
+            await watched(services, f"user-{user}", 0, 1)
+            await watched(services, f"other-{user}", 2, 3)
+        assert await services.room(RollUp).run() == 10
+        catalog = await catalogs.get("tenant", time.time())
+        assert catalog.stats.cowatch is None
+
+        assert await build_all(services) == 1
+        await catalogs.refresh()
+
+        assert catalog.stats.cowatch is not None
+        row = catalog.columns.row("v0")
+        assert row is not None
+        similar = catalog.stats.cowatch.similar_to(catalog.columns.rows()[[row]])
+        assert similar is not None
+        assert similar[catalog.columns.row("v1")] > 0
+        assert similar[catalog.columns.row("v2")] == 0
+
+        another = Catalogs(services)  # a process that starts later finds the table as well
+        assert (await another.get("tenant", time.time())).stats.cowatch is not None
+        await another.close()
+    finally:
+        await catalogs.close()
+        await services.close()
+
+
+async def test_a_damaged_table_costs_nothing_but_itself(tmp_path: Path) -> None:
+    services = composition.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
+    catalogs = Catalogs(services)
+    try:
+        await save_videos(services, "tenant", [video(1)])
+        await services.blobs.write(TABLES, "tenant/broken.bin", b"CWT1 and then nothing of sense, but long enough")
+        await services.documents.write(
+            VIDEO_STATS, "tenant", [Upsert(Pointer("tenant/broken.bin", 0.0, 1).to_document())]
+        )
+
+        catalog = await catalogs.get("tenant", time.time())
+
+        assert catalog.stats.cowatch is None
+        assert len(catalog.columns) == 1
+        assert services.telemetry.counters["refresh_failures", ("cowatch",)] == 1
+    finally:
+        await catalogs.close()
+        await services.close()
+
+
+def test_a_log_that_is_too_long_is_cut_down_by_whole_users() -> None:
+    views = LongViews(most=1_000)
+    for user in range(400):
+        for number in range(5):
+            views.add(f"user {user}", f"v{number}", float(number))
+
+    assert len(views.users) <= 1_000
+    assert views.sample < 1
+    counts = {user: views.users.count(user) for user in set(views.users)}
+    assert set(counts.values()) == {5}
