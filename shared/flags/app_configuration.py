@@ -162,6 +162,15 @@ class FlagStore:
             added.append(flag["id"])
         return added
 
+    def replace(self, flags: list[dict[str, Any]]) -> None:
+        """Make these the only flags there are."""
+        wanted = {KEY_PREFIX + flag["id"] for flag in flags}
+        for found in _answered(lambda: list(self._client.list_configuration_settings(key_filter=KEY_PREFIX + "*"))):
+            if found.key not in wanted:
+                _answered(partial(self._client.delete_configuration_setting, found.key))
+        for flag in flags:
+            _answered(partial(self._client.set_configuration_setting, _setting(flag)))
+
     def switch(self, name: str, on: bool, tenant_id: str | None = None) -> None:
         """Switch a flag, for everyone or for one tenant; somebody else's change in between is kept."""
         for _ in range(SWITCH_ATTEMPTS):

@@ -31,6 +31,7 @@ from shared.flags.port import FlagSource
 from shared.stores.cosmos import CosmosStore
 from shared.stores.documents import DocumentStore
 from shared.stores.sqlite import SqliteStore
+from tests.contracts import containers
 from tests.emulators import azurite
 from tests.emulators.appconfig import AppConfigurationServer
 from tests.emulators.broker_here import broker_of_user_events
@@ -216,3 +217,9 @@ FLAGS: dict[str, Callable[[Path], AbstractAsyncContextManager[FlagsRig]]] = {
     "file": file_flags,
     "appconfig": app_configuration_flags,
 }
+
+if containers.WANTED:
+    DOCUMENTS["cosmos emulator"] = containers.documents
+    BUS["servicebus emulator"] = containers.bus
+    BLOBS["azurite container"] = containers.blobs
+    FLAGS["appconfig emulator"] = containers.flags

@@ -8,13 +8,13 @@ from tests.emulators.clock import MovableClock
 from tests.left_out import leave_out
 
 if TYPE_CHECKING:
-    from tests.emulators.servicebus import ServiceBusBroker
+    from tests.emulators.servicebus.broker import ServiceBusBroker
 
 
 def broker_of_user_events(clock: MovableClock | None = None, port: int = 0) -> ServiceBusBroker:
     """Not started. Leaves the test out when python-qpid-proton, which is built with a C compiler, is not there."""
     try:
-        from tests.emulators.servicebus import ServiceBusBroker
+        from tests.emulators.servicebus.broker import ServiceBusBroker
     except ImportError:
         leave_out(
             "Service Bus tests need python-qpid-proton, which a C compiler builds (apt-get install build-essential)"

@@ -16,7 +16,7 @@ from tests.emulators.cosmos import CosmosServer
 from tests.emulators.hurried_loop import HurriedLoop
 
 if TYPE_CHECKING:
-    from tests.emulators.servicebus import ServiceBusBroker
+    from tests.emulators.servicebus.broker import ServiceBusBroker
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -196,3 +196,16 @@ async def test_the_commands_work_on_the_store_the_settings_name(server, settings
 def test_a_source_without_any_way_to_connect_is_refused():
     with pytest.raises(ValueError, match="either"):
         AppConfigurationFlags()
+
+
+async def test_replacing_makes_the_given_flags_the_only_ones(server, settings):
+    for name in ("a", "b", "c", "d"):
+        server.put_flag({"id": name, "enabled": True})
+
+    def replace_all() -> None:
+        with FlagStore.from_settings(settings) as store:
+            store.replace([{"id": "b", "enabled": False}, {"id": "new", "enabled": True}])
+
+    await asyncio.to_thread(replace_all)
+    assert sorted(server.items) == [FLAG_PREFIX + "b", FLAG_PREFIX + "new"]
+    assert server.flag("b") == {"id": "b", "enabled": False}

@@ -1,0 +1,36 @@
+"""`python -m tests.emulators`: the test servers as a program; prints the settings that point an app at them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+from dataclasses import fields
+
+from tests.emulators.program import Emulators, Ports
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.emulators", description=__doc__)
+    for each in fields(Ports):
+        parser.add_argument(f"--{each.name}", type=int, default=0, metavar="PORT", help="0 picks a free port")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON instead of shell exports")
+    arguments = vars(parser.parse_args())
+    as_json = arguments.pop("json")
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Emulators(Ports(**arguments)).running() as emulators:
+        settings = emulators.settings()
+        if as_json:
+            print(json.dumps({"control": emulators.control.url, "settings": settings}), flush=True)
+        else:
+            for name, value in settings.items():
+                print(f"export {name}='{value}'")
+            print(f"# faults and the clock: {emulators.control.url} (see tests/emulators/program.py)", flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,122 @@
+"""All four test servers as one program with one clock, and an HTTP endpoint that makes them fail and moves time.
+
+    POST   /clock             {"advance": 600}              seconds
+    POST   /faults/<server>   {"match": "batch", "cut": "after", "times": 1}   fields of `faults.Fault`
+    DELETE /faults/<server>                                  everything works again
+    POST   /down/<server>     {"seconds": 600}               cut every connection, until that much time has passed
+    POST   /refuse/<server>   POST /accept/<server>          stop listening, and listen again
+    GET    /requests/<server>                                labels of the requests so far
+
+<server> is cosmos, servicebus or appconfig. Blob Storage is Azurite, which cannot be told to fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from tests.emulators.appconfig import AppConfigurationServer
+from tests.emulators.azurite import Azurite
+from tests.emulators.broker_here import broker_of_user_events
+from tests.emulators.clock import MovableClock
+from tests.emulators.cosmos import CosmosServer
+from tests.emulators.faults import Fault, FaultPlan
+from tests.emulators.http import HttpServer
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where each listens; 0 picks a free port."""
+
+    cosmos: int = 0
+    servicebus: int = 0
+    appconfig: int = 0
+    blob: int = 0
+    control: int = 0
+
+
+class Control(HttpServer):
+    """The HTTP endpoint for tests that run in another process."""
+
+    def __init__(self, emulators: Emulators, port: int) -> None:
+        super().__init__(FaultPlan(emulators.clock), port=port)
+        self._emulators = emulators
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        given = await request.json() if request.can_read_body else {}
+        try:
+            match (request.method, *request.path.strip("/").split("/")):
+                case ("POST", "clock"):
+                    self._emulators.advance(float(given["advance"]))
+                case ("POST", "faults", name):
+                    self._emulators.plan(name).add(Fault.from_json(given))
+                case ("DELETE", "faults", name):
+                    self._emulators.plan(name).clear()
+                case ("POST", "down", name):
+                    self._emulators.plan(name).go_down(float(given.get("seconds", "inf")))
+                case ("POST", "refuse" | "accept" as what, name):
+                    await self._emulators.listen(name, what == "accept")
+                case ("GET", "requests", name):
+                    return web.json_response(self._emulators.plan(name).requests)
+                case _:
+                    return web.json_response({"error": f"no such control: see {__name__}"}, status=404)
+        except (KeyError, ValueError, TypeError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"now": self._emulators.clock.now()})
+
+
+class Emulators:
+    """The servers, once `running` has started them."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.clock = MovableClock()
+        self.cosmos = CosmosServer(self.clock, partitions=2, port=ports.cosmos)
+        self.appconfig = AppConfigurationServer(self.clock, port=ports.appconfig)
+        self.broker = broker_of_user_events(self.clock, ports.servicebus)
+        self.azurite = Azurite(ports.blob)
+        self.control = Control(self, ports.control)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Emulators]:
+        await asyncio.to_thread(self.azurite.start)
+        try:
+            with self.broker:
+                async with self.cosmos, self.appconfig, self.control:
+                    self._blob_account = self.azurite.account()
+                    yield self
+        finally:
+            await asyncio.to_thread(self.azurite.stop)
+
+    def settings(self) -> dict[str, str]:
+        """The environment of an app that uses them all."""
+        return {
+            "DOCUMENT_STORE": "cosmos",
+            "COSMOS_CONNECTION_STRING": self.cosmos.connection_string,
+            "BUS": "servicebus",
+            "ServiceBusConnection": self.broker.connection_string,
+            "BLOBS": "azure",
+            "BLOB_CONNECTION_STRING": self._blob_account,
+            "FLAGS": "appconfig",
+            "APP_CONFIGURATION_CONNECTION_STRING": self.appconfig.connection_string,
+        }
+
+    def plan(self, name: str) -> FaultPlan:
+        """The faults of one server. Raises `KeyError`."""
+        return {"cosmos": self.cosmos, "servicebus": self.broker, "appconfig": self.appconfig}[name].faults
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on all of them."""
+        self.clock.advance(seconds)
+        self.broker.call(self.broker.tick)
+
+    async def listen(self, name: str, accept: bool) -> None:
+        """Stop or start listening on one server's port."""
+        if name == "servicebus":
+            await asyncio.to_thread(self.broker.accept if accept else self.broker.refuse)
+        else:
+            server = {"cosmos": self.cosmos, "appconfig": self.appconfig}[name]
+            await (server.accept() if accept else server.refuse())

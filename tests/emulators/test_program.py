@@ -1,0 +1,62 @@
+"""The test servers as a program, told what to do over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from shared.blobs.azure import AzureBlobs
+from shared.blobs.port import ARCHIVE
+from shared.bus.servicebus import ServiceBusBus
+from shared.flags.app_configuration import FlagStore
+from shared.settings import Settings
+from shared.stores.cosmos import CosmosStore
+from shared.stores.documents import TENANTS, Create, StoreUnavailable
+from tests.emulators.azurite import PROGRAM
+from tests.emulators.broker_here import broker_of_user_events
+from tests.left_out import leave_out
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def test_another_process_is_served_by_the_program_and_commands_its_faults_and_its_clock():
+    broker_of_user_events()
+    if not PROGRAM.exists():
+        leave_out("Blob Storage needs Azurite: run `make test` once with npm at hand")
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.emulators", "--json", stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        told = json.loads(await asyncio.wait_for(program.stdout.readline(), 60))
+        secrets = {"SIGNING_KEYS": "k:AAAA", "IDENTITY_SECRET": "AAAA"}
+        settings = Settings.from_environment({**os.environ, **secrets, **told["settings"]})
+        store, bus, blobs = (kind.from_settings(settings) for kind in (CosmosStore, ServiceBusBus, AzureBlobs))
+        for each in (store, bus, blobs):
+            await each.ready()
+        await store.write(TENANTS, "t", [Create({"id": "short", "ttl": 60})])
+        await blobs.write(ARCHIVE, "t/a", b"x")
+        with FlagStore.from_settings(settings) as flags:
+            assert await asyncio.to_thread(flags.seed, [{"id": "f", "enabled": True}]) == ["f"]
+        async with aiohttp.ClientSession(told["control"]) as control:
+            await control.post("/faults/cosmos", json={"match": "read", "status": 503, "times": 2})
+            with pytest.raises(StoreUnavailable):
+                await store.read(TENANTS, "t", "short")
+            assert await store.read(TENANTS, "t", "short")
+            await control.post("/clock", json={"advance": 61})
+            assert await store.read(TENANTS, "t", "short") is None
+            async with control.get("/requests/servicebus") as answer:
+                assert "open user-events" in await answer.json()
+            async with control.post("/faults/cosmos", json={"nonsense": 1}) as answer:
+                assert answer.status == 400
+                assert "nonsense" in (await answer.json())["error"]
+        for each in (store, bus, blobs):
+            await each.close()
+    finally:
+        program.terminate()
+        assert await asyncio.wait_for(program.wait(), 20) == 0
