@@ -107,13 +107,14 @@ class ServiceBusBus:
         credential: Callable[[], Any] | None = None,
         publish_budget_seconds: float = 2.0,
         call_seconds: float = CALL_SECONDS,
+        max_batch: int = 200,
     ) -> None:
         if (connection_string is None) == (namespace is None):
             raise ValueError("give either a connection string or a namespace")
         if namespace is not None and credential is None:
             raise ValueError("a namespace needs a credential")
         self._connection_string, self._namespace, self._make_credential = connection_string, namespace, credential
-        self._budget, self._patience = publish_budget_seconds, call_seconds
+        self._budget, self._patience, self._max_batch = publish_budget_seconds, call_seconds, max_batch
         self._options: dict[str, Any] = {"retry_total": 0}
         self._client: ServiceBusClient | None = None
         self._credential: Any = None
@@ -288,7 +289,7 @@ class ServiceBusBus:
                 client = self._open_client()
                 return client.get_topic_sender(path) if path == TOPIC else client.get_queue_sender(path)
 
-            outlet = self._outlets[path] = _Outlet(make_sender, self._letting_go, self._budget)
+            outlet = self._outlets[path] = _Outlet(make_sender, self._letting_go, self._budget, self._max_batch)
         return outlet
 
     async def _opened(self, receiver: ServiceBusReceiver, wait_seconds: float = 0.0) -> ServiceBusBusReceiver:
@@ -310,13 +311,14 @@ class _Outlet:
         make_sender: Callable[[], ServiceBusSender],
         letting_go: Callable[[Awaitable[None]], Awaitable[None]],
         budget_seconds: float,
+        max_batch: int,
     ) -> None:
         self._make_sender = make_sender
         self._letting_go = letting_go
         self._budget = budget_seconds
         self._sender: ServiceBusSender | None = None
         self._lock = asyncio.Lock()
-        self._writer: CoalescingWriter[_Letter] = CoalescingWriter(self._send)
+        self._writer: CoalescingWriter[_Letter] = CoalescingWriter(self._send, max_items=max_batch)
 
     async def submit(self, letter: _Letter, budget_seconds: float) -> None:
         await self._writer.submit(letter, len(letter.message.body) + 512, budget_seconds)

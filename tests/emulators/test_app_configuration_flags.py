@@ -15,6 +15,7 @@ from shared.flags.evaluation import PERSONALIZED_FEED, Flags, Verdict
 from shared.flags.port import FlagsUnavailable
 from shared.settings import Settings
 from tests.emulators.appconfig import AppConfigurationServer
+from tests.emulators.appconfig.server import FLAG_PREFIX
 from tests.emulators.clock import MovableClock
 from tests.emulators.faults import BEFORE, Fault
 

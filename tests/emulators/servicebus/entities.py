@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import re
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +64,8 @@ class Queue:
 
     def __init__(self, namespace: Namespace, path: str, options: EntityOptions) -> None:
         self.namespace, self.path, self.options = namespace, path, options
-        self.waiting: list[int] = []  # sequence numbers, a heap
+        self._waiting: defaultdict[str | None, list[int]] = defaultdict(list)  # by session: numbers, a heap
+        self._expiring: list[tuple[float, int]] = []  # a heap
         self.messages: dict[int, Stored] = {}
         self.locked: dict[uuid.UUID, Stored] = {}
         self.sessions: dict[str, Session] = {}
@@ -78,27 +79,23 @@ class Queue:
             raw, message_id, session_id, self._last_sequence_number, now, now + ttl if ttl else float("inf")
         )
         self.messages[stored.sequence_number] = stored
+        if ttl:
+            heapq.heappush(self._expiring, (stored.expires_at, stored.sequence_number))
         self._wait(stored)
         self.namespace.changed(self)
 
     def _wait(self, stored: Stored) -> None:
-        heapq.heappush(self.waiting, stored.sequence_number)
+        session_id = stored.session_id if self.options.sessions else None
+        heapq.heappush(self._waiting[session_id], stored.sequence_number)
 
     def take(self, owner: Any, session_id: str | None = None) -> Stored | None:
         """Lock the oldest message that waits, of one session where the queue has them."""
-        skipped = []
+        waiting = self._waiting[session_id if self.options.sessions else None]
         found = None
-        while self.waiting and found is None:
-            number = heapq.heappop(self.waiting)
-            stored = self.messages.get(number)
-            if stored is None or stored.lock is not None or self._expire(stored):
-                continue
-            if self.options.sessions and stored.session_id != session_id:
-                skipped.append(number)
-                continue
-            found = stored
-        for number in skipped:
-            heapq.heappush(self.waiting, number)
+        while waiting and found is None:
+            stored = self.messages.get(heapq.heappop(waiting))
+            if stored is not None and stored.lock is None and not self._expire(stored):
+                found = stored
         if found is not None:
             found.lock, found.owner = uuid.uuid4(), owner
             found.locked_until = (
@@ -174,12 +171,18 @@ class Queue:
         return None
 
     def _sessions_waiting(self) -> list[str]:
-        oldest: OrderedDict[str, None] = OrderedDict()
-        for number in sorted(self.waiting):
-            stored = self.messages.get(number)
-            if stored is not None and stored.lock is None and stored.session_id is not None:
-                oldest[stored.session_id] = None
-        return list(oldest)
+        """Sessions with something to deliver, the one whose message waits longest first."""
+        oldest: list[tuple[int, str]] = []
+        for session_id, numbers in self._waiting.items():
+            while numbers and self._is_stale(numbers[0]):
+                heapq.heappop(numbers)
+            if numbers and session_id is not None:
+                oldest.append((numbers[0], session_id))
+        return [session_id for _, session_id in sorted(oldest)]
+
+    def _is_stale(self, number: int) -> bool:
+        stored = self.messages.get(number)
+        return stored is None or stored.lock is not None
 
     def renew_session(self, session_id: str) -> float:
         session = self.sessions.get(session_id)
@@ -210,8 +213,10 @@ class Queue:
                 session.owner = None
         for stored in [m for m in self.locked.values() if m.locked_until <= now]:
             self._settle(stored, ABANDONED)
-        for stored in [m for m in self.messages.values() if m.lock is None]:
-            self._expire(stored)
+        while self._expiring and self._expiring[0][0] <= now:
+            stored = self.messages.get(heapq.heappop(self._expiring)[1])
+            if stored is not None and stored.lock is None:
+                self._expire(stored)
         return lost
 
 
