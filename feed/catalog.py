@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import orjson
 
@@ -35,6 +35,7 @@ class Catalog:
         self.stats = StatsColumns(self.columns)
         self._shards: dict[str, StatsTable] = {}
         self._overtaken: set[str] = set()
+        self._adding_up = asyncio.Lock()
 
     def apply(self, document: Document) -> None:
         """Take in one video as it is now: new, changed, taken down or deleted."""
@@ -66,6 +67,20 @@ class Catalog:
 
     async def apply_stats(self, documents: Iterable[Document]) -> None:
         """Take in the statistics of some shards; unpacked and added up beside the event loop."""
+        async with self._adding_up:
+            await self._add_up(documents)
+
+    async def apply_stats_change(self, documents: Sequence[Document]) -> None:
+        """Take in statistics from the change feed, which are newer than what a query still brings."""
+        self._overtaken.update(document.id for document in documents)
+        await self.apply_stats(documents)
+
+    async def apply_queried_stats(self, documents: Sequence[Document]) -> None:
+        """Take in the statistics of the first load, unless a change has overtaken them meanwhile."""
+        async with self._adding_up:
+            await self._add_up(document for document in documents if document.id not in self._overtaken)
+
+    async def _add_up(self, documents: Iterable[Document]) -> None:
         packed = {document.id: document.body.get("packed") for document in documents}
         if packed:
             self._shards, total = await asyncio.to_thread(_unpacked, self._shards, packed)
@@ -154,7 +169,7 @@ class Catalogs:
                 for document in videos[start : start + SLICE]:
                     catalog.apply_queried(document)
                 await asyncio.sleep(0)
-            await catalog.apply_stats(statistics)
+            await catalog.apply_queried_stats(statistics)
             catalog.end_of_load()
             self._catalogs[tenant_id] = catalog
             self._evict()
@@ -191,9 +206,10 @@ class Catalogs:
         async for document in self._changed(VIDEO_STATS):
             statistics.setdefault(document.partition, []).append(document)
         for tenant_id, documents in statistics.items():
-            catalog = self._catalogs.get(tenant_id)
-            if catalog is not None:
-                await catalog.apply_stats(documents)
+            if (loading := self._applying.get(tenant_id)) is not None:
+                await loading.apply_stats_change(documents)
+            if (loaded := self._catalogs.get(tenant_id)) is not None:
+                await loaded.apply_stats(documents)
 
     async def _changed(self, container: Container) -> AsyncIterator[Document]:
         """Documents written since the last pull, with a breath for the event loop after every slice."""
