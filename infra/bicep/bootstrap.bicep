@@ -1,0 +1,46 @@
+// Run once by a person who owns the subscription: the resource group, and the two identities the pipeline signs in
+// with. Neither has a password: GitHub proves who asks.
+
+targetScope = 'subscription'
+
+@description('Region of the resource group.')
+param location string
+
+@description('Name of the resource group.')
+@minLength(1)
+@maxLength(90)
+param resourceGroupName string
+
+@description('Repository on GitHub as owner/name.')
+@minLength(3)
+param repository string
+
+@description('Name of the environment on GitHub whose approval guards this deployment.')
+@minLength(1)
+param githubEnvironment string
+
+@description('Tags of every resource.')
+param tags object = {}
+
+resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+  name: resourceGroupName
+  location: location
+  tags: tags
+}
+
+module pipeline 'modules/pipeline.bicep' = {
+  scope: group
+  name: 'pipeline'
+  params: {
+    location: location
+    tags: tags
+    repository: repository
+    githubEnvironment: githubEnvironment
+  }
+}
+
+@description('Client id the pipeline deploys with: AZURE_CLIENT_ID of the environment.')
+output deployClientId string = pipeline.outputs.deployClientId
+
+@description('Client id pull requests look with: AZURE_PREVIEW_CLIENT_ID of the repository.')
+output previewClientId string = pipeline.outputs.previewClientId

@@ -1,0 +1,318 @@
+// The function app on Flex Consumption: reached from inside the network only, by identity only, never by a key.
+// Its code is deployed apart; deploying this file again leaves the code as it is.
+
+@description('Region of the app.')
+param location string
+
+@description('Tags of every resource.')
+param tags object
+
+@description('Name of the app; unique in Azure.')
+@minLength(2)
+@maxLength(60)
+param appName string
+
+@description('Name of the plan.')
+@minLength(1)
+@maxLength(60)
+param planName string
+
+@description('Subnet the app sends from; delegated to Microsoft.App/environments.')
+param subnetId string
+
+@description('Resource id of the identity the app works as.')
+param identityId string
+
+@description('Client id of that identity.')
+param identityClientId string
+
+@description('Minor version of Python.')
+@allowed(['3.11', '3.12', '3.13'])
+param pythonVersion string
+
+@description('Memory of an instance in MB; 2048 comes with one core.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMb int
+
+@description('Most instances.')
+@minValue(40)
+@maxValue(1000)
+param maximumInstances int
+
+@description('Instances that always stand ready for HTTP; 0 for none, 2 or more with zone redundancy.')
+@minValue(0)
+@maxValue(1000)
+param alwaysReadyHttp int
+
+@description('Instances that always stand ready to fold events into signals; 0 for none, 2 or more with zone redundancy.')
+@minValue(0)
+@maxValue(1000)
+param alwaysReadyFold int
+
+@description('Requests one instance serves at a time before another is started.')
+@minValue(1)
+@maxValue(1000)
+param httpConcurrency int
+
+@description('Python processes an instance runs; one a core.')
+@minValue(1)
+@maxValue(10)
+param workerProcesses int
+
+@description('Spread the instances over availability zones.')
+param zoneRedundant bool
+
+@description('Name of the storage account of the host.')
+param hostStorageName string
+
+@description('URL of the blob container the package is deployed to.')
+param deploymentContainerUrl string
+
+@description('Connection string of Application Insights; it names the target and grants nothing.')
+param insightsConnectionString string
+
+@description('Endpoint of the Cosmos DB account.')
+param cosmosEndpoint string
+
+@description('Name of the database.')
+param cosmosDatabase string
+
+@description('Host name of the Service Bus namespace.')
+param serviceBusHostName string
+
+@description('Blob endpoint of the archive account.')
+param archiveBlobEndpoint string
+
+@description('Endpoint of the App Configuration store.')
+param appConfigurationEndpoint string
+
+@description('URI of the key vault, with a slash at its end.')
+param vaultUri string
+
+resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: {
+    name: 'FC1'
+    tier: 'FlexConsumption'
+  }
+  properties: {
+    reserved: true
+    zoneRedundant: zoneRedundant
+  }
+}
+
+var readyHttp = [
+  {
+    name: 'http'
+    instanceCount: alwaysReadyHttp
+  }
+]
+
+var readyFold = [
+  {
+    name: 'function:fold_signals'
+    instanceCount: alwaysReadyFold
+  }
+]
+
+resource app 'Microsoft.Web/sites@2024-11-01' = {
+  name: appName
+  location: location
+  tags: tags
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identityId}': {}
+    }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    publicNetworkAccess: 'Disabled'
+    virtualNetworkSubnetId: subnetId
+    keyVaultReferenceIdentity: identityId
+    clientAffinityEnabled: false
+    functionAppConfig: {
+      runtime: {
+        name: 'python'
+        version: pythonVersion
+      }
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: deploymentContainerUrl
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMb
+        maximumInstanceCount: maximumInstances
+        alwaysReady: concat(alwaysReadyHttp > 0 ? readyHttp : [], alwaysReadyFold > 0 ? readyFold : [])
+        triggers: {
+          http: {
+            // Without it Python serves one request at a time on an instance.
+            perInstanceConcurrency: httpConcurrency
+          }
+        }
+      }
+    }
+    siteConfig: {
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      ftpsState: 'Disabled'
+      http20Enabled: true
+      cors: {
+        allowedOrigins: []
+      }
+      appSettings: [
+        // The host
+        {
+          name: 'AzureWebJobsStorage__accountName'
+          value: hostStorageName
+        }
+        {
+          name: 'AzureWebJobsStorage__credential'
+          value: 'managedidentity'
+        }
+        {
+          name: 'AzureWebJobsStorage__clientId'
+          value: identityClientId
+        }
+        {
+          name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'
+          value: insightsConnectionString
+        }
+        {
+          name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING'
+          value: 'ClientId=${identityClientId};Authorization=AAD'
+        }
+        {
+          name: 'AZURE_CLIENT_ID'
+          value: identityClientId
+        }
+        {
+          name: 'FUNCTIONS_WORKER_PROCESS_COUNT'
+          value: string(workerProcesses)
+        }
+        {
+          name: 'PYTHON_THREADPOOL_THREAD_COUNT'
+          value: '4'
+        }
+        // The trigger of fold_signals, beside the setting of the sender
+        {
+          name: 'ServiceBusConnection__credential'
+          value: 'managedidentity'
+        }
+        {
+          name: 'ServiceBusConnection__clientId'
+          value: identityClientId
+        }
+        // The app: every name of the table in shared/settings.py that has a meaning in Azure
+        {
+          name: 'DOCUMENT_STORE'
+          value: 'cosmos'
+        }
+        {
+          name: 'BUS'
+          value: 'servicebus'
+        }
+        {
+          name: 'BLOBS'
+          value: 'azure'
+        }
+        {
+          name: 'FLAGS'
+          value: 'appconfig'
+        }
+        {
+          name: 'COSMOS_ENDPOINT'
+          value: cosmosEndpoint
+        }
+        {
+          name: 'COSMOS_DATABASE'
+          value: cosmosDatabase
+        }
+        {
+          name: 'ServiceBusConnection__fullyQualifiedNamespace'
+          value: serviceBusHostName
+        }
+        {
+          name: 'BLOB_ENDPOINT'
+          value: archiveBlobEndpoint
+        }
+        {
+          name: 'APP_CONFIGURATION_ENDPOINT'
+          value: appConfigurationEndpoint
+        }
+        {
+          name: 'SIGNING_KEYS'
+          value: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/signing-keys)'
+        }
+        {
+          name: 'IDENTITY_SECRET'
+          value: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/identity-secret)'
+        }
+        {
+          name: 'FLAGS_REFRESH_SECONDS'
+          value: '20'
+        }
+        {
+          name: 'CONTENT_REFRESH_SECONDS'
+          value: '5'
+        }
+        {
+          name: 'SIGNALS_BUDGET_MS'
+          value: '80'
+        }
+        {
+          name: 'SIGNALS_CACHE_SECONDS'
+          value: '2'
+        }
+        {
+          name: 'CATALOG_BUDGET_MS'
+          value: '5000'
+        }
+        {
+          name: 'PUBLISH_BUDGET_MS'
+          value: '2000'
+        }
+        {
+          name: 'FOLD_PATIENCE_SECONDS'
+          value: '480'
+        }
+        {
+          name: 'ROLLUP_SECONDS'
+          value: '20'
+        }
+      ]
+    }
+  }
+}
+
+// No user names and passwords beside the identities.
+resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+  parent: app
+  name: 'ftp'
+  properties: {
+    allow: false
+  }
+}
+
+resource noScm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+  parent: app
+  name: 'scm'
+  properties: {
+    allow: false
+  }
+}
+
+output appId string = app.id
+output appName string = app.name
+output hostName string = app.properties.defaultHostName

@@ -1,0 +1,38 @@
+// Three identities, so that each part may do only its own work. None of them has a key.
+
+@description('Region of the identities.')
+param location string
+
+@description('Tags of every resource.')
+param tags object
+
+@description('End of every name: prefix and environment.')
+@minLength(3)
+param nameSuffix string
+
+resource app 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: 'id-${nameSuffix}-app'
+  location: location
+  tags: tags
+}
+
+resource entry 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: 'id-${nameSuffix}-entry'
+  location: location
+  tags: tags
+}
+
+resource operations 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: 'id-${nameSuffix}-operations'
+  location: location
+  tags: tags
+}
+
+output appId string = app.id
+output appClientId string = app.properties.clientId
+output appPrincipalId string = app.properties.principalId
+output entryId string = entry.id
+output entryPrincipalId string = entry.properties.principalId
+output operationsId string = operations.id
+output operationsClientId string = operations.properties.clientId
+output operationsPrincipalId string = operations.properties.principalId
