@@ -13,6 +13,7 @@ from events import cowatch, dead_letters, privacy
 from events.api import post_events as accept_events
 from events.rollup import RollUp
 from events.signals import SignalsConsumer
+from events.trigger import decode_lightly
 from feed import api as feed_api
 from feed import debug, export, status
 from shared import services
@@ -20,6 +21,7 @@ from shared import services
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third of the CPU of a small request
 
+decode_lightly()
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 

@@ -38,7 +38,7 @@ LOCAL_MAY_RANK = ("local/demo.py",)
 
 KNOWS_FUNCTIONS = re.compile(
     r"function_app\.py|shared/http\.py|local/[a-z_]+\.py|(feed|events|cms)/([a-z]+_)?api\.py"
-    r"|feed/(debug|status|export)\.py|events/privacy\.py|cms/call\.py"
+    r"|feed/(debug|status|export)\.py|events/(privacy|trigger)\.py|cms/call\.py"
 )
 """Where `azure.functions` may be imported: the modules that hold endpoints, and what stands around them."""
 
