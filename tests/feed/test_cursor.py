@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feed import cursor
+from feed.cursor import MAX_CHARS, MAX_SERVED, VALID_SECONDS, Served
+from shared.keys import KeyRing, SigningKeys
+from shared.problems import Problem
+
+NOW = 1_700_000_000.0
+TENANT, USER = "tenant_1", "user-key"
+
+
+def keys(*names: str) -> SigningKeys:
+    """Keys by name; the same name is the same key."""
+    ring = ",".join(f"{name}:{base64.b64encode(name.encode().ljust(32)).decode()}" for name in names or ("a",))
+    return KeyRing(ring).for_purpose("cursor")
+
+
+KEYS = keys()
+
+
+def served(count: int, seed: int = 0) -> Served:
+    draw = np.random.default_rng(seed)
+    return Served(int(NOW), seed, draw.integers(0, 2**32, count, np.uint32))
+
+
+def refusal(text: str, tenant: str = TENANT, user: str = USER, now: float = NOW, ring: SigningKeys = KEYS) -> str:
+    """The code a cursor is refused with."""
+    with pytest.raises(Problem) as caught:
+        cursor.decode(text, ring, tenant, user, now)
+    assert caught.value.status == 400
+    return caught.value.code
+
+
+def encoded(count: int = 20) -> str:
+    text = cursor.encode(served(count), KEYS, TENANT, USER)
+    assert text is not None
+    return text
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, MAX_SERVED),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, int(VALID_SECONDS)),
+    st.text("abz_-19", max_size=30),
+)
+def test_what_goes_into_a_cursor_comes_out_of_it(count: int, seed: int, age: int, tenant: str) -> None:
+    before = replace(served(count, seed), seed=seed)
+    text = cursor.encode(before, KEYS, tenant, USER)
+    assert text is not None
+    assert len(text) <= MAX_CHARS
+    after = cursor.decode(text, KEYS, tenant, USER, NOW + age)
+    assert (after.started_at, after.seed) == (before.started_at, before.seed)
+    assert after.fingerprints.tolist() == before.fingerprints.tolist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_cursor_changed_anywhere_in_any_way_is_refused(data: st.DataObject) -> None:
+    text = encoded(data.draw(st.sampled_from([0, 1, 2, 3, 20])))
+    at = data.draw(st.integers(0, len(text) - 1))
+    characters = st.one_of(
+        st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+        st.characters(),
+    )
+    other = data.draw(characters)
+    changed = data.draw(
+        st.sampled_from([text[:at] + other + text[at + 1 :], text[:at] + other + text[at:], text[:at], text[at + 1 :]])
+    )
+    if changed != text:
+        assert refusal(changed) == "invalid_cursor"
+
+
+def test_a_cursor_is_refused_at_every_changed_bit() -> None:
+    raw = bytearray(base64.urlsafe_b64decode(encoded(3) + "=="))
+    for bit in range(len(raw) * 8):
+        raw[bit // 8] ^= 1 << bit % 8
+        assert refusal(base64.urlsafe_b64encode(raw).rstrip(b"=").decode()) == "invalid_cursor"
+        raw[bit // 8] ^= 1 << bit % 8
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200))
+def test_random_bytes_are_no_cursor(raw: bytes) -> None:
+    assert refusal(base64.urlsafe_b64encode(raw).rstrip(b"=").decode()) == "invalid_cursor"
+
+
+def test_a_cursor_belongs_to_its_tenant_and_its_user() -> None:
+    assert refusal(encoded(), tenant="tenant_2") == "invalid_cursor"
+    assert refusal(encoded(), user="another") == "invalid_cursor"
+    # Nothing can be moved across the border between the two names.
+    text = cursor.encode(served(1), KEYS, "tenant", "a")
+    assert text is not None
+    assert refusal(text, tenant="tenan", user="ta") == "invalid_cursor"
+
+
+def test_a_cursor_lives_12_hours_to_the_second() -> None:
+    text = encoded()
+    cursor.decode(text, KEYS, TENANT, USER, NOW + VALID_SECONDS)
+    assert refusal(text, now=NOW + VALID_SECONDS + 1) == "cursor_expired"
+    assert refusal(text, now=NOW - 301) == "cursor_expired", "from a clock that is far ahead"
+
+
+def test_a_cursor_survives_the_rotation_of_its_key_and_not_its_removal() -> None:
+    old = cursor.encode(served(5), keys("a"), TENANT, USER)
+    assert old is not None
+    cursor.decode(old, keys("b", "a"), TENANT, USER, NOW)
+    assert refusal(old, ring=keys("b")) == "invalid_cursor"
+
+
+def test_a_key_for_another_purpose_opens_no_cursor() -> None:
+    ring = KeyRing("a:" + base64.b64encode(os.urandom(32)).decode())
+    text = cursor.encode(served(5), ring.for_purpose("cursor"), TENANT, USER)
+    assert text is not None
+    assert refusal(text, ring=ring.for_purpose("feed-request")) == "invalid_cursor"
+
+
+def test_the_feed_ends_where_a_cursor_would_outgrow_its_bound() -> None:
+    longest = cursor.encode(served(MAX_SERVED), KEYS, TENANT, USER)
+    assert longest is not None
+    assert MAX_CHARS - 8 < len(longest) <= MAX_CHARS
+    assert cursor.encode(served(MAX_SERVED + 1), KEYS, TENANT, USER) is None
+    assert MAX_SERVED >= 600, "30 pages of 20 always fit"
