@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -29,6 +29,8 @@ class Trouble:
     writes_fail: bool = False
     cut_after_write: int = 0
     """How many writes are still to be applied and then reported as failed."""
+    before_write: Callable[[], Awaitable[None]] | None = None
+    """What happens just before the next write, once."""
     defect: Exception | None = None
     """Raised by every read: something the store never raises on purpose."""
 
@@ -61,6 +63,9 @@ class FaultyDocuments:
         for trouble in felt:
             if trouble.delay_seconds:
                 await asyncio.sleep(trouble.delay_seconds)
+            if writing and trouble.before_write is not None:
+                meanwhile, trouble.before_write = trouble.before_write, None
+                await meanwhile()
             if trouble.defect is not None and not writing:
                 raise trouble.defect
             if trouble.writes_fail if writing else trouble.reads_fail:

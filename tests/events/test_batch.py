@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from events.batch import Batch, UnreadableBatch, decode, encode
+from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS, REJECTIONS, Event, Rejected, parse_event
+from shared.event_types import EVENT_TYPES
+from shared.feed_request import FeedRequest
+
+NOW = 1_700_000_000.0
+
+video_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}", fullmatch=True)
+seconds = st.floats(0, 4e9, allow_nan=False)
+one_event = st.builds(
+    Event,
+    type=st.sampled_from(list(EVENT_TYPES)),
+    video_id=video_ids,
+    at_ms=st.integers(0, 10**15),
+    identity=st.integers(0, 2**32 - 1),
+    watch_ms=st.none() | st.floats(0, 86_400_000) | st.integers(0, 86_400_000).map(float),
+    position=st.none() | st.integers(0, 100_000),
+    request=st.none() | st.integers(0, 99),
+)
+one_request = st.builds(
+    FeedRequest,
+    served_at=st.integers(0, 2**32 - 1),
+    personalized=st.booleans(),
+    warm=st.booleans(),
+    model=st.integers(0, 2**32 - 1),
+    arm=st.integers(0, 255),
+    explored_rank=st.integers(0, 255),
+    propensity=st.floats(0, 1),
+)
+one_batch = st.builds(
+    Batch,
+    id=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+    tenant_id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True),
+    user_key=st.text("abc-_019", min_size=1, max_size=43),
+    accepted_at=seconds,
+    events=st.lists(one_event, max_size=8).map(tuple),
+    requests=st.lists(one_request, max_size=3).map(tuple),
+    trusted=st.booleans(),
+    consented=st.booleans(),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(one_batch)
+def test_a_batch_comes_off_the_bus_as_it_went_onto_it(batch: Batch) -> None:
+    assert decode(encode(batch)) == batch
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=60) | json_values.map(orjson.dumps))
+def test_a_body_that_is_no_batch_is_unreadable_and_nothing_worse(body: bytes) -> None:
+    with pytest.raises(UnreadableBatch):
+        decode(body)
+
+
+@settings(max_examples=150, deadline=None)
+@given(one_batch.filter(lambda batch: bool(batch.events)), st.data())
+def test_a_batch_with_one_odd_value_is_unreadable_or_a_batch_and_nothing_worse(
+    batch: Batch, data: st.DataObject
+) -> None:
+    raw = orjson.loads(encode(batch))
+    raw[data.draw(st.sampled_from(sorted(raw)))] = data.draw(json_values)
+    try:
+        assert isinstance(decode(orjson.dumps(raw)), Batch)
+    except UnreadableBatch:
+        return
+
+
+def test_the_largest_batch_fits_a_message() -> None:
+    from shared.bus.port import MAX_MESSAGE_BYTES
+    from shared.event_types import MAX_EVENTS
+
+    event = Event("not_interested", "v" * 128, 10**15, 2**32 - 1, 86_399_999.123456, 100_000, 99)
+    request = FeedRequest(2**32 - 1, True, True, 2**32 - 1, 255, 255, 1 / 3)
+    full = Batch("f" * 32, "t" * 64, "u" * 43, NOW, (event,) * MAX_EVENTS, (request,) * MAX_EVENTS, True)
+    assert len(encode(full)) < MAX_MESSAGE_BYTES / 10
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["type", "videoId", "timestamp", "watchTimeMs", "feedRequestId", "rankPosition", "eventId", "x"]
+        ),
+        json_values | st.sampled_from([*EVENT_TYPES, "vid_1", NOW * 1000, "2023-11-14T22:13:20Z"]),
+    )
+    | json_values
+)
+def test_whatever_json_an_event_is_it_is_accepted_or_refused_with_a_known_code(raw: object) -> None:
+    try:
+        event, quoted = parse_event(raw, NOW)
+    except Rejected as error:
+        refusal: str | None = error.code
+    else:
+        refusal = None
+    assert refusal is None or refusal in REJECTIONS
+    if refusal is not None:
+        return
+    assert event.type in EVENT_TYPES
+    assert (NOW - MAX_AGE_SECONDS) * 1000 <= event.at_ms <= (NOW + CLAMP_AHEAD_SECONDS) * 1000
+    assert quoted is None or len(quoted) <= 128
+
+
+def good(**changes: object) -> dict[str, object]:
+    return {"type": "like", "videoId": "vid_1", "timestamp": NOW * 1000, **changes}
+
+
+def test_five_minutes_ahead_is_believed_and_more_is_clamped_to_now() -> None:
+    assert parse_event(good(timestamp=(NOW + 300) * 1000), NOW)[0].at_ms == (NOW + 300) * 1000
+    assert parse_event(good(timestamp=(NOW + 301) * 1000), NOW)[0].at_ms == NOW * 1000
+
+
+def test_seven_days_old_is_accepted_and_older_is_not() -> None:
+    assert parse_event(good(timestamp=(NOW - MAX_AGE_SECONDS) * 1000), NOW)
+    with pytest.raises(Rejected, match="too_old"):
+        parse_event(good(timestamp=(NOW - MAX_AGE_SECONDS) * 1000 - 1), NOW)
+
+
+def test_a_clamped_event_keeps_the_identity_of_what_was_sent() -> None:
+    """Sent again a minute later it would be clamped to another time, and still be the same event."""
+    sent = good(timestamp=(NOW + 4_000) * 1000)
+    first, later = parse_event(sent, NOW)[0], parse_event(sent, NOW + 60)[0]
+    assert first.at_ms != later.at_ms
+    assert first.identity == later.identity
+
+
+def test_an_events_identity_is_its_event_id_or_its_type_video_and_time() -> None:
+    def identity(**changes: object) -> int:
+        return parse_event(good(**changes), NOW)[0].identity
+
+    assert identity() == identity(watchTimeMs=5, rankPosition=3, feedRequestId="r")
+    assert len({identity(), identity(type="skip"), identity(videoId="vid_2"), identity(timestamp=NOW * 1000 - 1)}) == 4
+    assert identity(eventId="e") == identity(eventId="e", type="skip", timestamp=NOW * 1000 - 1)
+    assert identity(eventId="e") != identity(eventId="f")

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from events.batch import Batch, decode, encode
+from events.schema import Event
+from events.signals import MAX_AGE_SECONDS, SignalsConsumer
+from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable
+from shared.fingerprint import fingerprint
+from shared.services import Services
+from shared.signals import SIGNALS_ID, Signals, from_document
+from shared.stores.documents import USER_ACTIVITY, VIDEOS, StoreUnavailable, Upsert
+from tests.events.topic import MemoryTopic, services_on
+from tests.faulty_documents import FaultyDocuments, Trouble
+from tests.memory_documents import MemoryDocuments
+from tests.served_app import make_video
+
+NOW = 1_700_000_000.0
+TENANT, USER = "tenant_1", "user-key"
+
+
+class World:
+    """A consumer on a store, a topic and a clock in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = NOW
+        self.documents = FaultyDocuments(MemoryDocuments(lambda: self.now))
+        self.topic = MemoryTopic()
+        self.services: Services = services_on(self.documents, self.topic, lambda: self.now, folder)
+
+    def consumer(self) -> SignalsConsumer:
+        """A worker of its own: it shares no lock with the others."""
+        return SignalsConsumer(self.services)
+
+    async def signals(self, user: str = USER) -> Signals | None:
+        found = await self.documents.inner.read(USER_ACTIVITY, user, SIGNALS_ID)
+        return from_document(found.body) if found else None
+
+    async def views(self) -> int:
+        signals = await self.signals()
+        return int(signals.daily["views"].sum()) if signals else 0
+
+    def handed_on(self) -> Counter[int]:
+        """How often each event's identity was handed on to the roll-up."""
+        return Counter(
+            event.identity
+            for message in self.topic.published
+            if message.to == ROLLUP
+            for event in decode(message.body).events
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def batch(number: int, size: int = 3, accepted_at: float = NOW, user: str = USER, first: int | None = None) -> bytes:
+    """A batch of views; `first` numbers its first event, so that batches may overlap."""
+    start = number * size if first is None else first
+    events = tuple(
+        Event("video_view", f"v{n % 7}", int(NOW * 1000) - 1_000 * n, fingerprint(f"event {n}"), watch_ms=1_000.0)
+        for n in range(start, start + size)
+    )
+    return encode(Batch(f"{number:032x}", TENANT, user, accepted_at, events))
+
+
+async def test_a_folded_message_that_comes_again_is_a_duplicate(world: World) -> None:
+    worker = world.consumer()
+    assert [await worker.handle("m", batch(1)) for _ in range(3)] == ["folded", "duplicate", "duplicate"]
+    assert await world.views() == 3
+    assert world.services.telemetry.counters["batches_folded", ("duplicate",)] == 2
+
+
+async def test_two_workers_at_once_fold_a_message_once_and_each_users_messages_all(world: World) -> None:
+    first, second = world.consumer(), world.consumer()
+    deliveries = [worker.handle("m", batch(n)) for n in range(10) for worker in (first, second)]
+    outcomes = Counter(await asyncio.gather(*deliveries))
+    assert outcomes == {"folded": 10, "duplicate": 10}
+    assert await world.views() == 30
+
+
+@pytest.mark.parametrize("cuts", [1, 2])
+async def test_a_write_that_was_applied_and_reported_as_failed_is_found_by_its_marker(world: World, cuts: int) -> None:
+    worker = world.consumer()
+    await worker.handle("m", batch(1))
+    with world.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), cut_after_write=cuts)):
+        assert await worker.handle("m", batch(2)) == "duplicate"
+    assert await world.views() == 6
+    assert set(world.handed_on().values()) == {1}
+
+
+async def test_a_store_that_stays_down_gives_the_message_back(world: World) -> None:
+    with world.documents.in_trouble(Trouble(writes_fail=True)) as trouble:
+        handling = asyncio.create_task(world.consumer().handle("m", batch(1)))
+        while not world.services.telemetry.counters["store_failures", ("fold",)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        world.now += world.services.settings.fold_patience_seconds
+        with pytest.raises(StoreUnavailable):
+            await handling
+        trouble.writes_fail = False
+    assert await world.consumer().handle("m", batch(1)) == "folded"
+
+
+async def test_a_message_of_which_another_packing_was_folded_hands_on_only_what_is_new(world: World) -> None:
+    worker = world.consumer()
+    await worker.handle("m1", batch(1, size=10, first=0))
+    await worker.handle("m2", batch(2, size=10, first=6))
+    assert await worker.handle("m3", batch(3, size=10, first=3)) == "nothing_new"
+    assert await world.views() == 16
+    assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
+
+
+async def test_a_fold_whose_handing_on_was_cut_hands_on_the_same_events_when_it_comes_again(world: World) -> None:
+    worker = world.consumer()
+    await worker.handle("m1", batch(1, size=10, first=0))
+    world.topic.publish_fails = 1
+    with pytest.raises(BusUnavailable):
+        await worker.handle("m2", batch(2, size=10, first=6))
+    assert await worker.handle("m2", batch(2, size=10, first=6)) == "duplicate"
+    assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
+
+
+async def test_a_clients_copy_of_a_folded_batch_days_later_hands_on_nothing(world: World) -> None:
+    worker = world.consumer()
+    await worker.handle("m", batch(1))
+    world.now += 10 * 86_400
+    assert await worker.handle("m", batch(1, accepted_at=world.now)) == "duplicate"
+    assert set(world.handed_on().values()) == {1}
+
+
+async def test_a_message_older_than_its_marker_could_be_is_refused(world: World) -> None:
+    await world.consumer().handle("m", batch(1))
+    world.now += MAX_AGE_SECONDS + 1
+    assert await world.consumer().handle("m", batch(1)) == "too_old"
+    assert await world.views() == 3
+
+
+async def test_the_marker_outlives_every_message_it_may_meet(world: World) -> None:
+    worker = world.consumer()
+    await worker.handle("m", batch(1))
+    world.now += MAX_AGE_SECONDS - 1
+    assert await worker.handle("m", batch(1)) == "duplicate"
+
+
+async def test_a_marker_holds_no_event_and_no_name(world: World) -> None:
+    await world.consumer().handle("m", batch(1))
+    marker = await world.documents.read(USER_ACTIVITY, USER, f"batch:{1:032x}")
+    assert marker is not None
+    assert set(marker.body) <= {"id", "kind", "ttl", "userKey", "acceptedAt", "fresh"}
+    assert len(orjson.dumps(marker.body)) < 300
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"v": 99}', b"\xff", batch(1)[:-1]])
+async def test_what_cannot_be_read_is_set_aside_with_a_reason(world: World, body: bytes) -> None:
+    assert await world.consumer().handle("m-1", body) == "unreadable"
+    assert world.topic.set_asides == [("m-1", "unreadable")]
+    assert world.services.telemetry.counters["messages_set_aside", (SIGNALS, "unreadable")] == 1
+
+
+async def test_a_stored_document_nobody_can_read_starts_afresh_and_is_reported(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.documents.write(USER_ACTIVITY, USER, [Upsert({"id": SIGNALS_ID, "packed": "odd", "updatedAt": 1})])
+    assert await world.consumer().handle("m", batch(1)) == "folded"
+    assert await world.views() == 3
+    assert world.services.telemetry.counters["store_failures", ("unreadable_signals",)] == 1
+    assert USER not in caplog.text
+
+
+async def test_facts_come_from_the_tenants_own_videos(world: World) -> None:
+    for tenant, category in ((TENANT, "fitness"), ("tenant_2", "cooking")):
+        documents = [Upsert(make_video(f"v{n}", category).to_document()) for n in range(7)]
+        await world.documents.write(VIDEOS, tenant, documents)
+    await world.consumer().handle("m", batch(0))
+    signals = await world.signals()
+    assert signals is not None
+    assert signals.categories.keys.tolist() == [fingerprint("fitness")]
+    assert world.services.telemetry.counters["events_unknown_video", (TENANT,)] == 0
+
+
+async def test_events_about_unknown_videos_are_counted(world: World) -> None:
+    await world.consumer().handle("m", batch(0))
+    assert world.services.telemetry.counters["events_unknown_video", (TENANT,)] == 3
+
+
+deliveries = st.lists(
+    st.tuples(st.integers(0, 59), st.sampled_from(["", "cut", "down", "bus"])), min_size=1, max_size=120
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(deliveries)
+def test_however_deliveries_fail_and_repeat_every_batch_counts_once(
+    tmp_path: Path, story: list[tuple[int, str]]
+) -> None:
+    """Far more events than the ring of identities holds, so that it is the markers that keep the count."""
+
+    async def tell() -> None:
+        world = World(tmp_path)
+        workers = [world.consumer(), world.consumer()]
+        for turn, (number, failure) in enumerate(story):
+            worker = workers[turn % 2]
+            trouble = Trouble(frozenset({USER_ACTIVITY.name}), cut_after_write=int(failure == "cut"))
+            world.topic.publish_fails = int(failure == "bus")
+            with world.documents.in_trouble(trouble):
+                try:
+                    await worker.handle("m", batch(number, size=5))
+                except BusUnavailable:
+                    await worker.handle("m", batch(number, size=5))
+            world.topic.publish_fails = 0
+        delivered = {number for number, _ in story}
+        assert await world.views() == 5 * len(delivered)
+        assert world.handed_on() == {fingerprint(f"event {5 * n + k}"): 1 for n in delivered for k in range(5)}
+
+    asyncio.run(tell())
