@@ -1,0 +1,343 @@
+"""What may be served does not depend on what is ranked, boosted, seen, flagged or carried in a cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from events.fold import fold
+from events.schema import Event
+from feed.filters import Viewer, apply_filters, gate
+from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, Feed, Result
+from feed.query import FeedQuery, Hints
+from ranking import FEATURES
+from ranking.stats import StatsTable
+from shared import services as composition
+from shared.event_types import EVENT_TYPES
+from shared.fingerprint import fingerprint
+from shared.flags.evaluation import PERSONALIZED_FEED
+from shared.records import RATINGS, Tenant, Video
+from shared.services import Services
+from shared.settings import Settings
+from shared.signals import to_document
+from shared.stores.documents import USER_ACTIVITY, VIDEO_STATS, VIDEOS, Upsert
+from shared.video_facts import Facts
+from tests.memory_documents import MemoryDocuments
+
+NOW = 1_700_000_000.0
+USER = "user-key"
+SECRET = base64.b64encode(b"for tests only, 32 bytes or more").decode()
+
+
+@dataclass
+class Flag:
+    """A flag source that says what the test wants."""
+
+    flags: list[dict[str, Any]] = field(default_factory=list)
+
+    async def load(self) -> dict[str, Any]:
+        return {"feature_management": {"feature_flags": self.flags}}
+
+    async def close(self) -> None:
+        pass
+
+
+ratings = st.sampled_from([*RATINGS, *RATINGS, "", "X", "pg"])
+times = st.sampled_from([0.0, NOW - 86_400, NOW - 1, NOW, NOW + 1, NOW + 86_400])
+videos = st.lists(
+    st.builds(
+        Video,
+        id=st.just(""),
+        title=st.sampled_from(["One title", "Another title", "", "Third"]),
+        playback_url=st.just("https://cdn.example/v.m3u8"),
+        category=st.sampled_from(["fitness", "cooking", "travel", ""]),
+        tags=st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(tuple),
+        creator=st.sampled_from(["x", "y", ""]),
+        duration_seconds=st.sampled_from([0.0, 5.0, 30.0, 600.0]),
+        maturity_rating=ratings,
+        editorial_boost=st.sampled_from([-10.0, 0.0, 10.0]),
+        language=st.sampled_from([None, "en", "de"]),
+        countries=st.sampled_from([(), (), ("DE",), ("FR", "DE")]),
+        active=st.sampled_from([True, True, True, False]),
+        published_at=times,
+        expires_at=st.none() | times,
+    ),
+    max_size=40,
+).map(lambda found: [replace(video, id=f"v{n}") for n, video in enumerate(found)])
+weights = st.dictionaries(st.sampled_from(list(FEATURES)), st.floats(-1_000, 1_000), max_size=6) | st.just({"odd": 1.0})
+tenants = st.builds(
+    Tenant,
+    id=st.just("tenant_1"),
+    maturity_policy=st.sampled_from([*RATINGS, *RATINGS, None, "", "odd"]),
+    age_band_policies=st.dictionaries(st.sampled_from(["13-17", "18+"]), st.sampled_from([*RATINGS, "odd"])),
+    use_personalization=st.sampled_from([True, True, True, False]),
+    weights=weights,
+    affinity_half_life_days=st.sampled_from([1.0, 14.0, 30.0]),
+    streak_cap=st.integers(0, 3),
+    feature_flags=st.dictionaries(st.just(PERSONALIZED_FEED), st.booleans()),
+)
+flags = st.sampled_from(
+    [
+        [{"id": PERSONALIZED_FEED, "enabled": True}],
+        [{"id": PERSONALIZED_FEED, "enabled": True}],
+        [{"id": PERSONALIZED_FEED, "enabled": False}],
+        [],
+    ]
+)
+hints = st.builds(
+    Hints,
+    country=st.sampled_from([None, "DE", "FR", "US"]),
+    language=st.sampled_from([None, "en", "de"]),
+    age_band=st.sampled_from([None, "13-17", "18+", "65+"]),
+)
+history = st.lists(
+    st.tuples(
+        st.sampled_from(list(EVENT_TYPES)), st.integers(0, 45), st.integers(0, 7 * 86_400), st.integers(0, 60_000)
+    ),
+    max_size=40,
+)
+
+
+def events_of(rows: list[tuple[str, int, int, int]]) -> list[Event]:
+    return [
+        Event(kind, f"v{video}", int((NOW - ago) * 1000), fingerprint(f"{at}"), watch_ms=float(watch))
+        for at, (kind, video, ago, watch) in enumerate(rows)
+    ]
+
+
+@dataclass
+class World:
+    """One tenant's feed room on a store in memory."""
+
+    services: Services
+    documents: MemoryDocuments
+    tenant: Tenant
+
+    async def page(self, hints: Hints, cursor: str | None, limit: int, consented: bool = True) -> Result:
+        query = FeedQuery(limit, cursor, hints, consented)
+        return await self.services.room(Feed).serve_feed(query, self.tenant, USER, NOW)
+
+
+async def world(
+    folder: Path,
+    tenant: Tenant,
+    catalog: list[Video],
+    rows: list[tuple[str, int, int, int]],
+    flag: list[dict[str, Any]],
+) -> World:
+    documents = MemoryDocuments(lambda: NOW)
+    for video in catalog:
+        await documents.write(VIDEOS, tenant.id, [Upsert(video.to_document())])
+    table, told = StatsTable(), events_of(rows)
+    durations = {video.id: video.duration_seconds for video in catalog}
+    table.add([(e.video_id, e.at_ms / 1000, e.type, e.watch_ms or 0.0, durations.get(e.video_id, 0.0)) for e in told])
+    if len(table):
+        stats = {"id": "stats:tenant_1", "kind": "stats", "lastSequence": 1, "packed": table.pack()}
+        await documents.write(VIDEO_STATS, tenant.id, [Upsert(stats)])
+    if told:
+        facts = {v.id: Facts(v.category, v.tags, v.creator, v.duration_seconds) for v in catalog}
+        signals = fold(None, told, facts, tenant.affinity_half_life_days, NOW)
+        await documents.write(USER_ACTIVITY, USER, [Upsert(to_document(signals))])
+    services = composition.build(
+        Settings(data_folder=str(folder), signing_keys=f"test:{SECRET}", identity_secret=SECRET),
+        clock=lambda: NOW,
+        documents=documents,
+        bus=object(),  # type: ignore[arg-type]
+        flag_source=Flag(flag),
+    )
+    await services.flags_refresher.refresh()
+    return World(services, documents, tenant)
+
+
+def may_be_served(video: Video, tenant: Tenant, hints: Hints) -> bool:
+    """The rule as the documentation states it, written without the code under test."""
+    policy = RATINGS.get(tenant.maturity_policy or "", 0)
+    if hints.age_band in tenant.age_band_policies:
+        policy = min(policy, RATINGS.get(tenant.age_band_policies[hints.age_band], 0))
+    return (
+        video.active
+        and video.published_at <= NOW
+        and (video.expires_at is None or video.expires_at > NOW)
+        and video.maturity_rating in RATINGS
+        and RATINGS[video.maturity_rating] <= policy
+        and (hints.country is None or not video.countries or hints.country in video.countries)
+    )
+
+
+def run(tell: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def told() -> None:
+        try:
+            await tell()
+        finally:
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+    asyncio.run(told())
+
+
+BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@BOUNDED
+@given(tenants, videos, history, flags, hints, st.integers(1, 50), st.booleans())
+def test_nothing_ever_puts_a_video_into_a_feed_that_may_not_be_served_and_everything_else_comes(
+    tmp_path: Path,
+    tenant: Tenant,
+    catalog: list[Video],
+    rows: list[tuple[str, int, int, int]],
+    flag: list[dict[str, Any]],
+    hints: Hints,
+    limit: int,
+    consented: bool,
+) -> None:
+    """Walks to the end: what is served is exactly what may be, but for what the user has seen or dismissed."""
+
+    async def tell() -> None:
+        here = await world(tmp_path, tenant, catalog, rows, flag)
+        allowed = {video.id for video in catalog if may_be_served(video, tenant, hints)}
+        served: list[str] = []
+        modes: set[str] = set()
+        cursor: str | None = None
+        while True:
+            result = await here.page(hints, cursor, limit, consented)
+            page = result.page
+            assert (page.reason is None) == (page.mode == PERSONALIZED)
+            assert page.reason is None or page.reason in REASONS
+            modes.add(page.mode)
+            served += [result.catalog.columns.ids[row] for row in page.rows.tolist()]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert len(served) == len(set(served))
+        assert set(served) <= allowed
+        seen = {event.video_id for event in events_of(rows)}
+        if modes == {FALLBACK}:
+            assert set(served) == allowed
+        else:
+            assert set(served) == allowed - seen
+
+    run(tell)
+
+
+@BOUNDED
+@given(videos, history, hints)
+def test_the_most_liberal_policy_serves_everything_that_is_rated_on_air_and_active(
+    tmp_path: Path, catalog: list[Video], rows: list[tuple[str, int, int, int]], hints: Hints
+) -> None:
+    async def tell() -> None:
+        tenant = Tenant("tenant_1", "NC17")
+        here = await world(tmp_path, tenant, catalog, rows, [])
+        result = await here.page(replace(hints, country=None), None, 50)
+        wanted = {
+            video.id
+            for video in catalog
+            if video.maturity_rating in RATINGS
+            and video.active
+            and video.published_at <= NOW < (video.expires_at if video.expires_at is not None else NOW + 1)
+        }
+        assert {result.catalog.columns.ids[row] for row in result.page.rows.tolist()} == wanted
+
+    run(tell)
+
+
+@BOUNDED
+@given(tenants, videos, history, hints, st.data())
+def test_a_video_that_changes_between_two_pages_is_judged_as_it_is_now(
+    tmp_path: Path,
+    tenant: Tenant,
+    catalog: list[Video],
+    rows: list[tuple[str, int, int, int]],
+    hints: Hints,
+    data: st.DataObject,
+) -> None:
+    """Both feeds are asked before and after, so that a kept order cannot serve what has gone meanwhile."""
+
+    async def tell() -> None:
+        here = await world(tmp_path, tenant, catalog, rows, [{"id": PERSONALIZED_FEED, "enabled": True}])
+        for consented in (True, False):
+            await here.page(hints, None, 50, consented)
+        changed = []
+        for video in catalog:
+            kind = data.draw(st.sampled_from(["same", "taken down", "rated", "expired", "gone"]))
+            if kind == "gone":
+                tombstone = {"id": video.id, "kind": "video", "deleted": True}
+                await here.documents.write(VIDEOS, tenant.id, [Upsert(tombstone)])
+                continue
+            changed.append(
+                {
+                    "same": video,
+                    "taken down": replace(video, active=False),
+                    "rated": replace(video, maturity_rating=data.draw(ratings)),
+                    "expired": replace(video, expires_at=NOW),
+                }[kind]
+            )
+            await here.documents.write(VIDEOS, tenant.id, [Upsert(changed[-1].to_document())])
+        assert await here.services.room(Feed).catalogs.refresh()
+        allowed = {video.id for video in changed if may_be_served(video, tenant, hints)}
+        for consented in (True, False):
+            result = await here.page(hints, None, 50, consented)
+            assert {result.catalog.columns.ids[row] for row in result.page.rows.tolist()} <= allowed
+
+    run(tell)
+
+
+@settings(max_examples=100, deadline=None)
+@given(tenants, videos, hints, st.lists(st.integers(0, 39), max_size=20))
+def test_the_gate_lets_nothing_through_that_the_filters_would_remove(
+    tenant: Tenant, catalog: list[Video], hints: Hints, rows: list[int]
+) -> None:
+    """Whoever put a row on the slate: maturity, schedule and status are looked at once more."""
+    import numpy as np
+
+    from feed.filters import maturity_limit
+    from ranking.columns import VideoColumns
+
+    columns = VideoColumns(catalog)
+    slate = np.array([row for row in rows if row < len(catalog)], np.int64)
+    viewer = Viewer(NOW, maturity_limit(tenant, hints.age_band), hints.country, np.zeros(0, np.uint32))
+    passed = gate(columns, slate, viewer).tolist()
+    anywhere = replace(hints, country=None)
+    assert passed == [may_be_served(catalog[row], tenant, anywhere) for row in slate.tolist()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(tenants, videos, hints)
+def test_every_removed_video_has_the_reason_of_the_first_filter_that_removed_it(
+    tenant: Tenant, catalog: list[Video], hints: Hints
+) -> None:
+    import numpy as np
+
+    from feed.filters import FILTERS, maturity_limit
+    from ranking.columns import VideoColumns
+
+    columns = VideoColumns(catalog)
+    viewer = Viewer(NOW, maturity_limit(tenant, hints.age_band), hints.country, np.zeros(0, np.uint32))
+    filtered = apply_filters(columns, viewer)
+    kept = set(filtered.kept.tolist())
+    for row, video in enumerate(catalog):
+        assert (row in kept) == may_be_served(video, tenant, hints) == (filtered.reason(row) is None)
+        assert filtered.reason(row) is None or filtered.reason(row) in FILTERS
+    assert sum(filtered.removed().values()) + len(kept) == len(catalog)
+
+
+def test_an_age_band_never_raises_a_policy() -> None:
+    from feed.filters import maturity_limit
+
+    for policy in (*RATINGS, None, "odd"):
+        for band in (*RATINGS, "odd"):
+            tenant = Tenant("t", policy, {"18+": band})
+            assert maturity_limit(tenant, "18+") <= maturity_limit(tenant, None)
+            assert maturity_limit(tenant, "unheard-of") == maturity_limit(tenant, None)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_says_in_a_sentence_what_it_means(reason: str) -> None:
+    assert REASONS[reason].endswith(".")
