@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import orjson
 
@@ -38,6 +38,7 @@ class Catalog:
         self.stats = StatsColumns(self.columns)
         self._shards: dict[str, StatsTable] = {}
         self._overtaken: set[str] = set()
+        self._adding_up = asyncio.Lock()
 
     def apply(self, document: Document) -> None:
         """Take in one video as it is now: new, changed, taken down or deleted."""
@@ -69,6 +70,24 @@ class Catalog:
 
     async def apply_stats(self, documents: Iterable[Document]) -> None:
         """Take in the statistics of some shards; unpacked and added up beside the event loop."""
+        async with self._adding_up:
+            await self._add_up(documents)
+
+    async def apply_stats_change(self, documents: Sequence[Document]) -> None:
+        """Take in statistics from the change feed, which are newer than what a query still brings."""
+        self._overtaken.update(document.id for document in documents)
+        await self.apply_stats(documents)
+
+    async def apply_queried_stats(self, documents: Sequence[Document]) -> None:
+        """Take in the statistics of the first load, unless a change has overtaken them meanwhile."""
+        async with self._adding_up:
+            await self._add_up(self.not_overtaken(documents))
+
+    def not_overtaken(self, documents: Sequence[Document]) -> list[Document]:
+        """Those of the first load's documents that no change has overtaken meanwhile."""
+        return [document for document in documents if document.id not in self._overtaken]
+
+    async def _add_up(self, documents: Iterable[Document]) -> None:
         packed = {d.id: d.body.get("packed") for d in documents if d.body.get("kind") == "stats"}
         if packed:
             self._shards, total = await asyncio.to_thread(_unpacked, self._shards, packed)
@@ -161,7 +180,8 @@ class Catalogs:
                 for document in videos[start : start + SLICE]:
                     catalog.apply_queried(document)
                 await asyncio.sleep(0)
-            await self._take_statistics(catalog, statistics)
+            await catalog.apply_queried_stats(statistics)
+            await self._take_cowatch(catalog, catalog.not_overtaken(statistics))
             catalog.end_of_load()
             self._catalogs[tenant_id] = catalog
             self._evict()
@@ -198,16 +218,18 @@ class Catalogs:
         async for document in self._changed(VIDEO_STATS):
             statistics.setdefault(document.partition, []).append(document)
         for tenant_id, documents in statistics.items():
-            catalog = self._catalogs.get(tenant_id)
-            if catalog is not None:
-                await self._take_statistics(catalog, documents)
+            if (loading := self._applying.get(tenant_id)) is not None:
+                await loading.apply_stats_change(documents)
+                await self._take_cowatch(loading, documents)
+            if (loaded := self._catalogs.get(tenant_id)) is not None:
+                await loaded.apply_stats(documents)
+                await self._take_cowatch(loaded, documents)
 
-    async def _take_statistics(self, catalog: Catalog, documents: list[Document]) -> None:
-        """Take in what lives beside a tenant's videos: statistics, and the pointer to its co-watch table.
+    async def _take_cowatch(self, catalog: Catalog, documents: Sequence[Document]) -> None:
+        """Load the co-watch table that one of the documents points to, if one does.
 
         Without its table a catalog ranks as before: a file that is missing or damaged is counted, and no more.
         """
-        await catalog.apply_stats(documents)
         blob = next((name for document in documents if (name := blob_of(document.body)) is not None), None)
         if blob is None:
             return

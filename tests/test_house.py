@@ -37,7 +37,8 @@ LOCAL_MAY_RANK = ("local/demo.py",)
 """The demo writes statistics as the roll-up does."""
 
 KNOWS_FUNCTIONS = re.compile(
-    r"function_app\.py|(feed|events|cms)/([a-z_]+_)?api\.py|feed/(debug|status)\.py|cms/call\.py|shared/http\.py|local/[a-z_]+\.py"
+    r"function_app\.py|shared/http\.py|local/[a-z_]+\.py|(feed|events|cms)/([a-z]+_)?api\.py"
+    r"|feed/(debug|status|export)\.py|events/privacy\.py|cms/call\.py"
 )
 """Where `azure.functions` may be imported: the modules that hold endpoints, and what stands around them."""
 
