@@ -141,6 +141,7 @@ class Tenant:
         limit = body.get("defaultLimit")
         weights = body.get("weights")
         streak = body.get("streakCap")
+        flags = body.get("featureFlags")
         return cls(
             id=str(body["tenantId"]),
             maturity_policy=body.get("maturityPolicy") if isinstance(body.get("maturityPolicy"), str) else None,
@@ -150,7 +151,7 @@ class Tenant:
             weights={k: _number(v) for k, v in weights.items()} if isinstance(weights, dict) else {},
             affinity_half_life_days=min(30.0, max(1.0, _number(body.get("affinityHalfLifeDays")) or 14.0)),
             streak_cap=streak if isinstance(streak, int) and 0 <= streak <= MAX_LIMIT else DEFAULT_STREAK_CAP,
-            feature_flags={k: v for k, v in (body.get("featureFlags") or {}).items() if isinstance(v, bool)},
+            feature_flags={k: v for k, v in flags.items() if isinstance(v, bool)} if isinstance(flags, dict) else {},
             count_anonymous_events=body.get("countAnonymousEvents") is True,
             rollup_shards=int(min(16, max(1, _number(body.get("rollupShards"))))),
         )

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import pytest
+
+from shared.settings import SETTINGS, BadSetting, Settings
+
+SECRET = base64.b64encode(b"s" * 32).decode()
+AZURE = {
+    "DOCUMENT_STORE": "cosmos",
+    "BUS": "servicebus",
+    "BLOBS": "azure",
+    "FLAGS": "appconfig",
+    "COSMOS_ENDPOINT": "https://c",
+    "ServiceBusConnection__fullyQualifiedNamespace": "sb",
+    "BLOB_ENDPOINT": "https://b",
+    "APP_CONFIGURATION_ENDPOINT": "https://a",
+    "SIGNING_KEYS": f"a:{SECRET}",
+    "IDENTITY_SECRET": SECRET,
+}
+
+
+def refusal(environment: Mapping[str, str]) -> str:
+    with pytest.raises(BadSetting) as caught:
+        Settings.from_environment(environment)
+    return str(caught.value)
+
+
+def test_nothing_set_means_one_machine_and_everything_set_means_azure() -> None:
+    assert Settings.from_environment({}).embedded
+    assert not Settings.from_environment(AZURE).embedded
+
+
+@pytest.mark.parametrize("name", [name for name in AZURE if name not in ("DOCUMENT_STORE", "BUS", "BLOBS", "FLAGS")])
+def test_on_azure_each_missing_setting_is_named(name: str) -> None:
+    assert name in refusal({key: value for key, value in AZURE.items() if key != name})
+
+
+def test_an_endpoint_and_a_connection_string_at_once_are_refused() -> None:
+    message = refusal({**AZURE, "COSMOS_CONNECTION_STRING": "AccountKey=secret-4711"})
+    assert "not both" in message
+    assert "4711" not in message
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS.values() if s.choices], ids=lambda s: s.name)
+def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(setting) -> None:  # type: ignore[no-untyped-def]
+    message = refusal({setting.name: "oracle"})
+    assert all(choice in message for choice in (setting.name, *setting.choices))
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS.values() if s.maximum is not None], ids=lambda s: s.name)
+def test_a_number_out_of_its_bounds_or_none_at_all_is_refused(setting) -> None:  # type: ignore[no-untyped-def]
+    for text in ("soon", "nan", "inf", "-1", str(setting.maximum * 2)):
+        assert setting.name in refusal({setting.name: text})
+
+
+def test_blank_means_not_set() -> None:
+    assert Settings.from_environment(dict.fromkeys(AZURE, " ")) == Settings()
