@@ -47,8 +47,8 @@ class _Message(func.ServiceBusMessage):
         return self._whole
 
 
-_rest = func.ServiceBusMessage.__abstractmethods__ - {"get_body", "message_id"}
-LightMessage: type[func.ServiceBusMessage] = type("LightMessage", (_Message,), {n: _deferred(n) for n in _rest})
+_rest = [name for name in dir(func.ServiceBusMessage) if isinstance(getattr(func.ServiceBusMessage, name), property)]
+LightMessage: Any = type("LightMessage", (_Message,), {name: _deferred(name) for name in _rest if name != "message_id"})
 
 
 def _decode(cls: type, data: Datum, *, trigger_metadata: Mapping[str, Datum]) -> func.ServiceBusMessage:
@@ -56,9 +56,10 @@ def _decode(cls: type, data: Datum, *, trigger_metadata: Mapping[str, Datum]) ->
     id = trigger_metadata.get("MessageId")
     if data is None or data.type != "bytes" or id is None or id.type != "string":
         return _decode_whole(data, trigger_metadata=trigger_metadata)
-    return LightMessage(data, trigger_metadata)  # type: ignore[call-arg]
+    light: func.ServiceBusMessage = LightMessage(data, trigger_metadata)
+    return light
 
 
 def decode_lightly() -> None:
     """From now on single messages of this process are decoded lightly. Calling it twice does no harm."""
-    _CONVERTER.decode_single_message = classmethod(_decode)
+    _CONVERTER.decode_single_message = classmethod(_decode)  # type: ignore[method-assign, assignment]
