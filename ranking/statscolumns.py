@@ -50,12 +50,16 @@ class Shares:
 class StaticFeatures:
     """Everything about a catalog that does not depend on the user, as of `now`.
 
-    `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`.
+    `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
+    often each video was tried (impressions, or views where an app reports more of these); `long_rate`: the tenant's
+    long views per try, inside (0, 1).
     """
 
     columns: VideoColumns
     now: float
     decayed: NDArray[np.float64]
+    shown: NDArray[np.float64]
+    long_rate: float
     categories: Shares
     tags: Shares
     creators: Shares
@@ -119,12 +123,15 @@ class StatsColumns:
         with np.errstate(under="ignore"):
             decayed = self.gathered() * np.exp2(-age / half_lives)
         columns = self.columns
+        shown = np.maximum(decayed[:, IMPRESSIONS], decayed[:, VIEWS])
         static = StaticFeatures(
             columns,
             now,
             decayed,
+            shown,
+            float(np.clip((decayed[:, DEMAND_7D].sum() + 1.0) / (shown.sum() + 4.0), 0.01, 0.99)),
             _shares(columns.category, columns.categories, decayed, columns.active),
-            _shares(columns.tags, columns.tag_names, decayed, columns.active),
+            _shares(columns.tags[:, : max(1, columns.tag_width)], columns.tag_names, decayed, columns.active),
             _shares(columns.creator, columns.creators, decayed, columns.active),
             self.cowatch,
             {},
