@@ -143,7 +143,7 @@ def _bias(static: StaticFeatures) -> Column:
 
 
 _SMOOTHING = "Dirichlet smoothing with back-off video → creator → category → tenant"
-_LIFT = "shrunk log-lift over the tenant's base rate, prior of 30 long views"
+_LIFT = "shrunk log-lift over the tenant's base rate, prior of 30 views"
 
 _TABLE = (
     Feature("demand_1h", "log ratio to the mean video", "long views, half-life 1 h", static=_demand(DEMAND_1H)),

@@ -19,7 +19,7 @@ from shared.signals import APPROVALS, SKIPS, VIEWS, WATCH_FRACTION, Counters, Si
 COLD_START_EVENTS = 3
 """With fewer events than this a user is new: the fallback serves better than a guess."""
 AFFINITY_PRIOR = 30.0
-"""Long views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
+"""Views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
 RATE_PRIOR = 10.0
 
 
@@ -256,9 +256,12 @@ class Request:
 
 
 def _attention(counters: Counters) -> NDArray[np.float64]:
-    """What an entry shows of interest: watched fractions and approvals, never below zero."""
+    """What an entry shows of interest: views that were not skipped, and approvals; never below zero.
+
+    Predicts better than watched fractions, which say more about the video than about the user.
+    """
     values = counters.values.astype(np.float64)
-    return np.maximum(values[:, WATCH_FRACTION] + values[:, APPROVALS], 0.0)
+    return np.maximum(values[:, VIEWS] - values[:, SKIPS] + values[:, APPROVALS], 0.0)
 
 
 def _on(codes: NDArray[np.int32], per_code: Column) -> Column:
