@@ -28,13 +28,17 @@ NOT_LEARNED = ("bias", "is_mature", "editorial_boost", "recency", "language_matc
 """Features that are the editors' business, or that this kind of log cannot teach; their weights are set by hand."""
 LESS_IS_BETTER = ("skip_rate", "category_skips", "recent_skips")
 EITHER_WAY = ("duration",)
-LEAST = {"category_skips": 0.3, "recent_skips": 0.5}
-"""What a weight must be at least, in its direction, whatever the log says: a skip has to count.
+LEAST = {"recent_category": 0.8, "category_skips": 0.3, "recent_skips": 0.5}
+"""What a weight must be at least, in its direction, whatever the log says: a skip has to count, and so has
+what was watched last, of which a log with two exposures a session says nothing.
 
 Every other feature must not harm (or, for `LESS_IS_BETTER`, not help). A log shows only what its own policy chose to
 show, so in it whatever marks that choice looks good: a free fit rewards categories a user just skipped, because that
 policy kept showing them. Serving such a model would feed people what they swipe away.
 """
+MOST = {"recent_creator": 2.0}
+"""What a weight must be at most: where creators have one or two videos each, a log says to repeat them at any price,
+and elsewhere one long view would fill the page with its creator."""
 POPULARITY = ("demand_1h", "demand_6h", "demand_24h", "demand_7d", "quality")
 
 
@@ -112,7 +116,7 @@ def fit(samples: Samples, prior: Mapping[str, float] | None = None, shrink: floa
 
     features = samples.features.astype(np.float64)
     spread = features.std(axis=0)
-    spread[spread < 1e-9] = 1.0
+    spread[spread < 1e-5] = 1.0  # constant but for rounding: nothing to learn
     features /= spread
     start = np.array([(prior or {}).get(name, 0.0) for name in samples.names]) * spread
     first = np.concatenate([[0], np.cumsum(samples.sizes)[:-1]])
@@ -140,7 +144,8 @@ def _bounds(name: str, spread: float) -> tuple[float | None, float | None]:
     if name in EITHER_WAY:
         return None, None
     least = LEAST.get(name, 0.0) * spread
-    return (None, -least) if name in LESS_IS_BETTER else (least, None)
+    most = MOST[name] * spread if name in MOST else None
+    return (None, -least) if name in LESS_IS_BETTER else (least, most)
 
 
 def model_of(

@@ -5,6 +5,7 @@ import pytest
 
 from evaluation.__main__ import FALLBACK, FITTED, FULL, LIGHT, main
 from evaluation.synthetic import START, tastes_log
+from ranking import LinearModel
 
 pytest.importorskip("scipy", reason="the commands need requirements-evaluation.txt")
 pytest.importorskip("matplotlib", reason="the commands need requirements-evaluation.txt")
@@ -64,7 +65,7 @@ def test_a_trained_model_beats_popularity_where_users_have_tastes_and_the_report
     assert rows["random"]["ndcg"] < rows[LIGHT]["ndcg"]
     assert abs(rows[FALLBACK]["liftOverUsers"]["value"]) < 0.5
     assert rows[FITTED]["liftOverUsers"] is None
-    assert {"category_affinity", "creator_affinity"} & set(report["dropOne"])
+    assert "cowatch" in report["dropOne"]
     assert report["look"] == 1
     assert "look number 1" in (out / "report.md").read_text()
     assert {"lifts.png", "history-0.png", "drop-one.png"} <= {path.name for path in out.iterdir()}
@@ -73,17 +74,17 @@ def test_a_trained_model_beats_popularity_where_users_have_tastes_and_the_report
 
 
 def test_a_tenants_weights_are_shrunk_towards_the_prior_the_harder_the_closer(files, tmp_path) -> None:
-    from ranking import global_model
-
-    prior = tmp_path / "prior.json"
-    prior.write_text(json.dumps(global_model().to_document()))
+    weights = {"demand_24h": 1.0, "category_affinity": 1.0, "recent_category": 1.0, "category_skips": -0.5}
+    prior = LinearModel.checked("prior", {**weights, "recent_skips": -0.6, "cowatch": 1.0})
+    path = tmp_path / "prior.json"
+    path.write_text(json.dumps(prior.to_document()))
     distances = []
     for strength in ("0.0001", "10"):
         out = tmp_path / f"{strength}.json"
         command = ["train", *files, "--train-from", day(1), "--train-until", day(4), "--out", str(out)]
-        assert main([*command, "--prior", str(prior), "--shrink", strength]) == 0
+        assert main([*command, "--prior", str(path), "--shrink", strength]) == 0
         weights = json.loads(out.read_text())["weights"]
-        distances.append(sum(abs(weights[name] - global_model().weights[name]) for name in weights))
+        distances.append(sum(abs(weights[name] - prior.weights.get(name, 0.0)) for name in weights))
     assert distances[1] < distances[0] / 5
 
 
