@@ -87,6 +87,7 @@ class StatsColumns:
     def __init__(self, columns: VideoColumns, table: StatsTable | None = None) -> None:
         self.columns = columns
         self.table = StatsTable() if table is None else table
+        self._replaced = 0
         self.cowatch: CoWatch | None = None
         self._gathered: tuple[tuple[int, int, int], NDArray[np.float64]] | None = None
         self._static: tuple[tuple[int, int, int, int], StaticFeatures] | None = None
@@ -94,6 +95,7 @@ class StatsColumns:
     def replace(self, table: StatsTable) -> None:
         """Use another table from now on."""
         self.table = table
+        self._replaced += 1
 
     def use_cowatch(self, table: CoWatchTable | None) -> None:
         """Use another co-watch table from now on; None for none."""
@@ -101,7 +103,7 @@ class StatsColumns:
 
     def gathered(self) -> NDArray[np.float64]:
         """The table's decayed counters on the catalog's rows, (n, 9), as of the table's reference; zeros if absent."""
-        version = (self.columns.version, self.table.version, id(self.table))
+        version = (self.columns.version, self.table.version, self._replaced)
         if self._gathered is None or self._gathered[0] != version:
             self._gathered = (version, _gather(self.columns, self.table))
         return self._gathered[1]
@@ -109,7 +111,7 @@ class StatsColumns:
     def static(self, now: float) -> StaticFeatures:
         """The static features as of `now`, rounded down to the minute; computed once per catalog, stats and time."""
         moment = int(now // KEEP_SECONDS)
-        version = (self.columns.version, self.table.version, id(self.table), moment)
+        version = (self.columns.version, self.table.version, self._replaced, moment)
         if self._static is None or self._static[0] != version:
             self._static = (version, self._compute(float(moment * KEEP_SECONDS)))
         self._static[1].cowatch = self.cowatch

@@ -187,3 +187,14 @@ def test_events_added_to_a_table_that_was_empty_when_the_columns_got_it_reach_th
     after = stats.static(NOW)
     assert before.values["demand_24h"].tolist() == [0.0] * 50
     assert after.values["demand_24h"].argmax() == columns.row("vid_7")
+
+
+def test_every_replaced_table_reaches_the_ranking_even_when_memory_is_reused() -> None:
+    columns = VideoColumns(make_videos(10))
+    stats = StatsColumns(columns)
+    for turn in range(30):
+        table = StatsTable()
+        table.add([(f"vid_{turn % 10}", NOW, "video_view", 60_000, 60.0)] * 3)
+        stats.replace(table)
+        if turn % 3:
+            assert stats.static(NOW).values["demand_24h"].argmax() == columns.row(f"vid_{turn % 10}")
