@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import operate, package
-from shared.flags.evaluation import FLAGS
+from infra import package
 from tests.infra.bicep_files import read_folder
 from tests.infra.rules import closed, declared, every_rule
 
@@ -282,10 +281,6 @@ def test_functions_that_stand_ready_exist():
     asked = re.findall(r"'function:(\w+)'", FILES["modules/functionApp.bicep"].text)
     assert asked
     assert set(asked) <= set(routes_by_function())
-
-
-def test_every_flag_the_code_asks_for_is_seeded_and_none_besides():
-    assert set(operate.FLAGS) == set(FLAGS)
 
 
 def test_the_package_is_built_for_the_python_that_runs_it():
