@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from events.privacy import BACKUP_DAYS
 from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS
 from shared.bus.port import MESSAGE_TTL_SECONDS, TOPIC
 from shared.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
@@ -249,7 +250,12 @@ def documents(files: Files) -> list[str]:
         }
         for resource in declared(files, "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers")
     }
-    return _differences("container", made, LAYOUT)
+    tiers = {
+        account.at("properties.backupPolicy.continuousModeProperties.tier")
+        for account in declared(files, "Microsoft.DocumentDB/databaseAccounts")
+    }
+    found = [] if tiers == {f"Continuous{BACKUP_DAYS}Days"} else [f"backups must end after {BACKUP_DAYS} days: {tiers}"]
+    return found + _differences("container", made, LAYOUT)
 
 
 def bus(files: Files) -> list[str]:

@@ -229,14 +229,14 @@ MISTAKES = [
     (
         "a parameter that does not exist",
         "env/prod.bicepparam",
-        "param messagingUnits = 4",
-        "param messagingUnits = 4\nparam messageUnits = 4",
+        "param messagingUnits = 8",
+        "param messagingUnits = 8\nparam messageUnits = 8",
         "main.bicep has no parameter messageUnits",
     ),
     (
         "a size out of its limits",
         "env/prod.bicepparam",
-        "param alwaysReadyHttp = 4",
+        "param alwaysReadyHttp = 5",
         "param alwaysReadyHttp = 4000",
         "alwaysReadyHttp is out of its limits",
     ),
