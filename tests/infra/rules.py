@@ -369,6 +369,9 @@ def described(files: Files) -> list[str]:
             if not decorators.get("description"):
                 found.append(f"{file.name}: {name} has no description")
             number = re.search(rf"^param {name} int\b", file.text, re.M)
+            named = any(r.at("name") == Computed(name) for r in file.resources)
+            if named and "minLength" not in decorators:
+                found.append(f"{file.name}: {name} names a resource and has no least length: the compiler warns")
             if number and not ({"minValue", "maxValue"} <= set(decorators) or "allowed" in decorators):
                 found.append(f"{file.name}: {name} has no limits")
     return found
