@@ -11,7 +11,7 @@ AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
 
-test: $(VENV)/.dev $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
+test: $(VENV)/.dev $(VENV)/.checkov $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.dev  ## style, types
@@ -41,6 +41,11 @@ $(VENV)/.dev: requirements.txt requirements-local.txt requirements-dev.txt requi
 	$(PIP) -r requirements-dev.txt
 	@$(PIP) -r requirements-emulators.txt || echo "left out: Service Bus tests (python-qpid-proton did not build)"
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.checkov: requirements-checkov.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-checkov.txt
+	@touch $@
 
 $(AZURITE): tests/emulators/azurite/package-lock.json
 	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \

@@ -198,6 +198,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           value: identityClientId
         }
         {
+          name: 'AZURE_TOKEN_CREDENTIALS'
+          value: 'ManagedIdentityCredential'
+        }
+        {
           name: 'FUNCTIONS_WORKER_PROCESS_COUNT'
           value: string(workerProcesses)
         }
@@ -278,6 +282,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         {
           name: 'CATALOG_BUDGET_MS'
           value: '5000'
+        }
+        {
+          name: 'VIDEOS_IN_MEMORY'
+          value: '400000'
         }
         {
           name: 'PUBLISH_BUDGET_MS'
