@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import logging
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -27,7 +30,7 @@ from local.serving import first_flags
 from ranking.stats import StatsTable, merged
 from shared import services as composition
 from shared.blobs.port import ARCHIVE
-from shared.bus.port import SUBSCRIPTIONS
+from shared.bus.port import LOCK_SECONDS, SUBSCRIPTIONS
 from shared.services import Services, flags_file
 from shared.settings import Settings
 from shared.signals import SIGNALS_ID, from_document
@@ -42,7 +45,17 @@ from tests.chaos.recount import (
     signal_differences,
     stat_differences,
 )
-from tests.chaos.servers import Misfortune, Server, free_port, keep_rolling_up, until, write_faults
+from tests.chaos.servers import (
+    HURRY_EVERY_SECONDS,
+    HURRY_SECONDS,
+    Misfortune,
+    Server,
+    Wire,
+    free_port,
+    keep_rolling_up,
+    until,
+    write_faults,
+)
 from tests.chaos.traffic import Sent, User, World, users, worlds
 
 SHOWN = 12
@@ -66,6 +79,7 @@ def main() -> int:
     """0 when nothing differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a few seconds instead of a few minutes")
+    parser.add_argument("--azure", action="store_true", help="through the Azure adapters, against the test servers")
     parser.add_argument("--events", type=int, help="at least so many (default 100,000; small 4,000)")
     parser.add_argument("--users", type=int, help="so many (default 2,000; small 120)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and misfortune (default 1)")
@@ -84,16 +98,17 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
     began = time.time()
     count = options.users or (120 if options.small else 2_000)
     everybody = users(count, options.events or (4_000 if options.small else 100_000), tenants, began, draw)
-    environment = {"DATA_FOLDER": str(folder), "CONTENT_REFRESH_SECONDS": "0.5", "FOLD_PATIENCE_SECONDS": "120"}
-    services = composition.build(Settings.from_environment(environment))
-    try:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http, AsyncExitStack() as stack:
+        stage = Stage(options.small, folder, http)
+        if options.azure:
+            stage.wire = await Wire.start(http, folder / "test-servers.log")
+            stack.push_async_callback(stage.wire.stop)
+        services = composition.build(Settings.from_environment(stage.settings))
+        stack.push_async_callback(services.close)
         await _set_up(services, tenants)
-        lock_seconds = 1.0 if options.small else 3.0
-        tally = await _traffic(options.small, folder, environment, lock_seconds, everybody, draw)
-        drained = await _drain(services, folder, environment, lock_seconds, tally)
+        tally = await _traffic(stage, everybody, draw)
+        drained = await _drain(stage, services, tally)
         differences = await _compare(services, everybody, tenants, tally)
-    finally:
-        await services.close()
     if not drained:
         differences.insert(0, "the queues did not run empty")
     _print_table(tally, time.time() - began)
@@ -103,8 +118,42 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
     return 1 if differences else 0
 
 
+@dataclass
+class Stage:
+    """Where and how fast it all happens. `wire` are the test servers of the Azure adapters."""
+
+    small: bool
+    folder: Path
+    http: aiohttp.ClientSession
+    wire: Wire | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of every process."""
+        common = {"DATA_FOLDER": str(self.folder), "CONTENT_REFRESH_SECONDS": "0.5", "FOLD_PATIENCE_SECONDS": "120"}
+        if self.wire is None:
+            return common
+        secret = base64.b64encode(b"of the fault-injection run alone").decode()
+        return {**common, **self.wire.settings, "SIGNING_KEYS": f"run:{secret}", "IDENTITY_SECRET": secret}
+
+    @property
+    def faults(self) -> Path:
+        return self.folder / "faults.json"
+
+    @property
+    def lock_seconds(self) -> float:
+        """On the test broker a lock has a minute, but time passes faster there."""
+        if self.wire is not None:
+            return LOCK_SECONDS * HURRY_EVERY_SECONDS / (HURRY_SECONDS + HURRY_EVERY_SECONDS)
+        return 1.0 if self.small else 3.0
+
+    def server(self, number: int) -> Server:
+        return Server(free_port(), self.settings, self.faults, self.lock_seconds, self.folder / f"server-{number}.log")
+
+
 async def _set_up(services: Services, tenants: list[World]) -> None:
-    first_flags(flags_file(services.settings))
+    if services.settings.flags == "file":
+        first_flags(flags_file(services.settings))
     await services.documents.ready()
     await services.bus.ready()
     await services.blobs.ready()
@@ -114,73 +163,68 @@ async def _set_up(services: Services, tenants: list[World]) -> None:
         await save_tenant(services.documents, world.tenant)
 
 
-def _server(folder: Path, environment: dict[str, str], number: int, lock_seconds: float) -> Server:
-    return Server(free_port(), environment, folder / "faults.json", lock_seconds, folder / f"server-{number}.log")
-
-
-async def _traffic(
-    small: bool,
-    folder: Path,
-    environment: dict[str, str],
-    lock_seconds: float,
-    everybody: list[User],
-    draw: random.Random,
-) -> Counter[str]:
+async def _traffic(stage: Stage, everybody: list[User], draw: random.Random) -> Counter[str]:
     """Everything is sent until it was accepted, whatever befalls the servers meanwhile."""
-    servers = [_server(folder, environment, number, lock_seconds) for number in (1, 2)]
-    write_faults(folder / "faults.json", {})
+    small, http = stage.small, stage.http
+    servers = [stage.server(number) for number in (1, 2)]
+    write_faults(stage.faults, {})
     await asyncio.gather(*(server.start() for server in servers))
     misfortune = Misfortune(
         servers,
-        folder / "faults.json",
+        stage.faults,
         random.Random(draw.random()),
         pace_seconds=0.4 if small else 2.0,
         outage_seconds=1.0 if small else 8.0,
+        wire=stage.wire,
     )
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        urls = [server.url for server in servers]
-        client = Client(urls, http, random.Random(draw.random()), think_seconds=0.0 if small else 0.8)
-        trouble = asyncio.create_task(misfortune.befall())
-        rolling = asyncio.create_task(keep_rolling_up(servers, http, 1.0 if small else 4.0))
-        at_once = asyncio.Semaphore(4 if small else 24)
+    urls = [server.url for server in servers]
+    client = Client(urls, http, random.Random(draw.random()), think_seconds=0.15 if small else 0.8)
+    at_once = asyncio.Semaphore(4 if small else 24)
 
-        async def send(user: User, seed: float) -> None:
-            async with at_once:
-                await client.send_all(user, random.Random(seed))
+    async def send(user: User, seed: float) -> None:
+        async with at_once:
+            await client.send_all(user, random.Random(seed))
 
-        began = time.monotonic()
-        sending = asyncio.gather(*(send(user, draw.random()) for user in everybody))
-        try:
-            await asyncio.wait({sending, trouble}, return_when=asyncio.FIRST_COMPLETED)
-            if trouble.done():
-                trouble.result()  # it only ends by failing
-            await sending
-        finally:
-            for task in (sending, trouble, rolling):
-                task.cancel()
-            await asyncio.gather(sending, trouble, rolling, return_exceptions=True)
-            await asyncio.gather(*(server.kill() for server in servers))
-        seconds = time.monotonic() - began
+    began = time.monotonic()
+    trouble = asyncio.create_task(misfortune.befall())
+    besides = [trouble, asyncio.create_task(keep_rolling_up(servers, http, 1.0 if small else 4.0))]
+    if stage.wire is not None:
+        besides.append(asyncio.create_task(stage.wire.hurry()))
+    sending = asyncio.gather(*(send(user, draw.random()) for user in everybody))
+    try:
+        await asyncio.wait({sending, trouble}, return_when=asyncio.FIRST_COMPLETED)
+        if trouble.done():
+            trouble.result()  # it only ends by failing
+        await sending
+    finally:
+        for task in (sending, *besides):
+            task.cancel()
+        await asyncio.gather(sending, *besides, return_exceptions=True)
+        await asyncio.gather(*(server.kill() for server in servers))
+    seconds = time.monotonic() - began
     return client.tally + misfortune.tally + Counter({"seconds of sending": round(seconds)})
 
 
-async def _drain(
-    services: Services, folder: Path, environment: dict[str, str], lock_seconds: float, tally: Counter[str]
-) -> bool:
+async def _drain(stage: Stage, services: Services, tally: Counter[str]) -> bool:
     """Whether the queues run empty once nothing goes wrong any more. Dead letters are counted."""
-    write_faults(folder / "faults.json", {})
-    server = _server(folder, environment, 3, lock_seconds)
+    write_faults(stage.faults, {})
+    if stage.wire is not None:
+        for name in ("cosmos", "servicebus"):
+            await stage.wire.clear(name)
+    server = stage.server(3)
     await server.start()
 
     async def empty() -> bool:
         return all([(await services.bus.depth(subscription))[0] == 0 for subscription in SUBSCRIPTIONS])
 
     began = time.monotonic()
-    async with aiohttp.ClientSession() as http:
-        rolling = asyncio.create_task(keep_rolling_up([server], http, 1.0))
-        drained = await until(empty, DRAIN_SECONDS)
-        rolling.cancel()
-        await asyncio.gather(rolling, return_exceptions=True)
+    besides = [asyncio.create_task(keep_rolling_up([server], stage.http, 1.0))]
+    if stage.wire is not None:
+        besides.append(asyncio.create_task(stage.wire.hurry()))
+    drained = await until(empty, DRAIN_SECONDS)
+    for task in besides:
+        task.cancel()
+    await asyncio.gather(*besides, return_exceptions=True)
     await server.stop()
     tally["seconds of draining"] = round(time.monotonic() - began)
     for subscription in SUBSCRIPTIONS:

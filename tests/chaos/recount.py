@@ -40,7 +40,7 @@ Archived = Counter[tuple[Any, ...]]
 def line_key(tenant: str, user: str | None, line: Mapping[str, Any]) -> tuple[Any, ...]:
     """What one archived line says."""
     return (
-        tenant, user, line["type"], line["videoId"], line["at"], line["watchMs"], line["position"],
+        tenant, user, line["type"], line["videoId"], line["timestamp"], line["watchTimeMs"], line["rankPosition"],
         line["request"] is not None,
     )  # fmt: skip
 

@@ -19,8 +19,18 @@ import aiohttp
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
+HURRY_EVERY_SECONDS, HURRY_SECONDS = 2.0, 12.0
 BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
 """Shares of writes that are done and then reported as failed, all the time."""
+ON_THE_WIRE = (
+    ("cosmos", {"match": "batch user-activity", "cut": "after", "times": 4}),
+    ("cosmos", {"match": "batch", "cut": "before", "times": 4}),
+    ("cosmos", {"match": "batch", "status": 429, "retry_after_ms": 50, "times": 10}),
+    ("cosmos", {"match": "read", "status": 503, "times": 10}),
+    ("servicebus", {"match": "send", "cut": "after", "times": 1}),
+    ("servicebus", {"match": "settle", "cut": "before", "times": 1}),
+)
+"""What the test servers are told to do wrong to the Azure adapters, one at a time."""
 
 
 @dataclass
@@ -87,6 +97,52 @@ def free_port() -> int:
 
 
 @dataclass
+class Wire:
+    """The test servers behind the Azure adapters, as a program of their own."""
+
+    control: str
+    settings: dict[str, str]
+    http: aiohttp.ClientSession
+    process: asyncio.subprocess.Process
+
+    @classmethod
+    async def start(cls, http: aiohttp.ClientSession, log: Path) -> Wire:
+        with log.open("ab") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.emulators", "--json",
+                cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=file,
+            )  # fmt: skip
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+        if not line:
+            raise RuntimeError(f"the test servers did not start: `make test` says what they need; see {log}")
+        told = json.loads(line)
+        return cls(told["control"], told["settings"], http, process)
+
+    async def post(self, path: str, body: Mapping[str, object]) -> None:
+        async with self.http.post(f"{self.control}/{path}", json=body) as answer:
+            answer.raise_for_status()
+
+    async def clear(self, server: str) -> None:
+        """That server works again."""
+        async with self.http.delete(f"{self.control}/faults/{server}") as answer:
+            answer.raise_for_status()
+
+    async def hurry(self) -> None:
+        """Until cancelled: let time pass faster for the servers, so that locks of a minute run out within seconds.
+
+        Not so fast that the hour of duplicate detection passes.
+        """
+        while True:
+            await asyncio.sleep(HURRY_EVERY_SECONDS)
+            await self.post("clock", {"advance": HURRY_SECONDS})
+
+    async def stop(self) -> None:
+        self.process.terminate()
+        await self.process.wait()
+
+
+@dataclass
 class Misfortune:
     """What goes wrong while the traffic runs, drawn from `draw`; `tally` counts it."""
 
@@ -95,6 +151,7 @@ class Misfortune:
     draw: random.Random
     pace_seconds: float
     outage_seconds: float
+    wire: Wire | None = None
     tally: Counter[str] = field(default_factory=Counter)
 
     async def befall(self) -> None:
@@ -105,6 +162,10 @@ class Misfortune:
         while True:
             await asyncio.sleep(self.pace_seconds * self.draw.uniform(0.5, 1.5))
             turn += 1
+            if self.wire is not None:
+                server_name, fault = self.draw.choice(ON_THE_WIRE)
+                self.tally["faults on the wire"] += int(str(fault["times"]))
+                await self.wire.post(f"faults/{server_name}", fault)
             if turn % 6 == 3:
                 await self._outage(outages[(turn // 6) % len(outages)])
                 continue
@@ -125,13 +186,19 @@ class Misfortune:
     async def _outage(self, what: str) -> None:
         """A dependency is down for a while; one process dies in the middle of it."""
         self.tally[f"outages: {what.removesuffix('_down')}"] += 1
-        self.set_faults(**{what: True})
+        wire_name = {"store_down": "cosmos", "bus_down": "servicebus"}.get(what, "")
+        if self.wire is not None and wire_name:
+            await self.wire.post(f"down/{wire_name}", {})
+        else:
+            self.set_faults(**{what: True})
         await asyncio.sleep(self.outage_seconds / 2)
         self.tally["kill -9"] += 1
         server = self.draw.choice(self.servers)
         await server.kill()
         await asyncio.sleep(self.outage_seconds / 2)
         self.set_faults()
+        if self.wire is not None and wire_name:
+            await self.wire.clear(wire_name)
         await server.start()
 
     def set_faults(self, **more: bool) -> None:
