@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test lint bench switch clean
+.PHONY: run test lint bench chaos chaos-azure switch clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
@@ -21,6 +21,12 @@ lint: $(VENV)/.dev  ## style, types
 
 bench: $(VENV)/.dev  ## every benchmark, as ratios inside one run
 	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.dev  ## 100,000 events while processes are killed and stores go down; each must count once
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
+chaos-azure: $(VENV)/.dev $(AZURITE)  ## the same through the Azure adapters, against the test servers
+	$(BIN)/python -m tests.chaos --azure $(CHAOS)
 
 switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs
 	@$(BIN)/python -m shared.flags.switch $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))

@@ -12,14 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from events.batch import Batch, UnreadableBatch, decode, encode
 from events.fold import fold, not_folded_yet
 from events.schema import Event
-from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage
+from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
 from shared.records import DEFAULT_HALF_LIFE_DAYS
 from shared.services import Services
 from shared.signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
@@ -34,6 +35,7 @@ from shared.stores.documents import (
 )
 
 log = logging.getLogger("feed.events")
+T = TypeVar("T")
 
 MARKER_PREFIX = "batch:"
 MARKER_TTL_SECONDS = 14 * 86_400
@@ -71,11 +73,12 @@ class SignalsConsumer:
     async def handle(self, message_id: str, body: bytes) -> str:
         """Fold one message and say how it ended.
 
-        While the store is down it waits with growing pauses for up to `FOLD_PATIENCE_SECONDS`, then raises
-        `StoreUnavailable`, so that the message goes back to the bus: an outage fills no dead-letter queue. Raises
-        `BusUnavailable` when what was new could not be handed on; the message comes again and then it is.
+        While the store is down, or the bus takes nothing, it waits with growing pauses for up to
+        `FOLD_PATIENCE_SECONDS`, then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to
+        the bus and comes again: an outage fills no dead-letter queue.
         """
         services = self._services
+        give_up_at = services.clock() + services.settings.fold_patience_seconds
         try:
             batch = decode(body)
         except UnreadableBatch as error:
@@ -87,9 +90,10 @@ class SignalsConsumer:
             return self._ended(TOO_OLD)
         lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
         async with lock:
-            folded = await self._fold_patiently(batch)
+            folded = await self._patiently(lambda: self._fold(batch), give_up_at)
         if folded.fresh:
-            await self._hand_on(replace(batch, events=folded.fresh))
+            new = replace(batch, events=folded.fresh)
+            await self._patiently(lambda: self._hand_on(new), give_up_at)
         services.telemetry.observe_ms("fold_lag_ms", (services.clock() - batch.accepted_at) * 1000)
         if folded.unknown_videos:
             services.telemetry.count("events_unknown_video", batch.tenant_id, amount=folded.unknown_videos)
@@ -104,23 +108,26 @@ class SignalsConsumer:
         session = batch.session(tenant.rollup_shards if tenant else 1)
         await self._services.bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
 
-    async def _fold_patiently(self, batch: Batch) -> _Folded:
-        services = self._services
-        give_up_at = services.clock() + services.settings.fold_patience_seconds
+    async def _patiently(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
+        """Run a step until the store or the bus takes it; after `give_up_at` their error is the caller's."""
+        telemetry = self._services.telemetry
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                folded = await self._fold_once(batch)
-                if folded is not None:
-                    return folded
-                services.telemetry.count("fold_conflicts")
-                await asyncio.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311 (jitter, not a secret)
-            except StoreUnavailable:
-                services.telemetry.count("store_failures", "fold")
-                if services.clock() + pause > give_up_at:
+                return await step()
+            except (StoreUnavailable, BusUnavailable) as error:
+                telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", "fold")
+                if self._services.clock() + pause > give_up_at:
                     raise
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    async def _fold(self, batch: Batch) -> _Folded:
+        """Attempts until one is not crossed by another worker's."""
+        while (folded := await self._fold_once(batch)) is None:
+            self._services.telemetry.count("fold_conflicts")
+            await asyncio.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311
+        return folded
 
     async def _fold_once(self, batch: Batch) -> _Folded | None:
         """One attempt: how it ended, or None when another worker was first and it must be repeated."""
@@ -135,7 +142,7 @@ class SignalsConsumer:
         fresh = tuple(not_folded_yet(old, batch.events))
         tenant = services.tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
-        body = to_document(fold(old, fresh, facts, half_life, services.clock()))
+        body = to_document(fold(old, batch.events, facts, half_life, services.clock(), batch.accepted_at))
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
         marker = _marker(batch, fresh)

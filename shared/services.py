@@ -116,7 +116,7 @@ def build(
     if settings.embedded:
         settings = with_embedded_secrets(settings)
     telemetry = Telemetry()
-    documents = documents or _documents(settings, clock)
+    documents = documents or documents_from(settings, clock)
     identity = Identity(settings.identity_secret)
     flags = Flags(flag_source or _flag_source(settings))
     tenants = TenantDirectory(documents, identity)
@@ -128,8 +128,8 @@ def build(
         settings=settings,
         clock=clock,
         documents=documents,
-        bus=bus or _bus(settings, clock),
-        blobs=blobs or _blobs(settings, clock),
+        bus=bus or bus_from(settings, clock),
+        blobs=blobs or blobs_from(settings, clock),
         flags=flags,
         keys=KeyRing(settings.signing_keys),
         identity=identity,
@@ -164,7 +164,8 @@ async def get() -> Services:
 # Each backend is imported only when it is chosen: the Azure SDKs cost hundreds of milliseconds to import.
 
 
-def _documents(settings: Settings, clock: Clock) -> DocumentStore:
+def documents_from(settings: Settings, clock: Clock) -> DocumentStore:
+    """The document store the settings name, unconnected."""
     if settings.document_store == "cosmos":
         from shared.stores.cosmos import CosmosStore
 
@@ -174,7 +175,8 @@ def _documents(settings: Settings, clock: Clock) -> DocumentStore:
     return SqliteStore(_data_folder(settings) / "documents.db", clock)
 
 
-def _bus(settings: Settings, clock: Clock) -> Bus:
+def bus_from(settings: Settings, clock: Clock) -> Bus:
+    """The bus the settings name, unconnected."""
     if settings.bus == "servicebus":
         from shared.bus.servicebus import ServiceBusBus
 
@@ -184,7 +186,8 @@ def _bus(settings: Settings, clock: Clock) -> Bus:
     return SqliteBus(_data_folder(settings) / "bus.db", clock)
 
 
-def _blobs(settings: Settings, clock: Clock) -> Blobs:
+def blobs_from(settings: Settings, clock: Clock) -> Blobs:
+    """The blob store the settings name, unconnected."""
     if settings.blobs == "azure":
         from shared.blobs.azure import AzureBlobs
 
