@@ -18,14 +18,17 @@ from typing import Any, TypeVar
 
 from shared.blobs.port import Blobs
 from shared.bus.port import Bus
+from shared.cors import Cors
 from shared.flags.evaluation import Flags
 from shared.flags.port import FlagSource
 from shared.keys import Identity, KeyRing
+from shared.limits import Limits
 from shared.refresh import Refresher
 from shared.settings import BadSetting, Settings
 from shared.stores.documents import DocumentStore
 from shared.telemetry import Telemetry
 from shared.tenants import TenantDirectory
+from shared.user_tokens import UserTokens
 from shared.video_facts import VideoFacts
 
 Room = TypeVar("Room")
@@ -47,6 +50,9 @@ class Services:
     identity: Identity
     telemetry: Telemetry
     tenants: TenantDirectory
+    user_tokens: UserTokens
+    limits: Limits
+    cors: Cors
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
@@ -71,6 +77,7 @@ class Services:
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
+        self.limits.delay.start()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             refresher.start()
         await asyncio.wait(
@@ -93,6 +100,7 @@ class Services:
 
     async def close(self) -> None:
         """Stop the loops and let go of every connection."""
+        await self.limits.delay.stop()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             await refresher.stop()
         for room in self._rooms.values():
@@ -135,6 +143,9 @@ def build(
         identity=identity,
         telemetry=telemetry,
         tenants=tenants,
+        user_tokens=UserTokens(tenants),
+        limits=Limits(settings, telemetry),
+        cors=Cors(settings.cors_origins),
         video_facts=VideoFacts(documents, clock),
         flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
         tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),

@@ -264,6 +264,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           value: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/identity-secret)'
         }
         {
+          name: 'CORS_ORIGINS'
+          value: ''
+        }
+        {
           name: 'FLAGS_REFRESH_SECONDS'
           value: '20'
         }
@@ -286,6 +290,22 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         {
           name: 'VIDEOS_IN_MEMORY'
           value: '400000'
+        }
+        {
+          name: 'MAX_IN_FLIGHT'
+          value: '64'
+        }
+        {
+          name: 'SHED_DELAY_MS'
+          value: '100'
+        }
+        {
+          name: 'REFUSE_DELAY_MS'
+          value: '400'
+        }
+        {
+          name: 'USER_REQUESTS_PER_SECOND'
+          value: '10'
         }
         {
           name: 'PUBLISH_BUDGET_MS'
