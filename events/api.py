@@ -18,7 +18,7 @@ from shared.feed_request import FeedRequest, verify
 from shared.http import endpoint, json_response
 from shared.problems import Problem, bad_request, unavailable
 from shared.services import Services
-from shared.tenants import Caller, consented, user_hash
+from shared.tenants import Caller, consented
 from shared.timing import within
 
 MAX_IDEMPOTENCY_KEY = 200
@@ -30,10 +30,10 @@ async def post_events(request: func.HttpRequest, services: Services) -> func.Htt
     now = services.clock()
     caller = services.tenants.authenticate(request.headers, now)
     caller.require("sdk", "cms", "ops")
-    hash_of_user = user_hash(request.headers)
+    user = services.user_tokens.user_of(caller, request.headers, now)
     body = request.get_body()
     rows = _rows(body, request.headers.get("content-type", ""))
-    batch, rejected = _batch(caller, hash_of_user, rows, body, request.headers, services, now)
+    batch, rejected = _batch(caller, user.hash, rows, body, request.headers, services, now)
     if batch.events:
         await _publish(batch, caller.tenant.rollup_shards, services)
     tenant_id = caller.tenant.id

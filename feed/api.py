@@ -14,7 +14,6 @@ from shared.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EV
 from shared.http import BASE_HEADERS, JSON, endpoint, json_response, matches_etag
 from shared.records import MAX_LIMIT
 from shared.services import Services
-from shared.tenants import user_hash
 
 CACHE_CONTROL = {True: "private, no-cache", False: "private, max-age=10"}
 """By whether the page is personalized. Private either way: a shared cache ignores `Vary` on identity headers."""
@@ -32,7 +31,8 @@ async def get_feed(request: func.HttpRequest, services: Services) -> func.HttpRe
     caller.require("sdk", "cms", "ops")
     tenant = caller.tenant
     query = parse_query(request.params, headers, tenant.default_limit)
-    user_key = services.identity.user_key(tenant.id, user_hash(headers))
+    user = services.user_tokens.user_of(caller, headers, now)
+    user_key = services.identity.user_key(tenant.id, user.hash)
     result = await services.room(Feed).serve_feed(query, tenant, user_key, now)
     page, catalog = result.page, result.catalog
     etag = page.etag(catalog)

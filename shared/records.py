@@ -107,6 +107,13 @@ def _number(value: object) -> float:
     return number if number - number == 0 else 0.0  # NaN and infinities become the neutral value
 
 
+def _bounded(value: object, low: float, high: float) -> float | None:
+    """A number moved into its bounds; None when there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    return min(high, max(low, float(value)))
+
+
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 50
 DEFAULT_HALF_LIFE_DAYS = 14.0
@@ -119,8 +126,10 @@ class Tenant:
 
     `weights` override the global model's by name. `affinity_half_life_days` (1 to 30) is how fast a user's tastes
     fade. `streak_cap` is the longest run of one category on a page, 0 for no cap.
-    `count_anonymous_events` lets events without a valid feed request id count in video stats. `rollup_shards` (1 to
-    16) spreads a hot tenant's statistics over so many documents and sessions.
+    `feed_requests_per_second` and `event_batches_per_second`, where given, limit the tenant.
+    `count_anonymous_events` lets events without a valid feed request id count in video stats.
+    `rollup_shards` (1 to 16) spreads a hot tenant's statistics over so many documents and sessions.
+    `require_user_token` lets nobody act for a user without a token signed by the tenant's backend.
     """
 
     id: str
@@ -134,6 +143,9 @@ class Tenant:
     feature_flags: dict[str, bool] = field(default_factory=dict)
     count_anonymous_events: bool = False
     rollup_shards: int = 1
+    feed_requests_per_second: float | None = None
+    event_batches_per_second: float | None = None
+    require_user_token: bool = False
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Tenant:
@@ -142,6 +154,8 @@ class Tenant:
         weights = body.get("weights")
         streak = body.get("streakCap")
         flags = body.get("featureFlags")
+        given_limits = body.get("rateLimits")
+        limits = given_limits if isinstance(given_limits, dict) else {}
         return cls(
             id=str(body["tenantId"]),
             maturity_policy=body.get("maturityPolicy") if isinstance(body.get("maturityPolicy"), str) else None,
@@ -154,6 +168,9 @@ class Tenant:
             feature_flags={k: v for k, v in flags.items() if isinstance(v, bool)} if isinstance(flags, dict) else {},
             count_anonymous_events=body.get("countAnonymousEvents") is True,
             rollup_shards=int(min(16, max(1, _number(body.get("rollupShards"))))),
+            feed_requests_per_second=_bounded(limits.get("feedRequestsPerSecond"), 1.0, 1e6),
+            event_batches_per_second=_bounded(limits.get("eventBatchesPerSecond"), 1.0, 1e6),
+            require_user_token=body.get("requireUserToken") is True,
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -172,6 +189,11 @@ class Tenant:
             "featureFlags": self.feature_flags,
             "countAnonymousEvents": self.count_anonymous_events,
             "rollupShards": self.rollup_shards,
+            "rateLimits": {
+                "feedRequestsPerSecond": self.feed_requests_per_second,
+                "eventBatchesPerSecond": self.event_batches_per_second,
+            },
+            "requireUserToken": self.require_user_token,
         }
 
 

@@ -26,6 +26,7 @@ from shared.settings import BadSetting, Settings
 from shared.stores.documents import DocumentStore
 from shared.telemetry import Telemetry
 from shared.tenants import TenantDirectory
+from shared.user_tokens import UserTokens
 from shared.video_facts import VideoFacts
 
 Room = TypeVar("Room")
@@ -47,6 +48,7 @@ class Services:
     identity: Identity
     telemetry: Telemetry
     tenants: TenantDirectory
+    user_tokens: UserTokens
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
@@ -135,6 +137,7 @@ def build(
         identity=identity,
         telemetry=telemetry,
         tenants=tenants,
+        user_tokens=UserTokens(tenants),
         video_facts=VideoFacts(documents, clock),
         flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
         tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),

@@ -74,6 +74,7 @@ class Caller:
 class _Entry:
     tenant: Tenant | None = None
     keys: dict[str, ApiKey] = field(default_factory=dict)
+    user_token_keys: dict[str, str] = field(default_factory=dict)
 
 
 class TenantDirectory:
@@ -106,6 +107,12 @@ class TenantDirectory:
                 entry.keys.pop(document.id, None)
             else:
                 entry.keys[document.id] = ApiKey.from_document(body)
+        elif body.get("kind") == "user-token-key":
+            name = str(body.get("keyId", ""))
+            if body.get("deleted"):
+                entry.user_token_keys.pop(name, None)
+            else:
+                entry.user_token_keys[name] = str(body.get("publicKey", ""))
 
     @property
     def loaded(self) -> bool:
@@ -120,6 +127,11 @@ class TenantDirectory:
     def ids(self) -> list[str]:
         """Every tenant's id but the operators'."""
         return [id for id, entry in self._entries.items() if entry.tenant is not None and id != PLATFORM]
+
+    def user_token_keys(self, tenant_id: str) -> Mapping[str, str]:
+        """The tenant's public keys for user tokens: key id → PEM."""
+        entry = self._entries.get(tenant_id)
+        return entry.user_token_keys if entry else {}
 
     def authenticate(self, headers: Mapping[str, str], now: float) -> Caller:
         """Who is calling, by `X-Tenant-Id` and `X-Api-Key`.
