@@ -12,6 +12,7 @@ from events.archive import KEEP_DAYS
 from events.dead_letters import forget_user
 from shared.erasures import KEEP_SECONDS, note_erasure
 from shared.http import endpoint, json_response
+from shared.limits import Kind
 from shared.services import Services
 from shared.signals import SIGNALS_ID
 from shared.stores.documents import (
@@ -53,7 +54,8 @@ async def post_erase(request: func.HttpRequest, services: Services) -> func.Http
         caller.require("privacy", "ops")
     tenant_id = caller.tenant.id
     user_key = services.identity.user_key(tenant_id, user.hash)
-    erased = await erase(services, tenant_id, user_key)
+    with services.limits.admit(Kind.PRIVACY, caller.tenant, user_key, now):
+        erased = await erase(services, tenant_id, user_key)
     services.telemetry.count("erasures", tenant_id)
     return json_response(_receipt(erased))
 

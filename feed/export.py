@@ -12,6 +12,7 @@ from feed.pipeline import Feed
 from ranking.columns import VideoColumns, Vocabulary
 from shared.fingerprint import SEEN_BITS
 from shared.http import endpoint, json_response
+from shared.limits import Kind
 from shared.problems import Problem
 from shared.services import Services
 from shared.signals import (
@@ -47,7 +48,8 @@ async def post_export(request: func.HttpRequest, services: Services) -> func.Htt
         caller.require("privacy", "ops")
     tenant_id = caller.tenant.id
     user_key = services.identity.user_key(tenant_id, user.hash)
-    documents = await query_all(services.documents, USER_ACTIVITY, user_key)
+    with services.limits.admit(Kind.PRIVACY, caller.tenant, user_key, now):
+        documents = await query_all(services.documents, USER_ACTIVITY, user_key)
     if not documents:
         raise Problem(404, "no_signals", "Nothing is stored about this user.")
     catalog = await services.room(Feed).catalogs.get(tenant_id, now)

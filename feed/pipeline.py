@@ -35,12 +35,14 @@ COLD_START_EVENTS = 3
 FLAGS_STALE_SECONDS = 30.0
 
 PERSONALIZED, FALLBACK = "personalized", "fallback"
+OVERLOADED = "overloaded"
 REASONS: dict[str, str] = {
     "no_consent": "The user opted out of personalization (`X-Personalization: off`).",
     "kill_switch": "Operators switched personalization off, for everyone or for this tenant.",
     "flags_unavailable": "The state of the kill switch is not known yet.",
     "not_in_rollout": "The roll-out does not include this tenant or user.",
     "tenant_disabled": "The tenant switched personalization off.",
+    OVERLOADED: "The service is busy: a ready page costs it less.",
     "signals_unavailable": "The user's signals did not come in time.",
     "cold_start": "Too little is known about the user yet.",
 }
@@ -77,12 +79,14 @@ class Feed:
         """Stop pulling content."""
         await self.catalogs.close()
 
-    async def serve_feed(self, query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> Result:
-        """The next page for a user. Raises a 400 `Problem` for a bad cursor, `StoreUnavailable` when the tenant's
-        catalog was never loaded and cannot be."""
+    async def serve_feed(
+        self, query: FeedQuery, tenant: Tenant, user_key: str, now: float, *, overloaded: bool = False
+    ) -> Result:
+        """The next page for a user; the ready one when the process is overloaded. Raises a 400 `Problem` for a bad
+        cursor, `StoreUnavailable` when the tenant's catalog was never loaded and cannot be."""
         served = self._served(query, tenant, user_key, now)
         await self.services.flags_refresher.at_most(FLAGS_STALE_SECONDS, now, 0.05)
-        reason = self.why_not_personalized(query, tenant, user_key)
+        reason = self.why_not_personalized(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         signals: Signals | None = None
         if reason is None:
             signals, reason = await self._signals(user_key, now)

@@ -21,6 +21,7 @@ from shared.bus.port import Bus
 from shared.flags.evaluation import Flags
 from shared.flags.port import FlagSource
 from shared.keys import Identity, KeyRing
+from shared.limits import Limits
 from shared.refresh import Refresher
 from shared.settings import BadSetting, Settings
 from shared.stores.documents import DocumentStore
@@ -49,6 +50,7 @@ class Services:
     telemetry: Telemetry
     tenants: TenantDirectory
     user_tokens: UserTokens
+    limits: Limits
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
@@ -73,6 +75,7 @@ class Services:
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
+        self.limits.delay.start()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             refresher.start()
         await asyncio.wait(
@@ -95,6 +98,7 @@ class Services:
 
     async def close(self) -> None:
         """Stop the loops and let go of every connection."""
+        await self.limits.delay.stop()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             await refresher.stop()
         for room in self._rooms.values():
@@ -138,6 +142,7 @@ def build(
         telemetry=telemetry,
         tenants=tenants,
         user_tokens=UserTokens(tenants),
+        limits=Limits(settings, telemetry),
         video_facts=VideoFacts(documents, clock),
         flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
         tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),

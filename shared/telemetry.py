@@ -60,6 +60,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "store_failures": ("Document store calls that failed", ("caller",)),
     "bus_failures": ("Bus calls that failed", ("caller",)),
     "invalid_weights": ("Stored weights that cannot be served", ("tenant",)),
+    "loop_delay_ms": ("How late the event loop runs what is due", ()),
     "signals_late": ("Signals that did not come within their budget", ()),
 }
 """Every metric: what it counts, and its labels in order."""

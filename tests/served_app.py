@@ -251,6 +251,9 @@ async def served(folder: Path, *, flags: bool = True, **settings: Any) -> AsyncI
         # Generous: on a busy machine nothing but what a test breaks may be late.
         "signals_budget_ms": 250.0,
         "publish_budget_ms": 10_000.0,
+        "shed_delay_ms": 60_000.0,
+        "refuse_delay_ms": 60_000.0,
+        "user_requests_per_second": 1_000_000.0,
         **settings,
     }
     configured = Settings(data_folder=str(folder), flags_file=str(flags_file), **chosen)

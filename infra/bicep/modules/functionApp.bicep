@@ -288,6 +288,22 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           value: '400000'
         }
         {
+          name: 'MAX_IN_FLIGHT'
+          value: '64'
+        }
+        {
+          name: 'SHED_DELAY_MS'
+          value: '100'
+        }
+        {
+          name: 'REFUSE_DELAY_MS'
+          value: '400'
+        }
+        {
+          name: 'USER_REQUESTS_PER_SECOND'
+          value: '10'
+        }
+        {
           name: 'PUBLISH_BUDGET_MS'
           value: '2000'
         }
