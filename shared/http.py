@@ -23,6 +23,11 @@ log = logging.getLogger("feed.http")
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 BASE_HEADERS = {"X-Content-Type-Options": "nosniff"}
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+MAX_HEADER_CHARS = 16_384
+MAX_URL_CHARS = 6_000
 
 Handler = Callable[[func.HttpRequest, Services], Awaitable[func.HttpResponse]]
 
@@ -35,7 +40,16 @@ def endpoint(name: str) -> Callable[[Handler], Handler]:
     def wrap(handler: Handler) -> Handler:
         @wraps(handler)
         async def answer(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+            if request.method == "OPTIONS":
+                response = func.HttpResponse(status_code=204, headers=services.cors.preflight(_origin(request)))
+            else:
+                response = await served(request, services)
+            services.cors.mark(response.headers, _origin(request))
+            return response
+
+        async def served(request: func.HttpRequest, services: Services) -> func.HttpResponse:
             try:
+                _check_size(request)
                 return await handler(request, services)
             except Problem as problem:
                 return _problem(problem, services, name)
@@ -55,6 +69,18 @@ def endpoint(name: str) -> Callable[[Handler], Handler]:
         return answer
 
     return wrap
+
+
+def _origin(request: func.HttpRequest) -> str | None:
+    origin: str | None = request.headers.get("origin")
+    return origin
+
+
+def _check_size(request: func.HttpRequest) -> None:
+    if len(request.url) > MAX_URL_CHARS:
+        raise Problem(414, "query_too_long", f"The URL may have {MAX_URL_CHARS:,} characters at the most.")
+    if sum(len(name) + len(value) for name, value in request.headers.items()) > MAX_HEADER_CHARS:
+        raise Problem(431, "headers_too_large", f"The headers may have {MAX_HEADER_CHARS:,} characters in all.")
 
 
 def _problem(problem: Problem, services: Services, name: str, error_id: str | None = None) -> func.HttpResponse:
@@ -83,6 +109,12 @@ def json_response(
         headers={**BASE_HEADERS, "Cache-Control": cache, **(headers or {})},
         mimetype=JSON,
     )
+
+
+def page_response(page: bytes) -> func.HttpResponse:
+    """An HTML page that may load and run nothing but its own style."""
+    headers = {**BASE_HEADERS, "Content-Security-Policy": PAGE_POLICY, "Cache-Control": "public, max-age=300"}
+    return func.HttpResponse(page, headers=headers, mimetype="text/html", charset="utf-8")
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from shared.blobs.port import Blobs
 from shared.bus.port import Bus
+from shared.cors import Cors
 from shared.flags.evaluation import Flags
 from shared.flags.port import FlagSource
 from shared.keys import Identity, KeyRing
@@ -51,6 +52,7 @@ class Services:
     tenants: TenantDirectory
     user_tokens: UserTokens
     limits: Limits
+    cors: Cors
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
@@ -143,6 +145,7 @@ def build(
         tenants=tenants,
         user_tokens=UserTokens(tenants),
         limits=Limits(settings, telemetry),
+        cors=Cors(settings.cors_origins),
         video_facts=VideoFacts(documents, clock),
         flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
         tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),

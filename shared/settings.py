@@ -95,6 +95,13 @@ class Settings:
         secret=True,
     )
 
+    cors_origins: str = _setting(
+        "CORS_ORIGINS",
+        "",
+        "Origins whose web pages may call the service from a browser, separated by commas; empty means none. "
+        "Example: https://app.example",
+    )
+
     flags_refresh_seconds: float = _setting(
         "FLAGS_REFRESH_SECONDS", 20.0, "How often flags are read again.", minimum=0.1, maximum=30.0
     )

@@ -264,6 +264,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           value: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/identity-secret)'
         }
         {
+          name: 'CORS_ORIGINS'
+          value: ''
+        }
+        {
           name: 'FLAGS_REFRESH_SECONDS'
           value: '20'
         }
