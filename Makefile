@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test lint bench chaos chaos-azure switch clean
+.PHONY: run test lint fuzz bench chaos chaos-azure switch clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
@@ -18,6 +18,10 @@ lint: $(VENV)/.dev  ## style, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.dev  ## for long: made-up requests against the served app and the handlers [CASES=1000]
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/api/test_fuzz.py -s -n 0
+	$(BIN)/python -m tests.api.fuzzing --cases $(or $(CASES),1000)
 
 bench: $(VENV)/.dev  ## every benchmark, as ratios inside one run
 	$(BIN)/python -m benchmarks

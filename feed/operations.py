@@ -178,7 +178,7 @@ OPERATIONS: tuple[Operation, ...] = (
                 "cursor",
                 "query",
                 "`nextCursor` of the page before; valid 12 hours, for its user only.",
-                {"type": "string", "maxLength": MAX_CHARS},
+                {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{0,{MAX_CHARS}}}$"},
             ),
             *(
                 Parameter(
