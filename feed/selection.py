@@ -1,0 +1,83 @@
+"""From a catalog to a slate: filters → ranking or popularity → pins → maturity gate. No I/O, nothing is recorded.
+
+The feed serves what this returns; the content room's preview shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from feed.catalog import Catalog
+from feed.fallback import Fallback
+from feed.filters import Viewer, apply_filters, gate
+from feed.rules import Steering, chosen_pins
+from ranking.model import LinearModel, popularity_model
+from ranking.pins import with_pins
+from ranking.rank import Slate, rank, score
+from ranking.request import Context
+
+
+def select(
+    catalog: Catalog,
+    viewer: Viewer,
+    context: Context,
+    steering: Steering,
+    first_rank: int,
+    model: LinearModel | None,
+    fallback: Fallback,
+) -> tuple[Slate, bool]:
+    """The videos to serve, and whether there may be more after them.
+
+    `viewer` carries what the rules take away (see `steered`). `first_rank` is the page's first place in the walk.
+    `model` None asks for the popular feed. The gate has the last word, whoever put a video where it is.
+    """
+    columns, stats = catalog.columns, catalog.stats
+    kept = apply_filters(columns, viewer).kept if model is not None or steering.pins else None
+    if model is not None:
+        assert kept is not None
+        slate = rank(columns, stats, viewer.signals, kept, model, context, steering.adjustment)
+    else:
+        slate = fallback.page(catalog, viewer, context, steering)
+    more = len(slate) == context.limit
+    if kept is not None and steering.pins:
+        pins = chosen_pins(steering, kept, len(columns), first_rank, context.limit)
+        slate = with_pins(slate, pins, kept, context.limit)
+        slate = _scored(slate, catalog, viewer, model or popularity_model(), context, steering)
+    return _only(slate, gate(columns, slate.rows, viewer)), more
+
+
+def _scored(
+    slate: Slate, catalog: Catalog, viewer: Viewer, model: LinearModel, context: Context, steering: Steering
+) -> Slate:
+    """The slate with the pinned videos' own scores, also of those that the ranking had not brought onto the page."""
+    places = sorted(slate.pinned)
+    rows = slate.rows[places]
+    own = score(catalog.columns, catalog.stats, viewer.signals, rows, model, context)
+    if steering.adjustment is not None:
+        own += steering.adjustment[rows]
+    scores = slate.scores.copy()
+    scores[places] = own
+    return replace(slate, scores=scores)
+
+
+def steered(viewer: Viewer, steering: Steering) -> Viewer:
+    """The viewer, with what the rules take away."""
+    return replace(viewer, excluded=steering.excluded, outside_limit=steering.outside_limit)
+
+
+def _only(slate: Slate, allowed: np.ndarray) -> Slate:
+    if allowed.all():
+        return slate
+    explored = slate.explored
+    if explored is not None:
+        explored = int(allowed[:explored].sum()) if allowed[explored] else None
+    return replace(
+        slate,
+        rows=slate.rows[allowed],
+        scores=slate.scores[allowed],
+        propensities=slate.propensities[allowed],
+        explored=explored,
+        pinned=frozenset(int(allowed[:place].sum()) for place in slate.pinned if allowed[place]),
+    )
