@@ -131,6 +131,7 @@ class Stage:
     def settings(self) -> dict[str, str]:
         """The environment of every process."""
         common = {"DATA_FOLDER": str(self.folder), "CONTENT_REFRESH_SECONDS": "0.5", "FOLD_PATIENCE_SECONDS": "120"}
+        common["USER_REQUESTS_PER_SECOND"] = "1000000"  # few users send very much
         if self.wire is None:
             return common
         secret = base64.b64encode(b"of the fault-injection run alone").decode()
