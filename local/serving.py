@@ -17,8 +17,10 @@ from local.host import LocalHost
 from shared import services as composition
 from shared.flags.evaluation import PERSONALIZED_FEED
 from shared.services import Services, flags_file
-from shared.settings import Settings
+from shared.settings import BadSetting, Settings
 from shared.telemetry import render_prometheus
+
+log = logging.getLogger("local.serving")
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL_DEFAULTS = {"FLAGS_REFRESH_SECONDS": "1", "CONTENT_REFRESH_SECONDS": "1", "SIGNALS_CACHE_SECONDS": "0.25"}
@@ -44,12 +46,18 @@ async def running(
     settings: Settings, *, port: int = 7071, demo: bool = True, reuse_port: bool = False, grace_seconds: float = 5.0
 ) -> AsyncIterator[Running]:
     """The app on 127.0.0.1, until the context ends. Raises `PortTaken` or `BadSetting` with what to do."""
+    if demo and settings.document_store == "cosmos" and settings.cosmos_endpoint:
+        raise BadSetting(
+            "The demo's keys are public, so it is not written to a real account: start with `serve --no-demo`, "
+            "or give COSMOS_CONNECTION_STRING of an emulator."
+        )
     services = composition.build(settings, local=True)
     composition.use(services)
     if settings.flags == "file":
         first_flags(flags_file(settings))
     try:
         await services.start()
+        _warn_without_flags(services)
         if demo:
             await seed_demo(services)
         host = LocalHost(_app(), services.bus, json.loads((ROOT / "host.json").read_text()))
@@ -61,6 +69,16 @@ async def running(
     finally:
         composition.use(None)
         await services.close()
+
+
+def _warn_without_flags(services: Services) -> None:
+    """App Configuration begins empty, and a flag nobody defined is off: say what to do. A flags file is made."""
+    if services.settings.flags == "appconfig" and PERSONALIZED_FEED not in services.flags.state():
+        log.warning(
+            "no flag %s has been read from App Configuration, so every feed is a fallback: "
+            "add the flags with `python -m shared.flags.seed --on`",
+            PERSONALIZED_FEED,
+        )
 
 
 def _app() -> func.FunctionApp:
