@@ -9,6 +9,17 @@ import logging
 
 import azure.functions as func
 
+from cms import (
+    access_api,
+    audit_api,
+    configuration_api,
+    experiments_api,
+    imports_api,
+    preview_api,
+    rules_api,
+    studio_api,
+    videos_api,
+)
 from events import cowatch, dead_letters, privacy
 from events.api import post_events as accept_events
 from events.rollup import RollUp
@@ -58,6 +69,171 @@ async def post_export(req: func.HttpRequest) -> func.HttpResponse:
     return await export.post_export(req, await services.get())
 
 
+@app.route("v1/cms/videos", methods=["GET", "POST"])
+async def cms_videos(req: func.HttpRequest) -> func.HttpResponse:
+    return await videos_api.videos(req, await services.get())
+
+
+@app.route("v1/cms/videos/{id}", methods=["GET", "PUT", "PATCH"])
+async def cms_video(req: func.HttpRequest) -> func.HttpResponse:
+    return await videos_api.video(req, await services.get())
+
+
+@app.route("v1/cms/videos/{id}/takedown", methods=["POST"])
+async def cms_takedown(req: func.HttpRequest) -> func.HttpResponse:
+    return await videos_api.takedown(req, await services.get())
+
+
+@app.route("v1/cms/videos/{id}/restore", methods=["POST"])
+async def cms_restore(req: func.HttpRequest) -> func.HttpResponse:
+    return await videos_api.restore(req, await services.get())
+
+
+@app.route("v1/cms/imports", methods=["GET", "POST"])
+async def cms_imports(req: func.HttpRequest) -> func.HttpResponse:
+    return await imports_api.imports(req, await services.get())
+
+
+@app.route("v1/cms/imports/{id}", methods=["GET"])
+async def cms_import(req: func.HttpRequest) -> func.HttpResponse:
+    return await imports_api.import_job(req, await services.get())
+
+
+@app.route("v1/cms/configuration", methods=["GET", "PUT", "PATCH"])
+async def cms_configuration(req: func.HttpRequest) -> func.HttpResponse:
+    return await configuration_api.configuration(req, await services.get())
+
+
+@app.route("v1/cms/configuration/draft", methods=["GET", "PUT", "PATCH", "DELETE"])
+async def cms_configuration_draft(req: func.HttpRequest) -> func.HttpResponse:
+    return await configuration_api.draft(req, await services.get())
+
+
+@app.route("v1/cms/configuration/draft/publish", methods=["POST"])
+async def cms_configuration_publish(req: func.HttpRequest) -> func.HttpResponse:
+    return await configuration_api.publish(req, await services.get())
+
+
+@app.route("v1/cms/rules", methods=["GET", "POST"])
+async def cms_rules(req: func.HttpRequest) -> func.HttpResponse:
+    return await rules_api.rules(req, await services.get())
+
+
+@app.route("v1/cms/rules/{id}", methods=["GET", "PUT", "PATCH", "DELETE"])
+async def cms_rule(req: func.HttpRequest) -> func.HttpResponse:
+    return await rules_api.rule(req, await services.get())
+
+
+@app.route("v1/cms/rules/{id}/draft", methods=["GET", "PUT", "DELETE"])
+async def cms_rule_draft(req: func.HttpRequest) -> func.HttpResponse:
+    return await rules_api.rule_draft(req, await services.get())
+
+
+@app.route("v1/cms/rules/{id}/draft/publish", methods=["POST"])
+async def cms_rule_publish(req: func.HttpRequest) -> func.HttpResponse:
+    return await rules_api.publish_rule(req, await services.get())
+
+
+@app.route("v1/cms/playlists", methods=["GET", "POST"])
+async def cms_playlists(req: func.HttpRequest) -> func.HttpResponse:
+    return await rules_api.playlists(req, await services.get())
+
+
+@app.route("v1/cms/playlists/{id}", methods=["GET", "PUT", "PATCH", "DELETE"])
+async def cms_playlist(req: func.HttpRequest) -> func.HttpResponse:
+    return await rules_api.playlist(req, await services.get())
+
+
+@app.route("v1/cms/preview", methods=["POST"])
+async def cms_preview(req: func.HttpRequest) -> func.HttpResponse:
+    return await preview_api.preview(req, await services.get())
+
+
+@app.route("v1/cms/models", methods=["GET", "POST"])
+async def cms_models(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.models(req, await services.get())
+
+
+@app.route("v1/cms/models/{version}/promote", methods=["POST"])
+async def cms_model_promote(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.promote(req, await services.get())
+
+
+@app.route("v1/cms/models/rollback", methods=["POST"])
+async def cms_model_rollback(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.rollback(req, await services.get())
+
+
+@app.route("v1/cms/experiments", methods=["GET", "POST"])
+async def cms_experiments(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.experiments(req, await services.get())
+
+
+@app.route("v1/cms/experiments/{id}", methods=["GET", "PUT", "DELETE"])
+async def cms_experiment(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.experiment(req, await services.get())
+
+
+@app.route("v1/cms/experiments/{id}/start", methods=["POST"])
+async def cms_experiment_start(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.start_experiment(req, await services.get())
+
+
+@app.route("v1/cms/experiments/{id}/stop", methods=["POST"])
+async def cms_experiment_stop(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.stop_experiment(req, await services.get())
+
+
+@app.route("v1/cms/experiments/{id}/report", methods=["GET"])
+async def cms_experiment_report(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.report(req, await services.get())
+
+
+@app.route("v1/cms/audit", methods=["GET"])
+async def cms_audit(req: func.HttpRequest) -> func.HttpResponse:
+    return await audit_api.audit(req, await services.get())
+
+
+@app.route("v1/cms/audit/{id}/revert", methods=["POST"])
+async def cms_revert(req: func.HttpRequest) -> func.HttpResponse:
+    return await audit_api.revert(req, await services.get())
+
+
+@app.route("v1/cms/tenants", methods=["GET", "POST"])
+async def cms_tenants(req: func.HttpRequest) -> func.HttpResponse:
+    return await access_api.tenants(req, await services.get())
+
+
+@app.route("v1/cms/keys", methods=["GET", "POST"])
+async def cms_keys(req: func.HttpRequest) -> func.HttpResponse:
+    return await access_api.keys(req, await services.get())
+
+
+@app.route("v1/cms/keys/{id}", methods=["PATCH", "DELETE"])
+async def cms_key(req: func.HttpRequest) -> func.HttpResponse:
+    return await access_api.key(req, await services.get())
+
+
+@app.route("v1/cms/keys/{id}/rotate", methods=["POST"])
+async def cms_key_rotation(req: func.HttpRequest) -> func.HttpResponse:
+    return await access_api.rotate_key(req, await services.get())
+
+
+@app.route("v1/cms/user-token-keys", methods=["GET", "POST"])
+async def cms_user_token_keys(req: func.HttpRequest) -> func.HttpResponse:
+    return await access_api.user_token_keys(req, await services.get())
+
+
+@app.route("v1/cms/user-token-keys/{id}", methods=["DELETE"])
+async def cms_user_token_key(req: func.HttpRequest) -> func.HttpResponse:
+    return await access_api.user_token_key(req, await services.get())
+
+
+@app.route("studio/{file?}", methods=["GET"])
+async def get_studio(req: func.HttpRequest) -> func.HttpResponse:
+    return studio_api.studio(req)
+
+
 @app.route("health", methods=["GET"])
 async def get_health(req: func.HttpRequest) -> func.HttpResponse:
     return status.health()
@@ -92,3 +268,8 @@ async def sweep_dead_letters(timer: func.TimerRequest) -> None:
 @app.timer_trigger(arg_name="timer", schedule="0 41 2 * * *")
 async def build_cowatch(timer: func.TimerRequest) -> None:
     await cowatch.build_all(await services.get())
+
+
+@app.timer_trigger(arg_name="timer", schedule="*/10 * * * * *")
+async def run_imports(timer: func.TimerRequest) -> None:
+    await imports_api.run_imports(await services.get())

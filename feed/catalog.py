@@ -17,14 +17,24 @@ from ranking.stats import StatsTable, UnreadableStats, merged
 from ranking.statscolumns import StatsColumns
 from shared.blobs.port import TABLES, BlobsUnavailable
 from shared.cowatch_files import blob_of
-from shared.records import Video
+from shared.records import AFTER_VIDEOS, Video
 from shared.refresh import Refresher
 from shared.services import Services
-from shared.stores.documents import FROM_NOW, VIDEO_STATS, VIDEOS, Container, Document, StoreUnavailable, query_all
+from shared.stores.documents import (
+    FROM_NOW,
+    VIDEO_STATS,
+    VIDEOS,
+    Container,
+    Document,
+    DocumentStore,
+    StoreUnavailable,
+    query_all,
+)
 from shared.timing import within
 
 SLICE = 50
 """Documents applied before the event loop gets its turn: a few milliseconds."""
+VIDEOS_A_PAGE = 200
 STALE_SECONDS = 30.0
 """Older than this, a request waits for a refresh once: the process must have slept."""
 
@@ -125,6 +135,18 @@ def _item_json(video: Video) -> bytes:
     )[:-1]
 
 
+async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Document]:
+    """Every video of a tenant: in id order, so whatever else the partition holds comes after and is not read."""
+    found: list[Document] = []
+    after: str | None = None
+    while True:
+        page = await documents.query(VIDEOS, tenant_id, after=after, limit=VIDEOS_A_PAGE)
+        found += [document for document in page.documents if not document.id.startswith(AFTER_VIDEOS)]
+        if page.next is None or page.documents[-1].id.startswith(AFTER_VIDEOS):
+            return found
+        after = page.next
+
+
 class Catalogs:
     """The catalogs of the tenants this process serves."""
 
@@ -165,6 +187,11 @@ class Catalogs:
         """Pull changes now, out of turn."""
         return await self._refresher.refresh()
 
+    async def refresh_if_loaded(self, tenant_id: str) -> None:
+        """The same for a tenant this process serves; a tenant it does not serve loads what is stored anyway."""
+        if tenant_id in self._catalogs:
+            await self._refresher.refresh()
+
     async def close(self) -> None:
         """Stop pulling."""
         await self._refresher.stop()
@@ -174,7 +201,7 @@ class Catalogs:
         documents = self._services.documents
         catalog = self._applying[tenant_id] = Catalog()
         try:
-            videos = await query_all(documents, VIDEOS, tenant_id)
+            videos = await _stored_videos(documents, tenant_id)
             statistics = await query_all(documents, VIDEO_STATS, tenant_id)
             for start in range(0, len(videos), SLICE):
                 for document in videos[start : start + SLICE]:

@@ -23,7 +23,8 @@ Mask = NDArray[np.bool_]
 class Viewer:
     """What the filters know: the time, the strongest maturity rank allowed, the country, what was served and seen.
 
-    `signals` is None where nothing about the user may be used (the fallback).
+    `signals` is None where nothing about the user may be used (the fallback). `excluded` and `outside_limit` are what
+    the tenant's rules take away, over the catalog's rows; None where they take nothing.
     """
 
     now: float
@@ -31,6 +32,8 @@ class Viewer:
     country: str | None
     served: NDArray[np.uint32]
     signals: Signals | None = None
+    excluded: Mask | None = None
+    outside_limit: Mask | None = None
 
 
 def maturity_limit(tenant: Tenant, age_band: str | None) -> int:
@@ -57,6 +60,14 @@ def _audience(columns: VideoColumns, viewer: Viewer) -> Mask | None:
     return columns.allowed_in(viewer.country) if columns.country_sets else None
 
 
+def _rule_excluded(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    return None if viewer.excluded is None else ~viewer.excluded
+
+
+def _rule_limited(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    return None if viewer.outside_limit is None else ~viewer.outside_limit
+
+
 def _served(columns: VideoColumns, viewer: Viewer) -> Mask | None:
     return ~columns.mask(viewer.served) if len(viewer.served) else None
 
@@ -80,6 +91,8 @@ FILTERS: dict[str, tuple[str, Filter]] = {
     "not_scheduled": ("It is not published yet, or has expired.", _scheduled),
     "maturity": ("Its rating is above what this viewer may see, or unknown.", _maturity),
     "audience": ("It is not for this country.", _audience),
+    "rule_excluded": ("A rule excludes it.", _rule_excluded),
+    "rule_limited": ("A rule limits the feed to other videos.", _rule_limited),
     "served": ("It was on an earlier page of this walk.", _served),
     "seen": ("The user has seen it.", _seen),
     "not_interested": ("The user asked not to see it.", _not_interested),
@@ -125,4 +138,5 @@ def apply_filters(columns: VideoColumns, viewer: Viewer) -> Filtered:
 def gate(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> Mask:
     """The last look at a finished slate: True where a row may be served, whoever put it there."""
     on_air = (columns.published_at[rows] <= viewer.now) & (viewer.now < columns.expires_at[rows])
-    return columns.active[rows] & on_air & (columns.maturity[rows] <= viewer.maturity)
+    allowed: Mask = columns.active[rows] & on_air & (columns.maturity[rows] <= viewer.maturity)
+    return allowed if viewer.excluded is None else allowed & ~viewer.excluded[rows]

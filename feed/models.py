@@ -1,17 +1,25 @@
-"""Which ranking model serves a tenant: the global one with the tenant's own weights over it."""
+"""Which ranking model serves a tenant: the one it promoted or the global one, with its own weights over it."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
-from ranking.model import InvalidModel, LinearModel, global_model
+from ranking.model import InvalidModel, LinearModel, global_model, parse
+from ranking.stats import HALF_LIVES
 from shared.records import Tenant
 from shared.services import Services
 
 log = logging.getLogger("feed.models")
+
+
+DEMAND = ("demand_1h", "demand_6h", "demand_24h", "demand_7d")
+"""The features of `HALF_LIVES`, in their order."""
 
 
 class Models:
@@ -19,20 +27,50 @@ class Models:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._resolved: dict[str, tuple[Tenant, LinearModel]] = {}
+        self._resolved: dict[str, tuple[Tenant, object, LinearModel]] = {}
 
     def of(self, tenant: Tenant) -> LinearModel:
-        """The tenant's model. Stored weights that cannot be served are left out whole, counted and logged."""
+        """The tenant's model. What is stored but cannot be served is left out whole, counted and logged."""
+        stored = self._stored(tenant)
         known = self._resolved.get(tenant.id)
-        if known is not None and known[0] is tenant:
-            return known[1]
-        model = global_model()
-        if tenant.weights:
-            digest = hashlib.blake2b(orjson.dumps(tenant.weights, option=orjson.OPT_SORT_KEYS), digest_size=4)
-            try:
-                model = model.overridden(tenant.weights, f"{model.version}+{digest.hexdigest()}")
-            except InvalidModel as error:
-                log.error("weights of tenant %s are not usable: %s", tenant.id, error)
-                self._services.telemetry.count("invalid_weights", tenant.id)
-        self._resolved[tenant.id] = (tenant, model)
+        if known is not None and known[0] is tenant and known[1] is stored:
+            return known[2]
+        try:
+            model = resolve(tenant, stored)
+        except InvalidModel as error:
+            log.error("the model of tenant %s is not usable: %s", tenant.id, error)
+            self._services.telemetry.count("invalid_weights", tenant.id)
+            model = global_model()
+        self._resolved[tenant.id] = (tenant, stored, model)
         return model
+
+    def _stored(self, tenant: Tenant) -> Mapping[str, Any] | None:
+        if tenant.model_version is None:
+            return None
+        return self._services.tenants.model(tenant.id, tenant.model_version)
+
+
+def resolve(tenant: Tenant, stored: Mapping[str, Any] | None) -> LinearModel:
+    """A tenant's model: `stored` is the version it promoted, None for the global one. Raises `InvalidModel`."""
+    model = parse(stored) if stored is not None else global_model()
+    over = dict(tenant.weights)
+    if tenant.popularity_half_life_hours is not None:
+        over = {**with_half_life(model.weights, tenant.popularity_half_life_hours), **over}
+    if not over:
+        return model
+    digest = hashlib.blake2b(orjson.dumps(over, option=orjson.OPT_SORT_KEYS), digest_size=4)
+    return model.overridden(over, f"{model.version}+{digest.hexdigest()}"[-64:])
+
+
+def with_half_life(weights: Mapping[str, float], hours: float) -> dict[str, float]:
+    """The demand weights as if popularity had this half-life (1 to 168 hours): the same sum, on the two windows around.
+
+    Between two windows the split goes by the logarithm of the half-life.
+    """
+    windows = [math.log(seconds / 3_600.0) for seconds in HALF_LIVES]
+    at = min(max(math.log(hours), windows[0]), windows[-1])
+    upper = next(place for place in range(1, len(windows)) if at <= windows[place] or place == len(windows) - 1)
+    share = (at - windows[upper - 1]) / (windows[upper] - windows[upper - 1])
+    total = sum(weights.get(name, 0.0) for name in DEMAND)
+    shares = {DEMAND[upper - 1]: 1.0 - share, DEMAND[upper]: share}
+    return {name: total * shares.get(name, 0.0) for name in DEMAND}

@@ -9,18 +9,19 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from feed import cursor
 from feed.catalog import Catalog, Catalogs
 from feed.cursor import Served
 from feed.fallback import Fallback
-from feed.filters import Viewer, apply_filters, gate, maturity_limit
+from feed.filters import Viewer, maturity_limit
 from feed.models import Models
 from feed.page import Page
 from feed.query import FeedQuery
+from feed.rules import Rulebook
+from feed.selection import select, steered
 from feed.signals import SignalsReader, SignalsUnavailable
-from ranking.rank import Slate, rank
+from ranking.rank import Slate
 from ranking.request import Context
 from shared import feed_request
 from shared.feed_request import FeedRequest
@@ -70,6 +71,7 @@ class Feed:
         self.signals = SignalsReader(services)
         self.models = Models(services)
         self.fallback = Fallback()
+        self.rulebook = Rulebook()
         self._cursor_keys = services.keys.for_purpose("cursor")
         self._request_keys = services.keys.for_purpose("feed-request")
 
@@ -89,6 +91,8 @@ class Feed:
         catalog = await self.catalogs.get(tenant.id, now)
 
         # No await from here on: the catalog may not change under the request.
+        editorial = self.services.tenants.editorial(tenant.id)
+        steering = self.rulebook.of(tenant, editorial, catalog.columns, query.hints, now)
         viewer = Viewer(
             now=now,
             maturity=maturity_limit(tenant, query.hints.age_band),
@@ -96,14 +100,10 @@ class Feed:
             served=served.fingerprints,
             signals=signals,
         )
-        context = self._context(query, tenant, catalog, served, now)
-        if reason is None:
-            candidates = apply_filters(catalog.columns, viewer).kept
-            slate = rank(catalog.columns, catalog.stats, signals, candidates, self.models.of(tenant), context)
-        else:
-            slate = self.fallback.page(catalog, viewer, context)
-        allowed = gate(catalog.columns, slate.rows, viewer)
-        page = self._page(query, tenant, user_key, catalog, served, slate, allowed, reason, signals, now)
+        model = self.models.of(tenant) if reason is None else None
+        context = context_of(query, tenant, catalog, served, now)
+        slate, more = select(catalog, steered(viewer, steering), context, steering, len(served), model, self.fallback)
+        page = self._page(query, tenant, user_key, catalog, served, slate, more, reason, signals, now)
         return Result(page, catalog)
 
     def why_not_personalized(self, query: FeedQuery, tenant: Tenant, user_key: str) -> str | None:
@@ -134,21 +134,6 @@ class Feed:
             return Served(int(now), int.from_bytes(os.urandom(4), "little"))
         return cursor.decode(query.cursor, self._cursor_keys, tenant.id, user_key, now)
 
-    def _context(self, query: FeedQuery, tenant: Tenant, catalog: Catalog, served: Served, now: float) -> Context:
-        before = served.fingerprints[-max(tenant.streak_cap, 1) :] if len(served) else served.fingerprints
-        rows = catalog.columns.row_of_each(before)
-        return Context(
-            now=now,
-            limit=query.limit,
-            streak_cap=tenant.streak_cap,
-            seed=served.seed,
-            served=tuple(rows[rows >= 0].tolist()),
-            country=query.hints.country,
-            language=query.hints.language,
-            age_band=query.hints.age_band,
-            platform=query.hints.platform,
-        )
-
     def _page(
         self,
         query: FeedQuery,
@@ -157,18 +142,17 @@ class Feed:
         catalog: Catalog,
         served: Served,
         slate: Slate,
-        allowed: NDArray[np.bool_],
+        more: bool,
         reason: str | None,
         signals: Signals | None,
         now: float,
     ) -> Page:
-        rows, scores = slate.rows[allowed], slate.scores[allowed]
+        rows, scores = slate.rows, slate.scores
         after = Served(
             served.started_at,
             served.seed,
             np.concatenate([served.fingerprints, catalog.columns.fingerprint[rows]]),
         )
-        full = len(slate) == query.limit
         request = FeedRequest(
             served_at=int(now),
             personalized=reason is None,
@@ -181,9 +165,28 @@ class Feed:
             rows=rows,
             scores=scores,
             first_rank=len(served),
-            next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if full else None,
+            next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if more else None,
             feed_request_id=feed_request.mint(request, self._request_keys, tenant.id, user_key),
             model_version=slate.model_version,
             content_at=self.catalogs.refreshed_at,
             signals_at=signals.updated_at if signals is not None and reason is None else None,
         )
+
+
+def context_of(query: FeedQuery, tenant: Tenant, catalog: Catalog, served: Served, now: float) -> Context:
+    """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
+    before = served.fingerprints[-max(tenant.streak_cap, 1) :] if len(served) else served.fingerprints
+    rows = catalog.columns.row_of_each(before)
+    return Context(
+        now=now,
+        limit=query.limit,
+        streak_cap=tenant.streak_cap,
+        creator_cap=tenant.creator_cap,
+        diversity=tenant.diversity,
+        seed=served.seed,
+        served=tuple(rows[rows >= 0].tolist()),
+        country=query.hints.country,
+        language=query.hints.language,
+        age_band=query.hints.age_band,
+        platform=query.hints.platform,
+    )

@@ -16,6 +16,8 @@ from shared.tenants import PLATFORM, save_key, save_tenant
 
 SDK_KEY = "secret-api-key"
 OPS_KEY = "secret-ops-key"
+CMS_KEY = "secret-cms-key"
+"""Opens the Studio for the first tenant."""
 DAY = 86_400.0
 
 
@@ -105,6 +107,8 @@ async def seed_demo(services: Services) -> bool:
         await services.documents.write(VIDEO_STATS, tenant.id, [Upsert(seed)])
         await save_key(services.documents, services.identity, tenant.id, "app", key, frozenset({"sdk"}))
         await save_tenant(services.documents, tenant)
+    first = TENANTS[0][0].id
+    await save_key(services.documents, services.identity, first, "content team", CMS_KEY, frozenset({"cms"}))
     await save_key(services.documents, services.identity, PLATFORM, "operators", OPS_KEY, frozenset({"ops"}))
     await services.tenants_refresher.refresh()
     return True

@@ -86,6 +86,7 @@ _ROW = [
     ("expires_at", np.float64),
     ("maturity", np.int8),
     ("boost", np.float32),
+    ("popularity", np.float32),
     ("title", np.uint32),
     ("active", np.bool_),
 ]
@@ -96,8 +97,8 @@ class VideoColumns:
 
     Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set` (codes, -1 none),
     `tags` (n, 8) codes padded with -1, `duration` seconds, `published_at` and `expires_at` seconds since the epoch
-    (infinity: never), `maturity` rank (`UNRATED` = 127), `boost` in [-10, 10], `title` (near-duplicates share it,
-    0 none), `active`. `version` counts the changes; caches compare it.
+    (infinity: never), `maturity` rank (`UNRATED` = 127), `boost` in [-10, 10], `popularity` the percentile of demand a
+    content team gave it (-1 none), `title` (near-duplicates share it, 0 none), `active`. `version` counts the changes; caches compare it.
     """
 
     fingerprint: NDArray[np.uint32]
@@ -111,6 +112,7 @@ class VideoColumns:
     expires_at: NDArray[np.float64]
     maturity: NDArray[np.int8]
     boost: NDArray[np.float32]
+    popularity: NDArray[np.float32]
     title: NDArray[np.uint32]
     active: NDArray[np.bool_]
     tags: NDArray[np.int32]
@@ -164,6 +166,7 @@ class VideoColumns:
         full["expires_at"][row] = NEVER if video.expires_at is None else video.expires_at
         full["maturity"][row] = rating_rank(video.maturity_rating)
         full["boost"][row] = min(10.0, max(-10.0, video.editorial_boost))
+        full["popularity"][row] = -1.0 if video.popularity_override is None else video.popularity_override
         full["title"][row] = title_key(video.title)
         full["active"][row] = video.active
         codes = list(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))[:MAX_TAGS]

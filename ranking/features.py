@@ -54,11 +54,23 @@ class Feature:
 
 def _demand(window: int) -> Callable[[StaticFeatures], Column]:
     def compute(static: StaticFeatures) -> Column:
-        demand = np.maximum(static.decayed[:, window], 0.0)
+        demand = _overridden(static, np.maximum(static.decayed[:, window], 0.0))
         mean = float(demand.mean()) if len(demand) else 0.0
         return np.log((demand + 1.0) / (mean + 1.0)).astype(np.float32)
 
     return compute
+
+
+def _overridden(static: StaticFeatures, demand: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The demand with each video that a content team gave a popularity at that percentile of the others' demand."""
+    given = static.columns.popularity
+    rows = np.flatnonzero(given >= 0)
+    others = demand[(given < 0) & static.columns.active]
+    if not len(rows) or not len(others):
+        return demand
+    demand = demand.copy()
+    demand[rows] = np.quantile(others, given[rows] / 100.0)
+    return demand
 
 
 def _rate(positives: int, trials: int, floor: float) -> Callable[[StaticFeatures], Column]:

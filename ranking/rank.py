@@ -60,13 +60,16 @@ def rank(
     candidates: Rows,
     model: LinearModel,
     context: Context,
+    adjustment: Scores | None = None,
 ) -> Slate:
     """The page for one user: at most `context.limit` of the candidate rows, best first.
 
     `candidates` are the distinct rows the filters kept; no other row can appear. Equal inputs give equal slates,
-    whatever the order of the rows.
+    whatever the order of the rows. `adjustment`, over all rows, is what editorial rules add to the scores.
     """
     scores = score(columns, stats, signals, candidates, model, context)
+    if adjustment is not None:
+        scores += adjustment[candidates]
     exploration = explore(columns, stats.static(context.now), candidates, context) if context.explore else None
     chosen, place = _page(columns, candidates, scores, context, exploration)
     propensities = np.ones(len(chosen))
@@ -101,10 +104,13 @@ def popularity_order(
     candidates: Rows,
     context: Context,
     model: LinearModel | None = None,
+    adjustment: Scores | None = None,
 ) -> Ordering:
     """The candidates from most to least popular: the same for every user, so one per tenant and hints will do."""
     model = model or popularity_model()
     scores = score(columns, stats, None, candidates, model, context)
+    if adjustment is not None:
+        scores += adjustment[candidates]
     order = _sorted(columns, candidates, scores)
     return Ordering(candidates[order], scores[order], model.version)
 

@@ -62,7 +62,7 @@ def _problem(problem: Problem, services: Services, name: str, error_id: str | No
     headers = {**BASE_HEADERS, "Cache-Control": "no-store"}
     if problem.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, ceil(problem.retry_after_seconds)))
-    body = {
+    body: dict[str, Any] = {
         "type": "about:blank",
         "title": problem.code.replace("_", " "),
         "status": problem.status,
@@ -70,6 +70,8 @@ def _problem(problem: Problem, services: Services, name: str, error_id: str | No
         "detail": problem.detail,
         "errorId": error_id or secrets.token_hex(8),
     }
+    if problem.errors:
+        body["errors"] = list(problem.errors)
     return func.HttpResponse(orjson.dumps(body), status_code=problem.status, headers=headers, mimetype=PROBLEM_JSON)
 
 

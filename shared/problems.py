@@ -6,18 +6,29 @@ Problem                an answer other than 2xx, on purpose
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class Problem(Exception):
     """Carried up to the endpoint and rendered as `application/problem+json` (RFC 9457).
 
-    `detail` must not hold what the caller sent: it may be a key, a hash or an e-mail address.
+    `detail` must not hold what the caller sent: it may be a key, a hash or an e-mail address. `errors` say the same of
+    single fields, where a document has several faults: each with `field`, `code` and `message`.
     """
 
-    def __init__(self, status: int, code: str, detail: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        retry_after_seconds: float | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+    ) -> None:
         self.status = status
         self.code = code
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
+        self.errors = errors
         super().__init__(f"{status} {code}")
 
 

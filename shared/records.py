@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+AFTER_VIDEOS = "~"
+"""Ids in the container `videos` that are no video's begin with this, which sorts after every video's id."""
 RATINGS = {"G": 0, "PG": 1, "PG13": 2, "R": 3, "NC17": 4}
 """Maturity ratings from mildest to strongest. A policy admits its own rating and everything milder."""
 UNRATED = 127
@@ -26,6 +28,7 @@ class Video:
     """A video as the CMS stores it. Times are seconds since the epoch; `expires_at` None means never.
 
     `editorial_boost` is a bounded preference of the content team in [-10, 10], 0 when it has none.
+    `popularity_override`, where given, lets the video count as popular as that percentile (0 to 100) of the catalog.
     `countries` empty means everywhere.
     """
 
@@ -39,6 +42,7 @@ class Video:
     duration_seconds: float = 0.0
     maturity_rating: str = ""
     editorial_boost: float = 0.0
+    popularity_override: float | None = None
     language: str | None = None
     countries: tuple[str, ...] = ()
     active: bool = True
@@ -63,6 +67,7 @@ class Video:
             duration_seconds=_number(body.get("durationSeconds")),
             maturity_rating=_text(body.get("maturityRating")),
             editorial_boost=min(10.0, max(-10.0, _number(body.get("editorialBoost")))),
+            popularity_override=_bounded(body.get("popularityOverride"), 0.0, 100.0),
             language=_text(body.get("language")).lower() or None,
             countries=tuple(c.upper() for c in _texts(body.get("countries"))),
             active=body.get("status", "active") == "active" and not body.get("deleted"),
@@ -84,6 +89,7 @@ class Video:
             "durationSeconds": self.duration_seconds,
             "maturityRating": self.maturity_rating,
             "editorialBoost": self.editorial_boost,
+            "popularityOverride": self.popularity_override,
             "language": self.language,
             "countries": list(self.countries),
             "status": "active" if self.active else "inactive",
@@ -107,10 +113,19 @@ def _number(value: object) -> float:
     return number if number - number == 0 else 0.0  # NaN and infinities become the neutral value
 
 
+def _bounded(value: object, low: float, high: float) -> float | None:
+    """A number moved into its bounds; None when there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    return min(high, max(low, float(value)))
+
+
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 50
 DEFAULT_HALF_LIFE_DAYS = 14.0
 DEFAULT_STREAK_CAP = 2
+DEFAULT_CREATOR_CAP = 3
+DEFAULT_DIVERSITY, MAX_DIVERSITY = 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +133,14 @@ class Tenant:
     """A tenant's configuration as the feed and the fold use it.
 
     `weights` override the global model's by name. `affinity_half_life_days` (1 to 30) is how fast a user's tastes
-    fade. `streak_cap` is the longest run of one category on a page, 0 for no cap.
-    `count_anonymous_events` lets events without a valid feed request id count in video stats. `rollup_shards` (1 to
-    16) spreads a hot tenant's statistics over so many documents and sessions.
+    fade; `popularity_half_life_hours` (1 to 168), where given, is how fast popularity does. `streak_cap` is the longest
+    run of one category on a page, 0 for no cap; `creator_cap` the most videos of one creator on a page, 0 for any.
+    `diversity` (0 to 2) is the score that a video entirely like one on the page loses. `model_version` names the tenant's
+    promoted model, None for the global one; `model_history` those before it, newest first.
+    `feed_requests_per_second` and `event_batches_per_second`, where given, limit the tenant.
+    `count_anonymous_events` lets events without a valid feed request id count in video stats.
+    `rollup_shards` (1 to 16) spreads a hot tenant's statistics over so many documents and sessions.
+    `require_user_token` lets nobody act for a user without a token signed by the tenant's backend.
     """
 
     id: str
@@ -134,6 +154,14 @@ class Tenant:
     feature_flags: dict[str, bool] = field(default_factory=dict)
     count_anonymous_events: bool = False
     rollup_shards: int = 1
+    popularity_half_life_hours: float | None = None
+    creator_cap: int = DEFAULT_CREATOR_CAP
+    diversity: float = DEFAULT_DIVERSITY
+    feed_requests_per_second: float | None = None
+    event_batches_per_second: float | None = None
+    require_user_token: bool = False
+    model_version: str | None = None
+    model_history: tuple[str | None, ...] = ()
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Tenant:
@@ -142,6 +170,10 @@ class Tenant:
         weights = body.get("weights")
         streak = body.get("streakCap")
         flags = body.get("featureFlags")
+        cap = body.get("creatorCap")
+        diversity = _bounded(body.get("diversity"), 0.0, MAX_DIVERSITY)
+        given_limits = body.get("rateLimits")
+        limits = given_limits if isinstance(given_limits, dict) else {}
         return cls(
             id=str(body["tenantId"]),
             maturity_policy=body.get("maturityPolicy") if isinstance(body.get("maturityPolicy"), str) else None,
@@ -154,6 +186,14 @@ class Tenant:
             feature_flags={k: v for k, v in flags.items() if isinstance(v, bool)} if isinstance(flags, dict) else {},
             count_anonymous_events=body.get("countAnonymousEvents") is True,
             rollup_shards=int(min(16, max(1, _number(body.get("rollupShards"))))),
+            popularity_half_life_hours=_bounded(body.get("popularityHalfLifeHours"), 1.0, 168.0),
+            creator_cap=cap if isinstance(cap, int) and 0 <= cap <= MAX_LIMIT else DEFAULT_CREATOR_CAP,
+            diversity=DEFAULT_DIVERSITY if diversity is None else diversity,
+            feed_requests_per_second=_bounded(limits.get("feedRequestsPerSecond"), 1.0, 1e6),
+            event_batches_per_second=_bounded(limits.get("eventBatchesPerSecond"), 1.0, 1e6),
+            require_user_token=body.get("requireUserToken") is True,
+            model_version=_text(body.get("modelVersion")) or None,
+            model_history=tuple(v if isinstance(v, str) else None for v in body.get("modelHistory") or ()),
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -172,8 +212,77 @@ class Tenant:
             "featureFlags": self.feature_flags,
             "countAnonymousEvents": self.count_anonymous_events,
             "rollupShards": self.rollup_shards,
+            "popularityHalfLifeHours": self.popularity_half_life_hours,
+            "creatorCap": self.creator_cap,
+            "diversity": self.diversity,
+            "rateLimits": {
+                "feedRequestsPerSecond": self.feed_requests_per_second,
+                "eventBatchesPerSecond": self.event_batches_per_second,
+            },
+            "requireUserToken": self.require_user_token,
+            "modelVersion": self.model_version,
+            "modelHistory": list(self.model_history),
         }
 
 
 def _string_map(value: object) -> dict[str, str]:
     return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm of an experiment. `percent` of the tenant's users see it; None and {} mean what the tenant serves anyway.
+
+    `number` is what a feed request id carries: 1 for the first arm, …; 0 stands for nobody's experiment.
+    """
+
+    number: int
+    name: str
+    percent: float
+    model_version: str | None = None
+    weights: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A comparison of arms on one tenant's users. `salt` decides who is where, so a new one deals anew.
+
+    Shares add up to at most 100; who is left is outside and sees what the tenant serves. At most one is running.
+    """
+
+    id: str
+    name: str
+    arms: tuple[Arm, ...]
+    status: str = "draft"
+    salt: str = ""
+    started_at: float | None = None
+    stopped_at: float | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.status == "running"
+
+    @classmethod
+    def from_document(cls, body: dict[str, Any]) -> Experiment:
+        """Read a stored experiment; one that makes no sense is not running."""
+        arms = tuple(
+            Arm(
+                number,
+                _text(arm.get("name")),
+                _bounded(arm.get("percent"), 0.0, 100.0) or 0.0,
+                _text(arm.get("modelVersion")) or None,
+                {k: _number(v) for k, v in (arm.get("weights") or {}).items()},
+            )
+            for number, arm in enumerate(body.get("arms") or (), start=1)
+            if isinstance(arm, dict)
+        )
+        sensible = 0 < len(arms) < 256 and sum(arm.percent for arm in arms) <= 100.001
+        return cls(
+            id=_text(body.get("experimentId")),
+            name=_text(body.get("name")),
+            arms=arms,
+            status=_text(body.get("status")) if sensible else "stopped",
+            salt=_text(body.get("salt")),
+            started_at=_bounded(body.get("startedAt"), 0.0, 1e12),
+            stopped_at=_bounded(body.get("stoppedAt"), 0.0, 1e12),
+        )

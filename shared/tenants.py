@@ -7,11 +7,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.keys import Identity
 from shared.problems import Problem, bad_request, forbidden, unauthorized
-from shared.records import Tenant
+from shared.records import Experiment, Tenant
+from shared.rules import NO_RULES, Editorial, Rule, playlist_videos
 from shared.stores.documents import TENANTS, Document, DocumentStore, Upsert
 
 PLATFORM = "_platform"
@@ -27,13 +28,18 @@ USER_HASH = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored key: only its hash. `expires_at` (seconds since the epoch) ends a rotated key's overlap."""
+    """A stored key: only its hash. `expires_at` (seconds since the epoch) ends a rotated key's overlap.
+
+    Keys with one name are one holder's: the one in use and the one that replaces it.
+    """
 
     id: str
     name: str
     hash: str
     scopes: frozenset[str]
     expires_at: float | None = None
+    created_at: float = 0.0
+    created_by: str = ""
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> ApiKey:
@@ -43,6 +49,8 @@ class ApiKey:
             hash=str(body.get("hash", "")),
             scopes=frozenset(s for s in body.get("scopes") or () if s in SCOPES),
             expires_at=body.get("expiresAt"),
+            created_at=float(body.get("createdAt") or 0.0),
+            created_by=str(body.get("createdBy", "")),
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -53,16 +61,22 @@ class ApiKey:
             "hash": self.hash,
             "scopes": sorted(self.scopes),
             "expiresAt": self.expires_at,
+            "createdAt": self.created_at,
+            "createdBy": self.created_by,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller: the tenant it acts for, and what its key may do."""
+    """An authenticated caller: the tenant it acts for, and what its key may do.
+
+    `operator` is True for a key of the platform's own, which opens every tenant's door.
+    """
 
     tenant: Tenant
     scopes: frozenset[str]
     key_name: str
+    operator: bool = False
 
     def require(self, *scopes: str) -> None:
         """Raise a 403 `Problem` unless the key has one of the scopes."""
@@ -72,8 +86,52 @@ class Caller:
 
 @dataclass(slots=True)
 class _Entry:
+    """What is known of one tenant, by id of the document."""
+
     tenant: Tenant | None = None
     keys: dict[str, ApiKey] = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    playlists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiments: dict[str, Experiment] = field(default_factory=dict)
+    user_token_keys: dict[str, str] = field(default_factory=dict)
+    imports: set[str] = field(default_factory=set)
+    editorial: Editorial = NO_RULES
+
+    def apply(self, document: Document) -> None:
+        """Take in one document as it is now; a tombstone takes it away."""
+        body = document.body
+        kind, id, gone = body.get("kind"), document.id, bool(body.get("deleted"))
+        match kind:
+            case "configuration":
+                self.tenant = None if gone else Tenant.from_document(body)
+            case "key":
+                _put(self.keys, id, None if gone else ApiKey.from_document(body))
+            case "rule":
+                _put(self.rules, id, None if gone else Rule.from_document(body))
+                self.editorial = Editorial.of(self.rules, self.playlists)
+            case "playlist":
+                name = str(body.get("playlistId", ""))
+                _put(self.playlists, name, None if gone else playlist_videos(body))
+                self.editorial = Editorial.of(self.rules, self.playlists)
+            case "model":
+                _put(self.models, str(body.get("version", "")), None if gone else body)
+            case "experiment":
+                _put(self.experiments, id, None if gone else Experiment.from_document(body))
+            case "user-token-key":
+                _put(self.user_token_keys, str(body.get("keyId", "")), None if gone else str(body.get("publicKey", "")))
+            case "import":
+                (self.imports.discard if gone or body.get("state") == "done" else self.imports.add)(id)
+
+
+Value = TypeVar("Value")
+
+
+def _put(table: dict[str, Value], id: str, value: Value | None) -> None:
+    if value is None:
+        table.pop(id, None)
+    else:
+        table[id] = value
 
 
 class TenantDirectory:
@@ -97,15 +155,7 @@ class TenantDirectory:
                 return
 
     def _apply(self, document: Document) -> None:
-        body = document.body
-        entry = self._entries.setdefault(document.partition, _Entry())
-        if body.get("kind") == "configuration":
-            entry.tenant = None if body.get("deleted") else Tenant.from_document(body)
-        elif body.get("kind") == "key":
-            if body.get("deleted"):
-                entry.keys.pop(document.id, None)
-            else:
-                entry.keys[document.id] = ApiKey.from_document(body)
+        self._entries.setdefault(document.partition, _Entry()).apply(document)
 
     @property
     def loaded(self) -> bool:
@@ -120,6 +170,35 @@ class TenantDirectory:
     def ids(self) -> list[str]:
         """Every tenant's id but the operators'."""
         return [id for id, entry in self._entries.items() if entry.tenant is not None and id != PLATFORM]
+
+    def editorial(self, tenant_id: str) -> Editorial:
+        """A tenant's rules and playlists; the same object until one of them changes."""
+        entry = self._entries.get(tenant_id)
+        return entry.editorial if entry else NO_RULES
+
+    def model(self, tenant_id: str, version: str) -> Mapping[str, Any] | None:
+        """A model version the tenant has stored, in the file format."""
+        entry = self._entries.get(tenant_id)
+        return entry.models.get(version) if entry else None
+
+    def experiment(self, tenant_id: str) -> Experiment | None:
+        """The tenant's running experiment."""
+        entry = self._entries.get(tenant_id)
+        return next((each for each in entry.experiments.values() if each.running), None) if entry else None
+
+    def user_token_keys(self, tenant_id: str) -> Mapping[str, str]:
+        """The tenant's public keys for user tokens: key id → PEM."""
+        entry = self._entries.get(tenant_id)
+        return entry.user_token_keys if entry else {}
+
+    def waiting_imports(self) -> list[tuple[str, str]]:
+        """Import jobs that are not done: (tenant, id of the job's document)."""
+        return [(tenant_id, id) for tenant_id, entry in self._entries.items() for id in sorted(entry.imports)]
+
+    def keys_of(self, tenant_id: str) -> list[ApiKey]:
+        """A tenant's keys, by name and then the newest first."""
+        entry = self._entries.get(tenant_id)
+        return sorted(entry.keys.values(), key=lambda key: (key.name, -key.created_at)) if entry else []
 
     def authenticate(self, headers: Mapping[str, str], now: float) -> Caller:
         """Who is calling, by `X-Tenant-Id` and `X-Api-Key`.
@@ -136,7 +215,20 @@ class TenantDirectory:
         found = matched or operator
         if found is None or entry is None or entry.tenant is None:
             raise unauthorized()
-        return Caller(entry.tenant, found.scopes, found.name)
+        return Caller(entry.tenant, found.scopes, found.name, operator=matched is None)
+
+    def authenticate_operator(self, headers: Mapping[str, str], now: float) -> str:
+        """The name of the platform's own key that is calling, for what concerns no single tenant.
+
+        Raises a `Problem`: 400 for a missing or malformed header, 401 for a key nobody has, 403 without scope `ops`.
+        """
+        key = required_header(headers, "x-api-key", API_KEY, "api_key")
+        found = self._match(self._platform_keys(), self._identity.api_key_hash(key), now)
+        if found is None:
+            raise unauthorized()
+        if "ops" not in found.scopes:
+            raise forbidden("ops")
+        return found.name
 
     def _platform_keys(self) -> dict[str, ApiKey]:
         platform = self._entries.get(PLATFORM)

@@ -10,7 +10,9 @@ ARCHIVE = "userevents-raw"
 """Raw events as compressed JSON lines under `tenant/yyyy/MM/dd/HH`; deleted by day 90."""
 TABLES = "ranking-tables"
 """Immutable column files built for ranking (co-watch)."""
-BLOB_CONTAINERS = (ARCHIVE, TABLES)
+UPLOADS = "cms-uploads"
+"""Files of videos that wait to be imported, under `tenant/`; deleted when they are done."""
+BLOB_CONTAINERS = (ARCHIVE, TABLES, UPLOADS)
 
 
 class BlobsUnavailable(Exception):

@@ -123,7 +123,7 @@ class StoreUnavailable(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a query, in id order. `next` continues it; None when there is no more."""
+    """One page of a query, in id order. `next`, the id of its last item, continues it; None when there is no more."""
 
     documents: list[Document]
     next: str | None = None

@@ -1,0 +1,234 @@
+"""What an editor may send: strict forms, and sentences that say what is wrong in words an editor understands.
+
+`check(form, payload)` gives the form or a list of faults; `checked` raises them as one 422 `Problem`. Faults never
+quote a value, only the field and what it should be.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from shared.problems import Problem
+
+MAX_FAULTS = 50
+LAST_INSTANT = 4_102_444_800.0
+"""2100-01-01: a time after it is a slip of the pen, such as milliseconds for seconds."""
+
+
+class Form(BaseModel):
+    """A JSON object with known fields in camelCase; anything else is refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, alias_generator=to_camel, str_strip_whitespace=True, allow_inf_nan=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong. `field` is a path such as `match.tags[2]`, empty for the document as a whole."""
+
+    field: str
+    code: str
+    message: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"field": self.field, "code": self.code, "message": self.message}
+
+
+F = TypeVar("F", bound=Form)
+
+
+def check(form: type[F], payload: object) -> tuple[F | None, list[Fault]]:
+    """The form, or why not."""
+    if not isinstance(payload, dict):
+        return None, [Fault("", "not_an_object", "Send a JSON object.")]
+    try:
+        return form.model_validate(payload), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        return None, [_fault(form, detail) for detail in details[:MAX_FAULTS]]
+
+
+def checked(form: type[F], payload: object, what: str) -> F:
+    """The form. Raises a 422 `Problem` `invalid_<what>` that names every fault."""
+    read, faults = check(form, payload)
+    if read is None:
+        raise refused(what, faults)
+    return read
+
+
+def refused(what: str, faults: list[Fault]) -> Problem:
+    """A 422: the first fault in the detail, all of them beside it."""
+    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+    return Problem(422, f"invalid_{what}", faults[0].message + more, errors=[fault.to_json() for fault in faults])
+
+
+def fault(field: str, code: str, message: str) -> PydanticCustomError:
+    """For validators of a whole form: a fault that names its field itself."""
+    return PydanticCustomError(code, "{message}", {"message": message, "field": field})  # type: ignore[arg-type]
+
+
+# ---- sentences
+
+
+def _fault(form: type[Form], detail: ErrorDetails) -> Fault:
+    context = detail.get("ctx") or {}
+    path = str(context.get("field") or _path(detail["loc"]))
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return Fault(path, "unknown_field", _unknown_field(form, detail["loc"], path))
+    sentence = _SENTENCES.get(kind)
+    if sentence is None:
+        return Fault(path, kind, str(context.get("message") or f"{path}: {detail['msg']}."))
+    return Fault(path, kind, f"{path or 'The document'} {sentence(context)}")
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{_shown(str(part))}"
+    return text
+
+
+def _shown(name: str) -> str:
+    """A name the caller made up, fit to be shown."""
+    return re.sub(r"[^\w.\-+ ]", "?", name)[:40]
+
+
+def _unknown_field(form: type[Form], loc: tuple[int | str, ...], path: str) -> str:
+    inside: type[BaseModel] | None = form
+    for part in loc[:-1]:
+        if isinstance(part, str) and inside is not None:
+            inside = _form_of(inside, part)
+    names = [field.alias or name for name, field in inside.model_fields.items()] if inside else []
+    near = difflib.get_close_matches(str(loc[-1]), names, 1, 0.6)
+    if near:
+        return f"There is no field {path}. Did you mean {near[0]}?"
+    return f"There is no field {path}." + (f" Known here: {', '.join(names)}." if names else "")
+
+
+def _form_of(form: type[BaseModel], alias: str) -> type[BaseModel] | None:
+    for name, field in form.model_fields.items():
+        if (field.alias or name) == alias:
+            return _model_in(field.annotation)
+    return None
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) is not None:
+        return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+    return None
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+_SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "missing": lambda c: "is missing.",
+    "string_type": lambda c: "must be text.",
+    "int_type": lambda c: "must be a whole number.",
+    "int_from_float": lambda c: "must be a whole number.",
+    "float_type": lambda c: "must be a number.",
+    "finite_number": lambda c: "must be a finite number.",
+    "bool_type": lambda c: "must be true or false.",
+    "list_type": lambda c: "must be a list.",
+    "dict_type": lambda c: "must be an object.",
+    "model_type": lambda c: "must be an object.",
+    "literal_error": lambda c: f"must be one of {c['expected']}.".replace("'", "").replace(" or ", ", "),
+    "greater_than_equal": lambda c: f"must be {_number(c['ge'])} or more.",
+    "greater_than": lambda c: f"must be more than {_number(c['gt'])}.",
+    "less_than_equal": lambda c: f"must be {_number(c['le'])} or less.",
+    "less_than": lambda c: f"must be less than {_number(c['lt'])}.",
+    "string_too_short": lambda c: (
+        "must not be empty." if c["min_length"] == 1 else f"needs at least {c['min_length']} characters."
+    ),
+    "string_too_long": lambda c: f"must have {c['max_length']} characters at the most.",
+    "too_short": lambda c: (
+        "must not be empty." if c["min_length"] == 1 else f"needs at least {c['min_length']} entries."
+    ),
+    "too_long": lambda c: f"must have {c['max_length']} entries at the most.",
+}
+"""What pydantic found → the rest of a sentence that begins with the field."""
+
+
+# ---- fields with a form of their own
+
+
+def text_like(pattern: str, form: str) -> AfterValidator:
+    """Text that fully matches; `form` completes the sentence "must be …"."""
+    compiled = re.compile(pattern)
+
+    def matches(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise PydanticCustomError("format", "{expected}", {"expected": form})
+        return value
+
+    return AfterValidator(matches)
+
+
+_SENTENCES["format"] = lambda c: f"must be {c['expected']}."
+_SENTENCES["invalid_time"] = lambda c: "must be a time such as 2026-11-20T12:00:00Z, or seconds since 1970."
+
+
+def _instant(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            at = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise PydanticCustomError("invalid_time", "time") from None
+        value = at.replace(tzinfo=at.tzinfo or UTC).timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LAST_INSTANT:
+        raise PydanticCustomError("invalid_time", "time")
+    return float(value)
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Instant = Annotated[float, BeforeValidator(_instant)]
+"""Seconds since the epoch; also read from ISO 8601 text, which means UTC unless it says otherwise."""
+VideoId = Annotated[
+    str,
+    text_like(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}", "1 to 128 letters, digits or . _ : ~ -, a letter or digit first"),
+]
+Slug = Annotated[
+    str, text_like(r"[a-z0-9][a-z0-9_-]{0,63}", "1 to 64 lower-case letters, digits, - or _, such as summer-push")
+]
+Country = Annotated[str, BeforeValidator(upper), text_like(r"[A-Z]{2}", "a country of two letters (ISO 3166-1)")]
+Language = Annotated[
+    str,
+    BeforeValidator(lower),
+    text_like(r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}", "a language tag such as en or pt-BR"),
+]
+AgeBand = Annotated[str, text_like(r"[0-9]{1,3}(-[0-9]{1,3}|\+)", "an age band such as 13-17 or 65+")]
+Platform = Annotated[str, text_like(r"[a-z0-9_]{1,16}", "a platform such as ios, android or web")]
+Url = Annotated[
+    str, text_like(r"https?://[^\s/?#]+[^\s]{0,2000}", "a link that begins with https:// (2,000 characters)")
+]
+Distinct = AfterValidator(_distinct)
+
+
+def iso(at: float | None) -> str | None:
+    """A time as the API shows it."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,152 @@
+"""`POST /v1/cms/preview`: the feed of a user, or of somebody described, now and under a draft."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+import azure.functions as func
+from pydantic import Field
+
+from cms.call import Call, open_call
+from cms.configuration import ConfigurationForm, editable, raised_maturity
+from cms.configuration_api import stored_configuration
+from cms.described import described_signals
+from cms.experiments import Version
+from cms.forms import AgeBand, Country, Fault, Form, Language, Platform, Slug, VideoId, checked, refused
+from cms.preview import Picture, Scene, candidates_of, seed_of, shown, take, with_rules
+from cms.rules import NewRuleForm, Texts, rule_document
+from feed.cursor import Served
+from feed.pipeline import COLD_START_EVENTS, Feed
+from feed.query import FeedQuery, Hints
+from ranking.model import InvalidModel
+from shared.http import endpoint, json_response
+from shared.records import MAX_LIMIT, Tenant
+from shared.rules import Editorial, Rule
+from shared.services import Services
+from shared.signals import SIGNALS_ID, Signals, UnreadableSignals, from_document
+from shared.stores.documents import USER_ACTIVITY, StoreUnavailable
+from shared.tenants import user_hash
+from shared.timing import within
+
+READ_SECONDS = 2.0
+
+
+class ViewerForm(Form):
+    """Somebody in words. A newcomer likes and skips nothing yet."""
+
+    country: Country | None = None
+    language: Language | None = None
+    age_band: AgeBand | None = None
+    platform: Platform | None = None
+    liked_categories: Texts = []
+    skipped_categories: Texts = []
+    liked_tags: Texts = []
+
+
+class DraftForm(Form):
+    """What is different: fields of the configuration, rules by id, rules left out, playlists, another model."""
+
+    configuration: dict[str, object] = {}
+    rules: Annotated[list[NewRuleForm], Field(max_length=200)] = []
+    without_rules: Annotated[list[Slug], Field(max_length=200)] = []
+    playlists: Annotated[dict[Slug, list[VideoId]], Field(max_length=20)] = {}
+    model_version: Version | None = None
+
+
+class PreviewForm(Form):
+    """What is asked. The user comes in the header `X-User`, never in a body or URL; without one, `viewer` describes."""
+
+    viewer: ViewerForm = ViewerForm()
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] | None = None
+    draft: DraftForm | None = None
+    why: Annotated[list[VideoId], Field(max_length=50)] = []
+
+
+@endpoint("cms_preview")
+async def preview(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+    """The live feed, the drafted one beside it when a draft is sent, and why the videos named are or are not there."""
+    call = open_call(request, services)
+    form = checked(PreviewForm, call.optional_body(), "preview")
+    feed = services.room(Feed)
+    asked = bool(request.headers.get("x-user"))
+    hashed = user_hash(request.headers) if asked else secrets.token_hex(32)
+    user_key = services.identity.user_key(call.tenant_id, hashed)
+    query = _query(form, call.tenant)
+    signals, late = await _signals(call, form, user_key if asked else None)
+    configuration = (await stored_configuration(call)).body
+    catalog = await feed.catalogs.get(call.tenant_id, call.now)
+
+    # No await from here on: the catalog may not change under the preview.
+    served = Served(int(call.now), seed_of(hashed if asked else call.tenant_id))
+    tenant = Tenant.from_document(configuration)
+    editorial = services.tenants.editorial(call.tenant_id)
+
+    def picture(of: Tenant, rules: Editorial = editorial) -> Picture:
+        reason = feed.why_not_personalized(query, of, user_key)
+        if reason == "not_in_rollout" and not asked:
+            reason = None  # somebody described stands for those who are in
+        if reason is None and late:
+            reason = "signals_unavailable"
+        if reason is None and (signals is None or signals.events < COLD_START_EVENTS):
+            reason = "cold_start"
+        stored = services.tenants.model(of.id, of.model_version) if of.model_version else None
+        return take(catalog, Scene(of, rules, stored, query, signals, reason, call.now), served)
+
+    try:
+        live = picture(tenant)
+        answer = {"live": shown(live), "switch": services.flags.state(), "why": candidates_of(live, form.why)}
+        if form.draft is not None:
+            proposed = _proposed(form.draft, configuration, services, call)
+            rules = [_rule(each, call) for each in form.draft.rules]
+            drafted = picture(proposed, with_rules(editorial, rules, form.draft.without_rules, form.draft.playlists))
+            answer["draft"] = shown(drafted, live)
+            answer["why"] = candidates_of(drafted, form.why)
+            answer["needsConfirmation"] = raised_maturity(tenant, proposed)
+    except InvalidModel as error:
+        raise refused("preview", [Fault("draft", "invalid_model", str(error))]) from None
+    return json_response(answer)
+
+
+def _query(form: PreviewForm, tenant: Tenant) -> FeedQuery:
+    viewer = form.viewer
+    hints = Hints(viewer.country, viewer.language, viewer.age_band, viewer.platform)
+    return FeedQuery(form.limit or tenant.default_limit, None, hints, True)
+
+
+async def _signals(call: Call, form: PreviewForm, user_key: str | None) -> tuple[Signals | None, bool]:
+    """The viewer's signals, and whether they could not be read. Read past the feed's cache, which stays as it is."""
+    if user_key is None:
+        viewer = form.viewer
+        made = described_signals(
+            viewer.liked_categories,
+            viewer.skipped_categories,
+            viewer.liked_tags,
+            call.tenant.affinity_half_life_days,
+            call.now,
+        )
+        return made, False
+    try:
+        document = await within(
+            READ_SECONDS, call.services.documents.read(USER_ACTIVITY, user_key, SIGNALS_ID), StoreUnavailable
+        )
+        return (from_document(document.body) if document else None), False
+    except (StoreUnavailable, UnreadableSignals):
+        return None, True
+
+
+def _proposed(draft: DraftForm, stored: dict[str, object], services: Services, call: Call) -> Tenant:
+    """The configuration as it would be, checked as if it were saved."""
+    form = checked(ConfigurationForm, {**editable(stored), **draft.configuration}, "configuration")
+    body = {**stored, **form.model_dump(by_alias=True)}
+    if draft.model_version is not None:
+        if services.tenants.model(call.tenant_id, draft.model_version) is None:
+            raise refused("preview", [Fault("draft.modelVersion", "unknown_model", "There is no such model version.")])
+        body["modelVersion"] = draft.model_version
+    return Tenant.from_document(body)
+
+
+def _rule(form: NewRuleForm, call: Call) -> Rule:
+    read = Rule.from_document(rule_document(form.id, form, call.now, ""))
+    assert read is not None
+    return read

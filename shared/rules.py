@@ -1,0 +1,180 @@
+"""What content teams decide about a feed: rules and playlists, as the feed reads them.
+
+The content room checks what it writes; these readers take what is there, and leave out a rule they cannot read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+BOOST, SUPPRESS, PIN, EXCLUDE, LIMIT = ACTIONS = ("boost", "suppress", "pin", "exclude", "limit")
+"""Raise or lower matching videos; put them at fixed positions; never show them; show nothing but them."""
+
+MIN_MULTIPLIER, MAX_MULTIPLIER = 0.1, 10.0
+"""Bounds of one rule's multiplier."""
+MIN_PRODUCT, MAX_PRODUCT = 0.05, 20.0
+"""Bounds of what all rules together may do to one video."""
+MAX_POSITION = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Which videos a rule means. Every part that is given must hold; inside a list one match is enough.
+
+    `all_tags` is the exception: the video must have each of them. Ages count from publication, in hours.
+    """
+
+    tags: tuple[str, ...] = ()
+    all_tags: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    creators: tuple[str, ...] = ()
+    video_ids: tuple[str, ...] = ()
+    playlists: tuple[str, ...] = ()
+    min_duration_seconds: float | None = None
+    max_duration_seconds: float | None = None
+    min_age_hours: float | None = None
+    max_age_hours: float | None = None
+
+    @classmethod
+    def from_document(cls, body: Mapping[str, Any]) -> Condition:
+        duration, age = _mapping(body.get("durationSeconds")), _mapping(body.get("ageHours"))
+        return cls(
+            _texts(body.get("tags")),
+            _texts(body.get("allTags")),
+            _texts(body.get("categories")),
+            _texts(body.get("creators")),
+            _texts(body.get("videoIds")),
+            _texts(body.get("playlists")),
+            _number(duration.get("min")),
+            _number(duration.get("max")),
+            _number(age.get("min")),
+            _number(age.get("max")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom a rule is for; an empty part means everyone. A viewer whose hint is not known is in no named audience.
+
+    `countries` in upper case; `languages` in lower case, where `pt` includes `pt-br`.
+    """
+
+    countries: frozenset[str] = frozenset()
+    languages: frozenset[str] = frozenset()
+    age_bands: frozenset[str] = frozenset()
+    platforms: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_document(cls, body: Mapping[str, Any]) -> Audience:
+        return cls(
+            frozenset(text.upper() for text in _texts(body.get("countries"))),
+            frozenset(text.lower() for text in _texts(body.get("languages"))),
+            frozenset(_texts(body.get("ageBands"))),
+            frozenset(_texts(body.get("platforms"))),
+        )
+
+    def includes(self, country: str | None, language: str | None, age_band: str | None, platform: str | None) -> bool:
+        """Whether a viewer with these hints is meant."""
+        return (
+            (not self.countries or country in self.countries)
+            and (not self.age_bands or age_band in self.age_bands)
+            and (not self.platforms or platform in self.platforms)
+            and (not self.languages or self._speaks(language))
+        )
+
+    def _speaks(self, language: str | None) -> bool:
+        while language:
+            if language in self.languages:
+                return True
+            language = language.rpartition("-")[0]
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One editorial rule. `multiplier` for boost and suppress; `positions` for pins, 1 is the top of the walk.
+
+    In force from `starts_at` until before `ends_at` (seconds since the epoch; None: open). Where two rules want the
+    same, the higher `priority` has it, then the lower id.
+    """
+
+    id: str
+    name: str
+    action: str
+    condition: Condition
+    audience: Audience = Audience()
+    multiplier: float = 1.0
+    positions: tuple[int, ...] = ()
+    priority: int = 0
+    enabled: bool = True
+    starts_at: float | None = None
+    ends_at: float | None = None
+
+    @classmethod
+    def from_document(cls, body: Mapping[str, Any]) -> Rule | None:
+        """Read a stored rule; None for an action this version does not know."""
+        if body.get("action") not in ACTIONS:
+            return None
+        priority = body.get("priority")
+        return cls(
+            id=str(body.get("ruleId", "")),
+            name=str(body.get("name", "")),
+            action=body["action"],
+            condition=Condition.from_document(_mapping(body.get("match"))),
+            audience=Audience.from_document(_mapping(body.get("audience"))),
+            multiplier=min(MAX_MULTIPLIER, max(MIN_MULTIPLIER, _number(body.get("multiplier")) or 1.0)),
+            positions=tuple(p for p in body.get("positions") or () if isinstance(p, int) and 1 <= p <= MAX_POSITION),
+            priority=priority if isinstance(priority, int) else 0,
+            enabled=body.get("enabled") is not False,
+            starts_at=_number(body.get("startsAt")),
+            ends_at=_number(body.get("endsAt")),
+        )
+
+    def in_force(self, now: float) -> bool:
+        """Whether it is switched on and inside its window."""
+        return (
+            self.enabled
+            and (self.starts_at is None or self.starts_at <= now)
+            and (self.ends_at is None or now < self.ends_at)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Editorial:
+    """A tenant's rules, the most important first, and its playlists (id → video ids in order).
+
+    Immutable and compared by identity: a change makes another one, which is how caches notice.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    playlists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rules: Mapping[str, Rule], playlists: Mapping[str, tuple[str, ...]]) -> Editorial:
+        """Put in order."""
+        ordered = sorted(rules.values(), key=lambda rule: (-rule.priority, rule.id))
+        return cls(tuple(ordered), dict(playlists))
+
+
+NO_RULES = Editorial()
+
+
+def playlist_videos(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """A stored playlist's video ids, in order."""
+    return _texts(body.get("videoIds"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str) and v) if isinstance(value, list | tuple) else ()
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    return float(value)
