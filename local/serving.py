@@ -21,8 +21,13 @@ from shared.settings import Settings
 from shared.telemetry import render_prometheus
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL_DEFAULTS = {"FLAGS_REFRESH_SECONDS": "1", "CONTENT_REFRESH_SECONDS": "1", "SIGNALS_CACHE_SECONDS": "0.25"}
-"""On one machine looking again costs nothing, so what you change shows at once."""
+LOCAL_DEFAULTS = {
+    "FLAGS_REFRESH_SECONDS": "1",
+    "CONTENT_REFRESH_SECONDS": "1",
+    "SIGNALS_CACHE_SECONDS": "0.25",
+    "LOG_FORMAT": "text",
+}
+"""On one machine looking again costs nothing, so what you change shows at once, and somebody reads the log."""
 
 
 @dataclass(frozen=True, slots=True)

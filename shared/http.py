@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from math import ceil
@@ -17,12 +18,15 @@ from shared.problems import Problem, unavailable
 from shared.services import Services
 from shared.stores.documents import StoreUnavailable
 from shared.tracebacks import traceback_without_values
+from shared.tracing import current_trace, trace_of
 
 log = logging.getLogger("feed.http")
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 BASE_HEADERS = {"X-Content-Type-Options": "nosniff"}
+
+_CLASSES = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 
 Handler = Callable[[func.HttpRequest, Services], Awaitable[func.HttpResponse]]
 
@@ -35,6 +39,17 @@ def endpoint(name: str) -> Callable[[Handler], Handler]:
     def wrap(handler: Handler) -> Handler:
         @wraps(handler)
         async def answer(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+            started = time.perf_counter()
+            token = current_trace.set(trace_of(request.headers.get("traceparent")))
+            try:
+                response = await outcome(request, services)
+            finally:
+                current_trace.reset(token)
+            services.telemetry.count("http_requests", name, _CLASSES.get(response.status_code // 100, "other"))
+            services.telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, name)
+            return response
+
+        async def outcome(request: func.HttpRequest, services: Services) -> func.HttpResponse:
             try:
                 return await handler(request, services)
             except Problem as problem:
