@@ -20,9 +20,11 @@ from dataclasses import dataclass, replace
 from events.archive import blob_name, to_lines
 from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
-from shared.blobs.port import ARCHIVE, BlobsUnavailable
-from shared.bus.port import LOCK_SECONDS, ROLLUP, BusError, LockLost, ReceivedMessage, Receiver
+from shared.blobs.port import ARCHIVE as ARCHIVE_BLOBS
+from shared.blobs.port import BlobsUnavailable
+from shared.bus.port import LOCK_SECONDS, ROLLUP, SUBSCRIPTIONS, BusError, LockLost, ReceivedMessage, Receiver
 from shared.erasures import erasures
+from shared.flags.evaluation import ARCHIVE
 from shared.services import Services
 from shared.stores.documents import VIDEO_STATS, Create, Document, Replace, StoreUnavailable, WriteRejected
 
@@ -89,7 +91,19 @@ class RollUp:
         """Drain; how many batches were added. What fails stays on the bus for the next run."""
         until = self._services.clock() + self._services.settings.rollup_seconds
         added = await asyncio.gather(*(self._drain_sessions(until) for _ in range(SESSIONS_AT_ONCE)))
+        await self._measure_queues()
         return sum(added)
+
+    async def _measure_queues(self) -> None:
+        """How many messages and dead letters wait; a glance each, which may fail without harm."""
+        for subscription in SUBSCRIPTIONS:
+            try:
+                waiting, dead = await self._services.bus.depth(subscription)
+            except BusError:
+                self._services.telemetry.count("bus_failures", "depth")
+                continue
+            self._services.telemetry.gauge("queue_messages", waiting, subscription)
+            self._services.telemetry.gauge("dead_letters", dead, subscription)
 
     async def _drain_sessions(self, until: float) -> int:
         added = 0
@@ -209,6 +223,7 @@ class RollUp:
             if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
                 raise LockLost("the shard was written by another owner of the session") from refused
         services.telemetry.count("rollup_writes")
+        _count_feedback(batches, durations, services)
 
     def _read_table(self, shard: _Shard) -> StatsTable:
         if shard.stored is None:
@@ -232,13 +247,19 @@ class RollUp:
     # ---- archive
 
     async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered]) -> None:
-        """Write the range as one blob."""
+        """Write the range as one blob, unless the archive is switched off for the tenant."""
+        services, tenant_id = self._services, shard.tenant_id
+        tenant = services.tenants.get(tenant_id)
+        if not services.flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
+            services.telemetry.count("batches_archived", "switched_off", amount=len(numbered))
+            return
         batches = await self._still_wanted(shard.tenant_id, numbered)
         if not any(batch.events for batch in batches):
             return
         name = blob_name(shard.session_id, numbered[0].sequence, numbered[0].batch.accepted_at)
-        content = await asyncio.to_thread(to_lines, batches, self._services.identity.archive_pseudonym)
-        await self._services.blobs.write(ARCHIVE, name, content)
+        content = await asyncio.to_thread(to_lines, batches, services.identity.archive_pseudonym)
+        await services.blobs.write(ARCHIVE_BLOBS, name, content)
+        services.telemetry.count("batches_archived", "written", amount=len(batches))
 
     async def _archive_again(self, shard: _Shard, again: Sequence[_Numbered]) -> None:
         """Messages that were added before but not settled: their blob may be missing, so it is written again.
@@ -268,3 +289,23 @@ def _stat_events(batches: Sequence[Batch], durations: dict[str, float]) -> list[
         for event in batch.events
         if event.video_id in durations and (batch.trusted or event.request is not None)
     ]
+
+
+def _count_feedback(batches: Sequence[Batch], durations: dict[str, float], services: Services) -> None:
+    """What people did with the videos they were served: click-through and watch share, new users against known ones.
+
+    Only events that quote a valid feed request say how their video came to be served.
+    """
+    now, telemetry = services.clock(), services.telemetry
+    for batch in batches:
+        telemetry.observe("rollup_lag_ms", (now - batch.accepted_at) * 1000)
+        for event in batch.events:
+            if event.request is None:
+                continue
+            request = batch.requests[event.request]
+            how = ("personalized" if request.personalized else "fallback", "warm" if request.warm else "cold")
+            telemetry.count("feedback_events", *how, event.type)
+            offered_ms = durations.get(event.video_id, 0.0) * 1000
+            if event.watch_ms is not None and offered_ms > 0:
+                telemetry.count("feedback_watched_ms", *how, amount=min(event.watch_ms, offered_ms))
+                telemetry.count("feedback_offered_ms", *how, amount=offered_ms)
