@@ -18,6 +18,7 @@ from shared import services as composition
 from shared.flags.evaluation import PERSONALIZED_FEED
 from shared.services import Services, flags_file
 from shared.settings import Settings
+from shared.stores.documents import DocumentStore
 from shared.telemetry import render_prometheus
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,10 +47,19 @@ def local_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, port: int = 7071, demo: bool = True, reuse_port: bool = False, grace_seconds: float = 5.0
+    settings: Settings,
+    *,
+    port: int = 7071,
+    demo: bool = True,
+    reuse_port: bool = False,
+    grace_seconds: float = 5.0,
+    documents: DocumentStore | None = None,
 ) -> AsyncIterator[Running]:
-    """The app on 127.0.0.1, until the context ends. Raises `PortTaken` or `BadSetting` with what to do."""
-    services = composition.build(settings, local=True)
+    """The app on 127.0.0.1, until the context ends. Raises `PortTaken` or `BadSetting` with what to do.
+
+    `documents` replaces the document store of the settings.
+    """
+    services = composition.build(settings, local=True, documents=documents)
     composition.use(services)
     if settings.flags == "file":
         first_flags(flags_file(settings))

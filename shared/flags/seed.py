@@ -28,7 +28,7 @@ def main() -> int:
         from shared.flags.app_configuration import FlagStore
 
         with FlagStore.from_settings(settings) as store:
-            added = store.seed(first_flags(arguments.on))
+            added = store.seed(first_flags(personalized=arguments.on))
     except (BadSetting, FlagsUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -36,7 +36,7 @@ def main() -> int:
     return 0
 
 
-def first_flags(personalized: bool) -> list[dict[str, Any]]:
+def first_flags(*, personalized: bool) -> list[dict[str, Any]]:
     """Every flag as it begins."""
     return [
         {
