@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import sys
 import tempfile
 import time
@@ -18,16 +19,25 @@ from typing import Any
 
 import aiohttp
 
-from local.demo import SDK_KEY
-from shared.records import Video
+from local.demo import SDK_KEY, demo_videos
+from shared.keys import Identity
+from shared.records import Tenant, Video
 from shared.stores.documents import VIDEOS, Upsert
 from shared.stores.sqlite import SqliteStore
+from shared.tenants import save_key, save_tenant
 from tests.e2e.fleet import Member, fleet, new_environment
 from tests.e2e.sdk_client import SdkClient
+from tests.served_app import new_user
 
 CONTENT_SECONDS, EVENT_SECONDS = 15.0, 10.0
 LONGEST_SECONDS = 60.0
+TENANT = "tenant_fresh"
 ASK_SECONDS = 0.2
+
+
+def client_of(http: aiohttp.ClientSession, member: Member, user: str | None = None) -> SdkClient:
+    """A client of one process, of a new user unless told."""
+    return SdkClient(http, member.url, user or new_user(), TENANT)
 
 
 async def until(seen: Callable[[], Awaitable[bool]]) -> float:
@@ -43,7 +53,7 @@ async def until(seen: Callable[[], Awaitable[bool]]) -> float:
 async def content_round(
     store: SqliteStore, http: aiohttp.ClientSession, members: list[Member], number: int, known: str | None
 ) -> float:
-    """A new video at the top of the popular feed (or, `known`, somewhere in that user's): seconds until all have it."""
+    """A new video, in the popular feed or that of the user `known`: seconds until every process serves it."""
     video = Video(
         id=f"vid_new_{'personal' if known else 'popular'}_{number}",
         title="New",
@@ -54,10 +64,10 @@ async def content_round(
         editorial_boost=10.0,
         published_at=time.time(),
     )
-    await store.write(VIDEOS, "tenant_1", [Upsert(video.to_document())])
+    await store.write(VIDEOS, TENANT, [Upsert(video.to_document())])
 
     async def seen_by(member: Member) -> float:
-        client = SdkClient(http, member.url, **({"user": known} if known else {}))
+        client = client_of(http, member, known)
 
         async def seen() -> bool:
             page = await client.feed(limit=50)
@@ -70,15 +80,14 @@ async def content_round(
 
 async def event_round(http: aiohttp.ClientSession, members: list[Member], user: str) -> float:
     """The user asks not to see the first video of their feed: seconds from the 202 until no process serves it."""
-    sender = SdkClient(http, members[0].url, user)
+    sender = client_of(http, members[0], user)
     unwanted: str = (await sender.feed())["items"][0]["videoId"]
     await sender.post([{"type": "not_interested", "videoId": unwanted, "timestamp": int(time.time() * 1000)}])
 
     async def gone_from(member: Member) -> float:
         async def gone() -> bool:
-            page = await SdkClient(http, member.url, user).feed(limit=50)
-            assert page["mode"] == "personalized", page["reason"]
-            return all(item["videoId"] != unwanted for item in page["items"])
+            page = await client_of(http, member, user).feed(limit=50)
+            return page["mode"] == "personalized" and all(item["videoId"] != unwanted for item in page["items"])
 
         return await until(gone)
 
@@ -94,10 +103,13 @@ async def run(arguments: argparse.Namespace) -> bool:
             aiohttp.ClientSession(timeout=timeout) as http,
         ):
             store = SqliteStore(Path(folder) / "documents.db", time.time)
-            known = SdkClient(http, members[0].url)
+            await _make_tenant(store, Identity(environment["IDENTITY_SECRET"]))
+            for member in members:
+                await until(lambda member=member: _serves(client_of(http, member), "fallback"))
+            known = client_of(http, members[0])
             await known.become_known()
             for member in members:
-                await until(lambda member=member: _is_personalized(http, member, known.user))
+                await until(lambda member=member: _serves(client_of(http, member, known.user), "personalized"))
             found: dict[str, Any] = {"popular": [], "personal": [], "event": []}
             for number in range(arguments.rounds):
                 found["popular"].append(await content_round(store, http, members, number, None))
@@ -119,10 +131,19 @@ async def run(arguments: argparse.Namespace) -> bool:
     return kept
 
 
-async def _is_personalized(http: aiohttp.ClientSession, member: Member, user: str) -> bool:
-    headers = {"X-Tenant-Id": "tenant_1", "X-Api-Key": SDK_KEY, "X-User": user}
-    async with http.get(f"{member.url}/v1/feed", headers=headers) as response:
-        return (await response.json())["mode"] == "personalized"
+async def _serves(client: SdkClient, mode: str) -> bool:
+    try:
+        return bool((await client.feed())["mode"] == mode)
+    except RuntimeError:
+        return False
+
+
+async def _make_tenant(store: SqliteStore, identity: Identity) -> None:
+    """A tenant with so few videos that a page of 50 shows all of them."""
+    videos = demo_videos(20, time.time(), random.Random(1))
+    await store.write(VIDEOS, TENANT, [Upsert(video.to_document()) for video in videos])
+    await save_key(store, identity, TENANT, "app", SDK_KEY, frozenset({"sdk"}))
+    await save_tenant(store, Tenant(TENANT, "R", count_anonymous_events=True))
 
 
 def main() -> int:

@@ -18,11 +18,12 @@ _MAX_AGE = re.compile(r"max-age=(\d+)")
 
 @dataclass
 class SdkClient:
-    """One user of the demo's first tenant."""
+    """One user, of the demo's first tenant unless told otherwise."""
 
     http: aiohttp.ClientSession
     url: str
     user: str = field(default_factory=lambda: hashlib.sha256(secrets.token_bytes(16)).hexdigest())
+    tenant_id: str = "tenant_1"
     page: dict[str, Any] | None = None
     etag: str = ""
     fresh_until: float = 0.0
@@ -30,7 +31,7 @@ class SdkClient:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"X-Tenant-Id": "tenant_1", "X-Api-Key": SDK_KEY, "X-User": self.user}
+        return {"X-Tenant-Id": self.tenant_id, "X-Api-Key": SDK_KEY, "X-User": self.user}
 
     async def feed(self, limit: int = 20) -> dict[str, Any]:
         """The page to show now: the kept one while it is fresh, else what the service says. Raises on a failure."""
