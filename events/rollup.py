@@ -22,7 +22,7 @@ from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
 from shared.blobs.port import ARCHIVE as ARCHIVE_BLOBS
 from shared.blobs.port import BlobsUnavailable
-from shared.bus.port import LOCK_SECONDS, ROLLUP, SUBSCRIPTIONS, BusError, LockLost, ReceivedMessage, Receiver
+from shared.bus.port import LOCK_SECONDS, ROLLUP, BusError, LockLost, ReceivedMessage, Receiver
 from shared.erasures import erasures
 from shared.flags.evaluation import ARCHIVE
 from shared.services import Services
@@ -91,19 +91,7 @@ class RollUp:
         """Drain; how many batches were added. What fails stays on the bus for the next run."""
         until = self._services.clock() + self._services.settings.rollup_seconds
         added = await asyncio.gather(*(self._drain_sessions(until) for _ in range(SESSIONS_AT_ONCE)))
-        await self._measure_queues()
         return sum(added)
-
-    async def _measure_queues(self) -> None:
-        """How many messages and dead letters wait; a glance each, which may fail without harm."""
-        for subscription in SUBSCRIPTIONS:
-            try:
-                waiting, dead = await self._services.bus.depth(subscription)
-            except BusError:
-                self._services.telemetry.count("bus_failures", "depth")
-                continue
-            self._services.telemetry.gauge("queue_messages", waiting, subscription)
-            self._services.telemetry.gauge("dead_letters", dead, subscription)
 
     async def _drain_sessions(self, until: float) -> int:
         added = 0

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 from shared.telemetry_metrics import BUCKETS_MS, METRICS, Metric
+from shared.tracing import Stages
 
 __all__ = ["BUCKETS_MS", "METRICS", "Histogram", "Labels", "Telemetry", "render_prometheus"]
 
@@ -85,6 +86,14 @@ class Telemetry:
         histogram.add(value)
 
     observe_ms = observe
+
+    def observe_stages(self, name: str, stages: Stages, *labels: str) -> float:
+        """Add each stage's milliseconds to a histogram whose first label is the stage; the milliseconds of all."""
+        began = stages.started
+        for stage, ended in stages.marks:
+            self.observe(name, (ended - began) * 1000, stage, *labels)
+            began = ended
+        return (began - stages.started) * 1000
 
     def read_gauges(self) -> dict[Key, float]:
         """Every gauge as of now."""

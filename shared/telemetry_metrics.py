@@ -56,11 +56,16 @@ METRICS: dict[str, Metric] = {
     "rollup_writes": Metric("Writes of video statistics"),
     "rollup_lag_ms": Metric("From a batch's acceptance to video statistics", (), HISTOGRAM, LAG_BUCKETS_MS),
     "messages_set_aside": Metric("Messages that cannot be understood, now dead letters", ("subscription", "reason")),
-    "queue_messages": Metric("Messages that wait (embedded bus; Service Bus has its own)", ("subscription",), GAUGE),
+    "queue_messages": Metric("Messages that wait, as far as one look shows", ("subscription",), GAUGE),
+    "dead_letters": Metric("Dead letters waiting for a decision", ("subscription",), GAUGE),
+    "dead_letters_dropped": Metric("Dead letters dropped because of their age or an erasure", ("subscription",)),
+    "erasures": Metric("Users erased", ("tenant",)),
     # What is held in memory
     "refresh_failures": Metric("A source of tenants, content, statistics or flags did not answer", ("source",)),
     "refresh_age_seconds": Metric("Age of what is held in memory", ("source",), GAUGE),
     "flags_on": Metric("1 while a flag's own switch is on, 0 while it is off", ("flag",), GAUGE),
+    "catalogs_evicted": Metric("Catalogs let go of to make room"),
+    "cowatch_tables": Metric("Builds of co-watch tables", ("outcome",)),
     "invalid_weights": Metric("Stored weights that cannot be served", ("tenant",)),
     # Dependencies
     "store_calls": Metric("Document store calls", ("operation", "status")),
@@ -76,6 +81,7 @@ METRICS: dict[str, Metric] = {
     "dark_launch_overlap": Metric("Share of the first 20 both ways have in common", (), HISTOGRAM, SHARE_BUCKETS),
     "dark_launch_correlation": Metric("Rank correlation of the two ways", (), HISTOGRAM, CORRELATION_BUCKETS),
     "experiment_feeds": Metric("Personalized feeds served to an arm of an experiment", ("tenant", "arm")),
+    "experiment_reports": Metric("Reports of experiments worked out from the archive", ("outcome",)),
     # Telemetry itself
     "log_lines": Metric("Log records, written or left out by sampling", ("outcome",)),
     "telemetry_exports": Metric("Exports of metrics", ("exporter", "outcome")),
