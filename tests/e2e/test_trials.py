@@ -115,7 +115,11 @@ async def test_a_switched_off_archive_keeps_events_in_signals_and_statistics_onl
     assert len([blob async for blob in app.services.blobs.list(ARCHIVE, f"{client.tenant_id}/")]) == 1
 
 
-async def test_exploration_can_be_switched_off_for_everyone_and_by_a_tenant(client: Client, app: App) -> None:
+async def test_exploration_fills_one_place_with_a_known_chance_until_it_is_switched_off(app: App) -> None:
+    await flags(app)
+    client = await app.tenant(make_videos(200))
+    await client.post(story_events(app.clock.now()))
+    await app.folded()
     explored = await events_of_a_page(client, app)
     assert any(line["request"]["exploredRank"] is not None for line in explored)
     assert all(0 < line["request"]["propensity"] <= 1 for line in explored if line["request"]["propensity"] is not None)
@@ -125,7 +129,7 @@ async def test_exploration_can_be_switched_off_for_everyone_and_by_a_tenant(clie
 
 async def events_of_a_page(client: Client, app: App) -> list[Any]:
     """The archive's lines about one page, a view each."""
-    page = (await client.feed()).json
+    page = (await client.feed(limit=5)).json
     known = {blob.name async for blob in app.services.blobs.list(ARCHIVE, f"{client.tenant_id}/")}
     await client.post([seen(app, page, item) for item in page["items"]])
     await app.folded()

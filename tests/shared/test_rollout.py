@@ -16,12 +16,13 @@ from shared.flags.evaluation import (
     PERSONALIZED_FEED,
     Flags,
     Verdict,
+    as_markdown,
     wrong_tenant_flags,
 )
 from shared.flags.seed import first_flags
 from shared.flags.switching import switched
 from shared.keys import Identity
-from tests.served_app import new_user
+from tests.served_app import ROOT, new_user
 
 TENANT = "tenant_1"
 USERS = 10_000
@@ -135,3 +136,7 @@ def test_what_is_seeded_begins_with_the_defaults_and_personalization_only_when_a
     begin = {flag["id"]: flag["enabled"] for flag in first_flags(personalized=False)}
     assert begin == {name: flag.default for name, flag in FLAGS.items()}
     assert begin | {PERSONALIZED_FEED: True} == {flag["id"]: flag["enabled"] for flag in first_flags(personalized=True)}
+
+
+def test_the_page_of_flags_says_what_the_table_says() -> None:
+    assert (ROOT / "docs" / "flags.md").read_text() == as_markdown()
