@@ -6,12 +6,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test lint bench switch prove-switch prove-freshness clean
+.PHONY: run test lint fuzz bench chaos chaos-azure switch prove-switch prove-freshness clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
 
-test: $(VENV)/.dev $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
+test: $(VENV)/.dev $(VENV)/.checkov $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.dev  ## style, types
@@ -19,8 +19,18 @@ lint: $(VENV)/.dev  ## style, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+fuzz: $(VENV)/.dev  ## for long: made-up requests against the served app and the handlers [CASES=1000]
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/api/test_fuzz.py -s -n 0
+	$(BIN)/python -m tests.api.fuzzing --cases $(or $(CASES),1000)
+
 bench: $(VENV)/.dev  ## every benchmark, as ratios inside one run
 	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.dev  ## 100,000 events while processes are killed and stores go down; each must count once
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
+chaos-azure: $(VENV)/.dev $(AZURITE)  ## the same through the Azure adapters, against the test servers
+	$(BIN)/python -m tests.chaos --azure $(CHAOS)
 
 switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs
 	@$(BIN)/python -m shared.flags.switch $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))
@@ -47,6 +57,11 @@ $(VENV)/.dev: requirements.txt requirements-local.txt requirements-dev.txt requi
 	$(PIP) -r requirements-dev.txt
 	@$(PIP) -r requirements-emulators.txt || echo "left out: Service Bus tests (python-qpid-proton did not build)"
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.checkov: requirements-checkov.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-checkov.txt
+	@touch $@
 
 $(AZURITE): tests/emulators/azurite/package-lock.json
 	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \

@@ -21,30 +21,37 @@ from cms import (
     videos_api,
 )
 from events import cowatch, dead_letters, experiment_report, privacy, queues
+from events import operations as event_operations
 from events.api import post_events as accept_events
 from events.rollup import RollUp
 from events.signals import SignalsConsumer
+from events.trigger import decode_lightly
 from feed import api as feed_api
 from feed import debug, export, status
+from feed import operations as feed_operations
 from shared import services
+from shared.http import json_response, page_response
+from shared.openapi import ApiDocument
 
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third of the CPU of a small request
 
+decode_lightly()
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+api = ApiDocument(feed_operations, event_operations)
 
 
-@app.route("v1/feed", methods=["GET"])
+@app.route("v1/feed", methods=["GET", "OPTIONS"])
 async def get_feed(req: func.HttpRequest) -> func.HttpResponse:
     return await feed_api.get_feed(req, await services.get())
 
 
-@app.route("v1/config", methods=["GET"])
+@app.route("v1/config", methods=["GET", "OPTIONS"])
 async def get_config(req: func.HttpRequest) -> func.HttpResponse:
     return await feed_api.get_config(req, await services.get())
 
 
-@app.route("v1/events/batch", methods=["POST"])
+@app.route("v1/events/batch", methods=["POST", "OPTIONS"])
 async def post_events(req: func.HttpRequest) -> func.HttpResponse:
     return await accept_events(req, await services.get())
 
@@ -59,12 +66,12 @@ async def set_personalization(req: func.HttpRequest) -> func.HttpResponse:
     return await debug.set_personalization(req, await services.get())
 
 
-@app.route("v1/privacy/erase", methods=["POST"])
+@app.route("v1/privacy/erase", methods=["POST", "OPTIONS"])
 async def post_erase(req: func.HttpRequest) -> func.HttpResponse:
     return await privacy.post_erase(req, await services.get())
 
 
-@app.route("v1/privacy/export", methods=["POST"])
+@app.route("v1/privacy/export", methods=["POST", "OPTIONS"])
 async def post_export(req: func.HttpRequest) -> func.HttpResponse:
     return await export.post_export(req, await services.get())
 
@@ -242,6 +249,16 @@ async def get_health(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("ready", methods=["GET"])
 async def get_ready(req: func.HttpRequest) -> func.HttpResponse:
     return await status.ready(await services.get())
+
+
+@app.route("openapi.json", methods=["GET"])
+async def get_openapi(req: func.HttpRequest) -> func.HttpResponse:
+    return json_response(api.json, cache="public, max-age=300")
+
+
+@app.route("docs", methods=["GET"])
+async def get_docs(req: func.HttpRequest) -> func.HttpResponse:
+    return page_response(api.page)
 
 
 @app.service_bus_topic_trigger(

@@ -94,7 +94,7 @@ def _replay(options: argparse.Namespace) -> int:
     train_from = options.train_from or float(times[0]) + 2 * 86_400
     replay = Replay(log, options.half_life_days)
     visits = replay.walk(until)
-    collector = Collector(POPULARITY, options.seed)
+    collector = Collector(POPULARITY, options.seed, shown_weight=0.0)
     first: Visit | None = None
     for visit in visits:
         if visit.now >= options.test_from:
@@ -199,7 +199,7 @@ def _train(options: argparse.Namespace) -> int:
         "how": "python -m evaluation train",
         "from": datetime.fromtimestamp(options.train_from, UTC).date().isoformat(),
         "until": datetime.fromtimestamp(options.train_until, UTC).date().isoformat(),
-        "requests": len(samples.sizes),
+        "choices": len(samples.sizes),
         "halfLifeDays": options.half_life_days,
         "shrink": options.shrink,
         "towards": prior.version if prior else "zero",
@@ -207,7 +207,7 @@ def _train(options: argparse.Namespace) -> int:
     }
     model = model_of(weights, by_hand, trained, options.name, without_cowatch)
     options.out.write_text(json.dumps(model.to_document(), indent=2) + "\n", encoding="utf-8")
-    print(f"{model.version}: {len(samples.sizes):,} requests → {options.out}")
+    print(f"{model.version}: {len(samples.sizes):,} choices → {options.out}")
     return 0
 
 

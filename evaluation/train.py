@@ -16,50 +16,74 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.replay import Replay, Visit, features_of
+from evaluation.replay import DAY, Replay, Visit, features_of
 from ranking.model import LinearModel
 
 NEGATIVES = 120
 """Videos of the pool drawn against each request's long views."""
+SHOWN_WEIGHT = 0.25
+"""What a user's day of shown videos weighs against a request of the pool."""
 SHRINK = 1e-3
 NOT_LEARNED = ("bias", "is_mature", "editorial_boost", "recency", "language_match", "country_match")
 """Features that are the editors' business, or that this kind of log cannot teach; their weights are set by hand."""
+LESS_IS_BETTER = ("skip_rate", "category_skips", "recent_skips")
+EITHER_WAY = ("duration",)
+LEAST = {"recent_category": 0.8, "category_skips": 0.3, "recent_skips": 0.5}
+"""What a weight must be at least, in its direction, whatever the log says: a skip has to count, and so has
+what was watched last, of which a log with two exposures a session says nothing.
+
+Every other feature must not harm (or, for `LESS_IS_BETTER`, not help). A log shows only what its own policy chose to
+show, so in it whatever marks that choice looks good: a free fit rewards categories a user just skipped, because that
+policy kept showing them. Serving such a model would feed people what they swipe away.
+"""
+MOST = {"recent_creator": 2.0}
+"""What a weight must be at most: where creators have one or two videos each, a log says to repeat them at any price,
+and elsewhere one long view would fill the page with its creator."""
 POPULARITY = ("demand_1h", "demand_6h", "demand_24h", "demand_7d", "quality")
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Requests to learn from: features (rows, names) float32, the share of the request's long views each row has (0 for
-    the others), and how many rows each request has."""
+    """Choices to learn from: features (rows, names) float32; the share of the choice's long views each row has (0 for
+    the others); how many rows each choice has, and what it weighs."""
 
     features: NDArray[np.float32]
     target: NDArray[np.float64]
     sizes: NDArray[np.int64]
+    weights: NDArray[np.float64]
     names: tuple[str, ...]
 
     def leaving_out(self, name: str) -> Samples:
-        """The same requests without one of the features."""
+        """The same choices without one of the features."""
         at = [place for place, known in enumerate(self.names) if known != name]
-        return Samples(self.features[:, at], self.target, self.sizes, tuple(self.names[place] for place in at))
+        names = tuple(self.names[place] for place in at)
+        return Samples(self.features[:, at], self.target, self.sizes, self.weights, names)
 
     def having(self, name: str) -> Samples:
-        """Only the requests in which a feature says something."""
-        request_of = np.repeat(np.arange(len(self.sizes)), self.sizes)
-        says = np.bincount(request_of, self.features[:, self.names.index(name)] != 0, len(self.sizes)) > 0
-        return Samples(self.features[says[request_of]], self.target[says[request_of]], self.sizes[says], self.names)
+        """Only the choices in which a feature says something."""
+        choice_of = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        says = np.bincount(choice_of, self.features[:, self.names.index(name)] != 0, len(self.sizes)) > 0
+        rows = says[choice_of]
+        return Samples(self.features[rows], self.target[rows], self.sizes[says], self.weights[says], self.names)
 
 
 class Collector:
-    """Gathers samples while a replay walks."""
+    """Gathers samples while a replay walks. `shown_weight` 0 leaves the shown-only choices out."""
 
-    def __init__(self, names: Sequence[str], seed: int = 0) -> None:
+    def __init__(self, names: Sequence[str], seed: int = 0, shown_weight: float = SHOWN_WEIGHT) -> None:
         self.names = tuple(names)
         self._draw = np.random.default_rng(seed)
-        self._features: list[NDArray[np.float32]] = []
-        self._target: list[NDArray[np.float64]] = []
+        self._shown_weight = shown_weight
+        self._pools: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []
+        self._shown: dict[tuple[int, int], list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {}
 
     def see(self, replay: Replay, visit: Visit) -> None:
-        """Take the long views of a request that its pool holds, and some of what the pool also held."""
+        """Take the long views of a request that its pool holds, with some of what the pool also held; and what was
+        shown, to be compared with what else the user was shown that day."""
+        if self._shown_weight and visit.unseen.any():
+            rows = visit.shown[visit.unseen]
+            day = self._shown.setdefault((visit.user, int(visit.now // DAY)), [])
+            day.append((features_of(replay, visit, rows, self.names), visit.long[visit.unseen]))
         wanted = np.isin(visit.pool, visit.shown[visit.long])
         if not wanted.any() or wanted.all():
             return
@@ -67,15 +91,23 @@ class Collector:
         others = self._draw.choice(others, min(NEGATIVES, len(others)), replace=False)
         rows = np.concatenate([visit.pool[wanted], visit.pool[others]])
         count = int(wanted.sum())
-        self._features.append(features_of(replay, visit, rows, self.names))
-        self._target.append(np.r_[np.full(count, 1.0 / count), np.zeros(len(others))])
+        target = np.r_[np.full(count, 1.0 / count), np.zeros(len(others))]
+        self._pools.append((features_of(replay, visit, rows, self.names), target))
 
     def samples(self) -> Samples:
         """Everything seen so far. Raises ValueError when that is nothing."""
-        if not self._features:
+        if not self._pools:
             raise ValueError("No request of the training days has a long view inside its pool: nothing to learn from.")
-        sizes = np.array([len(target) for target in self._target], np.int64)
-        return Samples(np.concatenate(self._features), np.concatenate(self._target), sizes, self.names)
+        choices = list(self._pools)
+        for parts in self._shown.values():
+            long = np.concatenate([part[1] for part in parts])
+            if 0 < long.sum() < len(long):
+                choices.append((np.concatenate([part[0] for part in parts]), long / long.sum()))
+        sizes = np.array([len(target) for _, target in choices], np.int64)
+        weights = np.full(len(choices), self._shown_weight)
+        weights[: len(self._pools)] = 1.0
+        features, targets = (np.concatenate(column) for column in zip(*choices, strict=True))
+        return Samples(features, targets, sizes, weights, self.names)
 
 
 def fit(samples: Samples, prior: Mapping[str, float] | None = None, shrink: float = SHRINK) -> dict[str, float]:
@@ -84,25 +116,36 @@ def fit(samples: Samples, prior: Mapping[str, float] | None = None, shrink: floa
 
     features = samples.features.astype(np.float64)
     spread = features.std(axis=0)
-    spread[spread < 1e-9] = 1.0
+    spread[spread < 1e-5] = 1.0  # constant but for rounding: nothing to learn
     features /= spread
     start = np.array([(prior or {}).get(name, 0.0) for name in samples.names]) * spread
-    requests = len(samples.sizes)
     first = np.concatenate([[0], np.cumsum(samples.sizes)[:-1]])
-    request_of = np.repeat(np.arange(requests), samples.sizes)
+    choice_of = np.repeat(np.arange(len(samples.sizes)), samples.sizes)
+    share = samples.weights / samples.weights.sum()
+    row_share = share[choice_of]
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         scores = features @ weights
-        scores -= np.maximum.reduceat(scores, first)[request_of]
+        scores -= np.maximum.reduceat(scores, first)[choice_of]
         exponents = np.exp(scores)
         totals = np.add.reduceat(exponents, first)
-        gap = exponents / totals[request_of] - samples.target
+        gap = (exponents / totals[choice_of] - samples.target) * row_share
         away = weights - start
-        value = (np.log(totals).sum() - (samples.target * scores).sum()) / requests + shrink * float(away @ away)
-        return float(value), features.T @ gap / requests + 2.0 * shrink * away
+        value = share @ np.log(totals) - (row_share * samples.target) @ scores + shrink * float(away @ away)
+        return float(value), features.T @ gap + 2.0 * shrink * away
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    bounds = [_bounds(name, float(scale)) for name, scale in zip(samples.names, spread, strict=True)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 300})
     return {name: round(float(weight), 4) for name, weight in zip(samples.names, found.x / spread, strict=True)}
+
+
+def _bounds(name: str, spread: float) -> tuple[float | None, float | None]:
+    """The lowest and the highest weight a feature may get, in units of its spread."""
+    if name in EITHER_WAY:
+        return None, None
+    least = LEAST.get(name, 0.0) * spread
+    most = MOST[name] * spread if name in MOST else None
+    return (None, -least) if name in LESS_IS_BETTER else (least, most)
 
 
 def model_of(

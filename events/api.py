@@ -17,10 +17,11 @@ from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
 from shared.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.feed_request import FeedRequest, verify
 from shared.http import endpoint, json_response
+from shared.limits import Kind
 from shared.logs import note
 from shared.problems import Problem, bad_request, unavailable
 from shared.services import Services
-from shared.tenants import Caller, consented, user_hash
+from shared.tenants import Caller, consented
 from shared.timing import within
 from shared.tracing import Stages, current_trace
 
@@ -37,14 +38,16 @@ async def post_events(request: func.HttpRequest, services: Services) -> func.Htt
     now = services.clock()
     caller = services.tenants.authenticate(request.headers, now)
     caller.require("sdk", "cms", "ops")
-    hash_of_user = user_hash(request.headers)
+    user = services.user_tokens.user_of(caller, request.headers, now)
+    user_key = services.identity.user_key(caller.tenant.id, user.hash)
     body = request.get_body()
-    rows = _rows(body, request.headers.get("content-type", ""))
-    batch, rejected = _batch(caller, hash_of_user, rows, body, request.headers, services, now)
-    stages.end("validate")
-    if batch.events:
-        await _publish(batch, caller.tenant.rollup_shards, services)
-    stages.end("publish")
+    with services.limits.admit(Kind.EVENTS, caller.tenant, user_key, now):
+        rows = _rows(body, request.headers.get("content-type", ""))
+        batch, rejected = _batch(caller, user_key, rows, body, request.headers, services, now)
+        stages.end("validate")
+        if batch.events:
+            await _publish(batch, caller.tenant.rollup_shards, services)
+        stages.end("publish")
     tenant_id = caller.tenant.id
     services.telemetry.count("events_accepted", tenant_id, amount=len(batch.events))
     for each in rejected:
@@ -77,7 +80,7 @@ def _rows(body: bytes, content_type: str) -> list[Any]:
 
 def _batch(
     caller: Caller,
-    hash_of_user: str,
+    user_key: str,
     rows: list[Any],
     body: bytes,
     headers: Mapping[str, str],
@@ -86,7 +89,6 @@ def _batch(
 ) -> tuple[Batch, list[dict[str, Any]]]:
     """The valid events as a batch, and why each other one was refused."""
     tenant_id = caller.tenant.id
-    user_key = services.identity.user_key(tenant_id, hash_of_user)
     signing = services.keys.for_purpose("feed-request")
     events: list[Event] = []
     rejected: list[dict[str, Any]] = []

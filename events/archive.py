@@ -27,6 +27,16 @@ def blob_name(session_id: str, first_sequence: int, accepted_at: float) -> str:
     return f"{tenant_id}/{hour}/{shard or '0'}-{first_sequence:020d}.jsonl.gz"
 
 
+def is_due(name: str, now: float) -> bool:
+    """Whether a blob must be deleted: a day early, since this is asked once a day and nothing may be older than 90."""
+    try:
+        _, year, month, day, hour, _ = name.split("/")
+        began = datetime(int(year), int(month), int(day), int(hour), tzinfo=UTC)
+    except ValueError:
+        return False  # not one of ours
+    return now - began.timestamp() > (KEEP_DAYS - 1) * 86_400
+
+
 def to_lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> bytes:
     """The blob's content: one line per event, gzip-compressed, the same bytes for the same batches."""
     return gzip.compress(b"".join(_lines(batches, pseudonym)), 6, mtime=0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from events.batch import Batch, UnreadableBatch, decode
-from shared.bus.port import SUBSCRIPTIONS, Bus, ReceivedMessage
+from shared.bus.port import SUBSCRIPTIONS, Bus, LockLost, ReceivedMessage
 from shared.erasures import erasures
 from shared.services import Services
 
@@ -52,17 +53,18 @@ async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action |
                 taken += 1
     finally:
         for letter in unwanted:
-            await receiver.abandon(letter)
+            with contextlib.suppress(LockLost):  # then it is free already
+                await receiver.abandon(letter)
         await receiver.close()
     return taken
 
 
-async def forget_user(bus: Bus, user_key: str) -> int:
-    """Drop every dead letter about a user; how many there were."""
+async def forget_user(bus: Bus, user_key: str, erased_at: float) -> int:
+    """Drop every dead letter with events of a user accepted until `erased_at`; how many there were."""
 
     def about_user(letter: ReceivedMessage) -> bool:
         batch = readable(letter)
-        return batch is not None and batch.user_key == user_key
+        return batch is not None and batch.user_key == user_key and batch.accepted_at <= erased_at
 
     return sum([await take_out(bus, subscription, about_user) for subscription in SUBSCRIPTIONS])
 
@@ -78,9 +80,9 @@ async def sweep(services: Services) -> int:
 
     def unwanted(letter: ReceivedMessage) -> bool:
         batch = readable(letter)
-        if letter.enqueued_at < oldest:
-            return True
-        return batch is not None and batch.accepted_at <= erased.get(batch.user_key, 0.0)
+        if batch is None:
+            return letter.enqueued_at < oldest
+        return batch.accepted_at < oldest or batch.accepted_at <= erased.get(batch.user_key, 0.0)
 
     dropped = 0
     for subscription in SUBSCRIPTIONS:

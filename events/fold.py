@@ -2,7 +2,9 @@
 
 Folding is commutative: batches in any order give the same signals while nothing exceeds a cap. Above the caps the
 weakest counters are evicted and their strength is added to `Counters.lost`, which bounds what any entry lacks; rings
-keep the newest by (time, fingerprint), whatever the order. Counters are sums of float32, so equal means equal to
+keep the newest by (time, fingerprint), whatever the order. The ring of identities goes by when an event was accepted,
+so an event that a client packs again counts once, however old it is, as long as it is among the last 100 accepted
+(a batch, which has 100 at the most, always is). Counters are sums of float32, so equal means equal to
 about one part in a million.
 """
 
@@ -21,6 +23,7 @@ from shared.fingerprint import SEEN_MASK, fingerprint
 from shared.signals import (
     APPROVALS,
     DAILY_DAYS,
+    IDENTITY_DAYS,
     KEEP_DAYS,
     MAX_CATEGORIES,
     MAX_CREATORS,
@@ -49,13 +52,18 @@ Sums = dict[int, tuple[list[float], int]]
 
 
 def fold(
-    signals: Signals | None, events: Sequence[Event], facts: Mapping[str, Facts], half_life_days: float, now: float
+    signals: Signals | None,
+    events: Sequence[Event],
+    facts: Mapping[str, Facts],
+    half_life_days: float,
+    now: float,
+    accepted_at: float | None = None,
 ) -> Signals:
     """`signals` (None: a new user) with `events` added.
 
     `facts` by video id; an event about a video without facts counts for what needs none (seen, daily totals).
     A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
-    epoch drops what is older than 90 days.
+    epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None: now).
     """
     old = signals or Signals(half_life_days)
     fresh = not_folded_yet(signals, events)
@@ -64,6 +72,7 @@ def fold(
     faded = float(2.0 ** ((old.newest_minute - newest) / (old.half_life_days * MINUTES_PER_DAY)))
     categories, tags, creators = _sums(fresh, facts, kept)
     oldest_day = int(now // 86_400) - KEEP_DAYS
+    accepted_ms = int((now if accepted_at is None else accepted_at) * 1000)
 
     return Signals(
         half_life_days=half_life_days,
@@ -89,7 +98,10 @@ def fold(
             old.dismissed, _pairs([e for e in fresh if e.type == NOT_INTERESTED], _day), MAX_DISMISSED, oldest_day
         ),
         identities=_newest(
-            old.identities, [(e.identity, _minute(e)) for e in fresh], MAX_IDENTITIES, oldest_day * MINUTES_PER_DAY
+            old.identities,
+            [(e.identity, accepted_ms) for e in events],
+            MAX_IDENTITIES,
+            int(now * 1000) - IDENTITY_DAYS * 86_400_000,
         ),
         daily=_daily(old, fresh, newest),
         updated_at=max(now, old.updated_at),
@@ -204,7 +216,7 @@ def _newest(ring: Timeline, added: Sequence[tuple[int, int]], cap: int, oldest: 
         return ring
     new = np.array(added, np.int64).reshape(-1, 2)
     keys = np.concatenate([ring.keys, new[:, 0].astype(np.uint32)])
-    times = np.concatenate([ring.times, new[:, 1].astype(np.int32)])
+    times = np.concatenate([ring.times, new[:, 1].astype(ring.times.dtype)])
     order = np.lexsort((keys, -times))
     keys, times = keys[order], times[order]
     first = np.zeros(len(keys), bool)

@@ -12,28 +12,33 @@ from events.archive import KEEP_DAYS
 from events.dead_letters import forget_user
 from shared.erasures import KEEP_SECONDS, note_erasure
 from shared.http import endpoint, json_response
+from shared.limits import Kind
 from shared.services import Services
 from shared.signals import SIGNALS_ID
 from shared.stores.documents import (
     MAX_OPERATIONS,
     USER_ACTIVITY,
+    Create,
     Delete,
     DocumentStore,
     Failure,
-    Upsert,
+    Replace,
+    StoreUnavailable,
     WriteRejected,
     query_all,
 )
-from shared.tenants import user_hash
 
 BACKUP_DAYS = 7
 """How long the database's continuous backup can bring a document back."""
+ATTEMPTS = 50
+"""How often an erasure tries again when batches of the same user are folded under it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure deleted."""
+    """What an erasure deleted. Everything accepted until `at` (seconds since the epoch) is or will be dropped."""
 
+    at: float
     signals: int
     markers: int
     dead_letters: int
@@ -44,38 +49,63 @@ async def post_erase(request: func.HttpRequest, services: Services) -> func.Http
     """Erase the user in `X-User`, and answer with a receipt. Asking twice is harmless."""
     now = services.clock()
     caller = services.tenants.authenticate(request.headers, now)
-    caller.require("privacy", "ops")
+    user = services.user_tokens.user_of(caller, request.headers, now)
+    if not user.verified:  # an app's key names anybody; a token is the user's own
+        caller.require("privacy", "ops")
     tenant_id = caller.tenant.id
-    user_key = services.identity.user_key(tenant_id, user_hash(request.headers))
-    erased = await erase(services, tenant_id, user_key, now)
+    user_key = services.identity.user_key(tenant_id, user.hash)
+    with services.limits.admit(Kind.PRIVACY, caller.tenant, user_key, now):
+        erased = await erase(services, tenant_id, user_key)
     services.telemetry.count("erasures", tenant_id)
-    return json_response(_receipt(erased, now))
+    return json_response(_receipt(erased))
 
 
-async def erase(services: Services, tenant_id: str, user_key: str, now: float) -> Erased:
-    """Forget a user: the signals become a tombstone that drops whatever was accepted before `now`, in both
-    subscriptions; markers and dead letters go.
+async def erase(services: Services, tenant_id: str, user_key: str) -> Erased:
+    """Forget a user: the signals become a tombstone that drops whatever was accepted before it, in both
+    subscriptions; markers and dead letters go. What is accepted later counts again.
 
     In an order that leaves nothing behind when it breaks off: the tombstone first, so that no fold writes again.
     Raises `StoreUnavailable` or `BusUnavailable`; ask again then.
     """
     documents = services.documents
-    stored = await documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
-    tombstone = {"id": SIGNALS_ID, "kind": "erased", "erasedAt": now, "ttl": KEEP_SECONDS}
-    await documents.write(USER_ACTIVITY, user_key, [Upsert(tombstone)])
-    await note_erasure(documents, tenant_id, user_key, now)
-    markers = await _delete_markers(documents, user_key)
-    letters = await forget_user(services.bus, user_key)
-    had_signals = stored is not None and stored.body.get("kind") != "erased"
-    return Erased(int(had_signals), markers, letters)
+    at, had_signals = await _bury(services, user_key)
+    await note_erasure(documents, tenant_id, user_key, at)
+    markers = await _delete_markers(documents, user_key, at)
+    letters = await forget_user(services.bus, user_key, at)
+    return Erased(at, int(had_signals), markers, letters)
 
 
-async def _delete_markers(documents: DocumentStore, user_key: str) -> int:
-    """Delete everything in the user's partition but the tombstone."""
+async def _bury(services: Services, user_key: str) -> tuple[float, bool]:
+    """Put the tombstone in place of the signals; from when it holds, and whether there were signals.
+
+    The time is taken after the signals were read and holds only if nobody wrote them since: all that goes was
+    accepted before it, and no event accepted after it goes with the rest.
+    """
+    documents = services.documents
+    for _ in range(ATTEMPTS):
+        stored = await documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
+        at = max(services.clock(), float(stored.body.get("erasedAt", 0.0)) if stored else 0.0)
+        tombstone = {"id": SIGNALS_ID, "kind": "erased", "erasedAt": at, "ttl": KEEP_SECONDS}
+        try:
+            await documents.write(
+                USER_ACTIVITY, user_key, [Replace(tombstone, stored.etag) if stored else Create(tombstone)]
+            )
+        except WriteRejected:
+            continue  # a batch was folded in between
+        return at, stored is not None and stored.body.get("kind") != "erased"
+    raise StoreUnavailable("the user's signals change faster than they can be erased", 1.0)
+
+
+async def _delete_markers(documents: DocumentStore, user_key: str, erased_at: float) -> int:
+    """Delete the markers of batches accepted until `erased_at`; later ones are still needed."""
     deleted = 0
     while True:
         found = await query_all(documents, USER_ACTIVITY, user_key)
-        ids = [document.id for document in found if document.id != SIGNALS_ID][:MAX_OPERATIONS]
+        ids = [
+            document.id
+            for document in found
+            if document.id != SIGNALS_ID and float(document.body.get("acceptedAt", 0.0)) <= erased_at
+        ][:MAX_OPERATIONS]
         if not ids:
             return deleted
         try:
@@ -87,7 +117,8 @@ async def _delete_markers(documents: DocumentStore, user_key: str) -> int:
                 raise
 
 
-def _receipt(erased: Erased, now: float) -> dict[str, object]:
+def _receipt(erased: Erased) -> dict[str, object]:
+    now = erased.at
     return {
         "receiptId": secrets.token_hex(16),
         "erasedAt": _iso(now),

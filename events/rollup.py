@@ -4,9 +4,9 @@ and into the archive, one blob per drained batch.
 A session belongs to one shard of one tenant and comes in order under a lock, so the last sequence number added, kept
 in the shard's document, is all it takes to count everything once: what comes again has a number already added.
 
-The document is written first, with the range of messages it just took in; then the blob, then the messages are
-settled. Whoever lost the session meanwhile fails at the document and writes no blob. After a crash in between, the
-unsettled messages come again, and their blob is written again under the same name.
+The document is written first, with the range of messages it just took in and the name of their blob; then the blob,
+then the messages are settled. Whoever lost the session meanwhile fails at the document and writes no blob. After a
+crash in between, the unsettled messages come again, and their blob is written again, whole, under the same name.
 """
 
 from __future__ import annotations
@@ -15,25 +15,46 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import TypeVar
 
 from events.archive import blob_name, to_lines
 from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
 from shared.blobs.port import ARCHIVE as ARCHIVE_BLOBS
 from shared.blobs.port import BlobsUnavailable
-from shared.bus.port import LOCK_SECONDS, ROLLUP, BusError, LockLost, ReceivedMessage, Receiver
+from shared.bus.port import (
+    LOCK_SECONDS,
+    MAX_DELIVERIES,
+    MESSAGE_TTL_SECONDS,
+    ROLLUP,
+    BusError,
+    LockLost,
+    ReceivedMessage,
+    Receiver,
+)
 from shared.erasures import erasures
 from shared.flags.evaluation import ARCHIVE
 from shared.services import Services
 from shared.stores.documents import VIDEO_STATS, Create, Document, Replace, StoreUnavailable, WriteRejected
+from shared.tracebacks import traceback_without_values
 
 log = logging.getLogger("feed.events")
+T = TypeVar("T")
 
 NEXT_SESSION_SECONDS = 0.5
 RECEIVE_SECONDS = 0.2
 MESSAGES_A_RECEIVE = 500
 MESSAGES_A_WRITE = 4_000
+BYTES_A_WRITE = 64_000_000
+RECEIVE_AT_MOST_SECONDS = 3.0
+"""A session that is written to all the time never runs dry: what came by then is one write's worth."""
+REST_AT_MOST_SECONDS = 5.0
+LAST_CHANCE_SECONDS = MESSAGE_TTL_SECONDS / 2
+CLOCKS_DIFFER_SECONDS = 60.0
+SHARD_MARK_IN_IDS = "."
+"""A document id may not have the mark of a session, and a tenant id has no dot."""
 SESSIONS_AT_ONCE = 4
 RENEW_SECONDS = LOCK_SECONDS / 4
 FIRST_PAUSE_SECONDS = 0.1
@@ -55,7 +76,7 @@ class _Shard:
 
     @property
     def id(self) -> str:
-        return f"stats:{self.session_id}"
+        return f"stats:{self.session_id.replace(SHARD_MARK, SHARD_MARK_IN_IDS)}"
 
     @property
     def last(self) -> int:
@@ -72,6 +93,24 @@ class _Shard:
         """How many messages that range had."""
         return int(self.stored.body.get("messages", 0)) if self.stored else 0
 
+    @property
+    def blob_of_last(self) -> str:
+        """Where that range is archived."""
+        return str(self.stored.body.get("blob", "")) if self.stored else ""
+
+    def knows(self, each: _Numbered) -> bool:
+        """Whether a message was added before.
+
+        A namespace that was set up anew numbers from 1 again: a low number that was given out later than the last
+        one known is a new message.
+        """
+        known_until = float(self.stored.body.get("enqueuedAt", inf)) if self.stored else inf
+        return each.sequence <= self.last and each.enqueued_at <= known_until + CLOCKS_DIFFER_SECONDS
+
+    def last_range(self, hand: Sequence[_Numbered]) -> list[_Numbered]:
+        """Those of the range added last."""
+        return [each for each in hand if each.sequence >= self.first_of_last and self.knows(each)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Numbered:
@@ -79,96 +118,157 @@ class _Numbered:
 
     sequence: int
     batch: Batch
+    enqueued_at: float
+
+
+@dataclass(slots=True)
+class _Hand:
+    """What was received from a session: readable messages in order, and every message that is still to be settled."""
+
+    batches: list[_Numbered] = field(default_factory=list)
+    messages: list[ReceivedMessage] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        return len(self.messages) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self.messages) >= BYTES_A_WRITE
 
 
 class RollUp:
     """One run drains whatever waits, several sessions side by side, for about `ROLLUP_SECONDS`."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, rest_seconds: float = REST_AT_MOST_SECONDS) -> None:
         self._services = services
+        self._rest_seconds = rest_seconds
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for the next run."""
         until = self._services.clock() + self._services.settings.rollup_seconds
-        added = await asyncio.gather(*(self._drain_sessions(until) for _ in range(SESSIONS_AT_ONCE)))
+        failed: set[str | None] = set()
+        added = await asyncio.gather(*(self._drain_sessions(until, failed) for _ in range(SESSIONS_AT_ONCE)))
         return sum(added)
 
-    async def _drain_sessions(self, until: float) -> int:
+    async def _drain_sessions(self, until: float, failed: set[str | None]) -> int:
+        """Session after session; one that fails is left alone until the next run and holds up no other."""
         added = 0
+        count = self._services.telemetry.count
         try:
             while self._services.clock() < until:
                 session = await self._services.bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
                 if session is None:
                     break
                 try:
+                    if session.session_id in failed:  # the one that waited longest: all others had their turn
+                        break
                     added += await self._drain(session)
+                except LockLost:
+                    count("batches_rolled_up", "lock_lost")
+                except (StoreUnavailable, BlobsUnavailable, BusError):
+                    raise
+                except Exception as error:
+                    failed.add(session.session_id)
+                    count("batches_rolled_up", "failed")
+                    log.error("a session of the roll-up failed\n%s", traceback_without_values(error))
                 finally:
                     await session.close()
         except StoreUnavailable:
-            self._services.telemetry.count("store_failures", "rollup")
+            count("store_failures", "rollup")
         except BlobsUnavailable:
-            self._services.telemetry.count("store_failures", "archive")
-        except LockLost:
-            self._services.telemetry.count("batches_rolled_up", "lock_lost")
+            count("store_failures", "archive")
         except BusError:
-            self._services.telemetry.count("bus_failures", "rollup")
+            count("bus_failures", "rollup")
         return added
 
     async def _drain(self, session: Receiver) -> int:
         """Receive what the session has, up to one write's worth; write; archive; settle."""
         assert session.session_id is not None
+        count = self._services.telemetry.count
         # Look at the stores first: while one is down no message is received, so none uses up its deliveries.
         await self._services.blobs.ready()
         shard = await self._read_shard(session.session_id)
-        messages = await self._receive(session)
-        readable = await self._readable(session, messages)
-        if not readable:
-            return 0
         keeper = asyncio.create_task(_keep_lock(session))
         try:
-            again = [each for each in readable if each.sequence <= shard.last]
-            new = [each for each in readable if each.sequence > shard.last]
-            await self._archive_again(shard, again)
-            if new:
-                await self._patiently(lambda: self._add(shard, new))
-                await self._patiently(lambda: self._archive(shard, new))
+            hand = _Hand()
+            await self._receive(session, hand, RECEIVE_AT_MOST_SECONDS)
+            if not hand.messages:
+                return 0
+            if not await self._last_range_is_whole(session, shard, hand):
+                count("batches_rolled_up", "incomplete", amount=len(hand.batches))
+                return 0
+            again = [each for each in hand.batches if shard.knows(each)]
+            new = [each for each in hand.batches if not shard.knows(each)]
+            last_range = shard.last_range(again)
+            if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
+                await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
+            if new and (blob := await self._patiently(lambda: self._add(shard, new))):
+                await self._patiently(lambda: self._archive(shard, new, blob))
+            await session.complete(hand.messages)
         finally:
             keeper.cancel()
-        unreadable = {message.sequence_number for message in messages} - {each.sequence for each in readable}
-        await session.complete([m for m in messages if m.sequence_number not in unreadable])
-        self._services.telemetry.count("batches_rolled_up", "added", amount=len(new))
+        count("batches_rolled_up", "added", amount=len(new))
         if again:
-            self._services.telemetry.count("batches_rolled_up", "duplicate", amount=len(again))
+            count("batches_rolled_up", "duplicate", amount=len(again))
         return len(new)
 
-    async def _receive(self, session: Receiver) -> list[ReceivedMessage]:
-        messages: list[ReceivedMessage] = []
-        while len(messages) < MESSAGES_A_WRITE:
-            received = await session.receive(MESSAGES_A_RECEIVE, RECEIVE_SECONDS)
-            if not received:
+    async def _receive(self, session: Receiver, hand: _Hand, seconds: float, enough: int = 0) -> None:
+        """Fill the hand until it is full, the session is empty or the time is up.
+
+        With `enough`, an empty answer is not the end: until so many messages are in hand, more are waited for.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while loop.time() < until and not (hand.full if not enough else len(hand.messages) >= enough):
+            room = MESSAGES_A_WRITE - len(hand.messages)
+            received = await session.receive(min(MESSAGES_A_RECEIVE, max(1, room)), RECEIVE_SECONDS)
+            if not received and not enough:
                 break
-            messages += received
-        return messages
+            batches = await self._readable(session, received)
+            numbers = {each.sequence for each in batches}
+            hand.batches = sorted([*hand.batches, *batches], key=lambda each: each.sequence)
+            hand.messages += [message for message in received if message.sequence_number in numbers]
+
+    async def _last_range_is_whole(self, session: Receiver, shard: _Shard, hand: _Hand) -> bool:
+        """Whether the archive has the range added last, or the hand holds all of it.
+
+        After a crash between the document and the blob, the whole range comes again, but not always at once. A part
+        of it alone may be settled only if the blob is there (the rest was settled then). Otherwise the rest is waited
+        for, and if it does not come, everything stays for the next run.
+        """
+        came = len(shard.last_range(hand.batches))
+        if came == 0 or came == shard.size_of_last or not shard.blob_of_last:
+            return True
+        async for blob in self._services.blobs.list(ARCHIVE_BLOBS, shard.blob_of_last):
+            if blob.name == shard.blob_of_last:
+                return True
+        await self._receive(session, hand, self._rest_seconds, enough=shard.size_of_last - came + len(hand.messages))
+        last_range = shard.last_range(hand.batches)
+        if len(last_range) == shard.size_of_last:
+            return True
+        oldest = min(message.enqueued_at for message in hand.messages)
+        tries = max(message.delivery_count for message in hand.messages)
+        if tries < MAX_DELIVERIES and self._services.clock() - oldest < LAST_CHANCE_SECONDS:
+            return False
+        # Some of them will not come any more: better archived without those than not at all.
+        await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
+        return True
 
     async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_Numbered]:
-        """The messages as batches, in order; one that cannot be read is dead-lettered with a reason."""
+        """The messages as batches; one that cannot be read is dead-lettered with a reason."""
         readable = []
         for message in messages:
             try:
-                readable.append(_Numbered(message.sequence_number, decode(message.body)))
+                readable.append(_Numbered(message.sequence_number, decode(message.body), message.enqueued_at))
             except UnreadableBatch as error:
                 await session.dead_letter(message, "unreadable", str(error))
                 self._services.telemetry.count("messages_set_aside", ROLLUP, "unreadable")
-        return sorted(readable, key=lambda each: each.sequence)
+        return readable
 
-    async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Run a step until the store takes it: messages in hand wait rather than use up their deliveries."""
         give_up_at = self._services.clock() + PATIENCE_SECONDS
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                await step()
-                return
+                return await step()
             except (StoreUnavailable, BlobsUnavailable):
                 self._services.telemetry.count("store_failures", "rollup")
                 if self._services.clock() + pause > give_up_at:
@@ -183,10 +283,14 @@ class RollUp:
         stored = await self._services.documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
         return replace(shard, stored=stored)
 
-    async def _add(self, shard: _Shard, new: Sequence[_Numbered]) -> None:
-        """Add the batches to the shard's document in one write. Raises `LockLost` when somebody else wrote it."""
+    async def _add(self, shard: _Shard, new: Sequence[_Numbered]) -> str:
+        """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
+        to archive. Raises `LockLost` when somebody else wrote the document.
+        """
         services = self._services
         batches = await self._still_wanted(shard.tenant_id, new)
+        archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
+        blob = blob_name(shard.session_id, new[0].sequence, new[0].batch.accepted_at) if archived else ""
         facts = await services.video_facts.get(
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )
@@ -199,6 +303,8 @@ class RollUp:
             "firstSequence": new[0].sequence,
             "lastSequence": new[-1].sequence,
             "messages": len(new),
+            "blob": blob,
+            "enqueuedAt": max(each.enqueued_at for each in new),
             "updatedAt": services.clock(),
             "packed": await asyncio.to_thread(table.pack),
         }
@@ -212,6 +318,7 @@ class RollUp:
                 raise LockLost("the shard was written by another owner of the session") from refused
         services.telemetry.count("rollup_writes")
         _count_feedback(batches, durations, services)
+        return blob
 
     def _read_table(self, shard: _Shard) -> StatsTable:
         if shard.stored is None:
@@ -234,29 +341,22 @@ class RollUp:
 
     # ---- archive
 
-    async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered]) -> None:
-        """Write the range as one blob, unless the archive is switched off for the tenant."""
-        services, tenant_id = self._services, shard.tenant_id
-        tenant = services.tenants.get(tenant_id)
-        if not services.flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
-            services.telemetry.count("batches_archived", "switched_off", amount=len(numbered))
-            return
-        batches = await self._still_wanted(shard.tenant_id, numbered)
-        if not any(batch.events for batch in batches):
-            return
-        name = blob_name(shard.session_id, numbered[0].sequence, numbered[0].batch.accepted_at)
-        content = await asyncio.to_thread(to_lines, batches, services.identity.archive_pseudonym)
-        await services.blobs.write(ARCHIVE_BLOBS, name, content)
-        services.telemetry.count("batches_archived", "written", amount=len(batches))
+    def _archives(self, tenant_id: str, batches: int) -> bool:
+        """Whether the archive is switched on for a tenant; batches it goes without are counted."""
+        tenant = self._services.tenants.get(tenant_id)
+        if self._services.flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
+            return True
+        self._services.telemetry.count("batches_archived", "switched_off", amount=batches)
+        return False
 
-    async def _archive_again(self, shard: _Shard, again: Sequence[_Numbered]) -> None:
-        """Messages that were added before but not settled: their blob may be missing, so it is written again.
-
-        A part of the range can only be missing here when some of it was settled, which comes after the blob.
+    async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered], name: str) -> None:
+        """Write the messages as one blob, also when an erasure has left nothing of them: that it is there says that
+        the range is done.
         """
-        last_range = [each for each in again if each.sequence >= shard.first_of_last]
-        if last_range and len(last_range) == shard.size_of_last:
-            await self._patiently(lambda: self._archive(shard, last_range))
+        batches = await self._still_wanted(shard.tenant_id, numbered)
+        content = await asyncio.to_thread(to_lines, batches, self._services.identity.archive_pseudonym)
+        await self._services.blobs.write(ARCHIVE_BLOBS, name, content)
+        self._services.telemetry.count("batches_archived", "written", amount=len(batches))
 
 
 async def _keep_lock(session: Receiver) -> None:

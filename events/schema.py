@@ -41,7 +41,7 @@ _CODE_BY_FIELD = {
 }
 
 
-class _Wire(BaseModel):
+class WireEvent(BaseModel):
     """One event as the SDK sends it. Unknown fields are dropped."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
@@ -95,7 +95,7 @@ def parse_event(raw: Any, now: float) -> tuple[Event, str | None]:
     if not isinstance(raw, dict):
         raise Rejected("not_an_object")
     try:
-        wire = _Wire.model_validate(raw)
+        wire = WireEvent.model_validate(raw)
     except ValidationError as error:
         raise Rejected(_CODE_BY_FIELD[str(error.errors(include_url=False)[0]["loc"][0])]) from None
     sent_ms = _milliseconds(wire.timestamp)

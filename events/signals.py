@@ -12,14 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from events.batch import Batch, UnreadableBatch, decode, encode
 from events.fold import fold, not_folded_yet
 from events.schema import Event
-from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage
+from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
 from shared.logs import note
 from shared.records import DEFAULT_HALF_LIFE_DAYS
 from shared.services import Services
@@ -36,6 +37,7 @@ from shared.stores.documents import (
 from shared.tracing import Stages, current_trace, trace_named
 
 log = logging.getLogger("feed.events")
+T = TypeVar("T")
 
 MARKER_PREFIX = "batch:"
 MARKER_TTL_SECONDS = 14 * 86_400
@@ -75,11 +77,12 @@ class SignalsConsumer:
     async def handle(self, message_id: str, body: bytes) -> str:
         """Fold one message and say how it ended.
 
-        While the store is down it waits with growing pauses for up to `FOLD_PATIENCE_SECONDS`, then raises
-        `StoreUnavailable`, so that the message goes back to the bus: an outage fills no dead-letter queue. Raises
-        `BusUnavailable` when what was new could not be handed on; the message comes again and then it is.
+        While the store is down, or the bus takes nothing, it waits with growing pauses for up to
+        `FOLD_PATIENCE_SECONDS`, then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to
+        the bus and comes again: an outage fills no dead-letter queue.
         """
         services = self._services
+        give_up_at = services.clock() + services.settings.fold_patience_seconds
         try:
             batch = decode(body)
         except UnreadableBatch as error:
@@ -89,11 +92,11 @@ class SignalsConsumer:
             return self._ended(UNREADABLE)
         token = current_trace.set(trace_named(batch.trace_id))
         try:
-            return await self._handle(batch)
+            return await self._handle(batch, give_up_at)
         finally:
             current_trace.reset(token)
 
-    async def _handle(self, batch: Batch) -> str:
+    async def _handle(self, batch: Batch, give_up_at: float) -> str:
         services, telemetry, tenant_id = self._services, self._services.telemetry, batch.tenant_id
         if services.clock() - batch.accepted_at > MAX_AGE_SECONDS:
             note(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
@@ -102,11 +105,12 @@ class SignalsConsumer:
         lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
         async with lock:
             stages.end("wait_for_user")
-            folded = await self._fold_patiently(batch)
+            folded = await self._patiently(lambda: self._fold(batch), give_up_at)
         lag_seconds = services.clock() - batch.accepted_at
         stages.end("fold")
         if folded.fresh:
-            await self._hand_on(replace(batch, events=folded.fresh))
+            new = replace(batch, events=folded.fresh)
+            await self._patiently(lambda: self._hand_on(new), give_up_at)
             telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
             if lag_seconds > LATE_SECONDS:
                 telemetry.count("events_late", tenant_id, amount=len(folded.fresh))
@@ -128,24 +132,27 @@ class SignalsConsumer:
         session = batch.session(tenant.rollup_shards if tenant else 1)
         await self._services.bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
 
-    async def _fold_patiently(self, batch: Batch) -> _Folded:
-        services = self._services
-        give_up_at = services.clock() + services.settings.fold_patience_seconds
+    async def _patiently(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
+        """Run a step until the store or the bus takes it; after `give_up_at` their error is the caller's."""
+        telemetry = self._services.telemetry
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                folded = await self._fold_once(batch)
-                if folded is not None:
-                    return folded
-                services.telemetry.count("fold_conflicts")
-                await asyncio.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311 (jitter, not a secret)
-            except StoreUnavailable:
-                services.telemetry.count("store_failures", "fold")
-                services.telemetry.count("fold_retries")
-                if services.clock() + pause > give_up_at:
+                return await step()
+            except (StoreUnavailable, BusUnavailable) as error:
+                telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", "fold")
+                telemetry.count("fold_retries")
+                if self._services.clock() + pause > give_up_at:
                     raise
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    async def _fold(self, batch: Batch) -> _Folded:
+        """Attempts until one is not crossed by another worker's."""
+        while (folded := await self._fold_once(batch)) is None:
+            self._services.telemetry.count("fold_conflicts")
+            await asyncio.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311
+        return folded
 
     async def _fold_once(self, batch: Batch) -> _Folded | None:
         """One attempt: how it ended, or None when another worker was first and it must be repeated."""
@@ -160,7 +167,7 @@ class SignalsConsumer:
         fresh = tuple(not_folded_yet(old, batch.events))
         tenant = services.tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
-        body = to_document(fold(old, fresh, facts, half_life, services.clock()))
+        body = to_document(fold(old, batch.events, facts, half_life, services.clock(), batch.accepted_at))
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
         marker = _marker(batch, fresh)

@@ -11,9 +11,9 @@ from feed.pipeline import PERSONALIZED, Feed
 from feed.query import HINTS, parse_query
 from shared.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
 from shared.http import BASE_HEADERS, JSON, endpoint, json_response, matches_etag
+from shared.limits import Kind
 from shared.records import MAX_LIMIT
 from shared.services import Services
-from shared.tenants import user_hash
 from shared.tracing import Stages
 
 CACHE_CONTROL = {True: "private, no-cache", False: "private, max-age=10"}
@@ -32,9 +32,13 @@ async def get_feed(request: func.HttpRequest, services: Services) -> func.HttpRe
     caller.require("sdk", "cms", "ops")
     tenant = caller.tenant
     query = parse_query(request.params, headers, tenant.default_limit)
-    user_key = services.identity.user_key(tenant.id, user_hash(headers))
+    user = services.user_tokens.user_of(caller, headers, now)
+    user_key = services.identity.user_key(tenant.id, user.hash)
     stages.end("authenticate")
-    result = await services.room(Feed).serve_feed(query, tenant, user_key, now, stages)
+    with services.limits.admit(Kind.FEED, tenant, user_key, now) as admission:
+        result = await services.room(Feed).serve_feed(
+            query, tenant, user_key, now, overloaded=admission.ready_only, stages=stages
+        )
     page, catalog = result.page, result.catalog
     etag = page.etag(catalog)
     answer = {**BASE_HEADERS, "ETag": etag, "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED]}

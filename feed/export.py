@@ -12,6 +12,7 @@ from feed.pipeline import Feed
 from ranking.columns import VideoColumns, Vocabulary
 from shared.fingerprint import SEEN_BITS
 from shared.http import endpoint, json_response
+from shared.limits import Kind
 from shared.problems import Problem
 from shared.services import Services
 from shared.signals import (
@@ -27,7 +28,6 @@ from shared.signals import (
     from_document,
 )
 from shared.stores.documents import USER_ACTIVITY, query_all
-from shared.tenants import user_hash
 
 _FIELDS = {
     "views": VIEWS,
@@ -43,10 +43,13 @@ async def post_export(request: func.HttpRequest, services: Services) -> func.Htt
     """Everything stored about the user in `X-User`; 404 when there is nothing."""
     now = services.clock()
     caller = services.tenants.authenticate(request.headers, now)
-    caller.require("privacy", "ops")
+    user = services.user_tokens.user_of(caller, request.headers, now)
+    if not user.verified:  # an app's key names anybody; a token is the user's own
+        caller.require("privacy", "ops")
     tenant_id = caller.tenant.id
-    user_key = services.identity.user_key(tenant_id, user_hash(request.headers))
-    documents = await query_all(services.documents, USER_ACTIVITY, user_key)
+    user_key = services.identity.user_key(tenant_id, user.hash)
+    with services.limits.admit(Kind.PRIVACY, caller.tenant, user_key, now):
+        documents = await query_all(services.documents, USER_ACTIVITY, user_key)
     if not documents:
         raise Problem(404, "no_signals", "Nothing is stored about this user.")
     catalog = await services.room(Feed).catalogs.get(tenant_id, now)

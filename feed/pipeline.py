@@ -43,6 +43,7 @@ SEED_SECONDS = 600.0
 """For so long a user's first page explores the same video, so that a page that has not changed is still a 304."""
 
 PERSONALIZED, FALLBACK = "personalized", "fallback"
+OVERLOADED = "overloaded"
 REASONS: dict[str, str] = {
     "no_consent": "The user opted out of personalization (`X-Personalization: off`).",
     "kill_switch": "Operators switched personalization off, for everyone or for this tenant.",
@@ -50,6 +51,7 @@ REASONS: dict[str, str] = {
     "dark_launch": "The user is in the sample that gets the popular feed while both are compared.",
     "not_in_rollout": "The roll-out does not include this tenant or user.",
     "tenant_disabled": "The tenant switched personalization off.",
+    OVERLOADED: "The service is busy: a ready page costs it less.",
     "signals_paused": "Signals kept failing, so they are not even asked for until a probe succeeds.",
     "signals_unavailable": "The user's signals did not come in time.",
     "cold_start": "Too little is known about the user yet.",
@@ -92,14 +94,22 @@ class Feed:
         await self.catalogs.close()
 
     async def serve_feed(
-        self, query: FeedQuery, tenant: Tenant, user_key: str, now: float, stages: Stages | None = None
+        self,
+        query: FeedQuery,
+        tenant: Tenant,
+        user_key: str,
+        now: float,
+        *,
+        overloaded: bool = False,
+        stages: Stages | None = None,
     ) -> Result:
-        """The next page for a user; `stages` notes how long each part took. Raises a 400 `Problem` for a bad cursor,
-        `StoreUnavailable` when the tenant's catalog was never loaded and cannot be."""
+        """The next page for a user, the ready one when the process is overloaded; `stages` notes how long each part
+        took. Raises a 400 `Problem` for a bad cursor, `StoreUnavailable` when the tenant's catalog was never loaded
+        and cannot be."""
         stages = stages or Stages()
         served = self._served(query, tenant, user_key, now)
         await self.services.flags_refresher.at_most(FLAGS_STALE_SECONDS, now, 0.05)
-        reason = self.why_not_personalized(query, tenant, user_key)
+        reason = self.why_not_personalized(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         stages.end("flags")
         signals: Signals | None = None
         if reason is None:
@@ -115,7 +125,7 @@ class Feed:
         stages.end("rank")
         page = self._page(query, tenant, user_key, catalog, served, slate, more, reason, signals, assignment, now)
         stages.end("page")
-        if reason == "dark_launch":
+        if reason == "dark_launch" and not overloaded:
             self.dark_launch.compare_later(
                 tenant.id,
                 catalog.columns.fingerprint[slate.rows],

@@ -7,7 +7,7 @@ signs in as the job's managed identity. Every action may be repeated; none undoe
     deploy-kept SHA256     deploy a package that was deployed before: the rollback
     packages               list the packages that are kept, oldest first, and which one runs
     seed-flags             create each flag that does not exist yet; never touch one that does
-    switch FLAG on|off     flip the flag's own switch, leaving its targeting as it is
+    switch FLAG on|off [TENANT]    flip the flag's own switch, leaving its targeting as it is; or one tenant's
     rollout FLAG PERCENT TENANT…   the flag is on for this share of users and for everyone of these tenants
     make-keys              create the keys of the app that do not exist yet; never replace one
     rotate-signing-key     put a new key in front, keep the ones before it for verification
@@ -49,10 +49,6 @@ PACKAGE_LIMIT_BYTES = 500_000_000
 
 FLAG_PREFIX = ".appconfig.featureflag/"
 FLAG_TYPE = "application/vnd.microsoft.appconfig.ff+json;charset=utf-8"
-FLAGS = {
-    "personalized-feed": (False, "The kill switch. Off: every feed is the plain popular one, for everyone."),
-}
-"""Every flag the app asks for: whether it starts switched on, and what it does."""
 
 FIRST_KEY = """
 import asyncio, os
@@ -180,10 +176,10 @@ class Azure:
             return None
         return json.loads(answer.json()["value"]), answer.headers["ETag"]
 
-    def put_flag(self, flag: str, value: dict[str, Any], condition: tuple[str, str]) -> bool:
-        """Write the flag if the condition holds; whether it did."""
+    def put_flag(self, flag: str, value: dict[str, Any], etag: str) -> bool:
+        """Write the flag unless somebody else did since `etag`; whether it was written."""
         body = json.dumps({"value": json.dumps(value), "content_type": FLAG_TYPE}).encode()
-        kind = {"Content-Type": "application/vnd.microsoft.appconfig.kv+json", condition[0]: condition[1]}
+        kind = {"Content-Type": "application/vnd.microsoft.appconfig.kv+json", "If-Match": etag}
         answer = self.send("PUT", self._flag_url(flag), {**self.bearer(FLAG_STORE), **kind}, body)
         return expect(answer, 200, 412, doing=f"writing the flag {flag}").status == 200
 
@@ -314,15 +310,17 @@ def packages(azure: Azure) -> None:
 
 
 def seed_flags(azure: Azure) -> None:
-    for flag, (enabled, description) in FLAGS.items():
-        value = {"id": flag, "description": description, "enabled": enabled, "conditions": {"client_filters": []}}
-        created = azure.put_flag(flag, value, ("If-None-Match", "*"))
-        print(f"{flag}: {'created' if created else 'is there, left as it is'}")
+    _run_in_package(azure, ["-m", "shared.flags.seed"], as_operations=True)
 
 
-def switch(azure: Azure, flag: str, state: str) -> None:
+def switch(azure: Azure, flag: str, state: str, tenant: str = "") -> None:
+    """For everyone it asks for nothing but the flag store itself, because it must work when little else does."""
     if state not in ("on", "off"):
         raise Failed("say on or off")
+    if tenant:
+        command = ["-m", "shared.flags.switch", flag, state, "--tenant", tenant]
+        _run_in_package(azure, command, as_operations=True)
+        return
     change_flag(azure, flag, {"enabled": state == "on"})
     print(f"{flag} is {state}")
 
@@ -344,7 +342,7 @@ def change_flag(azure: Azure, flag: str, change: dict[str, Any]) -> None:
         if found is None:
             raise Failed(f"there is no flag {flag}: run seed-flags first")
         value, etag = found
-        if azure.put_flag(flag, {**value, **change}, ("If-Match", etag)):
+        if azure.put_flag(flag, {**value, **change}, etag):
             return
     raise Failed(f"somebody else keeps writing {flag}: try again")
 
@@ -414,7 +412,7 @@ def make_certificate(azure: Azure) -> None:
 def run(azure: Azure, *command: str) -> None:
     if not command:
         raise Failed("name a module of the app, for example: run events.replay list")
-    _run_in_package(azure, ["-m", *command], {})
+    _run_in_package(azure, ["-m", *command])
 
 
 def first_key(azure: Azure) -> None:
@@ -423,16 +421,20 @@ def first_key(azure: Azure) -> None:
     if key is None:
         key = secrets.token_urlsafe(32)
         azure.set_secret(vault, "first-operators-key", key)
-    _run_in_package(azure, ["-c", FIRST_KEY], {"FIRST_KEY": key})
+    _run_in_package(azure, ["-c", FIRST_KEY], extra={"FIRST_KEY": key})
     print("the operators' key is in the vault as first-operators-key")
 
 
-def _run_in_package(azure: Azure, arguments: list[str], extra: Mapping[str, str]) -> None:
-    """Run Python inside the package that the app runs, as the app: its settings, its identity, its dependencies."""
+def _run_in_package(
+    azure: Azure, arguments: list[str], *, extra: Mapping[str, str] | None = None, as_operations: bool = False
+) -> None:
+    """Run Python inside the package that the app runs: its settings, its dependencies, its identity or ours."""
     current = azure.current_package()
     if current is None:
         raise Failed("no package was deployed yet")
-    environment = {**os.environ, **azure.app_settings(), **extra, "AZURE_CLIENT_ID": azure.get("APP_CLIENT_ID")}
+    identity = azure.get("OPERATIONS_CLIENT_ID" if as_operations else "APP_CLIENT_ID")
+    environment = {**os.environ, **azure.environment, **azure.app_settings(), **(extra or {})}
+    environment["AZURE_CLIENT_ID"] = identity
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(io.BytesIO(azure.package(current))) as archive:
             archive.extractall(folder)

@@ -13,6 +13,7 @@ from pathlib import Path
 from local.demo import SDK_KEY
 from local.host import CannotListen
 from local.serving import local_settings, running
+from shared.bus.port import LOCK_SECONDS
 from shared.settings import BadSetting
 from shared.stores.documents import StoreUnavailable
 
@@ -35,11 +36,18 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The video feed on one machine.")
-    parser.set_defaults(run=_serve, port=7071, no_demo=False)
+    parser.set_defaults(run=_serve, port=7071, no_demo=False, faults=None, lock_seconds=LOCK_SECONDS)
     commands = parser.add_subparsers(title="commands")
     serve = commands.add_parser("serve", help="serve the app (the default)")
     serve.add_argument("--port", type=int, default=7071, help="port on 127.0.0.1 (default 7071; 0 takes a free one)")
     serve.add_argument("--no-demo", action="store_true", help="start without the demo's tenants")
+    serve.add_argument("--faults", type=Path, metavar="FILE", help="break what FILE says, to see what the app survives")
+    serve.add_argument(
+        "--lock-seconds",
+        type=float,
+        default=LOCK_SECONDS,
+        help=f"how long a message is locked, and lost to a process that died (default {LOCK_SECONDS:g})",
+    )
     serve.set_defaults(run=_serve)
     load = commands.add_parser("import", help="load a tenant's videos and replay a log of exposures")
     load.add_argument("--tenant", required=True, help="tenant to load into; made when it does not exist")
@@ -63,7 +71,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(local_settings(), port=arguments.port, demo=not arguments.no_demo) as app:
+    async with running(
+        local_settings(),
+        port=arguments.port,
+        demo=not arguments.no_demo,
+        lock_seconds=arguments.lock_seconds,
+        faults=arguments.faults,
+    ) as app:
         print(f"Serving on {app.url}  (state in {app.services.settings.data_folder}; Ctrl-C stops)")
         if not arguments.no_demo:
             print(_hints(app.url))

@@ -32,6 +32,7 @@ SERVER = "local-functions-host"
 KEEP_ALIVE_SECONDS = 130.0
 BODY_SECONDS = 60.0
 BACKLOG = 1024
+MAX_LINE_BYTES = 64 * 1024  # of the request line and of each header: the app refuses far less, and says so better
 _CUT_OFF_SECONDS = 0.05
 _SET_BY_THE_SERVER = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})
 
@@ -81,7 +82,12 @@ class HttpServer:
     async def start(self, bind: str, port: int, reuse_port: bool) -> int:
         """Listen; returns the port. Raises `PortTaken` or `CannotListen`."""
         self._connections = _Connections(
-            self._answer, access_log=None, auto_decompress=False, keepalive_timeout=KEEP_ALIVE_SECONDS
+            self._answer,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
         )
         try:
             self._server = await asyncio.get_running_loop().create_server(

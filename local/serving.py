@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ from pathlib import Path
 import azure.functions as func
 
 from local.demo import seed_demo
+from local.faults import Faults, faulty
 from local.host import LocalHost
+from local.purge import purge_expired
 from shared import services as composition
+from shared.bus.port import LOCK_SECONDS, Bus
+from shared.bus.sqlite import SqliteBus
 from shared.flags.evaluation import PERSONALIZED_FEED
 from shared.services import Services, flags_file
 from shared.settings import Settings
-from shared.stores.documents import DocumentStore
-from shared.telemetry import render_prometheus
+from shared.telemetry import Telemetry, render_prometheus
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL_DEFAULTS = {
@@ -29,6 +33,7 @@ LOCAL_DEFAULTS = {
     "LOG_FORMAT": "text",
 }
 """On one machine looking again costs nothing, so what you change shows at once, and somebody reads the log."""
+PURGE_DAILY = "0 47 3 * * *"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,15 @@ async def running(
     demo: bool = True,
     reuse_port: bool = False,
     grace_seconds: float = 5.0,
-    documents: DocumentStore | None = None,
+    lock_seconds: float = LOCK_SECONDS,
+    faults: Path | None = None,
 ) -> AsyncIterator[Running]:
     """The app on 127.0.0.1, until the context ends. Raises `PortTaken` or `BadSetting` with what to do.
 
-    `documents` replaces the document store of the settings.
+    `lock_seconds` is how long the bus locks a message: a dead process's messages come again after that. `faults`
+    names a file of faults on demand (`local.faults`).
     """
-    services = composition.build(settings, local=True, documents=documents)
+    services = _services(settings, lock_seconds, faults)
     composition.use(services)
     if settings.flags == "file":
         first_flags(flags_file(settings))
@@ -67,8 +74,9 @@ async def running(
         await services.start()
         if demo:
             await seed_demo(services)
-        host = LocalHost(_app(), services.bus, json.loads((ROOT / "host.json").read_text()))
+        host = LocalHost(_app(), services.bus, json.loads((ROOT / "host.json").read_text()), lock_seconds=lock_seconds)
         await host.start(port=port, reuse_port=reuse_port)
+        services.room(_Hosts).host = host
         try:
             yield Running(f"http://127.0.0.1:{host.port}", services, host)
         finally:
@@ -78,20 +86,62 @@ async def running(
         await services.close()
 
 
+def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> Services:
+    if settings.embedded:
+        settings = composition.with_embedded_secrets(settings)
+    telemetry = Telemetry()
+    documents = composition.documents_from(settings, time.time, telemetry)
+    blobs = composition.blobs_from(settings, time.time)
+    if settings.bus == "sqlite":
+        bus: Bus = SqliteBus(Path(settings.data_folder) / "bus.db", lock_seconds=lock_seconds)
+    else:
+        bus = composition.bus_from(settings, time.time)
+    if faults is not None:
+        documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
+    return composition.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
+
+
+class _Hosts:
+    """The host that serves these services."""
+
+    def __init__(self, services: Services) -> None:
+        self.host: LocalHost | None = None
+
+
 def _app() -> func.FunctionApp:
-    """The real app, plus `/metrics`, which only the local host has."""
+    """The real app, plus what only the local host has: `/metrics`, timers by hand, and the daily purge that Azure's
+    own expiry and lifecycle rules make needless there.
+    """
     import function_app
 
+    app = function_app.app
     logging.getLogger("azure").setLevel(logging.WARNING)
-    if not getattr(function_app.app, "_local_metrics", False):
-        function_app.app.function_name("get_metrics")(function_app.app.route("metrics", methods=["GET"])(_get_metrics))
-        function_app.app._local_metrics = True  # type: ignore[attr-defined]
-    return function_app.app
+    if not getattr(app, "_local_functions", False):
+        app.function_name("get_metrics")(app.route("metrics", methods=["GET"])(_get_metrics))
+        app.function_name("run_function")(app.route("admin/functions/{name}", methods=["POST"])(_run_function))
+        app.function_name("purge_expired")(app.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)(_purge_expired))
+        app._local_functions = True  # type: ignore[attr-defined]
+    return app
 
 
 async def _get_metrics(req: func.HttpRequest) -> func.HttpResponse:
     services = await composition.get()
     return func.HttpResponse(render_prometheus(services.telemetry), mimetype="text/plain; version=0.0.4")
+
+
+async def _run_function(req: func.HttpRequest) -> func.HttpResponse:
+    """Run a timer's function now, as the Functions host's own admin address does; 202 once it has run."""
+    host = (await composition.get()).room(_Hosts).host
+    try:
+        assert host is not None
+        await host.run_timer(req.route_params["name"])
+    except KeyError:
+        return func.HttpResponse("No timer function has that name.", status_code=404, mimetype="text/plain")
+    return func.HttpResponse(status_code=202)
+
+
+async def _purge_expired(timer: func.TimerRequest) -> None:
+    await purge_expired(await composition.get())
 
 
 def first_flags(path: Path) -> None:

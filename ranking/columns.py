@@ -88,6 +88,7 @@ _ROW = [
     ("boost", np.float32),
     ("popularity", np.float32),
     ("title", np.uint32),
+    ("tag_count", np.float32),
     ("active", np.bool_),
 ]
 
@@ -96,9 +97,10 @@ class VideoColumns:
     """A mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
 
     Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set` (codes, -1 none),
-    `tags` (n, 8) codes padded with -1, `duration` seconds, `published_at` and `expires_at` seconds since the epoch
-    (infinity: never), `maturity` rank (`UNRATED` = 127), `boost` in [-10, 10], `popularity` the percentile of demand a
-    content team gave it (-1 none), `title` (near-duplicates share it, 0 none), `active`. `version` counts the changes; caches compare it.
+    `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them), `tag_count`, `duration` seconds,
+    `published_at` and `expires_at` seconds since the epoch (infinity: never), `maturity` rank (`UNRATED` = 127),
+    `boost` in [-10, 10], `popularity` the percentile of demand a content team gave it (-1 none), `title`
+    (near-duplicates share it, 0 none), `active`. `version` counts the changes; caches compare it.
     """
 
     fingerprint: NDArray[np.uint32]
@@ -114,11 +116,13 @@ class VideoColumns:
     boost: NDArray[np.float32]
     popularity: NDArray[np.float32]
     title: NDArray[np.uint32]
+    tag_count: NDArray[np.float32]
     active: NDArray[np.bool_]
     tags: NDArray[np.int32]
 
     def __init__(self, videos: Iterable[Video] = ()) -> None:
         self.version = 0
+        self.tag_width = 0
         self.ids: list[str] = []
         self.categories, self.creators, self.tag_names = Vocabulary(), Vocabulary(), Vocabulary()
         self.languages = Vocabulary()
@@ -170,6 +174,8 @@ class VideoColumns:
         full["title"][row] = title_key(video.title)
         full["active"][row] = video.active
         codes = list(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))[:MAX_TAGS]
+        self.tag_width = max(self.tag_width, len(codes))
+        full["tag_count"][row] = len(codes)
         full["tags"][row] = codes + [NO_CODE] * (MAX_TAGS - len(codes))
         self.version += 1
         return row

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ranking.columns import Rows, VideoColumns
 from ranking.request import Context
-from ranking.stats import DEMAND_7D, IMPRESSIONS, VIEWS
+from ranking.stats import DEMAND_7D
 from ranking.statscolumns import StaticFeatures
 
 MAX_IMPRESSIONS = 1_000.0
@@ -40,8 +40,7 @@ class Exploration:
 def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, context: Context) -> Exploration | None:
     """Choose among the candidates that few have seen; None when there is none. Depends on `context.seed` alone
     for its chance, and not on the order of the rows."""
-    shown = np.maximum(static.decayed[candidates, IMPRESSIONS], static.decayed[candidates, VIEWS])
-    eligible = candidates[shown < MAX_IMPRESSIONS]
+    eligible = candidates[static.shown[candidates] < MAX_IMPRESSIONS]
     if not len(eligible):
         return None
     lots = _mix(columns.key[eligible], context.seed)
@@ -52,20 +51,13 @@ def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, con
         chance = 1.0
     eligible = eligible[np.argsort(lots)]
     draw = np.random.Generator(np.random.PCG64([context.seed & 0xFFFFFFFF, int(lots.min() >> np.uint64(32))]))
-    trials = np.maximum(static.decayed[eligible, IMPRESSIONS], static.decayed[eligible, VIEWS])
+    trials, rate = static.shown[eligible], static.long_rate
     wins = np.clip(static.decayed[eligible, DEMAND_7D], 0.0, trials)
-    rate = _tenant_rate(static)
     winners = draw.beta(PRIOR * rate + wins, PRIOR * (1 - rate) + trials - wins, (DRAWS, len(eligible))).argmax(axis=1)
     chances = (1.0 - UNIFORM) * np.bincount(winners, minlength=len(eligible)) / DRAWS + UNIFORM / len(eligible)
     # The sum may fall short of 1 by a rounding error: the last video takes what is left.
     winner = min(int(np.searchsorted(np.cumsum(chances), draw.random(), "right")), len(eligible) - 1)
     return Exploration(int(eligible[winner]), chance * float(chances[winner]))
-
-
-def _tenant_rate(static: StaticFeatures) -> float:
-    """Long views per impression of the whole tenant, kept inside (0, 1)."""
-    shown = float(np.maximum(static.decayed[:, IMPRESSIONS], static.decayed[:, VIEWS]).sum())
-    return float(np.clip((static.decayed[:, DEMAND_7D].sum() + 1.0) / (shown + 4.0), 0.01, 0.99))
 
 
 def _mix(keys: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:

@@ -24,7 +24,6 @@ from ranking.stats import (
     DEMAND_7D,
     DEMAND_24H,
     HOUR,
-    IMPRESSIONS,
     SKIPS,
     VIEWS,
     WATCH_FRACTION,
@@ -73,18 +72,14 @@ def _overridden(static: StaticFeatures, demand: NDArray[np.float64]) -> NDArray[
     return demand
 
 
-def _rate(positives: int, trials: int, floor: float) -> Callable[[StaticFeatures], Column]:
+def _rate(positives: int, floor: float, trials: int | None = None) -> Callable[[StaticFeatures], Column]:
+    """Positives per trial; trials are what was shown unless a column is named."""
+
     def compute(static: StaticFeatures) -> Column:
-        return smoothed_lift(static, static.decayed[:, positives], _shown(static, trials), floor)
+        tried = static.shown if trials is None else static.decayed[:, trials]
+        return smoothed_lift(static, static.decayed[:, positives], tried, floor)
 
     return compute
-
-
-def _shown(static: StaticFeatures, trials: int) -> NDArray[np.float64]:
-    """How often a video was tried. Some apps report no impressions, so views count where they are more."""
-    if trials == IMPRESSIONS:
-        return np.maximum(static.decayed[:, IMPRESSIONS], static.decayed[:, VIEWS])
-    return static.decayed[:, trials]
 
 
 def smoothed_lift(
@@ -160,16 +155,16 @@ def _bias(static: StaticFeatures) -> Column:
 
 
 _SMOOTHING = "Dirichlet smoothing with back-off video → creator → category → tenant"
-_LIFT = "shrunk log-lift over the tenant's base rate, prior of 30 long views"
+_LIFT = "shrunk log-lift over the tenant's base rate, prior of 30 views"
 
 _TABLE = (
     Feature("demand_1h", "log ratio to the mean video", "long views, half-life 1 h", static=_demand(DEMAND_1H)),
     Feature("demand_6h", "log ratio to the mean video", "long views, half-life 6 h", static=_demand(DEMAND_6H)),
     Feature("demand_24h", "log ratio to the mean video", "long views, half-life 24 h", static=_demand(DEMAND_24H)),
     Feature("demand_7d", "log ratio to the mean video", "long views, half-life 7 d", static=_demand(DEMAND_7D)),
-    Feature("quality", "log ratio to the tenant's long-view rate", _SMOOTHING, _rate(DEMAND_7D, IMPRESSIONS, 0.01)),
-    Feature("approval", "log ratio to the tenant's approval rate", _SMOOTHING, _rate(APPROVALS, VIEWS, 0.001)),
-    Feature("skip_rate", "log ratio to the tenant's skip rate", _SMOOTHING, _rate(SKIPS, IMPRESSIONS, 0.01)),
+    Feature("quality", "log ratio to the tenant's long-view rate", _SMOOTHING, _rate(DEMAND_7D, 0.01)),
+    Feature("approval", "log ratio to the tenant's approval rate", _SMOOTHING, _rate(APPROVALS, 0.001, VIEWS)),
+    Feature("skip_rate", "log ratio to the tenant's skip rate", _SMOOTHING, _rate(SKIPS, 0.01)),
     Feature("watch_percentile", "percentile − 0.5", "in its duration bin (D2Q, KDD 2022)", _watch_percentile),
     Feature("recency", "1 when new, halved every 24 h", "exponential decay of the age", static=_recency),
     Feature("duration", "log of duration ÷ 30 s", "video", static=_duration),

@@ -16,7 +16,7 @@ from ranking.request import Context, Request
 from ranking.statscolumns import StatsColumns
 from shared.signals import Signals
 
-_LOOK = 4
+_LOOK = 3
 """How many times the page's length variety is sought among; the rest is sorted only if the rules may need it."""
 EXPLORATION_PLACE = 5
 """Where the exploration slot is, 0-based: seen by most who open the feed, after what they came for."""

@@ -12,14 +12,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.columns import NO_CODE, Rows, VideoColumns, Vocabulary
+from ranking.columns import Rows, VideoColumns, Vocabulary
 from ranking.statscolumns import Column, Shares, StaticFeatures
 from shared.signals import APPROVALS, SKIPS, VIEWS, WATCH_FRACTION, Counters, Signals, Timeline
 
 COLD_START_EVENTS = 3
 """With fewer events than this a user is new: the fallback serves better than a guess."""
 AFFINITY_PRIOR = 30.0
-"""Long views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
+"""Views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
 RATE_PRIOR = 10.0
 
 
@@ -58,6 +58,8 @@ class Request:
     rows: Rows
     context: Context
     _zeros: Column = field(init=False)
+    _codes: dict[int, tuple[NDArray[np.int64], NDArray[np.bool_]]] = field(default_factory=dict)
+    _rings: dict[int, Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._zeros = np.zeros(len(self.rows), np.float32)
@@ -93,11 +95,10 @@ class Request:
         if self.signals is None or not len(self.columns.tag_names):
             return self._zeros
         lift = self._lift(self.signals.tags, self.columns.tag_names, self.static.tags)
-        tags = self.columns.tags[self.rows]
-        known = tags != NO_CODE
-        total = np.where(known, lift[tags], np.float32(0)).sum(axis=1, dtype=np.float32)
-        mean: Column = total / np.maximum(known.sum(axis=1), 1).astype(np.float32)
-        return mean
+        total = np.zeros(len(self.rows), np.float32)
+        for place in range(self.columns.tag_width):
+            total += lift[self.columns.tags[:, place][self.rows]]
+        return (total / np.maximum(self.columns.tag_count[self.rows], np.float32(1))).astype(np.float32)
 
     @cached_property
     def _attention(self) -> float:
@@ -118,12 +119,20 @@ class Request:
         total, prior = self._attention, AFFINITY_PRIOR
         lift = np.full(len(vocabulary) + 1, np.log(prior / (total + prior)), np.float32)
         lift[-1] = 0.0
-        codes = vocabulary.codes(counters.keys)
-        known = codes >= 0
+        codes, known = self._known(counters, vocabulary)
         own = _attention(counters)[known] * self._decay
-        base = shares.demand[codes[known]]
-        lift[codes[known]] = np.log((own + prior * base) / ((total + prior) * base))
+        base = shares.demand[codes]
+        lift[codes] = np.log((own + prior * base) / ((total + prior) * base))
         return lift
+
+    def _known(self, counters: Counters, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The codes of the counters that the catalog has, and which counters these are."""
+        found = self._codes.get(id(counters))
+        if found is None:
+            codes = vocabulary.codes(counters.keys)
+            known = codes >= 0
+            found = self._codes[id(counters)] = (codes[known], known)
+        return found
 
     # Rates: how the user took what they were shown, against how others take it ---------------------------------
 
@@ -140,12 +149,11 @@ class Request:
             return self._zeros
         counters, vocabulary = self.signals.categories, self.columns.categories
         lift = np.zeros(len(vocabulary) + 1, np.float32)
-        codes = vocabulary.codes(counters.keys)
-        known = codes >= 0
+        codes, known = self._known(counters, vocabulary)
         values = np.maximum(counters.values[known].astype(np.float64), 0.0) * self._decay
         tries = np.maximum(values[:, VIEWS], values[:, positives])
-        expected = base[codes[known]]
-        lift[codes[known]] = np.log((values[:, positives] + RATE_PRIOR * expected) / ((tries + RATE_PRIOR) * expected))
+        expected = base[codes]
+        lift[codes] = np.log((values[:, positives] + RATE_PRIOR * expected) / ((tries + RATE_PRIOR) * expected))
         return _on(self.category, lift)
 
     # The newest events, before they weigh much in the decayed counters ------------------------------------------
@@ -177,7 +185,7 @@ class Request:
         portion = np.zeros(size + 1, np.float32)
         if ring is None or not len(ring.keys) or not len(codes):
             return portion
-        rows = self.columns.row_of_each(ring.keys)
+        rows = self._rows_of(ring)
         age_hours = np.maximum(self.context.now / 60.0 - ring.times, 0.0) / 60.0
         fresh = np.where(rows >= 0, np.exp2(-age_hours / half_life_hours), 0.0)
         found = codes[rows]
@@ -188,11 +196,17 @@ class Request:
     @cached_property
     def watched(self) -> Rows:
         """The rows of the user's last long views that the catalog still has, newest first."""
-        return self._ring_rows(self.signals.watched if self.signals else Timeline())
+        if self.signals is None:
+            return self.rows[:0]
+        rows = self._rows_of(self.signals.watched)
+        return rows[rows >= 0]
 
-    def _ring_rows(self, ring: Timeline) -> Rows:
-        found = self.columns.row_of_each(ring.keys)
-        return found[found >= 0]
+    def _rows_of(self, ring: Timeline) -> Rows:
+        """One row per entry of a ring, -1 where the catalog no longer has it."""
+        found = self._rings.get(id(ring))
+        if found is None:
+            found = self._rings[id(ring)] = self.columns.row_of_each(ring.keys)
+        return found
 
     def duration_match(self) -> Column:
         """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
@@ -242,9 +256,12 @@ class Request:
 
 
 def _attention(counters: Counters) -> NDArray[np.float64]:
-    """What an entry shows of interest: watched fractions and approvals, never below zero."""
+    """What an entry shows of interest: views that were not skipped, and approvals; never below zero.
+
+    Predicts better than watched fractions, which say more about the video than about the user.
+    """
     values = counters.values.astype(np.float64)
-    return np.maximum(values[:, WATCH_FRACTION] + values[:, APPROVALS], 0.0)
+    return np.maximum(values[:, VIEWS] - values[:, SKIPS] + values[:, APPROVALS], 0.0)
 
 
 def _on(codes: NDArray[np.int32], per_code: Column) -> Column:

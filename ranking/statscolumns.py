@@ -50,12 +50,16 @@ class Shares:
 class StaticFeatures:
     """Everything about a catalog that does not depend on the user, as of `now`.
 
-    `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`.
+    `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
+    often each video was tried (impressions, or views where an app reports more of these); `long_rate`: the tenant's
+    long views per try, inside (0, 1).
     """
 
     columns: VideoColumns
     now: float
     decayed: NDArray[np.float64]
+    shown: NDArray[np.float64]
+    long_rate: float
     categories: Shares
     tags: Shares
     creators: Shares
@@ -83,6 +87,7 @@ class StatsColumns:
     def __init__(self, columns: VideoColumns, table: StatsTable | None = None) -> None:
         self.columns = columns
         self.table = StatsTable() if table is None else table
+        self._replaced = 0
         self.cowatch: CoWatch | None = None
         self._gathered: tuple[tuple[int, int, int], NDArray[np.float64]] | None = None
         self._static: tuple[tuple[int, int, int, int], StaticFeatures] | None = None
@@ -90,6 +95,7 @@ class StatsColumns:
     def replace(self, table: StatsTable) -> None:
         """Use another table from now on."""
         self.table = table
+        self._replaced += 1
 
     def use_cowatch(self, table: CoWatchTable | None) -> None:
         """Use another co-watch table from now on; None for none."""
@@ -97,7 +103,7 @@ class StatsColumns:
 
     def gathered(self) -> NDArray[np.float64]:
         """The table's decayed counters on the catalog's rows, (n, 9), as of the table's reference; zeros if absent."""
-        version = (self.columns.version, self.table.version, id(self.table))
+        version = (self.columns.version, self.table.version, self._replaced)
         if self._gathered is None or self._gathered[0] != version:
             self._gathered = (version, _gather(self.columns, self.table))
         return self._gathered[1]
@@ -105,7 +111,7 @@ class StatsColumns:
     def static(self, now: float) -> StaticFeatures:
         """The static features as of `now`, rounded down to the minute; computed once per catalog, stats and time."""
         moment = int(now // KEEP_SECONDS)
-        version = (self.columns.version, self.table.version, id(self.table), moment)
+        version = (self.columns.version, self.table.version, self._replaced, moment)
         if self._static is None or self._static[0] != version:
             self._static = (version, self._compute(float(moment * KEEP_SECONDS)))
         self._static[1].cowatch = self.cowatch
@@ -119,12 +125,15 @@ class StatsColumns:
         with np.errstate(under="ignore"):
             decayed = self.gathered() * np.exp2(-age / half_lives)
         columns = self.columns
+        shown = np.maximum(decayed[:, IMPRESSIONS], decayed[:, VIEWS])
         static = StaticFeatures(
             columns,
             now,
             decayed,
+            shown,
+            float(np.clip((decayed[:, DEMAND_7D].sum() + 1.0) / (shown.sum() + 4.0), 0.01, 0.99)),
             _shares(columns.category, columns.categories, decayed, columns.active),
-            _shares(columns.tags, columns.tag_names, decayed, columns.active),
+            _shares(columns.tags[:, : max(1, columns.tag_width)], columns.tag_names, decayed, columns.active),
             _shares(columns.creator, columns.creators, decayed, columns.active),
             self.cowatch,
             {},

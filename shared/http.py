@@ -25,6 +25,11 @@ log = logging.getLogger("feed.http")
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 BASE_HEADERS = {"X-Content-Type-Options": "nosniff"}
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+MAX_HEADER_CHARS = 16_384
+MAX_URL_CHARS = 6_000
 
 _CLASSES = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 
@@ -42,15 +47,20 @@ def endpoint(name: str) -> Callable[[Handler], Handler]:
             started = time.perf_counter()
             token = current_trace.set(trace_of(request.headers.get("traceparent")))
             try:
-                response = await outcome(request, services)
+                if request.method == "OPTIONS":
+                    response = func.HttpResponse(status_code=204, headers=services.cors.preflight(_origin(request)))
+                else:
+                    response = await served(request, services)
             finally:
                 current_trace.reset(token)
+            services.cors.mark(response.headers, _origin(request))
             services.telemetry.count("http_requests", name, _CLASSES.get(response.status_code // 100, "other"))
             services.telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, name)
             return response
 
-        async def outcome(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+        async def served(request: func.HttpRequest, services: Services) -> func.HttpResponse:
             try:
+                _check_size(request)
                 return await handler(request, services)
             except Problem as problem:
                 return _problem(problem, services, name)
@@ -70,6 +80,18 @@ def endpoint(name: str) -> Callable[[Handler], Handler]:
         return answer
 
     return wrap
+
+
+def _origin(request: func.HttpRequest) -> str | None:
+    origin: str | None = request.headers.get("origin")
+    return origin
+
+
+def _check_size(request: func.HttpRequest) -> None:
+    if len(request.url) > MAX_URL_CHARS:
+        raise Problem(414, "query_too_long", f"The URL may have {MAX_URL_CHARS:,} characters at the most.")
+    if sum(len(name) + len(value) for name, value in request.headers.items()) > MAX_HEADER_CHARS:
+        raise Problem(431, "headers_too_large", f"The headers may have {MAX_HEADER_CHARS:,} characters in all.")
 
 
 def _problem(problem: Problem, services: Services, name: str, error_id: str | None = None) -> func.HttpResponse:
@@ -100,6 +122,12 @@ def json_response(
         headers={**BASE_HEADERS, "Cache-Control": cache, **(headers or {})},
         mimetype=JSON,
     )
+
+
+def page_response(page: bytes) -> func.HttpResponse:
+    """An HTML page that may load and run nothing but its own style."""
+    headers = {**BASE_HEADERS, "Content-Security-Policy": PAGE_POLICY, "Cache-Control": "public, max-age=300"}
+    return func.HttpResponse(page, headers=headers, mimetype="text/html", charset="utf-8")
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:

@@ -135,8 +135,8 @@ class Tenant:
     `weights` override the global model's by name. `affinity_half_life_days` (1 to 30) is how fast a user's tastes
     fade; `popularity_half_life_hours` (1 to 168), where given, is how fast popularity does. `streak_cap` is the longest
     run of one category on a page, 0 for no cap; `creator_cap` the most videos of one creator on a page, 0 for any.
-    `diversity` (0 to 2) is the score that a video entirely like one on the page loses. `model_version` names the tenant's
-    promoted model, None for the global one; `model_history` those before it, newest first.
+    `diversity` (0 to 2) is the score that a video entirely like one on the page loses. `model_version` names the
+    tenant's promoted model, None for the global one; `model_history` those before it, newest first.
     `feed_requests_per_second` and `event_batches_per_second`, where given, limit the tenant.
     `count_anonymous_events` lets events without a valid feed request id count in video stats.
     `rollup_shards` (1 to 16) spreads a hot tenant's statistics over so many documents and sessions.

@@ -19,9 +19,11 @@ from typing import Any, TypeVar
 from shared import logs
 from shared.blobs.port import Blobs
 from shared.bus.port import Bus
+from shared.cors import Cors
 from shared.flags.evaluation import FLAGS, Flags
 from shared.flags.port import FlagSource
 from shared.keys import Identity, KeyRing
+from shared.limits import Limits
 from shared.refresh import Refresher
 from shared.settings import BadSetting, Settings
 from shared.stores.documents import DocumentStore
@@ -29,6 +31,7 @@ from shared.telemetry import Telemetry
 from shared.telemetry_export import TelemetryExport, build_export
 from shared.tenants import TenantDirectory
 from shared.tracing import Stages, current_trace
+from shared.user_tokens import UserTokens
 from shared.video_facts import VideoFacts
 
 Room = TypeVar("Room")
@@ -50,6 +53,9 @@ class Services:
     identity: Identity
     telemetry: Telemetry
     tenants: TenantDirectory
+    user_tokens: UserTokens
+    limits: Limits
+    cors: Cors
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
@@ -84,6 +90,7 @@ class Services:
         self._end_logs = logs.install(self.telemetry, structured=self.settings.log_format == "json")
         if self.export is not None:
             self.export.start()
+        self.limits.delay.start()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             refresher.start()
         await asyncio.wait(
@@ -106,6 +113,7 @@ class Services:
 
     async def close(self) -> None:
         """Stop the loops and let go of every connection."""
+        await self.limits.delay.stop()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             await refresher.stop()
         for room in self._rooms.values():
@@ -126,13 +134,14 @@ def build(
     bus: Bus | None = None,
     blobs: Blobs | None = None,
     flag_source: FlagSource | None = None,
+    telemetry: Telemetry | None = None,
     local: bool = False,
 ) -> Services:
     """Everything, unconnected. Raises `BadSetting` with one sentence when the settings do not work."""
     if settings.embedded:
         settings = with_embedded_secrets(settings)
-    telemetry = Telemetry()
-    documents = documents or _documents(settings, clock, telemetry)
+    telemetry = telemetry or Telemetry()
+    documents = documents or documents_from(settings, clock, telemetry)
     identity = Identity(settings.identity_secret)
     flags = Flags(flag_source or _flag_source(settings))
     tenants = TenantDirectory(documents, identity)
@@ -147,13 +156,16 @@ def build(
         settings=settings,
         clock=clock,
         documents=documents,
-        bus=bus or _bus(settings, clock),
-        blobs=blobs or _blobs(settings, clock),
+        bus=bus or bus_from(settings, clock),
+        blobs=blobs or blobs_from(settings, clock),
         flags=flags,
         keys=KeyRing(settings.signing_keys),
         identity=identity,
         telemetry=telemetry,
         tenants=tenants,
+        user_tokens=UserTokens(tenants),
+        limits=Limits(settings, telemetry),
+        cors=Cors(settings.cors_origins),
         video_facts=VideoFacts(documents, clock),
         flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
         tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),
@@ -184,7 +196,8 @@ async def get() -> Services:
 # Each backend is imported only when it is chosen: the Azure SDKs cost hundreds of milliseconds to import.
 
 
-def _documents(settings: Settings, clock: Clock, telemetry: Telemetry) -> DocumentStore:
+def documents_from(settings: Settings, clock: Clock, telemetry: Telemetry) -> DocumentStore:
+    """The document store the settings name, unconnected; `telemetry` counts its calls."""
     from shared.stores.metered import MeteredDocuments, count_cosmos_calls
 
     if settings.document_store == "cosmos":
@@ -196,7 +209,8 @@ def _documents(settings: Settings, clock: Clock, telemetry: Telemetry) -> Docume
     return MeteredDocuments(SqliteStore(_data_folder(settings) / "documents.db", clock), telemetry)
 
 
-def _bus(settings: Settings, clock: Clock) -> Bus:
+def bus_from(settings: Settings, clock: Clock) -> Bus:
+    """The bus the settings name, unconnected."""
     if settings.bus == "servicebus":
         from shared.bus.servicebus import ServiceBusBus
 
@@ -206,7 +220,8 @@ def _bus(settings: Settings, clock: Clock) -> Bus:
     return SqliteBus(_data_folder(settings) / "bus.db", clock)
 
 
-def _blobs(settings: Settings, clock: Clock) -> Blobs:
+def blobs_from(settings: Settings, clock: Clock) -> Blobs:
+    """The blob store the settings name, unconnected."""
     if settings.blobs == "azure":
         from shared.blobs.azure import AzureBlobs
 

@@ -95,6 +95,13 @@ class Settings:
         secret=True,
     )
 
+    cors_origins: str = _setting(
+        "CORS_ORIGINS",
+        "",
+        "Origins whose web pages may call the service from a browser, separated by commas; empty means none. "
+        "Example: https://app.example",
+    )
+
     flags_refresh_seconds: float = _setting(
         "FLAGS_REFRESH_SECONDS", 20.0, "How often flags are read again.", minimum=0.1, maximum=30.0
     )
@@ -132,6 +139,36 @@ class Settings:
         "How many videos one process holds, of all tenants, before it lets go of idle tenants (1.3 kB each).",
         minimum=1_000.0,
         maximum=10_000_000.0,
+    )
+    max_in_flight: float = _setting(
+        "MAX_IN_FLIGHT",
+        64.0,
+        "How many feed, event and privacy requests one process works on at a time; one tenant gets half of them while "
+        "others are served too.",
+        minimum=1.0,
+        maximum=10_000.0,
+    )
+    shed_delay_ms: float = _setting(
+        "SHED_DELAY_MS",
+        100.0,
+        "How late the event loop may be before feeds get the ready fallback page (reason `overloaded`).",
+        minimum=1.0,
+        maximum=60_000.0,
+    )
+    refuse_delay_ms: float = _setting(
+        "REFUSE_DELAY_MS",
+        400.0,
+        "How late the event loop may be before requests are refused with 429.",
+        minimum=1.0,
+        maximum=60_000.0,
+    )
+    user_requests_per_second: float = _setting(
+        "USER_REQUESTS_PER_SECOND",
+        10.0,
+        "How many feeds, and as many event batches, one user may ask for in each process; five seconds' worth may come "
+        "at once.",
+        minimum=0.1,
+        maximum=1_000_000.0,
     )
     publish_budget_ms: float = _setting(
         "PUBLISH_BUDGET_MS",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import struct
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,19 +26,22 @@ MAX_DOCUMENT_BYTES = 8_192
 MINUTES_PER_DAY = 1_440
 
 MAX_CATEGORIES, MAX_TAGS, MAX_CREATORS = 20, 16, 12
-MAX_SEEN = 960
+MAX_SEEN = 940
 MAX_WATCHED = 20
 MAX_SKIPPED = 8
 MAX_DISMISSED = 128
 MAX_IDENTITIES = 100
+IDENTITY_DAYS = 21
+"""An event can be packed again for 7 days and then wait on the bus for 13: older identities match nothing any more."""
 DAILY_DAYS = 7
 
 VIEWS, WATCH_FRACTION, SKIPS, APPROVALS, WATCH_MS = range(5)
 """Columns of `Counters.values`; only categories have `WATCH_MS`. Approvals: likes − unlikes + shares + saves."""
 CATEGORY_FIELDS, TAG_FIELDS = 5, 4
 
-_VERSION = 1
-_HEADER = struct.Struct("<BfII3f8H")
+_VERSION = 2
+_HEADER = struct.Struct("<BfIIQ3f8H")
+_CHECKSUM = struct.Struct("<I")
 _DAILY = np.dtype([("views", "<u4"), ("skips", "<u4"), ("watch_ms", "<f8")])
 
 
@@ -47,6 +51,10 @@ def _u32() -> NDArray[np.uint32]:
 
 def _i32() -> NDArray[np.int32]:
     return np.zeros(0, np.int32)
+
+
+def _milliseconds_ring() -> Timeline:
+    return Timeline(times=np.zeros(0, np.int64))
 
 
 @dataclass(slots=True)
@@ -70,10 +78,10 @@ class Counters:
 
 @dataclass(slots=True)
 class Timeline:
-    """A ring of fingerprints with the time of each: minutes since the epoch, or days where the ring says so."""
+    """A ring of fingerprints with the time of each: minutes since the epoch, or what the ring says."""
 
     keys: NDArray[np.uint32] = field(default_factory=_u32)
-    times: NDArray[np.int32] = field(default_factory=_i32)
+    times: NDArray[np.signedinteger[Any]] = field(default_factory=_i32)
 
 
 @dataclass(slots=True)
@@ -94,8 +102,9 @@ class Signals:
     skipped: Timeline = field(default_factory=Timeline)
     dismissed: Timeline = field(default_factory=Timeline)
     """`not_interested`, times in days."""
-    identities: Timeline = field(default_factory=Timeline)
-    """Fingerprints of events already folded, against clients that pack an event into a second batch."""
+    identities: Timeline = field(default_factory=_milliseconds_ring)
+    """Fingerprints of events already folded, against clients that pack an event into a second batch; times in ms since
+    the epoch, when the event was last accepted: what a client packs again, it sent not long ago, however old it is."""
     daily: NDArray[np.void] = field(default_factory=lambda: np.zeros(DAILY_DAYS, _DAILY))
     """Totals per day, index 0 the day of `newest_minute`, 1 the day before, …"""
     updated_at: float = 0.0
@@ -116,14 +125,15 @@ class UnreadableSignals(ValueError):
 
 
 def pack(signals: Signals) -> str:
-    """Signals as base64 text, ≤ 7,900 characters at the caps."""
-    rings = (signals.watched, signals.skipped, signals.identities)
+    """Signals as base64 text, ≤ 8,000 characters at the caps."""
+    accepted_ms = int(signals.identities.times.max(initial=0))
     day_keys, day_counts = np.unique(signals.newest_day - signals.seen.times, return_counts=True)
     header = _HEADER.pack(
         _VERSION,
         signals.half_life_days,
         signals.newest_minute,
         min(signals.events, 0xFFFFFFFF),
+        accepted_ms,
         signals.categories.lost,
         signals.tags.lost,
         signals.creators.lost,
@@ -149,10 +159,13 @@ def pack(signals: Signals) -> str:
     parts.append(_narrow(signals.seen.keys[by_age], 3))
     parts.append(signals.dismissed.keys.astype("<u4").tobytes())
     parts.append(np.clip(signals.newest_day - signals.dismissed.times, 0, 255).astype(np.uint8).tobytes())
-    for ring in rings:
+    for ring in (signals.watched, signals.skipped):
         ages_minutes = np.clip(signals.newest_minute - ring.times, 0, 0xFFFFFF)
         parts += [ring.keys.astype("<u4").tobytes(), _narrow(ages_minutes, 3)]
-    return base64.b64encode(b"".join(parts)).decode()
+    ages_ms = np.clip(accepted_ms - signals.identities.times, 0, 0xFFFFFFFF)
+    parts += [signals.identities.keys.astype("<u4").tobytes(), ages_ms.astype("<u4").tobytes()]
+    raw = b"".join(parts)
+    return base64.b64encode(raw + _CHECKSUM.pack(zlib.crc32(raw))).decode()
 
 
 def unpack(text: str, updated_at: float = 0.0) -> Signals:
@@ -166,9 +179,11 @@ def unpack(text: str, updated_at: float = 0.0) -> Signals:
 
 def _unpack(raw: bytes, updated_at: float) -> Signals:
     head = _HEADER.unpack_from(raw)
-    version, half_life, newest_minute, events, *rest = head
+    version, half_life, newest_minute, events, accepted_ms, *rest = head
     if version != _VERSION:
         raise UnreadableSignals(f"version {version}")
+    if _CHECKSUM.unpack(raw[-_CHECKSUM.size :])[0] != zlib.crc32(raw[: -_CHECKSUM.size]):
+        raise UnreadableSignals("the checksum does not match")
     lost, counts = rest[:3], rest[3:]
     n_categories, n_tags, n_creators, n_seen, n_days, n_dismissed, n_both, n_identities = counts
     newest_day = newest_minute // MINUTES_PER_DAY
@@ -195,9 +210,10 @@ def _unpack(raw: bytes, updated_at: float) -> Signals:
         raise UnreadableSignals("seen ring")
     dismissed = Timeline(take("<u4", n_dismissed), newest_day - take(np.uint8, n_dismissed).astype(np.int32))
     rings: list[Timeline] = []
-    for count in (n_both >> 8, n_both & 0xFF, n_identities):
+    for count in (n_both >> 8, n_both & 0xFF):
         keys = take("<u4", count)
         rings.append(Timeline(keys, newest_minute - _widen(take(np.uint8, count * 3)).astype(np.int32)))
+    identities = Timeline(take("<u4", n_identities), accepted_ms - take("<u4", n_identities).astype(np.int64))
     return Signals(
         half_life_days=half_life,
         newest_minute=newest_minute,
@@ -209,7 +225,7 @@ def _unpack(raw: bytes, updated_at: float) -> Signals:
         watched=rings[0],
         skipped=rings[1],
         dismissed=dismissed,
-        identities=rings[2],
+        identities=identities,
         daily=daily,
         updated_at=updated_at,
     )

@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import os
 from typing import Any
 
 from hypothesis import settings
@@ -8,7 +9,8 @@ from tests.left_out import PREFIX
 
 # No deadline: a promise is about what happens, not how fast; speed is measured in benchmarks/.
 settings.register_profile("house", deadline=None, max_examples=50)
-settings.load_profile("house")
+settings.register_profile("long", deadline=None, max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,11 @@ class FaultyDocuments:
     troubles: list[Trouble] = field(default_factory=list)
     reads: int = 0
     writes: int = 0
+    first_pages: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def loads(self, container: str) -> dict[str, int]:
+        """How often each partition of a container was read from its beginning."""
+        return {partition: times for (name, partition), times in self.first_pages.items() if name == container}
 
     @contextmanager
     def in_trouble(self, trouble: Trouble) -> Iterator[Trouble]:
@@ -96,6 +102,8 @@ class FaultyDocuments:
         after: str | None = None,
         limit: int = 200,
     ) -> Page:
+        if after is None and not id_prefix:
+            self.first_pages[container.name, partition] += 1
         await self._suffer(container, partition, writing=False)
         return await self.inner.query(container, partition, id_prefix=id_prefix, after=after, limit=limit)
 

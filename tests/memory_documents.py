@@ -62,6 +62,8 @@ class MemoryDocuments:
 
     def _refused(self, container: Container, partition: str, operation: Operation) -> Failure | None:
         id = operation.id if isinstance(operation, Delete) else operation.body["id"]
+        if not set("/\\?#").isdisjoint(id):
+            raise ValueError(f"no store takes the id {id!r}")
         found = self._find(container, partition, id)
         if isinstance(operation, Create):
             return Failure.ALREADY_EXISTS if found else None

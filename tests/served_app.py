@@ -27,6 +27,7 @@ from shared.services import Services
 from shared.settings import Settings
 from shared.stores.sqlite import SqliteStore
 from shared.tenants import PLATFORM, save_key, save_tenant
+from tests.api import contract
 from tests.emulators.clock import MovableClock
 from tests.faulty_documents import FaultyDocuments
 
@@ -159,9 +160,12 @@ class App:
         query: Mapping[str, Any] | None = None,
         body: bytes | None = None,
     ) -> Answer:
+        """Whatever is asked, the answer must be one that the OpenAPI document promises."""
         params = {name: str(value) for name, value in (query or {}).items()}
         async with self.http.request(method, self.url + path, headers=headers, params=params, data=body) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
+            answer = Answer(response.status, dict(response.headers), await response.read())
+        contract.check(method, path, answer.status, answer.headers, answer.body)
+        return answer
 
     async def raw(self, text: bytes) -> tuple[int, dict[str, Any]]:
         """Send bytes as they are over a fresh connection; the status and the JSON of the answer."""
@@ -251,6 +255,9 @@ async def served(folder: Path, *, flags: bool = True, **settings: Any) -> AsyncI
         # Generous: on a busy machine nothing but what a test breaks may be late.
         "signals_budget_ms": 250.0,
         "publish_budget_ms": 10_000.0,
+        "shed_delay_ms": 60_000.0,
+        "refuse_delay_ms": 60_000.0,
+        "user_requests_per_second": 1_000_000.0,
         **settings,
     }
     configured = Settings(data_folder=str(folder), flags_file=str(flags_file), **chosen)

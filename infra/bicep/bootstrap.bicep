@@ -1,5 +1,5 @@
-// Run once by a person who owns the subscription: the resource group, and the two identities the pipeline signs in
-// with. Neither has a password: GitHub proves who asks.
+// Run once by a person who owns the subscription: the resource group, and the identities the pipeline signs in
+// with. None has a password: GitHub proves who asks.
 
 targetScope = 'subscription'
 
@@ -44,3 +44,6 @@ output deployClientId string = pipeline.outputs.deployClientId
 
 @description('Client id pull requests look with: AZURE_PREVIEW_CLIENT_ID of the repository.')
 output previewClientId string = pipeline.outputs.previewClientId
+
+@description('Client id the switch is flipped with: AZURE_CLIENT_ID of the environment whose name ends with -switch.')
+output switchClientId string = pipeline.outputs.switchClientId

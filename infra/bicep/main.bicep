@@ -69,12 +69,12 @@ param certificateName string = 'entry'
 @maxLength(50)
 param entryDnsLabel string = ''
 
-@description('Fewest capacity units of the gateway.')
+@description('Fewest instances of the gateway; each carries about 100 requests a second with the firewall on.')
 @minValue(1)
 @maxValue(125)
 param entryMinimumCapacity int
 
-@description('Most capacity units of the gateway.')
+@description('Most instances of the gateway.')
 @minValue(2)
 @maxValue(125)
 param entryMaximumCapacity int

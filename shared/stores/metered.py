@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from shared.stores.documents import (
     Changes,
@@ -45,6 +46,10 @@ class MeteredDocuments:
     async def changes(self, container: Container, since: str | None, *, limit: int = 500) -> Changes:
         with _Call(self._telemetry, "changes"):
             return await self._inner.changes(container, since, limit=limit)
+
+    def __getattr__(self, name: str) -> Any:
+        """What a backend has beyond the port (a purge of what has expired) is reached through."""
+        return getattr(self._inner, name)
 
     async def ready(self) -> None:
         await self._inner.ready()

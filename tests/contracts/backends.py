@@ -149,7 +149,7 @@ async def servicebus_bus(folder: Path) -> AsyncIterator[Rig[Bus]]:
 
         async def another() -> Bus:
             patient = ServiceBusBus(
-                connection_string=broker.connection_string, publish_budget_seconds=60, call_seconds=60
+                connection_string=broker.connection_string, publish_budget_seconds=600, call_seconds=1200
             )
             opened.append(patient)
             return opened[-1]

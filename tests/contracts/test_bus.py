@@ -24,8 +24,8 @@ from tests.contracts.drain import PATIENCE, drain, ids, message, nothing, take
 async def test_a_published_message_reaches_every_subscription(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
 
-    assert ids(await drain(bus, SIGNALS)) == ["m1"]
-    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
+    assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
 async def test_a_message_arrives_as_it_was_sent_with_its_first_delivery_counted_and_its_time(bus: Rig[Bus]) -> None:
@@ -43,7 +43,7 @@ async def test_sequence_numbers_rise_in_the_order_of_publishing(bus: Rig[Bus]) -
     for n in range(5):
         await bus.port.publish(message(f"m{n}"))
 
-    received = sorted(await drain(bus, SIGNALS), key=lambda m: m.sequence_number)
+    received = sorted(await drain(bus, SIGNALS, 5), key=lambda m: m.sequence_number)
 
     assert ids(received) == [f"m{n}" for n in range(5)]
     assert len({m.sequence_number for m in received}) == 5
@@ -108,9 +108,9 @@ async def test_a_completed_message_never_comes_again(bus: Rig[Bus]) -> None:
 async def test_completing_in_one_subscription_leaves_the_other_alone(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
 
-    await drain(bus, SIGNALS)
+    await drain(bus, SIGNALS, 1)
 
-    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+    assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
 async def test_a_lock_that_runs_out_is_a_failed_delivery_and_the_message_comes_again(bus: Rig[Bus]) -> None:
@@ -146,7 +146,7 @@ async def test_settling_under_a_lock_that_ran_out_fails_although_nobody_else_has
     with pytest.raises(LockLost):
         await receiver.renew(four)
 
-    assert sorted(ids(await drain(bus, SIGNALS))) == ["m1", "m2", "m3", "m4"]
+    assert sorted(ids(await drain(bus, SIGNALS, 4))) == ["m1", "m2", "m3", "m4"]
 
 
 async def test_when_one_lock_of_several_is_lost_the_rest_are_settled(bus: Rig[Bus]) -> None:
@@ -161,7 +161,7 @@ async def test_when_one_lock_of_several_is_lost_the_rest_are_settled(bus: Rig[Bu
     with pytest.raises(LockLost):
         await receiver.complete([early, late])
 
-    assert ids(await drain(bus, SIGNALS)) == ["early"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["early"]
 
 
 async def test_completing_twice_is_a_lost_lock(bus: Rig[Bus]) -> None:
@@ -214,7 +214,7 @@ async def test_what_a_closed_receiver_held_comes_again(bus: Rig[Bus]) -> None:
 
     await bus.advance(LOCK_SECONDS + 1)
 
-    assert ids(await drain(bus, SIGNALS)) == ["m2"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["m2"]
 
 
 async def test_what_a_closed_client_had_not_settled_is_there_for_the_next(bus: Rig[Bus]) -> None:
@@ -227,22 +227,22 @@ async def test_what_a_closed_client_had_not_settled_is_there_for_the_next(bus: R
 
     bus.port = await bus.another()
 
-    assert sorted(ids(await drain(bus, SIGNALS))) == ["m1", "m2"]
+    assert sorted(ids(await drain(bus, SIGNALS, 2))) == ["m1", "m2"]
 
 
 async def test_a_message_for_one_subscription_reaches_no_other(bus: Rig[Bus]) -> None:
     await bus.port.publish(replace(message("m1"), to=ROLLUP))
     await bus.port.publish(replace(message("m2"), to=SIGNALS))
 
-    assert ids(await drain(bus, SIGNALS)) == ["m2"]
-    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["m2"]
+    assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
 async def test_duplicates_of_a_message_for_one_subscription_are_dropped(bus: Rig[Bus]) -> None:
     for _ in range(3):
         await bus.port.publish(replace(message("m1"), to=ROLLUP))
 
-    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+    assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
 # Duplicates
@@ -251,31 +251,31 @@ async def test_duplicates_of_a_message_for_one_subscription_are_dropped(bus: Rig
 async def test_the_same_message_id_is_accepted_and_dropped_within_the_window(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     await bus.port.publish(message("m1"))
-    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
 
     await bus.advance(DUPLICATE_WINDOW_SECONDS * 0.5)
     await (await bus.another()).publish(message("m1"))
 
     await nothing(bus, await bus.port.receiver(SIGNALS))
-    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+    assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
 async def test_after_the_window_the_same_message_id_is_a_new_message(bus: Rig[Bus]) -> None:
     for n in range(6):
         await bus.port.publish(message(f"m{n}"))
-    await drain(bus, SIGNALS)
+    await drain(bus, SIGNALS, 6)
 
     await bus.advance(DUPLICATE_WINDOW_SECONDS + 5)
     for id in ("m5", "m0", "m5"):
         await bus.port.publish(message(id))
 
-    assert sorted(ids(await drain(bus, SIGNALS))) == ["m0", "m5"]
+    assert sorted(ids(await drain(bus, SIGNALS, 2))) == ["m0", "m5"]
 
 
 async def test_of_many_concurrent_publishers_of_one_id_one_message_comes(bus: Rig[Bus]) -> None:
     await asyncio.gather(*[bus.port.publish(message("m1")) for _ in range(20)])
 
-    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
 
 
 # Many at once
@@ -315,7 +315,7 @@ async def test_a_message_that_is_too_large_is_refused_and_one_at_the_limit_is_no
 
     await bus.port.publish(OutgoingMessage("m2", "tenant_1", b"x" * MAX_MESSAGE_BYTES))
 
-    (received,) = await drain(bus, SIGNALS)
+    (received,) = await drain(bus, SIGNALS, 1)
     assert len(received.body) == MAX_MESSAGE_BYTES
 
 
@@ -333,4 +333,4 @@ async def test_ready_may_be_asked_at_any_time(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     await bus.port.ready()
 
-    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]

@@ -40,7 +40,7 @@ async def test_one_subscriptions_dead_letter_is_the_others_message(bus: Rig[Bus]
     await receiver.dead_letter((await take(receiver, 1))[0], "reason")
 
     assert await dead_ids(bus, ROLLUP) == []
-    assert ids(await drain(bus, ROLLUP)) == ["m1"]
+    assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
     assert await dead_ids(bus, SIGNALS) == ["m1"]
 
 
@@ -90,8 +90,8 @@ async def test_a_message_nobody_took_within_its_life_is_not_delivered_but_kept_a
     await bus.port.publish(message("young"))
     await bus.advance(120)
 
-    assert ids(await drain(bus, SIGNALS)) == ["young"]
-    assert ids(await drain(bus, ROLLUP)) == ["young"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["young"]
+    assert ids(await drain(bus, ROLLUP, 1)) == ["young"]
     for subscription in (SIGNALS, ROLLUP):
         (dead,) = await bus.port.peek_dead_letters(subscription, 10)
         assert (dead.message.message_id, dead.reason) == ("old", "TTLExpiredException")
@@ -142,8 +142,8 @@ async def test_a_message_set_aside_is_in_the_dead_letters_of_that_subscription_a
     assert dead.message.body == message("m1").body
     assert await bus.port.depth(ROLLUP) == (0, 1)
     assert await bus.port.depth(SIGNALS) == (0, 0)
-    assert await drain(bus, SIGNALS) == []
-    assert await drain(bus, ROLLUP) == []
+    assert await drain(bus, SIGNALS, 0) == []
+    assert await drain(bus, ROLLUP, 0) == []
 
 
 async def test_setting_aside_what_was_published_just_now_is_not_taken_for_a_duplicate(bus: Rig[Bus]) -> None:
@@ -152,7 +152,7 @@ async def test_setting_aside_what_was_published_just_now_is_not_taken_for_a_dupl
     await bus.port.set_aside(SIGNALS, message("m1"), "reason")
 
     assert len(await dead_ids(bus, SIGNALS)) == 1
-    assert ids(await drain(bus, SIGNALS)) == ["m1"]
+    assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
 
 
 async def test_reasons_are_cut_to_what_every_bus_keeps(bus: Rig[Bus]) -> None:
@@ -170,14 +170,14 @@ async def test_a_message_sent_again_reaches_that_subscription_alone_although_it_
     bus: Rig[Bus],
 ) -> None:
     await bus.port.publish(message("m1", "tenant_7"))
-    await drain(bus, SIGNALS)
-    await drain(bus, ROLLUP)
+    await drain(bus, SIGNALS, 1)
+    await drain(bus, ROLLUP, 1)
 
     await bus.port.resend(SIGNALS, message("m1", "tenant_7"))
 
-    (again,) = await drain(bus, SIGNALS)
+    (again,) = await drain(bus, SIGNALS, 1)
     assert (again.session_id, again.body, again.delivery_count) == ("tenant_7", message("m1").body, 1)
-    assert await drain(bus, ROLLUP) == []
+    assert await drain(bus, ROLLUP, 0) == []
 
 
 async def test_a_message_sent_again_joins_its_session(bus: Rig[Bus]) -> None:
@@ -185,8 +185,8 @@ async def test_a_message_sent_again_joins_its_session(bus: Rig[Bus]) -> None:
 
     await bus.port.resend(ROLLUP, message("m0", "tenant_7"))
 
-    assert [m.body for m in await drain(bus, ROLLUP)] == [message("m1").body, message("m0").body]
-    assert len(await drain(bus, SIGNALS)) == 1
+    assert [m.body for m in await drain(bus, ROLLUP, 2)] == [message("m1").body, message("m0").body]
+    assert len(await drain(bus, SIGNALS, 1)) == 1
 
 
 async def test_depth_tells_waiting_from_dead(bus: Rig[Bus]) -> None:

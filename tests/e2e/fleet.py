@@ -1,7 +1,6 @@
 """Several processes of the app on one machine, as instances would be in production: same intervals, shared stores.
 
-`python -m tests.e2e.fleet` is one member. While the file `store-down` is in the data folder, its document store fails
-on every call.
+`python -m tests.e2e.fleet` is one member; the faults it suffers are in a file (`local.faults`).
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import contextlib
 import json
 import logging
 import os
@@ -23,8 +21,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from local.serving import ROOT, local_settings, running
-from shared.stores.sqlite import SqliteStore
-from tests.faulty_documents import FaultyDocuments, Trouble
 
 PRODUCTION = {
     "FLAGS_REFRESH_SECONDS": "20",
@@ -34,8 +30,7 @@ PRODUCTION = {
     "LOG_FORMAT": "json",
 }
 """The intervals of production, where the local host has shorter ones."""
-STORE_DOWN = "store-down"
-LOOK_SECONDS = 0.05
+FAULTS = "faults.json"
 START_SECONDS = 60
 
 
@@ -115,12 +110,8 @@ class Member:
 
 
 def break_store(folder: Path, down: bool) -> None:
-    """Make every member's document store fail, or work again."""
-    mark = folder / STORE_DOWN
-    if down:
-        mark.touch()
-    else:
-        mark.unlink(missing_ok=True)
+    """Make every call of every member's document store fail, or work again."""
+    (folder / FAULTS).write_text(json.dumps({"store_down": down}))
 
 
 async def _serve(port: int) -> None:
@@ -128,25 +119,13 @@ async def _serve(port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     settings = local_settings()
-    folder = Path(settings.data_folder)
-    documents = FaultyDocuments(SqliteStore(folder / "documents.db"))
-    async with running(settings, port=port, reuse_port=port > 0, documents=documents) as app:
+    faults = Path(settings.data_folder) / FAULTS
+    async with running(settings, port=port, reuse_port=port > 0, faults=faults) as app:
         print(app.url, flush=True)
-        watch = asyncio.create_task(_follow(folder / STORE_DOWN, documents))
         await stop.wait()
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
         counters = app.services.telemetry.counters
         served = sum(value for (name, _), value in counters.items() if name == "feed_requests")
     print(json.dumps({"served": served}), flush=True)
-
-
-async def _follow(mark: Path, documents: FaultyDocuments) -> None:
-    down = Trouble(reads_fail=True, writes_fail=True)
-    while True:
-        documents.troubles[:] = [down] if mark.exists() else []
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 def main() -> None:

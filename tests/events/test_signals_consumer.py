@@ -118,12 +118,27 @@ async def test_a_message_of_which_another_packing_was_folded_hands_on_only_what_
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
-async def test_a_fold_whose_handing_on_was_cut_hands_on_the_same_events_when_it_comes_again(world: World) -> None:
+async def test_a_cut_while_handing_on_hands_each_event_on_once(world: World) -> None:
     worker = world.consumer()
     await worker.handle("m1", batch(1, size=10, first=0))
-    world.topic.publish_fails = 1
+    world.topic.publish_fails = 3
+    assert await worker.handle("m2", batch(2, size=10, first=6)) == "folded"
+    assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
+
+
+async def test_a_bus_that_takes_nothing_gives_the_message_back_and_the_next_try_hands_on_the_same_events(
+    world: World,
+) -> None:
+    worker = world.consumer()
+    await worker.handle("m1", batch(1, size=10, first=0))
+    world.topic.publish_fails = 1_000_000
+    handling = asyncio.create_task(worker.handle("m2", batch(2, size=10, first=6)))
+    while not world.services.telemetry.counters["bus_failures", ("fold",)]:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    world.now += world.services.settings.fold_patience_seconds
     with pytest.raises(BusUnavailable):
-        await worker.handle("m2", batch(2, size=10, first=6))
+        await handling
+    world.topic.publish_fails = 0
     assert await worker.handle("m2", batch(2, size=10, first=6)) == "duplicate"
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 

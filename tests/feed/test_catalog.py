@@ -135,9 +135,9 @@ async def test_statistics_written_during_the_load_are_not_missed(world: World) -
 async def test_statistics_of_shards_add_up_and_a_shard_replaces_itself(world: World) -> None:
     await world.write(make_video("v0"))
     await world.write_views(2)
-    await world.write_views(3, "stats:tenant_1#1")
+    await world.write_views(3, "stats:tenant_1.1")
     assert await world.views() == 5
-    await world.write_views(10, "stats:tenant_1#1")
+    await world.write_views(10, "stats:tenant_1.1")
     assert await world.catalogs.refresh()
     assert await world.views() == 12
 

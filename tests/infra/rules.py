@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from events.privacy import BACKUP_DAYS
 from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS
 from shared.bus.port import MESSAGE_TTL_SECONDS, TOPIC
 from shared.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
@@ -35,6 +36,7 @@ OF_THE_HOST = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "AZURE_CLIENT_ID",
+    "AZURE_TOKEN_CREDENTIALS",
     "FUNCTIONS_WORKER_PROCESS_COUNT",
     "PYTHON_THREADPOOL_THREAD_COUNT",
 }
@@ -248,7 +250,12 @@ def documents(files: Files) -> list[str]:
         }
         for resource in declared(files, "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers")
     }
-    return _differences("container", made, LAYOUT)
+    tiers = {
+        account.at("properties.backupPolicy.continuousModeProperties.tier")
+        for account in declared(files, "Microsoft.DocumentDB/databaseAccounts")
+    }
+    found = [] if tiers == {f"Continuous{BACKUP_DAYS}Days"} else [f"backups must end after {BACKUP_DAYS} days: {tiers}"]
+    return found + _differences("container", made, LAYOUT)
 
 
 def bus(files: Files) -> list[str]:
@@ -362,6 +369,9 @@ def described(files: Files) -> list[str]:
             if not decorators.get("description"):
                 found.append(f"{file.name}: {name} has no description")
             number = re.search(rf"^param {name} int\b", file.text, re.M)
+            named = any(r.at("name") == Computed(name) for r in file.resources)
+            if named and "minLength" not in decorators:
+                found.append(f"{file.name}: {name} names a resource and has no least length: the compiler warns")
             if number and not ({"minValue", "maxValue"} <= set(decorators) or "allowed" in decorators):
                 found.append(f"{file.name}: {name} has no limits")
     return found

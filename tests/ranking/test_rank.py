@@ -19,6 +19,7 @@ from ranking import (
     popularity_order,
     rank,
 )
+from shared.signals import Signals
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
 seeds = st.integers(0, 10_000)
@@ -138,7 +139,8 @@ def test_an_editorial_boost_lifts_a_video_and_a_negative_one_sinks_it() -> None:
 def test_what_a_user_watches_comes_first_and_what_they_skip_comes_late() -> None:
     videos = [replace(video, editorial_boost=0.0) for video in make_videos(200, categories=4)]
     columns, stats = make_catalog(videos, events=0)
-    signals = make_signals()
+    signals = Signals(half_life_days=14.0, newest_minute=int(NOW // 60), events=60)
+    signals.categories = make_signals().categories
     signals.categories.values[:] = 0
     signals.categories.values[0] = (30, 29, 0, 3, 900_000)  # watched whole
     signals.categories.values[1] = (30, 1, 29, 0, 30_000)  # skipped
@@ -185,3 +187,14 @@ def test_events_added_to_a_table_that_was_empty_when_the_columns_got_it_reach_th
     after = stats.static(NOW)
     assert before.values["demand_24h"].tolist() == [0.0] * 50
     assert after.values["demand_24h"].argmax() == columns.row("vid_7")
+
+
+def test_every_replaced_table_reaches_the_ranking_even_when_memory_is_reused() -> None:
+    columns = VideoColumns(make_videos(10))
+    stats = StatsColumns(columns)
+    for turn in range(30):
+        table = StatsTable()
+        table.add([(f"vid_{turn % 10}", NOW, "video_view", 60_000, 60.0)] * 3)
+        stats.replace(table)
+        if turn % 3:
+            assert stats.static(NOW).values["demand_24h"].argmax() == columns.row(f"vid_{turn % 10}")

@@ -69,40 +69,47 @@ def test_every_metric_is_of_a_known_kind_and_a_histogram_has_rising_edges() -> N
             assert list(metric.buckets) == sorted(set(metric.buckets)), name
 
 
-def recorded() -> Iterator[tuple[str, str, int | None]]:
-    """(where, metric, number of labels) of every place in the app that records one; None where a * hides the number."""
+KINDS = {"count": COUNTER, "gauge": GAUGE, "watch": GAUGE, "observe": HISTOGRAM, "observe_ms": HISTOGRAM}
+
+
+def recorded() -> Iterator[tuple[str, str, str, int | None]]:
+    """(where, metric, kind, number of labels) of every place in the app that records one; None where a * hides the
+    number.
+    """
     before_labels = {"count": 1, "gauge": 2, "observe": 2, "observe_ms": 2, "watch": 2}
     for room in ("feed", "events", "cms", "shared"):
         for path in (ROOT / room).rglob("*.py"):
             for call in ast.walk(ast.parse(path.read_text())):
-                if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or not call.args:
+                if not isinstance(call, ast.Call) or not call.args:
                     continue
-                name, first = call.func.attr, call.args[0]
-                on = ast.unparse(call.func.value)
-                if name not in before_labels or not on.endswith("telemetry"):
+                said, first = ast.unparse(call.func), call.args[0]
+                name = said.rpartition(".")[2]
+                if name not in before_labels or not (said == name or said.endswith(f"telemetry.{name}")):
                     continue
                 names = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
                 starred = any(isinstance(each, ast.Starred) for each in call.args)
                 labels = None if starred else len(call.args) - before_labels[name]
                 for each in names:
                     if isinstance(each, ast.Constant):
-                        yield f"{path.name}:{call.lineno}", each.value, labels
+                        yield f"{path.name}:{call.lineno}", each.value, KINDS[name], labels
 
 
-def test_whatever_the_app_records_is_in_the_table_with_as_many_labels() -> None:
+def test_whatever_the_app_records_is_in_the_table_with_its_kind_and_as_many_labels() -> None:
     places = list(recorded())
     assert len(places) > 40
     wrong = [
-        (where, name, labels)
-        for where, name, labels in places
-        if name not in METRICS or (labels is not None and labels != len(METRICS[name].labels))
+        (where, name, kind, labels)
+        for where, name, kind, labels in places
+        if name not in METRICS
+        or METRICS[name].kind != kind
+        or (labels is not None and labels != len(METRICS[name].labels))
     ]
     assert wrong == []
 
 
 def test_every_metric_of_the_table_is_recorded_somewhere() -> None:
     elsewhere = {"feed_stage_ms", "telemetry_series_dropped"}  # by `observe_stages`, and by the counters themselves
-    assert METRICS.keys() - {name for _, name, _ in recorded()} == elsewhere
+    assert METRICS.keys() - {name for _, name, _, _ in recorded()} == elsewhere
 
 
 def test_no_metric_has_a_user_a_key_a_video_or_free_text_as_label() -> None:

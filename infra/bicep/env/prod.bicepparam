@@ -8,11 +8,11 @@ param deployEntry = bool(readEnvironmentVariable('DEPLOY_ENTRY', 'true'))
 param entryMinimumCapacity = 4
 param entryMaximumCapacity = 60
 param maximumInstances = 100
-param alwaysReadyHttp = 4
-param alwaysReadyFold = 2
-param userActivityMaxThroughput = 100000
-param contentMaxThroughput = 10000
-param messagingUnits = 4
+param alwaysReadyHttp = 5
+param alwaysReadyFold = 3
+param userActivityMaxThroughput = 61000
+param contentMaxThroughput = 4000
+param messagingUnits = 8
 param telemetryDailyCapGb = 10
 param alertEmails = [
   readEnvironmentVariable('ALERT_EMAIL', 'alerts@example.com')

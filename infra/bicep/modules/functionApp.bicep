@@ -198,6 +198,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           value: identityClientId
         }
         {
+          name: 'AZURE_TOKEN_CREDENTIALS'
+          value: 'ManagedIdentityCredential'
+        }
+        {
           name: 'FUNCTIONS_WORKER_PROCESS_COUNT'
           value: string(workerProcesses)
         }
@@ -260,6 +264,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           value: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/identity-secret)'
         }
         {
+          name: 'CORS_ORIGINS'
+          value: ''
+        }
+        {
           name: 'FLAGS_REFRESH_SECONDS'
           value: '20'
         }
@@ -278,6 +286,26 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         {
           name: 'CATALOG_BUDGET_MS'
           value: '5000'
+        }
+        {
+          name: 'VIDEOS_IN_MEMORY'
+          value: '400000'
+        }
+        {
+          name: 'MAX_IN_FLIGHT'
+          value: '64'
+        }
+        {
+          name: 'SHED_DELAY_MS'
+          value: '100'
+        }
+        {
+          name: 'REFUSE_DELAY_MS'
+          value: '400'
+        }
+        {
+          name: 'USER_REQUESTS_PER_SECOND'
+          value: '10'
         }
         {
           name: 'PUBLISH_BUDGET_MS'

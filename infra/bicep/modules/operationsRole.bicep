@@ -1,6 +1,8 @@
 // The operations job may deploy code to the app and restart it, and nothing else about it.
 
 @description('Name of the app.')
+@minLength(2)
+@maxLength(60)
 param appName string
 
 @description('Principal of the operations job.')

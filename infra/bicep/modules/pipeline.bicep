@@ -1,4 +1,5 @@
-// The pipeline's two identities: one deploys, and only from the guarded environment; one looks, from any pull request.
+// The pipeline's identities: one deploys, and only from the guarded environment; one starts the operations job, from
+// the environment of those on call; one looks, from any pull request.
 
 @description('Region of the identities.')
 param location string
@@ -55,6 +56,24 @@ resource deployFromGitHub 'Microsoft.ManagedIdentity/userAssignedIdentities/fede
   }
 }
 
+resource operate 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: 'id-pipeline-switch'
+  location: location
+  tags: tags
+}
+
+resource operateFromGitHub 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2024-11-30' = {
+  parent: operate
+  name: 'github-switch-environment'
+  properties: {
+    issuer: 'https://token.actions.githubusercontent.com'
+    subject: 'repo:${repository}:environment:${githubEnvironment}-switch'
+    audiences: [
+      'api://AzureADTokenExchange'
+    ]
+  }
+}
+
 resource preview 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: 'id-pipeline-preview'
   location: location
@@ -75,7 +94,7 @@ resource previewFromGitHub 'Microsoft.ManagedIdentity/userAssignedIdentities/fed
 
 // Reads what is there and asks what a deployment would change; it can change nothing and read no secret.
 resource previewRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
-  name: guid(resourceGroup().id, 'deployment-preview')
+  name: guid(groupScope, 'deployment-preview')
   properties: {
     roleName: 'Deployment preview (${groupName})'
     type: 'CustomRole'
@@ -98,7 +117,7 @@ resource previewRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
 }
 
 resource previewLooks 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(resourceGroup().id, preview.id, 'deployment-preview')
+  name: guid(groupScope, preview.id, 'deployment-preview')
   properties: {
     roleDefinitionId: previewRole.id
     principalId: preview.properties.principalId
@@ -106,8 +125,43 @@ resource previewLooks 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+// Starts the operations job and sees how it ended.
+resource operateRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(groupScope, 'operations-start')
+  properties: {
+    roleName: 'Operations start (${groupName})'
+    type: 'CustomRole'
+    permissions: [
+      {
+        actions: [
+          'Microsoft.App/jobs/read'
+          'Microsoft.App/jobs/*/read'
+          'Microsoft.App/jobs/start/action'
+          'Microsoft.Resources/subscriptions/resourceGroups/read'
+          'Microsoft.Resources/subscriptions/resourceGroups/resources/read'
+        ]
+        notActions: []
+        dataActions: []
+        notDataActions: []
+      }
+    ]
+    assignableScopes: [
+      groupScope
+    ]
+  }
+}
+
+resource operateStarts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(groupScope, operate.id, 'operations-start')
+  properties: {
+    roleDefinitionId: operateRole.id
+    principalId: operate.properties.principalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
 resource deployContributes 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(resourceGroup().id, deploy.id, contributor)
+  name: guid(groupScope, deploy.id, contributor)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', contributor)
     principalId: deploy.properties.principalId
@@ -116,7 +170,7 @@ resource deployContributes 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 }
 
 resource deployGivesRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(resourceGroup().id, deploy.id, accessAdministrator)
+  name: guid(groupScope, deploy.id, accessAdministrator)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', accessAdministrator)
     principalId: deploy.properties.principalId
@@ -128,3 +182,4 @@ resource deployGivesRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 
 output deployClientId string = deploy.properties.clientId
 output previewClientId string = preview.properties.clientId
+output switchClientId string = operate.properties.clientId

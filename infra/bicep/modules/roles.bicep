@@ -2,30 +2,46 @@
 // assignment must be known before the deployment starts.
 
 @description('Name of the Cosmos DB account.')
+@minLength(3)
+@maxLength(44)
 param cosmosName string
 
 @description('Name of its database.')
 param cosmosDatabase string
 
 @description('Name of the Service Bus namespace.')
+@minLength(6)
+@maxLength(50)
 param serviceBusName string
 
 @description('Name of the archive account.')
+@minLength(3)
+@maxLength(24)
 param archiveStorageName string
 
 @description('Name of the storage account of the host.')
+@minLength(3)
+@maxLength(24)
 param hostStorageName string
 
 @description('Name of the App Configuration store.')
+@minLength(5)
+@maxLength(50)
 param appConfigurationName string
 
 @description('Name of the vault with the keys of the app.')
+@minLength(3)
+@maxLength(24)
 param appVaultName string
 
 @description('Name of the vault with the certificate of the entry.')
+@minLength(3)
+@maxLength(24)
 param entryVaultName string
 
 @description('Name of the Application Insights component.')
+@minLength(1)
+@maxLength(255)
 param insightsName string
 
 @description('Principal of the app.')

@@ -54,7 +54,7 @@ resource topic 'Microsoft.ServiceBus/namespaces/topics@2024-01-01' = {
   properties: {
     defaultMessageTimeToLive: 'P3D'
     requiresDuplicateDetection: true
-    duplicateDetectionHistoryTimeWindow: 'PT10M'
+    duplicateDetectionHistoryTimeWindow: 'PT60M'
     enablePartitioning: false
     enableBatchedOperations: true
     supportOrdering: true

@@ -1,0 +1,159 @@
+"""How much it takes and what it costs: `python infra/capacity.py` prints the tables of `docs/operations.md`.
+
+Reads capacity.json (each number with its unit and where it comes from) and computes; change a number there, when it has
+been measured anew, and print again. Load model: one batch of 20 events per feed request.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MONTH_SECONDS = 730 * 3600
+RATES = (600, 3_000, 6_000, 30_000)
+"""Feed requests a second: average and peak, and ten times that."""
+MESSAGING_UNITS = (1, 2, 4, 8, 16)
+Inputs = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a rate takes while it lasts. CPU in cores; `ru` in request units a second, by purpose."""
+
+    http_cores: float
+    fold_cores: float
+    http_instances: int
+    fold_instances: int
+    ru_feed: float
+    ru_fold: float
+    ru_content: float
+    bus_mb: float
+    messaging_units: int
+    namespaces: int
+    gateway_units: int
+    flag_share: float
+
+    @property
+    def ru(self) -> float:
+        return self.ru_feed + self.ru_fold + self.ru_content
+
+
+def between(kb: float, at_1: float, at_100: float) -> float:
+    """Request units of an item of `kb`, on the line between the two published sizes."""
+    return at_1 + (at_100 - at_1) * (kb - 1) / 99
+
+
+def needs(rate: float, inputs: Inputs) -> Needs:
+    """What `rate` feed requests a second, and as many event batches, take."""
+    i = inputs
+    reads = 1 - i["signals_from_memory"]
+    feed_ms = i["worker_cpu_ms"] + i["feed_handler_cpu_ms"] + reads * i["cosmos_read_cpu_ms"]
+    accept_ms = i["worker_cpu_ms"] + i["accept_cpu_ms"] + i["publish_cpu_ms"]
+    fold_ms = i["worker_cpu_ms"] + i["fold_cpu_ms"] + i["cosmos_read_cpu_ms"] + i["cosmos_write_cpu_ms"]
+    fold_ms += i["publish_cpu_ms"] + i["roll_up_cpu_ms"]
+    http_cores, fold_cores = rate * (feed_ms + accept_ms) / 1000, rate * fold_ms / 1000
+    in_flight = 2 * rate * i["request_ms"] / 1000
+    read_ru = between(i["signals_kb"], i["ru_read_1kb"], i["ru_read_100kb"])
+    write_ru = between(i["signals_kb"], i["ru_write_1kb"], i["ru_write_100kb"]) + i["ru_write_1kb"]  # and its marker
+    bus_mb = rate * i["message_kb"] * i["message_hops"] / 1000
+    units = math.ceil(bus_mb / i["mb_per_messaging_unit"])
+    http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
+    fold_instances = math.ceil(fold_cores / i["cpu_target"])
+    return Needs(
+        http_cores=http_cores,
+        fold_cores=fold_cores,
+        http_instances=http_instances,
+        fold_instances=fold_instances,
+        ru_feed=rate * reads * read_ru,
+        ru_fold=rate * (read_ru + write_ru),
+        ru_content=i["ru_content"],
+        bus_mb=bus_mb,
+        messaging_units=next((size for size in MESSAGING_UNITS if size >= units), units),
+        namespaces=math.ceil(units / MESSAGING_UNITS[-1]),
+        gateway_units=math.ceil(2 * rate / i["requests_per_gateway_unit"]),
+        flag_share=(http_instances + fold_instances) * i["flag_requests_hour"] / i["flag_quota_hour"],
+    )
+
+
+def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
+    """Part → dollars a month at `average` requests a second, with what cannot follow the load sized for `peak`."""
+    i, usual, most = inputs, needs(average, inputs), needs(peak, inputs)
+    requests = average * MONTH_SECONDS
+    cores = (usual.http_cores + usual.fold_cores) / i["cpu_target"]
+    ready = min(cores, float(usual.http_instances + usual.fold_instances) / 2)
+    hourly_ru = max(usual.ru * i["ru_hour_maximum"], 0.1 * recommended_ru(most, inputs))
+    through_endpoints_kb = i["feed_response_kb"] + i["batch_request_kb"] + 3 * i["signals_kb"]
+    through_endpoints_kb += i["message_kb"] * i["message_hops"]
+    archive_gb = average * i["archive_kb"] * i["archive_days"] * 86_400 / 1e6
+    writes = i["archive_blobs_per_second"] * MONTH_SECONDS
+    return {
+        "Functions, executions": 3 * requests / 1e6 * i["price_million_executions"],
+        "Functions, instances": ready * i["price_instance_ready"] + (cores - ready) * i["price_instance_on_demand"],
+        "Cosmos DB": hourly_ru / 1000 * i["price_1000_ru"],
+        "Service Bus": most.messaging_units * i["price_messaging_unit"],
+        "Gateway with firewall": i["price_gateway"] + usual.gateway_units * i["price_gateway_unit"],
+        "Traffic to the internet": requests * i["feed_response_kb"] / 1e6 * i["price_egress_gb"],
+        "Private endpoints": i["private_endpoints"] * i["price_private_endpoint"]
+        + requests * through_endpoints_kb / 1e6 * i["price_private_gb"],
+        "Archive": archive_gb * i["price_blob_gb"] + writes / 1e4 * i["price_10000_blob_writes"],
+        "Telemetry": i["telemetry_gb_day"] * 30.4 * i["price_telemetry_gb"],
+        "App Configuration and the rest": i["price_app_configuration"] + i["price_rest"],
+    }
+
+
+def recommended_ru(most: Needs, inputs: Inputs) -> int:
+    """The autoscale maximum of all containers together, in whole thousands."""
+    return math.ceil(most.ru / inputs["ru_headroom"] / 1000) * 1000
+
+
+def render(inputs: Mapping[str, Mapping[str, float | str]]) -> str:
+    """The tables as Markdown."""
+    numbers = {name: float(each["value"]) for name, each in inputs.items()}
+    found = [needs(rate, numbers) for rate in RATES]
+    rows = {
+        "cores busy: HTTP": [f"{n.http_cores:.1f}" for n in found],
+        "cores busy: folding and roll-up": [f"{n.fold_cores:.1f}" for n in found],
+        "instances (2 GB, 1 core): HTTP": [f"{n.http_instances}" for n in found],
+        "instances: folding": [f"{n.fold_instances}" for n in found],
+        "request units a second: feed": [f"{n.ru_feed:,.0f}" for n in found],
+        "request units a second: folding": [f"{n.ru_fold:,.0f}" for n in found],
+        "request units a second: everything": [f"{n.ru:,.0f}" for n in found],
+        "autoscale maximum, if this is the peak": [f"{recommended_ru(n, numbers):,}" for n in found],
+        "Service Bus, MB a second": [f"{n.bus_mb:.1f}" for n in found],
+        "messaging units": [f"{n.messaging_units}{_several(n.namespaces)}" for n in found],
+        "gateway capacity units": [f"{n.gateway_units}" for n in found],
+        "App Configuration quota used": [f"{n.flag_share:.0%}" for n in found],
+    }
+    lines = ["| while it lasts | " + " | ".join(f"{rate:,}/s" for rate in RATES) + " |"]
+    lines += ["|---|" + "---:|" * len(RATES)]
+    lines += [f"| {name} | " + " | ".join(values) + " |" for name, values in rows.items()]
+    months = ((600, 3_000), (3_000, 3_000), (6_000, 30_000), (30_000, 30_000))
+    bills = [bill(average, peak, numbers) for average, peak in months]
+    heads = [f"{average:,}/s, peak {peak:,}/s" for average, peak in months]
+    lines += ["", "| dollars a month, on average | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(months)]
+    lines += [f"| {part} | " + " | ".join(f"{each[part]:,.0f}" for each in bills) + " |" for part in bills[0]]
+    lines += ["| **together** | " + " | ".join(f"**{sum(each.values()):,.0f}**" for each in bills) + " |"]
+    per_million = [
+        sum(each.values()) / (average * MONTH_SECONDS / 1e6) for each, (average, _) in zip(bills, months, strict=True)
+    ]
+    lines += ["| a million feeds with their events | " + " | ".join(f"{price:.2f}" for price in per_million) + " |"]
+    lines += ["", "| from | value | where it comes from |", "|---|---:|---|"]
+    lines += [
+        f"| {n.replace('_', ' ')} | {float(e['value']):g} {e['unit']} | {e['source']} |" for n, e in inputs.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _several(namespaces: int) -> str:
+    return f" in {namespaces} namespaces" if namespaces > 1 else ""
+
+
+def main() -> None:
+    print(render(json.loads(Path(__file__).with_name("capacity.json").read_text())), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Every code a problem may carry: its status, when it comes, what to do. Tests hold the code against this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`retry`: the answer carries `Retry-After`."""
+
+    status: int
+    meaning: str
+    retry: bool = False
+
+
+CODES: dict[str, Code] = {
+    # who is calling
+    "missing_tenant": Code(400, "The header X-Tenant-Id is missing."),
+    "invalid_tenant": Code(400, "The header X-Tenant-Id is malformed or given twice."),
+    "missing_api_key": Code(400, "The header X-Api-Key is missing."),
+    "invalid_api_key": Code(400, "The header X-Api-Key is malformed or given twice."),
+    "missing_user": Code(400, "The header X-User is missing."),
+    "invalid_user": Code(400, "X-User is not 64 lower-case hex digits. Never send the id itself."),
+    "user_in_url": Code(400, "A user hash was sent in the URL, where it would be logged. Send it in X-User."),
+    "unauthorized": Code(401, "The tenant is unknown or the key is wrong; which of them is not said."),
+    "forbidden": Code(403, "The key is right but does not have the scope this call needs."),
+    "missing_user_token": Code(401, "The tenant requires X-User-Token, signed by its backend."),
+    "invalid_user_token": Code(401, "The user token proves nothing: signature, key id, audience, tenant or times."),
+    "user_token_expired": Code(401, "The user token has expired. Get a new one from your backend and repeat the call."),
+    "user_token_mismatch": Code(403, "The user token is valid, for another user than X-User."),
+    # what is asked
+    "invalid_limit": Code(400, "limit is no whole number in its range."),
+    "invalid_cursor": Code(400, "The cursor is not one of ours, or another user's. Start again without it."),
+    "cursor_expired": Code(400, "The cursor is older than 12 hours. Start again without it."),
+    "invalid_country": Code(400, "country is not two letters."),
+    "invalid_language": Code(400, "language is not a language tag."),
+    "invalid_age_band": Code(400, "ageBand is not an age band such as 13-17."),
+    "invalid_platform": Code(400, "platform is not a short name."),
+    "invalid_personalization": Code(400, "X-Personalization is neither on nor off."),
+    "invalid_enable": Code(400, "enable is neither true nor false."),
+    "headers_too_large": Code(431, "The headers have more than 16 kB in all."),
+    "query_too_long": Code(414, "The URL has more than 6,000 characters."),
+    # a batch as a whole
+    "invalid_json": Code(400, "The body is not JSON, or nested too deeply."),
+    "invalid_batch": Code(400, 'The body does not look like {"events": [...]}.'),
+    "empty_batch": Code(400, "The batch has no events."),
+    "too_many_events": Code(400, "The batch has more than 100 events. Send two."),
+    "invalid_idempotency_key": Code(400, "Idempotency-Key has more than 200 characters."),
+    "body_too_large": Code(413, "The body is too large. Send two batches."),
+    "unsupported_media_type": Code(415, "The body is not declared as application/json."),
+    # what is stored
+    "no_signals": Code(404, "Nothing is stored about this user."),
+    "no_configuration": Code(404, "The tenant has no configuration."),
+    "conflict": Code(409, "Somebody else changed it at the same time. Read it again and repeat."),
+    # how it goes
+    "rate_limited": Code(429, "One user or the tenant asks more often than it may.", retry=True),
+    "overloaded": Code(429, "The service is busy. Nothing was done; come back when told.", retry=True),
+    "internal": Code(500, "A defect on our side. Quote the errorId; repeat the call if it is safe to."),
+    "unavailable": Code(503, "A dependency is down. Nothing was accepted; send it again, unchanged.", retry=True),
+}
+"""Code → what it means. A code never changes its meaning; texts in `detail` may."""
+
+ANY = ("headers_too_large", "query_too_long", "internal", "unavailable")
+"""What every call may answer."""
+TENANT = ("missing_tenant", "invalid_tenant", "missing_api_key", "invalid_api_key", "unauthorized", "forbidden")
+"""What every call for a tenant may answer."""
+USER = (
+    "missing_user",
+    "invalid_user",
+    "missing_user_token",
+    "invalid_user_token",
+    "user_token_expired",
+    "user_token_mismatch",
+    "rate_limited",
+    "overloaded",
+)
+"""What every call for a user may answer beside those."""

@@ -1,0 +1,54 @@
+"""Holds an answer of the app against the OpenAPI document: its status, its media type, its code and its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+
+import function_app
+from local.routes import Found, RouteTable
+
+BY_THE_HOST = {405, 431}
+"""What the host may answer before the app is asked."""
+
+
+@cache
+def _routes() -> RouteTable[str]:
+    routes: RouteTable[str] = RouteTable()
+    for path, methods in function_app.api.document["paths"].items():
+        routes.add(path, [method.upper() for method in methods], path)
+    return routes
+
+
+@cache
+def _validator(path: str, method: str, status: str, media_type: str) -> Draft202012Validator:
+    content = function_app.api.document["paths"][path][method]["responses"][status]["content"]
+    assert media_type in content, f"{method} {path} {status} is documented as {sorted(content)}, not {media_type}"
+    schema = {**content[media_type]["schema"], "components": function_app.api.document["components"]}
+    return Draft202012Validator(schema)
+
+
+def check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Fail when the document does not know this answer. Paths it does not have are nobody's promise."""
+    found = _routes().find(method, path.partition("?")[0])
+    if method in ("HEAD", "OPTIONS") or not isinstance(found, Found) or status in BY_THE_HOST:
+        return
+    operation: dict[str, Any] = function_app.api.document["paths"][found.target][method.lower()]
+    answer = operation["responses"].get(str(status))
+    code = orjson.loads(body).get("code") if status >= 400 and body else None
+    assert answer is not None, f"{method} {found.target} answered {status} {code}, which is not documented"
+    if "Retry-After" in answer.get("headers", {}):
+        assert int(headers["Retry-After"]) >= 1
+    if "content" not in answer:
+        assert not body
+        return
+    media_type = headers["Content-Type"].partition(";")[0]
+    if media_type.endswith("json"):
+        error = next(
+            _validator(found.target, method.lower(), str(status), media_type).iter_errors(orjson.loads(body)), None
+        )
+        assert error is None, f"{method} {found.target} {status} {code}: {error and error.message}"

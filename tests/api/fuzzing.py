@@ -1,0 +1,84 @@
+"""Schemathesis against the served app: requests made up from the document, answers held against it.
+
+`python -m tests.api.fuzzing --cases 1000` goes on for as long as you like; `make test` runs a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.served_app import App, Client, make_videos, served
+
+CONFIGURATION = """
+[checks]
+ignored_auth.enabled = false
+
+[[operations]]
+include-operation-id = "getFeed"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = "postEvents"
+checks.negative_data_rejection.enabled = false
+"""
+"""What no schema can say: a call without a key's header is malformed (400) before it is unauthorized (401), which text
+is a cursor of ours, and that a bad event is refused alone, inside a 202."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `cases` that were sent, and the whole report."""
+
+    passed: bool
+    cases: int
+    report: str
+
+
+async def fuzz(app: App, cases: int, seed: int | None = None) -> Outcome:
+    """Every operation with a key of every scope. `cases` is for each operation and phase."""
+    client = await app.tenant(make_videos(30))
+    key = await _key_of_every_scope(app, client)
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{app.url}/openapi.json"),
+        *("--max-examples", str(cases), "--phases", "examples,coverage,fuzzing"),
+        *("--continue-on-failure", "--no-color", "--warnings", "off", "--suppress-health-check", "all"),
+        *("-H", f"X-Tenant-Id: {client.tenant_id}", "-H", f"X-Api-Key: {key}"),
+        *(("--seed", str(seed)) if seed is not None else ()),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "schemathesis.toml").write_text(CONFIGURATION)
+        running = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
+        )
+        output, _ = await running.communicate()
+    report = output.decode().replace(key, "[key]")
+    found = re.search(r"Test cases:\s+(?:([\d,]+) generated)", report)
+    return Outcome(running.returncode == 0, int(found[1].replace(",", "")) if found else 0, report)
+
+
+async def _key_of_every_scope(app: App, client: Client) -> str:
+    key = f"{client.key}-all"
+    await app.save_key(client.tenant_id, key, "sdk", "cms", "privacy", "ops", name="every scope")
+    return key
+
+
+async def _main(cases: int, seed: int | None) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        async with served(Path(folder)) as app:
+            outcome = await fuzz(app, cases, seed)
+    print(outcome.report)
+    return 0 if outcome.passed else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=500)
+    parser.add_argument("--seed", type=int)
+    arguments = parser.parse_args()
+    sys.exit(asyncio.run(_main(arguments.cases, arguments.seed)))

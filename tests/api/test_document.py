@@ -1,0 +1,146 @@
+"""The OpenAPI document is valid, and says what the code says: every route, every code, every limit."""
+
+from __future__ import annotations
+
+import ast
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+import function_app
+from local.invocation import HTTP, load_functions
+from shared.openapi import Operation
+from shared.problem_codes import CODES
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL_ONLY = {("GET", "/metrics")}
+HELPERS = {"bad_request": 400}
+"""Functions that make a problem of the code they are given first."""
+MADE_IN_PARTS = re.compile(r"(missing|invalid)_(tenant|api_key|user|country|language|age_band|platform)")
+"""Codes that are put together at run time, from the names of headers and hints."""
+
+document = function_app.api.document
+
+
+def operations() -> Iterator[Operation]:
+    for room in function_app.api._rooms:
+        yield from room.OPERATIONS
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_every_route_of_the_app_is_documented_and_nothing_else_is() -> None:
+    served = {
+        (method.upper(), "/" + function.trigger["route"])
+        for function in load_functions(function_app.app, {})
+        if function.kind == HTTP
+        for method in function.trigger["methods"]
+        if method.upper() != "OPTIONS"
+    }
+    documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert served - LOCAL_ONLY == documented
+
+
+def codes_in_source() -> Iterator[tuple[str, int | None, str]]:
+    """Every literal code that a problem is made with, its status where that is literal too, and the place."""
+    for room in ("feed", "events", "cms", "shared"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+                    continue
+                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                first = node.args[0]
+                if node.func.id == "Problem" and len(node.args) > 1:
+                    status, code = first, node.args[1]
+                    if isinstance(code, ast.Constant) and isinstance(status, ast.Constant):
+                        yield str(code.value), int(str(status.value)), place
+                elif node.func.id in HELPERS and isinstance(first, ast.Constant):
+                    yield str(first.value), HELPERS[node.func.id], place
+
+
+def test_every_code_in_the_source_is_in_the_table_with_its_status() -> None:
+    wrong = [
+        f"{place} {code} {status}"
+        for code, status, place in codes_in_source()
+        if code not in CODES or CODES[code].status != status
+    ]
+    assert wrong == []
+
+
+def test_every_code_of_the_table_is_in_the_source() -> None:
+    known = {code for code, _, _ in codes_in_source()}
+    assert {code for code in CODES if code not in known and not MADE_IN_PARTS.fullmatch(code)} == set()
+
+
+def test_every_code_of_the_table_is_documented_for_some_operation_and_no_other_is() -> None:
+    documented = {code for operation in operations() for code in operation.problems}
+    assert documented == set(CODES)
+
+
+def test_every_problem_has_an_example_that_fits_its_schema() -> None:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {}).get("application/problem+json")
+                if content is None:
+                    continue
+                schema = {**content["schema"], "components": document["components"]}
+                codes = content["schema"]["allOf"][1]["properties"]["code"]["enum"]
+                assert set(content["examples"]) == set(codes), f"{method} {path} {status}"
+                for example in content["examples"].values():
+                    Draft202012Validator(schema).validate(example["value"])
+
+
+def test_every_other_example_fits_its_schema_too() -> None:
+    checked = 0
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            contents = [
+                (content, example)
+                for answer in operation["responses"].values()
+                for content in answer.get("content", {}).values()
+                for example in [content.get("example")]
+                if example is not None
+            ]
+            contents += [
+                (content, example["value"])
+                for content in operation.get("requestBody", {}).get("content", {}).values()
+                for example in content["examples"].values()
+            ]
+            for content, example in contents:
+                schema = {**content["schema"], "components": document["components"]}
+                Draft202012Validator(schema).validate(example)
+                checked += 1
+            for parameter in operation.get("parameters", ()):
+                if "example" in parameter:
+                    Draft202012Validator(parameter["schema"]).validate(parameter["example"])
+    assert checked > 5
+
+
+def test_operation_ids_are_distinct_and_whoever_may_call_is_said() -> None:
+    ids = [operation.id for operation in operations()]
+    assert len(ids) == len(set(ids))
+    for operation in operations():
+        assert bool(operation.scopes) == ("unauthorized" in operation.problems), operation.id
+
+
+@pytest.mark.parametrize("text", ["<script", "http://", "https://", "@import", "url(", "src="])
+def test_the_page_runs_no_script_and_loads_nothing_from_elsewhere(text: str) -> None:
+    page = re.sub(r"<pre>.*?</pre>", "", function_app.api.page.decode(), flags=re.DOTALL)
+    assert text not in page
+
+
+def test_the_page_names_every_operation_and_every_code() -> None:
+    page = html.unescape(function_app.api.page.decode())
+    assert all(operation.summary in page for operation in operations())
+    assert all(code in page for code in CODES)
+    assert orjson.loads(function_app.api.json) == document

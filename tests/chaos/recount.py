@@ -1,0 +1,227 @@
+"""What must be stored in the end, counted plainly from the events that were sent: each once.
+
+Nothing here uses the fold or the roll-up. A difference is one line of text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ranking.columns import key64
+from ranking.stats import DAILY_DAYS, HALF_LIVES, StatsTable
+from ranking.watching import is_long_view
+from shared.fingerprint import SEEN_MASK, fingerprint
+from shared.signals import (
+    MAX_CATEGORIES,
+    MAX_CREATORS,
+    MAX_DISMISSED,
+    MAX_SEEN,
+    MAX_SKIPPED,
+    MAX_TAGS,
+    MAX_WATCHED,
+    SKIPS,
+    VIEWS,
+    Counters,
+    Signals,
+)
+from tests.chaos.traffic import Sent, User
+
+LikeCounts = {"like": 1.0, "share": 1.0, "save": 1.0, "unlike": -1.0}
+CLOSE = 2e-4
+"""Relative: counters are float32 and were rounded at every fold."""
+
+Archived = Counter[tuple[Any, ...]]
+
+
+def line_key(tenant: str, user: str | None, line: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What one archived line says."""
+    return (
+        tenant, user, line["type"], line["videoId"], line["timestamp"], line["watchTimeMs"], line["rankPosition"],
+        line["request"] is not None,
+    )  # fmt: skip
+
+
+def expected_line(user: User, pseudonym: str | None, event: Sent, at_ms: int) -> tuple[Any, ...]:
+    """The line an event must have in the archive."""
+    return (
+        user.world.tenant.id, pseudonym, event.kind, event.video, at_ms, event.watch_ms, event.position,
+        user.feed_request is not None,
+    )  # fmt: skip
+
+
+def signal_differences(user: User, events: Iterable[tuple[Sent, int]], found: Signals | None) -> list[str]:
+    """Where a user's signals are not what the events (with the times they count at) make them."""
+    told = list(events)
+    if not user.consents:
+        return [] if found is None else ["signals without consent"]
+    if found is None:
+        return ["no signals"]
+    wrong = []
+    minute = max(at // 60_000 for _, at in told)
+    plain = {
+        "events": (found.events, sum(event.kind != "impression" for event, _ in told)),
+        "newest minute": (found.newest_minute, minute),
+        "days": (found.daily.tolist(), _days(told, minute // 1_440)),
+        "seen": (_ring(found.seen), _newest(told, lambda e: True, 86_400_000, MAX_SEEN, SEEN_MASK)),
+        "skipped": (_ring(found.skipped), _newest(told, _negative, 60_000, MAX_SKIPPED)),
+        "watched": (_ring(found.watched), _newest(told, lambda e: _long(user, e), 60_000, MAX_WATCHED)),
+        "dismissed": (
+            _ring(found.dismissed),
+            _newest(told, lambda e: e.kind == "not_interested", 86_400_000, MAX_DISMISSED),
+        ),
+    }
+    wrong += [f"{name}: {has} instead of {wants}" for name, (has, wants) in plain.items() if has != wants]
+    sums = _sums(user, told, minute)
+    for name, counters, cap in (
+        ("categories", found.categories, MAX_CATEGORIES),
+        ("tags", found.tags, MAX_TAGS),
+        ("creators", found.creators, MAX_CREATORS),
+    ):
+        wrong += [f"{name}: {text}" for text in _counter_differences(counters, sums[name], cap)]
+    return wrong
+
+
+def is_capped(found: Signals | None) -> bool:
+    """Whether a cap was reached: then counters are held to the stated bound."""
+    return found is not None and any(
+        len(counters.keys) == cap
+        for counters, cap in (
+            (found.categories, MAX_CATEGORIES),
+            (found.tags, MAX_TAGS),
+            (found.creators, MAX_CREATORS),
+        )
+    )
+
+
+def _counter_differences(counters: Counters, wanted: dict[int, list[float]], cap: int) -> list[str]:
+    has = dict(zip(counters.keys.tolist(), counters.values.astype(float).tolist(), strict=True))
+    wrong = [f"#{key:08x} comes from nowhere" for key in has.keys() - wanted.keys()]
+    if len(has) < cap:
+        wrong += [f"#{key:08x} is missing" for key in wanted.keys() - has.keys()]
+        return wrong + [
+            f"#{key:08x} has {row} instead of {wanted[key]}"
+            for key, row in has.items()
+            if not np.allclose(row, wanted[key], rtol=CLOSE, atol=1e-3)
+        ]
+    for key, row in wanted.items():
+        kept = has.get(key, [0.0] * len(row))
+        for at in (VIEWS, SKIPS):  # these only ever grow
+            least, most = row[at] * (1 - CLOSE) - counters.lost - 1e-3, row[at] * (1 + CLOSE) + 1e-3
+            if not least <= kept[at] <= most:
+                wrong.append(f"#{key:08x} has {kept[at]:.3f} of {row[at]:.3f}, lost {counters.lost:.3f}")
+    return wrong
+
+
+def _sums(user: User, told: list[tuple[Sent, int]], newest_minute: int) -> dict[str, dict[int, list[float]]]:
+    tenant = user.world.tenant
+    sums: dict[str, dict[int, list[float]]] = {
+        "categories": defaultdict(lambda: [0.0] * 5),
+        "tags": defaultdict(lambda: [0.0] * 4),
+        "creators": defaultdict(lambda: [0.0] * 4),
+    }
+    for event, at in told:
+        video = user.world.videos[event.video]
+        watched = (event.watch_ms or 0.0) if event.kind == "video_view" else 0.0
+        amounts = (
+            float(event.kind == "video_view"),
+            min(1.0, watched / (video.duration_seconds * 1000)),
+            float(_negative(event)),
+            LikeCounts.get(event.kind, 0.0),
+            watched,
+        )
+        if event.kind in ("impression", "complete"):
+            continue
+        weight = 0.5 ** ((newest_minute - at // 60_000) / (tenant.affinity_half_life_days * 1_440))
+        for table, names in (("categories", [video.category]), ("tags", video.tags), ("creators", [video.creator])):
+            for name in names:
+                row = sums[table][fingerprint(name)]
+                for i in range(len(row)):
+                    row[i] += weight * amounts[i]
+    return sums
+
+
+def _negative(event: Sent) -> bool:
+    return event.kind in ("skip", "not_interested")
+
+
+def _long(user: User, event: Sent) -> bool:
+    if event.kind == "complete":
+        return True
+    duration = user.world.videos[event.video].duration_seconds
+    return event.kind == "video_view" and (event.watch_ms or 0.0) >= min(duration, 18.0) * 1000
+
+
+def _days(told: list[tuple[Sent, int]], today: int) -> list[tuple[int, int, float]]:
+    rows = [[0, 0, 0.0] for _ in range(7)]
+    for event, at in told:
+        age = today - at // 86_400_000
+        if age < 7:
+            rows[age][0] += event.kind == "video_view"
+            rows[age][1] += _negative(event)
+            rows[age][2] += (event.watch_ms or 0.0) if event.kind == "video_view" else 0.0
+    return [(views, skips, watch_ms) for views, skips, watch_ms in rows]
+
+
+def _ring(ring: Any) -> list[tuple[int, int]]:
+    return sorted(zip(ring.times.tolist(), ring.keys.tolist(), strict=True))
+
+
+def _newest(
+    told: list[tuple[Sent, int]], belongs: Any, unit_ms: int, cap: int, mask: int = 0xFFFFFFFF
+) -> list[tuple[int, int]]:
+    latest: dict[int, int] = {}
+    for event, at in told:
+        if belongs(event):
+            key = fingerprint(event.video) & mask
+            latest[key] = max(latest.get(key, 0), at // unit_ms)
+    newest = sorted(((time, key) for key, time in latest.items()), key=lambda pair: (-pair[0], pair[1]))
+    return sorted(newest[:cap])
+
+
+def stat_differences(table: StatsTable, told: list[tuple[User, Sent, int]], videos: Mapping[str, Any]) -> list[str]:
+    """Where a tenant's video counters, merged from its shards, are not what the events make them."""
+    wrong = []
+    daily: dict[str, list[list[float]]] = defaultdict(lambda: [[0.0] * 4 for _ in range(DAILY_DAYS)])
+    decayed: dict[str, list[float]] = defaultdict(lambda: [0.0] * (len(HALF_LIVES) + 5))
+    if not told:
+        return [] if not len(table) else [f"{len(table)} videos counted out of nothing"]
+    newest = max(at for _, _, at in told) / 1000
+    today = int(newest // 86_400)
+    for _, event, at in told:
+        view = event.kind == "video_view"
+        watched = (event.watch_ms or 0.0) if view else 0.0
+        duration = videos[event.video].duration_seconds
+        amounts = [float(view and is_long_view(watched, duration))] * len(HALF_LIVES)
+        amounts += [
+            float(event.kind == "impression"),
+            float(view),
+            min(1.0, watched / (duration * 1000)),
+            LikeCounts.get(event.kind, 0.0),
+            float(_negative(event)),
+        ]
+        for column, amount in enumerate(amounts):
+            half_life = HALF_LIVES[min(column, len(HALF_LIVES) - 1)]
+            decayed[event.video][column] += amount * 0.5 ** ((newest - at / 1000) / half_life)
+        age = today - at // 86_400_000
+        if 0 <= age < DAILY_DAYS:
+            like = {"like": 1.0, "unlike": -1.0}.get(event.kind, 0.0)
+            for column, amount in enumerate((float(event.kind == "impression"), float(view), watched, like)):
+                daily[event.video][age][column] += amount
+    if abs(table.reference - newest) > 0.001:
+        wrong.append(f"as of {table.reference} instead of {newest}")
+    row_of = {key: row for row, key in enumerate(table.keys.tolist())}
+    for video in videos:
+        row = row_of.pop(key64(video), None)
+        has_days = table.daily[row] if row is not None else np.zeros((DAILY_DAYS, 4))
+        has_sums = table.decayed[row] if row is not None else np.zeros(len(HALF_LIVES) + 5)
+        # Days hold whole milliseconds, rounded at every write.
+        slack = np.array([0.01, 0.01, 200.0, 0.01])
+        if np.any(np.abs(has_days - np.array(daily[video])) > slack):
+            wrong.append(f"{video}: days {has_days.sum(axis=0).tolist()}, not {np.sum(daily[video], axis=0).tolist()}")
+        if not np.allclose(has_sums, decayed[video], rtol=1e-3, atol=2e-3):
+            wrong.append(f"{video}: decayed {has_sums.round(3).tolist()} instead of {decayed[video]}")
+    return wrong + [f"{len(row_of)} videos nobody has"] * bool(row_of)

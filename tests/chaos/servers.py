@@ -1,0 +1,245 @@
+"""The app as child processes on one state, and what befalls them: killed, frozen, cut off from their stores."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30.0
+HURRY_EVERY_SECONDS, HURRY_SECONDS = 2.0, 12.0
+BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
+"""Shares of writes that are done and then reported as failed, all the time."""
+ON_THE_WIRE = (
+    ("cosmos", {"match": "batch user-activity", "cut": "after", "times": 4}),
+    ("cosmos", {"match": "batch", "cut": "before", "times": 4}),
+    ("cosmos", {"match": "batch", "status": 429, "retry_after_ms": 50, "times": 10}),
+    ("cosmos", {"match": "read", "status": 503, "times": 10}),
+    ("servicebus", {"match": "send", "cut": "after", "times": 1}),
+    ("servicebus", {"match": "settle", "cut": "before", "times": 1}),
+)
+"""What the test servers are told to do wrong to the Azure adapters, one at a time."""
+
+
+@dataclass
+class Server:
+    """One `python -m local`, started again on the same port whenever it was killed."""
+
+    port: int
+    settings: Mapping[str, str]
+    faults: Path
+    lock_seconds: float
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+        command = ("-m", "local", "serve", "--no-demo", "--port", str(self.port))
+        tuned = ("--faults", str(self.faults), "--lock-seconds", str(self.lock_seconds))
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *command,
+                *tuned,
+                cwd=ROOT,
+                env={**kept, **self.settings},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        assert self.process.stdout is not None
+        line = await asyncio.wait_for(self.process.stdout.readline(), START_SECONDS)
+        if not line.startswith(b"Serving"):
+            raise RuntimeError(f"the app did not start: see {self.log}")
+
+    async def kill(self) -> None:
+        """As the machine would: without a word."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    async def freeze(self, seconds: float) -> None:
+        """Nothing runs for a while; then it goes on as if nothing had happened, its locks long gone."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+
+    async def stop(self) -> int:
+        """Let it end in order; its exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        return await self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Wire:
+    """The test servers behind the Azure adapters, as a program of their own."""
+
+    control: str
+    settings: dict[str, str]
+    http: aiohttp.ClientSession
+    process: asyncio.subprocess.Process
+
+    @classmethod
+    async def start(cls, http: aiohttp.ClientSession, log: Path) -> Wire:
+        with log.open("ab") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.emulators", "--json",
+                cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=file,
+            )  # fmt: skip
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+        if not line:
+            raise RuntimeError(f"the test servers did not start: `make test` says what they need; see {log}")
+        told = json.loads(line)
+        return cls(told["control"], told["settings"], http, process)
+
+    async def post(self, path: str, body: Mapping[str, object]) -> None:
+        async with self.http.post(f"{self.control}/{path}", json=body) as answer:
+            answer.raise_for_status()
+
+    async def clear(self, server: str) -> None:
+        """That server works again."""
+        async with self.http.delete(f"{self.control}/faults/{server}") as answer:
+            answer.raise_for_status()
+
+    async def hurry(self) -> None:
+        """Until cancelled: let time pass faster for the servers, so that locks of a minute run out within seconds.
+
+        Not so fast that the hour of duplicate detection passes.
+        """
+        while True:
+            await asyncio.sleep(HURRY_EVERY_SECONDS)
+            await self.post("clock", {"advance": HURRY_SECONDS})
+
+    async def stop(self) -> None:
+        self.process.terminate()
+        await self.process.wait()
+
+
+@dataclass
+class Misfortune:
+    """What goes wrong while the traffic runs, drawn from `draw`; `tally` counts it."""
+
+    servers: list[Server]
+    faults: Path
+    draw: random.Random
+    pace_seconds: float
+    outage_seconds: float
+    wire: Wire | None = None
+    tally: Counter[str] = field(default_factory=Counter)
+
+    async def befall(self) -> None:
+        """Until cancelled: every few seconds a kill or a freeze, and now and then a dependency that is down."""
+        self.set_faults()
+        outages = ("store_down", "blobs_down", "bus_down")
+        turn = 0
+        while True:
+            await asyncio.sleep(self.pace_seconds * self.draw.uniform(0.5, 1.5))
+            turn += 1
+            if self.wire is not None:
+                server_name, fault = self.draw.choice(ON_THE_WIRE)
+                self.tally["faults on the wire"] += int(str(fault["times"]))
+                await self.wire.post(f"faults/{server_name}", fault)
+            if turn % 6 == 3:
+                await self._outage(outages[(turn // 6) % len(outages)])
+                continue
+            server = self.draw.choice(self.servers)
+            chance = self.draw.random()
+            if chance < 0.25:
+                self.tally["freezes beyond the lock"] += 1
+                await server.freeze(server.lock_seconds * self.draw.uniform(1.1, 1.6))
+            elif chance < 0.4:
+                self.tally["kill -9 of both at once"] += 1
+                await asyncio.gather(*(each.kill() for each in self.servers))
+                await asyncio.gather(*(each.start() for each in self.servers))
+            else:
+                self.tally["kill -9"] += 1
+                await server.kill()
+                await server.start()
+
+    async def _outage(self, what: str) -> None:
+        """A dependency is down for a while; one process dies in the middle of it."""
+        self.tally[f"outages: {what.removesuffix('_down')}"] += 1
+        wire_name = {"store_down": "cosmos", "bus_down": "servicebus"}.get(what, "")
+        if self.wire is not None and wire_name:
+            await self.wire.post(f"down/{wire_name}", {})
+        else:
+            self.set_faults(**{what: True})
+        await asyncio.sleep(self.outage_seconds / 2)
+        self.tally["kill -9"] += 1
+        server = self.draw.choice(self.servers)
+        await server.kill()
+        await asyncio.sleep(self.outage_seconds / 2)
+        self.set_faults()
+        if self.wire is not None and wire_name:
+            await self.wire.clear(wire_name)
+        await server.start()
+
+    def set_faults(self, **more: bool) -> None:
+        write_faults(self.faults, {**BACKGROUND, **more})
+
+
+def write_faults(path: Path, faults: Mapping[str, object]) -> None:
+    aside = path.with_suffix(".aside")
+    aside.write_text(json.dumps(faults))
+    aside.replace(path)
+
+
+async def keep_rolling_up(servers: list[Server], http: aiohttp.ClientSession, every: float) -> None:
+    """Have the roll-up run more often than its schedule says, here and there, side by side."""
+
+    async def run(server: Server) -> None:
+        timeout = aiohttp.ClientTimeout(60)
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with http.post(f"{server.url}/admin/functions/roll_up", timeout=timeout):
+                pass
+
+    running: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            running |= {asyncio.create_task(run(server)) for server in servers}
+            await asyncio.sleep(every)
+            running = {task for task in running if not task.done()}
+            while len(running) > len(servers):
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running = {task for task in running if not task.done()}
+    finally:
+        for task in running:
+            task.cancel()
+
+
+async def until(done: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+    """Whether it was done in time."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + seconds
+    while not await done():
+        if loop.time() > give_up_at:
+            return False
+        await asyncio.sleep(0.2)
+    return True

@@ -1,0 +1,97 @@
+"""The document and its page as they are served, and what a browser is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+import function_app
+from shared.cors import Cors
+from shared.settings import BadSetting
+from tests.e2e.test_bad_requests import is_problem
+from tests.served_app import App, Client, make_videos, served
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HERE, ELSEWHERE = "https://app.example", "https://evil.example"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
+    async with served(tmp_path_factory.mktemp("app"), cors_origins=f"{HERE}, http://localhost:3000") as app:
+        yield app
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(app: App) -> AsyncIterator[Client]:
+    yield await app.tenant(make_videos(5))
+
+
+async def test_the_document_is_served_to_anybody(app: App) -> None:
+    answer = await app.request("GET", "/openapi.json")
+    assert (answer.status, answer.json) == (200, function_app.api.document)
+
+
+async def test_the_page_is_served_with_a_policy_that_lets_it_load_nothing(app: App) -> None:
+    answer = await app.request("GET", "/docs")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "script-src" not in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/v1/feed", "/v1/events/batch", "/v1/config", "/v1/privacy/erase"])
+async def test_a_preflight_is_answered_without_a_key(app: App, path: str) -> None:
+    asked = {"Origin": HERE, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-api-key"}
+    answer = await app.request("OPTIONS", path, asked)
+    assert answer.status == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == HERE
+    allowed = answer.headers["Access-Control-Allow-Headers"].lower()
+    assert all(name.lower() in allowed for name in ("X-User", "X-User-Token", "X-Api-Key", "Content-Type"))
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+async def test_another_origin_is_promised_nothing(app: App, client: Client) -> None:
+    for origin in (ELSEWHERE, "null", HERE + ".evil.example", HERE.upper(), HERE + "/"):
+        for answer in (
+            await app.request("OPTIONS", "/v1/feed", {"Origin": origin}),
+            await client.feed({"Origin": origin}),
+        ):
+            assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+async def test_an_allowed_page_reads_pages_and_problems_alike(client: Client) -> None:
+    page = await client.feed({"Origin": HERE})
+    problem = await client.feed({"Origin": HERE}, limit=0)
+    unchanged = await client.feed({"Origin": HERE, "If-None-Match": page.headers["Etag"]})
+    assert (page.status, problem.status, unchanged.status) == (200, 400, 304)
+    for answer in (page, problem, unchanged):
+        assert answer.headers["Access-Control-Allow-Origin"] == HERE
+        assert answer.headers["Vary"] == "Origin"
+        assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("setting", ["*", "http://app.example", "https://app.example/", "app.example", "null"])
+async def test_a_setting_that_would_let_anybody_in_is_refused(setting: str) -> None:
+    with pytest.raises(BadSetting, match="CORS_ORIGINS"):
+        Cors(setting)
+
+
+async def test_without_the_setting_no_page_may_call() -> None:
+    headers: dict[str, str] = {}
+    Cors("").mark(headers, HERE)
+    assert headers == {}
+    assert Cors("").preflight(HERE) == {}
+    assert Cors("").preflight(None) == {}
+
+
+async def test_headers_of_more_than_16_kb_are_refused(client: Client) -> None:
+    many = {f"X-Note-{number}": "x" * 4_000 for number in range(5)}
+    assert is_problem(await client.feed(many), 431, "headers_too_large")
+    assert (await client.feed({"X-Note": "x" * 4_000})).status == 200
+
+
+async def test_a_url_of_more_than_6000_characters_is_refused(client: Client) -> None:
+    assert is_problem(await client.feed(note="x" * 6_000), 414, "query_too_long")
+    assert (await client.feed(note="x" * 3_000)).status == 200

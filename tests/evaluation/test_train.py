@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="training needs requirements-evaluation.txt")
+
+from evaluation.train import LEAST, Samples, fit, model_of
+
+
+def choices(names: tuple[str, ...], pull: tuple[float, ...], count: int = 800, seed: int = 0) -> Samples:
+    """Choices of one among eight, made by a known model."""
+    draw = np.random.default_rng(seed)
+    features = draw.normal(size=(count, 8, len(names))).astype(np.float32)
+    chances = np.exp(features @ np.array(pull))
+    target = np.zeros((count, 8))
+    for row, chance in enumerate(chances):
+        target[row, draw.choice(8, p=chance / chance.sum())] = 1.0
+    return Samples(features.reshape(-1, len(names)), target.reshape(-1), np.full(count, 8), np.ones(count), names)
+
+
+def test_weights_that_made_the_choices_are_found_again() -> None:
+    found = fit(choices(("demand_24h", "cowatch", "duration"), (1.0, 0.5, -0.5), 4_000), shrink=1e-6)
+    assert found == pytest.approx({"demand_24h": 1.0, "cowatch": 0.5, "duration": -0.5}, abs=0.12)
+
+
+def test_a_log_that_rewards_skips_teaches_no_model_to_do_so() -> None:
+    found = fit(choices(("demand_24h", "recent_skips", "skip_rate"), (0.5, 1.0, 1.0)))
+    assert found["recent_skips"] == pytest.approx(-LEAST["recent_skips"], abs=1e-3)
+    assert found["skip_rate"] == 0.0
+
+
+def test_a_strong_prior_holds_the_weights_and_a_weak_one_lets_go() -> None:
+    samples = choices(("demand_24h",), (1.0,))
+    assert fit(samples, {"demand_24h": 3.0}, shrink=100.0)["demand_24h"] == pytest.approx(3.0, abs=0.05)
+    assert fit(samples, {"demand_24h": 3.0}, shrink=1e-6)["demand_24h"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_choices_that_weigh_nothing_teach_nothing() -> None:
+    real, noise = choices(("quality",), (1.0,)), choices(("quality",), (-1.0,), seed=1)
+    both = Samples(
+        np.concatenate([real.features, noise.features]),
+        np.concatenate([real.target, noise.target]),
+        np.concatenate([real.sizes, noise.sizes]),
+        np.concatenate([real.weights, noise.weights * 0.0]),
+        real.names,
+    )
+    assert fit(both) == pytest.approx(fit(real), abs=1e-3)
+
+
+def test_leaving_out_a_feature_and_keeping_only_choices_that_have_it() -> None:
+    samples = choices(("quality", "cowatch"), (1.0, 1.0), 10)
+    samples.features[:40, 1] = 0.0
+    assert samples.leaving_out("cowatch").names == ("quality",)
+    assert samples.having("cowatch").sizes.tolist() == [8] * 5
+    assert len(samples.having("cowatch").target) == 40
+
+
+def test_equal_weights_make_an_equal_version_and_other_weights_another() -> None:
+    one, same, other = (model_of({"quality": w}, {"bias": 1.0}, {}, "m") for w in (1.0, 1.0, 2.0))
+    assert one.version == same.version != other.version

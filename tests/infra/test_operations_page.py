@@ -1,0 +1,52 @@
+"""The operations page says what is so: lines it quotes, tables it repeats, settings it justifies."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from infra import capacity, operate
+
+ROOT = Path(__file__).resolve().parents[2]
+BICEP = ROOT / "infra" / "bicep"
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+QUOTED = re.findall(r"\| `([\w./]+):(\d+)` `(.+)` \|$", PAGE, re.M)
+
+
+def test_each_requirement_names_the_line_that_meets_it():
+    assert len(QUOTED) > 30
+    wrong = []
+    for file, number, quoted in QUOTED:
+        text = quoted.replace("\\|", "|")
+        lines = [line.strip() for line in (BICEP / file).read_text().splitlines()]
+        if lines[int(number) - 1] != text:
+            found = [index + 1 for index, line in enumerate(lines) if line == text]
+            wrong.append(f"{file}:{number} is not `{text}`; it stands at {found or 'no line'}")
+    assert wrong == []
+
+
+def test_the_capacity_tables_are_what_the_program_prints():
+    printed = capacity.render(json.loads((ROOT / "infra" / "capacity.json").read_text()))
+    shown = PAGE.partition("<!-- capacity -->\n")[2].partition("<!-- /capacity -->")[0]
+    assert shown == printed, "run: python infra/capacity.py, and put what it prints between the two marks"
+
+
+def test_each_setting_of_the_host_is_justified():
+    host = json.loads((ROOT / "host.json").read_text())
+    section = PAGE.partition("## host.json, line by line")[2].partition("\n## ")[0]
+    for extension in host["extensions"].values():
+        for name in extension:
+            assert f"{name}`" in section, f"{name} has no reason"
+    for name in ("logLevel", "samplingSettings", "functionTimeout"):
+        assert name in section
+
+
+def test_each_action_of_the_job_is_listed():
+    for action in operate.ACTIONS:
+        assert re.search(rf"`{action}\b", PAGE), action
+
+
+def test_files_that_the_page_names_exist():
+    for link in re.findall(r"\]\(\.\./([^)#]+)\)", PAGE):
+        assert (ROOT / link).exists(), link
