@@ -6,13 +6,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test lint fuzz bench chaos chaos-azure switch prove-switch prove-freshness clean
+.PHONY: run test e2e-azure lint fuzz bench chaos chaos-azure switch prove-switch prove-freshness clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
 
 test: $(VENV)/.dev $(VENV)/.checkov $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 2
+
+e2e-azure: $(VENV)/.dev $(AZURITE)  ## the README's story and every outage on the Azure adapters, over our test servers
+	$(BIN)/python -m tests.e2e.azure
 
 lint: $(VENV)/.dev  ## style, types
 	$(BIN)/ruff check .

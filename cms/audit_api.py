@@ -110,7 +110,8 @@ def _shown(entry: Json) -> dict[str, Any]:
     fields = [
         name
         for name in {**before, **after}
-        if name not in (*_STAMPS, "createdAt", "id", "kind") and before.get(name) != after.get(name)
+        if name not in (*_STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "experimentId", "salt")
+        and before.get(name) != after.get(name)
     ]
     return {
         "id": entry["id"].removeprefix(AUDIT_PREFIX),

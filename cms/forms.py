@@ -95,6 +95,8 @@ def _fault(form: type[Form], detail: ErrorDetails) -> Fault:
 def _path(loc: tuple[int | str, ...]) -> str:
     text = ""
     for part in loc:
+        if part == "[key]":  # pydantic's own word for the key of a map, which is named before it
+            continue
         text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{_shown(str(part))}"
     return text
 
@@ -110,7 +112,9 @@ def _unknown_field(form: type[Form], loc: tuple[int | str, ...], path: str) -> s
         if isinstance(part, str) and inside is not None:
             inside = _form_of(inside, part)
     names = [field.alias or name for name, field in inside.model_fields.items()] if inside else []
-    near = difflib.get_close_matches(str(loc[-1]), names, 1, 0.6)
+    given = str(loc[-1])
+    near = [name for name in names if len(given) > 3 and given.lower() in name.lower()]
+    near = near or difflib.get_close_matches(given, names, 1, 0.6)
     if near:
         return f"There is no field {path}. Did you mean {near[0]}?"
     return f"There is no field {path}." + (f" Known here: {', '.join(names)}." if names else "")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import orjson
 
 from feed.catalog import Catalog
@@ -20,9 +19,9 @@ from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, context_of
 from feed.query import FeedQuery
 from feed.rules import Steering, steer
 from feed.selection import select, steered
-from ranking.explain import explain
+from ranking.explain import ABSENCES, explain, why_absent
 from ranking.model import LinearModel, popularity_model
-from ranking.rank import Slate, score
+from ranking.rank import Slate
 from ranking.request import Context
 from shared.fingerprint import fingerprint
 from shared.records import RATINGS, Tenant
@@ -52,7 +51,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """What a scene shows, with everything that led to it."""
+    """What a scene shows, with everything that led to it. `unpinned` is the page as it would be without any pin."""
 
     scene: Scene
     catalog: Catalog
@@ -61,6 +60,7 @@ class Picture:
     context: Context
     model: LinearModel
     slate: Slate
+    unpinned: Slate
     filtered: Filtered
 
     @property
@@ -84,7 +84,10 @@ def take(catalog: Catalog, scene: Scene, served: Any) -> Picture:
     )
     context = context_of(scene.query, tenant, catalog, served, scene.now)
     model = resolve(tenant, scene.stored_model) if scene.reason is None else None
-    slate, _ = select(catalog, viewer, context, steering, len(served), model, Fallback())
+    fallback = Fallback()
+    slate, _ = select(catalog, viewer, context, steering, len(served), model, fallback)
+    plain = replace(steering, pins=())
+    unpinned = select(catalog, viewer, context, plain, len(served), model, fallback)[0] if steering.pins else slate
     return Picture(
         scene,
         catalog,
@@ -93,6 +96,7 @@ def take(catalog: Catalog, scene: Scene, served: Any) -> Picture:
         context,
         model or popularity_model(),
         slate,
+        unpinned,
         apply_filters(catalog.columns, viewer if model else _with_wishes_only(viewer)),
     )
 
@@ -116,6 +120,7 @@ def shown(picture: Picture, compared_with: Picture | None = None) -> dict[str, A
             "contributions": contributions(picture, row),
             "rules": [_named(rule) for rule, mask in picture.steering.applied if mask[row]],
             "explored": picture.slate.explored == place,
+            "pinned": place in picture.slate.pinned,
         }
         if compared_with is not None:
             item["before"] = before.get(row)
@@ -199,34 +204,34 @@ def _why_removed(picture: Picture, row: int, reason: str) -> str:
 
 
 def _why_outranked(picture: Picture, row: int) -> dict[str, Any]:
-    """It could have been served, but others came first."""
-    candidates = picture.filtered.kept
-    scores = score(
+    """It could have been served, but others came first: the rule of the ranking, and what would have to change."""
+    if row in picture.unpinned.rows:
+        return {"reason": "pinned", "text": f"{ABSENCES['pinned'][1]} It comes later."}
+    found = why_absent(
         picture.catalog.columns,
         picture.catalog.stats,
         picture.viewer.signals,
-        candidates,
+        picture.filtered.kept,
         picture.model,
         picture.context,
+        picture.unpinned,
+        row,
+        picture.steering.adjustment,
     )
-    if picture.steering.adjustment is not None:
-        scores += picture.steering.adjustment[candidates]
-    own = float(scores[np.flatnonzero(candidates == row)[0]])
-    place = int((scores > own).sum())
-    facts = {"score": own, "place": place, "candidates": len(candidates), "contributions": contributions(picture, row)}
-    if place >= len(picture.slate):
-        lowest = float(picture.slate.scores.min()) if len(picture.slate) else 0.0
-        text = (
-            f"By score it comes at position {place + 1} of {len(candidates)}, after the end of this page: "
-            f"it has {own:.2f}, the last one here {lowest:.2f}. It comes later."
-        )
-        return {"reason": "outranked", "text": text, **facts}
-    tenant = picture.scene.tenant
-    text = (
-        f"Its score would do for position {place + 1}, but variety lets it wait: at most {tenant.streak_cap} of one "
-        "category in a row, no two videos with the same title or too much alike, and pins come first. It comes later."
-    )
-    return {"reason": "variety", "text": text, **facts}
+    assert found is not None
+    assert found.place is not None
+    where = f"By its score it comes at position {found.place + 1} of {found.candidates}"
+    if found.rule == "outscored":
+        text = f"{where}, and this page ends at {len(picture.slate)}. It comes later."
+    else:
+        text = f"{found.meaning} {where}; it comes later."
+    return {
+        "reason": found.rule,
+        "text": text,
+        "place": found.place,
+        "candidates": found.candidates,
+        "contributions": contributions(picture, row),
+    }
 
 
 def candidates_of(picture: Picture, wanted: Sequence[str]) -> list[dict[str, Any]]:

@@ -161,7 +161,7 @@ async def _answer(call: Call, document: Document, status: int = 200) -> func.Htt
 
 
 def _shown(call: Call, document: Document, figures: StatsTable | None) -> dict[str, Any]:
-    return shown(document.body, call.now, figures.week(document.id, call.now) if figures else None)
+    return shown(document.body, call.now, figures.week(document.id, call.now) if figures is not None else None)
 
 
 async def _figures(call: Call) -> StatsTable | None:

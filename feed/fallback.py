@@ -6,7 +6,6 @@ The order is computed once per tenant and kind of viewer and kept for seconds, s
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -29,19 +28,14 @@ class Fallback:
     def __init__(self) -> None:
         self._orders: OrderedDict[Any, tuple[Any, Ordering, Steering]] = OrderedDict()
 
-    def page(
-        self, catalog: Catalog, viewer: Viewer, context: Context, steering: Steering, pinned: Collection[int]
-    ) -> Slate:
-        """The next page of the kept order, without what is pinned, what this walk was served and, where the user's
-        signals are at hand (a new user), what they asked not to see.
+    def page(self, catalog: Catalog, viewer: Viewer, context: Context, steering: Steering) -> Slate:
+        """The next page of the kept order, without what this walk was served and, where the user's signals are at
+        hand (a new user), what they asked not to see.
         """
         ordering = self.ordering(catalog, viewer, context, steering)
         dismissed = viewer.signals.dismissed.keys if viewer.signals else _NOTHING
         unwanted = np.concatenate([viewer.served, dismissed])
         keep = ~catalog.columns.mask(unwanted) if len(unwanted) else None
-        if pinned:
-            keep = np.ones(len(catalog.columns), np.bool_) if keep is None else keep
-            keep[list(pinned)] = False
         return page_of(catalog.columns, ordering, context, keep)
 
     def ordering(self, catalog: Catalog, viewer: Viewer, context: Context, steering: Steering) -> Ordering:

@@ -12,14 +12,13 @@ would. All multipliers of one video together stay in [`MIN_PRODUCT`, `MAX_PRODUC
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from feed.query import Hints
 from ranking.columns import Rows, VideoColumns, Vocabulary
-from ranking.rank import Slate
 from shared.records import Tenant
 from shared.rules import (
     BOOST,
@@ -179,26 +178,6 @@ def chosen_pins(steering: Steering, kept: Rows, rows: int, first_rank: int, limi
             chosen[pin.position - first_rank] = int(left[0])
             allowed[left[0]] = False
     return chosen
-
-
-def with_pins(slate: Slate, pins: dict[int, int], scores: dict[int, float]) -> Slate:
-    """The slate with pinned rows at their places; the others move down. Pins beyond its end close up to it."""
-    rows, values, chances = slate.rows.tolist(), slate.scores.tolist(), slate.propensities.tolist()
-    explored = slate.explored
-    for place, row in sorted(pins.items()):
-        at = min(place, len(rows))
-        rows.insert(at, row)
-        values.insert(at, scores[row])
-        chances.insert(at, 1.0)
-        if explored is not None and at <= explored:
-            explored += 1
-    return replace(
-        slate,
-        rows=np.array(rows, np.int64),
-        scores=np.array(values, np.float64),
-        propensities=np.array(chances, np.float64),
-        explored=explored,
-    )
 
 
 class Rulebook:

@@ -12,8 +12,9 @@ import numpy as np
 from feed.catalog import Catalog
 from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters, gate
-from feed.rules import Steering, chosen_pins, with_pins
+from feed.rules import Steering, chosen_pins
 from ranking.model import LinearModel, popularity_model
+from ranking.pins import with_pins
 from ranking.rank import Slate, rank, score
 from ranking.request import Context
 
@@ -34,22 +35,31 @@ def select(
     """
     columns, stats = catalog.columns, catalog.stats
     kept = apply_filters(columns, viewer).kept if model is not None or steering.pins else None
-    pins = {} if kept is None else chosen_pins(steering, kept, len(columns), first_rank, context.limit)
-    rest = replace(context, limit=context.limit - len(pins)) if pins else context
     if model is not None:
         assert kept is not None
-        candidates = kept[~np.isin(kept, list(pins.values()))] if pins else kept
-        slate = rank(columns, stats, viewer.signals, candidates, model, rest, steering.adjustment)
+        slate = rank(columns, stats, viewer.signals, kept, model, context, steering.adjustment)
     else:
-        slate = fallback.page(catalog, viewer, rest, steering, pins.values())
-    if pins:
-        rows = np.array(list(pins.values()), np.int64)
-        scores = score(columns, stats, viewer.signals, rows, model or popularity_model(), context)
-        if steering.adjustment is not None:
-            scores += steering.adjustment[rows]
-        slate = with_pins(slate, pins, dict(zip(rows.tolist(), scores.tolist(), strict=True)))
-    allowed = gate(columns, slate.rows, viewer)
-    return _only(slate, allowed), len(slate) == context.limit
+        slate = fallback.page(catalog, viewer, context, steering)
+    more = len(slate) == context.limit
+    if kept is not None and steering.pins:
+        pins = chosen_pins(steering, kept, len(columns), first_rank, context.limit)
+        slate = with_pins(slate, pins, kept, context.limit)
+        slate = _scored(slate, catalog, viewer, model or popularity_model(), context, steering)
+    return _only(slate, gate(columns, slate.rows, viewer)), more
+
+
+def _scored(
+    slate: Slate, catalog: Catalog, viewer: Viewer, model: LinearModel, context: Context, steering: Steering
+) -> Slate:
+    """The slate with the pinned videos' own scores, also of those that the ranking had not brought onto the page."""
+    places = sorted(slate.pinned)
+    rows = slate.rows[places]
+    own = score(catalog.columns, catalog.stats, viewer.signals, rows, model, context)
+    if steering.adjustment is not None:
+        own += steering.adjustment[rows]
+    scores = slate.scores.copy()
+    scores[places] = own
+    return replace(slate, scores=scores)
 
 
 def steered(viewer: Viewer, steering: Steering) -> Viewer:
@@ -69,4 +79,5 @@ def _only(slate: Slate, allowed: np.ndarray) -> Slate:
         scores=slate.scores[allowed],
         propensities=slate.propensities[allowed],
         explored=explored,
+        pinned=frozenset(int(allowed[:place].sum()) for place in slate.pinned if allowed[place]),
     )

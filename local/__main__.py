@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from local.demo import SDK_KEY
+from local.demo import CMS_KEY, SDK_KEY
 from local.host import CannotListen
 from local.serving import local_settings, running
 from shared.bus.port import LOCK_SECONDS
@@ -100,6 +100,8 @@ Try next, in another terminal:
 
 3. The same call as in 1 is personal now, fitness first:
    curl -s {who} '{url}/v1/feed?limit=5' | python3 -m json.tool
+
+4. Steer it: open {url}/studio and sign in as tenant_1 with the key {CMS_KEY}
 """
 
 

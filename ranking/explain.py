@@ -9,7 +9,7 @@ import numpy as np
 from ranking.columns import Rows, VideoColumns
 from ranking.features import FEATURES
 from ranking.model import LinearModel
-from ranking.rank import Slate, score
+from ranking.rank import Scores, Slate, score
 from ranking.request import Context, Request
 from ranking.statscolumns import StatsColumns
 from shared.signals import Signals
@@ -93,6 +93,7 @@ def why_absent(
     context: Context,
     slate: Slate,
     row: int,
+    adjustment: Scores | None = None,
 ) -> Absence | None:
     """Why `row` is not on `slate`, which `rank` made of the same inputs; None when it is."""
     if row in slate.rows:
@@ -101,6 +102,8 @@ def why_absent(
     if not len(found):
         return _absence("filtered", None, len(candidates))
     scores = score(columns, stats, signals, candidates, model, context)
+    if adjustment is not None:
+        scores += adjustment[candidates]
     own = scores[found[0]]
     place = int((scores > own).sum() + ((scores == own) & (columns.key[candidates] < columns.key[row])).sum())
     return _absence(_rule(columns, context, slate, row, float(own)), place, len(candidates))

@@ -42,12 +42,12 @@ class Video:
     duration_seconds: float = 0.0
     maturity_rating: str = ""
     editorial_boost: float = 0.0
-    popularity_override: float | None = None
     language: str | None = None
     countries: tuple[str, ...] = ()
     active: bool = True
     published_at: float = 0.0
     expires_at: float | None = None
+    popularity_override: float | None = None
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Video:

@@ -201,8 +201,8 @@ class Settings:
     insights_connection_string: str = _setting(
         "APPLICATIONINSIGHTS_CONNECTION_STRING",
         "",
-        "Azure Monitor resource that metrics and sampled spans go to, with the managed identity; empty exports none.",
-        secret=True,
+        "Azure Monitor resource that metrics and sampled spans go to, with the managed identity; empty exports none. "
+        "Not a secret: it opens nothing without that identity.",
     )
     telemetry_export_seconds: float = _setting(
         "TELEMETRY_EXPORT_SECONDS",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shared.keys import Identity
-from shared.problems import Problem, bad_request, forbidden, unauthorized
+from shared.problems import Problem, bad_request, forbidden, unauthorized, unavailable
 from shared.records import Experiment, Tenant
 from shared.rules import NO_RULES, Editorial, Rule, playlist_videos
 from shared.stores.documents import TENANTS, Document, DocumentStore, Upsert
@@ -142,6 +142,8 @@ class TenantDirectory:
         self._identity = identity
         self._entries: dict[str, _Entry] = {}
         self._token: str | None = None
+        self.loaded = False
+        """Whether a refresh has ever come to its end."""
         self._nobody = ApiKey("", "", identity.api_key_hash(secrets.token_hex(16)), frozenset())
 
     async def refresh(self) -> None:
@@ -152,15 +154,11 @@ class TenantDirectory:
                 self._apply(document)
             self._token = changes.token
             if not changes.more:
+                self.loaded = True
                 return
 
     def _apply(self, document: Document) -> None:
         self._entries.setdefault(document.partition, _Entry()).apply(document)
-
-    @property
-    def loaded(self) -> bool:
-        """Whether the first refresh has succeeded."""
-        return self._token is not None
 
     def get(self, tenant_id: str) -> Tenant | None:
         """A tenant's configuration, None when there is no such tenant."""
@@ -195,16 +193,12 @@ class TenantDirectory:
         """Import jobs that are not done: (tenant, id of the job's document)."""
         return [(tenant_id, id) for tenant_id, entry in self._entries.items() for id in sorted(entry.imports)]
 
-    def keys_of(self, tenant_id: str) -> list[ApiKey]:
-        """A tenant's keys, by name and then the newest first."""
-        entry = self._entries.get(tenant_id)
-        return sorted(entry.keys.values(), key=lambda key: (key.name, -key.created_at)) if entry else []
-
     def authenticate(self, headers: Mapping[str, str], now: float) -> Caller:
         """Who is calling, by `X-Tenant-Id` and `X-Api-Key`.
 
         Raises a `Problem`: 400 for a missing or malformed header, 401 (one and the same) for an unknown tenant or a
-        wrong key. The presented key is compared with every stored one in constant time.
+        wrong key, 503 while the tenants have never been read: nobody is refused for good because a store is down. The
+        presented key is compared with every stored one in constant time.
         """
         tenant_id = required_header(headers, "x-tenant-id", TENANT_ID, "tenant")
         key = required_header(headers, "x-api-key", API_KEY, "api_key")
@@ -214,7 +208,7 @@ class TenantDirectory:
         operator = self._match(self._platform_keys(), presented, now)
         found = matched or operator
         if found is None or entry is None or entry.tenant is None:
-            raise unauthorized()
+            raise unauthorized() if self.loaded else unavailable("The tenants are not known yet. Try again.")
         return Caller(entry.tenant, found.scopes, found.name, operator=matched is None)
 
     def authenticate_operator(self, headers: Mapping[str, str], now: float) -> str:

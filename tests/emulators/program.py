@@ -6,6 +6,7 @@
     POST   /down/<server>     {"seconds": 600}               cut every connection, until that much time has passed
     POST   /refuse/<server>   POST /accept/<server>          stop listening, and listen again
     GET    /requests/<server>                                labels of the requests so far
+    GET    /queues                                           messages in each queue, subscription and dead-letter queue
 
 <server> is cosmos, servicebus or appconfig. Blob Storage is Azurite, which cannot be told to fail.
 """
@@ -13,7 +14,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -60,6 +63,8 @@ class Control(HttpServer):
                     self._emulators.plan(name).go_down(float(given.get("seconds", "inf")))
                 case ("POST", "refuse" | "accept" as what, name):
                     await self._emulators.listen(name, what == "accept")
+                case ("GET", "queues"):
+                    return web.json_response(await asyncio.to_thread(self._emulators.queues))
                 case ("GET", "requests", name):
                     return web.json_response(self._emulators.plan(name).requests)
                 case _:
@@ -79,6 +84,9 @@ class Emulators:
         self.broker = broker_of_user_events(self.clock, ports.servicebus)
         self.azurite = Azurite(ports.blob)
         self.control = Control(self, ports.control)
+        self._signing_key, self._identity_secret = (
+            base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2)
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Emulators]:
@@ -92,7 +100,7 @@ class Emulators:
             await asyncio.to_thread(self.azurite.stop)
 
     def settings(self) -> dict[str, str]:
-        """The environment of an app that uses them all."""
+        """The environment of an app that uses them all, with secrets made for this run."""
         return {
             "DOCUMENT_STORE": "cosmos",
             "COSMOS_CONNECTION_STRING": self.cosmos.connection_string,
@@ -102,6 +110,8 @@ class Emulators:
             "BLOB_CONNECTION_STRING": self._blob_account,
             "FLAGS": "appconfig",
             "APP_CONFIGURATION_CONNECTION_STRING": self.appconfig.connection_string,
+            "SIGNING_KEYS": f"test:{self._signing_key}",
+            "IDENTITY_SECRET": self._identity_secret,
         }
 
     def plan(self, name: str) -> FaultPlan:
@@ -112,6 +122,11 @@ class Emulators:
         """Let time pass on all of them."""
         self.clock.advance(seconds)
         self.broker.call(self.broker.tick)
+
+    def queues(self) -> dict[str, int]:
+        """How many messages each path of the bus holds, locked or not."""
+        queues = self.broker.namespace.queues
+        return self.broker.call(lambda: {path: len(queue.messages) for path, queue in queues.items()})
 
     async def listen(self, name: str, accept: bool) -> None:
         """Stop or start listening on one server's port."""

@@ -18,24 +18,21 @@ from shared.flags.app_configuration import FlagStore
 from shared.settings import Settings
 from shared.stores.cosmos import CosmosStore
 from shared.stores.documents import TENANTS, Create, StoreUnavailable
-from tests.emulators.azurite import PROGRAM
+from tests.emulators.azurite import needs_azurite
 from tests.emulators.broker_here import broker_of_user_events
-from tests.left_out import leave_out
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 async def test_another_process_is_served_by_the_program_and_commands_its_faults_and_its_clock():
     broker_of_user_events()
-    if not PROGRAM.exists():
-        leave_out("Blob Storage needs Azurite: run `make test` once with npm at hand")
+    needs_azurite()
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.emulators", "--json", stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     try:
         told = json.loads(await asyncio.wait_for(program.stdout.readline(), 60))
-        secrets = {"SIGNING_KEYS": "k:AAAA", "IDENTITY_SECRET": "AAAA"}
-        settings = Settings.from_environment({**os.environ, **secrets, **told["settings"]})
+        settings = Settings.from_environment({**os.environ, **told["settings"]})
         store, bus, blobs = (kind.from_settings(settings) for kind in (CosmosStore, ServiceBusBus, AzureBlobs))
         for each in (store, bus, blobs):
             await each.ready()

@@ -83,6 +83,14 @@ resource rankingTables 'Microsoft.Storage/storageAccounts/blobServices/container
   }
 }
 
+resource cmsUploads 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: blobs
+  name: 'cms-uploads'
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
   parent: account
   name: 'default'

@@ -142,7 +142,7 @@ resource firewall 'Microsoft.Network/ApplicationGatewayWebApplicationFirewallPol
             operator: 'Regex'
             negationConditon: true
             matchValues: [
-              '^/(v1/|studio(/|[?]|$)|health([?]|$)|ready([?]|$)|openapi[.]json([?]|$))'
+              '^/(v1/|studio(/|[?]|$)|health([?]|$)|ready([?]|$)|openapi[.]json([?]|$)|docs([?]|$))'
             ]
             transforms: [
               'UrlDecode'

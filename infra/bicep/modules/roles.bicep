@@ -119,6 +119,11 @@ resource rankingTables 'Microsoft.Storage/storageAccounts/blobServices/container
   name: 'ranking-tables'
 }
 
+resource cmsUploads 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = {
+  parent: archiveBlobs
+  name: 'cms-uploads'
+}
+
 resource host 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: hostStorageName
 }
@@ -245,6 +250,16 @@ resource appArchives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 resource appBuildsTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: rankingTables
   name: guid(rankingTables.id, appPrincipalId, roles.storageBlobDataContributor)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource appWritesUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: cmsUploads
+  name: guid(cmsUploads.id, appPrincipalId, roles.storageBlobDataContributor)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
     principalId: appPrincipalId

@@ -20,6 +20,14 @@ ACCOUNTS = 300
 START_SECONDS = 60.0
 
 
+def needs_azurite() -> None:
+    """Leave the test out where Node or Azurite is missing."""
+    if shutil.which("node") is None:
+        leave_out("Blob Storage needs Node: install Node 20 or newer")
+    if not PROGRAM.exists():
+        leave_out("Blob Storage needs Azurite: run `make test` once with npm at hand")
+
+
 class Azurite:
     """Start with `start`; `account` gives the connection string of an account nobody has used yet."""
 
@@ -29,15 +37,11 @@ class Azurite:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        node = shutil.which("node")
-        if node is None:
-            leave_out("Blob Storage needs Node: install Node 20 or newer")
-        if not PROGRAM.exists():
-            leave_out("Blob Storage needs Azurite: run `make test` once with npm at hand")
+        needs_azurite()
         accounts = ";".join(f"account{n}:{_key(n)}" for n in range(ACCOUNTS))
         arguments = ["--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
         self._process = subprocess.Popen(
-            [node, str(PROGRAM), *arguments, "--blobPort", str(self.port)],
+            ["node", str(PROGRAM), *arguments, "--blobPort", str(self.port)],
             env={**os.environ, "AZURITE_ACCOUNTS": accounts},
             cwd=HERE,
             stdout=subprocess.DEVNULL,

@@ -1,0 +1,44 @@
+"""The page about the content room says what is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import orjson
+
+import function_app
+from cms.configuration import ConfigurationForm
+from cms.forms import Form, check
+from cms.preview_api import PreviewForm
+from cms.rules import MatchForm, NewPlaylistForm, NewRuleForm
+from cms.videos import NewVideoForm
+
+PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "cms.md").read_text(encoding="utf-8")
+
+
+def test_every_example_is_accepted_as_it_stands() -> None:
+    forms: tuple[type[Form], ...] = (NewVideoForm, NewRuleForm, PreviewForm)
+    examples = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    assert len(examples) == len(forms)
+    for form, example in zip(forms, examples, strict=True):
+        assert check(form, orjson.loads(example))[1] == []
+    playlist = re.search(r'`(\{"id": "weekend".*?\})`', PAGE)
+    assert playlist
+    assert check(NewPlaylistForm, orjson.loads(playlist[1]))[1] == []
+
+
+def test_every_field_of_a_configuration_rule_and_match_is_explained() -> None:
+    for form in (ConfigurationForm, NewRuleForm, MatchForm):
+        for name, field in form.model_fields.items():
+            alias = field.alias or name
+            assert f"`{alias}`" in PAGE or f'"{alias}"' in PAGE, alias
+
+
+def test_every_route_of_the_content_room_is_on_the_page() -> None:
+    for function in function_app.app.get_functions():
+        trigger = orjson.loads(function.get_raw_bindings()[0])
+        route = trigger.get("route", "")
+        if route.startswith("v1/cms/"):
+            last = route.rsplit("/", 1)[-1]
+            assert f"/{last}" in PAGE or "{" in last, route

@@ -1,0 +1,211 @@
+"""Every way a document can be wrong, and what the editor is told. The sentences are part of the interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cms.access import NewKeyForm, NewTenantForm, RotationForm, UserTokenKeyForm
+from cms.configuration import ConfigurationForm
+from cms.experiments import NewExperimentForm
+from cms.forms import Form, check
+from cms.import_rows import judge, parse_row, read_file
+from cms.rules import NewPlaylistForm, NewRuleForm
+from cms.videos import NewVideoForm
+from shared.problems import Problem
+from tests.cms.editor import RULE, VIDEO
+
+FORMS: dict[str, tuple[type[Form], dict[str, Any]]] = {
+    "video": (NewVideoForm, {"id": "vid_1", **VIDEO}),
+    "configuration": (ConfigurationForm, {"maturityPolicy": "PG13"}),
+    "rule": (NewRuleForm, {"id": "more-fitness", **RULE}),
+    "playlist": (NewPlaylistForm, {"id": "weekend", "name": "Weekend", "videoIds": ["vid_1"]}),
+    "experiment": (
+        NewExperimentForm,
+        {
+            "id": "taste",
+            "name": "Taste",
+            "arms": [{"name": "now", "percent": 50}, {"name": "more", "percent": 50, "weights": {"quality": 1}}],
+        },
+    ),
+    "key": (NewKeyForm, {"name": "Anna", "scopes": ["cms"]}),
+    "tenant": (NewTenantForm, {"tenantId": "news"}),
+    "rotation": (RotationForm, {}),
+    "public key": (UserTokenKeyForm, {"keyId": "2026", "publicKey": "x"}),
+}
+GONE = object()
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("video", {"id": "a b"}, "id must be 1 to 128 letters, digits or . _ : ~ -, a letter or digit first."),
+    ("video", {"id": "~audit:1"}, "id must be 1 to 128 letters, digits or . _ : ~ -, a letter or digit first."),
+    ("video", {"title": GONE}, "title is missing."),
+    ("video", {"title": "   "}, "title must not be empty."),
+    ("video", {"title": "x" * 201}, "title must have 200 characters at the most."),
+    ("video", {"title": 7}, "title must be text."),
+    ("video", {"playbackUrl": "ftp://x/y"}, "playbackUrl must be a link that begins with https:// (2,000 characters)."),
+    ("video", {"playbackUrl": "javascript:alert(1)"}, "playbackUrl must be a link that begins with https:// "
+     "(2,000 characters)."),
+    ("video", {"durationSeconds": 0}, "durationSeconds must be more than 0."),
+    ("video", {"durationSeconds": "30"}, "durationSeconds must be a number."),
+    ("video", {"durationSeconds": float("nan")}, "durationSeconds must be a finite number."),
+    ("video", {"durationSeconds": 1e9}, "durationSeconds must be 86400 or less."),
+    ("video", {"maturityRating": "PG-13"}, "maturityRating must be one of G, PG, PG13, R, NC17."),
+    ("video", {"maturityRating": GONE}, "maturityRating is missing."),
+    ("video", {"editorialBoost": 11}, "editorialBoost must be 10 or less."),
+    ("video", {"popularityOverride": -1}, "popularityOverride must be 0 or more."),
+    ("video", {"tags": "fitness"}, "tags must be a list."),
+    ("video", {"tags": [f"t{n}" for n in range(21)]}, "tags must have 20 entries at the most."),
+    ("video", {"tags": ["ok", ""]}, "tags[1] must not be empty."),
+    ("video", {"countries": ["Germany"]}, "countries[0] must be a country of two letters (ISO 3166-1)."),
+    ("video", {"language": "english!"}, "language must be a language tag such as en or pt-BR."),
+    ("video", {"publishedAt": "soon"}, "publishedAt must be a time such as 2026-11-20T12:00:00Z, or seconds since "
+     "1970."),
+    ("video", {"publishedAt": 1_760_000_000_000}, "publishedAt must be a time such as 2026-11-20T12:00:00Z, or "
+     "seconds since 1970."),
+    ("video", {"publishedAt": "2026-11-20T12:00:00Z", "expiresAt": "2026-11-20T11:00:00Z"},
+     "expiresAt must be later than publishedAt."),
+    ("video", {"titel": "x"}, "There is no field titel. Did you mean title?"),
+    ("configuration", {"maturityPolicy": GONE}, "maturityPolicy is missing."),
+    ("configuration", {"maturityPolicy": "adults"}, "maturityPolicy must be one of G, PG, PG13, R, NC17."),
+    ("configuration", {"ageBandPolicies": {"teen": "PG"}}, "ageBandPolicies.teen must be an age band such as 13-17 or "
+     "65+."),
+    ("configuration", {"ageBandPolicies": {"13-17": "R"}}, "ageBandPolicies.13-17 is above maturityPolicy, which it "
+     "can only lower: choose PG13 or milder."),
+    ("configuration", {"defaultLimit": 51}, "defaultLimit must be 50 or less."),
+    ("configuration", {"defaultLimit": 2.5}, "defaultLimit must be a whole number."),
+    ("configuration", {"usePersonalization": "yes"}, "usePersonalization must be true or false."),
+    ("configuration", {"weights": {"quality": float("inf")}}, "weights.quality must be a finite number."),
+    ("configuration", {"weights": {"quality": 1e9}}, "The weight of 'quality' must lie in [-1000, 1000]."),
+    ("configuration", {"weights": {"quality": "high"}}, "weights.quality must be a number."),
+    ("configuration", {"affinityHalfLifeDays": 0.5}, "affinityHalfLifeDays must be 1 or more."),
+    ("configuration", {"popularityHalfLifeHours": 500}, "popularityHalfLifeHours must be 168 or less."),
+    ("configuration", {"streakCap": -1}, "streakCap must be 0 or more."),
+    ("configuration", {"diversity": 3}, "diversity must be 2 or less."),
+    ("configuration", {"rateLimits": {"rps": 5}}, "There is no field rateLimits.rps. Known here: "
+     "feedRequestsPerSecond, eventBatchesPerSecond."),
+    ("configuration", {"rateLimits": {"feedRequestsPerSecond": 0}}, "rateLimits.feedRequestsPerSecond must be 1 or "
+     "more."),
+    ("configuration", {"featureFlags": {"Use New": True}}, "A feature flag has 1 to 64 lower-case letters, digits or "
+     "-."),
+    ("configuration", {"featureFlags": {"new-diversifier": "on"}}, "featureFlags.new-diversifier must be true or "
+     "false."),
+    ("configuration", {"featureFlags": []}, "featureFlags must be an object."),
+    ("rule", {"id": "More Fitness"}, "id must be 1 to 64 lower-case letters, digits, - or _, such as summer-push."),
+    ("rule", {"action": "hide"}, "action must be one of boost, suppress, pin, exclude, limit."),
+    ("rule", {"match": {}}, "match is empty, so the rule would mean every video: name some."),
+    ("rule", {"match": GONE}, "match is missing."),
+    ("rule", {"match": {"categorys": ["a"]}}, "There is no field match.categorys. Did you mean categories?"),
+    ("rule", {"match": {"ageHours": {"min": 5, "max": 2}}}, "min must not be above max."),
+    ("rule", {"match": {"durationSeconds": {"min": -1}}}, "match.durationSeconds.min must be 0 or more."),
+    ("rule", {"multiplier": GONE}, "The multiplier of a boost must be more than 1 and 10 at the most."),
+    ("rule", {"multiplier": 0.5}, "The multiplier of a boost must be more than 1 and 10 at the most."),
+    ("rule", {"multiplier": 100}, "The multiplier of a boost must be more than 1 and 10 at the most."),
+    ("rule", {"action": "suppress", "multiplier": 0}, "The multiplier of a suppress must be from 0.1 to below 1."),
+    ("rule", {"action": "exclude"}, "A multiplier belongs to a boost or a suppress."),
+    ("rule", {"action": "pin", "multiplier": GONE}, "A pin needs positions, such as [1] for the top of the feed."),
+    ("rule", {"action": "pin", "multiplier": GONE, "positions": [0]}, "positions[0] must be 1 or more."),
+    ("rule", {"positions": [1]}, "positions belong to a pin, not to the action boost."),
+    ("rule", {"audience": {"platforms": ["Windows Phone"]}}, "audience.platforms[0] must be a platform such as ios, "
+     "android or web."),
+    ("rule", {"priority": 5_000}, "priority must be 1000 or less."),
+    ("rule", {"startsAt": 1_000, "endsAt": 900}, "endsAt must be later than startsAt."),
+    ("playlist", {"videoIds": ["a", "b", "a"]}, "videoIds names a video twice: a playlist holds each one once."),
+    ("playlist", {"videoIds": [f"v{n}" for n in range(501)]}, "videoIds must have 500 entries at the most."),
+    ("playlist", {"name": None}, "name must be text."),
+    ("experiment", {"arms": [{"name": "a", "percent": 60}, {"name": "b", "percent": 60, "weights": {"quality": 1}}]},
+     "The shares of the arms add up to 120 %, more than 100 %."),
+    ("experiment", {"arms": [{"name": "a", "percent": 5}, {"name": "b", "percent": 5}]}, "Two arms show the same "
+     "thing: give them different models or weights."),
+    ("experiment", {"arms": [{"name": "a", "percent": 5}]}, "arms needs at least 2 entries."),
+    ("key", {"scopes": []}, "scopes must not be empty."),
+    ("key", {"scopes": ["admin"]}, "scopes[0] must be one of sdk, cms, privacy, ops."),
+    ("key", {"name": "a\nb"}, "name must be a name such as Anna (newsroom)."),
+    ("tenant", {"tenantId": "_platform"}, "tenantId must be 1 to 64 letters, digits, - or _."),
+    ("rotation", {"overlapHours": 1_000}, "overlapHours must be 168 or less."),
+    ("public key", {"publicKey": "hello"}, "publicKey must be a public key in PEM."),
+    ("public key", {"publicKey": "-----BEGIN PRIVATE KEY-----"}, "publicKey holds a private key. Send the public one, "
+     "and replace both."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMS if kind != "public key"])
+def test_what_the_bad_documents_are_made_from_is_accepted(kind: str) -> None:
+    form, good = FORMS[kind]
+    assert check(form, good) == (form.model_validate(good), [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"), REFUSED, ids=[f"{k}-{n}" for n, (k, _, _) in enumerate(REFUSED)]
+)
+def test_a_bad_document_is_refused_with_a_sentence_an_editor_understands(
+    kind: str, change: dict[str, Any], message: str
+) -> None:
+    form, good = FORMS[kind]
+    payload = {name: value for name, value in {**good, **change}.items() if value is not GONE}
+    read, faults = check(form, payload)
+    assert read is None
+    assert message in [fault.message for fault in faults]
+
+
+def test_an_unknown_weight_is_refused_with_the_known_ones() -> None:
+    _, faults = check(ConfigurationForm, {"maturityPolicy": "G", "weights": {"Recency": 1}})
+    assert faults[0].message.startswith("Unknown feature 'Recency'. Known: demand_1h, ")
+
+
+def test_a_fault_never_quotes_the_value_that_was_sent() -> None:
+    secret = "someone@example.com"
+    for form, good in FORMS.values():
+        for name in good:
+            _, faults = check(form, {**good, name: secret})
+            assert not [fault for fault in faults if secret in fault.message]
+
+
+def test_every_fault_of_a_document_is_told_at_once() -> None:
+    _, faults = check(NewRuleForm, {"name": "", "action": "x", "match": {}, "typo": 1})
+    assert {fault.field for fault in faults} == {"name", "action", "id", "typo"}
+
+
+FILES: list[tuple[bytes, str, int, str]] = [
+    (b"{", "application/json", 400, "The file is not JSON."),
+    (b'{"rows": []}', "application/json", 400, 'The file must look like {"videos": [...]}.'),
+    (b'{"videos": []}', "application/json", 400, "The file has no rows."),
+    (b"", "text/csv", 400, "The first line must name the columns, and one of them must be id."),
+    (b"title,tags\nx,y", "text/csv", 400, "The first line must name the columns, and one of them must be id."),
+    (b"id,title\n\xff\xfe", "text/csv", 400, "The file is not UTF-8: save it as 'CSV UTF-8'."),
+    (b"<videos/>", "text/xml", 415, "Send application/json, application/x-ndjson or text/csv."),
+    (b"1\n" * 50_001, "application/x-ndjson", 413, "A file may have 50,000 rows at the most: split it."),
+    (b"x" * 32_000_001, "text/csv", 413, "A file may have 32 MB at the most: split it."),
+]
+
+
+@pytest.mark.parametrize(("body", "kind", "status", "message"), FILES, ids=range(len(FILES)))
+def test_a_file_that_is_no_list_of_rows_is_refused_as_a_whole(
+    body: bytes, kind: str, status: int, message: str
+) -> None:
+    with pytest.raises(Problem) as refused:
+        read_file(body, kind)
+    assert (refused.value.status, refused.value.detail) == (status, message)
+
+
+ROWS: list[tuple[bytes, str]] = [
+    (b"nonsense", "The row is not JSON."),
+    (b"[1]", "The row is not a JSON object."),
+    (b"{}", "id is missing."),
+    (b'{"id": 7}', "id must be text."),
+    (b'{"id": "v1", "title": "x"}', "playbackUrl is missing."),
+    (b'{"id": "v1", "rating": "PG"}', "There is no field rating. Did you mean maturityRating?"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), ROWS, ids=range(len(ROWS)))
+def test_a_bad_row_is_refused_alone(line: bytes, message: str) -> None:
+    _, payload, faults = parse_row(line)
+    if payload is not None:
+        status, document, faults = judge(payload, None, 0.0, "Anna")
+        assert (status, document) == ("rejected", None)
+    assert message in [fault.message for fault in faults]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(REFUSED) + len(FILES) + len(ROWS) >= 80

@@ -1,0 +1,173 @@
+"""The two processes: the test servers, and the app that stands on them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from shared import services as composition
+from shared.services import Services
+from shared.settings import Settings
+from tests.emulators.azurite import needs_azurite
+from tests.emulators.broker_here import broker_of_user_events
+from tests.served_app import ROOT
+
+START_SECONDS = 90.0
+SEED = "shared.flags.seed"
+QUICK = {
+    "FLAGS_REFRESH_SECONDS": "0.2",
+    "CONTENT_REFRESH_SECONDS": "0.2",
+    "SIGNALS_CACHE_SECONDS": "0",
+    "ROLLUP_SECONDS": "2",
+}
+"""Settings of an app that is watched: what changes shows within moments, and every feed reads its signals."""
+
+
+def needs_the_test_servers() -> None:
+    """Leave the test out where something they need is missing."""
+    broker_of_user_events()
+    needs_azurite()
+
+
+@dataclass
+class Servers:
+    """All four, in a process of their own. `settings` is the environment of an app that uses them.
+
+    `services` is this process's own client of the same stores: what an operator, or another instance, would see.
+    """
+
+    settings: dict[str, str]
+    services: Services
+    _control: aiohttp.ClientSession
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass on all of them."""
+        await self._post("/clock", {"advance": seconds})
+
+    async def break_(self, server: str, **fault: Any) -> None:
+        """Put a fault in force on `cosmos`, `servicebus` or `appconfig`; its fields are those of `faults.Fault`."""
+        await self._post(f"/faults/{server}", fault)
+
+    async def mend(self, server: str) -> None:
+        """No more faults."""
+        async with self._control.delete(f"/faults/{server}") as answer:
+            answer.raise_for_status()
+
+    async def down(self, server: str, seconds: float) -> None:
+        """Cut every connection and take none, until that much time has passed on the servers' clock."""
+        await self._post(f"/down/{server}", {"seconds": seconds})
+
+    async def listen(self, server: str, accept: bool) -> None:
+        """Refuse connections, or take them again."""
+        await self._post(f"/{'accept' if accept else 'refuse'}/{server}", {})
+
+    async def queues(self) -> dict[str, int]:
+        """Messages in each queue, subscription and dead-letter queue of the bus, by its lower-case path."""
+        async with self._control.get("/queues") as answer:
+            found: dict[str, int] = await answer.json()
+        return found
+
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        async with self._control.post(path, json=body) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+@dataclass
+class RunningApp:
+    """`python -m local` on the adapters the settings name. `output` is all it has printed."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    environment: dict[str, str]
+    _printed: Path
+    secrets: set[str] = field(default_factory=set)
+    """Every key and user hash that was sent to it: none may turn up in what it prints."""
+
+    @property
+    def output(self) -> str:
+        return self._printed.read_text()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.returncode is None
+
+
+@contextlib.asynccontextmanager
+async def running_servers() -> AsyncIterator[Servers]:
+    """The servers, with the flags seeded as a deployment seeds them. Leaves the test out where they cannot run."""
+    needs_the_test_servers()
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.emulators", "--json", stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        assert program.stdout is not None
+        line = await asyncio.wait_for(program.stdout.readline(), START_SECONDS)
+        assert line, "the test servers did not start"
+        told = json.loads(line)
+        services = composition.build(Settings.from_environment(told["settings"]))
+        async with aiohttp.ClientSession(told["control"]) as control:
+            try:
+                await services.documents.ready()
+                await services.blobs.ready()
+                await run("-m", SEED, "--on", environment=environment_of(told["settings"]))
+                yield Servers(told["settings"], services, control)
+            finally:
+                await services.close()
+    finally:
+        if program.returncode is None:
+            program.terminate()
+        await asyncio.wait_for(program.wait(), START_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def running_app(settings: dict[str, str], *arguments: str) -> AsyncIterator[RunningApp]:
+    """The app in a process of its own, on a free port; asked to stop at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = environment_of(settings) | {"DATA_FOLDER": str(Path(folder) / "data")}
+        printed = Path(folder) / "output.txt"
+        with printed.open("wb") as errors:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "local", "serve", "--port", "0", *arguments),
+                cwd=ROOT,
+                env=environment,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+            )
+        try:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+            found = re.search(rb"http://127\.0\.0\.1:\d+", line)
+            assert found, printed.read_text()
+            yield RunningApp(found[0].decode(), process, environment, printed)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await asyncio.wait_for(process.wait(), START_SECONDS)
+
+
+def environment_of(settings: dict[str, str]) -> dict[str, str]:
+    """The caller's own, without settings of theirs that would reach the app, and with the given ones."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "SYSTEMROOT")}
+    return {**kept, **settings}
+
+
+async def run(*arguments: str, environment: dict[str, str]) -> str:
+    """Run a Python program to its end and return what it printed; a failure fails the test."""
+    ended = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, env=environment,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    printed, _ = await asyncio.wait_for(ended.communicate(), START_SECONDS)
+    assert ended.returncode == 0, printed.decode()
+    return printed.decode()

@@ -1,0 +1,77 @@
+"""Faults of the Azure services, one by one and all at once, under the whole app (against our test servers)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.e2e.azure.outages import OUTAGES, PERSONALIZED, Outage, differences, feed_is, signals_hold, survive
+from tests.e2e.azure.servers import QUICK, RunningApp, Servers, running_app, running_servers
+from tests.e2e.azure.viewer import Viewer, new_viewer, until
+from tests.served_app import new_user
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers() -> AsyncIterator[Servers]:
+    async with running_servers() as servers:
+        yield servers
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def azure_app(servers: Servers) -> AsyncIterator[RunningApp]:
+    generous = {"SIGNALS_BUDGET_MS": "250"}  # on a busy machine nothing but what a test breaks may be late
+    async with running_app({**servers.settings, **QUICK, **generous}, "--no-demo") as app:
+        yield app
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+        yield http
+
+
+@pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.name)
+async def test_the_feed_goes_on_and_every_accepted_event_counts_once_while(
+    outage: Outage, servers: Servers, azure_app: RunningApp, http: aiohttp.ClientSession
+) -> None:
+    survived = await survive(outage, servers, azure_app, http)
+
+    assert differences(survived) == []
+    assert not [secret for secret in azure_app.secrets if secret in azure_app.output], "a key or a user was logged"
+
+
+async def test_an_app_that_starts_while_everything_is_down_comes_up_piece_by_piece_without_a_restart(
+    servers: Servers, http: aiohttp.ClientSession
+) -> None:
+    dependencies = ("cosmos", "servicebus", "appconfig")
+    for name in dependencies:
+        await servers.listen(name, False)
+    try:
+        async with running_app({**servers.settings, **QUICK, "SIGNALS_BUDGET_MS": "250"}, "--no-demo") as app:
+            async with http.get(f"{app.url}/health") as alive, http.get(f"{app.url}/ready") as ready:
+                assert (alive.status, ready.status) == (200, 503)
+                states = (await ready.json())["dependencies"]
+                assert [name for name, state in states.items() if state == "ready"] == ["blobs"]
+            viewer = Viewer(app, http, servers.services, "tenant-later", "k" * 32, new_user(), "o" * 32)
+            assert (await viewer.feed()).status == 503, "nobody is refused for good because the tenants are not known"
+
+            await servers.listen("cosmos", True)
+            viewer = await new_viewer(app, http, servers.services)
+            await until(lambda: feed_is(viewer, ("fallback", "flags_unavailable")), "the tenants are known")
+            assert await viewer.watch(5) == 503
+
+            await servers.listen("servicebus", True)
+            await viewer.send_the_rest()
+            await until(lambda: signals_hold(viewer, 5), "the events are in the signals")
+
+            await servers.listen("appconfig", True)
+            await until(lambda: feed_is(viewer, PERSONALIZED), "the flags are known")
+            assert app.alive
+    finally:
+        for name in dependencies:
+            await servers.listen(name, True)

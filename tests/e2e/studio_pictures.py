@@ -1,0 +1,74 @@
+"""`python -m tests.e2e.studio_pictures [folder]`: the Studio's pictures in the documentation, taken from the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Page, async_playwright, expect
+
+from local.demo import CMS_KEY
+from local.serving import local_settings, running
+from tests.e2e.test_studio import CHROMIUM, DESKTOP, FLAGS, PHONE
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HEADERS = {"X-Tenant-Id": "tenant_1", "X-Api-Key": CMS_KEY}
+CONTENT: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("POST", "playlists", {"id": "weekend", "name": "Weekend picks", "videoIds": ["vid_travel_3", "vid_music_2"]}),
+    ("POST", "rules", {"id": "weekend", "name": "Weekend picks on top", "action": "pin", "positions": [2, 5],
+                       "match": {"playlists": ["weekend"]}, "priority": 10}),
+    ("POST", "rules", {"id": "home", "name": "Push home workouts", "action": "boost", "multiplier": 2,
+                       "match": {"categories": ["fitness"], "tags": ["home"]}, "audience": {"countries": ["DE"]}}),
+    ("POST", "rules", {"id": "fresh", "name": "Nothing older than six weeks for children", "action": "exclude",
+                       "match": {"ageHours": {"min": 1008}}, "audience": {"ageBands": ["0-12"]}, "enabled": False}),
+    ("PUT", "rules/night/draft", {"name": "Less nightlife", "action": "suppress", "multiplier": 0.5,
+                                  "match": {"categories": ["nightlife"]}}),
+    ("POST", "videos/vid_comedy_11/takedown", {"reason": "Licence ended"}),
+)  # fmt: skip
+
+
+async def take(folder: Path) -> None:
+    """Start the demo, give it some content, and take every picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as stores:
+        async with running(local_settings({"DATA_FOLDER": stores}), port=0) as app, async_playwright() as playwright:
+            async with aiohttp.ClientSession(app.url, headers=HEADERS) as http:
+                for method, path, body in CONTENT:
+                    async with http.request(method, f"/v1/cms/{path}", json=body) as answer:
+                        answer.raise_for_status()
+            for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
+                context = await playwright.chromium.launch_persistent_context(
+                    Path(stores) / name,
+                    executable_path=CHROMIUM,
+                    args=FLAGS,
+                    viewport={"width": size[0], "height": size[1]},
+                )
+                await _pictures(context.pages[0], app.url, folder, name)
+                await context.close()
+
+
+async def _pictures(page: Page, url: str, folder: Path, name: str) -> None:
+    await page.goto(f"{url}/studio")
+    await page.get_by_label("Tenant").fill("tenant_1")
+    await page.get_by_label("Key").fill(CMS_KEY)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("#feed [data-video]").first).to_be_visible()
+    await page.locator("[data-viewer=liked]").fill("travel, cooking")
+    await expect(page.locator("#mode")).to_contain_text("Personal feed")
+    await page.locator("[data-feature=demand_7d]").fill("1.5")
+    await expect(page.locator("#feed .mark.up").first).to_be_visible()
+    await page.evaluate("scrollTo(0, 0)")
+    await page.screenshot(path=folder / f"studio-{name}.png")
+    for tab in ("Rules", "Videos", "History"):
+        await page.get_by_role("link", name=tab).click()
+        await expect(page.get_by_role("region", name=tab).locator(".card, tr[data-video]").first).to_be_visible()
+        await page.wait_for_timeout(300)
+        await page.screenshot(path=folder / f"studio-{name}-{tab.lower()}.png")
+
+
+if __name__ == "__main__":
+    asyncio.run(take(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"))

@@ -1,0 +1,242 @@
+"""The Studio in a real browser: what a content team does in ten minutes, seen from both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, async_playwright, expect
+
+from tests.cms.editor import Editor, new_editor
+from tests.left_out import leave_out
+from tests.served_app import App, eventually, make_videos
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+FOLLOWS_SECONDS = 15.0
+DESKTOP, PHONE = (1440, 900), (390, 844)
+
+Open = Callable[[Editor, tuple[int, int]], Awaitable[Page]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_studio(app: App, tmp_path: Path) -> AsyncIterator[Open]:
+    """Sign in with an editor's key; the test fails on any error of the page and on any other host it asks."""
+    if not CHROMIUM.exists():
+        leave_out("the Studio needs Chromium: apt-get install chromium, or name one in CHROMIUM")
+    faults: list[str] = []
+    async with async_playwright() as playwright:
+        contexts = []
+
+        async def sign_in(editor: Editor, size: tuple[int, int]) -> Page:
+            context = await playwright.chromium.launch_persistent_context(
+                tmp_path / f"profile-{len(contexts)}",
+                executable_path=CHROMIUM,
+                args=FLAGS,
+                viewport={"width": size[0], "height": size[1]},
+            )
+            contexts.append(context)
+            context.set_default_timeout(10_000)
+            page = context.pages[0]
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on(
+                "request", lambda sent: faults.append(sent.url) if not sent.url.startswith((app.url, "data:")) else 0
+            )
+            page.on(
+                "console",
+                lambda said: faults.append(said.text) if said.type == "error" and "status of 4" not in said.text else 0,
+            )
+            await page.goto(f"{app.url}/studio")
+            await page.get_by_label("Tenant").fill(editor.tenant_id)
+            await page.get_by_label("Key").fill(editor.key)
+            await page.get_by_role("button", name="Sign in").click()
+            await expect(page.locator("[data-video]").first).to_be_visible()
+            return page
+
+        yield sign_in
+        for context in contexts:
+            await context.close()
+    assert faults == []
+
+
+async def shown(page: Page) -> list[str]:
+    """The videos in the phone, in order."""
+    return await page.locator("#feed [data-video]").evaluate_all("all => all.map(each => each.dataset.video)")
+
+
+async def with_history(app: App) -> Editor:
+    """A tenant whose user likes fitness."""
+    editor = await new_editor(app, make_videos(45))
+    events = [
+        {"type": "video_view", "videoId": f"vid_fitness_{n}", "timestamp": app.now_ms(300), "watchTimeMs": 29_000}
+        for n in range(1, 7)
+    ]
+    await editor.client.post(events)
+    await app.folded()
+    return editor
+
+
+async def test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_back(
+    app: App, open_studio: Open
+) -> None:
+    editor = await with_history(app)
+    client = editor.client
+    page = await open_studio(editor, DESKTOP)
+    await expect(page.locator("#switch")).to_have_text("Personalization is on")
+
+    # The preview of a real user is the feed the SDK gets.
+    await page.get_by_text("A real user").click()
+    await page.get_by_label("User hash").fill(client.user)
+    await expect(page.locator("#mode")).to_contain_text("Personal feed")
+    before = (await client.feed()).ids
+
+    async def preview_is_the_feed() -> bool:
+        return await shown(page) == before
+
+    await eventually(preview_is_the_feed)
+    assert "fitness" in before[0]
+
+    # Move a weight: positions change, nobody else sees it.
+    await page.locator("[data-feature=category_affinity]").fill("-2")
+    await expect(page.locator("#draft-summary")).to_contain_text("1 changed")
+    await expect(page.locator("#feed .mark").first).to_be_visible()
+    drafted = await shown(page)
+    assert drafted != before
+    assert (await client.feed()).ids == before
+
+    # Save: the SDK's next feed follows.
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#draft-bar")).to_be_hidden()
+
+    async def follows(wanted: list[str]) -> bool:
+        return (await client.feed()).ids == wanted
+
+    async with asyncio.timeout(FOLLOWS_SECONDS):
+        await eventually(lambda: follows(drafted), FOLLOWS_SECONDS)
+
+    # Take a video down in the middle of a walk: it is gone from every page.
+    first = await client.feed(limit=10)
+    walk = [page_of_walk.ids for page_of_walk in await client.walk(limit=10)]
+    gone = walk[1][0]
+    await page.get_by_role("link", name="Videos").click()
+    await page.get_by_label("Search").fill(gone)
+    row = page.locator(f'tr[data-video="{gone}"]')
+    await row.get_by_role("button", name="Take down").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Take down").click()
+    await expect(row).to_contain_text("taken down")
+    rest: list[str] = []
+    cursor = first.json["nextCursor"]
+    while cursor:
+        following = await client.feed(limit=10, cursor=cursor)
+        rest += following.ids
+        cursor = following.json["nextCursor"]
+    assert gone not in rest
+    assert gone not in [id for fresh in await client.walk() for id in fresh.ids]
+
+    # Roll both back from the history: who and what is there, and one press takes it back.
+    await page.get_by_role("link", name="History").click()
+    entries = page.locator("[data-entry]")
+    await expect(entries.nth(0)).to_contain_text(f"takedown · video {gone}")
+    await expect(entries.nth(0)).to_contain_text("Anna")
+    await expect(entries.nth(1)).to_contain_text("update · configuration")
+    await entries.nth(0).get_by_role("button", name="Take back").click()
+    await expect(entries.nth(0)).to_contain_text("revert · video")
+
+    async def is_back() -> bool:
+        return gone in [id for fresh in await client.walk() for id in fresh.ids]
+
+    await eventually(is_back, FOLLOWS_SECONDS)
+    await page.locator("[data-entry]", has_text="update · configuration").get_by_role("button").click()
+    await expect(entries.nth(0)).to_contain_text("revert · configuration")
+    await eventually(lambda: follows(before), FOLLOWS_SECONDS)
+
+
+async def test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alone(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(20))
+    page = await open_studio(editor, PHONE)
+    await page.get_by_role("link", name="Rules").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="New rule").focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_label("Name", exact=True).focus()
+    await page.keyboard.type("Travel on top")
+    await page.get_by_label("What it does").select_option("pin")
+    await page.get_by_label("Video ids").focus()
+    await page.keyboard.type("vid_travel_6")
+    await page.get_by_role("button", name="See the effect").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".effect")).to_contain_text("Matches 1 videos.")
+    assert (await editor.client.feed()).ids[0] != "vid_travel_6"
+    await page.get_by_role("button", name="Publish", exact=True).focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".rule-card")).to_contain_text("Travel on top")
+    assert (await editor.client.feed()).ids[0] == "vid_travel_6"
+    await page.get_by_role("switch", name="On").focus()
+    await page.keyboard.press("Space")
+    await expect(page.locator(".rule-card .chip")).to_have_text("off")
+    assert (await editor.client.feed()).ids[0] != "vid_travel_6"
+
+
+async def test_a_rule_that_cannot_be_saved_says_why_where_it_is_written(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(6))
+    page = await open_studio(editor, DESKTOP)
+    await page.get_by_role("link", name="Rules").click()
+    await page.get_by_role("button", name="New rule").click()
+    await page.get_by_role("button", name="Publish", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("name must not be empty.")
+
+
+async def test_showing_stronger_ratings_asks_first(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(6))
+    page = await open_studio(editor, DESKTOP)
+    await page.get_by_role("link", name="Settings").click()
+    await page.get_by_label("Strongest rating").select_option("R")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("would see up to R instead of PG13")
+    await page.get_by_role("dialog").get_by_role("button", name="Yes, show them").click()
+    await expect(page.locator("#notices")).to_contain_text("Saved")
+    assert (await editor.get("configuration")).json["maturityPolicy"] == "R"
+
+
+async def test_nothing_is_wider_than_a_phone(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(20))
+    page = await open_studio(editor, PHONE)
+    for tab in ("Preview", "Rules", "Videos", "Playlists", "Settings", "History"):
+        await page.get_by_role("link", name=tab).click()
+        await expect(page.get_by_role("region", name=tab)).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+
+
+async def test_a_wrong_key_is_told_and_an_app_key_does_not_open_the_studio(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(3))
+    page = await open_studio(editor, DESKTOP)
+    await page.get_by_role("button", name="Sign out").click()
+    for key, message in ((editor.client.key, "it needs the scope cms"), ("wrong-key-0123", "is not valid")):
+        await page.get_by_label("Tenant").fill(editor.tenant_id)
+        await page.get_by_label("Key").fill(key)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("alert")).to_contain_text(message)
+
+
+async def test_what_others_wrote_is_text_and_never_code(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(3))
+    evil = '<img src=x onerror="document.title=1">'
+    await editor.change("PATCH", "videos/vid_travel_1", {"title": evil})
+    page = await open_studio(editor, DESKTOP)
+    await expect(page.locator('[data-video="vid_travel_1"] b')).to_have_text(evil)
+    assert await page.title() == "Feed Studio"
