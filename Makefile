@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test e2e-azure lint fuzz bench chaos chaos-azure switch clean
+.PHONY: run test e2e-azure lint fuzz bench chaos chaos-azure switch prove-switch prove-freshness clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
@@ -37,6 +37,12 @@ chaos-azure: $(VENV)/.dev $(AZURITE)  ## the same through the Azure adapters, ag
 
 switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs
 	@$(BIN)/python -m shared.flags.switch $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))
+
+prove-switch: $(VENV)/.dev  ## how long the kill switch takes as clients see it: several processes, under load
+	$(BIN)/python -m tests.e2e.prove_switch
+
+prove-freshness: $(VENV)/.dev  ## how soon a video written and an event sent show in every process
+	$(BIN)/python -m tests.e2e.prove_freshness
 
 clean:
 	rm -rf $(VENV) .data

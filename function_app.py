@@ -20,7 +20,7 @@ from cms import (
     studio_api,
     videos_api,
 )
-from events import cowatch, dead_letters, privacy
+from events import cowatch, dead_letters, experiment_report, privacy, queues
 from events import operations as event_operations
 from events.api import post_events as accept_events
 from events.rollup import RollUp
@@ -274,12 +274,19 @@ async def fold_signals(message: func.ServiceBusMessage) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")
 async def roll_up(timer: func.TimerRequest) -> None:
-    await (await services.get()).room(RollUp).run()
+    running = await services.get()
+    await running.room(RollUp).run()
+    await queues.measure(running)
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *")
 async def sweep_dead_letters(timer: func.TimerRequest) -> None:
     await dead_letters.sweep(await services.get())
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 47 3 * * *")
+async def report_experiments(timer: func.TimerRequest) -> None:
+    await experiment_report.store_reports(await services.get())
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 41 2 * * *")

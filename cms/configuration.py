@@ -11,6 +11,7 @@ from cms.forms import AgeBand, Fault, Form, fault, refused
 from cms.videos import Rating
 from feed.filters import maturity_limit
 from ranking.model import InvalidModel, checked_weights
+from shared.flags.evaluation import wrong_tenant_flags
 from shared.problems import Problem
 from shared.records import (
     DEFAULT_CREATOR_CAP,
@@ -42,11 +43,11 @@ def known_weights(given: dict[str, float]) -> dict[str, float]:
 
 
 def _flags(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for name, value in given.items():
+    for name in given:
         if not FLAG.fullmatch(name):
             raise fault("featureFlags", "invalid_flag", "A feature flag has 1 to 64 lower-case letters, digits or -.")
-        if not isinstance(value, bool):
-            raise fault(f"featureFlags.{name}", "invalid_flag", f"featureFlags.{name} must be true or false.")
+    for name, wrong in wrong_tenant_flags(given).items():
+        raise fault(f"featureFlags.{name}", "invalid_flag", f"featureFlags.{name}: {wrong}")
     return given
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,17 +18,23 @@ from shared.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.feed_request import FeedRequest, verify
 from shared.http import endpoint, json_response
 from shared.limits import Kind
+from shared.logs import note
 from shared.problems import Problem, bad_request, unavailable
 from shared.services import Services
 from shared.tenants import Caller, consented
 from shared.timing import within
+from shared.tracing import Stages, current_trace
+
+log = logging.getLogger("feed.events")
 
 MAX_IDEMPOTENCY_KEY = 200
+OLD_EVENTS_MS = 24 * 3_600_000
 
 
 @endpoint("events")
 async def post_events(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """202 once the bus has the batch durably; each refused event is named by its index, code and message."""
+    stages = Stages()
     now = services.clock()
     caller = services.tenants.authenticate(request.headers, now)
     caller.require("sdk", "cms", "ops")
@@ -37,12 +44,17 @@ async def post_events(request: func.HttpRequest, services: Services) -> func.Htt
     with services.limits.admit(Kind.EVENTS, caller.tenant, user_key, now):
         rows = _rows(body, request.headers.get("content-type", ""))
         batch, rejected = _batch(caller, user_key, rows, body, request.headers, services, now)
+        stages.end("validate")
         if batch.events:
             await _publish(batch, caller.tenant.rollup_shards, services)
+        stages.end("publish")
     tenant_id = caller.tenant.id
     services.telemetry.count("events_accepted", tenant_id, amount=len(batch.events))
     for each in rejected:
         services.telemetry.count("events_rejected", tenant_id, each["code"])
+    _note_what_is_odd(batch, rejected)
+    stages.end("answer")
+    services.spans("post_events", stages, tenant=tenant_id)
     return json_response({"accepted": len(batch.events), "rejected": rejected, "batchId": batch.id}, 202)
 
 
@@ -106,8 +118,23 @@ def _batch(
         requests=tuple(verified),
         trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
         consented=agreed,
+        trace_id=current_trace.get().id,
     )
     return batch, rejected
+
+
+def _note_what_is_odd(batch: Batch, rejected: list[dict[str, Any]]) -> None:
+    """Log batches an app's makers should look at: what was refused and why, and events from the future or the past."""
+    tenant_id = batch.tenant_id
+    if rejected:
+        codes = sorted({each["code"] for each in rejected})
+        note(log, logging.WARNING, "events_rejected", tenant=tenant_id, count=len(rejected), codes=codes)
+    if len({event.identity for event in batch.events}) < len(batch.events):
+        note(log, logging.INFO, "batch_repeats_events", tenant=tenant_id, count=len(batch.events))
+    oldest = min((event.at_ms for event in batch.events), default=None)
+    if oldest is not None and batch.accepted_at * 1000 - oldest > OLD_EVENTS_MS:
+        hours = int((batch.accepted_at * 1000 - oldest) / 3_600_000)
+        note(log, logging.INFO, "batch_of_old_events", tenant=tenant_id, count=len(batch.events), oldestHours=hours)
 
 
 def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) -> str:

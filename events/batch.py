@@ -26,6 +26,7 @@ class Batch:
 
     `requests` are the verified feed requests its events quote. `trusted`: its events may count in video statistics
     without one. `consented` is False when the user opted out of personalization: then no signals are kept.
+    `trace_id` (32 hex digits, or empty) is the trace of the request that brought it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Batch:
     requests: tuple[FeedRequest, ...] = ()
     trusted: bool = False
     consented: bool = True
+    trace_id: str = ""
 
     def session(self, shards: int) -> str:
         """The session of the roll-up: the tenant, or one of a hot tenant's shards as `tenant#n`."""
@@ -59,6 +61,7 @@ def encode(batch: Batch) -> bytes:
             "acceptedAt": batch.accepted_at,
             "trusted": batch.trusted,
             "consented": batch.consented,
+            "trace": batch.trace_id,
             "requests": [
                 [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity]
                 for r in batch.requests
@@ -86,6 +89,7 @@ def decode(body: bytes) -> Batch:
             requests=tuple(FeedRequest(*row) for row in raw["requests"]),
             trusted=raw["trusted"] is True,
             consented=raw["consented"] is True,
+            trace_id=str(raw.get("trace", "")),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UnreadableBatch(type(error).__name__) from error

@@ -22,7 +22,8 @@ from typing import TypeVar
 from events.archive import blob_name, to_lines
 from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
-from shared.blobs.port import ARCHIVE, BlobsUnavailable
+from shared.blobs.port import ARCHIVE as ARCHIVE_BLOBS
+from shared.blobs.port import BlobsUnavailable
 from shared.bus.port import (
     LOCK_SECONDS,
     MAX_DELIVERIES,
@@ -34,6 +35,7 @@ from shared.bus.port import (
     Receiver,
 )
 from shared.erasures import erasures
+from shared.flags.evaluation import ARCHIVE
 from shared.services import Services
 from shared.stores.documents import VIDEO_STATS, Create, Document, Replace, StoreUnavailable, WriteRejected
 from shared.tracebacks import traceback_without_values
@@ -257,7 +259,7 @@ class RollUp:
         await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
 
     async def _is_archived(self, name: str) -> bool:
-        return name in [blob.name async for blob in self._services.blobs.list(ARCHIVE, name)]
+        return name in [blob.name async for blob in self._services.blobs.list(ARCHIVE_BLOBS, name)]
 
     async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_Numbered]:
         """The messages as batches; one that cannot be read is dead-lettered with a reason."""
@@ -298,8 +300,9 @@ class RollUp:
         services = self._services
         batches = await self._still_wanted(shard.tenant_id, new)
         first = new[0]
+        archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
         blob = (
-            blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batch.accepted_at) if batches else ""
+            blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batch.accepted_at) if archived else ""
         )
         facts = await services.video_facts.get(
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
@@ -327,6 +330,7 @@ class RollUp:
             if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
                 raise LockLost("the shard was written by another owner of the session") from refused
         services.telemetry.count("rollup_writes")
+        _count_feedback(batches, durations, services)
         return blob
 
     def _read_table(self, shard: _Shard) -> StatsTable:
@@ -350,13 +354,22 @@ class RollUp:
 
     # ---- archive
 
+    def _archives(self, tenant_id: str, batches: int) -> bool:
+        """Whether the archive is switched on for a tenant; batches it goes without are counted."""
+        tenant = self._services.tenants.get(tenant_id)
+        if self._services.flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
+            return True
+        self._services.telemetry.count("batches_archived", "switched_off", amount=batches)
+        return False
+
     async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered], name: str) -> None:
         """Write the messages as one blob, also when an erasure has left nothing of them: that it is there says that
         the range is done.
         """
         batches = await self._still_wanted(shard.tenant_id, numbered)
         content = await asyncio.to_thread(to_lines, batches, self._services.identity.archive_pseudonym)
-        await self._services.blobs.write(ARCHIVE, name, content)
+        await self._services.blobs.write(ARCHIVE_BLOBS, name, content)
+        self._services.telemetry.count("batches_archived", "written", amount=len(batches))
 
 
 async def _keep_lock(session: Receiver) -> None:
@@ -377,3 +390,23 @@ def _stat_events(batches: Sequence[Batch], durations: dict[str, float]) -> list[
         for event in batch.events
         if event.video_id in durations and (batch.trusted or event.request is not None)
     ]
+
+
+def _count_feedback(batches: Sequence[Batch], durations: dict[str, float], services: Services) -> None:
+    """What people did with the videos they were served: click-through and watch share, new users against known ones.
+
+    Only events that quote a valid feed request say how their video came to be served.
+    """
+    now, telemetry = services.clock(), services.telemetry
+    for batch in batches:
+        telemetry.observe("rollup_lag_ms", (now - batch.accepted_at) * 1000)
+        for event in batch.events:
+            if event.request is None:
+                continue
+            request = batch.requests[event.request]
+            how = ("personalized" if request.personalized else "fallback", "warm" if request.warm else "cold")
+            telemetry.count("feedback_events", *how, event.type)
+            offered_ms = durations.get(event.video_id, 0.0) * 1000
+            if event.watch_ms is not None and offered_ms > 0:
+                telemetry.count("feedback_watched_ms", *how, amount=min(event.watch_ms, offered_ms))
+                telemetry.count("feedback_offered_ms", *how, amount=offered_ms)

@@ -21,6 +21,7 @@ from events.batch import Batch, UnreadableBatch, decode, encode
 from events.fold import fold, not_folded_yet
 from events.schema import Event
 from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
+from shared.logs import note
 from shared.records import DEFAULT_HALF_LIFE_DAYS
 from shared.services import Services
 from shared.signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
@@ -33,6 +34,7 @@ from shared.stores.documents import (
     StoreUnavailable,
     WriteRejected,
 )
+from shared.tracing import Stages, current_trace, trace_named
 
 log = logging.getLogger("feed.events")
 T = TypeVar("T")
@@ -41,6 +43,8 @@ MARKER_PREFIX = "batch:"
 MARKER_TTL_SECONDS = 14 * 86_400
 MAX_AGE_SECONDS = 13 * 86_400
 """Older messages are refused, so no marker can expire before its message."""
+LATE_SECONDS = 10.0
+"""The objective: a user's events count in the ranking this soon after they are accepted."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 15.0
 
@@ -60,7 +64,7 @@ class _Folded:
 
     outcome: str
     fresh: tuple[Event, ...] = ()
-    unknown_videos: int = 0
+    unknown_videos: tuple[str, ...] = ()
 
 
 class SignalsConsumer:
@@ -86,17 +90,37 @@ class SignalsConsumer:
             await services.bus.set_aside(SIGNALS, letter, UNREADABLE, str(error))
             services.telemetry.count("messages_set_aside", SIGNALS, UNREADABLE)
             return self._ended(UNREADABLE)
+        token = current_trace.set(trace_named(batch.trace_id))
+        try:
+            return await self._handle(batch, give_up_at)
+        finally:
+            current_trace.reset(token)
+
+    async def _handle(self, batch: Batch, give_up_at: float) -> str:
+        services, telemetry, tenant_id = self._services, self._services.telemetry, batch.tenant_id
         if services.clock() - batch.accepted_at > MAX_AGE_SECONDS:
+            note(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
             return self._ended(TOO_OLD)
+        stages = Stages()
         lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
         async with lock:
+            stages.end("wait_for_user")
             folded = await self._patiently(lambda: self._fold(batch), give_up_at)
+        lag_seconds = services.clock() - batch.accepted_at
+        stages.end("fold")
         if folded.fresh:
             new = replace(batch, events=folded.fresh)
             await self._patiently(lambda: self._hand_on(new), give_up_at)
-        services.telemetry.observe_ms("fold_lag_ms", (services.clock() - batch.accepted_at) * 1000)
+            telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
+            if lag_seconds > LATE_SECONDS:
+                telemetry.count("events_late", tenant_id, amount=len(folded.fresh))
+        stages.end("hand_on")
+        telemetry.observe_ms("fold_lag_ms", lag_seconds * 1000)
         if folded.unknown_videos:
-            services.telemetry.count("events_unknown_video", batch.tenant_id, amount=folded.unknown_videos)
+            telemetry.count("events_unknown_video", tenant_id, amount=len(folded.unknown_videos))
+            few = list(folded.unknown_videos[:3])
+            note(log, logging.WARNING, "unknown_videos", tenant=tenant_id, count=len(folded.unknown_videos), videos=few)
+        services.spans("fold_signals", stages, tenant=tenant_id, outcome=folded.outcome)
         return self._ended(folded.outcome)
 
     def _ended(self, outcome: str) -> str:
@@ -117,6 +141,7 @@ class SignalsConsumer:
                 return await step()
             except (StoreUnavailable, BusUnavailable) as error:
                 telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", "fold")
+                telemetry.count("fold_retries")
                 if self._services.clock() + pause > give_up_at:
                     raise
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
@@ -152,7 +177,7 @@ class SignalsConsumer:
         except WriteRejected:
             known = await documents.read(USER_ACTIVITY, batch.user_key, marker["id"], latest=True)
             return None if known is None else _already_folded(batch, known.body)
-        unknown = sum(event.video_id not in facts for event in fresh)
+        unknown = tuple(event.video_id for event in fresh if event.video_id not in facts)
         return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, unknown)
 
     def _read(self, stored: Document | None) -> Signals | None:

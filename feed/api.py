@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 import azure.functions as func
 import orjson
@@ -15,6 +14,7 @@ from shared.http import BASE_HEADERS, JSON, endpoint, json_response, matches_eta
 from shared.limits import Kind
 from shared.records import MAX_LIMIT
 from shared.services import Services
+from shared.tracing import Stages
 
 CACHE_CONTROL = {True: "private, no-cache", False: "private, max-age=10"}
 """By whether the page is personalized. Private either way: a shared cache ignores `Vary` on identity headers."""
@@ -25,7 +25,7 @@ FLUSH_SECONDS = 5
 @endpoint("feed")
 async def get_feed(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """The next page for a user, or 304 when it is the page the client has."""
-    started = time.perf_counter()
+    stages = Stages()
     now = services.clock()
     headers = request.headers
     caller = services.tenants.authenticate(headers, now)
@@ -34,8 +34,11 @@ async def get_feed(request: func.HttpRequest, services: Services) -> func.HttpRe
     query = parse_query(request.params, headers, tenant.default_limit)
     user = services.user_tokens.user_of(caller, headers, now)
     user_key = services.identity.user_key(tenant.id, user.hash)
+    stages.end("authenticate")
     with services.limits.admit(Kind.FEED, tenant, user_key, now) as admission:
-        result = await services.room(Feed).serve_feed(query, tenant, user_key, now, overloaded=admission.ready_only)
+        result = await services.room(Feed).serve_feed(
+            query, tenant, user_key, now, overloaded=admission.ready_only, stages=stages
+        )
     page, catalog = result.page, result.catalog
     etag = page.etag(catalog)
     answer = {**BASE_HEADERS, "ETag": etag, "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED]}
@@ -43,9 +46,11 @@ async def get_feed(request: func.HttpRequest, services: Services) -> func.HttpRe
         response = func.HttpResponse(b"", status_code=304, headers=answer)
     else:
         response = func.HttpResponse(page.body(catalog), status_code=200, headers=answer, mimetype=JSON)
+    stages.end("render")
     telemetry = services.telemetry
     telemetry.count("feed_requests", tenant.id, page.mode, page.reason or "")
-    telemetry.observe_ms("feed_duration_ms", (time.perf_counter() - started) * 1000, page.mode)
+    telemetry.observe("feed_duration_ms", telemetry.observe_stages("feed_stage_ms", stages, page.mode), page.mode)
+    services.spans("get_feed", stages, tenant=tenant.id, mode=page.mode, reason=page.reason or "")
     if not len(page.rows):
         telemetry.count("feed_empty", tenant.id)
     return response

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ log = logging.getLogger("feed.models")
 
 DEMAND = ("demand_1h", "demand_6h", "demand_24h", "demand_7d")
 """The features of `HALF_LIVES`, in their order."""
+CO_WATCH_FEATURE = "cowatch"
 
 
 class Models:
@@ -60,6 +62,16 @@ def resolve(tenant: Tenant, stored: Mapping[str, Any] | None) -> LinearModel:
         return model
     digest = hashlib.blake2b(orjson.dumps(over, option=orjson.OPT_SORT_KEYS), digest_size=4)
     return model.overridden(over, f"{model.version}+{digest.hexdigest()}"[-64:])
+
+
+@lru_cache(maxsize=512)
+def without_cowatch(model: LinearModel) -> LinearModel:
+    """What ranks while nothing may come from co-watching: the weights made for that, else the same without it."""
+    if model.without_cowatch is not None:
+        return model.without_cowatch
+    if not model.weights.get(CO_WATCH_FEATURE):
+        return model
+    return model.overridden({CO_WATCH_FEATURE: 0.0}, f"{model.version}-without-cowatch"[-64:])
 
 
 def with_half_life(weights: Mapping[str, float], hours: float) -> dict[str, float]:

@@ -23,13 +23,18 @@ from shared.bus.sqlite import SqliteBus
 from shared.flags.evaluation import PERSONALIZED_FEED
 from shared.services import Services, flags_file
 from shared.settings import BadSetting, Settings
-from shared.telemetry import render_prometheus
+from shared.telemetry import Telemetry, render_prometheus
 
 log = logging.getLogger("local.serving")
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL_DEFAULTS = {"FLAGS_REFRESH_SECONDS": "1", "CONTENT_REFRESH_SECONDS": "1", "SIGNALS_CACHE_SECONDS": "0.25"}
-"""On one machine looking again costs nothing, so what you change shows at once."""
+LOCAL_DEFAULTS = {
+    "FLAGS_REFRESH_SECONDS": "1",
+    "CONTENT_REFRESH_SECONDS": "1",
+    "SIGNALS_CACHE_SECONDS": "0.25",
+    "LOG_FORMAT": "text",
+}
+"""On one machine looking again costs nothing, so what you change shows at once, and somebody reads the log."""
 PURGE_DAILY = "0 47 3 * * *"
 
 
@@ -92,7 +97,8 @@ async def running(
 def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> Services:
     if settings.embedded:
         settings = composition.with_embedded_secrets(settings)
-    documents = composition.documents_from(settings, time.time)
+    telemetry = Telemetry()
+    documents = composition.documents_from(settings, time.time, telemetry)
     blobs = composition.blobs_from(settings, time.time)
     if settings.bus == "sqlite":
         bus: Bus = SqliteBus(Path(settings.data_folder) / "bus.db", lock_seconds=lock_seconds)
@@ -100,7 +106,7 @@ def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> S
         bus = composition.bus_from(settings, time.time)
     if faults is not None:
         documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
-    return composition.build(settings, documents=documents, bus=bus, blobs=blobs, local=True)
+    return composition.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
 
 
 class _Hosts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from math import ceil
@@ -17,6 +18,7 @@ from shared.problems import Problem, unavailable
 from shared.services import Services
 from shared.stores.documents import StoreUnavailable
 from shared.tracebacks import traceback_without_values
+from shared.tracing import current_trace, trace_of
 
 log = logging.getLogger("feed.http")
 
@@ -29,6 +31,8 @@ PAGE_POLICY = (
 MAX_HEADER_CHARS = 16_384
 MAX_URL_CHARS = 6_000
 
+_CLASSES = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+
 Handler = Callable[[func.HttpRequest, Services], Awaitable[func.HttpResponse]]
 
 
@@ -40,11 +44,18 @@ def endpoint(name: str) -> Callable[[Handler], Handler]:
     def wrap(handler: Handler) -> Handler:
         @wraps(handler)
         async def answer(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-            if request.method == "OPTIONS":
-                response = func.HttpResponse(status_code=204, headers=services.cors.preflight(_origin(request)))
-            else:
-                response = await served(request, services)
+            started = time.perf_counter()
+            token = current_trace.set(trace_of(request.headers.get("traceparent")))
+            try:
+                if request.method == "OPTIONS":
+                    response = func.HttpResponse(status_code=204, headers=services.cors.preflight(_origin(request)))
+                else:
+                    response = await served(request, services)
+            finally:
+                current_trace.reset(token)
             services.cors.mark(response.headers, _origin(request))
+            services.telemetry.count("http_requests", name, _CLASSES.get(response.status_code // 100, "other"))
+            services.telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, name)
             return response
 
         async def served(request: func.HttpRequest, services: Services) -> func.HttpResponse:

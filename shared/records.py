@@ -171,6 +171,7 @@ class Tenant:
         streak = body.get("streakCap")
         flags = body.get("featureFlags")
         cap = body.get("creatorCap")
+        history = body.get("modelHistory")
         diversity = _bounded(body.get("diversity"), 0.0, MAX_DIVERSITY)
         given_limits = body.get("rateLimits")
         limits = given_limits if isinstance(given_limits, dict) else {}
@@ -193,7 +194,9 @@ class Tenant:
             event_batches_per_second=_bounded(limits.get("eventBatchesPerSecond"), 1.0, 1e6),
             require_user_token=body.get("requireUserToken") is True,
             model_version=_text(body.get("modelVersion")) or None,
-            model_history=tuple(v if isinstance(v, str) else None for v in body.get("modelHistory") or ()),
+            model_history=tuple(v if isinstance(v, str) else None for v in history)
+            if isinstance(history, list)
+            else (),
         )
 
     def to_document(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ ATTEMPT_SECONDS = 1.0
 
 
 class Refresher:
-    """Runs `action` every `interval` seconds (± 10 %, so that instances do not march in step).
+    """Runs `action` every `interval` seconds at the latest (up to 15 % sooner, so that instances do not march in step).
 
     After a failure the pause doubles up to eight intervals, at most 30 s. `refreshed_at` is the clock's time when the
     last action that succeeded began: what was written before then is held. None before the first.
@@ -41,6 +41,10 @@ class Refresher:
         self._failures = 0
         self._tried_at = float("-inf")
         self.refreshed_at: float | None = None
+        telemetry.watch("refresh_age_seconds", self._age, name)
+
+    def _age(self) -> float | None:
+        return None if self.refreshed_at is None else max(0.0, self._clock() - self.refreshed_at)
 
     def start(self) -> None:
         """Begin the loop on the running event loop. A second call does nothing."""
@@ -91,7 +95,5 @@ class Refresher:
     async def _run(self) -> None:
         while True:
             pause = min(self._interval * 2 ** min(self._failures, 3), max(30.0, self._interval))
-            await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 (jitter, not a secret)
+            await asyncio.sleep(pause * random.uniform(0.85, 0.95))  # noqa: S311 (jitter, not a secret)
             await self.refresh()
-            if self.refreshed_at is not None:
-                self._telemetry.gauge("refresh_age_seconds", self._clock() - self.refreshed_at, self._name)

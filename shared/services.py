@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shared import logs
 from shared.blobs.port import Blobs
 from shared.bus.port import Bus
 from shared.cors import Cors
-from shared.flags.evaluation import Flags
+from shared.flags.evaluation import FLAGS, Flags
 from shared.flags.port import FlagSource
 from shared.keys import Identity, KeyRing
 from shared.limits import Limits
@@ -27,7 +28,9 @@ from shared.refresh import Refresher
 from shared.settings import BadSetting, Settings
 from shared.stores.documents import DocumentStore
 from shared.telemetry import Telemetry
+from shared.telemetry_export import TelemetryExport, build_export
 from shared.tenants import TenantDirectory
+from shared.tracing import Stages, current_trace
 from shared.user_tokens import UserTokens
 from shared.video_facts import VideoFacts
 
@@ -56,9 +59,11 @@ class Services:
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
+    export: TelemetryExport | None = None
     local: bool = False
     _rooms: dict[Any, Any] = field(default_factory=dict)
     _started: asyncio.Task[None] | None = None
+    _end_logs: Callable[[], None] = lambda: None
 
     def room(self, build: Callable[[Services], Room]) -> Room:
         """The one instance of a room in this process: built on first use, kept with the services it stands on."""
@@ -76,7 +81,15 @@ class Services:
             self._started = asyncio.create_task(self._start())
         await asyncio.shield(self._started)
 
+    def spans(self, name: str, stages: Stages, **attributes: str) -> None:
+        """Export the stages of the request or message at hand as spans, when its trace is sampled."""
+        if self.export is not None:
+            self.export.spans(name, current_trace.get(), stages, attributes)
+
     async def _start(self) -> None:
+        self._end_logs = logs.install(self.telemetry, structured=self.settings.log_format == "json")
+        if self.export is not None:
+            self.export.start()
         self.limits.delay.start()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             refresher.start()
@@ -108,6 +121,9 @@ class Services:
                 await room.close()
         for part in (self.flags, self.bus, self.blobs, self.documents):
             await part.close()
+        if self.export is not None:
+            await self.export.stop()
+        self._end_logs()
 
 
 def build(
@@ -118,19 +134,23 @@ def build(
     bus: Bus | None = None,
     blobs: Blobs | None = None,
     flag_source: FlagSource | None = None,
+    telemetry: Telemetry | None = None,
     local: bool = False,
 ) -> Services:
     """Everything, unconnected. Raises `BadSetting` with one sentence when the settings do not work."""
     if settings.embedded:
         settings = with_embedded_secrets(settings)
-    telemetry = Telemetry()
-    documents = documents or documents_from(settings, clock)
+    telemetry = telemetry or Telemetry()
+    documents = documents or documents_from(settings, clock, telemetry)
     identity = Identity(settings.identity_secret)
     flags = Flags(flag_source or _flag_source(settings))
     tenants = TenantDirectory(documents, identity)
 
     async def refresh_flags() -> None:
         await flags.refresh(clock())
+        for name, on in flags.state().items():
+            if name in FLAGS:
+                telemetry.gauge("flags_on", float(on), name)
 
     return Services(
         settings=settings,
@@ -149,6 +169,7 @@ def build(
         video_facts=VideoFacts(documents, clock),
         flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
         tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),
+        export=build_export(settings, telemetry),
         local=local,
     )
 
@@ -175,15 +196,17 @@ async def get() -> Services:
 # Each backend is imported only when it is chosen: the Azure SDKs cost hundreds of milliseconds to import.
 
 
-def documents_from(settings: Settings, clock: Clock) -> DocumentStore:
-    """The document store the settings name, unconnected."""
+def documents_from(settings: Settings, clock: Clock, telemetry: Telemetry) -> DocumentStore:
+    """The document store the settings name, unconnected; `telemetry` counts its calls."""
+    from shared.stores.metered import MeteredDocuments, count_cosmos_calls
+
     if settings.document_store == "cosmos":
         from shared.stores.cosmos import CosmosStore
 
-        return CosmosStore.from_settings(settings)
+        return CosmosStore.from_settings(settings, count_cosmos_calls(telemetry))
     from shared.stores.sqlite import SqliteStore
 
-    return SqliteStore(_data_folder(settings) / "documents.db", clock)
+    return MeteredDocuments(SqliteStore(_data_folder(settings) / "documents.db", clock), telemetry)
 
 
 def bus_from(settings: Settings, clock: Clock) -> Bus:

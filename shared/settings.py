@@ -192,6 +192,36 @@ class Settings:
         maximum=300.0,
     )
 
+    otlp_endpoint: str = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "Collector that metrics and sampled spans go to over OTLP/HTTP; empty exports none. "
+        "Example: http://localhost:4318",
+    )
+    insights_connection_string: str = _setting(
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        "",
+        "Azure Monitor resource that metrics and sampled spans go to, with the managed identity; empty exports none. "
+        "Not a secret: it opens nothing without that identity.",
+    )
+    telemetry_export_seconds: float = _setting(
+        "TELEMETRY_EXPORT_SECONDS",
+        60.0,
+        "How often the sums are exported.",
+        minimum=0.1,
+        maximum=300.0,
+    )
+    trace_sample_ratio: float = _setting(
+        "TRACE_SAMPLE_RATIO",
+        0.001,
+        "Share of traces whose spans are exported, decided by the trace id.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    log_format: str = _setting(
+        "LOG_FORMAT", "json", "One JSON object a line, or plain text for a terminal.", choices=("json", "text")
+    )
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read and check every setting. Raises `BadSetting`."""

@@ -1,91 +1,148 @@
-"""Counters and timings, added up in memory. Labels come from small closed sets: never a key, a hash or free text."""
+"""Counters and timings, added up in memory: what a request pays for telemetry is a few dictionary look-ups.
+
+Exporters (`shared/telemetry_export.py`) and the local host's `/metrics` read the sums from time to time.
+"""
 
 from __future__ import annotations
 
-import bisect
-from collections import defaultdict
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 
-BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 15.0, 25.0, 50.0, 100.0, 150.0, 250.0, 600.0, 1_000.0, 2_500.0, 10_000.0)
+from shared.telemetry_metrics import BUCKETS_MS, METRICS, Metric
+from shared.tracing import Stages
+
+__all__ = ["BUCKETS_MS", "METRICS", "Histogram", "Labels", "Telemetry", "render_prometheus"]
+
+MAX_SERIES = 3_000
+"""Label combinations of one metric that are kept; values of further ones are counted as dropped. 120 tenants with
+every mode and reason stay below it."""
 
 Labels = tuple[str, ...]
+Key = tuple[str, Labels]
+
+
+class Histogram:
+    """Values in buckets: `counts[i]` of those up to `bounds[i]`, the last one of the rest.
+
+    `least` and `most` are since the last export that took them.
+    """
+
+    __slots__ = ("bounds", "counts", "least", "most", "number", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+        self.number = 0
+        self.least = float("inf")
+        self.most = float("-inf")
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+        self.number += 1
+        if value > self.most:
+            self.most = value
+        if value < self.least:
+            self.least = value
 
 
 class Telemetry:
-    """Pre-aggregated metrics of one process."""
+    """Pre-aggregated metrics of one process, for its event loop's thread."""
 
     def __init__(self) -> None:
-        self.counters: defaultdict[tuple[str, Labels], float] = defaultdict(float)
-        self.histograms: dict[tuple[str, Labels], list[float]] = {}
-        self.gauges: dict[tuple[str, Labels], float] = {}
+        self.counters: defaultdict[Key, float] = defaultdict(float)
+        self.histograms: dict[Key, Histogram] = {}
+        self.gauges: dict[Key, float] = {}
+        self._watched: dict[Key, Callable[[], float | None]] = {}
+        self._series: Counter[str] = Counter()
 
     def count(self, name: str, *labels: str, amount: float = 1) -> None:
         """Add to a counter. `labels` are values in the order `METRICS` names them."""
-        self.counters[name, labels] += amount
+        key = (name, labels)
+        if key in self.counters or self._admitted(name):
+            self.counters[key] += amount
 
     def gauge(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
-        self.gauges[name, labels] = value
+        key = (name, labels)
+        if key in self.gauges or self._admitted(name):
+            self.gauges[key] = value
 
-    def observe_ms(self, name: str, milliseconds: float, *labels: str) -> None:
-        """Add one duration to a histogram of `BUCKETS_MS`, its sum and its count."""
-        row = self.histograms.get((name, labels))
-        if row is None:
-            row = self.histograms[name, labels] = [0.0] * (len(BUCKETS_MS) + 3)
-        row[bisect.bisect_left(BUCKETS_MS, milliseconds)] += 1
-        row[-2] += milliseconds
-        row[-1] += 1
+    def watch(self, name: str, read: Callable[[], float | None], *labels: str) -> None:
+        """A gauge that is read when somebody looks; None means there is nothing to say yet."""
+        self._watched[name, labels] = read
 
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Add one value to a histogram."""
+        key = (name, labels)
+        histogram = self.histograms.get(key)
+        if histogram is None:
+            if not self._admitted(name):
+                return
+            histogram = self.histograms[key] = Histogram(METRICS[name].buckets if name in METRICS else BUCKETS_MS)
+        histogram.add(value)
 
-METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "feed_requests": ("Feeds served", ("tenant", "mode", "reason")),
-    "feed_duration_ms": ("Time to serve a feed", ("mode",)),
-    "feed_empty": ("Feeds without a single video", ("tenant",)),
-    "http_problems": ("Answers other than success", ("endpoint", "code")),
-    "events_accepted": ("Events accepted", ("tenant",)),
-    "events_rejected": ("Events refused one by one", ("tenant", "code")),
-    "events_unknown_video": ("Events about a video the tenant does not have", ("tenant",)),
-    "batches_folded": ("Batches folded into signals", ("outcome",)),
-    "fold_lag_ms": ("From a batch's acceptance to its fold", ()),
-    "fold_conflicts": ("Folds repeated because another worker was first", ()),
-    "batches_rolled_up": ("Batches added to video statistics", ("outcome",)),
-    "rollup_writes": ("Writes of video statistics", ()),
-    "dead_letters": ("Dead letters waiting for a decision", ("subscription",)),
-    "dead_letters_dropped": ("Dead letters dropped because of their age or an erasure", ("subscription",)),
-    "erasures": ("Users erased", ("tenant",)),
-    "cowatch_tables": ("Builds of co-watch tables", ("outcome",)),
-    "catalogs_evicted": ("Catalogs let go of to make room", ()),
-    "messages_set_aside": ("Messages that cannot be understood", ("subscription", "reason")),
-    "refresh_failures": ("A source of tenants, content, statistics or flags did not answer", ("source",)),
-    "refresh_age_seconds": ("Age of what is held in memory", ("source",)),
-    "store_failures": ("Document store calls that failed", ("caller",)),
-    "bus_failures": ("Bus calls that failed", ("caller",)),
-    "invalid_weights": ("Stored weights that cannot be served", ("tenant",)),
-    "loop_delay_ms": ("How late the event loop runs what is due", ()),
-    "signals_late": ("Signals that did not come within their budget", ()),
-}
-"""Every metric: what it counts, and its labels in order."""
+    observe_ms = observe
+
+    def observe_stages(self, name: str, stages: Stages, *labels: str) -> float:
+        """Add each stage's milliseconds to a histogram whose first label is the stage; the milliseconds of all."""
+        began = stages.started
+        for stage, ended in stages.marks:
+            self.observe(name, (ended - began) * 1000, stage, *labels)
+            began = ended
+        return (began - stages.started) * 1000
+
+    def read_gauges(self) -> dict[Key, float]:
+        """Every gauge as of now."""
+        read = {key: value for key, watch in self._watched.items() if (value := watch()) is not None}
+        return {**self.gauges, **read}
+
+    def _admitted(self, name: str) -> bool:
+        if self._series[name] >= MAX_SERIES:
+            self.counters["telemetry_series_dropped", (name,)] += 1
+            return False
+        self._series[name] += 1
+        return True
 
 
 def render_prometheus(telemetry: Telemetry) -> str:
     """The text format that Prometheus scrapes; served by the local host only."""
     lines: list[str] = []
-    plain = {**telemetry.counters, **telemetry.gauges}
+    told: set[str] = set()
+    plain = {**telemetry.counters, **telemetry.read_gauges()}
     for (name, labels), value in sorted(plain.items()):
-        lines.append(f"{name}{_braces(name, labels)} {value:g}")
-    for (name, labels), row in sorted(telemetry.histograms.items()):
-        running = 0.0
-        for bound, amount in zip((*BUCKETS_MS, float("inf")), row, strict=False):
+        lines += _head(name, told)
+        lines.append(f"{name}{_braces(name, labels)} {value:.12g}")
+    for (name, labels), histogram in sorted(telemetry.histograms.items(), key=lambda item: item[0]):
+        lines += _head(name, told)
+        running = 0
+        for bound, amount in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
             running += amount
             edge = "+Inf" if bound == float("inf") else f"{bound:g}"
             bucket = _braces(name, labels, f'le="{edge}"')
-            lines.append(f"{name}_bucket{bucket} {running:g}")
-        lines.append(f"{name}_sum{_braces(name, labels)} {row[-2]:g}")
-        lines.append(f"{name}_count{_braces(name, labels)} {row[-1]:g}")
+            lines.append(f"{name}_bucket{bucket} {running}")
+        lines.append(f"{name}_sum{_braces(name, labels)} {histogram.total:.12g}")
+        lines.append(f"{name}_count{_braces(name, labels)} {histogram.number}")
     return "\n".join(lines) + "\n"
 
 
+def _head(name: str, told: set[str]) -> Iterable[str]:
+    metric: Metric | None = METRICS.get(name)
+    if metric is None or name in told:
+        return ()
+    told.add(name)
+    return (f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}")
+
+
 def _braces(name: str, labels: Labels, extra: str = "") -> str:
-    names = METRICS[name][1] if name in METRICS else ()
-    pairs = [f'{label}="{value}"' for label, value in zip(names, labels, strict=False)]
+    names = METRICS[name].labels if name in METRICS else ()
+    pairs = [f'{label}="{_escaped(value)}"' for label, value in zip(names, labels, strict=False)]
     inside = ",".join([*pairs, extra] if extra else pairs)
     return f"{{{inside}}}" if inside else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

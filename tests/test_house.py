@@ -48,6 +48,7 @@ SDKS = {
     "azure.storage": "shared/blobs/azure.py",
     "azure.appconfiguration": "shared/flags/app_configuration.py",
     "azure.identity": "shared/identity.py",
+    "azure.monitor": "shared/telemetry_export.py",
     "featuremanagement": "shared/flags/evaluation.py",
 }
 """The one module that knows each SDK."""

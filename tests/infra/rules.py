@@ -26,6 +26,7 @@ NOT_IN_AZURE = {
     "ServiceBusConnection": "a key; for emulators",
     "BLOB_CONNECTION_STRING": "a key; for emulators",
     "APP_CONFIGURATION_CONNECTION_STRING": "a key; for emulators",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "for a collector; in Azure it is Azure Monitor",
 }
 OF_THE_HOST = {
     "AzureWebJobsStorage__accountName",

@@ -74,11 +74,10 @@ def test_a_video_reads_back_as_it_was_written() -> None:
         12.5,
         "PG",
         -3.0,
-        "en",
-        ("DE",),
-        True,
-        1.0,
-        2.0,
+        language="en",
+        countries=("DE",),
+        published_at=1.0,
+        expires_at=2.0,
     )
     assert Video.from_document(video.to_document()) == video
 

@@ -319,6 +319,18 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           name: 'ROLLUP_SECONDS'
           value: '20'
         }
+        {
+          name: 'TELEMETRY_EXPORT_SECONDS'
+          value: '60'
+        }
+        {
+          name: 'TRACE_SAMPLE_RATIO'
+          value: '0.001'
+        }
+        {
+          name: 'LOG_FORMAT'
+          value: 'json'
+        }
       ]
     }
   }

@@ -1,0 +1,162 @@
+"""What telemetry costs a feed request: its counters, stage times and trace id, and the share of sampled spans.
+
+Read it so: each piece is measured alone, as often as one request does it, and added up; `share` is that sum over the
+CPU of a whole personalized request with telemetry in it. Measuring the whole twice, with and without, would drown the
+answer in noise. Exports run beside requests; their CPU is given per request at 600 requests a second and instance
+count 1, the worst case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from itertools import cycle
+from typing import Any
+
+from benchmarks.feed_handler import REQUESTS, _prepare, _request, _served
+from benchmarks.measuring import measure, measure_async
+from local.serving import first_flags, local_settings
+from shared import services as composition
+from shared.services import flags_file
+from shared.telemetry import Telemetry
+from shared.telemetry_export import Exporter, TelemetryExport
+from shared.tracing import Stages, Trace, current_trace, trace_of
+
+STAGES = ("authenticate", "flags", "signals", "catalog", "rank", "page", "render")
+VIDEOS = 500
+SAMPLE_RATIO = 0.001
+REQUESTS_A_SECOND = 600
+EXPORT_SECONDS = 60
+TENANTS = 120
+REPEAT = 200
+
+
+def main() -> None:
+    """Print the table; the last line is the claim."""
+    print("\ntelemetry of a feed request, µs of CPU")
+    total = asyncio.run(_whole_request())
+    telemetry = Telemetry()
+    parts = {
+        "trace id, and its context for logs": _per_call(_trace),
+        "stages noted": _per_call(_stages),
+        "counters and histograms": _per_call(lambda: _record(telemetry)),
+        "document store call counted": _per_call(lambda: _store_call(telemetry)),
+        f"spans, {SAMPLE_RATIO:.1%} sampled": _spans(telemetry) * SAMPLE_RATIO,
+        f"exports every {EXPORT_SECONDS} s, {TENANTS} tenants": _export() / (REQUESTS_A_SECOND * EXPORT_SECONDS),
+    }
+    for name, cost in parts.items():
+        print(f"{name:44}{cost:9.2f}")
+    cost = sum(parts.values())
+    print(f"{'all telemetry':44}{cost:9.2f}")
+    print(f"{f'a personalized request, {VIDEOS} videos':44}{total:9.2f}")
+    verdict = "kept" if cost <= 0.05 * total else "BROKEN"
+    print(f"{'share':44}{cost / total:9.1%}   objective 5 %: {verdict}")
+
+
+def _per_call(call: Callable[[], object]) -> float:
+    """µs of CPU, from many calls at a time: one is too short for the clock."""
+
+    def many() -> None:
+        for _ in range(REPEAT):
+            call()
+
+    return measure(many, 100).cpu / REPEAT
+
+
+def _trace() -> None:
+    current_trace.reset(current_trace.set(trace_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")))
+
+
+def _stages() -> Stages:
+    stages = Stages()
+    for stage in STAGES:
+        stages.end(stage)
+    return stages
+
+
+_SOME_STAGES = _stages()
+
+
+def _record(telemetry: Telemetry) -> None:
+    """What `feed/api.py` and `shared/http.py` record of one request, without what `_stages` has cost already."""
+    telemetry.count("feed_requests", "tenant_1", "personalized", "")
+    milliseconds = telemetry.observe_stages("feed_stage_ms", _SOME_STAGES, "personalized")
+    telemetry.observe("feed_duration_ms", milliseconds, "personalized")
+    telemetry.count("http_requests", "feed", "2xx")
+    telemetry.observe("http_duration_ms", milliseconds, "feed")
+
+
+def _store_call(telemetry: Telemetry) -> None:
+    telemetry.count("store_calls", "read", "ok")
+    telemetry.observe("store_call_ms", 1.0, "read")
+
+
+class _Taking:
+    """An exporter that takes everything."""
+
+    def export(self, content: Any, timeout_millis: float = 0.0) -> Any:
+        from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+        from opentelemetry.sdk.metrics.export import MetricExportResult
+
+        encode_metrics(content).SerializeToString()
+        return MetricExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        pass
+
+
+class _TakingSpans(_Taking):
+    def export(self, content: Any, timeout_millis: float = 0.0) -> Any:
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        encode_spans(content).SerializeToString()
+        return SpanExportResult.SUCCESS
+
+
+def _spans(telemetry: Telemetry) -> float:
+    """The spans of one sampled request."""
+    from opentelemetry.sdk.resources import Resource
+
+    from shared.telemetry_spans import Traces
+
+    traces = Traces([_TakingSpans()], Resource.create({}))
+    trace, attributes = Trace("0af7651916cd43dd8448eb211c80319c"), _attributes()
+    cost = measure(lambda: traces.record("get_feed", trace, _SOME_STAGES, attributes), 500).cpu
+    traces.provider.shutdown()
+    return cost
+
+
+def _attributes() -> Mapping[str, str]:
+    return {"tenant": "tenant_1", "mode": "personalized", "reason": ""}
+
+
+def _export() -> float:
+    """One export of what an instance that serves every tenant has added up."""
+    telemetry = Telemetry()
+    for tenant in range(TENANTS):
+        for mode, reason in (("personalized", ""), ("fallback", "cold_start"), ("fallback", "signals_unavailable")):
+            telemetry.count("feed_requests", f"tenant_{tenant}", mode, reason)
+        telemetry.count("events_accepted", f"tenant_{tenant}")
+        telemetry.count("events_folded", f"tenant_{tenant}")
+    _record(telemetry)
+    export = TelemetryExport(telemetry, [Exporter("taking", _Taking())])
+    return asyncio.run(measure_async(export.export, 20)).cpu
+
+
+async def _whole_request() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = local_settings({"DATA_FOLDER": folder, "SIGNALS_CACHE_SECONDS": "10"})
+        first_flags(flags_file(settings))
+        services = composition.build(settings)
+        await services.start()
+        users = await _prepare(services, "tenant-telemetry", VIDEOS)
+        requests = cycle([_request("tenant-telemetry", user) for user in users])
+        timing = await measure_async(lambda: _served(next(requests), services), REQUESTS)
+        await services.close()
+        return timing.cpu
+
+
+if __name__ == "__main__":
+    main()

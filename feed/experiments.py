@@ -1,0 +1,90 @@
+"""Which arm of a tenant's running experiment a user is in, and the model that arm ranks with."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from feed.models import resolve
+from ranking.model import InvalidModel, LinearModel
+from shared.records import Arm, Experiment, Tenant
+from shared.services import Services
+
+log = logging.getLogger("feed.experiments")
+
+MAX_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A user's arm and its model."""
+
+    experiment: Experiment
+    arm: Arm
+    model: LinearModel
+
+    @property
+    def name(self) -> str:
+        """What the response calls it."""
+        return f"{self.experiment.id}/{self.arm.name}"
+
+
+def arm_of(experiment: Experiment, user_key: str) -> Arm | None:
+    """The user's arm, None for those the shares leave out. The same for ever under one salt; raising the share of the
+    last arm moves nobody who has one.
+    """
+    digest = hashlib.blake2b(f"{experiment.salt}\n{user_key}".encode(), digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64 * 100
+    edge = 0.0
+    for arm in experiment.arms:
+        edge += arm.percent
+        if place < edge:
+            return arm
+    return None
+
+
+class Experiments:
+    """Assignments, with each arm's model resolved once."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._models: OrderedDict[tuple[str, str, int], tuple[Tenant, Experiment, object, LinearModel | None]] = (
+            OrderedDict()
+        )
+
+    def of(self, tenant: Tenant, user_key: str) -> Assignment | None:
+        """The user's assignment, None when there is no running experiment or the user is outside it.
+
+        An arm whose model cannot be served is counted and logged, and its users are outside: what they would see is
+        not what the experiment is about.
+        """
+        experiment = self._services.tenants.experiment(tenant.id)
+        if experiment is None:
+            return None
+        arm = arm_of(experiment, user_key)
+        if arm is None:
+            return None
+        model = self._model(tenant, experiment, arm)
+        return Assignment(experiment, arm, model) if model is not None else None
+
+    def _model(self, tenant: Tenant, experiment: Experiment, arm: Arm) -> LinearModel | None:
+        version = arm.model_version or tenant.model_version
+        stored = self._services.tenants.model(tenant.id, version) if version else None
+        key = (tenant.id, experiment.id, arm.number)
+        kept = self._models.get(key)
+        if kept is not None and kept[0] is tenant and kept[1] is experiment and kept[2] is stored:
+            return kept[3]
+        model: LinearModel | None = None
+        try:
+            if version and stored is None:
+                raise InvalidModel(f"there is no model version {version}")
+            model = resolve(replace(tenant, weights={**tenant.weights, **arm.weights}), stored)
+        except InvalidModel as error:
+            log.error("arm %d of an experiment of tenant %s is not usable: %s", arm.number, tenant.id, error)
+            self._services.telemetry.count("invalid_weights", tenant.id)
+        self._models[key] = (tenant, experiment, stored, model)
+        if len(self._models) > MAX_KEPT:
+            self._models.popitem(last=False)
+        return model

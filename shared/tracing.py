@@ -1,0 +1,63 @@
+"""Who belongs together: the trace id that a request's `traceparent` names, carried to its events' fold, and the times
+of a request's stages.
+
+Whether a trace is sampled is a function of its id alone, so every process that meets it decides alike, and nobody can
+ask for more: the flag a caller sends is not heeded.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """`id` is 32 hex digits; `parent` the 16 of the caller's span, empty when this is where the trace begins."""
+
+    id: str
+    parent: str = ""
+
+    def sampled(self, ratio: float) -> bool:
+        """Whether this trace is among the sampled share (0 to 1)."""
+        return int(self.id[-8:], 16) < ratio * 0x1_0000_0000
+
+
+NO_TRACE = Trace(_NO_TRACE)
+current_trace: ContextVar[Trace] = ContextVar("current_trace", default=NO_TRACE)
+"""What log records name as their correlation id."""
+
+
+def trace_of(traceparent: str | None) -> Trace:
+    """The caller's trace (https://www.w3.org/TR/trace-context/), or a new one when it sent none that is well formed."""
+    if traceparent:
+        match = _TRACEPARENT.fullmatch(traceparent)
+        if match and not traceparent.startswith("ff") and match[1] != _NO_TRACE and match[2] != _NO_SPAN:
+            return Trace(match[1], match[2])
+    return Trace(f"{random.getrandbits(128) | 1:032x}")
+
+
+def trace_named(id: str) -> Trace:
+    """The trace a message carries; none when it carries none that is well formed."""
+    return Trace(id) if TRACE_ID.fullmatch(id) else NO_TRACE
+
+
+class Stages:
+    """The times at which the stages of one request ended (`time.perf_counter`)."""
+
+    __slots__ = ("marks", "started")
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[str, float]] = []
+        self.started = time.perf_counter()
+
+    def end(self, stage: str) -> None:
+        """`stage` ends here; the next one begins."""
+        self.marks.append((stage, time.perf_counter()))
