@@ -132,6 +132,11 @@ class _Hand:
     def full(self) -> bool:
         return len(self.messages) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self.messages) >= BYTES_A_WRITE
 
+    def messages_of(self, batches: Sequence[_Numbered]) -> list[ReceivedMessage]:
+        """The messages that batches came in."""
+        numbers = {each.sequence for each in batches}
+        return [message for message in self.messages if message.sequence_number in numbers]
+
 
 class _Incomplete(Exception):
     """A part of a range came again, and the rest of it did not."""
@@ -207,17 +212,19 @@ class RollUp:
             await self._make_last_range_whole(session, shard, hand)
             again = [each for each in hand.batches if shard.knows(each)]
             new = [each for each in hand.batches if not shard.knows(each)]
-            last_range = shard.last_range(again)
-            if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
-                await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
-            if new and (blob := await self._patiently(lambda: self._add(shard, new))):
-                await self._patiently(lambda: self._archive(shard, new, blob))
-            await session.complete(hand.messages)
+            if again:  # settled first, so that losing the session once more does not bring these again too
+                last_range = shard.last_range(again)
+                if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
+                    await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
+                await session.complete(hand.messages_of(again))
+                count("batches_rolled_up", "duplicate", amount=len(again))
+            if new:
+                if blob := await self._patiently(lambda: self._add(shard, new)):
+                    await self._patiently(lambda: self._archive(shard, new, blob))
+                await session.complete(hand.messages_of(new))
+                count("batches_rolled_up", "added", amount=len(new))
         finally:
             keeper.cancel()
-        count("batches_rolled_up", "added", amount=len(new))
-        if again:
-            count("batches_rolled_up", "duplicate", amount=len(again))
         return len(new)
 
     async def _receive(self, session: Receiver, hand: _Hand, seconds: float, enough: int = 0) -> None:
