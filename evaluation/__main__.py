@@ -19,7 +19,7 @@ from evaluation.contestants import BASELINES, Contestant, droppable, without
 from evaluation.log import Log, UnreadableLog, read_json_lines, read_parquet
 from evaluation.replay import Replay, Visit
 from evaluation.report import markdown, plot, summarize, verdicts
-from evaluation.train import NOT_LEARNED, POPULARITY, SHRINK, Collector, fit, model_of
+from evaluation.train import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT_COWATCH, SHRINK, Collector, fit, model_of
 from ranking.features import FEATURES
 from ranking.model import InvalidModel, LinearModel, global_model, parse, popularity_model
 
@@ -191,7 +191,7 @@ def _train(options: argparse.Namespace) -> int:
         weights, without_cowatch = fit(samples, start, options.shrink), None
     else:
         light_start = prior.suited(cowatch=False).weights if prior else None
-        weights = fit(samples.having("cowatch"), start, options.shrink)
+        weights = fit(samples.having("cowatch").weighing_shown(SHOWN_WEIGHT_COWATCH), start, options.shrink)
         without_cowatch = fit(samples.leaving_out("cowatch"), light_start, options.shrink)
     shipped = prior or (popularity_model() if options.popularity else global_model())
     by_hand = {name: weight for name, weight in shipped.weights.items() if name in NOT_LEARNED}

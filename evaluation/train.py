@@ -23,12 +23,14 @@ NEGATIVES = 120
 """Videos of the pool drawn against each request's long views."""
 SHOWN_WEIGHT = 0.25
 """What a user's day of shown videos weighs against a request of the pool."""
+SHOWN_WEIGHT_COWATCH = 1.0
+"""The same where co-watch says something: it predicts the pool so well that more weight on the shown costs little."""
 SHRINK = 1e-3
 NOT_LEARNED = ("bias", "is_mature", "editorial_boost", "recency", "language_match", "country_match")
 """Features that are the editors' business, or that this kind of log cannot teach; their weights are set by hand."""
 LESS_IS_BETTER = ("skip_rate", "category_skips", "recent_skips")
-EITHER_WAY = ("duration",)
-LEAST = {"recent_category": 0.8, "category_skips": 0.3, "recent_skips": 0.5}
+EITHER_WAY = ("duration", "popularity_taste")
+LEAST = {"recent_category": 0.3, "category_skips": 0.1, "recent_skips": 0.3}
 """What a weight must be at least, in its direction, whatever the log says: a skip has to count, and so has
 what was watched last, of which a log with two exposures a session says nothing.
 
@@ -45,26 +47,39 @@ POPULARITY = ("demand_1h", "demand_6h", "demand_24h", "demand_7d", "quality")
 @dataclass(frozen=True)
 class Samples:
     """Choices to learn from: features (rows, names) float32; the share of the choice's long views each row has (0 for
-    the others); how many rows each choice has, and what it weighs."""
+    the others); how many rows each choice has, what it weighs, and whether it is among shown videos, not in a pool."""
 
     features: NDArray[np.float32]
     target: NDArray[np.float64]
     sizes: NDArray[np.int64]
     weights: NDArray[np.float64]
+    shown: NDArray[np.bool_]
     names: tuple[str, ...]
 
     def leaving_out(self, name: str) -> Samples:
         """The same choices without one of the features."""
         at = [place for place, known in enumerate(self.names) if known != name]
         names = tuple(self.names[place] for place in at)
-        return Samples(self.features[:, at], self.target, self.sizes, self.weights, names)
+        return Samples(self.features[:, at], self.target, self.sizes, self.weights, self.shown, names)
+
+    def weighing_shown(self, weight: float) -> Samples:
+        """The same choices with another weight of those among shown videos."""
+        weights = np.where(self.shown, weight, 1.0)
+        return Samples(self.features, self.target, self.sizes, weights, self.shown, self.names)
 
     def having(self, name: str) -> Samples:
         """Only the choices in which a feature says something."""
         choice_of = np.repeat(np.arange(len(self.sizes)), self.sizes)
         says = np.bincount(choice_of, self.features[:, self.names.index(name)] != 0, len(self.sizes)) > 0
         rows = says[choice_of]
-        return Samples(self.features[rows], self.target[rows], self.sizes[says], self.weights[says], self.names)
+        return Samples(
+            self.features[rows],
+            self.target[rows],
+            self.sizes[says],
+            self.weights[says],
+            self.shown[says],
+            self.names,
+        )
 
 
 class Collector:
@@ -104,10 +119,10 @@ class Collector:
             if 0 < long.sum() < len(long):
                 choices.append((np.concatenate([part[0] for part in parts]), long / long.sum()))
         sizes = np.array([len(target) for _, target in choices], np.int64)
-        weights = np.full(len(choices), self._shown_weight)
-        weights[: len(self._pools)] = 1.0
+        shown = np.arange(len(choices)) >= len(self._pools)
+        weights = np.where(shown, self._shown_weight, 1.0)
         features, targets = (np.concatenate(column) for column in zip(*choices, strict=True))
-        return Samples(features, targets, sizes, weights, self.names)
+        return Samples(features, targets, sizes, weights, shown, self.names)
 
 
 def fit(samples: Samples, prior: Mapping[str, float] | None = None, shrink: float = SHRINK) -> dict[str, float]:

@@ -24,7 +24,7 @@ from ranking.statscolumns import StaticFeatures
 MAX_IMPRESSIONS = 1_000.0
 """A video shown more often than this (decayed, half-life 7 d) is known well enough."""
 SHORTLIST = 24
-DRAWS = 32
+DRAWS = 16
 PRIOR = 4.0
 UNIFORM = 0.1
 

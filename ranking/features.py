@@ -155,7 +155,7 @@ def _bias(static: StaticFeatures) -> Column:
 
 
 _SMOOTHING = "Dirichlet smoothing with back-off video → creator → category → tenant"
-_LIFT = "shrunk log-lift over the tenant's base rate, prior of 30 views"
+_LIFT = "shrunk log-lift over the tenant's base rate, prior of 5 views"
 
 _TABLE = (
     Feature("demand_1h", "log ratio to the mean video", "long views, half-life 1 h", static=_demand(DEMAND_1H)),
@@ -182,6 +182,12 @@ _TABLE = (
     Feature("recent_creator", "portion of the newest long views", "half-life 48 h", user=Request.recent_creator),
     Feature("recent_skips", "portion of the newest skips", "half-life 12 h", user=Request.recent_skips),
     Feature("duration_match", "−|log ratio| to the user's long views", "last long views", user=Request.duration_match),
+    Feature(
+        "popularity_taste",
+        "product of two log ratios",
+        "demand × the user's usual demand",
+        user=Request.popularity_taste,
+    ),
     Feature("cowatch", "log(1 + 3 · similarity)", "co-watched with the last long views", user=Request.cowatch),
     Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=Request.language_match),
     Feature("country_match", "1 when the video names the country", "hint", user=Request.country_match),

@@ -18,8 +18,10 @@ from shared.signals import APPROVALS, SKIPS, VIEWS, WATCH_FRACTION, Counters, Si
 
 COLD_START_EVENTS = 3
 """With fewer events than this a user is new: the fallback serves better than a guess."""
-AFFINITY_PRIOR = 30.0
+AFFINITY_PRIOR = 5.0
 """Views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
+USUAL_DEMAND = 1.0
+"""The log-ratio of demand that is neither mainstream nor niche: what is watched is more popular than what exists."""
 RATE_PRIOR = 10.0
 
 
@@ -219,6 +221,17 @@ class Request:
         distance = -np.abs(np.log(np.maximum(duration, np.float32(1))) - usual)
         trust = np.float32(len(watched) / (len(watched) + 5.0))
         return np.where(duration > 0, distance * trust, np.float32(0)).astype(np.float32)
+
+    def popularity_taste(self) -> Column:
+        """The video's 7-day demand × how much more popular than the mean video the user's last long views are.
+
+        Some come for what everybody watches and some for the rest; shrunk when the long views are few.
+        """
+        if not len(self.watched):
+            return self._zeros
+        demand = self.static.values["demand_7d"]
+        usual = float(demand[self.watched].mean()) - USUAL_DEMAND
+        return demand[self.rows] * np.float32(usual * len(self.watched) / (len(self.watched) + 5.0))
 
     @property
     def neighboured(self) -> bool:

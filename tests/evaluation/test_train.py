@@ -14,7 +14,14 @@ def choices(names: tuple[str, ...], pull: tuple[float, ...], count: int = 800, s
     target = np.zeros((count, 8))
     for row, chance in enumerate(chances):
         target[row, draw.choice(8, p=chance / chance.sum())] = 1.0
-    return Samples(features.reshape(-1, len(names)), target.reshape(-1), np.full(count, 8), np.ones(count), names)
+    return Samples(
+        features.reshape(-1, len(names)),
+        target.reshape(-1),
+        np.full(count, 8),
+        np.ones(count),
+        np.zeros(count, bool),
+        names,
+    )
 
 
 def test_weights_that_made_the_choices_are_found_again() -> None:
@@ -41,9 +48,11 @@ def test_choices_that_weigh_nothing_teach_nothing() -> None:
         np.concatenate([real.target, noise.target]),
         np.concatenate([real.sizes, noise.sizes]),
         np.concatenate([real.weights, noise.weights * 0.0]),
+        np.concatenate([real.shown, ~noise.shown]),
         real.names,
     )
     assert fit(both) == pytest.approx(fit(real), abs=1e-3)
+    assert fit(both.weighing_shown(1.0))["quality"] < fit(real)["quality"] / 2
 
 
 def test_leaving_out_a_feature_and_keeping_only_choices_that_have_it() -> None:
