@@ -36,8 +36,8 @@ async def preview(editor: Editor, body: dict[str, Any] | None = None, user: bool
     return dict(answer.json)
 
 
-async def test_the_preview_of_a_user_is_the_feed_that_user_gets(app: App) -> None:
-    editor = await new_editor(app, make_videos(40))
+async def test_the_preview_of_a_user_is_the_feed_that_user_gets_but_for_exploration(app: App) -> None:
+    editor = await new_editor(app, make_videos(40), feature_flags={"exploration": False})
     await watched(editor)
     seen = await preview(editor, user=True)
     served = await editor.client.feed()
