@@ -17,7 +17,7 @@ from itertools import cycle
 import azure.functions as func
 import orjson
 
-from benchmarks.measuring import Timing, measure_async
+from benchmarks.measuring import UNLIMITED, Timing, measure_async
 from events.batch import Batch, encode
 from events.schema import parse_event
 from events.signals import SignalsConsumer
@@ -44,7 +44,9 @@ async def _run() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, cache_seconds in (("", 10.0), (" +store", 0.0)):
             settings = replace(
-                local_settings({"DATA_FOLDER": f"{folder}/{cache_seconds}"}), signals_cache_seconds=cache_seconds
+                local_settings({"DATA_FOLDER": f"{folder}/{cache_seconds}"}),
+                signals_cache_seconds=cache_seconds,
+                **UNLIMITED,
             )
             first_flags(flags_file(settings))
             services = composition.build(settings)

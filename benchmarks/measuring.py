@@ -7,6 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+UNLIMITED = {"shed_delay_ms": 60_000.0, "refuse_delay_ms": 60_000.0, "user_requests_per_second": 1e6}
+"""Settings for what is called without a pause: the event loop, which never gets its turn, looks late to itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:

@@ -20,11 +20,14 @@ SCHEMA_VERSION = 1
 KEEP_DAYS = 90
 
 
-def blob_name(session_id: str, first_sequence: int, accepted_at: float) -> str:
-    """Where a drained batch of messages goes: named by its first message, so that writing it again overwrites it."""
+def blob_name(session_id: str, first_sequence: int, first_enqueued_at: float, accepted_at: float) -> str:
+    """Where a drained batch of messages goes: named by its first message, so that writing it again overwrites it.
+
+    Its number alone would do, but for a namespace that was set up anew and numbers from 1 again.
+    """
     hour = datetime.fromtimestamp(accepted_at, UTC).strftime("%Y/%m/%d/%H")
     tenant_id, _, shard = session_id.partition("#")
-    return f"{tenant_id}/{hour}/{shard or '0'}-{first_sequence:020d}.jsonl.gz"
+    return f"{tenant_id}/{hour}/{shard or '0'}-{first_sequence:020d}-{int(first_enqueued_at * 1000)}.jsonl.gz"
 
 
 def is_due(name: str, now: float) -> bool:

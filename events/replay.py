@@ -17,8 +17,9 @@ from typing import Any
 import orjson
 
 from events.dead_letters import readable, take_out
+from events.signals import MAX_AGE_SECONDS
 from shared import services as composition
-from shared.bus.port import SUBSCRIPTIONS, BusError, DeadLetter, OutgoingMessage, ReceivedMessage
+from shared.bus.port import SIGNALS, SUBSCRIPTIONS, BusError, DeadLetter, OutgoingMessage, ReceivedMessage
 from shared.services import Services
 from shared.settings import BadSetting, Settings
 
@@ -108,17 +109,19 @@ async def replay(
 ) -> int:
     """Deliver letters again and take them out of the dead letters; 1 when some could not be, else 0.
 
-    A letter that cannot be read stays where it is: it would only come back.
+    A letter that cannot be read stays where it is: it would only come back. So does one for the signals that is so
+    old that its marker may be gone: the fold would refuse it.
     """
-    hopeless = [letter for letter in letters if readable(letter.message) is None]
-    wanted = {letter.message.sequence_number for letter in letters} - {
-        letter.message.sequence_number for letter in hopeless
-    }
+    now = services.clock()
+    wanted: set[int] = set()
     for letter in letters:
-        verb = "stays, unreadable:" if letter in hopeless else "would replay:" if dry_run else "replaying:"
+        reason = _why_not(letter, subscription, now)
+        if reason is None:
+            wanted.add(letter.message.sequence_number)
+        verb = f"stays, {reason}:" if reason else "would replay:" if dry_run else "replaying:"
         say(f"{verb} {_line(letter)}")
     if dry_run or not wanted:
-        return 1 if hopeless else 0
+        return 0 if len(wanted) == len(letters) else 1
     with _Progress(len(wanted)) as done:
 
         async def again(letter: ReceivedMessage) -> None:
@@ -133,6 +136,16 @@ async def replay(
         replayed = await take_out(services.bus, subscription, lambda m: m.sequence_number in wanted, again)
     say(f"{replayed} of {len(letters)} replayed to {subscription}")
     return 0 if replayed == len(letters) else 1
+
+
+def _why_not(letter: DeadLetter, subscription: str, now: float) -> str | None:
+    """Why a letter is not replayed, None when it is."""
+    batch = readable(letter.message)
+    if batch is None:
+        return "unreadable"
+    if subscription == SIGNALS and now - batch.accepted_at > MAX_AGE_SECONDS:
+        return "too old"
+    return None
 
 
 class _Progress:

@@ -132,13 +132,28 @@ class _Hand:
     def full(self) -> bool:
         return len(self.messages) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self.messages) >= BYTES_A_WRITE
 
+    def messages_of(self, batches: Sequence[_Numbered]) -> list[ReceivedMessage]:
+        """The messages that batches came in."""
+        numbers = {each.sequence for each in batches}
+        return [message for message in self.messages if message.sequence_number in numbers]
+
+
+class _Incomplete(Exception):
+    """A part of a range came again, and the rest of it did not."""
+
 
 class RollUp:
     """One run drains whatever waits, several sessions side by side, for about `ROLLUP_SECONDS`."""
 
-    def __init__(self, services: Services, *, rest_seconds: float = REST_AT_MOST_SECONDS) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        receive_seconds: float = RECEIVE_AT_MOST_SECONDS,
+        rest_seconds: float = REST_AT_MOST_SECONDS,
+    ) -> None:
         self._services = services
-        self._rest_seconds = rest_seconds
+        self._receive_seconds, self._rest_seconds = receive_seconds, rest_seconds
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for the next run."""
@@ -162,6 +177,9 @@ class RollUp:
                     added += await self._drain(session)
                 except LockLost:
                     count("batches_rolled_up", "lock_lost")
+                except _Incomplete:
+                    failed.add(session.session_id)
+                    count("batches_rolled_up", "incomplete")
                 except (StoreUnavailable, BlobsUnavailable, BusError):
                     raise
                 except Exception as error:
@@ -188,25 +206,25 @@ class RollUp:
         keeper = asyncio.create_task(_keep_lock(session))
         try:
             hand = _Hand()
-            await self._receive(session, hand, RECEIVE_AT_MOST_SECONDS)
+            await self._receive(session, hand, self._receive_seconds)
             if not hand.messages:
                 return 0
-            if not await self._last_range_is_whole(session, shard, hand):
-                count("batches_rolled_up", "incomplete", amount=len(hand.batches))
-                return 0
+            await self._make_last_range_whole(session, shard, hand)
             again = [each for each in hand.batches if shard.knows(each)]
             new = [each for each in hand.batches if not shard.knows(each)]
-            last_range = shard.last_range(again)
-            if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
-                await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
-            if new and (blob := await self._patiently(lambda: self._add(shard, new))):
-                await self._patiently(lambda: self._archive(shard, new, blob))
-            await session.complete(hand.messages)
+            if again:  # settled first, so that losing the session once more does not bring these again too
+                last_range = shard.last_range(again)
+                if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
+                    await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
+                await session.complete(hand.messages_of(again))
+                count("batches_rolled_up", "duplicate", amount=len(again))
+            if new:
+                if blob := await self._patiently(lambda: self._add(shard, new)):
+                    await self._patiently(lambda: self._archive(shard, new, blob))
+                await session.complete(hand.messages_of(new))
+                count("batches_rolled_up", "added", amount=len(new))
         finally:
             keeper.cancel()
-        count("batches_rolled_up", "added", amount=len(new))
-        if again:
-            count("batches_rolled_up", "duplicate", amount=len(again))
         return len(new)
 
     async def _receive(self, session: Receiver, hand: _Hand, seconds: float, enough: int = 0) -> None:
@@ -226,30 +244,29 @@ class RollUp:
             hand.batches = sorted([*hand.batches, *batches], key=lambda each: each.sequence)
             hand.messages += [message for message in received if message.sequence_number in numbers]
 
-    async def _last_range_is_whole(self, session: Receiver, shard: _Shard, hand: _Hand) -> bool:
-        """Whether the archive has the range added last, or the hand holds all of it.
+    async def _make_last_range_whole(self, session: Receiver, shard: _Shard, hand: _Hand) -> None:
+        """See to it that the archive has the range added last, or the hand holds all of it.
 
         After a crash between the document and the blob, the whole range comes again, but not always at once. A part
         of it alone may be settled only if the blob is there (the rest was settled then). Otherwise the rest is waited
-        for, and if it does not come, everything stays for the next run.
+        for. Raises `_Incomplete` when it does not come: everything stays for the next run.
         """
         came = len(shard.last_range(hand.batches))
-        if came == 0 or came == shard.size_of_last or not shard.blob_of_last:
-            return True
-        async for blob in self._services.blobs.list(ARCHIVE_BLOBS, shard.blob_of_last):
-            if blob.name == shard.blob_of_last:
-                return True
+        if came in (0, shard.size_of_last) or not shard.blob_of_last or await self._is_archived(shard.blob_of_last):
+            return
         await self._receive(session, hand, self._rest_seconds, enough=shard.size_of_last - came + len(hand.messages))
         last_range = shard.last_range(hand.batches)
         if len(last_range) == shard.size_of_last:
-            return True
+            return
         oldest = min(message.enqueued_at for message in hand.messages)
         tries = max(message.delivery_count for message in hand.messages)
         if tries < MAX_DELIVERIES and self._services.clock() - oldest < LAST_CHANCE_SECONDS:
-            return False
+            raise _Incomplete
         # Some of them will not come any more: better archived without those than not at all.
         await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
-        return True
+
+    async def _is_archived(self, name: str) -> bool:
+        return name in [blob.name async for blob in self._services.blobs.list(ARCHIVE_BLOBS, name)]
 
     async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_Numbered]:
         """The messages as batches; one that cannot be read is dead-lettered with a reason."""
@@ -289,8 +306,11 @@ class RollUp:
         """
         services = self._services
         batches = await self._still_wanted(shard.tenant_id, new)
+        first = new[0]
         archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
-        blob = blob_name(shard.session_id, new[0].sequence, new[0].batch.accepted_at) if archived else ""
+        blob = (
+            blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batch.accepted_at) if archived else ""
+        )
         facts = await services.video_facts.get(
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )

@@ -22,8 +22,10 @@ from shared.bus.port import LOCK_SECONDS, Bus
 from shared.bus.sqlite import SqliteBus
 from shared.flags.evaluation import PERSONALIZED_FEED
 from shared.services import Services, flags_file
-from shared.settings import Settings
+from shared.settings import BadSetting, Settings
 from shared.telemetry import Telemetry, render_prometheus
+
+log = logging.getLogger("local.serving")
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL_DEFAULTS = {
@@ -66,12 +68,18 @@ async def running(
     `lock_seconds` is how long the bus locks a message: a dead process's messages come again after that. `faults`
     names a file of faults on demand (`local.faults`).
     """
+    if demo and settings.document_store == "cosmos" and settings.cosmos_endpoint:
+        raise BadSetting(
+            "The demo's keys are public, so it is not written to a real account: start with `serve --no-demo`, "
+            "or give COSMOS_CONNECTION_STRING of an emulator."
+        )
     services = _services(settings, lock_seconds, faults)
     composition.use(services)
     if settings.flags == "file":
         first_flags(flags_file(settings))
     try:
         await services.start()
+        _warn_without_flags(services)
         if demo:
             await seed_demo(services)
         host = LocalHost(_app(), services.bus, json.loads((ROOT / "host.json").read_text()), lock_seconds=lock_seconds)
@@ -106,6 +114,16 @@ class _Hosts:
 
     def __init__(self, services: Services) -> None:
         self.host: LocalHost | None = None
+
+
+def _warn_without_flags(services: Services) -> None:
+    """App Configuration begins empty, and a flag nobody defined is off: say what to do. A flags file is made."""
+    if services.settings.flags == "appconfig" and PERSONALIZED_FEED not in services.flags.state():
+        log.warning(
+            "no flag %s has been read from App Configuration, so every feed is a fallback: "
+            "add the flags with `python -m shared.flags.seed --on`",
+            PERSONALIZED_FEED,
+        )
 
 
 def _app() -> func.FunctionApp:

@@ -54,81 +54,85 @@ def diversify(
     Variety is sought among the best `look`; the rest is looked at only when a rule leaves none of these.
     `explored`: a position to put at `explored_place`, or at the first place after it where no rule forbids.
     """
-    page = _Page(columns, ordered, context)
+    page = _Page(columns, ordered, scores[:look], context)
     if context.diversity > 0:
-        page.likeness = similarity(columns, ordered[:look]).tolist()
-    first = scores[:look].tolist()
-    waiting = [position for position in range(len(first)) if position != explored]
+        page.likeness = similarity(columns, ordered[:look])
+    if explored is not None:
+        page.close(explored)
     while len(page.positions) < context.limit:
         if explored is not None and len(page.positions) >= explored_place and page.admits(explored):
             page.add(explored)
             explored = None
             continue
-        chosen = page.best(waiting, first)
+        chosen = page.best()
         if chosen is None and not complete:
             return None
         if chosen is None:
-            chosen = page.look_further(len(first), explored)
+            chosen = page.look_further(explored)
         if chosen is None:
             break
         page.add(chosen)
-        if chosen < len(first):
-            waiting.remove(chosen)
     return np.array(page.positions, np.int64)
 
 
 class _Page:
-    """The page so far, and what its rules still admit."""
+    """The page so far, and what its rules still admit.
 
-    def __init__(self, columns: VideoColumns, ordered: Rows, context: Context) -> None:
+    Arrays over the best `look` positions are kept up to date with each video that is added, so that the next place
+    costs a handful of operations on short arrays and no loop over candidates.
+    """
+
+    def __init__(self, columns: VideoColumns, ordered: Rows, scores: NDArray[np.float64], context: Context) -> None:
         self.positions: list[int] = []
-        self.likeness: list[list[float]] = []
+        self.likeness: NDArray[np.float64] | None = None
         self._context = context
         self._category, self._title = columns.category[ordered], columns.title[ordered]
         self._creator = columns.creator[ordered]
+        look = len(scores)
+        self._near_category = self._category[:look]
+        self._with_title = _places(self._title[:look])
+        self._with_creator = _places(self._creator[:look])
+        self._scores = scores.copy()  # −∞ once a video is on the page, or against a rule for good
+        self._likest: NDArray[np.float64] = np.zeros(look)
+        self._worth = self._scores
         self._streak, self._last = 0, NO_CODE
-        self._titles = {int(columns.title[row]) for row in context.served} - {0}
+        self._titles: set[int] = set()
         self._creators: dict[int, int] = {}
-        self._compared: dict[int, tuple[int, float]] = {}
         for row in context.served:
             self._run(int(columns.category[row]))
+            self._use_title(int(columns.title[row]))
 
     def admits(self, position: int) -> bool:
         """Whether no rule is against this video in the next place."""
-        context = self._context
-        category = int(self._category[position])
-        if context.streak_cap and category == self._last and category >= 0 and self._streak >= context.streak_cap:
+        if self._capped and int(self._category[position]) == self._last:
             return False
         if int(self._title[position]) in self._titles:
             return False
-        creator = int(self._creator[position])
-        return not context.creator_cap or creator < 0 or self._creators.get(creator, 0) < context.creator_cap
+        creator, cap = int(self._creator[position]), self._context.creator_cap
+        return not cap or creator < 0 or self._creators.get(creator, 0) < cap
 
-    def best(self, waiting: list[int], scores: list[float]) -> int | None:
-        """The admitted position of the highest score − likeness. `waiting` is in falling order of score."""
-        best, highest = None, 0.0
-        for position in waiting:
-            if best is not None and scores[position] <= highest:
-                break
-            if self.admits(position):
-                value = scores[position] - self._context.diversity * self._likest(position)
-                if best is None or value > highest:
-                    best, highest = position, value
-        return best
+    def best(self) -> int | None:
+        """The admitted position of the highest score − likeness among the best; of equal ones the first."""
+        worth = self._worth
+        if not len(worth):
+            return None
+        if self._capped:
+            worth = np.where(self._near_category == self._last, -np.inf, worth)
+        position = int(worth.argmax())
+        return position if worth[position] > -np.inf else None
 
-    def _likest(self, position: int) -> float:
-        """The likeness to the most similar video on the page; compares only with what came since the last look."""
-        if not self.likeness:
-            return 0.0
-        done, likest = self._compared.get(position, (0, 0.0))
-        row = self.likeness[position]
-        for other in self.positions[done:]:
-            if other < len(row) and row[other] > likest:
-                likest = row[other]
-        self._compared[position] = (len(self.positions), likest)
-        return likest
+    def close(self, position: int) -> None:
+        """Let no search among the best find this one."""
+        if position < len(self._scores):
+            self._scores[position] = -np.inf
 
-    def look_further(self, looked: int, explored: int | None) -> int | None:
+    @property
+    def _capped(self) -> bool:
+        """Whether another video of the last category would make too long a run."""
+        cap = self._context.streak_cap
+        return bool(cap) and self._streak >= cap and self._last >= 0
+
+    def look_further(self, explored: int | None) -> int | None:
         """The best position when none of the first ones is admitted: first by all rules, then by ever fewer of them.
 
         Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing.
@@ -138,8 +142,7 @@ class _Page:
         if explored is not None:
             left[explored] = False
         fresh = left & ~np.isin(self._title, np.fromiter(self._titles, np.uint32, len(self._titles)))
-        capped = self._context.streak_cap and self._streak >= self._context.streak_cap and self._last >= 0
-        varied = fresh & (self._category != self._last) if capped else fresh
+        varied = fresh & (self._category != self._last) if self._capped else fresh
         full = [creator for creator, count in self._creators.items() if count >= self._context.creator_cap]
         shared = varied & ~np.isin(self._creator, full) if self._context.creator_cap and full else varied
         for rule in (shared, varied, fresh, left):
@@ -148,15 +151,36 @@ class _Page:
         return None
 
     def add(self, position: int) -> None:
+        """Put a video in the next place."""
         self.positions.append(position)
         self._run(int(self._category[position]))
-        title, creator = int(self._title[position]), int(self._creator[position])
-        if title:
-            self._titles.add(title)
+        self._use_title(int(self._title[position]))
+        creator = int(self._creator[position])
         if creator >= 0:
-            self._creators[creator] = self._creators.get(creator, 0) + 1
+            count = self._creators[creator] = self._creators.get(creator, 0) + 1
+            if count == self._context.creator_cap:
+                self._scores[self._with_creator.get(creator, [])] = -np.inf
+        self.close(position)
+        if self.likeness is None:
+            return
+        if position < len(self._scores):
+            np.maximum(self._likest, self.likeness[position], out=self._likest)
+        self._worth = self._scores - self._context.diversity * self._likest
+
+    def _use_title(self, title: int) -> None:
+        if title and title not in self._titles:
+            self._titles.add(title)
+            self._scores[self._with_title.get(title, [])] = -np.inf
 
     def _run(self, category: int) -> None:
         """Count the run of equal categories at the end. Videos without a category make no streak."""
         self._streak = self._streak + 1 if category == self._last else 1
         self._last = category
+
+
+def _places(codes: NDArray[np.generic]) -> dict[int, list[int]]:
+    """Code → the positions that have it."""
+    places: dict[int, list[int]] = {}
+    for position, code in enumerate(codes.tolist()):
+        places.setdefault(code, []).append(position)
+    return places

@@ -185,6 +185,46 @@ def test_importing_the_app_connects_to_nothing_writes_nothing_and_starts_nothing
     assert list(tmp_path.iterdir()) == []
 
 
+BUILD_AND_TELL = """
+import json, os, sys, threading
+done = []
+sys.addaudithook(lambda event, _: done.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
+import function_app
+from shared.services import build
+from shared.settings import Settings
+build(Settings.from_environment(os.environ))
+sdks = [name for name in ("azure.cosmos", "azure.servicebus", "azure.storage", "azure.appconfiguration")
+        if name in sys.modules]
+print(json.dumps({"done": done, "sdks": len(sdks), "threads": threading.active_count()}))
+"""
+
+
+@pytest.mark.parametrize("by", ["managed identity", "connection string"])
+def test_importing_the_azure_adapters_and_building_on_them_connects_to_nothing(by: str, tmp_path: Path) -> None:
+    key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    settings = {**example("ValuesOnAzure"), "SIGNING_KEYS": f"k:{key}", "IDENTITY_SECRET": key}
+    if by == "connection string":
+        settings |= {
+            "COSMOS_ENDPOINT": "",
+            "COSMOS_CONNECTION_STRING": f"AccountEndpoint=http://127.0.0.1:1/;AccountKey={key};",
+            "ServiceBusConnection__fullyQualifiedNamespace": "",
+            "ServiceBusConnection": f"Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=k;SharedAccessKey={key};",
+            "BLOB_ENDPOINT": "",
+            "BLOB_CONNECTION_STRING": f"AccountName=a;AccountKey={key};BlobEndpoint=http://127.0.0.1:1/a;",
+            "APP_CONFIGURATION_ENDPOINT": "",
+            "APP_CONFIGURATION_CONNECTION_STRING": f"Endpoint=http://127.0.0.1:1;Id=i;Secret={key}",
+        }
+    told = subprocess.run(
+        [sys.executable, "-c", BUILD_AND_TELL],
+        cwd=tmp_path,
+        env={**settings, "PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(told.stdout) == {"done": [], "sdks": 4, "threads": 1}
+
+
 # ---- settings
 
 

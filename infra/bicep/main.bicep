@@ -342,12 +342,13 @@ module roles 'modules/roles.bicep' = {
     appConfigurationName: appConfigurationName
     appVaultName: appVaultName
     entryVaultName: entryVaultName
-    insightsName: monitoring.outputs.insightsName
+    insightsName: 'appi-${nameSuffix}'
     appPrincipalId: identities.outputs.appPrincipalId
     entryPrincipalId: identities.outputs.entryPrincipalId
     operationsPrincipalId: identities.outputs.operationsPrincipalId
   }
   dependsOn: [
+    monitoring
     cosmos
     serviceBus
     archiveStorage
@@ -499,9 +500,12 @@ module appEndpoint 'modules/privateEndpoints.bicep' = {
 module operationsRole 'modules/operationsRole.bicep' = {
   name: 'operations-role'
   params: {
-    appName: functionApp.outputs.appName
+    appName: appName
     operationsPrincipalId: identities.outputs.operationsPrincipalId
   }
+  dependsOn: [
+    functionApp
+  ]
 }
 
 module operations 'modules/operations.bicep' = {

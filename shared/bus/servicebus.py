@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +44,8 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
-from shared.bus.coalescing import RETRY_AFTER_SECONDS, CoalescingWriter
+from shared.bus.coalescing import RETRY_AFTER_SECONDS
+from shared.bus.outlet import Outlet
 from shared.bus.port import (
     MAX_MESSAGE_BYTES,
     SESSION_SUBSCRIPTIONS,
@@ -70,6 +70,8 @@ T = TypeVar("T")
 MAX_REASON_LENGTH = 4_096
 MAX_ID_LENGTH = 128
 PEEK_LIMIT = 1_000
+OVERHEAD_BYTES = 512
+"""About what a message's ids and properties add to its body in a batch."""
 LET_GO_SECONDS = 0.1
 CALL_SECONDS = 10.0
 """Longest wait for one answer of the service, except where the caller names it."""
@@ -118,7 +120,7 @@ class ServiceBusBus:
         self._options: dict[str, Any] = {"retry_total": 0}
         self._client: ServiceBusClient | None = None
         self._credential: Any = None
-        self._outlets: dict[str, _Outlet] = {}
+        self._outlets: dict[str, Outlet[_Letter]] = {}
         self._receivers: set[ServiceBusBusReceiver] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -141,13 +143,13 @@ class ServiceBusBus:
         if message.to is not None:
             _check_subscription(message.to)
         properties: dict[str | bytes, Any] = {ONLY_FOR: message.to} if message.to else {}
-        await self._outlet(TOPIC).submit(_Letter(message, message.message_id, properties), self._budget)
+        await self._submit(TOPIC, _Letter(message, message.message_id, properties))
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
         _check_subscription(subscription)
         _check(message)
         properties: dict[str | bytes, Any] = {ONLY_FOR: subscription, ORIGINAL_ID: message.message_id}
-        await self._outlet(TOPIC).submit(_Letter(message, uuid.uuid4().hex, properties), self._budget)
+        await self._submit(TOPIC, _Letter(message, uuid.uuid4().hex, properties))
 
     async def set_aside(self, subscription: str, message: OutgoingMessage, reason: str, description: str = "") -> None:
         _check_subscription(subscription)
@@ -157,7 +159,10 @@ class ServiceBusBus:
             DEAD_LETTER_DESCRIPTION: description[:MAX_REASON_LENGTH],
         }
         letter = _Letter(message, message.message_id, {name: text for name, text in texts.items() if text})
-        await self._outlet(dead_letter_queue(subscription)).submit(letter, self._budget)
+        await self._submit(dead_letter_queue(subscription), letter)
+
+    async def _submit(self, path: str, letter: _Letter) -> None:
+        await self._outlet(path).submit(letter, len(letter.message.body) + OVERHEAD_BYTES)
 
     # Receiving
 
@@ -244,7 +249,7 @@ class ServiceBusBus:
         await self._outlet(TOPIC).open(self._patience)
 
     async def close(self) -> None:
-        open_parts: list[_Outlet | ServiceBusBusReceiver] = [*self._outlets.values(), *self._receivers]
+        open_parts: list[Outlet[_Letter] | ServiceBusBusReceiver] = [*self._outlets.values(), *self._receivers]
         self._outlets.clear()
         await asyncio.gather(*(part.close() for part in open_parts))
         if closing := list(self._closing):
@@ -281,15 +286,17 @@ class ServiceBusBus:
                 self._client = ServiceBusClient(self._namespace or "", self._credential, **self._options)
         return self._client
 
-    def _outlet(self, path: str) -> _Outlet:
+    def _outlet(self, path: str) -> Outlet[_Letter]:
+        async def open_link(seconds: float) -> _SenderLink:
+            client = self._open_client()
+            sender = client.get_topic_sender(path) if path == TOPIC else client.get_queue_sender(path)
+            link = _SenderLink(sender, self._letting_go)
+            await link.open(seconds)
+            return link
+
         outlet = self._outlets.get(path)
         if outlet is None:
-
-            def make_sender() -> ServiceBusSender:
-                client = self._open_client()
-                return client.get_topic_sender(path) if path == TOPIC else client.get_queue_sender(path)
-
-            outlet = self._outlets[path] = _Outlet(make_sender, self._letting_go, self._budget, self._max_batch)
+            outlet = self._outlets[path] = Outlet(open_link, self._budget, self._max_batch)
         return outlet
 
     async def _opened(self, receiver: ServiceBusReceiver, wait_seconds: float = 0.0) -> ServiceBusBusReceiver:
@@ -303,68 +310,28 @@ class ServiceBusBus:
         return ours
 
 
-class _Outlet:
-    """The one sender of a topic or queue, shared by all callers through a coalescing writer."""
+class _SenderLink:
+    """A link of the SDK's sender."""
 
-    def __init__(
-        self,
-        make_sender: Callable[[], ServiceBusSender],
-        letting_go: Callable[[Awaitable[None]], Awaitable[None]],
-        budget_seconds: float,
-        max_batch: int,
-    ) -> None:
-        self._make_sender = make_sender
+    def __init__(self, sender: ServiceBusSender, letting_go: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
+        self._sender = sender
         self._letting_go = letting_go
-        self._budget = budget_seconds
-        self._sender: ServiceBusSender | None = None
-        self._lock = asyncio.Lock()
-        self._writer: CoalescingWriter[_Letter] = CoalescingWriter(self._send, max_items=max_batch)
 
-    async def submit(self, letter: _Letter, budget_seconds: float) -> None:
-        await self._writer.submit(letter, len(letter.message.body) + 512, budget_seconds)
+    async def open(self, seconds: float) -> None:
+        try:
+            await _confirmed(self._sender.__aenter__(), seconds)
+        except BaseException:
+            await self.close()
+            raise
 
-    async def open(self, budget_seconds: float) -> None:
-        async with self._lock:
-            await self._open(budget_seconds)
+    async def send(self, letters: list[_Letter], seconds: float) -> int:
+        try:
+            return await _confirmed(_send_batch(self._sender, letters), seconds)
+        except MessageSizeExceededError:
+            raise ValueError("the message is larger than the bus takes") from None
 
     async def close(self) -> None:
-        await self._writer.close()
-        await self._drop()
-
-    async def _open(self, budget_seconds: float) -> ServiceBusSender:
-        if self._sender is None:
-            sender = self._make_sender()
-            try:
-                await _answered(sender.__aenter__(), budget_seconds)
-            except BaseException:
-                await self._letting_go(sender.close())
-                raise
-            self._sender = sender
-        return self._sender
-
-    async def _drop(self) -> None:
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            await self._letting_go(sender.close())
-
-    async def _send(self, letters: list[_Letter]) -> int:
-        """Send as many as one batch holds, twice if need be: a failed link is replaced by a fresh one."""
-        deadline = time.monotonic() + self._budget
-        async with self._lock:
-            for attempt in (1, 2):
-                try:
-                    sender = await self._open(deadline - time.monotonic())
-                    return await _answered(_send_batch(sender, letters), deadline - time.monotonic())
-                except MessageSizeExceededError:
-                    raise ValueError("the message is larger than the bus takes") from None
-                except (BusUnavailable, _NothingCame) as error:
-                    await self._drop()
-                    if attempt == 2 or time.monotonic() >= deadline:
-                        raise BusUnavailable("the bus did not confirm", RETRY_AFTER_SECONDS) from error
-                except BaseException:
-                    await self._drop()
-                    raise
-        raise AssertionError
+        await self._letting_go(self._sender.close())
 
 
 async def _send_batch(sender: ServiceBusSender, letters: list[_Letter]) -> int:
@@ -503,8 +470,16 @@ async def _answered(call: Awaitable[T], seconds: float) -> T:
         if "shutdown" in str(error):
             raise _LinkGone("the link the message came through is gone") from None
         raise
-    except (AzureError, OSError) as error:
+    except (AzureError, OSError, AttributeError) as error:  # the SDK trips over parts of a connection that just broke
         raise BusUnavailable(f"Service Bus cannot be reached ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
+
+
+async def _confirmed(call: Awaitable[T], seconds: float) -> T:
+    """The result of a call of a sender, which holds no locks: whatever fails, the bus did not confirm."""
+    try:
+        return await _answered(call, seconds)
+    except (_NothingCame, LockLost) as error:
+        raise BusUnavailable("Service Bus did not confirm in time", RETRY_AFTER_SECONDS) from error
 
 
 async def _quietly(closing: Awaitable[None]) -> None:

@@ -32,24 +32,21 @@ from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpRespons
 
 from shared.settings import Settings
 from shared.stores.change_token import Position, pack_positions, unpack_positions
-from shared.stores.cosmos_layout import TTL_PER_ITEM, default_ttl, indexing_policy
+from shared.stores.cosmos_items import batch_operation, check, document_of, page_query
+from shared.stores.cosmos_layout import default_ttl, indexing_policy
 from shared.stores.documents import (
     CONTAINERS,
     FROM_NOW,
     MAX_OPERATIONS,
     Changes,
     Container,
-    Create,
-    Delete,
     Document,
     Failure,
     Json,
     Operation,
     Page,
-    Replace,
     StoreError,
     StoreUnavailable,
-    Upsert,
     WriteRejected,
 )
 from shared.stores.session_tokens import SessionTokens
@@ -60,19 +57,12 @@ T = TypeVar("T")
 OnCall = Callable[[str, int, float, float], None]
 """`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0 means no answer came."""
 
-SYSTEM_FIELDS = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
-MAX_ID_BYTES = 1_023
-_FORBIDDEN_IN_IDS = frozenset("/\\?#")
 _EVENTUAL = {"consistencyLevel": "Eventual"}
 _FAILURES = {404: Failure.NOT_FOUND, 409: Failure.ALREADY_EXISTS, 412: Failure.CONFLICT}
 _NOT_APPLIED = frozenset({429, 449})
 """Statuses that promise the service did nothing: such a request may be sent again, a write too."""
 _TRANSIENT = frozenset({0, 408, 410, 500, 502, 503, 504})
 """Statuses (0: no answer) after which a read is worth another try; a write may have happened."""
-_QUERY = (
-    "SELECT TOP @top * FROM c WHERE STARTSWITH(c.id, @prefix) ORDER BY c.id",
-    "SELECT TOP @top * FROM c WHERE STARTSWITH(c.id, @prefix) AND c.id > @after ORDER BY c.id",
-)
 
 
 class CosmosStore:
@@ -141,7 +131,7 @@ class CosmosStore:
             started = time.perf_counter()
             body = await proxy.read_item(id, partition, **dict(asked))
             self._count("read", 200, body.get_response_headers(), started)
-            return _document(body, partition)
+            return document_of(body, partition)
 
         try:
             return await self._call("read", container, send, repeatable=True)
@@ -152,7 +142,7 @@ class CosmosStore:
         if not 0 < len(operations) <= MAX_OPERATIONS:
             raise ValueError(f"a batch has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
         for op in operations:
-            _check(op)
+            check(op)
         proxy = await self._proxy(container)
 
         async def send() -> list[str | None]:
@@ -163,7 +153,7 @@ class CosmosStore:
                 nonlocal answered
                 answered = headers
 
-            batch = [_batch_operation(op, container, partition) for op in operations]
+            batch = [batch_operation(op, container, partition) for op in operations]
             try:
                 results = await proxy.execute_item_batch(
                     batch, partition, response_hook=hook, read_timeout=self._write_timeout
@@ -182,12 +172,7 @@ class CosmosStore:
         self, container: Container, partition: str, *, id_prefix: str = "", after: str | None = None, limit: int = 200
     ) -> Page:
         proxy = await self._proxy(container)
-        parameters: list[dict[str, object]] = [
-            {"name": "@top", "value": limit + 1},
-            {"name": "@prefix", "value": id_prefix},
-        ]
-        if after is not None:
-            parameters.append({"name": "@after", "value": after})
+        query, parameters = page_query(id_prefix, after, limit + 1)
 
         async def send() -> list[Document]:
             started = time.perf_counter()
@@ -199,13 +184,13 @@ class CosmosStore:
             if token := self._sessions.get(container, partition):
                 asked["session_token"] = token
             found = proxy.query_items(
-                _QUERY[after is not None],
+                query,
                 parameters=parameters,
                 partition_key=partition,
                 max_item_count=limit + 1,
                 **asked,
             )
-            return [_document(body, partition) async for body in found]
+            return [document_of(body, partition) async for body in found]
 
         documents = await self._call("query", container, send, repeatable=True)
         more = len(documents) > limit
@@ -423,7 +408,7 @@ class CosmosStore:
             documents: list[Document] = []
             try:
                 async for body in await anext(pages):
-                    documents.append(_document(body, body[container.partition_field]))
+                    documents.append(document_of(body, body[container.partition_field]))
             except StopAsyncIteration:
                 pass  # nothing new: the SDK gives no page and no token, only these headers
             return documents, Position(position.feed_range, str(answered["etag"]))
@@ -447,38 +432,6 @@ class _BatchThrottled(Exception):
     def __init__(self, status: int, headers: Mapping[str, Any]) -> None:
         self.status, self.headers = status, headers
         super().__init__(str(status))
-
-
-def _document(body: Mapping[str, Any], partition: str) -> Document:
-    plain = dict(body)
-    etag = plain["_etag"]
-    for name in SYSTEM_FIELDS:
-        plain.pop(name, None)
-    return Document(partition, plain["id"], plain, etag)
-
-
-def _check(op: Operation) -> None:
-    """Refuse what the service would refuse anyway, with a clearer word."""
-    id = op.id if isinstance(op, Delete) else op.body.get("id")
-    if not isinstance(id, str) or not 0 < len(id.encode()) <= MAX_ID_BYTES or not _FORBIDDEN_IN_IDS.isdisjoint(id):
-        raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes and none of / \\ ? #, unlike {id!r}")
-    ttl = None if isinstance(op, Delete) else op.body.get("ttl")
-    if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or (ttl < 1 and ttl != TTL_PER_ITEM)):
-        raise ValueError(f"a ttl is a whole number of seconds from 1, or {TTL_PER_ITEM} for never, not {ttl!r}")
-
-
-def _batch_operation(op: Operation, container: Container, partition: str) -> tuple[Any, ...]:
-    """The SDK's tuple for one operation. It takes the options dict apart, so each send needs a fresh one."""
-    match op:
-        case Create(body):
-            return "create", ({**body, container.partition_field: partition},)
-        case Upsert(body):
-            return "upsert", ({**body, container.partition_field: partition},)
-        case Replace(body, etag):
-            stored = {**body, container.partition_field: partition}
-            return "replace", (stored["id"], stored), {"if_match_etag": etag}
-        case Delete(id, etag):
-            return "delete", (id,), {} if etag is None else {"if_match_etag": etag}
 
 
 def _rejected(error: CosmosBatchOperationError) -> Exception:

@@ -17,9 +17,13 @@ from pathlib import Path
 
 import aiohttp
 
+from shared.bus.port import LOCK_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
-HURRY_EVERY_SECONDS, HURRY_SECONDS = 2.0, 12.0
+LOCK_RUNS_OUT_SECONDS = LOCK_SECONDS + 1
+MOST_JUMPS = 50
+"""Together less than the hour of duplicate detection."""
 BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
 """Shares of writes that are done and then reported as failed, all the time."""
 ON_THE_WIRE = (
@@ -104,6 +108,7 @@ class Wire:
     settings: dict[str, str]
     http: aiohttp.ClientSession
     process: asyncio.subprocess.Process
+    jumps: int = 0
 
     @classmethod
     async def start(cls, http: aiohttp.ClientSession, log: Path) -> Wire:
@@ -128,14 +133,11 @@ class Wire:
         async with self.http.delete(f"{self.control}/faults/{server}") as answer:
             answer.raise_for_status()
 
-    async def hurry(self) -> None:
-        """Until cancelled: let time pass faster for the servers, so that locks of a minute run out within seconds.
-
-        Not so fast that the hour of duplicate detection passes.
-        """
-        while True:
-            await asyncio.sleep(HURRY_EVERY_SECONDS)
-            await self.post("clock", {"advance": HURRY_SECONDS})
+    async def let_locks_run_out(self) -> None:
+        """Let a minute pass for the servers, so that what a dead process held comes again at once."""
+        if self.jumps < MOST_JUMPS:
+            self.jumps += 1
+            await self.post("clock", {"advance": LOCK_RUNS_OUT_SECONDS})
 
     async def stop(self) -> None:
         self.process.terminate()
@@ -151,6 +153,7 @@ class Misfortune:
     draw: random.Random
     pace_seconds: float
     outage_seconds: float
+    freeze_seconds: float
     wire: Wire | None = None
     tally: Counter[str] = field(default_factory=Counter)
 
@@ -173,15 +176,21 @@ class Misfortune:
             chance = self.draw.random()
             if chance < 0.25:
                 self.tally["freezes beyond the lock"] += 1
-                await server.freeze(server.lock_seconds * self.draw.uniform(1.1, 1.6))
+                await asyncio.gather(
+                    server.freeze(self.freeze_seconds * self.draw.uniform(1.1, 1.6)), self._let_locks_run_out()
+                )
             elif chance < 0.4:
                 self.tally["kill -9 of both at once"] += 1
                 await asyncio.gather(*(each.kill() for each in self.servers))
-                await asyncio.gather(*(each.start() for each in self.servers))
+                await asyncio.gather(*(each.start() for each in self.servers), self._let_locks_run_out())
             else:
                 self.tally["kill -9"] += 1
                 await server.kill()
-                await server.start()
+                await asyncio.gather(server.start(), self._let_locks_run_out())
+
+    async def _let_locks_run_out(self) -> None:
+        if self.wire is not None:
+            await self.wire.let_locks_run_out()
 
     async def _outage(self, what: str) -> None:
         """A dependency is down for a while; one process dies in the middle of it."""
@@ -199,7 +208,7 @@ class Misfortune:
         self.set_faults()
         if self.wire is not None and wire_name:
             await self.wire.clear(wire_name)
-        await server.start()
+        await asyncio.gather(server.start(), self._let_locks_run_out())
 
     def set_faults(self, **more: bool) -> None:
         write_faults(self.faults, {**BACKGROUND, **more})

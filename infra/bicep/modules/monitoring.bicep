@@ -115,8 +115,6 @@ resource receivers 'Microsoft.Insights/actionGroups@2023-01-01' = {
 }
 
 output workspaceId string = workspace.id
-output insightsId string = insights.id
-output insightsName string = insights.name
 output insightsConnectionString string = insights.properties.ConnectionString
 output linkScopeId string = linkScope.id
 output actionGroupId string = receivers.id

@@ -1,4 +1,4 @@
-"""The AMQP side: connections, links, transfers, settlements, faults. Runs on a thread of its own.
+"""The AMQP side: connections, links, transfers, settlements, faults. The thread is in `reactor_thread.py`.
 
 A request's label, which faults match, is `send <path>`, `settle <path>`, `open <path>` or `token <path>`, paths in
 lower case. A fault with `condition` rejects with that AMQP condition; `cut` drops the connection.
@@ -6,18 +6,14 @@ lower case. A fault with `condition` rejects with that AMQP condition; `cut` dro
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 import time
 import urllib.parse
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-from proton import Condition, Delivery, Endpoint, Handler, Message, symbol
-from proton.reactor import ApplicationEvent, Container, EventInjector
+from proton import Condition, Delivery, Endpoint, Message, symbol
 
 from tests.emulators.clock import MovableClock
 from tests.emulators.faults import AFTER, BEFORE, NO_FAULT, Fault, FaultPlan
@@ -31,14 +27,13 @@ from tests.emulators.servicebus.entities import (
     Namespace,
     Queue,
 )
+from tests.emulators.servicebus.reactor_thread import ReactorThread
 
 KEY_NAME, KEY = "RootManageSharedAccessKey", "SAS_KEY_VALUE"
-TICK_SECONDS = 0.02
 CREDIT = 1000
 MAX_MESSAGE_BYTES = 1024 * 1024
 TICKS_AT_EPOCH = 621_355_968_000_000_000
 _LOCK_LOST = "com.microsoft:message-lock-lost"
-T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
@@ -59,43 +54,20 @@ class WaitingForSession:
     until: float
 
 
-@dataclass(eq=False)
-class _Later:
-    """A task for the reactor's timer."""
-
-    do: Callable[[], None]
-
-    def on_timer_task(self, _: Any) -> None:
-        self.do()
-
-
-@dataclass
-class _Call:
-    do: Callable[[], Any]
-    done: threading.Event = field(default_factory=threading.Event)
-    result: Any = None
-
-
-class ServiceBusBroker(Handler):
+class ServiceBusBroker(ReactorThread):
     """Start and stop with `with`. Only touch `namespace` through `call`, which runs on the broker's thread."""
 
     def __init__(self, namespace: Callable[[Namespace], None], clock: MovableClock | None = None, port: int = 0):
-        super().__init__()
+        super().__init__(port)
         self.clock = clock or MovableClock()
         self.faults = FaultPlan(self.clock)
         self.namespace = Namespace(self.clock.now)
         self.namespace.changed = self._deliver
         namespace(self.namespace)
-        self.port = port or _free_port()
         self._links: dict[Any, Attached] = {}
         self._waiting: list[WaitingForSession] = []
         self._authorized: dict[Any, set[str]] = {}
-        self._connections: set[Any] = set()
-        self._acceptor: Any = None
-        self._injector = EventInjector()
-        self._listening = threading.Event()
         self._refusing = False
-        self._stopping = False
 
     @property
     def connection_string(self) -> str:
@@ -106,28 +78,6 @@ class ServiceBusBroker(Handler):
 
     # From other threads
 
-    def start(self) -> None:
-        self._container = Container(self)
-        self._thread = threading.Thread(target=self._container.run, name="servicebus-broker", daemon=True)
-        self._thread.start()
-        if not self._listening.wait(5):
-            raise RuntimeError("the broker did not start")
-
-    def stop(self) -> None:
-        self.call(self._stop)
-        self._injector.close()
-        self._thread.join(5)
-
-    def call(self, do: Callable[[], T]) -> T:
-        """Run something on the broker's thread and wait for it."""
-        call = _Call(do)
-        self._injector.trigger(ApplicationEvent("call", subject=call))
-        if not call.done.wait(5):
-            raise RuntimeError("the broker does not answer")
-        if isinstance(call.result, Exception):
-            raise call.result
-        return call.result  # type: ignore[no-any-return]
-
     def refuse(self) -> None:
         """Stop listening and drop every connection, until `accept`."""
         self._refusing = True
@@ -137,34 +87,10 @@ class ServiceBusBroker(Handler):
         self._refusing = False
         self.call(self._follow_faults)
 
-    def __enter__(self) -> ServiceBusBroker:
-        self.start()
-        return self
+    # What time brings
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    # The thread
-
-    def on_reactor_init(self, event: Any) -> None:
-        event.reactor.selectable(self._injector)
-        self._listen()
-        self._container.schedule(TICK_SECONDS, self)
-        self._listening.set()
-
-    def on_call(self, event: Any) -> None:
-        call: _Call = event.subject
-        try:
-            call.result = call.do()
-        except Exception as error:
-            call.result = error
-        call.done.set()
-
-    def on_timer_task(self, _: Any) -> None:
-        if self._stopping:
-            return
+    def on_tick(self) -> None:
         self.tick()
-        self._container.schedule(TICK_SECONDS, self)
 
     def tick(self) -> None:
         """Let happen what time brings: faults that end, locks and messages that run out, sessions that are free."""
@@ -174,44 +100,20 @@ class ServiceBusBroker(Handler):
                 self._lose_session(owner)
         self._grant_sessions()
 
-    def _listen(self) -> None:
-        self._acceptor = self._container.listen(f"127.0.0.1:{self.port}")
-
     def _follow_faults(self) -> None:
         """While down there is nobody listening and no connection lives."""
-        down = self.faults.is_down or self._refusing
-        if down and self._acceptor is not None:
-            self._acceptor.close()
-            self._acceptor = None
-            for connection in list(self._connections):
-                self._cut(connection)
-        elif not down and self._acceptor is None and not self._stopping:
-            self._listen()
+        self.listen(not (self.faults.is_down or self._refusing or self.stopping))
 
-    def _stop(self) -> None:
-        self._stopping = True
-        if self._acceptor is not None:
-            self._acceptor.close()
-            self._acceptor = None
-        for connection in list(self._connections):
-            self._cut(connection)
-
-    def _cut(self, connection: Any) -> None:
+    def forget_connection(self, connection: Any) -> None:
         self._forget(lambda attached: attached.link.connection == connection)
-        self._connections.discard(connection)
         self._authorized.pop(connection, None)
-        transport = connection.transport
-        if transport is not None:
-            with contextlib.suppress(Exception):
-                transport.close_tail()
-                transport.close_head()
 
     # Connections and links
 
     def on_connection_remote_open(self, event: Any) -> None:
         event.connection.container = "test-broker"
         event.connection.open()
-        self._connections.add(event.connection)
+        self.connections.add(event.connection)
 
     def on_session_remote_open(self, event: Any) -> None:
         event.session.open()
@@ -225,7 +127,7 @@ class ServiceBusBroker(Handler):
 
     def on_transport_tail_closed(self, event: Any) -> None:
         if event.connection is not None:
-            self._connections.discard(event.connection)
+            self.connections.discard(event.connection)
             self._authorized.pop(event.connection, None)
             self._forget(lambda attached: attached.link.connection == event.connection)
 
@@ -245,7 +147,7 @@ class ServiceBusBroker(Handler):
         link.target.copy(link.remote_target)
         fault = self.faults.take(f"open {path}")
         if fault.cut:
-            self._cut(link.connection)
+            self.cut(link.connection)
             return
         if fault.condition:
             self._refuse(link, fault.condition, "injected")
@@ -299,7 +201,7 @@ class ServiceBusBroker(Handler):
         for waiting in list(self._waiting):
             attached, link, queue = waiting.attached, waiting.attached.link, waiting.attached.queue
             assert queue is not None
-            if link.state & Endpoint.REMOTE_CLOSED or link.connection not in self._connections:
+            if link.state & Endpoint.REMOTE_CLOSED or link.connection not in self.connections:
                 self._waiting.remove(waiting)
                 continue
             session_id = queue.own_session(attached, waiting.wanted)
@@ -374,7 +276,7 @@ class ServiceBusBroker(Handler):
     def _sent(self, attached: Attached, delivery: Any, raw: bytes) -> None:
         fault = self.faults.take(f"send {attached.path}")
         if fault.cut == BEFORE:
-            self._cut(attached.link.connection)
+            self.cut(attached.link.connection)
             return
         if fault.condition:
             _finish(delivery, Delivery.REJECTED, fault.condition)
@@ -384,7 +286,7 @@ class ServiceBusBroker(Handler):
             for message in wire.split_batch(raw):
                 self.namespace.publish(attached.path, message)
             if fault.cut == AFTER:
-                self._cut(attached.link.connection)
+                self.cut(attached.link.connection)
             else:
                 _finish(delivery, Delivery.ACCEPTED)
 
@@ -442,7 +344,7 @@ class ServiceBusBroker(Handler):
             return
         fault = self.faults.take(f"settle {attached.path}")
         if fault.cut == BEFORE:
-            self._cut(attached.link.connection)
+            self.cut(attached.link.connection)
             return
         how, reason, description = _settlement(delivery)
         try:
@@ -453,13 +355,13 @@ class ServiceBusBroker(Handler):
             _finish(delivery, Delivery.REJECTED, fault.condition or _LOCK_LOST)
             return
         if fault.cut == AFTER:
-            self._cut(attached.link.connection)
+            self.cut(attached.link.connection)
         else:
             _finish(delivery, state)
 
     def _after(self, fault: Fault, do: Callable[[], None]) -> None:
         if fault.delay:
-            self._container.schedule(fault.delay, _Later(do))
+            self.later(fault.delay, do)
         else:
             do()
 
@@ -493,10 +395,3 @@ def _filters(link: Any) -> dict[str, Any]:
     data.rewind()
     found = data.get_object() if data.next() else None
     return {str(k): getattr(v, "value", v) for k, v in found.items()} if isinstance(found, dict) else {}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,164 @@
+"""The served app as a process of its own, with a world in it: tenants, videos, users with a history.
+
+`python -m benchmarks.served` prints one line of JSON with its address and stops on SIGTERM. Beside the app's routes it
+has `/noop`, a function that answers 8 kB of ready bytes through the same host: what every ratio is taken to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import azure.functions as func
+import orjson
+
+from events.batch import Batch, encode
+from events.schema import parse_event
+from events.signals import SignalsConsumer
+from local.demo import SDK_KEY, demo_videos, save_videos
+from local.serving import local_settings, running
+from ranking.stats import StatEvent, StatsTable
+from shared.records import Tenant
+from shared.services import Services
+from shared.stores.documents import VIDEO_STATS, Upsert
+from shared.tenants import save_key, save_tenant
+
+ROOT = Path(__file__).resolve().parent.parent
+HISTORY = 60
+WHO_IS_NOISY = "tenant-0"
+READY_BYTES = orjson.dumps({"items": ["x" * 390] * 20})
+
+
+@dataclass(frozen=True)
+class World:
+    """`tenants` of `videos` each, with `users` who have a history; `noisy_rate` limits the first tenant."""
+
+    tenants: int = 1
+    videos: int = 500
+    users: int = 200
+    noisy_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server."""
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the process so far, its threads included."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self) -> float:
+        """Resident memory."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1e3
+
+
+def tenant_id(number: int) -> str:
+    return f"tenant-{number}"
+
+
+def user_hash(tenant: int, user: int) -> str:
+    """The hash of a user with a history; numbers beyond the world's are strangers."""
+    return f"{tenant:016x}{user:048x}"
+
+
+@contextmanager
+def served(world: World, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """A server in a process of its own, on one core where there are two."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            **os.environ,
+            "DATA_FOLDER": folder,
+            "CONTENT_REFRESH_SECONDS": "5",
+            "FLAGS_REFRESH_SECONDS": "1",
+            "SIGNALS_CACHE_SECONDS": "0",
+            "SIGNALS_BUDGET_MS": "250",
+            "USER_REQUESTS_PER_SECOND": "1000000",
+            **(settings or {}),
+        }
+        program = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.served", json.dumps(world.__dict__)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert program.stdout is not None
+            line = program.stdout.readline()
+            if not line:
+                sys.exit("The server did not start; its own message is above.")
+            yield Served(json.loads(line)["url"], program.pid)
+        finally:
+            program.send_signal(signal.SIGTERM)
+            program.wait(30)
+
+
+async def _serve(world: World) -> None:
+    import function_app
+
+    async def noop(req: func.HttpRequest) -> func.HttpResponse:
+        assert req.headers["x-user"]
+        return func.HttpResponse(READY_BYTES, headers={"ETag": "x"}, mimetype="application/json")
+
+    app = function_app.app
+    app.function_name("noop")(app.route("noop", methods=["GET"])(noop))
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with running(local_settings(), port=0, demo=False) as served:
+        await _build(world, served.services)
+        print(json.dumps({"url": served.url}), flush=True)
+        await stop.wait()
+
+
+async def _build(world: World, services: Services) -> None:
+    now = time.time()
+    consumer = services.room(SignalsConsumer)
+    for number in range(world.tenants):
+        draw, name = random.Random(number), tenant_id(number)
+        rate = world.noisy_rate if name == WHO_IS_NOISY else None
+        tenant = Tenant(name, "R", count_anonymous_events=True, feed_requests_per_second=rate)
+        await save_tenant(services.documents, tenant)
+        await save_key(services.documents, services.identity, name, "app", SDK_KEY, frozenset({"sdk"}))
+        videos = demo_videos(world.videos, now, draw)
+        await save_videos(services, name, videos)
+        table = StatsTable()
+        views: list[StatEvent] = [
+            (video.id, now - draw.uniform(0, 1e5), "video_view", 20_000.0, video.duration_seconds) for video in videos
+        ]
+        table.add(views)
+        seed = {"id": "stats:seed", "kind": "stats", "lastSequence": 0, "packed": table.pack()}
+        await services.documents.write(VIDEO_STATS, name, [Upsert(seed)])
+        for user in range(world.users):
+            rows = [
+                {
+                    "type": draw.choice(("video_view", "video_view", "skip", "like")),
+                    "videoId": draw.choice(videos).id,
+                    "timestamp": int((now - draw.uniform(0, 6 * 86_400)) * 1000),
+                    "watchTimeMs": draw.randint(500, 40_000),
+                }
+                for _ in range(HISTORY)
+            ]
+            events = tuple(parse_event(row, now)[0] for row in rows)
+            key = services.identity.user_key(name, user_hash(number, user))
+            await consumer.handle("world", encode(Batch(f"world-{number}-{user}", name, key, now, events)))
+    await services.tenants_refresher.refresh()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(World(**json.loads(sys.argv[1]))))

@@ -1,0 +1,129 @@
+"""How long anything about a user is kept, on every document store, by a clock that is moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from events.batch import Batch, encode
+from events.privacy import erase
+from events.schema import Event
+from events.signals import MAX_AGE_SECONDS, SignalsConsumer
+from shared.bus.port import MESSAGE_TTL_SECONDS
+from shared.erasures import erasures
+from shared.fingerprint import fingerprint
+from shared.services import Services
+from shared.signals import SIGNALS_ID, Signals, from_document
+from shared.stores.documents import CONTAINERS, USER_ACTIVITY, DocumentStore, query_all
+from tests.contracts.backends import Rig
+from tests.events.test_erasure import Topic
+from tests.events.topic import services_on
+
+DAY = 86_400.0
+TENANT, USER = "tenant_1", "user-key"
+
+
+class World:
+    """The consumer on one store, whose clock is the service's clock."""
+
+    def __init__(self, rig: Rig[DocumentStore], folder: Path) -> None:
+        self.rig = rig
+        self.services: Services = services_on(rig.port, Topic(), rig.now, folder)
+        self._number = 0
+
+    async def send(self, kind: str = "like", video: str = "v1") -> str:
+        """An event of this moment, folded at once; the id of its batch."""
+        self._number += 1
+        now = self.rig.now()
+        event = Event(kind, video, int(now * 1000), fingerprint(f"{self._number}"))
+        batch = Batch(f"{self._number:032x}", TENANT, USER, now, (event,))
+        assert await SignalsConsumer(self.services).handle(batch.id, encode(batch)) == "folded"
+        return batch.id
+
+    async def signals(self) -> Signals | None:
+        found = await self.rig.port.read(USER_ACTIVITY, USER, SIGNALS_ID, latest=True)
+        return from_document(found.body) if found else None
+
+    async def kept(self) -> set[str]:
+        """Ids of everything in the user's partition."""
+        return {document.id for document in await query_all(self.rig.port, USER_ACTIVITY, USER)}
+
+    async def days_pass(self, days: float) -> None:
+        await self.rig.advance(days * DAY)
+
+
+@pytest.fixture
+async def world(documents: Rig[DocumentStore], tmp_path: Path) -> World:
+    return World(documents, tmp_path)
+
+
+async def test_signals_live_90_days_after_the_last_activity_and_then_nothing_of_the_user_is_left(world: World) -> None:
+    await world.send()
+    await world.days_pass(60)
+    await world.send()
+    await world.days_pass(89.9)
+    assert await world.signals() is not None
+    await world.days_pass(0.2)
+    assert await world.kept() == set()
+
+
+async def test_a_marker_lives_14_days_which_no_message_does(world: World) -> None:
+    batch_id = await world.send()
+    await world.days_pass(13.9)
+    assert f"batch:{batch_id}" in await world.kept()
+    await world.days_pass(0.2)
+    assert await world.kept() == {SIGNALS_ID}
+    assert MESSAGE_TTL_SECONDS < MAX_AGE_SECONDS < 14 * DAY
+
+
+async def test_a_fold_drops_what_is_older_than_90_days_and_keeps_a_dislike_until_then(world: World) -> None:
+    await world.send("not_interested", "disliked")
+    await world.days_pass(45)
+    await world.send("complete", "watched")
+    await world.days_pass(44)
+    await world.send()
+    signals = await world.signals()
+    assert signals is not None
+    assert fingerprint("disliked") in signals.dismissed.keys.tolist()
+    await world.days_pass(3)
+    await world.send()
+    signals = await world.signals()
+    assert signals is not None
+    assert len(signals.dismissed.keys) == 0
+    assert fingerprint("watched") in signals.watched.keys.tolist()
+    await world.days_pass(45)
+    await world.send()
+    signals = await world.signals()
+    assert signals is not None
+    assert len(signals.watched.keys) == 0
+
+
+async def test_the_tombstone_and_the_note_of_an_erasure_live_longer_than_any_message_and_then_go(world: World) -> None:
+    await world.send()
+    await erase(world.services, TENANT, USER)
+    assert await world.kept() == {SIGNALS_ID}
+    await world.days_pass(13.5)
+    assert await world.kept() == {SIGNALS_ID}
+    assert USER in await erasures(world.rig.port, TENANT)
+    await world.days_pass(0.6)
+    assert await world.kept() == set()
+    assert await erasures(world.rig.port, TENANT) == {}
+
+
+async def test_who_comes_back_after_an_erasure_is_new_and_still_safe_from_what_was_on_its_way(world: World) -> None:
+    late = Batch("f" * 32, TENANT, USER, world.rig.now(), (Event("like", "v1", int(world.rig.now() * 1000), 1),))
+    await erase(world.services, TENANT, USER)
+    await world.days_pass(1)
+    await world.send()
+    assert await SignalsConsumer(world.services).handle(late.id, encode(late)) == "erased"
+    signals = await world.signals()
+    assert signals is not None
+    assert signals.events == 1
+
+
+def test_only_one_container_holds_users_and_it_lets_go_of_everything_by_itself() -> None:
+    assert [container.name for container in CONTAINERS.values() if container.partition_field == "userKey"] == [
+        USER_ACTIVITY.name
+    ]
+    assert USER_ACTIVITY.default_ttl_seconds == 90 * DAY

@@ -1,0 +1,215 @@
+"""Dead letters: looked through, replayed to the one subscription that failed, swept by age and by erasure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from events.batch import Batch, encode
+from events.dead_letters import KEEP_SECONDS, forget_user, readable, sweep
+from events.replay import replay
+from events.schema import Event
+from events.signals import MAX_AGE_SECONDS, SignalsConsumer
+from shared.bus.port import DUPLICATE_WINDOW_SECONDS, ROLLUP, SIGNALS, DeadLetter, OutgoingMessage
+from shared.bus.sqlite import SqliteBus
+from shared.erasures import note_erasure
+from shared.fingerprint import fingerprint
+from shared.records import Tenant
+from shared.services import Services
+from shared.signals import SIGNALS_ID, from_document
+from shared.stores.documents import USER_ACTIVITY
+from shared.tenants import save_tenant
+from tests.events.topic import services_on
+from tests.memory_documents import MemoryDocuments
+from tests.served_app import ROOT
+
+NOW = 1_700_000_000.0
+TENANT = "tenant_1"
+
+
+class World:
+    """An embedded bus and a store in memory that go by one clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = NOW
+        self.bus = SqliteBus(folder / "bus.db", lambda: self.now)
+        self.services: Services = services_on(MemoryDocuments(lambda: self.now), self.bus, lambda: self.now, folder)  # type: ignore[arg-type]
+        self.said: list[str] = []
+
+    async def bury(self, batch: Batch | bytes, subscription: str = SIGNALS, reason: str = "poison") -> None:
+        """Put a batch, or bytes that are none, into the dead letters."""
+        body, id = (batch, "odd") if isinstance(batch, bytes) else (encode(batch), batch.id)
+        await self.bus.set_aside(subscription, OutgoingMessage(id, TENANT, body), reason, "for the test")
+
+    async def letters(self, subscription: str = SIGNALS) -> list[DeadLetter]:
+        return await self.bus.peek_dead_letters(subscription, 100)
+
+    async def replay(self, subscription: str = SIGNALS, *, dry_run: bool = False) -> int:
+        letters = await self.letters(subscription)
+        return await replay(self.services, subscription, letters, dry_run=dry_run, say=self.said.append)
+
+    async def fold_all(self) -> list[str]:
+        """What becomes of everything that waits in `signals`."""
+        receiver = await self.bus.receiver(SIGNALS)
+        outcomes = []
+        for message in await receiver.receive(100, 0):
+            outcomes.append(await SignalsConsumer(self.services).handle(message.message_id, message.body))
+            await receiver.complete([message])
+        await receiver.close()
+        return outcomes
+
+    async def events(self, user: str) -> int:
+        found = await self.services.documents.read(USER_ACTIVITY, user, SIGNALS_ID)
+        signals = from_document(found.body) if found else None
+        return signals.events if signals else 0
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path)
+    yield world
+    await world.bus.close()
+
+
+def batch(number: int, user: str = "user", accepted_at: float = NOW) -> Batch:
+    event = Event("like", f"v{number}", int(NOW * 1000), fingerprint(f"{user} {number}"))
+    return Batch(f"{number:032x}", TENANT, user, accepted_at, (event,))
+
+
+async def test_a_replayed_letter_reaches_the_one_subscription_that_failed_and_leaves_the_dead_letters(
+    world: World,
+) -> None:
+    await world.bury(batch(1))
+    assert await world.replay() == 0
+    assert await world.letters() == []
+    assert await world.bus.depth(ROLLUP) == (0, 0)
+    assert await world.fold_all() == ["folded"]
+    assert await world.events("user") == 1
+
+
+async def test_a_dry_run_says_what_it_would_do_with_each_reason_and_does_nothing(world: World) -> None:
+    await world.bury(batch(1), reason="MaxDeliveryCountExceeded")
+    await world.bury(b"not a batch", reason="unreadable")
+    assert await world.replay(dry_run=True) == 1
+    assert len(await world.letters()) == 2
+    assert await world.bus.depth(SIGNALS) == (0, 2)
+    assert world.said[0].startswith("would replay:")
+    assert "MaxDeliveryCountExceeded: for the test  (1 events of tenant tenant_1)" in world.said[0]
+    assert world.said[1].startswith("stays, unreadable:")
+    assert not [line for line in world.said if "user" in line.replace("tenant_1", "")], "no user is named"
+
+
+async def test_what_cannot_be_read_stays_and_the_rest_is_replayed(world: World) -> None:
+    await world.bury(b"{}")
+    await world.bury(batch(1))
+    await world.bury(b"\xff")
+    assert await world.replay() == 1
+    assert [readable(letter.message) for letter in await world.letters()] == [None, None]
+    assert await world.fold_all() == ["folded"]
+
+
+async def test_a_letter_too_old_to_be_told_from_a_duplicate_stays_with_that_reason(world: World) -> None:
+    await world.bury(batch(1))
+    world.now += MAX_AGE_SECONDS + 1
+    assert await world.replay() == 1
+    assert len(await world.letters()) == 1
+    assert world.said[0].startswith("stays, too old:")
+
+
+async def test_replaying_again_after_it_broke_off_changes_nothing(world: World) -> None:
+    """The process dies between publishing a letter and taking it out of the dead letters."""
+    await world.bury(batch(1))
+    letters = await world.letters()
+    publish = world.bus.publish
+
+    async def publish_and_die(message: OutgoingMessage) -> None:
+        await publish(message)
+        raise KeyboardInterrupt
+
+    world.services.bus = world.bus
+    world.bus.publish = publish_and_die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        await replay(world.services, SIGNALS, letters, say=world.said.append)
+    world.bus.publish = publish  # type: ignore[method-assign]
+    world.now += 61
+    assert await world.replay() == 0
+    assert await world.letters() == []
+    assert await world.bus.depth(SIGNALS) == (1, 0), "the bus dropped the second one"
+    assert await world.fold_all() == ["folded"]
+
+
+async def test_a_letter_that_was_folded_after_all_counts_once_however_often_it_is_replayed(world: World) -> None:
+    for _ in range(3):
+        await world.bury(batch(1))
+        await world.replay()
+        world.now += DUPLICATE_WINDOW_SECONDS + 1
+        await world.fold_all()
+    assert await world.events("user") == 1
+
+
+async def test_letters_of_forgotten_users_go_and_later_ones_stay(world: World) -> None:
+    await world.bury(batch(1, "ann"))
+    await world.bury(batch(2, "ann", NOW + 10))
+    await world.bury(batch(3, "bob"))
+    await world.bury(b"odd")
+    await world.bury(batch(4, "ann"), ROLLUP)
+    assert await forget_user(world.bus, "ann", NOW + 5) == 2
+    assert {letter.message.message_id[-1] for letter in await world.letters()} == {"2", "3", "d"}
+    assert await world.letters(ROLLUP) == []
+
+
+async def test_the_sweep_drops_what_is_old_and_what_is_about_an_erased_user_and_counts_the_rest(world: World) -> None:
+    await save_tenant(world.services.documents, Tenant(TENANT))
+    assert await world.services.tenants_refresher.refresh()
+    await world.bury(batch(1, "old"))
+    await world.bury(b"old and odd")
+    world.now += KEEP_SECONDS + 1
+    await world.bury(batch(2, "ann", world.now))
+    await world.bury(batch(3, "bob", world.now))
+    await world.bury(b"odd")
+    await world.bury(batch(4, "ann", world.now), ROLLUP)
+    await note_erasure(world.services.documents, TENANT, "ann", world.now)
+    assert await sweep(world.services) == 4
+    left = await world.letters()
+    assert [readable(letter.message) is None for letter in left] == [False, True]
+    assert world.services.telemetry.gauges["dead_letters", (SIGNALS,)] == 2
+    assert world.services.telemetry.counters["dead_letters_dropped", (SIGNALS,)] == 3
+    assert world.services.telemetry.counters["dead_letters_dropped", (ROLLUP,)] == 1
+
+
+async def test_a_letter_of_events_older_than_its_arrival_is_swept_by_the_age_of_the_events(world: World) -> None:
+    await world.bury(batch(1, accepted_at=NOW - 10 * 86_400))
+    world.now += KEEP_SECONDS - 5 * 86_400
+    assert await sweep(world.services) == 1
+
+
+def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:
+    async def prepare() -> None:
+        bus = SqliteBus(tmp_path / "bus.db")
+        await bus.set_aside(SIGNALS, OutgoingMessage("m", TENANT, encode(batch(1, "someone"))), "poison", "why")
+        await bus.set_aside(SIGNALS, OutgoingMessage("n", TENANT, b"odd"), "unreadable", "KeyError")
+        await bus.close()
+
+    def run(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "events.replay", *arguments]
+        environment = {**os.environ, "DATA_FOLDER": str(tmp_path)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    asyncio.run(prepare())
+    code, listed = run("list", SIGNALS)
+    assert code == 0
+    assert "poison: why  (1 events of tenant tenant_1)" in listed
+    assert "unreadable: KeyError  (3 unreadable bytes)" in listed
+    code, shown = run("show", SIGNALS, "--reason", "poison")
+    assert (code, '"like"' in shown, "someone" in shown, "1 dead letters" in shown) == (0, True, False, True)
+    code, said = run("replay", SIGNALS, "--reason", "unreadable")
+    assert (code, "stays, unreadable" in said) == (1, True)
+    code, said = run("list", "nowhere")
+    assert (code, said) == (2, "")
