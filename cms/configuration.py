@@ -47,7 +47,7 @@ def _flags(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if not FLAG.fullmatch(name):
             raise fault("featureFlags", "invalid_flag", "A feature flag has 1 to 64 lower-case letters, digits or -.")
     for name, wrong in wrong_tenant_flags(given).items():
-        raise fault(f"featureFlags.{name}", "invalid_flag", f"featureFlags.{name}: {wrong}")
+        raise fault(f"featureFlags.{name}", "invalid_flag", f"featureFlags.{name} {wrong}")
     return given
 
 

@@ -20,6 +20,8 @@ from shared.tracing import NO_TRACE, current_trace
 ROOT = "feed"
 """The logger above all of ours."""
 LINES_PER_MINUTE = 10
+ERRORS_PER_MINUTE = 200
+"""An error id that a caller was told must lead to its line, short of a flood."""
 MAX_KINDS = 200
 MAX_TEXT = 4_000
 
@@ -51,7 +53,8 @@ class Sampler:
                 self._left_out.clear()
         kind = (record.name, str(record.msg))  # the template, not the text made of it
         seen = self._seen[kind] = self._seen.get(kind, 0) + 1
-        if seen > LINES_PER_MINUTE or len(self._seen) > MAX_KINDS:
+        most = ERRORS_PER_MINUTE if record.levelno >= logging.ERROR else LINES_PER_MINUTE
+        if seen > most or len(self._seen) > MAX_KINDS:
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             self._telemetry.count("log_lines", "left_out")
             return None

@@ -76,16 +76,16 @@ FLAGS: dict[str, Flag] = {
 
 
 def wrong_tenant_flags(flags: Mapping[str, object]) -> dict[str, str]:
-    """What is wrong with a tenant's feature flags, by name; empty when nothing is."""
+    """What is wrong with a tenant's feature flags, by name, as the end of a sentence; empty when nothing is."""
     known = ", ".join(name for name, flag in FLAGS.items() if flag.tenants)
     wrong = {}
     for name, value in flags.items():
-        if name not in FLAGS:
-            wrong[name] = f"There is no such flag. A tenant may set: {known}."
+        if not isinstance(value, bool):
+            wrong[name] = "must be true or false."
+        elif name not in FLAGS:
+            wrong[name] = f"is not a flag. A tenant may set: {known}."
         elif not FLAGS[name].tenants:
-            wrong[name] = f"Only operators switch this flag. A tenant may set: {known}."
-        elif not isinstance(value, bool):
-            wrong[name] = "A flag is true or false."
+            wrong[name] = f"is switched by operators only. A tenant may set: {known}."
     return wrong
 
 

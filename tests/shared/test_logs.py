@@ -79,6 +79,13 @@ def test_of_each_kind_only_the_first_lines_of_a_minute_are_written_and_the_rest_
     assert written + left_out == logs.LINES_PER_MINUTE + 26
 
 
+def test_errors_are_left_out_only_in_a_flood_so_that_an_error_id_leads_to_its_line() -> None:
+    sampler = logs.Sampler(Telemetry(), lambda: 0.0)
+    record = logging.LogRecord("feed.x", logging.ERROR, "", 0, "failed, error id", None, None)
+    passed = [sampler.passes(record) for _ in range(logs.ERRORS_PER_MINUTE + 1)]
+    assert passed == [0] * logs.ERRORS_PER_MINUTE + [None]
+
+
 def test_the_next_line_of_a_kind_says_how_many_were_left_out() -> None:
     now = [0.0]
     sampler = logs.Sampler(Telemetry(), lambda: now[0])
