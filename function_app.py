@@ -20,6 +20,7 @@ from cms import (
     studio_api,
     videos_api,
 )
+from cms import operations as cms_operations
 from events import cowatch, dead_letters, experiment_report, privacy, queues
 from events import operations as event_operations
 from events.api import post_events as accept_events
@@ -38,7 +39,7 @@ logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third
 
 decode_lightly()
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-api = ApiDocument(feed_operations, event_operations)
+api = ApiDocument(feed_operations, event_operations, cms_operations)
 
 
 @app.route("v1/feed", methods=["GET", "OPTIONS"])
@@ -236,9 +237,14 @@ async def cms_user_token_key(req: func.HttpRequest) -> func.HttpResponse:
     return await access_api.user_token_key(req, await services.get())
 
 
-@app.route("studio/{file?}", methods=["GET"])
+@app.route("studio", methods=["GET"])
 async def get_studio(req: func.HttpRequest) -> func.HttpResponse:
-    return studio_api.studio(req)
+    return await studio_api.studio(req, await services.get())
+
+
+@app.route("studio/{file}", methods=["GET"])
+async def get_studio_file(req: func.HttpRequest) -> func.HttpResponse:
+    return await studio_api.studio(req, await services.get())
 
 
 @app.route("health", methods=["GET"])

@@ -24,7 +24,7 @@ from cms.access import (
 from cms.call import MAX_BODY_BYTES, Call, open_call, read_json
 from cms.changes import Author, Change, apply_change, missing, present, taken
 from cms.configuration import shown as shown_configuration
-from cms.forms import checked, iso
+from cms.forms import Fault, checked, iso, refused
 from shared.http import endpoint, json_response
 from shared.problems import Problem, forbidden
 from shared.records import Tenant
@@ -44,7 +44,7 @@ async def tenants(request: func.HttpRequest, services: Services) -> func.HttpRes
     if request.method == "GET":
         known = [services.tenants.get(id) for id in sorted(services.tenants.ids())]
         return json_response({"tenants": [_shown_tenant(tenant) for tenant in known if tenant]})
-    form = checked(NewTenantForm, read_json(request, MAX_BODY_BYTES), "tenant")
+    form = checked(NewTenantForm, read_json(request, MAX_BODY_BYTES))
     stored = await services.documents.read(TENANTS, form.tenant_id, CONFIGURATION_ID, latest=True)
     if present(stored):
         raise taken("tenant")
@@ -64,9 +64,9 @@ async def keys(request: func.HttpRequest, services: Services) -> func.HttpRespon
     stored = await _keys(call)
     if request.method == "GET":
         return json_response({"keys": [shown_key(ApiKey.from_document(each.body), call.now) for each in stored]})
-    form = checked(NewKeyForm, call.body(), "key")
+    form = checked(NewKeyForm, call.body())
     if form.expires_at is not None and form.expires_at <= call.now:
-        raise Problem(422, "invalid_key", "expiresAt lies in the past.")
+        raise refused([Fault("expiresAt", "in_the_past", "expiresAt lies in the past.")])
     if "ops" in form.scopes and not call.caller.operator:
         raise forbidden("ops of the platform")
     if len(stored) >= MOST_KEYS:
@@ -81,7 +81,7 @@ async def key(request: func.HttpRequest, services: Services) -> func.HttpRespons
     call = _open(request, services)
     stored = await _key(call)
     if request.method == "PATCH":
-        form = checked(KeyNameForm, call.body(), "key")
+        form = checked(KeyNameForm, call.body())
         body = {**stored.body, "name": form.name}
         await _apply(call, "rename", stored, body)
         return json_response(shown_key(ApiKey.from_document(body), call.now))
@@ -95,7 +95,7 @@ async def key(request: func.HttpRequest, services: Services) -> func.HttpRespons
 async def rotate_key(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """Issue a key's successor of the same name and scopes; the old one goes on for `overlapHours`, then it is over."""
     call = _open(request, services)
-    form = checked(RotationForm, call.optional_body(), "rotation")
+    form = checked(RotationForm, call.optional_body())
     stored = await _key(call)
     old = ApiKey.from_document(stored.body)
     if "ops" in old.scopes and not call.caller.operator:
@@ -116,7 +116,7 @@ async def user_token_keys(request: func.HttpRequest, services: Services) -> func
     stored = await query_all(services.documents, TENANTS, call.tenant_id, "user-token-key:")
     if request.method == "GET":
         return json_response({"keys": [_shown_public(each) for each in stored if present(each)]})
-    form = checked(UserTokenKeyForm, call.body(), "key")
+    form = checked(UserTokenKeyForm, call.body())
     if sum(present(each) is not None for each in stored) >= 10:
         raise Problem(409, "too_many", "A tenant has 10 public keys at the most: remove one first.")
     author = call.author()

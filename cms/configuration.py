@@ -133,7 +133,6 @@ def maturity_problem(raised: list[str]) -> Problem:
     """422: says who would see what, and how to go on."""
     sentence = "; ".join(raised)
     return refused(
-        "configuration",
         [
             Fault(
                 "maturityPolicy",

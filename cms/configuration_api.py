@@ -74,7 +74,7 @@ async def publish(request: func.HttpRequest, services: Services) -> func.HttpRes
     stored = await stored_configuration(call)
     if kept.body.get("basedOn") != bare(stored.etag):
         raise Problem(412, "draft_outdated", "The configuration has changed since this draft was begun: save it again.")
-    form = checked(ConfigurationForm, kept.body["configuration"], "configuration")
+    form = checked(ConfigurationForm, kept.body["configuration"])
     why = call.optional_body().get("reason")
     author = call.author(why if isinstance(why, str) else None)
     return await save_configuration(call, stored, form, author, "publish", [Delete(DRAFT_ID, kept.etag)])
@@ -124,7 +124,7 @@ def _form(call: Call, stored: Document, draft: Document | None = None) -> tuple[
     if call.request.method == "PATCH":
         base: Json = draft.body["configuration"] if draft else editable(stored.body)
         payload = {**base, **payload}
-    return checked(ConfigurationForm, payload, "configuration"), why if isinstance(why, str) else None
+    return checked(ConfigurationForm, payload), why if isinstance(why, str) else None
 
 
 def _answer_draft(draft: Document, live: Document) -> func.HttpResponse:

@@ -6,8 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ranking.columns import VideoColumns
 from shared.fingerprint import fingerprint
-from shared.signals import CATEGORY_FIELDS, SKIPS, TAG_FIELDS, VIEWS, WATCH_FRACTION, WATCH_MS, Counters, Signals
+from shared.signals import (
+    CATEGORY_FIELDS,
+    MAX_WATCHED,
+    SKIPS,
+    TAG_FIELDS,
+    VIEWS,
+    WATCH_FRACTION,
+    WATCH_MS,
+    Counters,
+    Signals,
+    Timeline,
+)
 
 VIEWS_OF_A_TASTE = 20.0
 """As if they had watched twenty videos of each category they like, or skipped twenty of each they do not."""
@@ -15,9 +27,17 @@ WATCHED = 0.9
 
 
 def described_signals(
-    liked: Sequence[str], skipped: Sequence[str], liked_tags: Sequence[str], half_life_days: float, now: float
+    liked: Sequence[str],
+    skipped: Sequence[str],
+    liked_tags: Sequence[str],
+    columns: VideoColumns,
+    half_life_days: float,
+    now: float,
 ) -> Signals | None:
-    """Signals of a viewer who watches `liked` categories and tags and skips `skipped`; None for a newcomer."""
+    """Signals of a viewer who watches `liked` categories and tags and skips `skipped`; None for a newcomer.
+
+    What they watched last stands for itself: the newest videos of what they like, which are not taken as seen.
+    """
     if not liked and not skipped and not liked_tags:
         return None
     rows: dict[str, list[float]] = {}
@@ -35,9 +55,17 @@ def described_signals(
         newest_minute=minute,
         events=int(VIEWS_OF_A_TASTE) * (len(rows) + len(tags)),
         categories=_counters(list(rows), list(rows.values()), CATEGORY_FIELDS, minute),
+        watched=_watched(liked, columns, minute),
         tags=_counters(list(liked_tags), tags, TAG_FIELDS, minute),
         updated_at=now,
     )
+
+
+def _watched(liked: Sequence[str], columns: VideoColumns, minute: int) -> Timeline:
+    codes = np.array([columns.categories.code(name) for name in liked] or [-2])
+    rows = np.flatnonzero(np.isin(columns.category, codes[codes >= 0]) & columns.active)
+    rows = rows[np.argsort(-columns.published_at[rows], kind="stable")][:MAX_WATCHED]
+    return Timeline(columns.fingerprint[rows], np.full(len(rows), minute, np.int32))
 
 
 def _counters(names: list[str], rows: list[list[float]], fields: int, minute: int) -> Counters:

@@ -48,10 +48,10 @@ async def models(request: func.HttpRequest, services: Services) -> func.HttpResp
     try:
         model = parse(call.body())
     except InvalidModel as error:
-        raise refused("model", [Fault("", "invalid_model", str(error))]) from None
+        raise refused([Fault("", "invalid_model", str(error))]) from None
     if not re.fullmatch(VERSION, model.version) or model.version == GLOBAL:
         raise refused(
-            "model", [Fault("version", "format", "version must be 1 to 64 letters, digits or . _ + -, but not global.")]
+            [Fault("version", "format", "version must be 1 to 64 letters, digits or . _ + -, but not global.")]
         )
     if len(stored) >= MAX_MODELS:
         raise Problem(409, "too_many", f"A tenant has {MAX_MODELS} model versions at the most.")
@@ -121,7 +121,7 @@ async def experiments(request: func.HttpRequest, services: Services) -> func.Htt
     if request.method == "GET":
         shown = [{**shown_experiment(each.body), "etag": quoted(each.etag)} for each in stored if present(each)]
         return json_response({"experiments": shown})
-    form = checked(NewExperimentForm, call.body(), "experiment")
+    form = checked(NewExperimentForm, call.body())
     before = next((each for each in stored if each.id == f"experiment:{form.id}"), None)
     if present(before):
         raise taken("experiment")
@@ -150,7 +150,7 @@ async def experiment(request: func.HttpRequest, services: Services) -> func.Http
         return func.HttpResponse(status_code=204)
     if stored.body["status"] != "draft":
         raise Problem(409, "already_ran", "The experiment has run: its arms stay as they were. Create another one.")
-    form = checked(ExperimentForm, call.body(), "experiment")
+    form = checked(ExperimentForm, call.body())
     await _require_models(call, form)
     return await _save(call, id, stored, experiment_document(id, form, call.now, call.author().who), "update")
 
@@ -213,7 +213,7 @@ async def _require_models(call: Call, form: ExperimentForm) -> None:
             field = f"arms[{at}].modelVersion"
             faults.append(Fault(field, "unknown_model", f"{field} names a model version that is not stored."))
     if faults:
-        raise refused("experiment", faults)
+        raise refused(faults)
 
 
 async def _save(call: Call, id: str, before: Document | None, body: dict[str, Any], action: str) -> func.HttpResponse:

@@ -58,18 +58,18 @@ def check(form: type[F], payload: object) -> tuple[F | None, list[Fault]]:
         return None, [_fault(form, detail) for detail in details[:MAX_FAULTS]]
 
 
-def checked(form: type[F], payload: object, what: str) -> F:
-    """The form. Raises a 422 `Problem` `invalid_<what>` that names every fault."""
+def checked(form: type[F], payload: object) -> F:
+    """The form. Raises a 422 `Problem` `invalid_document` that names every fault."""
     read, faults = check(form, payload)
     if read is None:
-        raise refused(what, faults)
+        raise refused(faults)
     return read
 
 
-def refused(what: str, faults: list[Fault]) -> Problem:
+def refused(faults: list[Fault]) -> Problem:
     """A 422: the first fault in the detail, all of them beside it."""
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
-    return Problem(422, f"invalid_{what}", faults[0].message + more, errors=[fault.to_json() for fault in faults])
+    return Problem(422, "invalid_document", faults[0].message + more, errors=[fault.to_json() for fault in faults])
 
 
 def fault(field: str, code: str, message: str) -> PydanticCustomError:

@@ -168,6 +168,10 @@ def shown_job(ticket: Document, progress: Document | None) -> dict[str, Any]:
 STATUSES = ("created", "updated", "unchanged", "rejected")
 
 
+class TakenOver(Exception):
+    """Another worker goes on with this import."""
+
+
 class Imports:
     """Works off the jobs of every tenant, one at a time within this process."""
 
@@ -190,8 +194,8 @@ class Imports:
                     finished += await self._work(tenant_id, id, until)
                 except (StoreUnavailable, BlobsUnavailable):
                     self._services.telemetry.count("store_failures", "import")
-                except Problem:
-                    continue  # rows kept changing under us, or another worker took over: the next run goes on
+                except (Problem, TakenOver):
+                    continue  # rows kept changing under us, or another worker goes on: the next run looks again
         return finished
 
     async def _work(self, tenant_id: str, id: str, until: float) -> bool:
@@ -267,7 +271,7 @@ class Imports:
                 )
             except WriteRejected as refusal:
                 if 0 in refusal.failures:
-                    raise _taken_over() from refusal
+                    raise TakenOver from refusal
                 continue  # somebody edited one of these videos: judge the rows again, over what is there now
             return Document(progress.partition, progress.id, body, etags[0] or "")
         raise _busy()
@@ -277,7 +281,7 @@ class Imports:
         try:
             await self._services.documents.write(VIDEOS, progress.partition, [Replace(body, progress.etag)])
         except WriteRejected as refusal:
-            raise _taken_over() from refusal
+            raise TakenOver from refusal
 
 
 async def _judge_slice(
@@ -328,7 +332,3 @@ def _body(document: Document | None) -> Json | None:
 
 def _busy() -> Problem:
     return Problem(409, "conflict", "Somebody keeps changing the same videos. Send the file again in a while.")
-
-
-def _taken_over() -> Problem:
-    return Problem(409, "taken_over", "Another worker goes on with this import.")

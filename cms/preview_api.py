@@ -16,6 +16,7 @@ from cms.experiments import Version
 from cms.forms import AgeBand, Country, Fault, Form, Language, Platform, Slug, VideoId, checked, refused
 from cms.preview import Picture, Scene, candidates_of, seed_of, shown, take, with_rules
 from cms.rules import NewRuleForm, Texts, rule_document
+from feed.catalog import Catalog
 from feed.cursor import Served
 from feed.pipeline import COLD_START_EVENTS, Feed
 from feed.query import FeedQuery, Hints
@@ -67,18 +68,20 @@ class PreviewForm(Form):
 async def preview(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """The live feed, the drafted one beside it when a draft is sent, and why the videos named are or are not there."""
     call = open_call(request, services)
-    form = checked(PreviewForm, call.optional_body(), "preview")
+    form = checked(PreviewForm, call.optional_body())
     feed = services.room(Feed)
     asked = bool(request.headers.get("x-user"))
     hashed = user_hash(request.headers) if asked else secrets.token_hex(32)
     user_key = services.identity.user_key(call.tenant_id, hashed)
     query = _query(form, call.tenant)
-    signals, late = await _signals(call, form, user_key if asked else None)
+    signals, late = await _stored_signals(call, user_key) if asked else (None, False)
     configuration = (await stored_configuration(call)).body
     catalog = await feed.catalogs.get(call.tenant_id, call.now)
 
     # No await from here on: the catalog may not change under the preview.
     served = Served(int(call.now), seed_of(hashed if asked else call.tenant_id))
+    if not asked:
+        signals = _described(form.viewer, catalog, call)
     tenant = Tenant.from_document(configuration)
     editorial = services.tenants.editorial(call.tenant_id)
 
@@ -104,7 +107,7 @@ async def preview(request: func.HttpRequest, services: Services) -> func.HttpRes
             answer["why"] = candidates_of(drafted, form.why)
             answer["needsConfirmation"] = raised_maturity(tenant, proposed)
     except InvalidModel as error:
-        raise refused("preview", [Fault("draft", "invalid_model", str(error))]) from None
+        raise refused([Fault("draft", "invalid_model", str(error))]) from None
     return json_response(answer)
 
 
@@ -114,18 +117,19 @@ def _query(form: PreviewForm, tenant: Tenant) -> FeedQuery:
     return FeedQuery(form.limit or tenant.default_limit, None, hints, True)
 
 
-async def _signals(call: Call, form: PreviewForm, user_key: str | None) -> tuple[Signals | None, bool]:
-    """The viewer's signals, and whether they could not be read. Read past the feed's cache, which stays as it is."""
-    if user_key is None:
-        viewer = form.viewer
-        made = described_signals(
-            viewer.liked_categories,
-            viewer.skipped_categories,
-            viewer.liked_tags,
-            call.tenant.affinity_half_life_days,
-            call.now,
-        )
-        return made, False
+def _described(viewer: ViewerForm, catalog: Catalog, call: Call) -> Signals | None:
+    return described_signals(
+        viewer.liked_categories,
+        viewer.skipped_categories,
+        viewer.liked_tags,
+        catalog.columns,
+        call.tenant.affinity_half_life_days,
+        call.now,
+    )
+
+
+async def _stored_signals(call: Call, user_key: str) -> tuple[Signals | None, bool]:
+    """A user's signals, and whether they could not be read. Read past the feed's cache, which stays as it is."""
     try:
         document = await within(
             READ_SECONDS, call.services.documents.read(USER_ACTIVITY, user_key, SIGNALS_ID), StoreUnavailable
@@ -137,11 +141,11 @@ async def _signals(call: Call, form: PreviewForm, user_key: str | None) -> tuple
 
 def _proposed(draft: DraftForm, stored: dict[str, object], services: Services, call: Call) -> Tenant:
     """The configuration as it would be, checked as if it were saved."""
-    form = checked(ConfigurationForm, {**editable(stored), **draft.configuration}, "configuration")
+    form = checked(ConfigurationForm, {**editable(stored), **draft.configuration})
     body = {**stored, **form.model_dump(by_alias=True)}
     if draft.model_version is not None:
         if services.tenants.model(call.tenant_id, draft.model_version) is None:
-            raise refused("preview", [Fault("draft.modelVersion", "unknown_model", "There is no such model version.")])
+            raise refused([Fault("draft.modelVersion", "unknown_model", "There is no such model version.")])
         body["modelVersion"] = draft.model_version
     return Tenant.from_document(body)
 

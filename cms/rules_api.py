@@ -84,7 +84,7 @@ async def rule_draft(request: func.HttpRequest, services: Services) -> func.Http
         if (bare(kept.etag) if kept else None) != call.optional_if_match():
             raise stale()
         payload = call.body()
-        form = checked(RuleForm, payload, "rule")
+        form = checked(RuleForm, payload)
         live = present(await documents.read(TENANTS, call.tenant_id, RULE.document_id(id), latest=True))
         body = {
             "id": RULE.draft_id(id),
@@ -153,7 +153,7 @@ async def playlist(request: func.HttpRequest, services: Services) -> func.HttpRe
 async def _create(call: Call, kind: Kind) -> func.HttpResponse:
     payload = call.body()
     why = _reason(payload, take=True)
-    form = checked(kind.new_form, payload, kind.name)
+    form = checked(kind.new_form, payload)
     id = form.id  # type: ignore[attr-defined]
     stored = await call.services.documents.read(TENANTS, call.tenant_id, kind.document_id(id), latest=True)
     if present(stored):
@@ -177,7 +177,7 @@ async def _one(call: Call, kind: Kind) -> func.HttpResponse:
     why = _reason(payload, take=True)
     if call.request.method == "PATCH":
         payload = {**kind.editable(stored.body), **payload}
-    return await _save(call, kind, id, stored, checked(kind.form, payload, kind.name), "update", why)
+    return await _save(call, kind, id, stored, checked(kind.form, payload), "update", why)
 
 
 async def _save(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import azure.functions as func
 
-from shared.http import BASE_HEADERS, matches_etag
+from shared.http import BASE_HEADERS, endpoint, matches_etag
+from shared.problems import Problem
+from shared.services import Services
 
 FOLDER = Path(__file__).parent / "studio"
 TYPES = {
@@ -28,12 +30,13 @@ SECURITY = {
 """Scripts and styles from our own files only, no frames, no other host, nothing inline."""
 
 
-def studio(request: func.HttpRequest) -> func.HttpResponse:
+@endpoint("studio")
+async def studio(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """A file of the page; the page itself without a name. Names outside the folder do not exist."""
     name = request.route_params.get("file") or "index.html"
     found = _files().get(name)
     if found is None:
-        return func.HttpResponse("Not found", status_code=404, headers=BASE_HEADERS)
+        raise Problem(404, "not_found", "The Studio has no such file.")
     body, etag = found
     headers = {**BASE_HEADERS, **SECURITY, "ETag": etag, "Cache-Control": "no-cache"}
     if matches_etag(request.headers.get("if-none-match"), etag):

@@ -43,7 +43,7 @@ async def video(request: func.HttpRequest, services: Services) -> func.HttpRespo
     why = payload.pop("reason", None)
     if request.method == "PATCH":
         payload = {**editable(stored.body), **payload}
-    form = checked(VideoForm, payload, "video")
+    form = checked(VideoForm, payload)
     return await _save(call, stored, form, "update", why)
 
 
@@ -62,7 +62,7 @@ async def restore(request: func.HttpRequest, services: Services) -> func.HttpRes
 async def _create(call: Call) -> func.HttpResponse:
     payload = call.body()
     why = payload.pop("reason", None)
-    form = checked(NewVideoForm, payload, "video")
+    form = checked(NewVideoForm, payload)
     before = await call.services.documents.read(VIDEOS, call.tenant_id, form.id, latest=True)
     if present(before) is not None:
         raise taken("video")

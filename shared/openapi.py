@@ -98,6 +98,9 @@ TAGS = {
     "events": "What an SDK calls to report what was watched.",
     "privacy": "What is stored about a user: show it, delete it.",
     "operators": "Looking at one user's signals and switching one tenant; not reachable through the public entry.",
+    "videos": "What there is to show: for content teams.",
+    "steering": "Configuration, rules, playlists, models, experiments, and what they would do: for content teams.",
+    "access": "Tenants and keys: for operators.",
     "service": "Whether the service is well, and this document.",
 }
 
@@ -114,6 +117,19 @@ def problem_schema() -> Schema:
             "code": {"type": "string", "description": "Stable; build on this."},
             "detail": {"type": "string", "description": "For people; may change."},
             "errorId": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "Quote it when you ask us."},
+            "errors": {
+                "type": "array",
+                "description": "The faults of a document, field by field.",
+                "items": {
+                    "type": "object",
+                    "required": ["field", "code", "message"],
+                    "properties": {
+                        "field": {"type": "string"},
+                        "code": {"type": "string"},
+                        "message": {"type": "string"},
+                    },
+                },
+            },
         },
     }
 

@@ -5,15 +5,15 @@ import { choice, clock, debounce, doing, field, h, hue, list, notice, show, text
 
 const GROUPS = {
   "Popularity": { demand_1h: "Last hour", demand_6h: "Last 6 hours", demand_24h: "Last day", demand_7d: "Last week" },
-  "Quality": { quality: "Watched long", approval: "Likes and shares", watch_percentile: "Share watched", recency: "New videos",
+  "Quality": { quality: "Watched long", skip_rate: "Skips", approval: "Likes and shares", watch_percentile: "Share watched", recency: "New videos",
     editorial_boost: "Editorial boost" },
-  "Taste": { category_affinity: "Category", tag_affinity: "Tags", creator_affinity: "Creator", category_skips: "Skipped category" },
-  "Right now": { session_category: "This session’s category", session_skips: "This session’s skips",
+  "Taste": { recent_category: "Lately watched category", category_affinity: "Category", tag_affinity: "Tags",
+    creator_affinity: "Creator", recent_creator: "Lately watched creator", cowatch: "Watched together" },
+  "Match": { recent_skips: "Lately skipped category", category_skips: "Skipped category", duration_match: "Usual length",
     language_match: "Same language", country_match: "Same country" },
 };
 export const NAMES = Object.assign({ rules: "Rules", bias: "Base", category_watch: "Category watch time",
-  session_creator: "This session’s creator", duration_match: "Usual length", duration: "Length", skip_rate: "Skips",
-  is_mature: "Mature", cowatch: "Watched together" }, ...Object.values(GROUPS));
+  duration: "Length", is_mature: "Mature" }, ...Object.values(GROUPS));
 const label = (feature) => NAMES[feature] ?? feature.replaceAll("_", " ");
 
 // Kept while the page is open, so that going to another tab and back loses nothing.

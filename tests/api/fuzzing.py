@@ -26,9 +26,15 @@ checks.positive_data_acceptance.enabled = false
 [[operations]]
 include-operation-id = "postEvents"
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-path-regex = "^/v1/cms/"
+generation.mode = "positive"
+checks.positive_data_acceptance.enabled = false
 """
 """What no schema can say: a call without a key's header is malformed (400) before it is unauthorized (401), which text
-is a cursor of ours, and that a bad event is refused alone, inside a 202."""
+is a cursor of ours, that a bad event is refused alone, inside a 202, and that a change of content must be based on what
+is stored (412) and obey rules between its fields (422): `tests/cms/test_refusals.py` lists the bad ones."""
 
 
 @dataclass(frozen=True)

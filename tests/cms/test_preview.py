@@ -83,7 +83,10 @@ async def test_contributions_add_up_to_the_score_also_with_rules(app: App) -> No
 async def test_a_draft_shows_how_far_each_video_moves_and_saves_nothing(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     viewer = {"likedCategories": ["cooking"]}
-    seen = await preview(editor, {"viewer": viewer, "draft": {"configuration": {"weights": {"category_affinity": -5}}}})
+    seen = await preview(
+        editor,
+        {"viewer": viewer, "draft": {"configuration": {"weights": {"category_affinity": -5, "recent_category": -5}}}},
+    )
     live = [item["videoId"] for item in seen["live"]["items"]]
     draft = [item["videoId"] for item in seen["draft"]["items"]]
     assert live[0].startswith("vid_cooking")

@@ -112,7 +112,7 @@ async def test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_b
     assert "fitness" in before[0]
 
     # Move a weight: positions change, nobody else sees it.
-    await page.locator("[data-feature=category_affinity]").fill("-2")
+    await page.locator("[data-feature=recent_category]").fill("-2")
     await expect(page.locator("#draft-summary")).to_contain_text("1 changed")
     await expect(page.locator("#feed .mark").first).to_be_visible()
     drafted = await shown(page)
