@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from tests.e2e.azure.outages import OUTAGES, PERSONALIZED, Outage, differences, signals_hold, survive, until_feed
 from tests.e2e.azure.servers import PATIENT, QUICK, RunningApp, Servers, running_app
@@ -14,18 +11,6 @@ from tests.e2e.azure.viewer import Viewer, new_viewer, until
 from tests.served_app import new_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def azure_app(servers: Servers) -> AsyncIterator[RunningApp]:
-    async with running_app({**servers.settings, **QUICK, **PATIENT}, "--no-demo") as app:
-        yield app
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
-        yield http
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.name)
