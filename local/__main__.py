@@ -78,7 +78,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
         lock_seconds=arguments.lock_seconds,
         faults=arguments.faults,
     ) as app:
-        print(f"Serving on {app.url}  (state in {app.services.settings.data_folder}; Ctrl-C stops)")
+        settings = app.services.settings
+        state = settings.data_folder if settings.document_store == "sqlite" else "Cosmos DB"
+        print(f"Serving on {app.url}  (state in {state}; Ctrl-C stops)")
         if not arguments.no_demo:
             print(_hints(app.url))
         sys.stdout.flush()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from shared.telemetry import Telemetry
 
@@ -38,6 +39,7 @@ class Refresher:
         self._telemetry = telemetry
         self._lock = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
+        self._asked: asyncio.Task[bool] | None = None
         self._failures = 0
         self._tried_at = float("-inf")
         self.refreshed_at: float | None = None
@@ -52,11 +54,12 @@ class Refresher:
             self._loop = asyncio.create_task(self._run(), name=f"refresh-{self._name}")
 
     async def stop(self) -> None:
-        """End the loop."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
+        """End the loop, and what requests asked for."""
+        tasks: list[asyncio.Task[Any]] = [task for task in (self._loop, self._asked) if task is not None]
+        self._loop = self._asked = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def refresh(self) -> bool:
         """Have the action run from here on: now, or after the run under way, whose reads may predate this call.
@@ -81,15 +84,18 @@ class Refresher:
             return True
 
     async def at_most(self, age_seconds: float, now: float, budget_seconds: float) -> None:
-        """Return at once when the last refresh is young enough; else try once, for no longer than the budget."""
+        """Return at once when the last refresh is young enough; else wait for one, for no longer than the budget.
+
+        The refresh itself goes on beyond the budget: cut short, it could have read a change that nobody then holds.
+        """
         if self.refreshed_at is not None and now - self.refreshed_at <= age_seconds:
             return
         if now - self._tried_at < ATTEMPT_SECONDS:
             return
-        try:
-            async with asyncio.timeout(budget_seconds):
-                await self.refresh()
-        except TimeoutError:
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self.refresh(), name=f"refresh-{self._name}-asked")
+        done, _ = await asyncio.wait({self._asked}, timeout=budget_seconds)
+        if not done:
             self._telemetry.count("refresh_failures", self._name)
 
     async def _run(self) -> None:

@@ -59,7 +59,8 @@ class AppConfigurationFlags:
         self._timeout = timeout_seconds
         self._provider: AzureAppConfigurationProvider | None = None
         self._credential: Any = None
-        self._flags: list[dict[str, Any]] | None = None
+        self._given_out: list[dict[str, Any]] | None = None
+        self._reading: asyncio.Future[list[dict[str, Any]]] | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -68,28 +69,34 @@ class AppConfigurationFlags:
         return cls(**_connection(settings))
 
     async def load(self) -> dict[str, Any] | None:
+        """See the port. A caller that gives up stops neither the thread nor the next caller: what the thread read
+        counts as given out only when somebody has it."""
+        while self._reading is not None and not self._reading.done():
+            await asyncio.wait({self._reading})  # one thread at a time, however many gave up
+        self._reading = asyncio.ensure_future(asyncio.to_thread(self._read))
+        self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
         try:
-            return await asyncio.to_thread(self._load)
+            flags = await asyncio.shield(self._reading)
         except FlagsUnavailable:
             raise
         except Exception as error:
             raise FlagsUnavailable(f"App Configuration could not be read ({type(error).__name__})") from None
+        if flags == self._given_out:
+            return None
+        self._given_out = flags
+        return {"feature_management": {"feature_flags": copy.deepcopy(flags)}}
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
 
-    def _load(self) -> dict[str, Any] | None:
+    def _read(self) -> list[dict[str, Any]]:
         with self._lock:
             if self._provider is None:
                 self._provider = self._connect()
             else:
                 self._provider.refresh()
             loaded = self._provider["feature_management"]["feature_flags"]
-            flags = [_as_written(flag) for flag in loaded if isinstance(flag, dict) and isinstance(flag.get("id"), str)]
-            if flags == self._flags:
-                return None
-            self._flags = flags
-            return {"feature_management": {"feature_flags": copy.deepcopy(flags)}}
+            return [_as_written(flag) for flag in loaded if isinstance(flag, dict) and isinstance(flag.get("id"), str)]
 
     def _connect(self) -> AzureAppConfigurationProvider:
         where: dict[str, Any]

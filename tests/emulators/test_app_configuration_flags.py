@@ -100,6 +100,20 @@ async def test_a_source_that_refuses_connections_is_unavailable_and_blocks_nobod
     assert switches(await source.load()) == {PERSONALIZED_FEED: True}
 
 
+async def test_what_a_caller_did_not_wait_for_is_there_for_the_next_one(server, source):
+    server.put_flag(ON)
+    flags = Flags(source)
+    for expected in (Verdict.ON, Verdict.SWITCHED_OFF):
+        await due()
+        server.faults.add(Fault("GET", delay=0.2))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await flags.refresh(1.0)
+        await flags.refresh(2.0)
+        assert flags.ask(PERSONALIZED_FEED, "tenant", "user") == expected
+        server.put_flag(OFF)
+
+
 async def test_a_refresh_that_finds_nothing_new_costs_one_request(server, source):
     server.put_flag(ON)
     await source.load()

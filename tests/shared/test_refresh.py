@@ -112,6 +112,27 @@ async def test_a_caller_waits_for_a_stale_source_no_longer_than_its_budget() -> 
     assert source.telemetry.counters["refresh_failures", ("source",)] == 1
 
 
+async def test_a_caller_whose_budget_ran_out_does_not_stop_what_it_asked_for() -> None:
+    source = Source()
+    source.gate.clear()
+    source.written = 1
+    for _ in range(3):
+        await source.refresher.at_most(30, source.now + 60, 0.01)
+    source.gate.set()
+    await eventually(lambda: source.held == 1)
+    assert source.reads == 1, "those who wait ask for one read between them"
+
+
+async def test_a_stop_also_ends_what_a_caller_asked_for() -> None:
+    source = Source()
+    source.gate.clear()
+    await source.refresher.at_most(30, source.now, 0.01)
+    await source.refresher.stop()
+    source.gate.set()
+    await asyncio.sleep(0)
+    assert source.refresher.refreshed_at is None
+
+
 async def test_the_loop_keeps_reading_until_it_is_stopped_and_survives_failures() -> None:
     source = Source()
     source.refresher.start()

@@ -185,9 +185,9 @@ OUTAGES = (
 async def survive(outage: Outage, servers: Servers, app: RunningApp, http: aiohttp.ClientSession) -> Survived:
     """Go through it. What must hold at once is asserted; the figures are for the caller to compare."""
     viewer = await new_viewer(app, http, servers.services)
-    await until(lambda: feed_is(viewer, ("fallback", "cold_start")), "the app knows the tenant")
+    await until_feed(viewer, ("fallback", "cold_start"), "the app knows the tenant")
     assert await viewer.watch(BEFORE) == 202
-    await until(lambda: feed_is(viewer, PERSONALIZED), "the feed is personalized")
+    await until_feed(viewer, PERSONALIZED, "the feed is personalized")
     await until(lambda: _is_folded(servers), "nothing waits for the signals")
 
     felt_before = await viewer.metric(outage.felt)
@@ -197,13 +197,13 @@ async def survive(outage: Outage, servers: Servers, app: RunningApp, http: aioht
         rolling_up = asyncio.create_task(viewer.roll_up())
         answers = [await viewer.watch(views) for views in DURING]
         if outage.feed == PERSONALIZED:  # on a busy machine a healthy read may be late once
-            await until(lambda: feed_is(viewer, PERSONALIZED), "the feed is personalized meanwhile")
+            await until_feed(viewer, PERSONALIZED, "the feed is personalized meanwhile")
         if not outage.felt.startswith("batches_folded"):  # those are counted when it is over
             await until(lambda: _has_risen(viewer, outage.felt, felt_before), f"{outage.felt} has risen")
     finally:
         await outage.end(servers)
 
-    back = await until(lambda: feed_is(viewer, PERSONALIZED), "the feed is personalized again")
+    back = await until_feed(viewer, PERSONALIZED, "the feed is personalized again")
     await viewer.send_the_rest()
     await until(lambda: signals_hold(viewer, viewer.events_accepted), "what was accepted is in the signals")
     assert await viewer.send_again() == 202
@@ -248,9 +248,18 @@ def differences(survived: Survived, budget_ms: float = float("inf")) -> list[str
     return wrong
 
 
-async def feed_is(viewer: Viewer, wanted: tuple[str, str | None]) -> bool:
-    seen = await viewer.feed()
-    return (seen.mode, seen.reason) == wanted
+async def until_feed(viewer: Viewer, wanted: tuple[str, str | None], what: str) -> float:
+    """Poll until the feed has the mode and reason; how long that took. A failure tells what it was instead."""
+    last: list[Seen] = []
+
+    async def is_so() -> bool:
+        last[:] = [await viewer.feed()]
+        return (last[0].mode, last[0].reason) == wanted
+
+    try:
+        return await until(is_so, what)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it was {last}") from None
 
 
 async def _has_risen(viewer: Viewer, metric: str, before: float) -> bool:

@@ -30,8 +30,11 @@ QUICK = {
     "CONTENT_REFRESH_SECONDS": "0.2",
     "SIGNALS_CACHE_SECONDS": "0",
     "ROLLUP_SECONDS": "2",
+    "USER_REQUESTS_PER_SECOND": "1000000",
 }
 """Settings of an app that is watched: what changes shows within moments, and every feed reads its signals."""
+PATIENT = {"SIGNALS_BUDGET_MS": "250", "SHED_DELAY_MS": "60000", "REFUSE_DELAY_MS": "60000"}
+"""Settings for a machine that is busy with other things: nothing but what a test breaks is late."""
 
 
 def needs_the_test_servers() -> None:

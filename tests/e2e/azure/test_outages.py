@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.e2e.azure.outages import OUTAGES, PERSONALIZED, Outage, differences, feed_is, signals_hold, survive
-from tests.e2e.azure.servers import QUICK, RunningApp, Servers, running_app, running_servers
+from tests.e2e.azure.outages import OUTAGES, PERSONALIZED, Outage, differences, signals_hold, survive, until_feed
+from tests.e2e.azure.servers import PATIENT, QUICK, RunningApp, Servers, running_app
 from tests.e2e.azure.viewer import Viewer, new_viewer, until
 from tests.served_app import new_user
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def servers() -> AsyncIterator[Servers]:
-    async with running_servers() as servers:
-        yield servers
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def azure_app(servers: Servers) -> AsyncIterator[RunningApp]:
-    generous = {"SIGNALS_BUDGET_MS": "250"}  # on a busy machine nothing but what a test breaks may be late
-    async with running_app({**servers.settings, **QUICK, **generous}, "--no-demo") as app:
-        yield app
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
-        yield http
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.name)
@@ -52,7 +30,7 @@ async def test_an_app_that_starts_while_everything_is_down_comes_up_piece_by_pie
     for name in dependencies:
         await servers.listen(name, False)
     try:
-        async with running_app({**servers.settings, **QUICK, "SIGNALS_BUDGET_MS": "250"}, "--no-demo") as app:
+        async with running_app({**servers.settings, **QUICK, **PATIENT}, "--no-demo") as app:
             async with http.get(f"{app.url}/health") as alive, http.get(f"{app.url}/ready") as ready:
                 assert (alive.status, ready.status) == (200, 503)
                 states = (await ready.json())["dependencies"]
@@ -62,7 +40,7 @@ async def test_an_app_that_starts_while_everything_is_down_comes_up_piece_by_pie
 
             await servers.listen("cosmos", True)
             viewer = await new_viewer(app, http, servers.services)
-            await until(lambda: feed_is(viewer, ("fallback", "flags_unavailable")), "the tenants are known")
+            await until_feed(viewer, ("fallback", "flags_unavailable"), "the tenants are known")
             assert await viewer.watch(5) == 503
 
             await servers.listen("servicebus", True)
@@ -70,7 +48,7 @@ async def test_an_app_that_starts_while_everything_is_down_comes_up_piece_by_pie
             await until(lambda: signals_hold(viewer, 5), "the events are in the signals")
 
             await servers.listen("appconfig", True)
-            await until(lambda: feed_is(viewer, PERSONALIZED), "the flags are known")
+            await until_feed(viewer, PERSONALIZED, "the flags are known")
             assert app.alive
     finally:
         for name in dependencies:

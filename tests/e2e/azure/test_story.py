@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.e2e.azure.servers import running_app, running_servers
+from tests.e2e.azure.servers import PATIENT, Servers, running_app
 from tests.e2e.azure.story import tell
 
-
-@contextlib.asynccontextmanager
-async def settings_of(way: str) -> AsyncIterator[dict[str, str]]:
-    if way == "embedded":
-        yield {}
-        return
-    async with running_servers() as servers:
-        yield servers.settings
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("way", ["embedded", "azure"])
-async def test_the_readme_tells_what_happens(way: str) -> None:
-    async with settings_of(way) as settings, running_app(settings) as app:
+async def is_what_happens(settings: dict[str, str]) -> None:
+    async with running_app({**settings, **PATIENT}) as app:
         async for told in tell(app.url, app.environment):
             assert told.as_written, f"{told.step}: {told.outcome}"
+
+
+async def test_the_story_of_the_readme_is_what_happens_embedded() -> None:
+    await is_what_happens({})
+
+
+async def test_the_story_of_the_readme_is_what_happens_on_the_azure_adapters(servers: Servers) -> None:
+    await is_what_happens(servers.settings)
