@@ -14,7 +14,7 @@ import orjson
 from feed.catalog import Catalog
 from feed.fallback import Fallback
 from feed.filters import FILTERS, Filtered, Viewer, apply_filters, maturity_limit
-from feed.models import resolve
+from feed.models import resolve, without_cowatch
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, context_of
 from feed.query import FeedQuery
 from feed.rules import Steering, steer
@@ -24,7 +24,7 @@ from ranking.model import LinearModel, popularity_model
 from ranking.rank import Slate
 from ranking.request import Context
 from shared.fingerprint import fingerprint
-from shared.records import RATINGS, Tenant
+from shared.records import RATINGS, Arm, Tenant
 from shared.rules import BOOST, EXCLUDE, LIMIT, PIN, SUPPRESS, Editorial, Rule
 from shared.signals import Signals
 
@@ -36,8 +36,9 @@ TINY = 5e-7
 class Scene:
     """Who is looking at what: a tenant's configuration, rules and model, live or drafted, and a viewer.
 
-    `stored_model` is the promoted model as stored, None for the global one. `reason` says why the feed is not
-    personalized, None when it is; `signals` are then the viewer's.
+    `stored_model` is the model as stored, None for the global one; `arm` the viewer's arm of a running experiment.
+    `reason` says why the feed is not personalized, None when it is; `signals` are then the viewer's. `varied` and
+    `cowatch` tell whether the flags for variety and co-watching are on.
     """
 
     tenant: Tenant
@@ -47,6 +48,17 @@ class Scene:
     signals: Signals | None
     reason: str | None
     now: float
+    arm: Arm | None = None
+    varied: bool = True
+    cowatch: bool = True
+
+    def model(self) -> LinearModel | None:
+        """What ranks: None asks for the popular feed. Raises `InvalidModel`."""
+        if self.reason is not None:
+            return None
+        arm_weights = self.arm.weights if self.arm else {}
+        model = resolve(replace(self.tenant, weights={**self.tenant.weights, **arm_weights}), self.stored_model)
+        return model if self.cowatch else without_cowatch(model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +95,9 @@ def take(catalog: Catalog, scene: Scene, served: Any) -> Picture:
         steering,
     )
     context = context_of(scene.query, tenant, catalog, served, scene.now)
-    model = resolve(tenant, scene.stored_model) if scene.reason is None else None
+    if not scene.varied:
+        context = replace(context, diversity=0.0)
+    model = scene.model()
     fallback = Fallback()
     slate, _ = select(catalog, viewer, context, steering, len(served), model, fallback)
     plain = replace(steering, pins=())
@@ -132,6 +146,7 @@ def shown(picture: Picture, compared_with: Picture | None = None) -> dict[str, A
         "reason": picture.scene.reason,
         "reasonText": REASONS.get(picture.scene.reason or ""),
         "modelVersion": picture.slate.model_version,
+        "arm": picture.scene.arm.name if picture.scene.arm and picture.personalized else None,
         "items": items,
         "candidates": len(picture.filtered.kept),
         "removed": {name: count for name, count in picture.filtered.removed().items() if count},

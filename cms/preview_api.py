@@ -18,9 +18,11 @@ from cms.preview import Picture, Scene, candidates_of, seed_of, shown, take, wit
 from cms.rules import NewRuleForm, Texts, rule_document
 from feed.catalog import Catalog
 from feed.cursor import Served
+from feed.experiments import arm_of
 from feed.pipeline import COLD_START_EVENTS, Feed
 from feed.query import FeedQuery, Hints
 from ranking.model import InvalidModel
+from shared.flags.evaluation import CO_WATCH, NEW_DIVERSIFIER
 from shared.http import endpoint, json_response
 from shared.records import MAX_LIMIT, Tenant
 from shared.rules import Editorial, Rule
@@ -87,14 +89,21 @@ async def preview(request: func.HttpRequest, services: Services) -> func.HttpRes
 
     def picture(of: Tenant, rules: Editorial = editorial) -> Picture:
         reason = feed.why_not_personalized(query, of, user_key)
-        if reason == "not_in_rollout" and not asked:
+        if reason in ("not_in_rollout", "dark_launch") and not asked:
             reason = None  # somebody described stands for those who are in
         if reason is None and late:
             reason = "signals_unavailable"
         if reason is None and (signals is None or signals.events < COLD_START_EVENTS):
             reason = "cold_start"
-        stored = services.tenants.model(of.id, of.model_version) if of.model_version else None
-        return take(catalog, Scene(of, rules, stored, query, signals, reason, call.now), served)
+        experiment = services.tenants.experiment(of.id) if asked else None
+        arm = arm_of(experiment, user_key) if experiment else None
+        version = (arm.model_version if arm else None) or of.model_version
+        stored = services.tenants.model(of.id, version) if version else None
+        varied, cowatch = (
+            services.flags.on(flag, of.id, user_key, of.feature_flags) for flag in (NEW_DIVERSIFIER, CO_WATCH)
+        )
+        scene = Scene(of, rules, stored, query, signals, reason, call.now, arm, varied, cowatch)
+        return take(catalog, scene, served)
 
     try:
         live = picture(tenant)

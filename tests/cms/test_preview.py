@@ -193,3 +193,15 @@ async def test_a_bad_preview_is_refused(app: App) -> None:
     raw = await editor.post("preview", {}, {"X-User": "anna@example.com"})
     assert (raw.status, raw.code) == (400, "invalid_user")
     assert "anna" not in raw.body.decode()
+
+
+async def test_a_user_in_an_experiment_is_shown_their_arm_and_flags_count_as_in_the_feed(app: App) -> None:
+    editor = await new_editor(app, make_videos(40), feature_flags={"exploration": False, "use-new-diversifier": False})
+    await watched(editor)
+    arms = [{"name": "a", "percent": 50, "weights": {"recent_category": -3}}, {"name": "b", "percent": 50}]
+    await editor.post("experiments", {"id": "taste", "name": "Taste", "arms": arms})
+    await editor.post("experiments/taste/start")
+    served = await editor.client.feed()
+    seen = await preview(editor, user=True)
+    assert f"taste/{seen['live']['arm']}" == served.json["experiment"]
+    assert [item["videoId"] for item in seen["live"]["items"]] == served.ids

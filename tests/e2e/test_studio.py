@@ -81,7 +81,7 @@ async def shown(page: Page) -> list[str]:
 
 async def with_history(app: App) -> Editor:
     """A tenant whose user likes fitness."""
-    editor = await new_editor(app, make_videos(45))
+    editor = await new_editor(app, make_videos(45), feature_flags={"exploration": False})
     events = [
         {"type": "video_view", "videoId": f"vid_fitness_{n}", "timestamp": app.now_ms(300), "watchTimeMs": 29_000}
         for n in range(1, 7)
