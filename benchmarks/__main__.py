@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("ranking", "feed_handler", "fold", "memory", "telemetry", "azure_adapters", "startup", "cms_import")
+BENCHMARKS = (
+    "ranking",
+    "feed_handler",
+    "fold",
+    "pipeline",
+    "memory",
+    "telemetry",
+    "azure_adapters",
+    "startup",
+    "cms_import",
+)
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -62,7 +62,8 @@ async def post_export(request: func.HttpRequest, services: Services) -> func.Htt
             "signals": describe_all(signals, catalog.columns, now) if signals else None,
             "erasedAt": _iso(stored["erasedAt"]) if stored and "erasedAt" in stored else None,
             "foldedBatches": sorted(d.id.partition(":")[2] for d in documents if d.id != SIGNALS_ID),
-            "archive": "Events live up to 90 days in an archive, under a pseudonym that this service cannot look up.",
+            "archive": "Events live up to 90 days in an archive, under a pseudonym. It has no index of users, "
+            "so this answer leaves it out.",
         }
     )
 

@@ -17,13 +17,8 @@ from pathlib import Path
 
 import aiohttp
 
-from shared.bus.port import LOCK_SECONDS
-
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
-LOCK_RUNS_OUT_SECONDS = LOCK_SECONDS + 1
-MOST_JUMPS = 50
-"""Together less than the hour of duplicate detection."""
 BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
 """Shares of writes that are done and then reported as failed, all the time."""
 ON_THE_WIRE = (
@@ -108,13 +103,12 @@ class Wire:
     settings: dict[str, str]
     http: aiohttp.ClientSession
     process: asyncio.subprocess.Process
-    jumps: int = 0
 
     @classmethod
-    async def start(cls, http: aiohttp.ClientSession, log: Path) -> Wire:
+    async def start(cls, http: aiohttp.ClientSession, lock_seconds: float, log: Path) -> Wire:
         with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.emulators", "--json",
+                sys.executable, "-m", "tests.emulators", "--json", "--lock-seconds", str(lock_seconds),
                 cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=file,
             )  # fmt: skip
         assert process.stdout is not None
@@ -133,12 +127,6 @@ class Wire:
         async with self.http.delete(f"{self.control}/faults/{server}") as answer:
             answer.raise_for_status()
 
-    async def let_locks_run_out(self) -> None:
-        """Let a minute pass for the servers, so that what a dead process held comes again at once."""
-        if self.jumps < MOST_JUMPS:
-            self.jumps += 1
-            await self.post("clock", {"advance": LOCK_RUNS_OUT_SECONDS})
-
     async def stop(self) -> None:
         self.process.terminate()
         await self.process.wait()
@@ -153,7 +141,6 @@ class Misfortune:
     draw: random.Random
     pace_seconds: float
     outage_seconds: float
-    freeze_seconds: float
     wire: Wire | None = None
     tally: Counter[str] = field(default_factory=Counter)
 
@@ -176,21 +163,15 @@ class Misfortune:
             chance = self.draw.random()
             if chance < 0.25:
                 self.tally["freezes beyond the lock"] += 1
-                await asyncio.gather(
-                    server.freeze(self.freeze_seconds * self.draw.uniform(1.1, 1.6)), self._let_locks_run_out()
-                )
+                await server.freeze(server.lock_seconds * self.draw.uniform(1.1, 1.6))
             elif chance < 0.4:
                 self.tally["kill -9 of both at once"] += 1
                 await asyncio.gather(*(each.kill() for each in self.servers))
-                await asyncio.gather(*(each.start() for each in self.servers), self._let_locks_run_out())
+                await asyncio.gather(*(each.start() for each in self.servers))
             else:
                 self.tally["kill -9"] += 1
                 await server.kill()
-                await asyncio.gather(server.start(), self._let_locks_run_out())
-
-    async def _let_locks_run_out(self) -> None:
-        if self.wire is not None:
-            await self.wire.let_locks_run_out()
+                await server.start()
 
     async def _outage(self, what: str) -> None:
         """A dependency is down for a while; one process dies in the middle of it."""
@@ -208,7 +189,7 @@ class Misfortune:
         self.set_faults()
         if self.wire is not None and wire_name:
             await self.wire.clear(wire_name)
-        await asyncio.gather(server.start(), self._let_locks_run_out())
+        await server.start()
 
     def set_faults(self, **more: bool) -> None:
         write_faults(self.faults, {**BACKGROUND, **more})
@@ -243,12 +224,15 @@ async def keep_rolling_up(servers: list[Server], http: aiohttp.ClientSession, ev
             task.cancel()
 
 
-async def until(done: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-    """Whether it was done in time."""
+async def until_none(left: Callable[[], Awaitable[int]], seconds: float) -> bool:
+    """Whether nothing is left in the end; False when for so many seconds it did not become less."""
     loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + seconds
-    while not await done():
-        if loop.time() > give_up_at:
-            return False
+    least, since = await left(), loop.time()
+    while least:
         await asyncio.sleep(0.2)
+        now_left = await left()
+        if now_left < least:
+            least, since = now_left, loop.time()
+        elif loop.time() - since > seconds:
+            return False
     return True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from shared.bus.port import LOCK_SECONDS
 from tests.emulators.clock import MovableClock
 from tests.left_out import leave_out
 
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
     from tests.emulators.servicebus.broker import ServiceBusBroker
 
 
-def broker_of_user_events(clock: MovableClock | None = None, port: int = 0) -> ServiceBusBroker:
+def broker_of_user_events(
+    clock: MovableClock | None = None, port: int = 0, lock_seconds: float = LOCK_SECONDS
+) -> ServiceBusBroker:
     """Not started. Leaves the test out when python-qpid-proton, which is built with a C compiler, is not there."""
     try:
         from tests.emulators.servicebus.broker import ServiceBusBroker
@@ -21,4 +25,4 @@ def broker_of_user_events(clock: MovableClock | None = None, port: int = 0) -> S
         )
     from tests.emulators.servicebus.layout import user_events
 
-    return ServiceBusBroker(user_events, clock, port)
+    return ServiceBusBroker(partial(user_events, lock_seconds=lock_seconds), clock, port)

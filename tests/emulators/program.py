@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from shared.bus.port import LOCK_SECONDS
 from tests.emulators.appconfig import AppConfigurationServer
 from tests.emulators.azurite import Azurite
 from tests.emulators.broker_here import broker_of_user_events
@@ -77,11 +78,11 @@ class Control(HttpServer):
 class Emulators:
     """The servers, once `running` has started them."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, lock_seconds: float = LOCK_SECONDS) -> None:
         self.clock = MovableClock()
         self.cosmos = CosmosServer(self.clock, partitions=2, port=ports.cosmos)
         self.appconfig = AppConfigurationServer(self.clock, port=ports.appconfig)
-        self.broker = broker_of_user_events(self.clock, ports.servicebus)
+        self.broker = broker_of_user_events(self.clock, ports.servicebus, lock_seconds)
         self.azurite = Azurite(ports.blob)
         self.control = Control(self, ports.control)
         self._signing_key, self._identity_secret = (

@@ -15,18 +15,18 @@ from shared.bus.servicebus_layout import UNLIMITED_DELIVERIES, dead_letter_queue
 from tests.emulators.servicebus.entities import EntityOptions, Namespace
 
 
-def user_events(namespace: Namespace) -> None:
+def user_events(namespace: Namespace, lock_seconds: float = LOCK_SECONDS) -> None:
     """The topic, its subscriptions and their dead-letter queues, as `servicebus_layout` describes them."""
     for subscription in SUBSCRIPTIONS:
         namespace.add_queue(
             dead_letter_queue(subscription),
-            EntityOptions(lock_seconds=LOCK_SECONDS, max_deliveries=UNLIMITED_DELIVERIES),
+            EntityOptions(lock_seconds=lock_seconds, max_deliveries=UNLIMITED_DELIVERIES),
         )
     namespace.add_topic(
         TOPIC,
         {
             subscription: EntityOptions(
-                lock_seconds=LOCK_SECONDS,
+                lock_seconds=lock_seconds,
                 max_deliveries=MAX_DELIVERIES,
                 sessions=subscription in SESSION_SUBSCRIPTIONS,
                 ttl_seconds=MESSAGE_TTL_SECONDS,

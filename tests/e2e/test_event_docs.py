@@ -1,0 +1,69 @@
+"""`docs/events.md` says what is true: its examples are accepted, its lists complete, its archive line real."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from events.archive import from_lines
+from events.schema import REJECTIONS
+from shared.blobs.port import ARCHIVE
+from shared.event_types import EVENT_TYPES
+from tests.served_app import ROOT, App, make_video
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TEXT = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+SECTIONS: dict[str, str] = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
+
+
+def example(text: str) -> dict[str, Any]:
+    found = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    assert len(found) == 1
+    parsed: dict[str, Any] = json.loads(found[0])
+    return parsed
+
+
+def test_every_event_type_has_its_section_with_what_it_means() -> None:
+    assert set(SECTIONS) == set(EVENT_TYPES)
+    for name, meaning in EVENT_TYPES.items():
+        assert example(SECTIONS[name])["type"] == name
+        assert SECTIONS[name].startswith(meaning.split(";")[0].rstrip(".").split(",")[0][:20])
+
+
+def test_every_code_an_event_can_be_refused_with_is_listed() -> None:
+    listed = re.search(r"Codes of rejected events: (.*?)\n\n", TEXT, re.DOTALL)
+    assert listed
+    assert set(re.findall(r"`(\w+)`", listed[1])) == set(REJECTIONS)
+
+
+async def test_every_example_is_accepted_as_it_stands_but_for_its_time(app: App) -> None:
+    examples = [example(body) for body in SECTIONS.values()]
+    client = await app.tenant([make_video(id) for id in sorted({each["videoId"] for each in examples})])
+    old = await client.post(examples)
+    assert {each["code"] for each in old.json["rejected"]} <= {"too_old"}, "nothing else is wrong with them"
+    fresh = [{**each, "timestamp": app.now_ms() + number} for number, each in enumerate(examples)]
+    client = client.as_user()
+    answer = await client.post(fresh)
+    assert answer.json["accepted"] == len(EVENT_TYPES)
+    await app.folded()
+    assert (await client.signals()).json["events"] == len(EVENT_TYPES) - 1, "an impression is no action"
+
+
+async def test_the_archived_line_in_the_documentation_has_the_fields_of_a_real_one(app: App) -> None:
+    client = await app.tenant([make_video("vid_1")], count_anonymous_events=True)
+    served = (await client.feed()).json["feedRequestId"]
+    await client.post(
+        [{"type": "like", "videoId": "vid_1", "timestamp": app.now_ms(), "feedRequestId": served, "rankPosition": 0}]
+    )
+    await app.folded()
+    await app.rolled_up()
+    blobs = [blob async for blob in app.services.blobs.list(ARCHIVE, f"{client.tenant_id}/")]
+    assert re.fullmatch(rf"{client.tenant_id}/\d{{4}}/\d\d/\d\d/\d\d/0-\d{{20}}-\d+\.jsonl\.gz", blobs[0].name)
+    (line,) = from_lines(await app.services.blobs.read(ARCHIVE, blobs[0].name) or b"")
+    documented = example(TEXT.split("## The archive")[1])
+    assert line.keys() == documented.keys()
+    assert line["request"].keys() == documented["request"].keys()

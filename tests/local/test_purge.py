@@ -1,0 +1,41 @@
+"""The daily purge of the local host: nothing that has expired stays on the disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from local.purge import purge_expired
+from shared import services as composition
+from shared.blobs.port import ARCHIVE, TABLES
+from shared.settings import Settings
+from shared.stores.documents import USER_ACTIVITY, VIDEOS, Create
+
+DAY = 86_400.0
+NOW = 1_790_000_000.0
+
+
+async def test_expired_documents_and_archived_events_of_90_days_leave_the_disk_and_nothing_else_does(
+    tmp_path: Path,
+) -> None:
+    now = NOW
+    services = composition.build(Settings(data_folder=str(tmp_path)), clock=lambda: now)
+    for number in range(2_500):
+        await services.documents.write(USER_ACTIVITY, f"user-{number}", [Create({"id": "signals"})])
+    await services.documents.write(VIDEOS, "tenant", [Create({"id": "v1"})])
+    await services.blobs.write(ARCHIVE, "tenant/2026/09/21/14/0-1-1.jsonl.gz", b"of that hour")
+    await services.blobs.write(ARCHIVE, "tenant/2026/12/01/00/0-2-2.jsonl.gz", b"later")
+    await services.blobs.write(ARCHIVE, "something-else", b"not ours to judge")
+    await services.blobs.write(TABLES, "tenant/2026/09/21/14/table", b"no events")
+    assert await purge_expired(services) == (0, 0)
+
+    now = NOW + 91 * DAY
+    assert await purge_expired(services) == (2_500, 1)
+    left = [blob.name async for blob in services.blobs.list(ARCHIVE)]
+    assert left == ["something-else", "tenant/2026/12/01/00/0-2-2.jsonl.gz"]
+    assert await services.blobs.read(TABLES, "tenant/2026/09/21/14/table") is not None
+    assert await services.documents.read(VIDEOS, "tenant", "v1") is not None
+    await services.close()
+    with closing(sqlite3.connect(tmp_path / "documents.db")) as file:
+        assert file.execute('SELECT count(*) FROM "user-activity"').fetchone() == (0,)
