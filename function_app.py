@@ -20,6 +20,7 @@ from cms import (
     studio_api,
     videos_api,
 )
+from cms import operations as content_operations
 from events import cowatch, dead_letters, privacy
 from events import operations as event_operations
 from events.api import post_events as accept_events
@@ -38,7 +39,7 @@ logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third
 
 decode_lightly()
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-api = ApiDocument(feed_operations, event_operations)
+api = ApiDocument(feed_operations, event_operations, content_operations)
 
 
 @app.route("v1/feed", methods=["GET", "OPTIONS"])

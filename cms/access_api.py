@@ -44,7 +44,7 @@ async def tenants(request: func.HttpRequest, services: Services) -> func.HttpRes
     if request.method == "GET":
         known = [services.tenants.get(id) for id in sorted(services.tenants.ids())]
         return json_response({"tenants": [_shown_tenant(tenant) for tenant in known if tenant]})
-    form = checked(NewTenantForm, read_json(request, MAX_BODY_BYTES), "tenant")
+    form = checked(NewTenantForm, read_json(request, MAX_BODY_BYTES), "new_tenant")
     stored = await services.documents.read(TENANTS, form.tenant_id, CONFIGURATION_ID, latest=True)
     if present(stored):
         raise taken("tenant")

@@ -96,6 +96,8 @@ X_USER_TOKEN = Parameter(
 TAGS = {
     "feed": "What an SDK calls to show videos.",
     "events": "What an SDK calls to report what was watched.",
+    "content": "How content teams steer the feed: videos, rules, playlists, models, experiments.",
+    "access": "Who may come in: tenants, their keys, and the public keys of their user tokens.",
     "privacy": "What is stored about a user: show it, delete it.",
     "operators": "Looking at one user's signals and switching one tenant; not reachable through the public entry.",
     "service": "Whether the service is well, and this document.",
@@ -114,6 +116,15 @@ def problem_schema() -> Schema:
             "code": {"type": "string", "description": "Stable; build on this."},
             "detail": {"type": "string", "description": "For people; may change."},
             "errorId": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "Quote it when you ask us."},
+            "errors": {
+                "type": "array",
+                "description": "What is wrong with single fields of a document.",
+                "items": {
+                    "type": "object",
+                    "required": ["field", "code", "message"],
+                    "properties": {name: {"type": "string"} for name in ("field", "code", "message")},
+                },
+            },
         },
     }
 

@@ -29,6 +29,11 @@ CODES: dict[str, Code] = {
     "invalid_user_token": Code(401, "The user token proves nothing: signature, key id, audience, tenant or times."),
     "user_token_expired": Code(401, "The user token has expired. Get a new one from your backend and repeat the call."),
     "user_token_mismatch": Code(403, "The user token is valid, for another user than X-User."),
+    # what the host refuses
+    "malformed_request": Code(400, "The request is no valid HTTP."),
+    "malformed_header": Code(400, "A header is no valid text."),
+    "malformed_path": Code(400, "The path is no valid text."),
+    "malformed_body": Code(400, "The body broke off, or is no valid HTTP."),
     # what is asked
     "invalid_limit": Code(400, "limit is no whole number in its range."),
     "invalid_cursor": Code(400, "The cursor is not one of ours, or another user's. Start again without it."),
@@ -53,6 +58,45 @@ CODES: dict[str, Code] = {
     "no_signals": Code(404, "Nothing is stored about this user."),
     "no_configuration": Code(404, "The tenant has no configuration."),
     "conflict": Code(409, "Somebody else changed it at the same time. Read it again and repeat."),
+    # content: what is asked
+    "not_found": Code(404, "There is nothing of that name."),
+    "invalid_prefix": Code(400, "prefix is not the beginning of a video's id."),
+    "invalid_body": Code(400, "The body is not a JSON object."),
+    "invalid_reason": Code(400, "The reason is not text, or has more than 300 characters."),
+    "missing_if_match": Code(400, "If-Match is missing: send the ETag you read, so that no change is lost."),
+    "invalid_if_match": Code(400, "If-Match is not one ETag as the last read answered it."),
+    "empty_file": Code(400, "The file has no rows."),
+    "invalid_file": Code(400, 'The file does not look like {"videos": [...]}.'),
+    "invalid_csv": Code(400, "The file is not a table whose first line names the columns."),
+    "file_too_large": Code(413, "The file is too large: split it."),
+    "too_many_rows": Code(413, "The file has too many rows: split it."),
+    # content: a document that breaks a rule; `errors` names every field
+    "invalid_video": Code(422, "The video breaks a rule; errors names the fields."),
+    "invalid_rule": Code(422, "The rule breaks a rule of its own; errors names the fields."),
+    "invalid_playlist": Code(422, "The playlist breaks a rule; errors names the fields."),
+    "invalid_configuration": Code(422, "The configuration breaks a rule, or needs a confirmation; errors says which."),
+    "invalid_preview": Code(422, "What to preview breaks a rule; errors names the fields."),
+    "invalid_model": Code(422, "The model cannot be served; errors says why."),
+    "invalid_experiment": Code(422, "The experiment breaks a rule; errors names the fields."),
+    "invalid_new_tenant": Code(422, "The new tenant breaks a rule; errors names the fields."),
+    "invalid_key": Code(422, "The key breaks a rule; errors names the fields."),
+    "invalid_rotation": Code(422, "The rotation breaks a rule; errors names the fields."),
+    # content: what is in the way
+    "already_exists": Code(409, "There is one of that name already."),
+    "in_use": Code(409, "Something else uses it. Change that first."),
+    "too_many": Code(409, "The tenant has as many as it may. Delete one first."),
+    "already_active": Code(409, "A key of that name is active. Rotate it, or choose another name."),
+    "last_key": Code(409, "It is the last key of the platform. Issue another one first."),
+    "running": Code(409, "The experiment is running. Stop it first."),
+    "another_running": Code(409, "Another experiment is running. Stop it first."),
+    "not_running": Code(409, "The experiment is not running."),
+    "already_ran": Code(409, "The experiment has run. Create another one."),
+    "nothing_to_roll_back": Code(409, "No version was promoted before this one."),
+    "not_revertible": Code(409, "This kind of change cannot be taken back here."),
+    "changed_since": Code(409, "It was changed again since. Look at the later changes, or send force."),
+    "taken_over": Code(409, "Another worker goes on with this import."),
+    "stale_etag": Code(412, "Somebody else saved a change in the meantime. Load it again, then repeat yours."),
+    "draft_outdated": Code(412, "What is live has changed since the draft was begun. Save the draft again."),
     # how it goes
     "rate_limited": Code(429, "One user or the tenant asks more often than it may.", retry=True),
     "overloaded": Code(429, "The service is busy. Nothing was done; come back when told.", retry=True),
@@ -61,7 +105,9 @@ CODES: dict[str, Code] = {
 }
 """Code → what it means. A code never changes its meaning; texts in `detail` may."""
 
-ANY = ("headers_too_large", "query_too_long", "internal", "unavailable")
+HOST = ("malformed_request", "malformed_header", "malformed_path", "malformed_body")
+"""What never reaches the service: the host answers, on Azure perhaps without a body."""
+ANY = (*HOST, "headers_too_large", "query_too_long", "internal", "unavailable")
 """What every call may answer."""
 TENANT = ("missing_tenant", "invalid_tenant", "missing_api_key", "invalid_api_key", "unauthorized", "forbidden")
 """What every call for a tenant may answer."""

@@ -24,11 +24,17 @@ include-operation-id = "getFeed"
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]
+include-path-regex = "^/v1/cms/"
+checks.positive_data_acceptance.enabled = false
+checks.negative_data_rejection.expected-statuses = ["4xx"]
+
+[[operations]]
 include-operation-id = "postEvents"
 checks.negative_data_rejection.enabled = false
 """
 """What no schema can say: a call without a key's header is malformed (400) before it is unauthorized (401), which text
-is a cursor of ours, and that a bad event is refused alone, inside a 202."""
+is a cursor of ours, that a bad event is refused alone, inside a 202, and what the content room's forms ask beyond
+their shape."""
 
 
 @dataclass(frozen=True)

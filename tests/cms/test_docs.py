@@ -13,6 +13,7 @@ from cms.forms import Form, check
 from cms.preview_api import PreviewForm
 from cms.rules import MatchForm, NewPlaylistForm, NewRuleForm
 from cms.videos import NewVideoForm
+from local.invocation import load_functions
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "cms.md").read_text(encoding="utf-8")
 
@@ -36,9 +37,8 @@ def test_every_field_of_a_configuration_rule_and_match_is_explained() -> None:
 
 
 def test_every_route_of_the_content_room_is_on_the_page() -> None:
-    for function in function_app.app.get_functions():
-        trigger = orjson.loads(function.get_raw_bindings()[0])
-        route = trigger.get("route", "")
+    for function in load_functions(function_app.app, {}):
+        route = function.trigger.get("route", "")
         if route.startswith("v1/cms/"):
             last = route.rsplit("/", 1)[-1]
             assert f"/{last}" in PAGE or "{" in last, route
