@@ -36,6 +36,7 @@ from shared.tenants import save_key, save_tenant
 
 ROOT = Path(__file__).resolve().parent.parent
 HISTORY = 60
+CONTENT_KEY = "secret-content-key"
 WHO_IS_NOISY = "tenant-0"
 READY_BYTES = orjson.dumps({"items": ["x" * 390] * 20})
 
@@ -135,6 +136,7 @@ async def _build(world: World, services: Services) -> None:
         tenant = Tenant(name, "R", count_anonymous_events=True, feed_requests_per_second=rate)
         await save_tenant(services.documents, tenant)
         await save_key(services.documents, services.identity, name, "app", SDK_KEY, frozenset({"sdk"}))
+        await save_key(services.documents, services.identity, name, "content", CONTENT_KEY, frozenset({"cms"}))
         videos = demo_videos(world.videos, now, draw)
         await save_videos(services, name, videos)
         table = StatsTable()

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import secrets
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -258,9 +259,14 @@ def _response(datum: Datum | None) -> web.Response:
 
 
 def _problem(status: int, code: str, headers: dict[str, str], error_id: str | None = None) -> web.Response:
-    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code}
-    if error_id is not None:
-        problem["errorId"] = error_id
+    problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": HTTPStatus(status).description or "Refused by the host.",
+        "errorId": error_id or secrets.token_hex(8),
+    }
     return web.Response(
         status=status,
         body=orjson.dumps(problem),

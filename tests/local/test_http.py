@@ -310,7 +310,7 @@ async def test_a_failure_is_500_and_one_log_record_without_what_was_sent(
     async with client.post("/fails?user=jane", headers=secrets, data=b"body-of-jane") as answer:
         assert answer.status == 500
         problem = await answer.json()
-    assert set(problem) == {"type", "title", "status", "code", "errorId"}
+    assert set(problem) == {"type", "title", "status", "code", "detail", "errorId"}
     [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     logged = record.getMessage()
     assert "function fails failed" in logged
