@@ -29,6 +29,11 @@ CODES: dict[str, Code] = {
     "invalid_user_token": Code(401, "The user token proves nothing: signature, key id, audience, tenant or times."),
     "user_token_expired": Code(401, "The user token has expired. Get a new one from your backend and repeat the call."),
     "user_token_mismatch": Code(403, "The user token is valid, for another user than X-User."),
+    # what the host refuses
+    "malformed_request": Code(400, "The request is no valid HTTP."),
+    "malformed_header": Code(400, "A header is no valid text."),
+    "malformed_path": Code(400, "The path is no valid text."),
+    "malformed_body": Code(400, "The body broke off, or is no valid HTTP."),
     # what is asked
     "invalid_limit": Code(400, "limit is no whole number in its range."),
     "invalid_cursor": Code(400, "The cursor is not one of ours, or another user's. Start again without it."),
@@ -88,7 +93,9 @@ CODES: dict[str, Code] = {
 }
 """Code → what it means. A code never changes its meaning; texts in `detail` may."""
 
-ANY = ("headers_too_large", "query_too_long", "internal", "unavailable")
+HOST = ("malformed_request", "malformed_header", "malformed_path", "malformed_body")
+"""What never reaches the service: the host answers, on Azure perhaps without a body."""
+ANY = (*HOST, "headers_too_large", "query_too_long", "internal", "unavailable")
 """What every call may answer."""
 TENANT = ("missing_tenant", "invalid_tenant", "missing_api_key", "invalid_api_key", "unauthorized", "forbidden")
 """What every call for a tenant may answer."""
