@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test e2e-azure lint fuzz bench chaos chaos-azure switch prove-switch prove-freshness clean
+.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure switch prove-switch prove-freshness clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	$(BIN)/python -m local
@@ -28,6 +28,13 @@ fuzz: $(VENV)/.dev  ## for long: made-up requests against the served app and the
 
 bench: $(VENV)/.dev  ## every benchmark, as ratios inside one run
 	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev  ## 15 minutes at 70 % load with events, content changes and flag flips [MINUTES=15]
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),15)
+
+overload: $(VENV)/.dev  ## three times the capacity, then one tenant at ten times its limit
+	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.noisy
 
 chaos: $(VENV)/.dev  ## 100,000 events while processes are killed and stores go down; each must count once
 	$(BIN)/python -m tests.chaos $(CHAOS)

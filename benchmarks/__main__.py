@@ -11,6 +11,7 @@ BENCHMARKS = (
     "fold",
     "pipeline",
     "memory",
+    "http",
     "telemetry",
     "azure_adapters",
     "startup",

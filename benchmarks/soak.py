@@ -91,9 +91,9 @@ def _judge(seen: Seen, memory: list[tuple[float, float]], started: float, second
     no_error = not seen.unclean and refused <= answered / 1000
     flat = (slope - margin) * 3600 <= LAX_SLOPE * held
     steady = last <= 2 * middle
-    verdict = "passed" if no_error and flat and steady else "FAILED"
-    print(f"\nverdict: {verdict} (no error {no_error}, memory flat {flat}, p99 flat {steady})")
-    return 0 if no_error and flat and steady else 1
+    passed = no_error and flat and steady
+    print(f"no error {no_error}, memory flat {flat}, p99 flat {steady}\n\nverdict: {'passed' if passed else 'FAILED'}")
+    return 0 if passed else 1
 
 
 def fitted_slope(points: list[tuple[float, float]]) -> tuple[float, float]:

@@ -40,11 +40,8 @@ class Seen:
         self.statuses[reply.status] += 1
         if feed and reply.status == 200:
             self.feeds.append((at, reply.seconds))
-            start = reply.body[:90]
-            personalized = start.startswith(b'{"mode":"personalized"')
-            self.reasons[
-                "personalized" if personalized else start.partition(b'"reason":"')[2].partition(b'"')[0].decode()
-            ] += 1
+            reason = reply.body[:90].partition(b'"reason":"')[2].partition(b'"')[0].decode()
+            self.reasons[reason or "personalized"] += 1
         elif reply.status in (429, 503):
             if b"\r\nretry-after:" not in reply.head:
                 self.unclean.append(f"{reply.status} without Retry-After")

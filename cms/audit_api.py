@@ -60,7 +60,7 @@ async def revert(request: func.HttpRequest, services: Services) -> func.HttpResp
         raise Problem(409, "not_revertible", "This kind of change cannot be taken back here.")
     stored = await services.documents.read(container, call.tenant_id, entry["documentId"], latest=True)
     now_there = present(stored)
-    if not body.get("force") and not _same(now_there.body if now_there else None, entry["after"]):
+    if body.get("force") is not True and not _same(now_there.body if now_there else None, entry["after"]):
         raise Problem(
             409, "changed_since", 'It was changed again since. Look at the later changes, or send {"force": true}.'
         )
