@@ -1,0 +1,22 @@
+"""Tests of shared parts see the house's logger as it is at the start, whatever app still runs beside them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from shared.logs import ROOT
+
+
+@pytest.fixture(autouse=True)
+def the_logger_as_at_the_start() -> Iterator[None]:
+    """An app served for other tests of this process has put its relay on the logger: out of the way, and back."""
+    logger = logging.getLogger(ROOT)
+    handlers, propagate = logger.handlers[:], logger.propagate
+    logger.handlers.clear()
+    logger.propagate = True
+    yield
+    logger.handlers[:] = handlers
+    logger.propagate = propagate
