@@ -21,6 +21,7 @@ from feed.pipeline import Feed
 from shared.telemetry import render_prometheus
 from tests.faulty_documents import Trouble
 from tests.served_app import Answer, App, Client, make_videos, new_user, served
+from tests.shared.test_telemetry_export import Collector, collector
 from tests.user_tokens import save_public_key, signer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,6 +36,10 @@ INJECTIONS = (
     "\u202eright to left",
     "<script>alert(1)</script>",
 )
+
+
+taken: dict[str, Collector] = {}
+"""Where the app's own exporters send to, in this module."""
 
 
 class Everything(logging.Handler):
@@ -63,8 +68,10 @@ def logged() -> Iterator[Everything]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
     folder: Path = tmp_path_factory.mktemp("app")
-    async with served(folder, signals_budget_ms=20.0) as app:
-        yield app
+    async with collector() as taker:
+        taken["collector"] = taker
+        async with served(folder, signals_budget_ms=20.0, otlp_endpoint=taker.url, trace_sample_ratio=1.0) as app:
+            yield app
 
 
 async def mixed_traffic(app: App) -> tuple[set[str], list[Answer]]:
@@ -157,8 +164,20 @@ async def test_after_mixed_traffic_no_identifier_is_in_a_log_a_metric_or_an_erro
     assert {200, 202, 400, 401, 403, 500} <= {answer.status for answer in answers}, "the traffic was mixed"
     assert logged.texts, "something was logged, so the search means something"
     metrics = render_prometheus(app.services.telemetry)
+    assert app.services.export is not None
+    await app.services.export.export()
+    await asyncio.to_thread(app.services.export._traces.provider.force_flush)
+    exported = b"".join(body for bodies in taken["collector"].bodies.values() for body in bodies)
+    assert b"feed_requests" in exported, "metrics were exported"
+    assert b"get_feed" in exported or taken["collector"].spans(), "spans were exported"
     errors = "\n".join(f"{answer.body.decode()}{answer.headers}" for answer in answers if answer.status >= 400)
-    for way_out, text in (("a log", "\n".join(logged.texts)), ("a metric", metrics), ("an error", errors)):
+    ways_out = {
+        "a log": "\n".join(logged.texts),
+        "a metric": metrics,
+        "an exporter": exported.decode("latin-1"),
+        "an error": errors,
+    }
+    for way_out, text in ways_out.items():
         leaked = [each for each in identifiers if each in text]
         assert not leaked, f"{len(leaked)} identifiers left by {way_out}, such as {leaked[0][:12]}…"
         assert not re.search(r"\b[0-9a-f]{64}\b", text), f"something like a user hash left by {way_out}"
