@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import reduce
 from hashlib import blake2b
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -89,6 +91,7 @@ _ROW = [
     ("popularity", np.float32),
     ("title", np.uint32),
     ("tag_count", np.float32),
+    ("tag_bits", np.uint64),
     ("active", np.bool_),
 ]
 
@@ -97,7 +100,8 @@ class VideoColumns:
     """A mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
 
     Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set` (codes, -1 none),
-    `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them), `tag_count`, `duration` seconds,
+    `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them), `tag_count`, `tag_bits` (a bit
+    per tag, by its code modulo 64), `duration` seconds,
     `published_at` and `expires_at` seconds since the epoch (infinity: never), `maturity` rank (`UNRATED` = 127),
     `boost` in [-10, 10], `popularity` the percentile of demand a content team gave it (-1 none), `title`
     (near-duplicates share it, 0 none), `active`. `version` counts the changes; caches compare it.
@@ -117,6 +121,7 @@ class VideoColumns:
     popularity: NDArray[np.float32]
     title: NDArray[np.uint32]
     tag_count: NDArray[np.float32]
+    tag_bits: NDArray[np.uint64]
     active: NDArray[np.bool_]
     tags: NDArray[np.int32]
 
@@ -176,6 +181,7 @@ class VideoColumns:
         codes = list(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))[:MAX_TAGS]
         self.tag_width = max(self.tag_width, len(codes))
         full["tag_count"][row] = len(codes)
+        full["tag_bits"][row] = reduce(or_, (1 << (code & 63) for code in codes), 0)
         full["tags"][row] = codes + [NO_CODE] * (MAX_TAGS - len(codes))
         self.version += 1
         return row

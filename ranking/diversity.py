@@ -9,7 +9,8 @@ only such videos are left they are served, for a short page would be the worse a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,156 +22,182 @@ Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]
 """(m, m) similarities in [0, 1] of some rows."""
 
 
+class Order(Protocol):
+    """Candidates from best to worst with their scores, known as far as anybody has looked."""
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that are known, best first."""
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Their scores."""
+
+    def longer(self) -> bool:
+        """Let more rows follow those that are known; False when there are no more."""
+
+
 def metadata_similarity(columns: VideoColumns, rows: Rows) -> NDArray[np.float64]:
-    """0.5 for the same creator, 0.3 for the same category, 0.2 × the share of common tags; no tag is no likeness."""
-    creator, category = columns.creator[rows], columns.category[rows]
+    """0.5 for the same creator, 0.3 for the same category, 0.2 × the share of common tags; no tag is no likeness.
+
+    A tag is one of 64 bits (`VideoColumns.tag_bits`): two that share a bit look alike, which costs variety a little.
+    """
+    creator, category, bits = columns.creator[rows], columns.category[rows], columns.tag_bits[rows]
     same: NDArray[np.float64] = 0.5 * ((creator[:, None] == creator) & (creator != NO_CODE))
     same += 0.3 * ((category[:, None] == category) & (category != NO_CODE))
-    tags = columns.tags[rows]
-    # One bit per tag, 64 in all: two tags that share a bit look alike, which costs variety a little and time nothing.
-    bits = np.where(tags == NO_CODE, np.uint64(0), np.uint64(1) << (tags.astype(np.uint64) & np.uint64(63)))
-    signature = np.bitwise_or.reduce(bits, axis=1)
-    either = np.bitwise_count(signature[:, None] | signature)
-    same += 0.2 * (np.bitwise_count(signature[:, None] & signature) / np.maximum(either, 1))
+    either = np.bitwise_count(bits[:, None] | bits)
+    same += 0.2 * (np.bitwise_count(bits[:, None] & bits) / np.maximum(either, 1))
     return same
 
 
 def diversify(
     columns: VideoColumns,
-    ordered: Rows,
-    scores: NDArray[np.float64],
+    order: Order,
     context: Context,
     *,
     look: int,
-    complete: bool = True,
     similarity: Similarity = metadata_similarity,
     explored: int | None = None,
     explored_place: int = 0,
-) -> NDArray[np.int64] | None:
-    """Positions in `ordered` (rows from best to worst, with their `scores`) of the page, at most `context.limit`.
-
-    `complete` False means that `ordered` is only the top of the candidates: None when a rule asks for more of them.
+) -> Rows:
+    """The rows of the page, at most `context.limit`.
 
     Variety is sought among the best `look`; the rest is looked at only when a rule leaves none of these.
-    `explored`: a position to put at `explored_place`, or at the first place after it where no rule forbids.
+    `explored`: a row to put at `explored_place`, or at the first place after it where no rule forbids.
     """
-    page = _Page(columns, ordered, scores[:look], context)
+    page = _Page(columns, order, context, look, explored)
     if context.diversity > 0:
-        page.likeness = similarity(columns, ordered[:look])
-    if explored is not None:
-        page.close(explored)
-    while len(page.positions) < context.limit:
-        if explored is not None and len(page.positions) >= explored_place and page.admits(explored):
+        page.likeness = similarity(columns, order.rows[:look])
+    while len(page.rows) < context.limit:
+        if explored is not None and len(page.rows) >= explored_place and page.admits(explored):
             page.add(explored)
             explored = None
-            continue
-        chosen = page.best()
-        if chosen is None and not complete:
-            return None
-        if chosen is None:
-            chosen = page.look_further(explored)
-        if chosen is None:
+        elif (position := page.best()) is not None:
+            page.take(position)
+        elif (row := page.look_further()) is not None:
+            page.add(row)
+        else:
             break
-        page.add(chosen)
-    return np.array(page.positions, np.int64)
+    return np.array(page.rows, np.int64)
 
 
 class _Page:
     """The page so far, and what its rules still admit.
 
-    Arrays over the best `look` positions are kept up to date with each video that is added, so that the next place
-    costs a handful of operations on short arrays and no loop over candidates.
+    The best `look` are plain lists, gone through from the best: worth is never more than the score, so the first few
+    decide a place, and likeness is only looked up for those. What lies beyond is masks over arrays (`_Rest`).
     """
 
-    def __init__(self, columns: VideoColumns, ordered: Rows, scores: NDArray[np.float64], context: Context) -> None:
-        self.positions: list[int] = []
+    def __init__(self, columns: VideoColumns, order: Order, context: Context, look: int, explored: int | None) -> None:
+        self.rows: list[int] = []
         self.likeness: NDArray[np.float64] | None = None
-        self._context = context
-        self._category, self._title = columns.category[ordered], columns.title[ordered]
-        self._creator = columns.creator[ordered]
-        look = len(scores)
-        self._near_category = self._category[:look]
-        self._with_title = _places(self._title[:look])
-        self._with_creator = _places(self._creator[:look])
-        self._scores = scores.copy()  # −∞ once a video is on the page, or against a rule for good
-        self._likest: NDArray[np.float64] = np.zeros(look)
-        self._worth = self._scores
+        self.used: set[int] = set() if explored is None else {explored}
+        self.titles: set[int] = set()
+        self.full: set[int] = set()  # creators who have their share of the page
+        self._columns, self._order, self._context, self._look = columns, order, context, look
+        best = order.rows[:look]
+        self._near: list[int] = best.tolist()
+        self._scores: list[float] = order.scores[:look].tolist()
+        self._category: list[int] = columns.category[best].tolist()
+        self._creator: list[int] = columns.creator[best].tolist()
+        self._title: list[int] = columns.title[best].tolist()
+        self._waiting = [position for position, row in enumerate(self._near) if row != explored]
+        self._likest = [0.0] * len(self._near)
+        self._compared = [0] * len(self._near)
+        self._like: list[list[float]] = []  # the likeness of each video on the page to the best
+        self._rest: _Rest | None = None
         self._streak, self._last = 0, NO_CODE
-        self._titles: set[int] = set()
         self._creators: dict[int, int] = {}
         for row in context.served:
             self._run(int(columns.category[row]))
-            self._use_title(int(columns.title[row]))
-
-    def admits(self, position: int) -> bool:
-        """Whether no rule is against this video in the next place."""
-        if self._capped and int(self._category[position]) == self._last:
-            return False
-        if int(self._title[position]) in self._titles:
-            return False
-        creator, cap = int(self._creator[position]), self._context.creator_cap
-        return not cap or creator < 0 or self._creators.get(creator, 0) < cap
-
-    def best(self) -> int | None:
-        """The admitted position of the highest score − likeness among the best; of equal ones the first."""
-        worth = self._worth
-        if not len(worth):
-            return None
-        if self._capped:
-            worth = np.where(self._near_category == self._last, -np.inf, worth)
-        position = int(worth.argmax())
-        return position if worth[position] > -np.inf else None
-
-    def close(self, position: int) -> None:
-        """Let no search among the best find this one."""
-        if position < len(self._scores):
-            self._scores[position] = -np.inf
+            self.titles.add(int(columns.title[row]))
+        self.titles.discard(0)
 
     @property
-    def _capped(self) -> bool:
-        """Whether another video of the last category would make too long a run."""
+    def _capped(self) -> int | None:
+        """The category of which another video would make too long a run."""
         cap = self._context.streak_cap
-        return bool(cap) and self._streak >= cap and self._last >= 0
+        return self._last if cap and self._streak >= cap and self._last >= 0 else None
 
-    def look_further(self, explored: int | None) -> int | None:
-        """The best position when none of the first ones is admitted: first by all rules, then by ever fewer of them.
+    def admits(self, row: int) -> bool:
+        """Whether no rule is against this video in the next place."""
+        columns = self._columns
+        if int(columns.title[row]) in self.titles or int(columns.creator[row]) in self.full:
+            return False
+        return int(columns.category[row]) != self._capped
+
+    def best(self) -> int | None:
+        """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first."""
+        best, highest = None, 0.0
+        capped, weight = self._capped, self._context.diversity
+        barred: list[int] = []
+        for position in self._waiting:
+            score = self._scores[position]
+            if best is not None and score <= highest:
+                break
+            if self._title[position] in self.titles or self._creator[position] in self.full:
+                barred.append(position)
+            elif self._category[position] != capped:
+                worth = score - weight * self._likest_of(position)
+                if best is None or worth > highest:
+                    best, highest = position, worth
+        for position in barred:
+            self._waiting.remove(position)
+        return best
+
+    def _likest_of(self, position: int) -> float:
+        """The likeness to the most similar video on the page; compares only with what came since the last look."""
+        likest = self._likest[position]
+        for like in self._like[self._compared[position] :]:
+            if like[position] > likest:
+                likest = like[position]
+        self._likest[position], self._compared[position] = likest, len(self._like)
+        return likest
+
+    def look_further(self) -> int | None:
+        """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.
 
         Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing.
         """
-        left = np.ones(len(self._title), np.bool_)
-        left[self.positions] = False
-        if explored is not None:
-            left[explored] = False
-        fresh = left & ~np.isin(self._title, np.fromiter(self._titles, np.uint32, len(self._titles)))
-        varied = fresh & (self._category != self._last) if self._capped else fresh
-        full = [creator for creator, count in self._creators.items() if count >= self._context.creator_cap]
-        shared = varied & ~np.isin(self._creator, full) if self._context.creator_cap and full else varied
-        for rule in (shared, varied, fresh, left):
-            if rule.any():
-                return int(rule.argmax())
-        return None
+        rest = self._rest or self._longer() or _Rest(self._columns, self._order.rows, self._look)
+        while (row := rest.first(self, self._capped)) is None:
+            longer = self._longer()
+            if longer is None:
+                self._rest = rest
+                return rest.first_by_fewer_rules(self, self._capped)
+            rest = longer
+        self._rest = rest
+        return row
 
-    def add(self, position: int) -> None:
-        """Put a video in the next place."""
-        self.positions.append(position)
-        self._run(int(self._category[position]))
-        self._use_title(int(self._title[position]))
-        creator = int(self._creator[position])
+    def _longer(self) -> _Rest | None:
+        return _Rest(self._columns, self._order.rows, self._look) if self._order.longer() else None
+
+    def take(self, position: int) -> None:
+        """Put one of the best in the next place."""
+        if position in self._waiting:
+            self._waiting.remove(position)
+        if self.likeness is not None:
+            self._like.append(self.likeness[position].tolist())
+        self._put(self._near[position], self._category[position], self._title[position], self._creator[position])
+
+    def add(self, row: int) -> None:
+        """Put any video in the next place."""
+        columns = self._columns
+        if row in self._near:
+            self.take(self._near.index(row))
+        else:
+            self._put(row, int(columns.category[row]), int(columns.title[row]), int(columns.creator[row]))
+
+    def _put(self, row: int, category: int, title: int, creator: int) -> None:
+        self.rows.append(row)
+        self.used.add(row)
+        self._run(category)
+        if title:
+            self.titles.add(title)
         if creator >= 0:
             count = self._creators[creator] = self._creators.get(creator, 0) + 1
             if count == self._context.creator_cap:
-                self._scores[self._with_creator.get(creator, [])] = -np.inf
-        self.close(position)
-        if self.likeness is None:
-            return
-        if position < len(self._scores):
-            np.maximum(self._likest, self.likeness[position], out=self._likest)
-        self._worth = self._scores - self._context.diversity * self._likest
-
-    def _use_title(self, title: int) -> None:
-        if title and title not in self._titles:
-            self._titles.add(title)
-            self._scores[self._with_title.get(title, [])] = -np.inf
+                self.full.add(creator)
 
     def _run(self, category: int) -> None:
         """Count the run of equal categories at the end. Videos without a category make no streak."""
@@ -178,9 +205,47 @@ class _Page:
         self._last = category
 
 
-def _places(codes: NDArray[np.generic]) -> dict[int, list[int]]:
-    """Code → the positions that have it."""
-    places: dict[int, list[int]] = {}
-    for position, code in enumerate(codes.tolist()):
-        places.setdefault(code, []).append(position)
-    return places
+class _Rest:
+    """The order as arrays, with masks of what may still come. A bar is found when a search meets it, and then taken
+    off for all rows alike at once, so that no catalog (one creator, one title) makes a search long."""
+
+    def __init__(self, columns: VideoColumns, rows: Rows, look: int) -> None:
+        self._rows = rows
+        self._category, self._creator, self._title = columns.category[rows], columns.creator[rows], columns.title[rows]
+        self._varied = np.ones(len(rows), np.bool_)
+        self._varied[:look] = False  # whoever asks has found none of these admitted
+        self._fresh = np.ones(len(rows), np.bool_)
+        self._left = np.ones(len(rows), np.bool_)
+
+    def first(self, page: _Page, capped: int | None) -> int | None:
+        """The best row that every rule admits."""
+        return self._first(self._varied, page.used, capped, page.titles, page.full)
+
+    def first_by_fewer_rules(self, page: _Page, capped: int | None) -> int | None:
+        """The best row without the creators' cap; else without the streaks' cap; else any that is left."""
+        row = self._first(self._fresh, page.used, capped, page.titles)
+        if row is None and capped is not None:
+            row = self._first(self._fresh, page.used, None, page.titles)
+        return self._first(self._left, page.used) if row is None else row
+
+    def _first(
+        self,
+        mask: NDArray[np.bool_],
+        used: set[int],
+        capped: int | None = None,
+        titles: Set[int] = frozenset(),
+        full: Set[int] = frozenset(),
+    ) -> int | None:
+        open_ = mask if capped is None else mask & (self._category != capped)
+        while len(open_) and open_[position := int(open_.argmax())]:
+            row, title, creator = (int(of[position]) for of in (self._rows, self._title, self._creator))
+            if row in used:
+                barred: int | NDArray[np.bool_] = position
+            elif title in titles:
+                barred = self._title == title
+            elif creator in full:
+                barred = self._creator == creator
+            else:
+                return row
+            mask[barred] = open_[barred] = False
+        return None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ranking.columns import Rows, VideoColumns
 from ranking.diversity import diversify
-from ranking.exploration import Exploration, explore
+from ranking.exploration import explore
 from ranking.features import FEATURES
 from ranking.model import LinearModel, popularity_model
 from ranking.request import Context, Request
@@ -71,11 +71,24 @@ def rank(
     if adjustment is not None:
         scores += adjustment[candidates]
     exploration = explore(columns, stats.static(context.now), candidates, context) if context.explore else None
-    chosen, place = _page(columns, candidates, scores, context, exploration)
-    propensities = np.ones(len(chosen))
+    order = _Sorted(columns, candidates, scores, context.limit * _LOOK)
+    explored = exploration.row if exploration is not None else None
+    if explored in order.rows[: context.limit].tolist():
+        explored = None  # a video that the scores bring onto the page needs no slot: it is served in its own place
+    rows = diversify(
+        columns,
+        order,
+        context,
+        look=context.limit * _LOOK,
+        explored=explored,
+        explored_place=min(EXPLORATION_PLACE, context.limit - 1),
+    )
+    propensities = np.ones(len(rows))
+    listed = rows.tolist()
+    place = listed.index(explored) if explored in listed else None
     if place is not None and exploration is not None:
         propensities[place] = exploration.propensity
-    return Slate(candidates[chosen], scores[chosen], propensities, model.version, place)
+    return Slate(rows, _on_rows(columns, candidates, scores)[rows], propensities, model.version, place)
 
 
 def score(
@@ -123,69 +136,51 @@ def page_of(
     if keep is not None:
         kept = keep[rows]
         rows, scores = rows[kept], scores[kept]
-    chosen = diversify(columns, rows, scores, context, look=context.limit * _LOOK)
-    assert chosen is not None
-    return Slate(rows[chosen], scores[chosen], np.ones(len(chosen)), ordering.model_version)
+    chosen = diversify(columns, _Known(rows, scores), context, look=context.limit * _LOOK)
+    return Slate(chosen, _on_rows(columns, rows, scores)[chosen], np.ones(len(chosen)), ordering.model_version)
 
 
-def _page(
-    columns: VideoColumns, candidates: Rows, scores: Scores, context: Context, exploration: Exploration | None
-) -> tuple[NDArray[np.int64], int | None]:
-    """Positions in `candidates` of the page, and the place of the exploration slot.
+class _Sorted:
+    """Candidates from best to worst, sorted no further than somebody looks: the page mostly needs the top alone."""
 
-    Sorts only the top, and everything only when the rules leave no video of the top for a place.
-    """
-    look = context.limit * _LOOK
-    if len(candidates) > 2 * look:
-        order = _top(columns, candidates, scores, look)
-        page = _arranged(columns, candidates, scores, order, context, exploration, complete=False)
-        if page is not None:
-            return page
-    order = _sorted(columns, candidates, scores)
-    page = _arranged(columns, candidates, scores, order, context, exploration, complete=True)
-    assert page is not None
-    return page
+    def __init__(self, columns: VideoColumns, candidates: Rows, scores: Scores, count: int) -> None:
+        self._columns, self._candidates, self._scores = columns, candidates, scores
+        self._sort(count)
 
+    def longer(self) -> bool:
+        """Let eight times as many be known; False when all are."""
+        known = len(self.rows)
+        if known == len(self._candidates):
+            return False
+        self._sort(8 * known)
+        return True
 
-def _arranged(
-    columns: VideoColumns,
-    candidates: Rows,
-    scores: Scores,
-    order: NDArray[np.int64],
-    context: Context,
-    exploration: Exploration | None,
-    *,
-    complete: bool,
-) -> tuple[NDArray[np.int64], int | None] | None:
-    explored = None
-    if exploration is not None:
-        found = np.flatnonzero(candidates[order] == exploration.row)
-        if not len(found):
-            order = np.append(order, np.flatnonzero(candidates == exploration.row))
-            found = np.array([len(order) - 1])
-        # A video that the scores bring onto the page needs no slot: it is served in its own place.
-        explored = int(found[0]) if found[0] >= context.limit else None
-    page = diversify(
-        columns,
-        candidates[order],
-        scores[order],
-        context,
-        look=context.limit * _LOOK,
-        complete=complete,
-        explored=explored,
-        explored_place=min(EXPLORATION_PLACE, context.limit - 1),
-    )
-    if page is None:
-        return None
-    place = np.flatnonzero(page == explored) if explored is not None else page[:0]
-    return order[page], int(place[0]) if len(place) else None
+    def _sort(self, count: int) -> None:
+        candidates, scores = self._candidates, self._scores
+        if 2 * count < len(candidates):
+            # All that tie at the edge, so that ties are never cut by chance.
+            best = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
+            candidates, scores = candidates[best], scores[best]
+        order = _sorted(self._columns, candidates, scores)
+        self.rows, self.scores = candidates[order], scores[order]
 
 
-def _top(columns: VideoColumns, candidates: Rows, scores: Scores, count: int) -> NDArray[np.int64]:
-    """The best `count` positions in order; more when scores tie at the edge, so that ties are never cut by chance."""
-    edge = np.partition(scores, len(scores) - count)[len(scores) - count]
-    best = np.flatnonzero(scores >= edge)
-    return best[_sorted(columns, candidates[best], scores[best])]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """An order of which everything is known."""
+
+    rows: Rows
+    scores: Scores
+
+    def longer(self) -> bool:
+        return False
+
+
+def _on_rows(columns: VideoColumns, rows: Rows, scores: Scores) -> Scores:
+    """Scores by row; of other rows than the given ones it says nothing."""
+    by_row = np.empty(len(columns))
+    by_row[rows] = scores
+    return by_row
 
 
 def _sorted(columns: VideoColumns, rows: Rows, scores: Scores) -> NDArray[np.int64]:

@@ -24,14 +24,11 @@ def diversify(
     context: Context,
     *,
     look: int,
-    complete: bool = True,
     similarity: Similarity = metadata_similarity,
     explored: int | None = None,
     explored_place: int = 0,
-) -> NDArray[np.int64] | None:
+) -> NDArray[np.int64]:
     """Positions in `ordered` (rows from best to worst, with their `scores`) of the page, at most `context.limit`.
-
-    `complete` False means that `ordered` is only the top of the candidates: None when a rule asks for more of them.
 
     Variety is sought among the best `look`; the rest is looked at only when a rule leaves none of these.
     `explored`: a position to put at `explored_place`, or at the first place after it where no rule forbids.
@@ -47,8 +44,6 @@ def diversify(
             explored = None
             continue
         chosen = page.best(waiting, first)
-        if chosen is None and not complete:
-            return None
         if chosen is None:
             chosen = page.look_further(len(first), explored)
         if chosen is None:

@@ -1,4 +1,4 @@
-"""The page made with arrays is the page made plainly, one candidate after another."""
+"""The quick page is the page made plainly, one candidate after another, however little of the order was sorted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,23 @@ from tests.ranking import plain_diversity
 from tests.ranking.catalogs import NOW, make_catalog, make_videos
 
 
+class Revealed:
+    """An order of which `step` more are known each time."""
+
+    def __init__(self, rows: np.ndarray, scores: np.ndarray, known: int, step: int) -> None:
+        self._all, self._step = (rows, scores), step
+        self._know(known)
+
+    def longer(self) -> bool:
+        if len(self.rows) == len(self._all[0]):
+            return False
+        self._know(len(self.rows) + self._step)
+        return True
+
+    def _know(self, count: int) -> None:
+        self.rows, self.scores = (each[:count] for each in self._all)
+
+
 @settings(max_examples=300)
 @given(
     seed=st.integers(0, 10_000),
@@ -22,7 +39,7 @@ from tests.ranking.catalogs import NOW, make_catalog, make_videos
     titles=st.none() | st.integers(1, 20),
     caps=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     diversity=st.sampled_from([0.0, 0.1, 2.0]),
-    complete=st.booleans(),
+    step=st.integers(1, 90),
     explored=st.none() | st.integers(0, 89),
     ties=st.booleans(),
 )
@@ -35,7 +52,7 @@ def test_the_quick_page_is_the_plain_page(
     titles: int | None,
     caps: tuple[int, int],
     diversity: float,
-    complete: bool,
+    step: int,
     explored: int | None,
     ties: bool,
 ) -> None:
@@ -47,14 +64,14 @@ def test_the_quick_page_is_the_plain_page(
         scores = np.round(scores, 1)
     served = tuple(draw.choice(count, size=min(count, 3), replace=False).tolist()) if count and seed % 2 else ()
     context = Context(NOW, limit, streak_cap=caps[0], creator_cap=caps[1], diversity=diversity, served=served)
-    wanted = {
-        "look": looked,
-        "complete": complete,
-        "explored": explored if explored is not None and explored < count else None,
-        "explored_place": min(4, limit - 1),
-    }
-    quick = diversify(columns, ordered, scores, context, **wanted)
-    plain = plain_diversity.diversify(columns, ordered, scores, context, **wanted)
-    assert (quick is None) == (plain is None)
-    if quick is not None and plain is not None:
-        assert quick.tolist() == plain.tolist()
+    wanted = {"look": looked, "explored_place": min(4, limit - 1)}
+    place = explored if explored is not None and explored < count else None
+    quick = diversify(
+        columns,
+        Revealed(ordered, scores, looked, step),
+        context,
+        explored=None if place is None else int(ordered[place]),
+        **wanted,
+    )
+    plain = plain_diversity.diversify(columns, ordered, scores, context, explored=place, **wanted)
+    assert quick.tolist() == ordered[plain].tolist()
