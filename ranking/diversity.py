@@ -102,7 +102,7 @@ class _Page:
         self._creator: list[int] = columns.creator[best].tolist()
         self._title: list[int] = columns.title[best].tolist()
         self._waiting = [position for position, row in enumerate(self._near) if row != explored]
-        self._likest = [0.0] * len(self._near)
+        self._worth = self._scores.copy()
         self._compared = [0] * len(self._near)
         self._like: list[list[float]] = []  # the likeness of each video on the page to the best
         self._rest: _Rest | None = None
@@ -128,31 +128,32 @@ class _Page:
 
     def best(self) -> int | None:
         """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first."""
-        best, highest = None, 0.0
-        capped, weight = self._capped, self._context.diversity
+        best, highest, capped = None, -np.inf, self._capped
+        scores, worth, category = self._scores, self._worth, self._category
         barred: list[int] = []
         for position in self._waiting:
-            score = self._scores[position]
-            if best is not None and score <= highest:
+            if scores[position] <= highest:
                 break
+            if worth[position] <= highest or category[position] == capped:
+                continue
             if self._title[position] in self.titles or self._creator[position] in self.full:
                 barred.append(position)
-            elif self._category[position] != capped:
-                worth = score - weight * self._likest_of(position)
-                if best is None or worth > highest:
-                    best, highest = position, worth
+            elif (now := self._worth_now(position)) > highest:
+                best, highest = position, now
         for position in barred:
             self._waiting.remove(position)
         return best
 
-    def _likest_of(self, position: int) -> float:
-        """The likeness to the most similar video on the page; compares only with what came since the last look."""
-        likest = self._likest[position]
-        for like in self._like[self._compared[position] :]:
-            if like[position] > likest:
-                likest = like[position]
-        self._likest[position], self._compared[position] = likest, len(self._like)
-        return likest
+    def _worth_now(self, position: int) -> float:
+        """The score less the likeness to the most similar video on the page; compares only with what came since the
+        last look. It never rises, so what is known of it bounds it."""
+        if len(self._like) > self._compared[position]:
+            likest = max([like[position] for like in self._like[self._compared[position] :]])
+            self._compared[position] = len(self._like)
+            self._worth[position] = min(
+                self._worth[position], self._scores[position] - self._context.diversity * likest
+            )
+        return self._worth[position]
 
     def look_further(self) -> int | None:
         """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.

@@ -27,6 +27,7 @@ SHORTLIST = 24
 DRAWS = 16
 PRIOR = 4.0
 UNIFORM = 0.1
+_64_BITS = 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +44,33 @@ def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, con
     eligible = candidates[static.shown[candidates] < MAX_IMPRESSIONS]
     if not len(eligible):
         return None
-    lots = _mix(columns.key[eligible], context.seed)
+    lots, chance = _lots(columns.key[eligible], context.seed), 1.0
     if len(eligible) > SHORTLIST:
-        chosen = np.argpartition(lots, SHORTLIST)[:SHORTLIST]
-        eligible, lots, chance = eligible[chosen], lots[chosen], SHORTLIST / len(eligible)
-    else:
-        chance = 1.0
-    eligible = eligible[np.argsort(lots)]
-    draw = np.random.Generator(np.random.PCG64([context.seed & 0xFFFFFFFF, int(lots.min() >> np.uint64(32))]))
+        drawn = np.argpartition(lots, SHORTLIST)[:SHORTLIST]
+        chance = SHORTLIST / len(eligible)
+        eligible, lots = eligible[drawn], lots[drawn]
+    order = lots.argsort()
+    eligible = eligible[order]
+    draw = np.random.Generator(np.random.PCG64([context.seed & 0xFFFFFFFF, int(lots[order[0]]) >> 32]))
     trials, rate = static.shown[eligible], static.long_rate
-    wins = np.clip(static.decayed[eligible, DEMAND_7D], 0.0, trials)
-    winners = draw.beta(PRIOR * rate + wins, PRIOR * (1 - rate) + trials - wins, (DRAWS, len(eligible))).argmax(axis=1)
-    chances = (1.0 - UNIFORM) * np.bincount(winners, minlength=len(eligible)) / DRAWS + UNIFORM / len(eligible)
-    # The sum may fall short of 1 by a rounding error: the last video takes what is left.
-    winner = min(int(np.searchsorted(np.cumsum(chances), draw.random(), "right")), len(eligible) - 1)
-    return Exploration(int(eligible[winner]), chance * float(chances[winner]))
+    wins = np.minimum(np.maximum(static.decayed[eligible, DEMAND_7D], 0.0), trials)
+    rates = draw.beta(PRIOR * rate + wins, PRIOR * (1 - rate) + trials - wins, (DRAWS, len(eligible)))
+    winners: list[int] = rates.argmax(axis=1).tolist()
+    lot = draw.random()
+    if lot < UNIFORM:
+        winner = min(int(lot / UNIFORM * len(eligible)), len(eligible) - 1)
+    else:
+        winner = winners[min(int((lot - UNIFORM) / (1.0 - UNIFORM) * DRAWS), DRAWS - 1)]
+    chance *= (1.0 - UNIFORM) * winners.count(winner) / DRAWS + UNIFORM / len(eligible)
+    return Exploration(int(eligible[winner]), chance)
 
 
-def _mix(keys: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """Evenly spread numbers from keys and a seed (the finalizer of SplitMix64; Steele et al., OOPSLA 2014)."""
-    step = (seed * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-    mixed = keys + np.uint64(step)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+def _lots(keys: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """A lot for each key, evenly spread over the seeds (multiply-shift; Dietzfelbinger et al., J. Algorithms 1997).
+
+    The keys are random themselves; the seed is mixed first, so that near seeds give unlike lots (SplitMix64).
+    """
+    mixed = (seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return (keys ^ np.uint64(mixed)) * np.uint64((mixed ^ (mixed >> 31)) | 1)
