@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from shared.keys import SigningKeys
@@ -49,7 +48,7 @@ def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str) -> 
         return None
     header = _HEADER.pack(_VERSION, served.started_at, served.seed)
     nonce = os.urandom(_NONCE_BYTES)
-    sealed = AESGCM(keys.current).encrypt(
+    sealed = keys.ciphers[keys.current_tag].encrypt(
         nonce, header + served.fingerprints.astype("<u4").tobytes(), _bound_to(tenant_id, user_key)
     )
     return to_text(bytes([keys.current_tag]) + nonce + sealed)
@@ -59,8 +58,8 @@ def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: flo
     """The inverse of `encode`. Raises a 400 `Problem`: `cursor_expired`, or `invalid_cursor` for anything odd."""
     try:
         raw = from_text(text)
-        key = keys.by_tag[raw[0]]
-        plain = AESGCM(key).decrypt(raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :], _bound_to(tenant_id, user_key))
+        cipher = keys.ciphers[raw[0]]
+        plain = cipher.decrypt(raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :], _bound_to(tenant_id, user_key))
         version, started_at, seed = _HEADER.unpack_from(plain)
         if version != _VERSION:
             raise ValueError("version")

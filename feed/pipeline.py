@@ -5,7 +5,7 @@ mode (consent, flags, tenant) → signals → catalog → filters → ranking �
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -189,11 +189,15 @@ class Feed:
             signals=signals,
         )
         flags, own = self.services.flags, tenant.feature_flags
-        context = context_of(query, tenant, catalog, served, now)
-        if not flags.on(NEW_DIVERSIFIER, tenant.id, user_key, own):
-            context = replace(context, diversity=0.0)
-        if model is not None and flags.on(EXPLORATION, tenant.id, user_key, own):
-            context = replace(context, explore=True)
+        context = context_of(
+            query,
+            tenant,
+            catalog,
+            served,
+            now,
+            diverse=flags.on(NEW_DIVERSIFIER, tenant.id, user_key, own),
+            explore=model is not None and flags.on(EXPLORATION, tenant.id, user_key, own),
+        )
         return select(catalog, steered(viewer, steering), context, steering, len(served), model, self.fallback)
 
     async def _in_the_dark(
@@ -265,7 +269,16 @@ def _explored(slate: Slate, first_rank: int) -> dict[str, Any]:
     return {"explored_rank": first_rank + slate.explored, "propensity": float(slate.propensities[slate.explored])}
 
 
-def context_of(query: FeedQuery, tenant: Tenant, catalog: Catalog, served: Served, now: float) -> Context:
+def context_of(
+    query: FeedQuery,
+    tenant: Tenant,
+    catalog: Catalog,
+    served: Served,
+    now: float,
+    *,
+    diverse: bool = True,
+    explore: bool = False,
+) -> Context:
     """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
     before = served.fingerprints[-max(tenant.streak_cap, 1) :] if len(served) else served.fingerprints
     rows = catalog.columns.row_of_each(before)
@@ -274,8 +287,9 @@ def context_of(query: FeedQuery, tenant: Tenant, catalog: Catalog, served: Serve
         limit=query.limit,
         streak_cap=tenant.streak_cap,
         creator_cap=tenant.creator_cap,
-        diversity=tenant.diversity,
+        diversity=tenant.diversity if diverse else 0.0,
         seed=served.seed,
+        explore=explore,
         served=tuple(rows[rows >= 0].tolist()),
         country=query.hints.country,
         language=query.hints.language,

@@ -64,6 +64,8 @@ def _scored(
 
 def steered(viewer: Viewer, steering: Steering) -> Viewer:
     """The viewer, with what the rules take away."""
+    if steering.excluded is None and steering.outside_limit is None:
+        return viewer
     return replace(viewer, excluded=steering.excluded, outside_limit=steering.outside_limit)
 
 

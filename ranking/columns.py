@@ -90,7 +90,7 @@ _ROW = [
     ("boost", np.float32),
     ("popularity", np.float32),
     ("title", np.uint32),
-    ("tag_count", np.float32),
+    ("tag_share", np.float32),
     ("tag_bits", np.uint64),
     ("active", np.bool_),
 ]
@@ -100,11 +100,11 @@ class VideoColumns:
     """A mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
 
     Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set` (codes, -1 none),
-    `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them), `tag_count`, `tag_bits` (a bit
-    per tag, by its code modulo 64), `duration` seconds,
-    `published_at` and `expires_at` seconds since the epoch (infinity: never), `maturity` rank (`UNRATED` = 127),
-    `boost` in [-10, 10], `popularity` the percentile of demand a content team gave it (-1 none), `title`
-    (near-duplicates share it, 0 none), `active`. `version` counts the changes; caches compare it.
+    `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them), `tag_share` (1 / their number),
+    `tag_bits` (a bit per tag, by its code modulo 64), `duration` seconds, `published_at` and `expires_at` seconds since
+    the epoch (infinity: never), `maturity` rank (`UNRATED` = 127), `boost` in [-10, 10], `popularity` the percentile of
+    demand a content team gave it (-1 none), `title` (near-duplicates share it, 0 none), `active`. `version` counts the
+    changes; caches compare it.
     """
 
     fingerprint: NDArray[np.uint32]
@@ -120,7 +120,7 @@ class VideoColumns:
     boost: NDArray[np.float32]
     popularity: NDArray[np.float32]
     title: NDArray[np.uint32]
-    tag_count: NDArray[np.float32]
+    tag_share: NDArray[np.float32]
     tag_bits: NDArray[np.uint64]
     active: NDArray[np.bool_]
     tags: NDArray[np.int32]
@@ -180,7 +180,7 @@ class VideoColumns:
         full["active"][row] = video.active
         codes = list(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))[:MAX_TAGS]
         self.tag_width = max(self.tag_width, len(codes))
-        full["tag_count"][row] = len(codes)
+        full["tag_share"][row] = 1.0 / max(1, len(codes))
         full["tag_bits"][row] = reduce(or_, (1 << (code & 63) for code in codes), 0)
         full["tags"][row] = codes + [NO_CODE] * (MAX_TAGS - len(codes))
         self.version += 1

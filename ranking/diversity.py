@@ -88,6 +88,8 @@ class _Page:
     decide a place, and likeness is only looked up for those. What lies beyond is masks over arrays (`_Rest`).
     """
 
+    _scores: list[float]
+
     def __init__(self, columns: VideoColumns, order: Order, context: Context, look: int, explored: int | None) -> None:
         self.rows: list[int] = []
         self.likeness: NDArray[np.float64] | None = None
@@ -97,7 +99,7 @@ class _Page:
         self._columns, self._order, self._context, self._look = columns, order, context, look
         best = order.rows[:look]
         self._near: list[int] = best.tolist()
-        self._scores: list[float] = order.scores[:look].tolist()
+        self._scores = order.scores[:look].tolist()
         self._category: list[int] = columns.category[best].tolist()
         self._creator: list[int] = columns.creator[best].tolist()
         self._title: list[int] = columns.title[best].tolist()
@@ -147,13 +149,14 @@ class _Page:
     def _worth_now(self, position: int) -> float:
         """The score less the likeness to the most similar video on the page; compares only with what came since the
         last look. It never rises, so what is known of it bounds it."""
-        if len(self._like) > self._compared[position]:
-            likest = max([like[position] for like in self._like[self._compared[position] :]])
+        compared, worth = self._compared[position], self._worth[position]
+        if compared < len(self._like):
             self._compared[position] = len(self._like)
-            self._worth[position] = min(
-                self._worth[position], self._scores[position] - self._context.diversity * likest
-            )
-        return self._worth[position]
+            likest = max([like[position] for like in self._like[compared:]])
+            now = self._scores[position] - self._context.diversity * likest
+            if now < worth:
+                self._worth[position] = worth = now
+        return worth
 
     def look_further(self) -> int | None:
         """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.

@@ -6,6 +6,7 @@ cost hardly grows with the catalog.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -60,8 +61,8 @@ class Request:
     rows: Rows
     context: Context
     _zeros: Column = field(init=False)
-    _codes: dict[int, tuple[NDArray[np.int64], NDArray[np.bool_]]] = field(default_factory=dict)
-    _rings: dict[int, Rows] = field(default_factory=dict)
+    _codes: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    _rings: dict[int, tuple[Rows, NDArray[np.float64]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._zeros = np.zeros(len(self.rows), np.float32)
@@ -97,10 +98,11 @@ class Request:
         if self.signals is None or not len(self.columns.tag_names):
             return self._zeros
         lift = self._lift(self.signals.tags, self.columns.tag_names, self.static.tags)
-        total = np.zeros(len(self.rows), np.float32)
-        for place in range(self.columns.tag_width):
+        total = lift[self.columns.tags[:, 0][self.rows]]
+        for place in range(1, self.columns.tag_width):
             total += lift[self.columns.tags[:, place][self.rows]]
-        return (total / np.maximum(self.columns.tag_count[self.rows], np.float32(1))).astype(np.float32)
+        total *= self.columns.tag_share[self.rows]
+        return total
 
     @cached_property
     def _attention(self) -> float:
@@ -118,23 +120,22 @@ class Request:
 
         A code the user never touched gets log(K / (all + K)) whatever its base rate.
         """
-        total, prior = self._attention, AFFINITY_PRIOR
-        lift = np.full(len(vocabulary) + 1, np.log(prior / (total + prior)), np.float32)
+        scale, prior = self._attention + AFFINITY_PRIOR, AFFINITY_PRIOR
+        lift = np.empty(len(vocabulary) + 1, np.float32)
+        lift.fill(math.log(prior / scale))
+        if len(vocabulary):
+            codes = self._codes_of(counters, vocabulary)
+            own = _attention(counters) * (self._decay / scale)
+            lift[codes] = np.log(own / shares.demand[codes] + prior / scale)
         lift[-1] = 0.0
-        codes, known = self._known(counters, vocabulary)
-        own = _attention(counters)[known] * self._decay
-        base = shares.demand[codes]
-        lift[codes] = np.log((own + prior * base) / ((total + prior) * base))
         return lift
 
-    def _known(self, counters: Counters, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The codes of the counters that the catalog has, and which counters these are."""
-        found = self._codes.get(id(counters))
-        if found is None:
-            codes = vocabulary.codes(counters.keys)
-            known = codes >= 0
-            found = self._codes[id(counters)] = (codes[known], known)
-        return found
+    def _codes_of(self, counters: Counters, vocabulary: Vocabulary) -> NDArray[np.int64]:
+        """The code of each counter, -1 for those the catalog does not have: what is written there is taken back."""
+        codes = self._codes.get(id(counters))
+        if codes is None:
+            codes = self._codes[id(counters)] = vocabulary.codes(counters.keys)
+        return codes
 
     # Rates: how the user took what they were shown, against how others take it ---------------------------------
 
@@ -147,15 +148,16 @@ class Request:
         return self._category_rate(SKIPS, self.static.categories.skip_rate)
 
     def _category_rate(self, positives: int, base: NDArray[np.float64]) -> Column:
-        if self.signals is None:
+        """log((positives + P·base) / ((tries + P)·base)) per category, on the candidates."""
+        if self.signals is None or not len(base):
             return self._zeros
         counters, vocabulary = self.signals.categories, self.columns.categories
+        codes = self._codes_of(counters, vocabulary)
+        wins = np.maximum(counters.values[:, positives], 0.0) * self._decay
+        tries = np.maximum(counters.values[:, VIEWS] * self._decay, wins)
         lift = np.zeros(len(vocabulary) + 1, np.float32)
-        codes, known = self._known(counters, vocabulary)
-        values = np.maximum(counters.values[known].astype(np.float64), 0.0) * self._decay
-        tries = np.maximum(values[:, VIEWS], values[:, positives])
-        expected = base[codes]
-        lift[codes] = np.log((values[:, positives] + RATE_PRIOR * expected) / ((tries + RATE_PRIOR) * expected))
+        lift[codes] = np.log((wins / base[codes] + RATE_PRIOR) / (tries + RATE_PRIOR))
+        lift[-1] = 0.0
         return _on(self.category, lift)
 
     # The newest events, before they weigh much in the decayed counters ------------------------------------------
@@ -183,55 +185,53 @@ class Request:
     ) -> Column:
         """Per code, its part of a ring whose entries fade with age; one full entry more than there are, so that a lone
         or an old one is only a hint. The last value, for code -1, is 0."""
-        size = len(vocabulary)
-        portion = np.zeros(size + 1, np.float32)
-        if ring is None or not len(ring.keys) or not len(codes):
-            return portion
-        rows = self._rows_of(ring)
-        age_hours = np.maximum(self.context.now / 60.0 - ring.times, 0.0) / 60.0
-        fresh = np.where(rows >= 0, np.exp2(-age_hours / half_life_hours), 0.0)
-        found = codes[rows]
-        portion[:] = np.bincount(np.where((rows < 0) | (found < 0), size, found), fresh, size + 1) / (fresh.sum() + 1.0)
-        portion[-1] = 0.0
+        if ring is None or not len(ring.keys):
+            return np.zeros(len(vocabulary) + 1, np.float32)
+        rows, age_hours = self._known_of(ring)
+        fresh = np.exp2(age_hours * (-1.0 / half_life_hours))
+        per_code = np.bincount(codes[rows] + 1, fresh, len(vocabulary) + 1)  # code -1 first
+        portion = np.zeros(len(vocabulary) + 1, np.float32)
+        portion[:-1] = per_code[1:] / (fresh.sum() + 1.0)
         return portion
 
     @cached_property
     def watched(self) -> Rows:
         """The rows of the user's last long views that the catalog still has, newest first."""
-        if self.signals is None:
-            return self.rows[:0]
-        rows = self._rows_of(self.signals.watched)
-        return rows[rows >= 0]
+        return self.rows[:0] if self.signals is None else self._known_of(self.signals.watched)[0]
 
-    def _rows_of(self, ring: Timeline) -> Rows:
-        """One row per entry of a ring, -1 where the catalog no longer has it."""
+    def _known_of(self, ring: Timeline) -> tuple[Rows, NDArray[np.float64]]:
+        """The rows of a ring's entries that the catalog still has, and how many hours ago each was."""
         found = self._rings.get(id(ring))
         if found is None:
-            found = self._rings[id(ring)] = self.columns.row_of_each(ring.keys)
+            rows = self.columns.row_of_each(ring.keys)
+            known = rows >= 0
+            age_hours = np.maximum(self.context.now / 60.0 - ring.times[known], 0.0) / 60.0
+            found = self._rings[id(ring)] = (rows[known], age_hours)
         return found
 
     def duration_match(self) -> Column:
         """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
-        watched = self.columns.duration[self.watched]
-        watched = watched[watched > 0]
+        columns, log_duration = self.columns, self.static.values["duration"]
+        watched = self.watched[columns.duration[self.watched] > 0]
         if not len(watched):
             return self._zeros
-        usual = np.float32(np.log(watched).mean())
-        duration = self.columns.duration[self.rows]
-        distance = -np.abs(np.log(np.maximum(duration, np.float32(1))) - usual)
-        trust = np.float32(len(watched) / (len(watched) + 5.0))
-        return np.where(duration > 0, distance * trust, np.float32(0)).astype(np.float32)
+        usual = log_duration[watched].sum() / np.float32(len(watched))
+        match: Column = np.abs(log_duration[self.rows] - usual)
+        match *= np.float32(-len(watched) / (len(watched) + 5.0))
+        match[columns.duration[self.rows] <= 0] = 0.0
+        return match
 
     def popularity_taste(self) -> Column:
         """The video's 7-day demand × how much more popular than the mean video the user's last long views are.
 
         Some come for what everybody watches and some for the rest; shrunk when the long views are few.
         """
-        if not len(self.watched):
+        count = len(self.watched)
+        if not count:
             return self._zeros
         demand = self.static.values["demand_7d"]
-        usual = float(demand[self.watched].mean()) - USUAL_DEMAND
-        return demand[self.rows] * np.float32(usual * len(self.watched) / (len(self.watched) + 5.0))
+        usual = float(demand[self.watched].sum()) / count - USUAL_DEMAND
+        return demand[self.rows] * np.float32(usual * count / (count + 5.0))
 
     @property
     def neighboured(self) -> bool:
@@ -268,13 +268,14 @@ class Request:
         return (named & (self.columns.country_set[self.rows] >= 0)).astype(np.float32)
 
 
-def _attention(counters: Counters) -> NDArray[np.float64]:
+def _attention(counters: Counters) -> Column:
     """What an entry shows of interest: views that were not skipped, and approvals; never below zero.
 
     Predicts better than watched fractions, which say more about the video than about the user.
     """
-    values = counters.values.astype(np.float64)
-    return np.maximum(values[:, VIEWS] - values[:, SKIPS] + values[:, APPROVALS], 0.0)
+    values = counters.values
+    shown: Column = np.maximum(values[:, VIEWS] - values[:, SKIPS] + values[:, APPROVALS], np.float32(0))
+    return shown
 
 
 def _on(codes: NDArray[np.int32], per_code: Column) -> Column:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from shared.fingerprint import fingerprint
@@ -42,6 +43,11 @@ class SigningKeys:
     @property
     def current(self) -> bytes:
         return self.by_tag[self.current_tag]
+
+    @cached_property
+    def ciphers(self) -> dict[int, AESGCM]:
+        """The keys as AES-GCM ciphers; making one costs as much as sealing with it."""
+        return {tag: AESGCM(key) for tag, key in self.by_tag.items()}
 
 
 class KeyRing:
