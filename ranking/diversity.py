@@ -9,6 +9,7 @@ only such videos are left they are served, for a short page would be the worse a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Set
 from typing import Protocol
 
@@ -129,34 +130,35 @@ class _Page:
         return int(columns.category[row]) != self._capped
 
     def best(self) -> int | None:
-        """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first."""
-        best, highest, capped = None, -np.inf, self._capped
-        scores, worth, category = self._scores, self._worth, self._category
+        """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first.
+
+        A worth only falls while the page grows, so one known from an earlier place bounds what it is now, and is
+        worked out anew, against what came since, only for those whom the bound lets win.
+        """
+        best, highest, capped = None, -math.inf, self._capped
+        scores, worth, category, compared, like = self._scores, self._worth, self._category, self._compared, self._like
+        titles, full, title, creator = self.titles, self.full, self._title, self._creator
+        on_page, weight = len(like), self._context.diversity
         barred: list[int] = []
         for position in self._waiting:
             if scores[position] <= highest:
                 break
-            if worth[position] <= highest or category[position] == capped:
+            now = worth[position]
+            if now <= highest or category[position] == capped:
                 continue
-            if self._title[position] in self.titles or self._creator[position] in self.full:
+            if title[position] in titles or creator[position] in full:
                 barred.append(position)
-            elif (now := self._worth_now(position)) > highest:
-                best, highest = position, now
+                continue
+            if compared[position] < on_page:
+                likest = max([each[position] for each in like[compared[position] :]])
+                compared[position] = on_page
+                now = worth[position] = min(now, scores[position] - weight * likest)
+                if now <= highest:
+                    continue
+            best, highest = position, now
         for position in barred:
             self._waiting.remove(position)
         return best
-
-    def _worth_now(self, position: int) -> float:
-        """The score less the likeness to the most similar video on the page; compares only with what came since the
-        last look. It never rises, so what is known of it bounds it."""
-        compared, worth = self._compared[position], self._worth[position]
-        if compared < len(self._like):
-            self._compared[position] = len(self._like)
-            likest = max([like[position] for like in self._like[compared:]])
-            now = self._scores[position] - self._context.diversity * likest
-            if now < worth:
-                self._worth[position] = worth = now
-        return worth
 
     def look_further(self) -> int | None:
         """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.
