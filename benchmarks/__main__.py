@@ -6,12 +6,12 @@ import importlib
 import sys
 
 BENCHMARKS = (
+    "table",
     "ranking",
     "feed_handler",
     "fold",
     "pipeline",
     "memory",
-    "http",
     "telemetry",
     "azure_adapters",
     "startup",

@@ -40,6 +40,22 @@ def main() -> None:
     asyncio.run(_run())
 
 
+async def alone(videos: int) -> tuple[Timing, Timing]:
+    """The handler for a catalog of so many videos, signals in memory: personalized, and the fallback."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = replace(local_settings({"DATA_FOLDER": folder}), signals_cache_seconds=10.0, **UNLIMITED)
+        first_flags(flags_file(settings))
+        services = composition.build(settings)
+        await services.start()
+        users = await _prepare(services, "tenant", videos)
+        known = cycle([_request("tenant", user) for user in users])
+        strangers = cycle([_request("tenant", "e" * 60 + f"{n:04x}") for n in range(USERS)])
+        personalized = await measure_async(lambda: _served(next(known), services), REQUESTS, warm_up=USERS)
+        fallback = await measure_async(lambda: _served(next(strangers), services), REQUESTS, warm_up=USERS)
+        await services.close()
+        return personalized, fallback
+
+
 async def _run() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, cache_seconds in (("", 10.0), (" +store", 0.0)):

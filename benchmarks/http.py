@@ -1,8 +1,7 @@
 """The feed and the events over HTTP, driven from another process, one after another in rounds of the same run.
 
-Read it so: `CPU` is the server's processor time for each request, `over` that less the no-op function's through the
-same host, `ratio` the two divided. Latencies are of this machine, with the driver on it; compare them within the table
-only. The events row includes folding them, which the same process does here.
+Each world is a server of its own, and each has a no-op function that the same host serves: what its other rows are
+compared with. `benchmarks.table` prints them.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import random
 import subprocess
 import sys
@@ -28,6 +28,7 @@ IN_FLIGHT = (1, 16, 64)
 ROUNDS, SECONDS = 3, 1.5
 UNBOUND = {"SHED_DELAY_MS": "60000", "REFUSE_DELAY_MS": "60000", "MAX_IN_FLIGHT": "10000"}
 """Capacity is measured without shedding; shedding has a program of its own."""
+NO_OP = "no-op function"
 
 Requests = Callable[[], Iterator[bytes]]
 
@@ -47,27 +48,38 @@ class Row:
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3
 
+    @property
+    def cpu_ms(self) -> float:
+        """Milliseconds of the server's processor per request."""
+        return median(self.cpu) * 1e3
 
-def main() -> None:
-    """Print the tables."""
-    world = World(tenants=20, videos=500, users=40)
-    print("\nover HTTP, embedded stores, 500 candidates")
-    with served(world, {**UNBOUND, "SIGNALS_CACHE_SECONDS": "10"}) as server:
-        kinds: dict[str, Requests] = {
-            "no-op function": _noop,
-            "feed, signals in memory": lambda: _feeds(world, 1),
-            "feed, 20 tenants": lambda: _feeds(world, 20),
-            "feed, fallback": lambda: _feeds(world, 1, first_user=10_000),
-            "events, 20 a batch": lambda: _batches(world, 1),
-        }
-        asyncio.run(_table(server, kinds, expect_personalized="feed, signals in memory"))
-    with served(World(users=200), UNBOUND) as server:
-        kinds = {"no-op function": _noop, "feed, signals read": lambda: _feeds(World(users=200), 1)}
-        asyncio.run(_table(server, kinds, expect_personalized="feed, signals read"))
-    _azure()
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return median(self.rates)
 
 
-def _azure() -> None:
+def embedded() -> list[list[Row]]:
+    """Rows of three worlds on the embedded stores: signals in memory, signals read each time, events."""
+    many, one = World(tenants=20, videos=500, users=40), World(users=200)
+    feeds = {
+        NO_OP: _noop,
+        "feed, signals in memory": lambda: _feeds(many, 1),
+        "feed, 20 tenants": lambda: _feeds(many, 20),
+        "feed, fallback": lambda: _feeds(many, 1, first_user=10_000),
+    }
+    reads = {NO_OP: _noop, "feed, signals read": lambda: _feeds(one, 1)}
+    events = {NO_OP: _noop, "events, 20 a batch, and their fold": lambda: _batches(many, 1)}
+    with served(many, {**UNBOUND, "SIGNALS_CACHE_SECONDS": "10"}) as server:
+        first = asyncio.run(_measured(server, feeds, personalized="feed, signals in memory"))
+    with served(one, UNBOUND) as server:
+        second = asyncio.run(_measured(server, reads, personalized="feed, signals read"))
+    with served(many, UNBOUND) as server:
+        return [first, second, asyncio.run(_measured(server, events))]
+
+
+def azure() -> list[Row]:
+    """Rows on the Azure adapters, against the test servers on the same cores; none where these do not start."""
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.emulators", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -75,49 +87,53 @@ def _azure() -> None:
         assert program.stdout is not None
         line = program.stdout.readline()
         if not line:
-            print("\nleft out: the Azure adapters over HTTP (the test servers did not start)")
-            return
-        print("\nover HTTP, Azure adapters against the test servers (which share the two cores)")
+            print("left out: the Azure adapters over HTTP (the test servers did not start)")
+            return []
         key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-        secrets = {"SIGNING_KEYS": f"k:{key}", "IDENTITY_SECRET": key}
+        settings = {**json.loads(line)["settings"], "SIGNING_KEYS": f"k:{key}", "IDENTITY_SECRET": key}
+        seed = [sys.executable, "-m", "shared.flags.seed", "--on"]
+        subprocess.run(seed, cwd=ROOT, env={**os.environ, **settings}, check=True, stdout=subprocess.DEVNULL)
         world = World(users=60)
-        with served(world, {**json.loads(line)["settings"], **secrets, **UNBOUND}) as server:
-            kinds = {"no-op function": _noop, "feed, signals read": lambda: _feeds(world, 1)}
-            asyncio.run(_table(server, kinds, expect_personalized="feed, signals read"))
+        kinds = {NO_OP: _noop, "feed, signals read": lambda: _feeds(world, 1)}
+        with served(world, {**settings, **UNBOUND}) as server:
+            return asyncio.run(_measured(server, kinds, personalized="feed, signals read"))
     finally:
         program.terminate()
         program.wait(20)
 
 
-async def _table(server: Served, kinds: dict[str, Requests], *, expect_personalized: str) -> None:
-    mode = await _mode(server, next(kinds[expect_personalized]()))
+async def _measured(server: Served, kinds: dict[str, Requests], personalized: str | None = None) -> list[Row]:
+    if personalized is not None:
+        await _until_personalized(server, next(kinds[personalized]()))
     rows = {(name, n): Row(name, n) for n in IN_FLIGHT for name in kinds}
     for name, requests in kinds.items():  # to warm up, the catalogs of every tenant among others
         await _drive(server, requests(), 16, 0.5, Row(name, 16))
     for _ in range(ROUNDS):
         for (name, n), row in rows.items():
             await _drive(server, kinds[name](), n, SECONDS, row)
-    print(f"(pages were {mode})")
-    print(f"{'':26}{'in flight':>10}{'req/s':>8}{'p50 ms':>8}{'p95':>8}{'p99':>8}{'p99/p50':>8}{'CPU ms':>8}{'over':>7}"
-          f"{'ratio':>7}")  # fmt: skip
-    for (name, n), row in rows.items():
-        base = median(rows["no-op function", n].cpu)
-        cpu = median(row.cpu)
-        p50, p95, p99 = (row.percentile(share) for share in (0.5, 0.95, 0.99))
-        print(f"{name:26}{n:10}{median(row.rates):8.0f}{p50:8.2f}{p95:8.2f}{p99:8.2f}{p99 / p50:8.1f}{cpu * 1e3:8.3f}"
-              f"{(cpu - base) * 1e3:7.2f}{cpu / base:7.1f}")  # fmt: skip
+            await _idle(server)  # the fold of what this row sent is not the next row's cost
+    return list(rows.values())
 
 
-async def _mode(server: Served, request: bytes) -> str:
+async def _idle(server: Served) -> None:
+    """Return when the server has rested for a while."""
+    rested = 0
+    while rested < 2:
+        before = server.cpu_seconds()
+        await asyncio.sleep(0.1)
+        rested = rested + 1 if server.cpu_seconds() - before <= 0.01 else 0
+
+
+async def _until_personalized(server: Served, request: bytes) -> None:
     connections = Connections(server.url, 1)
     for _ in range(100):
         reply = await connections.ask(request)
         page = orjson.loads(reply.body)
         if page.get("mode") == "personalized":
             connections.close()
-            return "personalized"
+            return
         await asyncio.sleep(0.1)
-    sys.exit(f"The feed stays a fallback ({page}): nothing to measure.")
+    sys.exit(f"The feed stays a fallback ({page.get('reason')}): nothing to measure.")
 
 
 async def _drive(server: Served, requests: Iterator[bytes], in_flight: int, seconds: float, row: Row) -> None:
@@ -139,6 +155,8 @@ async def _drive(server: Served, requests: Iterator[bytes], in_flight: int, seco
     cpu, started = server.cpu_seconds(), time.perf_counter()
     await asyncio.gather(*(one() for _ in range(in_flight)))
     row.rates.append(done / (time.perf_counter() - started))
+    if "fold" in row.name:
+        await _idle(server)
     row.cpu.append((server.cpu_seconds() - cpu) / done)
     connections.close()
 
@@ -173,7 +191,3 @@ def _batches(world: World, tenants: int) -> Iterator[bytes]:
         ]
         who = _who(draw.randrange(tenants), draw.randrange(world.users))
         yield http("POST", "/v1/events/batch", who, orjson.dumps({"events": events}))
-
-
-if __name__ == "__main__":
-    main()

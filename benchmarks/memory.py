@@ -22,6 +22,13 @@ TENANTS = [2_000] * 120 + [10_000]
 def main() -> None:
     """Print the table."""
     print("\nmemory of the catalogs of one process")
+    used, videos = measured()
+    print(f"{len(TENANTS)} tenants, {videos:,} videos: {used:,.0f} MB, {used * 1e6 / videos:,.0f} bytes per video")
+    print(f"peak of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:,.0f} MB")
+
+
+def measured() -> tuple[float, int]:
+    """Resident megabytes of the catalogs, and how many videos they hold."""
     now = time.time()
     gc.collect()
     before = _resident_mb()
@@ -29,10 +36,7 @@ def main() -> None:
     for number, count in enumerate(TENANTS):
         held.append(_catalog(count, number, now))
     gc.collect()
-    used = _resident_mb() - before
-    videos = sum(TENANTS)
-    print(f"{len(TENANTS)} tenants, {videos:,} videos: {used:,.0f} MB, {used * 1e6 / videos:,.0f} bytes per video")
-    print(f"peak of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:,.0f} MB")
+    return _resident_mb() - before, sum(TENANTS)
 
 
 def _catalog(count: int, number: int, now: float) -> Catalog:

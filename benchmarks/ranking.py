@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.measuring import measure
+from benchmarks.measuring import Timing, measure
 from ranking import Context, StatsColumns, StatsTable, VideoColumns, explain, global_model, key64, rank
 from ranking.cowatch import build
 from ranking.features import FEATURES
@@ -40,6 +40,14 @@ def main() -> None:
     print(f"{'candidates':>10} {'what':>22} {'p50 µs':>9} {'p99 µs':>9} {'ratio':>7}")
     for count in (500, 10_000):
         _measure(count)
+
+
+def whole(count: int) -> Timing:
+    """The whole ranking of one request of so many candidates."""
+    columns, stats, signals = _instance(count)
+    rows, model = columns.rows(), global_model()
+    context = Context(NOW, language="en", country="DE", seed=1, explore=True)
+    return measure(lambda: rank(columns, stats, signals, rows, model, context), TIMES)
 
 
 def _measure(count: int) -> None:
