@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from functools import reduce
 from hashlib import blake2b
-from operator import or_
+
 from typing import Any
 
 import numpy as np
@@ -181,7 +180,7 @@ class VideoColumns:
         codes = list(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))[:MAX_TAGS]
         self.tag_width = max(self.tag_width, len(codes))
         full["tag_share"][row] = 1.0 / max(1, len(codes))
-        full["tag_bits"][row] = reduce(or_, (1 << (code & 63) for code in codes), 0)
+        full["tag_bits"][row] = sum({1 << (code & 63) for code in codes})
         full["tags"][row] = codes + [NO_CODE] * (MAX_TAGS - len(codes))
         self.version += 1
         return row
