@@ -10,7 +10,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from hashlib import blake2b
-
 from typing import Any
 
 import numpy as np
