@@ -319,6 +319,14 @@ def test_metrics_flags_and_alerts_that_the_page_names_exist() -> None:
     assert f"all {('six' if len(FLAGS) == 6 else len(FLAGS))} flags" in PAGE
 
 
+def test_figures_of_the_ranking_are_those_of_its_page() -> None:
+    figure = re.compile(r"[+−]\d+\.\d %(?: \[[^\]]+\])?")
+    ranking = (DOCS / "ranking.md").read_text(encoding="utf-8")
+    said = figure.findall(re.sub(r"\s+", " ", PAGE))
+    assert len(said) > 3
+    assert [each for each in said if each not in ranking] == []
+
+
 def test_each_deliverable_is_a_heading_of_its_own() -> None:
     headings = re.findall(r"^## (.+)$", PAGE, re.M)
     assert [name for name in DELIVERABLES if name not in headings] == []
