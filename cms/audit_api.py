@@ -10,7 +10,7 @@ from cms.call import Call, cursor_after, open_call
 from cms.changes import AUDIT_ID, AUDIT_PREFIX, Change, apply_change, kept_body, missing, present
 from cms.configuration import require_confirmation
 from cms.forms import iso
-from cms.videos import TAKEN_DOWN
+from cms.videos import TAKEN_DOWN, time_to_live
 from cms.videos_api import show_soon
 from shared.http import endpoint, json_response
 from shared.problems import Problem, bad_request
@@ -92,7 +92,8 @@ def _restored(entry: Json, stored: Document | None, call: Call) -> Json | None:
     """The document as it was before the change, None when there was none. A created video is taken down instead."""
     stamp = {"updatedAt": call.now, "updatedBy": call.author().who}
     if entry["before"] is not None:
-        return {**entry["before"], **stamp}
+        lives = time_to_live(entry["before"].get("expiresAt"), call.now) if entry["resource"] == "video" else {}
+        return {**entry["before"], **stamp, **lives}
     if entry["resource"] == "video" and stored is not None:
         return {**stored.body, **stamp, "status": TAKEN_DOWN}
     return None

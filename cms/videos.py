@@ -112,9 +112,12 @@ def to_document(id: str, form: VideoForm, now: float, who: str, before: Json | N
         "updatedAt": now,
         "updatedBy": who,
     }
-    if form.expires_at is not None:
-        document["ttl"] = int(max(form.expires_at - now, 0.0) + KEEP_EXPIRED_SECONDS)
-    return document
+    return {**document, **time_to_live(form.expires_at, now)}
+
+
+def time_to_live(expires_at: float | None, now: float) -> Json:
+    """The field that lets the store forget a video, counted from `now`; nothing for one that never expires."""
+    return {} if expires_at is None else {"ttl": int(max(expires_at - now, 0.0) + KEEP_EXPIRED_SECONDS)}
 
 
 def same_content(one: Json, other: Json) -> bool:

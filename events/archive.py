@@ -18,6 +18,9 @@ from shared.feed_request import NO_POSITION, FeedRequest
 
 SCHEMA_VERSION = 1
 KEEP_DAYS = 90
+LATEST_DAYS = 3
+"""What was accepted longer ago than this counts, and is not archived: a blob is deleted by its own age, and nothing in
+it may be older than 90 days by then."""
 
 
 def blob_name(session_id: str, first_sequence: int, first_enqueued_at: float, accepted_at: float) -> str:
@@ -31,13 +34,19 @@ def blob_name(session_id: str, first_sequence: int, first_enqueued_at: float, ac
 
 
 def is_due(name: str, now: float) -> bool:
-    """Whether a blob must be deleted: a day early, since this is asked once a day and nothing may be older than 90."""
+    """Whether a blob must be deleted: a day early, since this is asked once a day and nothing may be older than 90, and
+    earlier still, since what it holds may have been accepted `LATEST_DAYS` before its first message."""
     try:
         _, year, month, day, hour, _ = name.split("/")
         began = datetime(int(year), int(month), int(day), int(hour), tzinfo=UTC)
     except ValueError:
         return False  # not one of ours
-    return now - began.timestamp() > (KEEP_DAYS - 1) * 86_400
+    return now - began.timestamp() > (KEEP_DAYS - 1 - LATEST_DAYS) * 86_400
+
+
+def in_time(batch: Batch, now: float) -> bool:
+    """Whether a batch may still be archived."""
+    return now - batch.accepted_at <= LATEST_DAYS * 86_400
 
 
 def to_lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> bytes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
-from events.archive import blob_name, to_lines
+from events.archive import blob_name, in_time, to_lines
 from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
 from shared.blobs.port import ARCHIVE as ARCHIVE_BLOBS
@@ -370,13 +370,16 @@ class RollUp:
         return False
 
     async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered], name: str) -> None:
-        """Write the messages as one blob, also when an erasure has left nothing of them: that it is there says that
-        the range is done.
+        """Write the messages as one blob, also when an erasure or their age has left nothing of them: that it is there
+        says that the range is done.
         """
-        batches = await self._still_wanted(shard.tenant_id, numbered)
+        wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._services.clock()
+        batches = [batch for batch in wanted if in_time(batch, now)]
         content = await asyncio.to_thread(to_lines, batches, self._services.identity.archive_pseudonym)
         await self._services.blobs.write(ARCHIVE_BLOBS, name, content)
         self._services.telemetry.count("batches_archived", "written", amount=len(batches))
+        if len(batches) < len(wanted):
+            self._services.telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
 
 
 async def _keep_lock(session: Receiver) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cms.forms import iso
+from shared.stores.documents import DAY_SECONDS, VIDEOS
 from tests.cms.editor import RULE, VIDEO, new_editor
 from tests.served_app import App, make_video, make_videos
 
@@ -251,6 +253,17 @@ async def test_every_kind_of_change_can_be_taken_back(app: App, what: str) -> No
     assert _content(after) == _content(before)
     again = await editor.post(f"audit/{entry['id']}/revert")
     assert (again.status, again.code) == (409, "changed_since")
+
+
+async def test_a_video_taken_back_is_still_forgotten_a_month_after_it_ends(app: App) -> None:
+    editor = await new_editor(app)
+    await editor.post("videos", {**VIDEO, "id": "vid_core", "expiresAt": iso(app.clock.now() + DAY_SECONDS)})
+    await editor.change("PATCH", "videos/vid_core", {"title": "Other"})
+    entry = (await editor.get("audit")).json["entries"][0]
+    assert (await editor.post(f"audit/{entry['id']}/revert")).status == 200
+    stored = await app.documents.read(VIDEOS, editor.tenant_id, "vid_core", latest=True)
+    assert stored is not None
+    assert stored.body["ttl"] == pytest.approx(31 * DAY_SECONDS, abs=60)
 
 
 async def test_a_deleted_rule_comes_back_and_a_created_one_goes(app: App) -> None:

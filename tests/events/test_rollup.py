@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from events.archive import from_lines
+from events.archive import KEEP_DAYS, LATEST_DAYS, from_lines, is_due
 from events.batch import Batch, encode
 from events.rollup import RollUp
 from events.schema import Event
@@ -18,7 +19,7 @@ from shared.bus.port import ROLLUP, OutgoingMessage
 from shared.feed_request import FeedRequest
 from shared.fingerprint import fingerprint
 from shared.services import Services
-from shared.stores.documents import VIDEO_STATS, VIDEOS, Upsert, query_all
+from shared.stores.documents import DAY_SECONDS, VIDEO_STATS, VIDEOS, Upsert, query_all
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments
@@ -234,6 +235,20 @@ async def test_every_event_kind_lands_in_its_counter(world: World) -> None:
     await world.rollup.run()
     week = (await world.table()).week("v0", NOW)
     assert week == {"impressions": 1, "views": 1, "watchMs": 20_000, "likes": 1, "avgWatchMs": 20_000}
+
+
+async def test_what_was_accepted_too_long_ago_to_be_deleted_in_time_counts_and_is_not_archived(world: World) -> None:
+    on_time = replace(batch(1), accepted_at=NOW - LATEST_DAYS * DAY_SECONDS)
+    too_late = replace(batch(2), accepted_at=NOW - LATEST_DAYS * DAY_SECONDS - 1)
+    world.send(too_late)
+    world.send(on_time)
+    assert await world.rollup.run() == 2
+    assert (await world.views())[0] == 2
+    assert [line["batch"] for line in await world.archived()] == [on_time.id]
+    assert world.services.telemetry.counters["batches_archived", ("too_late",)] == 1
+    [name] = [blob.name async for blob in world.services.blobs.list(ARCHIVE)]
+    oldest_ends = on_time.accepted_at + KEEP_DAYS * DAY_SECONDS
+    assert is_due(name, oldest_ends - DAY_SECONDS), "a day early, since it is asked once a day"
 
 
 async def test_the_archive_has_each_event_once_and_no_user(world: World) -> None:

@@ -1,0 +1,237 @@
+"""One of everything the app stores, written by the app itself: what `docs/design.md` says about it is held to this.
+
+`python -m tests.stored_documents` prints every kind of document with its size and what Cosmos DB would charge for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from benchmarks.request_units import read_units, write_units
+from events.archive import from_lines
+from ranking.stats import StatsTable
+from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS
+from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage
+from shared.signals import MAX_DOCUMENT_BYTES
+from shared.stores.documents import CONTAINERS, DAY_SECONDS, DocumentStore
+from tests.cms.editor import RULE, VIDEO, Editor
+from tests.served_app import App, served
+
+Json = dict[str, Any]
+
+TAGS = ("fitness", "cooking", "travel")
+RULE_IN_FULL = {
+    **RULE,
+    "audience": {"countries": ["DE"], "platforms": ["ios"]},
+    "startsAt": "2026-11-28T18:00:00Z",
+    "endsAt": "2027-11-28T18:00:00Z",
+}
+MODEL = {
+    "type": "linear",
+    "version": "2026-11-a",
+    "weights": {"quality": 0.5, "cowatch": 1.0},
+    "weightsWithoutCoWatch": {"quality": 0.7},
+}
+
+
+@dataclass
+class Stored:
+    """What was found: documents by (container, kind, whether a tombstone), and the rest by name."""
+
+    documents: dict[tuple[str, str, bool], list[Json]] = field(default_factory=dict)
+    archived: list[Json] = field(default_factory=list)
+    messages: list[OutgoingMessage] = field(default_factory=list)
+    blobs: dict[str, list[str]] = field(default_factory=dict)
+
+    def kinds(self) -> Iterator[tuple[str, str, list[Json]]]:
+        """Container, kind and documents, tombstones of deleted ones left out."""
+        for (container, kind, gone), bodies in sorted(self.documents.items()):
+            if not gone:
+                yield container, kind, bodies
+
+    def tombstones(self) -> list[Json]:
+        return [body for (_, _, gone), bodies in self.documents.items() if gone for body in bodies]
+
+
+async def one_of_everything(folder: Path) -> Stored:
+    """Run the app with its stores in `folder`, go once through all it can store, and read what is there."""
+    async with served(folder) as app:
+        found = Stored()
+        _listen(app, found)
+        editor = await _tenant(app)
+        await _steer(editor)
+        await _collect(app.documents, found)
+        await _watch(app, editor)
+        await app.services.blobs.write("cms-uploads", f"{editor.tenant_id}/probe.ndjson", b"{}")
+        await _collect(app.documents, found)
+        await _forget(app, editor, found)
+        await _collect(app.documents, found)
+        for container in BLOB_CONTAINERS:
+            found.blobs[container] = [blob.name async for blob in app.services.blobs.list(container)]
+        for name in found.blobs[ARCHIVE]:
+            found.archived += list(from_lines(await app.services.blobs.read(ARCHIVE, name) or b""))
+    return found
+
+
+def _listen(app: App, found: Stored) -> None:
+    """Keep what is published from here on."""
+    publish = app.services.bus.publish
+
+    async def published(message: OutgoingMessage) -> None:
+        found.messages.append(message)
+        await publish(message)
+
+    app.services.bus.publish = published  # type: ignore[method-assign]
+
+
+async def _tenant(app: App) -> Editor:
+    """A tenant as an operator makes one, its keys and its backend's public key, and sixty videos, one of which ends."""
+    operator = Editor(app, await app.tenant(), app.ops_key)
+    made = await operator.post("tenants", {"tenantId": "showcase", "maturityPolicy": "PG13"})
+    assert made.status == 201, made.body
+    editor = Editor(app, await app.tenant(), app.ops_key)
+    rows = [{**VIDEO, "id": f"vid_{tag}_{n}", "mainTag": tag, "tags": [tag]} for tag in TAGS for n in range(20)]
+    assert (await editor.post("imports", {"videos": rows})).status == 200
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    for path, body in (
+        ("keys", {"name": "Anna", "scopes": ["cms"], "expiresAt": "2027-01-01T00:00:00Z"}),
+        ("user-token-keys", {"keyId": "backend-1", "publicKey": pem}),
+        ("videos", {**VIDEO, "id": "vid_core", "creatorId": "anna", "expiresAt": "2027-01-01T00:00:00Z"}),
+    ):
+        assert (await editor.post(path, body)).status == 201, path
+    return editor
+
+
+async def _steer(editor: Editor) -> None:
+    """Everything a content team can write, and one thing it takes away again."""
+    for path, body in (
+        ("rules", {**RULE_IN_FULL, "id": "more-fitness"}),
+        ("playlists", {"id": "weekend", "name": "Weekend picks", "videoIds": ["vid_fitness_1", "vid_core"]}),
+        ("playlists", {"id": "over", "name": "Over", "videoIds": []}),
+        ("models", MODEL),
+        ("experiments", {"id": "quality", "name": "More quality", "arms": _arms()}),
+    ):
+        answer = await editor.post(path, body)
+        assert answer.status == 201, (path, answer.body)
+    live = (await editor.get("configuration")).json
+    draft = {name: live[name] for name in ("maturityPolicy", "weights")} | {"weights": {"quality": 2.0}}
+    for path, body in (("rules/later/draft", RULE_IN_FULL), ("configuration/draft", draft)):
+        answer = await editor.call("PUT", path, body)
+        assert answer.status == 200, (path, answer.body)
+    assert (await editor.change("DELETE", "playlists/over")).status == 204
+    assert (await editor.post("experiments/quality/start")).status == 200
+    rows = b"\n".join(orjson.dumps({**VIDEO, "id": f"vid_row_{n:05}"}) for n in range(1_001))
+    queued = await editor.call("POST", "imports", rows, {"Content-Type": "application/x-ndjson"})
+    assert queued.status == 202, queued.body
+    await editor.app.host.run_timer("run_imports")
+
+
+def _arms() -> list[Json]:
+    return [
+        {"name": "as it is", "percent": 50},
+        {"name": "quality", "percent": 50, "modelVersion": "2026-11-a", "weights": {"quality": 1.0}},
+    ]
+
+
+async def _watch(app: App, editor: Editor) -> None:
+    """Two people watch what they are served, more than once, then what comes of it at night."""
+    await app.see_content()
+    draw = random.Random(1)
+    for client in (editor.client, editor.client.as_user()):
+        for _ in range(3):
+            page = (await client.feed(limit=20)).json
+            events = [
+                {
+                    "type": draw.choice(("video_view", "video_view", "skip", "like")),
+                    "videoId": item["videoId"],
+                    "timestamp": app.now_ms(at),
+                    "watchTimeMs": draw.randrange(1_000, 40_000),
+                    "feedRequestId": page["feedRequestId"],
+                    "rankPosition": item["rank"],
+                }
+                for at, item in enumerate(page["items"])
+            ]
+            assert (await client.post(events)).status == 202
+            assert (await client.post([*events[:1], {**events[0], "type": "complete"}])).status == 202  # packed again
+            await app.folded()
+    await app.rolled_up()
+    for timer in ("build_cowatch", "report_experiments"):
+        await app.host.run_timer(timer)
+
+
+async def _forget(app: App, editor: Editor, found: Stored) -> None:
+    """One of them is erased, and comes back."""
+    headers = {**editor.client.headers, "X-Api-Key": app.ops_key}
+    erased = await app.request("POST", "/v1/privacy/erase", headers)
+    assert erased.status == 200, erased.body
+    await _collect(app.documents, found)
+    await editor.client.post([{"type": "like", "videoId": "vid_core", "timestamp": app.now_ms()}])
+    await app.folded()
+
+
+async def _collect(documents: DocumentStore, found: Stored) -> None:
+    """Add every document of every container as it is now."""
+    for container in CONTAINERS.values():
+        token, more = None, True
+        while more:
+            changes = await documents.changes(container, token)
+            token, more = changes.token, changes.more
+            for document in changes.documents:
+                body = {**document.body, container.partition_field: document.partition}
+                key = (container.name, str(body.get("kind")), bool(body.get("deleted")))
+                known = found.documents.setdefault(key, [])
+                if body not in known:
+                    known.append(body)
+
+
+def sizes(stored: Stored) -> Iterator[tuple[str, str, int]]:
+    """Container, kind, and the bytes of the median document as JSON."""
+    for container, kind, bodies in stored.kinds():
+        ordered = sorted(len(orjson.dumps(body)) for body in bodies)
+        yield container, kind, ordered[len(ordered) // 2]
+
+
+def statistics_bytes(videos: int) -> int:
+    """The packed statistics of a tenant all of whose videos were watched this week."""
+    draw, table = random.Random(1), StatsTable()
+    kinds = ("impression", "impression", "video_view", "skip", "like")
+    table.add(
+        (f"vid_{n}", 1.7e9 - draw.uniform(0, 7 * DAY_SECONDS), draw.choice(kinds), draw.uniform(0, 40_000), 30.0)
+        for n in range(videos)
+        for _ in range(30)
+    )
+    return len(table.pack())
+
+
+def _row(name: str, size: int) -> None:
+    print(f"{name:34}{size:8,}{read_units(size):9.1f}{write_units(size):10.1f}")
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored = asyncio.run(one_of_everything(Path(folder)))
+    print(f"{'document':34}{'bytes':>8}{'RU read':>9}{'RU write':>10}")
+    for container, kind, size in sizes(stored):
+        _row(f"{container} · {kind}", size)
+    _row("a user at every cap", MAX_DOCUMENT_BYTES)
+    for videos in (2_000, 10_000):
+        _row(f"statistics of {videos:,} videos", statistics_bytes(videos))
+    for subscription in (SIGNALS, ROLLUP):
+        bodies = [len(message.body) for message in stored.messages if message.to == subscription]
+        print(f"{'message · ' + subscription:34}{max(bodies):8,}")
+
+
+if __name__ == "__main__":
+    main()
