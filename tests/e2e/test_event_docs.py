@@ -14,7 +14,7 @@ from shared.blobs.port import ARCHIVE
 from shared.event_types import EVENT_TYPES
 from tests.served_app import ROOT, App, make_video
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
 
 TEXT = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, str] = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
@@ -40,6 +40,7 @@ def test_every_code_an_event_can_be_refused_with_is_listed() -> None:
     assert set(re.findall(r"`(\w+)`", listed[1])) == set(REJECTIONS)
 
 
+@in_one_loop
 async def test_every_example_is_accepted_as_it_stands_but_for_its_time(app: App) -> None:
     examples = [example(body) for body in SECTIONS.values()]
     client = await app.tenant([make_video(id) for id in sorted({each["videoId"] for each in examples})])
@@ -53,6 +54,7 @@ async def test_every_example_is_accepted_as_it_stands_but_for_its_time(app: App)
     assert (await client.signals()).json["events"] == len(EVENT_TYPES) - 1, "an impression is no action"
 
 
+@in_one_loop
 async def test_the_archived_line_in_the_documentation_has_the_fields_of_a_real_one(app: App) -> None:
     client = await app.tenant([make_video("vid_1")], count_anonymous_events=True)
     served = (await client.feed()).json["feedRequestId"]

@@ -1,0 +1,66 @@
+"""`python -m tests.docs.generated` writes what the documentation repeats of the code; a test compares it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from feed.pipeline import REASONS
+from infra import capacity
+from shared import settings, telemetry_metrics
+from shared.flags import evaluation
+from shared.problem_codes import CODES
+from tests.docs.pages import ROOT
+
+
+def _codes() -> str:
+    lines = ["| code | status | means |", "|---|---|---|"]
+    for name, code in sorted(CODES.items(), key=lambda each: each[1].status):
+        lines.append(f"| `{name}` | {code.status}{' ↻' if code.retry else ''} | {code.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _reasons() -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in REASONS.items()]
+    return "\n".join(["| reason | |", "|---|---|", *rows]) + "\n"
+
+
+def _capacity() -> str:
+    return capacity.render(json.loads((ROOT / "infra" / "capacity.json").read_text(encoding="utf-8")))
+
+
+WHOLE: dict[str, Callable[[], str]] = {
+    "docs/settings.md": settings.as_markdown,
+    "docs/metrics.md": telemetry_metrics.as_markdown,
+    "docs/flags.md": evaluation.as_markdown,
+}
+"""Pages that are nothing but what the code says."""
+
+PARTS: dict[tuple[str, str], Callable[[], str]] = {
+    ("docs/api.md", "codes"): _codes,
+    ("docs/api.md", "reasons"): _reasons,
+    ("docs/operations.md", "capacity"): _capacity,
+}
+"""Page and mark → what stands between `<!-- mark -->` and `<!-- /mark -->`."""
+
+
+def with_part(text: str, mark: str, part: str) -> str:
+    """The text of a page with one part written anew. Raises `ValueError` when its marks are missing."""
+    before, opened, rest = text.partition(f"<!-- {mark} -->\n")
+    _, closed, after = rest.partition(f"<!-- /{mark} -->")
+    if not opened or not closed:
+        raise ValueError(f"the marks <!-- {mark} --> and <!-- /{mark} --> are missing")
+    return f"{before}{opened}{part}{closed}{after}"
+
+
+def main() -> None:
+    """Write every page and part."""
+    for name, render in WHOLE.items():
+        (ROOT / name).write_text(render(), encoding="utf-8")
+    for (name, mark), render in PARTS.items():
+        path = ROOT / name
+        path.write_text(with_part(path.read_text(encoding="utf-8"), mark, render()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Pages about the API are what the service does: their examples are sent, and the answers compared."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+import function_app
+from local.demo import seed_demo
+from tests.docs.pages import ROOT, pages
+from tests.docs.replay import Exchange, exchanges_and_snippets, replay
+from tests.left_out import leave_out
+from tests.served_app import App, served
+
+PAGE = pages()["docs/api.md"]
+ADDRESS = "FEED=http://127.0.0.1:7071"
+
+
+@pytest_asyncio.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[App]:
+    """The app with the demo, as `make run` serves it, and its usual limit for one user."""
+    async with served(tmp_path, user_requests_per_second=10.0) as app:
+        assert await seed_demo(app.services)
+        yield app
+
+
+async def test_the_first_commands_do_what_they_say(demo: App) -> None:
+    if shutil.which("bash") is None or shutil.which("curl") is None:
+        leave_out("the commands of docs/api.md need bash and curl")
+    (script,) = [block.text for block in PAGE.blocks if block.language == "sh"]
+    assert ADDRESS in script
+    python = str(Path(sys.executable).parent)
+    ended = await asyncio.create_subprocess_exec(
+        "bash", "-e", "-c", script.replace(ADDRESS, f"FEED={demo.url}"), cwd=ROOT,
+        env={**os.environ, "PATH": f"{python}{os.pathsep}{os.environ['PATH']}"},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    printed = (await ended.communicate())[0].decode()
+    assert ended.returncode == 0, printed
+    assert '"mode":"fallback","reason":"cold_start"' in printed
+    assert "after watching fitness: personalized" in printed
+    assert "opted out: fallback (no_consent)" in printed
+
+
+async def test_every_example_is_answered_as_the_page_shows(demo: App) -> None:
+    assert await replay(PAGE, demo) > 25
+
+
+async def test_the_batch_on_the_page_about_events_is_answered_as_it_shows(demo: App) -> None:
+    assert await replay(pages()["docs/events.md"], demo) == 1
+
+
+def test_every_call_an_sdk_a_backend_or_an_operator_may_make_is_shown() -> None:
+    shown = {
+        step.request.start.partition("?")[0] for step in exchanges_and_snippets(PAGE) if isinstance(step, Exchange)
+    }
+    offered = {
+        f"{method.upper()} {path}"
+        for path, operations in function_app.api.document["paths"].items()
+        for method in operations
+        if not path.startswith(("/v1/cms/", "/studio"))
+    }
+    in_words = {"GET /openapi.json", "GET /docs"}
+    assert all(f"`{each.split()[1]}`" in PAGE.text for each in in_words)
+    assert offered - in_words <= shown
+
+
+def test_every_parameter_and_every_field_of_a_feed_is_explained() -> None:
+    document = function_app.api.document
+    parameters = document["paths"]["/v1/feed"]["get"]["parameters"]
+    names = [each["name"] for each in parameters if "name" in each]
+    names += [each["$ref"].rsplit("/", 1)[1] for each in parameters if "$ref" in each]
+    assert [name for name in names if f"`{name}" not in PAGE.text and f"\n{name}: " not in PAGE.text] == []
+    fields = [*document["components"]["schemas"]["FeedPage"]["properties"]]
+    assert [name for name in fields if f"`{name}`" not in PAGE.text and f"`{name}[]" not in PAGE.text] == []
+
+
+def test_nothing_is_deprecated_as_the_page_says_and_the_path_has_its_version() -> None:
+    paths = function_app.api.document["paths"]
+    assert [path for path, operations in paths.items() for each in operations.values() if each.get("deprecated")] == []
+    assert "Nothing is deprecated today." in PAGE.text
+    assert function_app.api.document["info"]["version"].split(".")[0] == "1"

@@ -1,0 +1,26 @@
+"""What the documentation repeats of the code is what the code says now."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.docs.generated import PARTS, WHOLE, with_part
+from tests.docs.pages import pages
+
+ADVICE = "run: .venv/bin/python -m tests.docs.generated"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_page_made_from_the_code_is_what_the_code_says(name: str) -> None:
+    assert pages()[name].text == WHOLE[name](), ADVICE
+
+
+@pytest.mark.parametrize(("name", "mark"), PARTS)
+def test_a_part_made_from_the_code_is_what_the_code_says(name: str, mark: str) -> None:
+    text = pages()[name].text
+    assert text == with_part(text, mark, PARTS[name, mark]()), ADVICE
+
+
+def test_a_part_without_its_marks_is_told() -> None:
+    with pytest.raises(ValueError, match="missing"):
+        with_part("<!-- one -->\n", "one", "text\n")
