@@ -47,7 +47,6 @@ DEFAULT_COLUMNS = {
     "creator": "author_id",
     "duration_ms": "video_duration",
     "rating": "rating",
-    "published": "upload_dt",
     # exposures
     "user": "user_id",
     "time_ms": "time_ms",

@@ -23,7 +23,7 @@ from local.routes import Found, RouteTable
 from tests.docs.pages import ROOT, Block, Place, pages
 
 PYTHONS = ("python", "python3", ".venv/bin/python")
-OTHERS = {"sleep", "printf", "seq", "ruff", "mypy"}
+OTHERS = {"sleep", "printf", "seq", "ruff", "mypy", "npx"}
 """Programs that are nobody's promise."""
 _BEGINNING = re.compile(
     r"(?:\w+=\S+ )*(?:make|python3?|\.venv/bin/\w+|pip|az|docker|npm|curl|git|npx|ruff|mypy)(?: |$)"

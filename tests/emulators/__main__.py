@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import signal
+import sys
 from dataclasses import fields
 
 from shared.bus.port import LOCK_SECONDS
@@ -30,7 +31,8 @@ async def main() -> None:
         else:
             for name, value in settings.items():
                 print(f"export {name}='{value}'")
-            print(f"# faults and the clock: {emulators.control.url} (see tests/emulators/program.py)", flush=True)
+            print(f"export CONTROL='{emulators.control.url}'  # faults and the clock, see tests/emulators/program.py")
+            sys.stdout.flush()
         await stop.wait()
 
 

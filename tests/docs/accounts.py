@@ -1,0 +1,86 @@
+"""What answers for each code block of the documentation. A block that is in no table fails `test_blocks.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """`test` runs the block as it stands, or sends it and compares the answer."""
+
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """`test` holds the block to the code."""
+
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """Cannot run here, and why. Its commands' targets, modules, files and options are looked up all the same."""
+
+    why: str
+
+
+_API = "tests/docs/test_api_page.py::"
+_REPLAYED = Executed(f"{_API}test_every_example_is_answered_as_the_page_shows")
+_HERE = "tests/docs/test_blocks.py::"
+_EVENTS = "tests/e2e/test_event_docs.py::test_every_example_is_accepted_as_it_stands_but_for_its_time"
+_CMS = Executed("tests/cms/test_docs.py::test_every_example_is_accepted_as_it_stands")
+_AZURE = "tests/e2e/azure/test_page.py::test_the_commands_of_the_page_do_what_it_says"
+_SUBSCRIPTION = NotRun("needs an Azure subscription; the template and its parameters are looked up")
+
+ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
+    ("docs/api.md", "http"): _REPLAYED,
+    ("docs/api.md", "python"): Executed(
+        "tests/docs/test_api_page.py::test_every_example_is_answered_as_the_page_shows"
+    ),
+    ("docs/api.md", "text"): _REPLAYED,
+    ("docs/events.md", "http"): Executed(f"{_API}test_the_batch_on_the_page_about_events_is_answered_as_it_shows"),
+}
+"""Page and language whose test goes through every block there is."""
+
+ALL_OF_A_LANGUAGE = {"mermaid": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there")}
+
+ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
+    "README.md#personalized-video-feed sh": NotRun("this is what runs the tests; the targets are looked up"),
+    "README.md#watch-a-feed-become-personal sh": Executed(
+        "tests/e2e/azure/test_story.py::test_the_story_of_the_readme_is_what_happens_embedded"
+    ),
+    "README.md#the-map-of-the-house plain": Compared(f"{_HERE}test_the_map_of_the_house_is_complete"),
+    "CONTRIBUTING.md#run sh": NotRun("this is what runs the tests; the targets, modules and options are looked up"),
+    "docs/api.md#the-api-for-those-who-build-an-sdk sh": Executed(f"{_API}test_the_first_commands_do_what_they_say"),
+    "docs/azure.md#on-our-test-servers sh": Executed(_AZURE),
+    "docs/azure.md#on-our-test-servers sh 2": Executed(_AZURE),
+    "docs/azure.md#on-our-test-servers sh 3": Executed(_AZURE),
+    "docs/cms.md#videos json": _CMS,
+    "docs/cms.md#rules json": _CMS,
+    "docs/cms.md#preview json": _CMS,
+    **{
+        f"docs/events.md#{name} json": Executed(_EVENTS)
+        for name in (
+            *("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save"),
+            "not_interested",
+        )
+    },
+    "docs/events.md#the-archive json": Compared(
+        "tests/e2e/test_event_docs.py::test_the_archived_line_in_the_documentation_has_the_fields_of_a_real_one"
+    ),
+    "docs/import.md#importing-a-tenant-from-files sh": Executed(
+        "tests/docs/test_import_page.py::test_the_command_loads_videos_and_counts_the_log"
+    ),
+    "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh": _SUBSCRIPTION,
+    "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh 2": _SUBSCRIPTION,
+    "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh 3": NotRun(
+        "needs what was deployed; its route is looked up, and the same call is made by the page about the API"
+    ),
+    "docs/ranking.md#ranking plain": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there"),
+    "docs/ranking.md#the-model json": NotRun("shows the shape, with most of it left out"),
+    "docs/ranking.md#offline-evaluation plain": NotRun("needs the log, which is not part of this repository"),
+    "docs/telemetry.md#metrics kusto": Compared(f"{_HERE}test_every_metric_in_a_query_is_counted"),
+}
+"""A block's name (`Block.name`) → what answers for it."""
