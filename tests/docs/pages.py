@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
@@ -63,11 +63,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One Markdown file. `name` is its path from the root."""
+    """One Markdown file. `name` is its path from the root; `anchors`: heading → the heading it stands under, or ""."""
 
     name: str
     text: str
-    anchors: frozenset[str]
+    anchors: Mapping[str, str]
     blocks: tuple[Block, ...]
     passages: tuple[Passage, ...]
 
@@ -114,7 +114,8 @@ def _read(name: str, path: Path) -> Page:
     text = path.read_text(encoding="utf-8")
     blocks: list[Block] = []
     prose: list[tuple[Place, str]] = []
-    anchors: list[str] = []
+    anchors: dict[str, str] = {}
+    above: list[tuple[int, str]] = []
     fence: tuple[str, str, str] | None = None
     inside: list[str] = []
     began = Place(name, "", 0)
@@ -133,13 +134,16 @@ def _read(name: str, path: Path) -> Page:
             prose.append((place, ""))
         elif heading := _HEADING.match(line):
             section = slug(heading[2])
-            section += f"-{anchors.count(section)}" if section in anchors else ""
-            anchors.append(section)
+            same = sum(re.fullmatch(rf"{re.escape(section)}(-\d+)?", anchor) is not None for anchor in anchors)
+            section += f"-{same}" if section in anchors else ""
+            above = [each for each in above if each[0] < len(heading[1])]
+            anchors[section] = above[-1][1] if above else ""
+            above.append((len(heading[1]), section))
             prose += [(place, ""), (Place(name, section, line_number), heading[2]), (place, "")]
         else:
             prose.append((place, line))
     assert fence is None, f"{name}: a code block that never ends"
-    return Page(name, text, frozenset(anchors), tuple(blocks), tuple(_passages(prose)))
+    return Page(name, text, anchors, tuple(blocks), tuple(_passages(prose)))
 
 
 def _numbered(block: Block, before: list[Block]) -> Block:

@@ -1,0 +1,134 @@
+"""Figures in the documentation that are limits, objectives or facts, each with the place it comes from.
+
+A figure that is neither here nor beside the command that prints it fails `test_figures.py`; a limit that is changed in
+the code fails every page that still has the old one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from cms.changes import AUDIT_TTL_SECONDS
+from cms.import_rows import MAX_FILE_BYTES
+from cms.imports import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
+from cms.videos import KEEP_EXPIRED_SECONDS
+from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
+from events.dead_letters import KEEP_SECONDS as KEEP_LETTERS_SECONDS
+from events.privacy import BACKUP_DAYS
+from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS
+from events.signals import LATE_SECONDS, MARKER_TTL_SECONDS
+from events.signals import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
+from feed.api import CONFIG_MAX_AGE_SECONDS
+from feed.breaker import Objective
+from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
+from feed.rules import MOMENT_SECONDS
+from infra.capacity import RATES
+from ranking.watching import LONG_VIEW_SECONDS
+from shared.bus.port import LOCK_SECONDS, MESSAGE_TTL_SECONDS
+from shared.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
+from shared.event_types import MAX_BODY_BYTES
+from shared.experiment_report import CONFIDENCE
+from shared.feed_request import VALID_SECONDS as FEED_REQUEST_SECONDS
+from shared.http import MAX_HEADER_CHARS
+from shared.settings import Settings
+from shared.signals import IDENTITY_DAYS, SIGNALS_TTL_SECONDS
+from shared.telemetry_export import TRACES_PER_SECOND
+from shared.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS
+from tests.docs.pages import ROOT
+
+MINUTE, DAY = 60.0, 86_400.0
+HOST = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
+SAMPLING = HOST["logging"]["applicationInsights"]["samplingSettings"]
+BREAKER = Objective()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`value` in seconds, bytes, percent, request units, dollars or per second, by `kind`.
+
+    `pages` begin the names of those pages that may say it.
+    """
+
+    what: str
+    kind: str
+    value: float
+    pages: tuple[str, ...]
+
+
+def _of(kind: str, pages: str, **values: float) -> list[Limit]:
+    names = tuple(f"docs/{page}" if page.islower() else page for page in pages.split())
+    return [Limit(what.replace("_", " "), kind, float(value), names) for what, value in values.items()]
+
+
+def _minutes(timespan: str) -> float:
+    hours, minutes, seconds = timespan.split(":")
+    return 3_600.0 * int(hours) + 60.0 * int(minutes) + int(seconds)
+
+
+_EVERYWHERE = "api events retention security telemetry operations cms decisions design"
+
+LIMITS: list[Limit] = [
+    # from the code
+    *_of(
+        "time",
+        _EVERYWHERE,
+        cursor=CURSOR_SECONDS,
+        feed_request_id=FEED_REQUEST_SECONDS,
+        user_token_at_most=MAX_LIFETIME_SECONDS,
+        skew_of_user_tokens=SKEW_SECONDS,
+        age_of_an_event=MAX_AGE_SECONDS,
+        ahead_of_now=CLAMP_AHEAD_SECONDS,
+        age_of_a_message=MAX_MESSAGE_AGE_SECONDS,
+        marker=MARKER_TTL_SECONDS,
+        message=MESSAGE_TTL_SECONDS,
+        lock=LOCK_SECONDS,
+        signals=SIGNALS_TTL_SECONDS,
+        identities=IDENTITY_DAYS * DAY,
+        tombstone=KEEP_ERASURES_SECONDS,
+        dead_letters=KEEP_LETTERS_SECONDS,
+        archive=KEEP_ARCHIVE_DAYS * DAY,
+        archive_on_one_machine=(KEEP_ARCHIVE_DAYS - 1) * DAY,
+        backups=BACKUP_DAYS * DAY,
+        counts_late=LATE_SECONDS,
+    ),
+    *_of("time", "api", configuration=CONFIG_MAX_AGE_SECONDS, fallback_page=10),
+    *_of("time", "api", patience_of_the_client=10),
+    *_of("bytes", "api events security", batch=MAX_BODY_BYTES, headers=MAX_HEADER_CHARS),
+    *_of(
+        "time",
+        "cms",
+        expired_video=KEEP_EXPIRED_SECONDS,
+        import_job=KEEP_IMPORTS_SECONDS,
+        history=AUDIT_TTL_SECONDS,
+        rules_look_at_the_time=MOMENT_SECONDS,
+    ),
+    *_of("bytes", "cms", import_file=MAX_FILE_BYTES),
+    *_of("time", "events", long_view=LONG_VIEW_SECONDS),
+    *_of("time", "telemetry operations flags", flags_are_read=Settings().flags_refresh_seconds),
+    *_of("time", "operations", a_fold_waits=Settings().fold_patience_seconds),
+    *_of("time", "operations", budget_of_signals=Settings().signals_budget_ms / 1000),
+    *_of("percent", "telemetry", confidence=100 * CONFIDENCE),
+    *_of("rate", "api", requests_of_a_user=Settings().user_requests_per_second),
+    *_of("rate", "telemetry", traces=TRACES_PER_SECOND),
+    *_of(
+        "time",
+        "telemetry",
+        breaker_looks_back=Objective().window_seconds,
+        breaker_pauses=Objective().longest_pause_seconds,
+    ),
+    *_of("time", "operations", a_function_may_run=_minutes(HOST["functionTimeout"])),
+    *_of(
+        "rate",
+        "operations",
+        sampled=HOST["logging"]["applicationInsights"]["samplingSettings"]["maxTelemetryItemsPerSecond"],
+    ),
+    *_of("percent", "operations", the_whole_quota=100),
+    *_of("rate", "operations design", peak=RATES[1]),
+    # objectives: what is promised, and what watches over it
+    *_of("time", "operations azure design", feed_p95=0.25, feed_p99=0.6),  # alerts.json
+    *_of(
+        "time", "operations telemetry cms", seen_everywhere=15, content=60, switch=30
+    ),  # make prove-switch, -freshness
+    *_of("time", "operations design", events_count=5 * MINUTE),  # alerts.json
+]
