@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from cms.changes import AUDIT_TTL_SECONDS
+from cms.changes import AUDIT_TTL_SECONDS, MAX_KEPT_BYTES
 from cms.import_rows import MAX_FILE_BYTES
 from cms.imports import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
 from cms.videos import KEEP_EXPIRED_SECONDS
@@ -21,9 +21,13 @@ from events.signals import LATE_SECONDS, MARKER_TTL_SECONDS
 from events.signals import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
 from feed.api import CONFIG_MAX_AGE_SECONDS
 from feed.breaker import Objective
+from feed.catalog import STALE_SECONDS
+from feed.cursor import MAX_CHARS
 from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
 from feed.rules import MOMENT_SECONDS
 from infra.capacity import RATES
+from ranking.features import FRESH_HOURS
+from ranking.statscolumns import KEEP_SECONDS as KEEP_STATIC_SECONDS
 from ranking.watching import LONG_VIEW_SECONDS
 from shared.bus.port import LOCK_SECONDS, MESSAGE_TTL_SECONDS
 from shared.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
@@ -32,15 +36,17 @@ from shared.experiment_report import CONFIDENCE
 from shared.feed_request import VALID_SECONDS as FEED_REQUEST_SECONDS
 from shared.http import MAX_HEADER_CHARS
 from shared.settings import Settings
-from shared.signals import IDENTITY_DAYS, SIGNALS_TTL_SECONDS
+from shared.signals import IDENTITY_DAYS, MAX_DOCUMENT_BYTES, SIGNALS_TTL_SECONDS
 from shared.telemetry_export import TRACES_PER_SECOND
 from shared.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS
+from shared.video_facts import REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS
 from tests.docs.pages import ROOT
 
 MINUTE, DAY = 60.0, 86_400.0
 HOST = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
 SAMPLING = HOST["logging"]["applicationInsights"]["samplingSettings"]
 BREAKER = Objective()
+CAPACITY = json.loads((ROOT / "infra" / "capacity.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,35 @@ LIMITS: list[Limit] = [
     ),
     *_of("percent", "operations", the_whole_quota=100),
     *_of("rate", "operations design", peak=RATES[1]),
+    *_of(
+        "time",
+        "design cms",
+        content_is_pulled=Settings().content_refresh_seconds,
+        a_request_waits_for_content=STALE_SECONDS,
+    ),
+    *_of(
+        "time",
+        "design",
+        flags_are_read_in_the_design=Settings().flags_refresh_seconds,
+        signals_are_kept=Settings().signals_cache_seconds,
+        publishing=Settings().publish_budget_ms / 1000,
+        folding_waits=Settings().fold_patience_seconds,
+        waiting_for_flags=0.05,  # feed/pipeline.py
+        facts_of_videos=REMEMBER_SECONDS,
+        facts_of_unknown_videos=REMEMBER_ABSENT_SECONDS,
+        features_are_computed=KEEP_STATIC_SECONDS,
+        statistics_in_all=2 * MINUTE,  # a drain, a pull, features
+    ),
+    *_of("time", "design decisions", a_drain=30),  # the schedule of `roll_up` in function_app.py
+    *_of("bytes", "design decisions", signals_document=MAX_DOCUMENT_BYTES, cursor=MAX_CHARS, a_batch=MAX_BODY_BYTES),
+    *_of("bytes", "design", import_file_of_the_design=MAX_FILE_BYTES),
+    *_of("bytes", "decisions", identity_of_an_event=8, served_video_in_a_cursor=4, audited_document=MAX_KEPT_BYTES),
+    *_of("bytes", "design", logical_partition_of_cosmos=20e9),  # a limit of the platform
+    *_of("request units", "design", write=float(CAPACITY["ru_write_1kb"]["value"])),
+    *_of("percent", "decisions", cpu_of_telemetry=5, everybody=100),
+    *_of("rate", "decisions", recency_of_the_first_design=0.1 / 3_600),
+    *_of("time", "ranking", newness_halves=FRESH_HOURS * 3_600, long_view_in_ranking=LONG_VIEW_SECONDS),
+    *_of("time", "ranking", usual_duration=30, recent_tastes=12 * 3_600, recent_creators=48 * 3_600),  # formulas
     # objectives: what is promised, and what watches over it
     *_of("time", "operations azure design", feed_p95=0.25, feed_p99=0.6),  # alerts.json
     *_of(
@@ -132,3 +167,10 @@ LIMITS: list[Limit] = [
     ),  # make prove-switch, -freshness
     *_of("time", "operations design", events_count=5 * MINUTE),  # alerts.json
 ]
+
+OWED: set[tuple[str, str]] = {
+    ("docs/ranking.md", "98 %"),
+    ("docs/ranking.md", "1 %"),
+    ("docs/ranking.md", "400 bytes"),
+}
+"""Page and figure: what was measured once and names no command yet. An entry goes with its figure; none comes."""

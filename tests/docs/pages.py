@@ -102,7 +102,7 @@ def slug(heading: str) -> str:
 def pages() -> dict[str, Page]:
     """Every page, by its path from the root."""
     found = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
-    return {name: _read(name, path) for path in found for name in [path.relative_to(ROOT).as_posix()]}
+    return {name: read(name, path) for path in found for name in [path.relative_to(ROOT).as_posix()]}
 
 
 def blocks(*languages: str) -> list[Block]:
@@ -110,7 +110,8 @@ def blocks(*languages: str) -> list[Block]:
     return [each for page in pages().values() for each in page.blocks if not languages or each.language in languages]
 
 
-def _read(name: str, path: Path) -> Page:
+def read(name: str, path: Path) -> Page:
+    """One file as a page of that name."""
     text = path.read_text(encoding="utf-8")
     blocks: list[Block] = []
     prose: list[tuple[Place, str]] = []

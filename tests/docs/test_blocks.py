@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from shared.telemetry import METRICS
 from tests.docs.accounts import ACCOUNTS, ALL_OF_A_LANGUAGE, ALL_OF_A_PAGE, Compared, Executed, NotRun
-from tests.docs.pages import ROOT, Block, blocks, pages
+from tests.docs.pages import ROOT, Block, Place, blocks, pages
 
 LEFT_OUT_OF_THE_MAP = {"build"}
 
@@ -22,6 +22,13 @@ def account(block: Block) -> Executed | Compared | NotRun | None:
 def test_every_block_is_accounted_for() -> None:
     unaccounted = [f"{block.place}: {block.name}" for block in blocks() if account(block) is None]
     assert unaccounted == [], "execute it, hold it to the code, or say in tests/docs/accounts.py why it cannot run"
+
+
+def test_a_new_block_is_accounted_for_by_nobody() -> None:
+    place = Place("docs/cms.md", "rules", 1)
+    assert account(Block(place, "json", "{}")) is not None
+    assert account(Block(place, "json", "{}", number=2)) is None
+    assert account(Block(place, "sh", "make run")) is None
 
 
 def test_nothing_is_accounted_for_that_is_no_longer_there() -> None:
