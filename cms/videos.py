@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cms.forms import Country, Distinct, Form, Instant, Language, Url, VideoId, fault, iso
+from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Platform, Url, VideoId, fault, iso
 from shared.records import Video
 from shared.stores.documents import DAY_SECONDS, Json
 
@@ -49,6 +49,8 @@ class VideoForm(Form):
     popularity_override: Annotated[float, Field(ge=0, le=100)] | None = None
     language: Language | None = None
     countries: Annotated[list[Country], Field(max_length=250), Distinct] = []
+    age_bands: Annotated[list[AgeBand], Field(max_length=20), Distinct] = []
+    platforms: Annotated[list[Platform], Field(max_length=20), Distinct] = []
     status: Literal["active", "inactive", "taken_down"] = "active"
     published_at: Instant | None = None
     expires_at: Instant | None = None
@@ -67,7 +69,7 @@ class NewVideoForm(VideoForm):
 
 
 NUMBERS = ("durationSeconds", "editorialBoost", "popularityOverride")
-LISTS = ("tags", "countries")
+LISTS = ("tags", "countries", "ageBands", "platforms")
 FIELDS = tuple(field.alias or name for name, field in VideoForm.model_fields.items())
 
 
@@ -101,6 +103,8 @@ def to_document(id: str, form: VideoForm, now: float, who: str, before: Json | N
         popularity_override=form.popularity_override,
         language=form.language,
         countries=tuple(form.countries),
+        age_bands=tuple(form.age_bands),
+        platforms=tuple(form.platforms),
         active=form.status == ACTIVE,
         published_at=published_at,
         expires_at=form.expires_at,
@@ -123,14 +127,20 @@ def time_to_live(expires_at: float | None, now: float) -> Json:
 def same_content(one: Json, other: Json) -> bool:
     """Whether two stored videos say the same, whoever wrote them and whenever."""
     aside = ("tenantId", "createdAt", "updatedAt", "updatedBy", "ttl", "deleted")
-    return {k: v for k, v in one.items() if k not in aside} == {k: v for k, v in other.items() if k not in aside}
+
+    def content(video: Json) -> Json:
+        # An empty list says what a missing one says: a video stored before a field existed did not change with it.
+        return {name: value for name, value in video.items() if name not in aside and value != []}
+
+    return content(one) == content(other)
 
 
 def editable(document: Json) -> dict[str, Any]:
     """The fields of a stored video that an editor may send back, as they would be sent."""
     shown = {name: document.get(name) for name in FIELDS}
     shown["status"] = document.get("status") or ACTIVE
-    shown["tags"], shown["countries"] = document.get("tags") or [], document.get("countries") or []
+    for name in LISTS:
+        shown[name] = document.get(name) or []
     shown["editorialBoost"] = float(document.get("editorialBoost") or 0.0)
     shown["creatorId"] = document.get("creatorId") or ""
     return shown

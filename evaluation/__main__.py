@@ -19,7 +19,7 @@ from evaluation.contestants import BASELINES, Contestant, droppable, without
 from evaluation.log import Log, UnreadableLog, read_json_lines, read_parquet
 from evaluation.replay import Replay, Visit
 from evaluation.report import markdown, plot, summarize, verdicts
-from evaluation.train import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT_COWATCH, SHRINK, Collector, fit, model_of
+from evaluation.train import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT, SHRINK, Collector, fit, model_of
 from ranking.features import FEATURES
 from ranking.model import InvalidModel, LinearModel, global_model, parse, popularity_model
 
@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--train-until", type=_date, required=True, help="first day not learned from")
     train.add_argument("--prior", type=Path, help="model to shrink towards, such as the global one for a tenant")
     train.add_argument("--shrink", type=float, default=SHRINK, help=f"strength of that (default {SHRINK})")
+    train.add_argument(
+        "--shown-weight", type=float, default=SHOWN_WEIGHT, help=f"of shown videos beside the pool ({SHOWN_WEIGHT})"
+    )
     train.add_argument("--popularity", action="store_true", help="fit only popularity features: a fallback")
     train.add_argument("--name", default="global", help="how the version starts")
     train.add_argument("--out", type=Path, required=True, help="model file to write; must not exist yet")
@@ -180,7 +183,7 @@ def _train(options: argparse.Namespace) -> int:
     log = _log(options)
     names = POPULARITY if options.popularity else tuple(n for n in FEATURES if n not in NOT_LEARNED)
     replay = Replay(log, options.half_life_days, cowatch=not options.popularity)
-    collector = Collector(names, options.seed)
+    collector = Collector(names, options.seed, options.shown_weight)
     for visit in takewhile(lambda visit: visit.now < options.train_until, replay.walk(options.train_until)):
         if visit.now >= options.train_from:
             collector.see(replay, visit)
@@ -191,7 +194,7 @@ def _train(options: argparse.Namespace) -> int:
         weights, without_cowatch = fit(samples, start, options.shrink), None
     else:
         light_start = prior.suited(cowatch=False).weights if prior else None
-        weights = fit(samples.having("cowatch").weighing_shown(SHOWN_WEIGHT_COWATCH), start, options.shrink)
+        weights = fit(samples.having("cowatch"), start, options.shrink)
         without_cowatch = fit(samples.leaving_out("cowatch"), light_start, options.shrink)
     shipped = prior or (popularity_model() if options.popularity else global_model())
     by_hand = {name: weight for name, weight in shipped.weights.items() if name in NOT_LEARNED}
@@ -202,6 +205,7 @@ def _train(options: argparse.Namespace) -> int:
         "choices": len(samples.sizes),
         "halfLifeDays": options.half_life_days,
         "shrink": options.shrink,
+        "shownWeight": options.shown_weight,
         "towards": prior.version if prior else "zero",
         "setByHand": sorted(by_hand),
     }

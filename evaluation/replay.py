@@ -109,7 +109,8 @@ class Replay:
         users = np.concatenate([past.user[past.long], shown.user[:upto][shown.long[:upto]]])
         videos = np.concatenate([past.video[past.long], shown.video[:upto][shown.long[:upto]]])
         times = np.concatenate([past.time[past.long], shown.time[:upto][shown.long[:upto]]])
-        return build(users, self._key[videos], times, built_at=before)
+        dated = np.arange(len(users)) >= int(past.long.sum())  # when in the day a history was watched is a guess
+        return build(users, self._key[videos], times, built_at=before, dated=dated)
 
     def _rebuild_cowatch(self, before: float) -> None:
         if self._with_cowatch:

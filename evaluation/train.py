@@ -21,12 +21,20 @@ from ranking.model import LinearModel
 
 NEGATIVES = 120
 """Videos of the pool drawn against each request's long views."""
-SHOWN_WEIGHT = 0.25
-"""What a user's day of shown videos weighs against a request of the pool."""
-SHOWN_WEIGHT_COWATCH = 1.0
-"""The same where co-watch says something: it predicts the pool so well that more weight on the shown costs little."""
+SHOWN_WEIGHT = 1.25
+"""What a user's day of shown videos weighs against a request of the pool: enough for the order of what is shown not to
+suffer, which a fit to the pool alone would sacrifice."""
 SHRINK = 1e-3
-NOT_LEARNED = ("bias", "is_mature", "editorial_boost", "recency", "language_match", "country_match")
+NOT_LEARNED = (
+    "bias",
+    "is_mature",
+    "editorial_boost",
+    "recency",
+    "language_match",
+    "country_match",
+    "age_band_match",
+    "platform_match",
+)
 """Features that are the editors' business, or that this kind of log cannot teach; their weights are set by hand."""
 LESS_IS_BETTER = ("skip_rate", "category_skips", "recent_skips")
 EITHER_WAY = ("duration", "popularity_taste")

@@ -59,6 +59,31 @@ class Vocabulary:
         return np.array([find(key, NO_CODE) for key in fingerprints.tolist()], np.int64)
 
 
+class NameSets:
+    """Sets of names, such as the countries a video is for, as small codes. Codes are never taken back."""
+
+    def __init__(self) -> None:
+        self._codes: dict[frozenset[str], int] = {}
+        self._having: dict[str, NDArray[np.bool_]] = {}
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def add(self, names: Iterable[str]) -> int:
+        """The code of a set, new if need be; `NO_CODE` for the empty one."""
+        wanted = frozenset(names)
+        return self._codes.setdefault(wanted, len(self._codes)) if wanted else NO_CODE
+
+    def having(self, name: str) -> NDArray[np.bool_]:
+        """Per code, whether the set has the name; False in one more place, for `NO_CODE`."""
+        known = self._having.get(name)
+        if known is None or len(known) != len(self) + 1:
+            known = np.array([name in names for names in self._codes] + [False], np.bool_)
+            if known.any():  # what a client makes up is not kept
+                self._having[name] = known
+        return known
+
+
 def key64(video_id: str) -> int:
     """64 bits of BLAKE2b: names a video in the stats and breaks ties; collisions are out of reach for a tenant."""
     return int.from_bytes(blake2b(video_id.encode(), digest_size=8).digest(), "little")
@@ -81,6 +106,8 @@ _ROW = [
     ("creator", np.int32),
     ("language", np.int32),
     ("country_set", np.int32),
+    ("age_band_set", np.int32),
+    ("platform_set", np.int32),
     ("duration", np.float32),
     ("published_at", np.float64),
     ("expires_at", np.float64),
@@ -93,15 +120,19 @@ _ROW = [
     ("active", np.bool_),
 ]
 
+_CODES = ("category", "creator", "language", "country_set", "age_band_set", "platform_set", "tags")
+"""Columns of codes, where nothing is -1."""
+
 
 class VideoColumns:
     """A mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
 
-    Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set` (codes, -1 none),
-    `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them), `tag_share` (1 / their number),
-    `tag_bits` (a bit per tag, by its code modulo 64), `duration` seconds, `published_at` and `expires_at` seconds since
-    the epoch (infinity: never), `maturity` rank (`UNRATED` = 127), `boost` in [-10, 10], `popularity` the percentile of
-    demand a content team gave it (-1 none), `title` (near-duplicates share it, 0 none), `active`. `version` counts the
+    Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set`, `age_band_set`,
+    `platform_set` (codes, -1 none), `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them),
+    `tag_share` (1 / their number), `tag_bits` (a bit per tag, by its code modulo 64), `duration` seconds,
+    `published_at` and `expires_at` seconds since the epoch (infinity: never), `maturity` rank (`UNRATED` = 127),
+    `boost` in [-10, 10], `popularity` the percentile of demand a content team gave it (-1 none), `title`
+    (near-duplicates share it, 0 none), `active`. `version` counts the
     changes; caches compare it.
     """
 
@@ -111,6 +142,8 @@ class VideoColumns:
     creator: NDArray[np.int32]
     language: NDArray[np.int32]
     country_set: NDArray[np.int32]
+    age_band_set: NDArray[np.int32]
+    platform_set: NDArray[np.int32]
     duration: NDArray[np.float32]
     published_at: NDArray[np.float64]
     expires_at: NDArray[np.float64]
@@ -129,14 +162,12 @@ class VideoColumns:
         self.ids: list[str] = []
         self.categories, self.creators, self.tag_names = Vocabulary(), Vocabulary(), Vocabulary()
         self.languages = Vocabulary()
-        self.country_sets: list[frozenset[str]] = []
-        self._country_set_codes: dict[frozenset[str], int] = {}
+        self.country_sets, self.age_band_sets, self.platform_sets = NameSets(), NameSets(), NameSets()
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._full: dict[str, NDArray[Any]] = {name: np.zeros(_FIRST_CAPACITY, dtype) for name, dtype in _ROW}
         self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
         self._lookups: dict[int, tuple[NDArray[np.uint32], Rows]] = {}
-        self._allowed: dict[str, NDArray[np.bool_]] = {}
         self._show()
         for video in videos:
             self.upsert(video)
@@ -167,7 +198,9 @@ class VideoColumns:
         full["category"][row] = self.categories.add(video.category)
         full["creator"][row] = self.creators.add(video.creator)
         full["language"][row] = self.languages.add(video.language or "")
-        full["country_set"][row] = self._country_set(video.countries)
+        full["country_set"][row] = self.country_sets.add(video.countries)
+        full["age_band_set"][row] = self.age_band_sets.add(video.age_bands)
+        full["platform_set"][row] = self.platform_sets.add(video.platforms)
         full["duration"][row] = max(0.0, video.duration_seconds)
         full["published_at"][row] = video.published_at
         full["expires_at"][row] = NEVER if video.expires_at is None else video.expires_at
@@ -191,7 +224,7 @@ class VideoColumns:
             return False
         for name, dtype in _ROW:
             self._full[name][row] = np.zeros((), dtype)
-        for name in ("category", "creator", "language", "country_set", "tags"):
+        for name in _CODES:
             self._full[name][row] = NO_CODE
         self.ids[row] = ""
         self._free.append(row)
@@ -229,12 +262,9 @@ class VideoColumns:
         """True for the rows a country may see: videos for everywhere, and those that name it. None: any country."""
         if country is None:
             return np.ones(len(self), np.bool_)
-        known = self._allowed.get(country)
-        if known is None or len(known) != len(self.country_sets) + 1:
-            # The last entry answers for code -1: no list of countries means everywhere.
-            known = np.array([country in allowed for allowed in self.country_sets] + [True], np.bool_)
-            self._allowed[country] = known
-        return known[self.country_set]
+        allowed: NDArray[np.bool_] = self.country_sets.having(country)[self.country_set]
+        everywhere: NDArray[np.bool_] = self.country_set == NO_CODE
+        return allowed | everywhere
 
     def _lookup(self, bits: int) -> tuple[NDArray[np.uint32], Rows]:
         """The fingerprints' low bits in ascending order, and the row of each; rebuilt after rows came or went."""
@@ -245,15 +275,6 @@ class VideoColumns:
             order = np.lexsort((self.key[rows], keys))
             found = self._lookups[bits] = (keys[order], rows[order])
         return found
-
-    def _country_set(self, countries: tuple[str, ...]) -> int:
-        if not countries:
-            return NO_CODE
-        wanted = frozenset(countries)
-        code = self._country_set_codes.setdefault(wanted, len(self.country_sets))
-        if code == len(self.country_sets):
-            self.country_sets.append(wanted)
-        return code
 
     def _new_row(self, video_id: str) -> int:
         if self._free:

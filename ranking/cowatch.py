@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking import dayparts
 from ranking.columns import Rows, VideoColumns
 
 NEIGHBOURS = 50
@@ -25,7 +26,9 @@ MAX_PER_USER = 100
 FADE = 0.9
 """What a long view counts against the next newer one."""
 _BLOCK = 512
-_MAGIC = b"CWT1"
+_MAGIC = b"CWT2"
+_WITHOUT_DAYPARTS = b"CWT1"
+"""How files began before they held parts of the day; still read."""
 _HEADER = struct.Struct("<4sdIHI")
 
 
@@ -36,18 +39,23 @@ class UnreadableTable(ValueError):
 @dataclass(frozen=True, slots=True, eq=False)
 class CoWatchTable:
     """An immutable table: `keys` u64 (n,) ascending; `neighbours` int32 (n, k) positions in `keys`, -1 for none;
-    `weights` float32 (n, k), falling along each row, 0 for none. `built_at` in seconds since the epoch."""
+    `weights` float32 (n, k), falling along each row, 0 for none. `built_at` in seconds since the epoch.
+    `dayparts` (n, `dayparts.PARTS`): each video's long views by part of the day, None where they were not counted."""
 
     keys: NDArray[np.uint64]
     neighbours: NDArray[np.int32]
     weights: NDArray[np.float32]
     built_at: float = 0.0
+    dayparts: NDArray[np.uint32] | None = None
 
     def to_bytes(self) -> bytes:
         """The column file: a header, a CRC of the columns, the columns themselves, little-endian."""
         columns = (self.keys.astype("<u8"), self.neighbours.astype("<i4"), self.weights.astype("<f4"))
         body = b"".join(column.tobytes() for column in columns)
-        head = _HEADER.pack(_MAGIC, self.built_at, len(self.keys), self.neighbours.shape[1], zlib.crc32(body))
+        if self.dayparts is not None:
+            body += self.dayparts.astype("<u4").tobytes()
+        magic = _WITHOUT_DAYPARTS if self.dayparts is None else _MAGIC
+        head = _HEADER.pack(magic, self.built_at, len(self.keys), self.neighbours.shape[1], zlib.crc32(body))
         return head + body
 
     @classmethod
@@ -57,16 +65,18 @@ class CoWatchTable:
             raise UnreadableTable("The file is shorter than its header.")
         magic, built_at, count, width, crc = _HEADER.unpack_from(raw)
         body = raw[_HEADER.size :]
-        if magic != _MAGIC:
+        if magic not in (_MAGIC, _WITHOUT_DAYPARTS):
             raise UnreadableTable("This is no co-watch table, or one of another version.")
-        if len(body) != count * (8 + 8 * width) or zlib.crc32(body) != crc:
+        parts = dayparts.PARTS if magic == _MAGIC else 0
+        if len(body) != count * (8 + 8 * width + 4 * parts) or zlib.crc32(body) != crc:
             raise UnreadableTable("The table is damaged: its length or checksum does not match.")
         keys = np.frombuffer(body, "<u8", count)
         neighbours = np.frombuffer(body, "<i4", count * width, 8 * count).reshape(count, width)
         weights = np.frombuffer(body, "<f4", count * width, (8 + 4 * width) * count).reshape(count, width)
         if count and width and not (neighbours.min() >= -1 and neighbours.max() < count and np.isfinite(weights).all()):
             raise UnreadableTable("The table points outside itself.")
-        return cls(keys, neighbours, weights, built_at)
+        by_part = np.frombuffer(body, "<u4", count * parts, (8 + 8 * width) * count).reshape(count, parts)
+        return cls(keys, neighbours, weights, built_at, by_part if parts else None)
 
 
 def build(
@@ -76,15 +86,20 @@ def build(
     *,
     built_at: float = 0.0,
     neighbours: int = NEIGHBOURS,
+    dated: NDArray[np.bool_] | None = None,
 ) -> CoWatchTable:
     """The table from long views: one entry each of user (any integer code), video key and time, in any order.
 
+    `dated` tells which times are known to the hour (None: all); only these say anything about the time of day.
     Where the log is large, pass those of a hashed sample of users: a user's long views are in as a whole or not at all.
     """
+    clocked = slice(None) if dated is None else dated
+    clocked_keys, clocked_times = keys[clocked], times[clocked]
     users, items, known = _distinct(users, keys, times)
+    by_part = dayparts.count(known, clocked_keys, clocked_times)
     count = len(known)
     if not count:
-        return CoWatchTable(known, np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32), built_at)
+        return CoWatchTable(known, np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32), built_at, by_part)
     starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
     lengths = np.diff(np.r_[starts, len(users)])
     weight = 1.0 / np.log2(2.0 + lengths)
@@ -114,7 +129,7 @@ def build(
         top = np.take_along_axis(similar, order, axis=1)
         best[low:high] = np.where(top > 0, order, -1)
         values[low:high] = top
-    return CoWatchTable(known, best, values, built_at)
+    return CoWatchTable(known, best, values, built_at, by_part)
 
 
 def _distinct(
@@ -144,6 +159,19 @@ class CoWatch:
     _version: int = -1
     _place: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _daypart_lift: NDArray[np.float32] | None = None
+
+    def daypart_lift(self, now: float) -> NDArray[np.float32] | None:
+        """`dayparts.lift` of every row for the part of the day of `now`; None when the table has none."""
+        self._bind()
+        if self.table.dayparts is None:
+            return None
+        if self._daypart_lift is None:
+            counts = np.zeros((len(self.columns), dayparts.PARTS))
+            known = self._place >= 0
+            counts[known] = self.table.dayparts[self._place[known]]
+            self._daypart_lift = np.asfortranarray(dayparts.lift(self.columns, counts))
+        return self._daypart_lift[:, dayparts.part_of(now)]
 
     def similar_to(self, watched: Rows) -> NDArray[np.float32] | None:
         """Σ of the similarities to the watched rows (newest first, each counting 0.9 of the one before), for every row
@@ -166,6 +194,7 @@ class CoWatch:
         if self._version == self.columns.version:
             return
         size, known = len(self.columns), self.table.keys
+        self._daypart_lift = None
         self._place = np.full(size, -1, np.int64)
         # One place more than keys: position -1, no neighbour, points to the bin that is thrown away.
         self._row = np.full(len(known) + 1, size, np.int64)

@@ -88,10 +88,13 @@ def smoothed_lift(
     """log(smoothed rate ÷ the tenant's rate), backing off video → creator → category → tenant.
 
     Each step is (positives + w·prior) / (trials + w) with w = `QUALITY_PRIOR` (Dirichlet smoothing). 0 for a video
-    nobody saw in a tenant nobody watched. `floor` keeps the tenant's rate away from zero.
+    nobody saw in a tenant nobody watched, and for all where there are no positives: an app without a like button must
+    not rank by who has fewer likes than nothing. `floor` keeps the tenant's rate away from zero.
     """
     positives, trials = np.maximum(positives, 0.0), np.maximum(trials, 0.0)
     positives = np.minimum(positives, trials)
+    if not positives.any():
+        return np.zeros(len(positives), np.float32)
     columns = static.columns
     tenant = max(floor, float(positives.sum() + floor) / float(trials.sum() + 1.0))
     prior: NDArray[np.float64] = np.full(len(columns), tenant)
@@ -126,6 +129,11 @@ def _watch_percentile(static: StaticFeatures) -> Column:
     percentile = (place + 0.5) / sizes[bins] - 0.5
     out[known] = percentile * views[known] / (views[known] + QUALITY_PRIOR)
     return out
+
+
+def _time_of_day(static: StaticFeatures) -> Column:
+    lift = None if static.cowatch is None else static.cowatch.daypart_lift(static.now)
+    return np.zeros(len(static.columns), np.float32) if lift is None else lift
 
 
 # Static: the video itself ---------------------------------------------------------------------------------------
@@ -166,6 +174,7 @@ _TABLE = (
     Feature("approval", "log ratio to the tenant's approval rate", _SMOOTHING, _rate(APPROVALS, 0.001, VIEWS)),
     Feature("skip_rate", "log ratio to the tenant's skip rate", _SMOOTHING, _rate(SKIPS, 0.01)),
     Feature("watch_percentile", "percentile − 0.5", "in its duration bin (D2Q, KDD 2022)", _watch_percentile),
+    Feature("time_of_day", "log ratio to the tenant's share", "long views by 4 h of the day", static=_time_of_day),
     Feature("recency", "1 when new, halved every 24 h", "exponential decay of the age", static=_recency),
     Feature("duration", "log of duration ÷ 30 s", "video", static=_duration),
     Feature("editorial_boost", "boost ÷ 10, in [-1, 1]", "content team", static=_boost),
@@ -188,9 +197,17 @@ _TABLE = (
         "demand × the user's usual demand",
         user=Request.popularity_taste,
     ),
+    Feature(
+        "approval_taste",
+        "product of two log ratios",
+        "approval × the user's usual approval",
+        user=Request.approval_taste,
+    ),
     Feature("cowatch", "log(1 + 3 · similarity)", "co-watched with the last long views", user=Request.cowatch),
     Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=Request.language_match),
     Feature("country_match", "1 when the video names the country", "hint", user=Request.country_match),
+    Feature("age_band_match", "1 made for it, −1 for others, 0 unknown", "hint", user=Request.age_band_match),
+    Feature("platform_match", "1 made for it, −1 for others, 0 unknown", "hint", user=Request.platform_match),
 )
 
 FEATURES: dict[str, Feature] = {feature.name: feature for feature in _TABLE}

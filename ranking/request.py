@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.columns import Rows, VideoColumns, Vocabulary
+from ranking.columns import NameSets, Rows, VideoColumns, Vocabulary
 from ranking.statscolumns import Column, Shares, StaticFeatures
 from shared.signals import APPROVALS, SKIPS, VIEWS, WATCH_FRACTION, Counters, Signals, Timeline
 
@@ -24,6 +24,8 @@ AFFINITY_PRIOR = 5.0
 USUAL_DEMAND = 1.0
 """The log-ratio of demand that is neither mainstream nor niche: what is watched is more popular than what exists."""
 RATE_PRIOR = 10.0
+TASTE_PRIOR = 5.0
+"""Long views that what is usual weighs against the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +228,23 @@ class Request:
 
         Some come for what everybody watches and some for the rest; shrunk when the long views are few.
         """
+        return self._taste("demand_7d", USUAL_DEMAND)
+
+    def approval_taste(self) -> Column:
+        """The video's approval × how much more approved of than the mean video the user's last long views are.
+
+        Some come for what people like and share, some for what they only watch.
+        """
+        return self._taste("approval", self.static.mean("approval"))
+
+    def _taste(self, name: str, usual: float) -> Column:
+        """A static feature × its mean over the user's last n long views, less what is usual; shrunk by n / (n + 5)."""
         count = len(self.watched)
         if not count:
             return self._zeros
-        demand = self.static.values["demand_7d"]
-        usual = float(demand[self.watched].sum()) / count - USUAL_DEMAND
-        return demand[self.rows] * np.float32(usual * count / (count + 5.0))
+        values = self.static.values[name]
+        apart = float(values[self.watched].sum()) / count - usual
+        return values[self.rows] * np.float32(apart * count / (count + TASTE_PRIOR))
 
     @property
     def neighboured(self) -> bool:
@@ -262,10 +275,28 @@ class Request:
 
     def country_match(self) -> Column:
         """1 for a video whose list of countries names the hinted one."""
-        if not self.context.country:
+        if not self.context.country or not len(self.columns.country_sets):
             return self._zeros
-        named = self.columns.allowed_in(self.context.country)[self.rows]
-        return (named & (self.columns.country_set[self.rows] >= 0)).astype(np.float32)
+        return self.columns.country_sets.having(self.context.country)[self._codes_on("country_set")].astype(np.float32)
+
+    def age_band_match(self) -> Column:
+        """1 for a video made for the hinted age band, −1 for one made for others, 0 when either is unknown."""
+        return self._made_for(self.context.age_band, self.columns.age_band_sets, "age_band_set")
+
+    def platform_match(self) -> Column:
+        """The same for the platform."""
+        return self._made_for(self.context.platform, self.columns.platform_sets, "platform_set")
+
+    def _made_for(self, hint: str | None, sets: NameSets, column: str) -> Column:
+        if not hint or not len(sets):
+            return self._zeros
+        match = np.where(sets.having(hint), np.float32(1), np.float32(-1))
+        match[-1] = 0.0
+        return match[self._codes_on(column)]
+
+    def _codes_on(self, column: str) -> NDArray[np.int32]:
+        codes: NDArray[np.int32] = getattr(self.columns, column)
+        return codes[self.rows]
 
 
 def _attention(counters: Counters) -> Column:

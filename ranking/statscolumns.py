@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class StaticFeatures:
 
     `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
     often each video was tried (impressions, or views where an app reports more of these); `long_rate`: the tenant's
-    long views per try, inside (0, 1).
+    long views per try, inside (0, 1). `means` is filled as asked for.
     """
 
     columns: VideoColumns
@@ -66,6 +66,15 @@ class StaticFeatures:
     cowatch: CoWatch | None
     values: dict[str, Column]
     scores: dict[int, tuple[LinearModel, NDArray[np.float64]]]
+    means: dict[str, float] = field(default_factory=dict)
+
+    def mean(self, name: str) -> float:
+        """The mean of a static feature over the active videos."""
+        known = self.means.get(name)
+        if known is None:
+            values = self.values[name][self.columns.active]
+            known = self.means[name] = float(values.mean(dtype=np.float64)) if len(values) else 0.0
+        return known
 
     def score(self, model: LinearModel) -> NDArray[np.float64]:
         """The static part of a model's score for all rows: weight × value, added in the order of the model's terms."""
@@ -100,6 +109,7 @@ class StatsColumns:
     def use_cowatch(self, table: CoWatchTable | None) -> None:
         """Use another co-watch table from now on; None for none."""
         self.cowatch = CoWatch(self.columns, table) if table is not None and len(table.keys) else None
+        self._replaced += 1
 
     def gathered(self) -> NDArray[np.float64]:
         """The table's decayed counters on the catalog's rows, (n, 9), as of the table's reference; zeros if absent."""
@@ -114,7 +124,6 @@ class StatsColumns:
         version = (self.columns.version, self.table.version, self._replaced, moment)
         if self._static is None or self._static[0] != version:
             self._static = (version, self._compute(float(moment * KEEP_SECONDS)))
-        self._static[1].cowatch = self.cowatch
         return self._static[1]
 
     def _compute(self, now: float) -> StaticFeatures:

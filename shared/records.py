@@ -29,7 +29,8 @@ class Video:
 
     `editorial_boost` is a bounded preference of the content team in [-10, 10], 0 when it has none.
     `popularity_override`, where given, lets the video count as popular as that percentile (0 to 100) of the catalog.
-    `countries` empty means everywhere.
+    `countries` empty means everywhere. `age_bands` and `platforms` name whom a video is made for: a preference
+    of the ranking that keeps nobody from it (ratings and rules do that).
     """
 
     id: str
@@ -48,6 +49,8 @@ class Video:
     published_at: float = 0.0
     expires_at: float | None = None
     popularity_override: float | None = None
+    age_bands: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Video:
@@ -70,6 +73,8 @@ class Video:
             popularity_override=_bounded(body.get("popularityOverride"), 0.0, 100.0),
             language=_text(body.get("language")).lower() or None,
             countries=tuple(c.upper() for c in _texts(body.get("countries"))),
+            age_bands=_texts(body.get("ageBands")),
+            platforms=_texts(body.get("platforms")),
             active=body.get("status", "active") == "active" and not body.get("deleted"),
             published_at=_number(body.get("publishedAt")),
             expires_at=_number(body["expiresAt"]) if body.get("expiresAt") is not None else None,
@@ -92,6 +97,8 @@ class Video:
             "popularityOverride": self.popularity_override,
             "language": self.language,
             "countries": list(self.countries),
+            "ageBands": list(self.age_bands),
+            "platforms": list(self.platforms),
             "status": "active" if self.active else "inactive",
             "publishedAt": self.published_at,
             "expiresAt": self.expires_at,

@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib", reason="the commands need requirements-evaluat
 def files(tmp_path_factory):
     """A generated log as the archive's JSON lines beside its videos."""
     folder = tmp_path_factory.mktemp("log")
-    log = tastes_log(users=45, videos=160, days=5)
+    log = tastes_log(users=80, videos=160, days=5)
     shown = log.exposures
     lines = [
         {

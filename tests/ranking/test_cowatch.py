@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,6 +62,14 @@ def test_a_table_read_back_is_the_same_and_a_damaged_one_is_refused() -> None:
     for broken in (b"", raw[:-1], raw[:-1] + bytes([raw[-1] ^ 1]), b"XXXX" + raw[4:]):
         with pytest.raises(UnreadableTable):
             CoWatchTable.from_bytes(broken)
+
+
+def test_a_file_from_before_parts_of_the_day_is_read_and_says_nothing_about_them() -> None:
+    table = build(*long_views("abc", "bcd"), built_at=5.0)
+    old = CoWatchTable.from_bytes(replace(table, dayparts=None).to_bytes())
+    assert old.dayparts is None
+    assert old.neighbours.tolist() == table.neighbours.tolist()
+    assert CoWatch(catalog("abcd"), old).daypart_lift(0.0) is None
 
 
 def test_an_empty_log_gives_an_empty_table_that_says_nothing() -> None:

@@ -19,7 +19,8 @@ from ranking import (
     popularity_order,
     rank,
 )
-from shared.signals import Signals
+from ranking.request import Request
+from shared.signals import Signals, Timeline
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
 seeds = st.integers(0, 10_000)
@@ -167,6 +168,38 @@ def test_the_fallback_is_the_same_for_everybody_and_skips_what_was_served() -> N
     second = page_of(columns, ordering, Context(NOW), keep)
     assert not set(first.rows) & set(second.rows)
     assert len(second) == 20
+
+
+def test_a_video_made_for_the_viewers_age_band_or_platform_gains_and_one_made_for_others_loses() -> None:
+    plain = make_videos(4)
+    videos = [
+        replace(plain[0], age_bands=("13-17", "18-24"), platforms=("ios",)),
+        replace(plain[1], age_bands=("65+",), platforms=("tv", "web")),
+        *plain[2:],
+    ]
+    columns, stats = make_catalog(videos)
+    rows = np.array([columns.row(video.id) for video in videos])
+    for context, expected in (
+        (Context(NOW, age_band="18-24", platform="ios"), [1, -1, 0, 0]),
+        (Context(NOW, age_band="25-34", platform="made-up"), [-1, -1, 0, 0]),
+        (Context(NOW), [0, 0, 0, 0]),
+    ):
+        request = Request(columns, stats.static(NOW), None, rows, context)
+        assert request.age_band_match().tolist() == expected
+        assert request.platform_match().tolist() == expected
+
+
+def test_who_watches_what_others_like_is_served_more_of_it_and_who_does_not_less() -> None:
+    columns, stats = make_catalog(make_videos(60), events=3_000)
+    static = stats.static(NOW)
+    approval = static.values["approval"]
+    rows = columns.rows()
+    for watched, sign in ((np.argsort(-approval)[:10], 1), (np.argsort(approval)[:10], -1)):
+        signals = make_signals()
+        signals.watched = Timeline(columns.fingerprint[watched], np.full(10, int(NOW // 60), np.int32))
+        taste = Request(columns, static, signals, rows, Context(NOW)).approval_taste()
+        assert sign * np.corrcoef(taste, approval[rows])[0, 1] > 0.99
+    assert not Request(columns, static, None, rows, Context(NOW)).approval_taste().any()
 
 
 def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_the_table() -> None:
