@@ -139,7 +139,10 @@ def _replay(options: argparse.Namespace) -> int:
     return 1 if options.check and not all(kept.values()) else 0
 
 
-def _contestants(model: LinearModel, fitted: LinearModel, drop: bool) -> tuple[list[Contestant], dict[str, str]]:
+def _contestants(
+    model: LinearModel, fitted: LinearModel, drop: bool
+) -> tuple[list[Contestant], dict[str, tuple[str, str]]]:
+    """Who is compared; and for each model that lacks a feature, the feature and the contestant that has it."""
     fallback = popularity_model()
     light = model.suited(cowatch=False)
     contestants = [
@@ -151,12 +154,12 @@ def _contestants(model: LinearModel, fitted: LinearModel, drop: bool) -> tuple[l
         Contestant(LIGHT, model=light, fallback=fallback, as_served=True),
         Contestant(FULL, model=model, fallback=fallback, as_served=True),
     ]
-    dropped: dict[str, str] = {}
-    if drop:
-        for name in droppable(model, NOT_LEARNED):
-            label = f"without {name}"
-            contestants.append(Contestant(label, model=without(model, (name,), label), fallback=fallback))
-            dropped[label] = name
+    dropped: dict[str, tuple[str, str]] = {}
+    for whole, ours in ((LIGHT, light), (FULL, model)) if drop else ():
+        for name in droppable(ours, NOT_LEARNED):
+            label = f"{whole}, without {name}"
+            contestants.append(Contestant(label, model=without(ours, (name,), name), fallback=fallback))
+            dropped[label] = (name, f"{whole}, scores alone")
     return contestants, dropped
 
 

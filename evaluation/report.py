@@ -17,9 +17,11 @@ ENOUGH = 300
 """Requests a bucket needs before anything is claimed about it."""
 
 
-def summarize(comparison: Comparison, against: str, ours: Sequence[str], dropped: Mapping[str, str]) -> dict[str, Any]:
+def summarize(
+    comparison: Comparison, against: str, ours: Sequence[str], dropped: Mapping[str, tuple[str, str]]
+) -> dict[str, Any]:
     """Every figure. `against`: the fitted popularity; `ours`: names to put intervals and buckets on; `dropped`:
-    contestant's name → the feature it lacks."""
+    contestant's name → the feature it lacks, and the contestant that only differs in having it."""
     theirs = comparison.outcomes[against]
     tables = {
         name: _row(comparison, outcome, theirs) for name, outcome in comparison.outcomes.items() if name not in dropped
@@ -35,8 +37,12 @@ def summarize(comparison: Comparison, against: str, ours: Sequence[str], dropped
         "contestants": tables,
         "buckets": {name: _buckets(comparison, comparison.outcomes[name], theirs) for name in ours},
         "dropOne": {
-            feature: _dropped(comparison, comparison.outcomes[name], comparison.outcomes[ours[-1]])
-            for name, feature in dropped.items()
+            whole: {
+                feature: _dropped(comparison, comparison.outcomes[name], comparison.outcomes[whole])
+                for name, (feature, than) in dropped.items()
+                if than == whole
+            }
+            for whole in dict.fromkeys(than for _, than in dropped.values())
         },
     }
 
@@ -153,10 +159,10 @@ def markdown(summary: Mapping[str, Any], about: Mapping[str, Any], kept: Mapping
             lines.append(
                 f"| {b['events']} | {count} | {b['ndcg']:.4f} | {b['reference']:.4f} | {_percent(b['lift'])} |"
             )
-    if summary["dropOne"]:
-        lines += ["", "## Dropping one feature, the other weights as they are", ""]
+    for whole, changes in summary["dropOne"].items():
+        lines += ["", f"## Dropping one feature, the other weights as they are: {whole}", ""]
         lines += ["| without | NDCG@20 | GAUC, shown only |", "|---|---|---|"]
-        for feature, change in summary["dropOne"].items():
+        for feature, change in changes.items():
             gap = change["gaucChange"]
             lines.append(
                 f"| {feature} | {_percent(change['ndcgChange'])} "
@@ -196,9 +202,9 @@ def plot(summary: Mapping[str, Any], folder: Path) -> list[Path]:
     for number, (name, found) in enumerate(summary["buckets"].items()):
         labels = [f"{b['events']} ({b['requests']:,})" for b in found]
         bars(f"history-{number}.png", f"{name}: lift by events before, %", labels, [b["lift"] for b in found])
-    if summary["dropOne"]:
-        changes = {name: change["ndcgChange"] for name, change in summary["dropOne"].items()}
-        bars("drop-one.png", "NDCG@20 without one feature, %", list(changes), list(changes.values()))
+    for number, (name, found) in enumerate(summary["dropOne"].items()):
+        changes = [change["ndcgChange"] for change in found.values()]
+        bars(f"drop-one-{number}.png", f"{name}: NDCG@20 without one feature, %", list(found), changes)
     return drawn
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib", reason="the commands need requirements-evaluat
 def files(tmp_path_factory):
     """A generated log as the archive's JSON lines beside its videos."""
     folder = tmp_path_factory.mktemp("log")
-    log = tastes_log(users=80, videos=160, days=5)
+    log = tastes_log(users=64, videos=160, days=5)
     shown = log.exposures
     lines = [
         {
@@ -65,10 +65,11 @@ def test_a_trained_model_beats_popularity_where_users_have_tastes_and_the_report
     assert rows["random"]["ndcg"] < rows[LIGHT]["ndcg"]
     assert abs(rows[FALLBACK]["liftOverUsers"]["value"]) < 0.5
     assert rows[FITTED]["liftOverUsers"] is None
-    assert "cowatch" in report["dropOne"]
+    assert "cowatch" in report["dropOne"][f"{FULL}, scores alone"]
+    assert "cowatch" not in report["dropOne"][f"{LIGHT}, scores alone"]
     assert report["look"] == 1
     assert "look number 1" in (out / "report.md").read_text()
-    assert {"lifts.png", "history-0.png", "drop-one.png"} <= {path.name for path in out.iterdir()}
+    assert {"lifts.png", "history-0.png", "drop-one-0.png", "drop-one-1.png"} <= {path.name for path in out.iterdir()}
     assert main([*replayed, "--no-drop"]) == 0
     assert json.loads((out / "report.json").read_text())["look"] == 2
 
