@@ -198,6 +198,16 @@ async def test_a_rule_holds_for_its_audience_and_window_only(app: App) -> None:
     assert len((await editor.client.feed(ageBand="0-12")).ids) == 6
 
 
+async def test_a_video_made_for_an_age_band_or_platform_comes_first_there_and_last_elsewhere(app: App) -> None:
+    editor = await new_editor(app, make_videos(5))
+    assert (await editor.change("PATCH", "videos/vid_travel_1", {"ageBands": ["13-17"]})).json["ageBands"] == ["13-17"]
+    assert (await editor.change("PATCH", "videos/vid_fitness_1", {"platforms": ["tv"]})).json["platforms"] == ["tv"]
+    assert (await editor.client.feed(ageBand="13-17")).ids[0] == "vid_travel_1"
+    assert (await editor.client.feed(ageBand="65+")).ids[-1] == "vid_travel_1"
+    assert (await editor.client.feed(platform="tv")).ids[0] == "vid_fitness_1"
+    assert (await editor.client.feed(platform="ios")).ids[-1] == "vid_fitness_1"
+
+
 async def test_no_rule_brings_a_rating_above_the_policy_into_a_feed(app: App) -> None:
     videos = [*make_videos(4), make_video("strong", rating="R"), make_video("unrated", rating="")]
     editor = await new_editor(app, videos)

@@ -57,6 +57,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("video", {"tags": "fitness"}, "tags must be a list."),
     ("video", {"tags": [f"t{n}" for n in range(21)]}, "tags must have 20 entries at the most."),
     ("video", {"tags": ["ok", ""]}, "tags[1] must not be empty."),
+    ("video", {"ageBands": ["teens"]}, "ageBands[0] must be an age band such as 13-17 or 65+."),
     ("video", {"countries": ["Germany"]}, "countries[0] must be a country of two letters (ISO 3166-1)."),
     ("video", {"language": "english!"}, "language must be a language tag such as en or pt-BR."),
     ("video", {"publishedAt": "soon"}, "publishedAt must be a time such as 2026-11-20T12:00:00Z, or seconds since "
