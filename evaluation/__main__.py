@@ -19,7 +19,16 @@ from evaluation.contestants import BASELINES, Contestant, droppable, without
 from evaluation.log import Log, UnreadableLog, read_json_lines, read_parquet
 from evaluation.replay import Replay, Visit
 from evaluation.report import markdown, plot, summarize, verdicts
-from evaluation.train import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT, SHRINK, Collector, fit, model_of
+from evaluation.train import (
+    NOT_LEARNED,
+    POPULARITY,
+    SHOWN_WEIGHT,
+    SHOWN_WEIGHT_COWATCH,
+    SHRINK,
+    Collector,
+    fit,
+    model_of,
+)
 from ranking.features import FEATURES
 from ranking.model import InvalidModel, LinearModel, global_model, parse, popularity_model
 
@@ -63,8 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--train-until", type=_date, required=True, help="first day not learned from")
     train.add_argument("--prior", type=Path, help="model to shrink towards, such as the global one for a tenant")
     train.add_argument("--shrink", type=float, default=SHRINK, help=f"strength of that (default {SHRINK})")
+    beside = "what a user's day of shown videos weighs against a request of the pool"
+    train.add_argument("--shown-weight", type=float, default=SHOWN_WEIGHT, help=f"{beside} (default {SHOWN_WEIGHT})")
     train.add_argument(
-        "--shown-weight", type=float, default=SHOWN_WEIGHT, help=f"of shown videos beside the pool ({SHOWN_WEIGHT})"
+        "--shown-weight-cowatch",
+        type=float,
+        default=SHOWN_WEIGHT_COWATCH,
+        help=f"the same where co-watch says something (default {SHOWN_WEIGHT_COWATCH})",
     )
     train.add_argument("--popularity", action="store_true", help="fit only popularity features: a fallback")
     train.add_argument("--name", default="global", help="how the version starts")
@@ -197,7 +211,8 @@ def _train(options: argparse.Namespace) -> int:
         weights, without_cowatch = fit(samples, start, options.shrink), None
     else:
         light_start = prior.suited(cowatch=False).weights if prior else None
-        weights = fit(samples.having("cowatch"), start, options.shrink)
+        neighboured = samples.having("cowatch").weighing_shown(options.shown_weight_cowatch)
+        weights = fit(neighboured, start, options.shrink)
         without_cowatch = fit(samples.leaving_out("cowatch"), light_start, options.shrink)
     shipped = prior or (popularity_model() if options.popularity else global_model())
     by_hand = {name: weight for name, weight in shipped.weights.items() if name in NOT_LEARNED}
@@ -209,6 +224,7 @@ def _train(options: argparse.Namespace) -> int:
         "halfLifeDays": options.half_life_days,
         "shrink": options.shrink,
         "shownWeight": options.shown_weight,
+        **({} if options.popularity else {"shownWeightCoWatch": options.shown_weight_cowatch}),
         "towards": prior.version if prior else "zero",
         "setByHand": sorted(by_hand),
     }

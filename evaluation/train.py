@@ -24,6 +24,8 @@ NEGATIVES = 120
 SHOWN_WEIGHT = 1.25
 """What a user's day of shown videos weighs against a request of the pool: enough for the order of what is shown not to
 suffer, which a fit to the pool alone would sacrifice."""
+SHOWN_WEIGHT_COWATCH = 2.0
+"""The same where co-watch says something: it predicts the pool so well that more weight on the shown costs little."""
 SHRINK = 1e-3
 NOT_LEARNED = (
     "bias",

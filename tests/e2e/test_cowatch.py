@@ -60,6 +60,8 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
         assert similar is not None
         assert similar[catalog.columns.row("v1")] > 0
         assert similar[catalog.columns.row("v2")] == 0
+        assert catalog.stats.cowatch.table.dayparts is not None
+        assert catalog.stats.cowatch.table.dayparts.sum() == 20, "each long view counts in one part of the day"
 
         another = Catalogs(services)  # a process that starts later finds the table as well
         assert (await another.get("tenant", time.time())).stats.cowatch is not None

@@ -10,6 +10,7 @@ from ranking import FEATURES, global_model, rank
 from ranking.rank import score
 
 LOG = tastes_log(users=24, videos=80, days=4)
+LOG = replace(LOG, exposures=replace(LOG.exposures, liked=LOG.exposures.long & (LOG.exposures.video % 3 == 0)))
 
 
 def test_shuffling_the_future_changes_no_feature_of_the_past() -> None:
@@ -22,14 +23,19 @@ def test_shuffling_the_future_changes_no_feature_of_the_past() -> None:
         columns[name][later] = draw.permutation(columns[name][later])
     columns["time"][later] = cut + np.sort(draw.random(int(later.sum()))) * DAY
     shuffled = replace(LOG, exposures=Exposures(**columns))
-    seen = 0
+    seen, said = 0, np.zeros(len(FEATURES), np.bool_)
     for one, other in zip(
         (visit_features(log) for log in [LOG]), (visit_features(log) for log in [shuffled]), strict=True
     ):
         for a, b in zip(one, other, strict=False):
             assert np.array_equal(a, b)
+            said |= a.any(axis=0)
             seen += 1
     assert seen > 50
+    unsaid = {name for name, any_said in zip(FEATURES, said.tolist(), strict=True) if not any_said}
+    assert unsaid == {"editorial_boost", "is_mature", *(name for name in FEATURES if name.endswith("_match"))} - {
+        "duration_match"
+    }, "every feature that this log can show was compared"
 
 
 def visit_features(log) -> list[np.ndarray]:
