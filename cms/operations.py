@@ -1,6 +1,7 @@
 """What the content room's calls look like from outside: the part of the OpenAPI document that is theirs.
 
-The schemas of what is sent are those of the forms that check it, so they cannot drift apart.
+The schemas of what is sent are those of the forms that check it, so they cannot drift apart; `cms.answers` has those of
+what is answered.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from cms.access import KeyNameForm, NewKeyForm, NewTenantForm, RotationForm, UserTokenKeyForm
+from cms.answers import SCHEMAS as ANSWERS
 from cms.configuration import ConfigurationForm
 from cms.experiments import ExperimentForm, NewExperimentForm
 from cms.preview_api import PreviewForm
@@ -34,38 +36,7 @@ def _schemas() -> dict[str, Schema]:
     return named
 
 
-def _object(*required: str) -> Schema:
-    return {"type": "object", "required": list(required), "properties": {name: {} for name in required}}
-
-
-SCHEMAS: dict[str, Schema] = {
-    **_schemas(),
-    "StoredVideo": _object("id", "title", "mainTag", "maturityRating", "status", "state", "last7d"),
-    "VideoPage": _object("videos", "nextCursor"),
-    "Configuration": _object("tenantId", "maturityPolicy", "weights", "modelVersion"),
-    "ConfigurationDraft": _object("configuration", "changes", "needsConfirmation", "outdated"),
-    "StoredRule": _object("id", "name", "action", "match", "audience", "state"),
-    "Rules": _object("rules", "now"),
-    "StoredPlaylist": _object("id", "name", "videoIds", "unknownVideoIds"),
-    "Playlists": _object("playlists"),
-    "Preview": _object("live", "switch", "why"),
-    "ImportReport": _object("rows", "counts"),
-    "ImportJob": _object("id", "state", "rows", "processed", "counts", "rejected"),
-    "ImportJobs": _object("imports"),
-    "Models": _object("models", "live", "history"),
-    "StoredModel": _object("version", "type", "weights", "live"),
-    "StoredExperiment": _object("id", "name", "status", "arms", "outsidePercent"),
-    "Experiments": _object("experiments"),
-    "ExperimentReport": _object("experiment", "report"),
-    "Audit": _object("entries", "nextCursor"),
-    "Reverted": _object("reverted", "resource", "name"),
-    "Tenants": _object("tenants"),
-    "NewTenant": _object("tenantId", "key", "keyInfo"),
-    "Keys": _object("keys"),
-    "StoredKey": _object("id", "name", "scopes", "state"),
-    "NewKey": _object("key", "id", "name", "scopes"),
-    "PublicKey": _object("keyId", "publicKey"),
-}
+SCHEMAS: dict[str, Schema] = {**_schemas(), **ANSWERS}
 
 CMS = ("cms", "ops")
 READ = (*TENANT, *ANY)
@@ -163,7 +134,8 @@ _VIDEOS = (
     _operation("POST", "imports", "importVideos", "Import a file of videos",
                {200: "ImportReport", 202: "ImportJob"}, "invalid_file", "invalid_csv", "empty_file", "file_too_large",
                "too_many_rows", "invalid_idempotency_key", "conflict", tag="videos",
-               body=_object("videos"), example={"videos": [{"id": "vid_core", **_VIDEO}]},
+               body={"type": "object", "required": ["videos"], "properties": {"videos": {}}},
+               example={"videos": [{"id": "vid_core", **_VIDEO}]},
                parameters=(Parameter("Idempotency-Key", "header", "Yours, one a file.", {"type": "string"}), REASON),
                description="Also as application/x-ndjson and text/csv. Up to 1,000 rows are answered one by one; more "
                "become a job."),
@@ -282,11 +254,11 @@ _ACCESS = (
                "stale_etag", tag="access", scopes=_OPS, body=ref("KeyNameForm"), example={"name": "Anna"}),
     _operation("DELETE", "keys/{id}", "revokeKey", "Revoke a key", {204: None}, "last_key", "stale_etag",
                "invalid_reason", tag="access", scopes=_OPS, parameters=(REASON,)),
-    _operation("POST", "keys/{id}/rotate", "rotateKey", "Issue a key's successor", {201: "NewKey"},
+    _operation("POST", "keys/{id}/rotate", "rotateKey", "Issue a key's successor", {201: "RotatedKey"},
                "invalid_document", "already_active", "stale_etag", tag="access", scopes=_OPS,
                body=ref("RotationForm"), example={"overlapHours": 24}, required=False, parameters=(REASON,)),
-    _operation("GET", "user-token-keys", "listPublicKeys", "List public keys for user tokens", {200: "Keys"},
-               tag="access", scopes=_OPS),
+    _operation("GET", "user-token-keys", "listPublicKeys", "List public keys for user tokens",
+               {200: "PublicKeys"}, tag="access", scopes=_OPS),
     _operation("POST", "user-token-keys", "addPublicKey", "Add a public key for user tokens", {201: "PublicKey"},
                "invalid_document", "already_exists", "too_many", "stale_etag", tag="access", scopes=_OPS,
                body=ref("UserTokenKeyForm"), example={"keyId": "2026", "publicKey": "-----BEGIN PUBLIC KEY-----…"}),

@@ -29,13 +29,14 @@ from shared.signals import (
 )
 from shared.stores.documents import USER_ACTIVITY, query_all
 
-_FIELDS = {
+COUNTED = {
     "views": VIEWS,
     "watchedShare": WATCH_FRACTION,
     "skips": SKIPS,
     "approvals": APPROVALS,
     "watchTimeMs": WATCH_MS,
 }
+"""What is counted of a category, and at which place; tags and creators have the first `TAG_FIELDS` of it."""
 
 
 @endpoint("privacy_export")
@@ -100,7 +101,7 @@ def _counters(counters: Counters, names: Vocabulary, faded: float) -> dict[str, 
     rows = (counters.values.astype(np.float64) * faded).tolist()
     for code, key, row in zip(names.codes(counters.keys).tolist(), counters.keys.tolist(), rows, strict=True):
         name = names.texts[code] if code >= 0 else f"#{key:08x}"
-        found[name] = {field: round(row[at], 4) for field, at in _FIELDS.items() if at < len(row)}
+        found[name] = {field: round(row[at], 4) for field, at in COUNTED.items() if at < len(row)}
     return found
 
 

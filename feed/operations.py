@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from feed.cursor import MAX_CHARS
+from feed.export import COUNTED
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS
 from feed.query import HINTS
 from shared.openapi import X_USER, X_USER_TOKEN, Answer, Operation, Parameter, Schema, ref
 from shared.problem_codes import ANY, TENANT, USER
 from shared.records import MAX_LIMIT, RATINGS
+from shared.signals import CATEGORY_FIELDS, TAG_FIELDS
 
 X_PERSONALIZATION = Parameter(
     "X-Personalization",
@@ -27,13 +29,53 @@ _AMOUNT: Schema = {"type": "number", "minimum": 0}
 
 
 def _object(properties: dict[str, Schema]) -> dict[str, Any]:
+    """All of these fields; more may come with time, so a client must not refuse those it does not know."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _counted(places: int) -> Schema:
+    """What is counted by name, as far as it has one of the first `places`."""
+    known = {name: _AMOUNT for name, place in COUNTED.items() if place < places}
     return {
         "type": "object",
-        "required": list(properties),
-        "properties": properties,
-        "additionalProperties": False,
+        "additionalProperties": _object(known),
+        "description": "Decayed to now, by name; `#` and a fingerprint where the name is no longer known.",
     }
 
+
+_RING: Schema = {
+    "type": "array",
+    "items": _object({"videoIds": {"type": "array", "items": {"type": "string"}}, "at": _TIME}),
+    "description": "Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown.",
+}
+_SIGNALS = _object(
+    {
+        "events": _COUNT,
+        "lastActiveAt": _TIME,
+        "updatedAt": _TIME,
+        "halfLifeDays": _AMOUNT,
+        "categories": _counted(CATEGORY_FIELDS),
+        "tags": _counted(TAG_FIELDS),
+        "creators": _counted(TAG_FIELDS),
+        "seen": _RING,
+        "watchedLong": _RING,
+        "skipped": _RING,
+        "notInterested": _RING,
+        "recentEventFingerprints": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{8}$"}},
+        "days": {
+            "type": "array",
+            "items": _object(
+                {
+                    "day": {"type": "string", "format": "date"},
+                    "views": _COUNT,
+                    "watchTimeMs": _COUNT,
+                    "skips": _COUNT,
+                }
+            ),
+            "description": "Plain counts, the newest day first.",
+        },
+    }
+)
 
 _EXAMPLE_VIDEO = {
     "videoId": "vid_fitness_1",
@@ -117,7 +159,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "tenantId": {"type": "string"},
             "storedAs": {"type": "string"},
-            "signals": {"type": ["object", "null"]},
+            "signals": {"anyOf": [_SIGNALS, {"type": "null"}], "description": "null: erased, or nothing folded yet."},
             "erasedAt": _NULLABLE_TIME,
             "foldedBatches": {"type": "array", "items": {"type": "string"}},
             "archive": {"type": "string"},
@@ -309,7 +351,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "getOpenApi",
         "This document",
         "service",
-        {200: Answer("OpenAPI 3.1.", {"type": "object", "required": ["openapi"]})},
+        {
+            200: Answer(
+                "OpenAPI 3.1.", {"type": "object", "required": ["openapi"], "description": "See spec.openapis.org."}
+            )
+        },
     ),
     Operation(
         "GET",

@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -17,6 +18,7 @@ import function_app
 from local.invocation import HTTP, load_functions
 from shared.openapi import Operation
 from shared.problem_codes import CODES, HOST
+from tests.api.contract import closed
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_ONLY = {("GET", "/metrics")}
@@ -91,7 +93,7 @@ def test_every_code_of_the_table_is_documented_for_some_operation_and_no_other_i
     assert documented == set(CODES)
 
 
-def test_every_problem_has_an_example_that_fits_its_schema() -> None:
+def test_every_problem_has_an_example_of_documented_fields_that_fits_its_schema() -> None:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for status, answer in operation["responses"].items():
@@ -102,10 +104,10 @@ def test_every_problem_has_an_example_that_fits_its_schema() -> None:
                 codes = content["schema"]["allOf"][1]["properties"]["code"]["enum"]
                 assert set(content["examples"]) == set(codes), f"{method} {path} {status}"
                 for example in content["examples"].values():
-                    Draft202012Validator(schema).validate(example["value"])
+                    Draft202012Validator(closed(schema)).validate(example["value"])
 
 
-def test_every_other_example_fits_its_schema_too() -> None:
+def test_every_other_example_fits_its_schema_too_and_has_documented_fields_only() -> None:
     checked = 0
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -123,12 +125,61 @@ def test_every_other_example_fits_its_schema_too() -> None:
             ]
             for content, example in contents:
                 schema = {**content["schema"], "components": document["components"]}
-                Draft202012Validator(schema).validate(example)
+                Draft202012Validator(closed(schema)).validate(example)
                 checked += 1
             for parameter in operation.get("parameters", ()):
                 if "example" in parameter:
                     Draft202012Validator(parameter["schema"]).validate(parameter["example"])
     assert checked > 5
+
+
+def silent_parts(schema: object, place: str) -> Iterator[str]:
+    """Parts of a schema that say nothing of what they hold: neither what it is nor, where it may be anything, why."""
+    if isinstance(schema, list):
+        for at, part in enumerate(schema):
+            yield from silent_parts(part, f"{place}[{at}]")
+    if not isinstance(schema, dict):
+        return
+    said = {"$ref", "anyOf", "oneOf", "allOf", "const", "enum", "description"} & schema.keys()
+    inner = {"object": {"properties", "additionalProperties"}, "array": {"items"}}.get(str(schema.get("type")))
+    if not said and ("type" not in schema or (inner is not None and not inner & schema.keys())):
+        yield place
+    for name, part in schema.get("properties", {}).items():
+        yield from silent_parts(part, f"{place}.{name}")
+    for keyword in ("items", "additionalProperties", "anyOf", "oneOf"):
+        yield from silent_parts(schema.get(keyword), f"{place}.{keyword}")
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        yield from silent_parts(document["components"]["schemas"][name], name)
+
+
+def answer_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The schema of every answer that is no problem, and whose it is."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                for media_type, content in answer.get("content", {}).items():
+                    if media_type != "application/problem+json":
+                        yield f"{method} {path} {status}", content["schema"]
+
+
+def test_every_field_of_every_answer_says_what_it_holds() -> None:
+    assert sorted({part for place, schema in answer_schemas() for part in silent_parts(schema, place)}) == []
+
+
+def test_no_answer_tells_clients_to_refuse_fields_they_do_not_know() -> None:
+    def whole(schema: object) -> object:
+        """With what it refers to."""
+        if isinstance(schema, list):
+            return [whole(part) for part in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if "$ref" in schema:
+            return whole(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        return {name: whole(part) for name, part in schema.items()}
+
+    for place, schema in answer_schemas():
+        assert b'"additionalProperties":false' not in orjson.dumps(whole(schema)), place
 
 
 def test_operation_ids_are_distinct_and_whoever_may_call_is_said() -> None:
