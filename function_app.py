@@ -162,6 +162,11 @@ async def cms_models(req: func.HttpRequest) -> func.HttpResponse:
     return await experiments_api.models(req, await services.get())
 
 
+@app.route("v1/cms/models/{version}", methods=["DELETE"])
+async def cms_model(req: func.HttpRequest) -> func.HttpResponse:
+    return await experiments_api.model(req, await services.get())
+
+
 @app.route("v1/cms/models/{version}/promote", methods=["POST"])
 async def cms_model_promote(req: func.HttpRequest) -> func.HttpResponse:
     return await experiments_api.promote(req, await services.get())

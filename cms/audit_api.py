@@ -16,7 +16,7 @@ from shared.http import endpoint, json_response
 from shared.problems import Problem, bad_request
 from shared.records import Tenant
 from shared.services import Services
-from shared.stores.documents import TENANTS, VIDEOS, Container, Document, Json
+from shared.stores.documents import TENANTS, VIDEOS, Container, Document, Json, Operation, Replace
 
 CONTAINERS = (TENANTS, VIDEOS)
 REVERTIBLE = ("configuration", "rule", "playlist", "video")
@@ -73,7 +73,8 @@ async def revert(request: func.HttpRequest, services: Services) -> func.HttpResp
     reason = body.get("reason")
     author = call.author(reason if isinstance(reason, str) else f"takes back the change of {iso(entry['at'])}")
     change = Change(container, call.tenant_id, entry["resource"], entry["name"], "revert", stored, back)
-    await apply_change(services, change, author)
+    also = await _model_it_needs(call, back) if entry["resource"] == "configuration" else []
+    await apply_change(services, change, author, also)
     await services.tenants_refresher.refresh()
     await show_soon(services, call.tenant_id)
     return json_response({"reverted": entry["id"], "resource": entry["resource"], "name": entry["name"]})
@@ -86,6 +87,17 @@ async def _entry(call: Call) -> tuple[Container, Json]:
         if found is not None:
             return container, found.body
     raise missing("audit entry")
+
+
+async def _model_it_needs(call: Call, back: Json | None) -> list[Operation]:
+    """The version a configuration points to must still be there when that configuration is written."""
+    version = (back or {}).get("modelVersion")
+    if version is None:
+        return []
+    stored = present(await call.services.documents.read(TENANTS, call.tenant_id, f"model:{version}", latest=True))
+    if stored is None:
+        raise Problem(409, "not_revertible", "The model version that was served then has been deleted.")
+    return [Replace(stored.body, stored.etag)]
 
 
 def _restored(entry: Json, stored: Document | None, call: Call) -> Json | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +16,7 @@ from shared.stores.documents import Json
 MAX_MODELS = 50
 MAX_EXPERIMENTS = 100
 MAX_HISTORY = 10
+RUNNING_ID = "running-experiment"
 
 Version = Annotated[
     str, text_like(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", "a model version of 1 to 64 letters, digits or . _ + -")
@@ -70,6 +72,16 @@ def experiment_document(id: str, form: ExperimentForm, now: float, who: str) -> 
         "stoppedAt": None,
         "updatedAt": now,
         "updatedBy": who,
+    }
+
+
+def running_document(experiment_id: str | None, versions: Sequence[str]) -> Json:
+    """The tenant's one slot: which experiment runs, None for none, and the model versions that its arms show."""
+    return {
+        "id": RUNNING_ID,
+        "kind": "running-experiment",
+        "experimentId": experiment_id,
+        "modelVersions": sorted(versions),
     }
 
 

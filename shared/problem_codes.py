@@ -70,7 +70,7 @@ CODES: dict[str, Code] = {
     "not_found": Code(404, "There is nothing of that name in this tenant."),
     "already_exists": Code(409, "There is something of that name already."),
     "too_many": Code(409, "The tenant has as many of these as it may. Delete one first."),
-    "in_use": Code(409, "Rules use this playlist. Change them first."),
+    "in_use": Code(409, "It is in use, and `detail` says by what. Change that first."),
     "changed_since": Code(409, "It was changed again since. Look at the later changes, or send force."),
     "not_revertible": Code(409, "This kind of change cannot be taken back from the history."),
     "already_active": Code(409, "The name has as many active keys as it may: rotate, revoke, or wait."),
