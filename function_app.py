@@ -64,7 +64,7 @@ async def get_user_signals(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("v1/debug/set-personalization", methods=["POST"])
 async def set_personalization(req: func.HttpRequest) -> func.HttpResponse:
-    return await debug.set_personalization(req, await services.get())
+    return await configuration_api.set_personalization(req, await services.get())
 
 
 @app.route("v1/privacy/erase", methods=["POST", "OPTIONS"])

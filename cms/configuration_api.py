@@ -11,7 +11,7 @@ from cms.changes import Author, Change, apply_change, missing, present, stale
 from cms.configuration import ConfigurationForm, editable, raised_maturity, require_confirmation, shown, to_document
 from cms.forms import checked, iso
 from shared.http import endpoint, json_response
-from shared.problems import Problem
+from shared.problems import Problem, bad_request
 from shared.records import Tenant
 from shared.services import Services
 from shared.stores.documents import TENANTS, Delete, Document, Json, Operation, WriteRejected
@@ -31,6 +31,28 @@ async def configuration(request: func.HttpRequest, services: Services) -> func.H
         raise stale()
     form, why = _form(call, stored)
     return await save_configuration(call, stored, form, call.author(why), "update")
+
+
+@endpoint("debug_personalization")
+async def set_personalization(request: func.HttpRequest, services: Services) -> func.HttpResponse:
+    """An operator switches the tenant's own `usePersonalization`; instances follow within their refresh."""
+    call = open_call(request, services, "ops")
+    enable = (request.params.get("enable") or "").lower()
+    if enable not in ("true", "false"):
+        raise bad_request("invalid_enable", "enable must be true or false.")
+    stored = present(await services.documents.read(TENANTS, call.tenant_id, CONFIGURATION_ID, latest=True))
+    if stored is None:
+        raise Problem(404, "no_configuration", "This tenant has no configuration.")
+    body = {**stored.body, "usePersonalization": enable == "true"}
+    change = Change(TENANTS, call.tenant_id, "configuration", "configuration", "switch_personalization", stored, body)
+    try:
+        await apply_change(services, change, call.author())
+    except Problem as problem:
+        if problem.code != "stale_etag":
+            raise
+        raise Problem(409, "conflict", "Somebody else changed the configuration. Try again.") from None
+    await services.tenants_refresher.refresh()
+    return json_response({"tenantId": call.tenant_id, "usePersonalization": enable == "true"})
 
 
 @endpoint("cms_configuration_draft")

@@ -1,4 +1,4 @@
-"""What operators may look at and switch for one tenant. Scope `ops`; never reachable through the public entry."""
+"""What operators may look at for one user. Scope `ops`; never reachable through the public entry."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from shared.http import endpoint, json_response
 from shared.problems import Problem, bad_request
 from shared.services import Services
 from shared.signals import DAILY_DAYS, SIGNALS_ID, SKIPS, VIEWS, WATCH_MS, Signals, from_document
-from shared.stores.documents import TENANTS, USER_ACTIVITY, Failure, Replace, WriteRejected
-from shared.tenants import CONFIGURATION_ID, USER_HASH, user_hash
+from shared.stores.documents import USER_ACTIVITY
+from shared.tenants import USER_HASH, user_hash
 
 
 @endpoint("debug_signals")
@@ -78,26 +78,3 @@ def describe(signals: Signals, categories: Vocabulary, now: float) -> dict[str, 
 
 def _iso(at: float) -> str:
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@endpoint("debug_personalization")
-async def set_personalization(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """Switch the tenant's own `usePersonalization`. Counts everywhere within the refresh of tenants."""
-    caller = services.tenants.authenticate(request.headers, services.clock())
-    caller.require("ops")
-    enable = (request.params.get("enable") or "").lower()
-    if enable not in ("true", "false"):
-        raise bad_request("invalid_enable", "enable must be true or false.")
-    tenant_id = caller.tenant.id
-    stored = await services.documents.read(TENANTS, tenant_id, CONFIGURATION_ID, latest=True)
-    if stored is None:
-        raise Problem(404, "no_configuration", "This tenant has no configuration.")
-    changed = {**stored.body, "usePersonalization": enable == "true"}
-    try:
-        await services.documents.write(TENANTS, tenant_id, [Replace(changed, stored.etag)])
-    except WriteRejected as refused:
-        if Failure.CONFLICT in refused.failures.values():
-            raise Problem(409, "conflict", "Somebody else changed the configuration. Try again.") from refused
-        raise
-    await services.tenants_refresher.refresh()
-    return json_response({"tenantId": tenant_id, "usePersonalization": enable == "true"})

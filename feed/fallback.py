@@ -61,7 +61,7 @@ class Fallback:
     def _kept(self, catalog: Catalog, viewer: Viewer, context: Context, steering: Steering) -> _Kept:
         kind = (id(catalog), viewer.maturity, viewer.country, context.language, context.age_band, context.platform)
         moment = int(viewer.now // KEEP_SECONDS)
-        version = (catalog, catalog.columns.version, id(catalog.stats.table), moment)
+        version = (catalog, catalog.columns.version, catalog.stats.version, moment)
         kept = self._orders.get(kind)
         if kept is not None and kept.version == version and kept.steering is steering:
             return kept

@@ -323,8 +323,9 @@ OPERATIONS: tuple[Operation, ...] = (
                 required=True,
                 example="false",
             ),
+            Parameter("X-Reason", "header", "Why, for the history.", {"type": "string", "pattern": "^[ -~]{0,300}$"}),
         ),
-        problems=(*TENANT, "invalid_enable", "no_configuration", "conflict", *ANY),
+        problems=(*TENANT, "invalid_enable", "invalid_reason", "no_configuration", "conflict", *ANY),
     ),
     Operation(
         "GET",

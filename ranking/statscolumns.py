@@ -101,6 +101,11 @@ class StatsColumns:
         self._gathered: tuple[tuple[int, int, int], NDArray[np.float64]] | None = None
         self._static: tuple[tuple[int, int, int, int], StaticFeatures] | None = None
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Which statistics these are: it changes with the table, and none comes twice."""
+        return self.table.version, self._replaced
+
     def replace(self, table: StatsTable) -> None:
         """Use another table from now on."""
         self.table = table

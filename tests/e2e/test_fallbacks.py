@@ -95,6 +95,36 @@ async def test_switching_a_tenant_keeps_the_rest_of_its_configuration(app: App) 
     assert app.services.tenants.get(client.tenant_id) == before
 
 
+async def test_an_operators_switch_is_in_the_history_and_can_be_taken_back(app: App) -> None:
+    client = await app.tenant(make_videos(9))
+    headers = client.with_key(app.ops_key).headers
+    reason = {**headers, "X-Reason": "their backend is down"}
+    await app.request("POST", "/v1/debug/set-personalization", reason, {"enable": "false"})
+    [entry] = (await app.request("GET", "/v1/cms/audit", headers)).json["entries"]
+    assert (entry["who"], entry["why"]) == ("operators (operator)", "their backend is down")
+    assert entry["action"] == "switch_personalization"
+    assert entry["changes"] == [{"field": "usePersonalization", "from": True, "to": False}]
+    back = await app.request("POST", f"/v1/cms/audit/{entry['id']}/revert", headers)
+    assert back.status == 200
+    tenant = app.services.tenants.get(client.tenant_id)
+    assert tenant is not None
+    assert tenant.use_personalization
+
+
+async def test_a_switch_that_cannot_be_written_down_is_not_made(app: App) -> None:
+    client = await app.tenant(make_videos(9))
+    headers = client.with_key(app.ops_key).headers
+    path = "/v1/debug/set-personalization"
+
+    async def somebody_else() -> None:
+        await app.request("POST", path, headers, {"enable": "false"})
+
+    partition = frozenset({client.tenant_id})
+    with app.documents.in_trouble(Trouble(partitions=partition, before_write=somebody_else)):
+        assert is_problem(await app.request("POST", path, headers, {"enable": "true"}), 409, "conflict")
+    assert len((await app.request("GET", "/v1/cms/audit", headers)).json["entries"]) == 1
+
+
 async def test_a_tenants_own_feature_flag_switches_it_off(app: App) -> None:
     client = await app.tenant(make_videos(9), feature_flags={"personalized-feed": False})
     await warm_up(client)

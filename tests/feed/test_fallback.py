@@ -1,0 +1,38 @@
+"""The kept order of the popular feed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from feed.catalog import Catalog
+from feed.fallback import Fallback
+from feed.filters import Viewer
+from feed.rules import NOTHING
+from ranking.request import Context
+from ranking.stats import StatsTable
+from shared.records import RATINGS
+from shared.stores.documents import Document
+from tests.served_app import make_videos
+
+NOW = 1_800_000_000.0
+
+
+def popular(id: str) -> StatsTable:
+    """Statistics in which everybody watched one video."""
+    table = StatsTable()
+    table.add((id, NOW - 60.0, "video_view", 30_000.0, 30.0) for _ in range(200))
+    return table
+
+
+def test_an_order_is_never_kept_for_other_statistics_even_at_the_same_address() -> None:
+    catalog, fallback = Catalog(), Fallback()
+    for video in make_videos(6):
+        catalog.apply(Document("t", video.id, video.to_document(), "1"))
+    viewer, context = Viewer(NOW, RATINGS["PG"], None, np.zeros(0, np.uint32)), Context(NOW)
+    ids = list(catalog.columns.ids)
+    catalog.stats.replace(popular(ids[0]))
+    for turn in range(1, 30):
+        before = fallback.page(catalog, viewer, context, NOTHING)
+        assert catalog.columns.ids[before.rows[0]] == ids[(turn - 1) % len(ids)]
+        catalog.stats.replace(StatsTable())  # lets go of the table before, whose place the next one may take
+        catalog.stats.replace(popular(ids[turn % len(ids)]))
