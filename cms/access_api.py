@@ -77,10 +77,12 @@ async def keys(request: func.HttpRequest, services: Services) -> func.HttpRespon
 
 @endpoint("cms_key")
 async def key(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`PATCH` renames a key, `DELETE` revokes it."""
+    """`PATCH` renames a key, `DELETE` revokes it, also one that nobody can read any more."""
     call = _open(request, services)
     stored = await _key(call)
     if request.method == "PATCH":
+        if _record(stored) is None:
+            raise missing("key")
         form = checked(KeyNameForm, call.body())
         body = {**stored.body, "name": form.name}
         await _apply(call, "rename", stored, body)
@@ -97,7 +99,9 @@ async def rotate_key(request: func.HttpRequest, services: Services) -> func.Http
     call = _open(request, services)
     form = checked(RotationForm, call.optional_body())
     stored = await _key(call)
-    old = ApiKey.from_document(stored.body)
+    old = _record(stored)
+    if old is None:
+        raise missing("key")
     if "ops" in old.scopes and not call.caller.operator:
         raise forbidden("ops of the platform")
     _require_free_name(await _keys(call), old.name, call.now, allowed=ACTIVE_PER_NAME - 1)
@@ -197,8 +201,17 @@ def _others_stay(stored: list[Document], id: str) -> bool:
 
 
 async def _keys(call: Call) -> list[Document]:
+    """The tenant's keys by name, without those nobody can read and which therefore open nothing."""
     found = await query_all(call.services.documents, TENANTS, call.tenant_id, KEY_PREFIX)
-    return sorted((each for each in found if present(each)), key=lambda each: (each.body["name"], each.id))
+    known = [(record.name, each.id, each) for each in found if present(each) and (record := _record(each))]
+    return [each for _, _, each in sorted(known, key=lambda entry: entry[:2])]
+
+
+def _record(stored: Document) -> ApiKey | None:
+    try:
+        return ApiKey.from_document(stored.body)
+    except ValueError:
+        return None
 
 
 async def _key(call: Call) -> Document:

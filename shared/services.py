@@ -144,7 +144,7 @@ def build(
     documents = documents or documents_from(settings, clock, telemetry)
     identity = Identity(settings.identity_secret)
     flags = Flags(flag_source or _flag_source(settings))
-    tenants = TenantDirectory(documents, identity)
+    tenants = TenantDirectory(documents, identity, telemetry)
 
     async def refresh_flags() -> None:
         await flags.refresh(clock())

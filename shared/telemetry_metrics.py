@@ -66,6 +66,7 @@ METRICS: dict[str, Metric] = {
     "flags_on": Metric("1 while a flag's own switch is on, 0 while it is off", ("flag",), GAUGE),
     "catalogs_evicted": Metric("Catalogs let go of to make room"),
     "cowatch_tables": Metric("Builds of co-watch tables", ("outcome",)),
+    "unreadable_documents": Metric("Stored documents of tenants that cannot be read and are passed over", ("kind",)),
     "invalid_weights": Metric("Stored weights that cannot be served", ("tenant",)),
     # Dependencies
     "store_calls": Metric("Document store calls", ("operation", "status")),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import logging
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -14,6 +16,9 @@ from shared.problems import Problem, bad_request, forbidden, unauthorized, unava
 from shared.records import Experiment, Tenant
 from shared.rules import NO_RULES, Editorial, Rule, playlist_videos
 from shared.stores.documents import TENANTS, Document, DocumentStore, Upsert
+from shared.telemetry import Telemetry
+
+log = logging.getLogger("feed.tenants")
 
 PLATFORM = "_platform"
 """The tenant of the operators: its keys with scope `ops` open every tenant's door."""
@@ -24,6 +29,12 @@ SCOPES = ("sdk", "cms", "privacy", "ops")
 TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 API_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{8,200}")  # printable, no blank, no comma: a repeated header has one
 USER_HASH = re.compile(r"[0-9a-f]{64}")
+_KEY_HASH = re.compile(r"[0-9a-f]{64}")
+
+KINDS = ("configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import")
+"""Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
+OPENING = ("key", "user-token-key")
+"""Kinds that open doors: one that can no longer be read opens nothing. Others stay as they were last read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +53,27 @@ class ApiKey:
     created_by: str = ""
 
     @classmethod
-    def from_document(cls, body: dict[str, Any]) -> ApiKey:
+    def from_document(cls, body: Mapping[str, Any]) -> ApiKey:
+        """Read a stored key. Raises `ValueError` unless it is exactly as keys are written: no guess opens a door."""
+        scopes, expires_at, created_at = body.get("scopes"), body.get("expiresAt"), body.get("createdAt", 0.0)
+        if not (
+            all(isinstance(body.get(name, ""), str) for name in ("id", "name", "createdBy"))
+            and isinstance(body.get("hash"), str)
+            and _KEY_HASH.fullmatch(body["hash"])
+            and isinstance(scopes, list)
+            and all(isinstance(scope, str) for scope in scopes)
+            and (expires_at is None or _is_number(expires_at))
+            and _is_number(created_at)
+        ):
+            raise ValueError("this is no key as it is stored")
         return cls(
-            id=str(body["id"]),
-            name=str(body.get("name", "")),
-            hash=str(body.get("hash", "")),
-            scopes=frozenset(s for s in body.get("scopes") or () if s in SCOPES),
-            expires_at=body.get("expiresAt"),
-            created_at=float(body.get("createdAt") or 0.0),
-            created_by=str(body.get("createdBy", "")),
+            id=body["id"],
+            name=body.get("name", ""),
+            hash=body["hash"],
+            scopes=frozenset(scope for scope in scopes if scope in SCOPES),
+            expires_at=expires_at,
+            created_at=float(created_at),
+            created_by=body.get("createdBy", ""),
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -98,30 +121,52 @@ class _Entry:
     imports: set[str] = field(default_factory=set)
     editorial: Editorial = NO_RULES
 
-    def apply(self, document: Document) -> None:
-        """Take in one document as it is now; a tombstone takes it away."""
-        body = document.body
-        kind, id, gone = body.get("kind"), document.id, bool(body.get("deleted"))
+    def apply(self, document: Document) -> str | None:
+        """Take in one document as it is now; a tombstone takes it away. The kind of one that cannot be read, or None.
+
+        Only what an id says is believed about a kind, so that no document stands for another one.
+        """
+        kind, _, name = document.id.partition(":")
+        if kind not in KINDS:
+            return None
+        try:
+            if document.body.get("kind") != kind:
+                raise ValueError("the document is of another kind than its id")
+            self._read(kind, name, document)
+        except Exception:  # whatever a body holds, it concerns this one document
+            if kind in OPENING:
+                self._forget(kind, name, document.id)
+            return kind
+        return None
+
+    def _read(self, kind: str, name: str, document: Document) -> None:
+        body, id = document.body, document.id
+        gone = bool(body.get("deleted"))
         match kind:
             case "configuration":
-                self.tenant = None if gone else Tenant.from_document(body)
+                self.tenant = None if gone else Tenant.from_document({**body, "tenantId": document.partition})
             case "key":
-                _put(self.keys, id, None if gone else ApiKey.from_document(body))
+                _put(self.keys, id, None if gone else ApiKey.from_document({**body, "id": id}))
             case "rule":
                 _put(self.rules, id, None if gone else Rule.from_document(body))
                 self.editorial = Editorial.of(self.rules, self.playlists)
             case "playlist":
-                name = str(body.get("playlistId", ""))
                 _put(self.playlists, name, None if gone else playlist_videos(body))
                 self.editorial = Editorial.of(self.rules, self.playlists)
             case "model":
-                _put(self.models, str(body.get("version", "")), None if gone else body)
+                _put(self.models, name, None if gone else body)
             case "experiment":
                 _put(self.experiments, id, None if gone else Experiment.from_document(body))
             case "user-token-key":
-                _put(self.user_token_keys, str(body.get("keyId", "")), None if gone else str(body.get("publicKey", "")))
+                _put(self.user_token_keys, name, None if gone else _pem(body))
             case "import":
                 (self.imports.discard if gone or body.get("state") == "done" else self.imports.add)(id)
+
+    def _forget(self, kind: str, name: str, id: str) -> None:
+        if kind == "key":
+            self.keys.pop(id, None)
+        else:
+            self.user_token_keys.pop(name, None)
 
 
 Value = TypeVar("Value")
@@ -134,11 +179,23 @@ def _put(table: dict[str, Value], id: str, value: Value | None) -> None:
         table[id] = value
 
 
+def _pem(body: Mapping[str, Any]) -> str:
+    pem = body["publicKey"]
+    if not isinstance(pem, str):
+        raise ValueError("a public key is text")
+    return pem
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 class TenantDirectory:
     """All tenants (about 120, each a few documents), pulled by `refresh` and read without waiting."""
 
-    def __init__(self, documents: DocumentStore, identity: Identity) -> None:
+    def __init__(self, documents: DocumentStore, identity: Identity, telemetry: Telemetry | None = None) -> None:
         self._documents = documents
+        self._telemetry = telemetry or Telemetry()
         self._identity = identity
         self._entries: dict[str, _Entry] = {}
         self._token: str | None = None
@@ -147,7 +204,10 @@ class TenantDirectory:
         self._nobody = ApiKey("", "", identity.api_key_hash(secrets.token_hex(16)), frozenset())
 
     async def refresh(self) -> None:
-        """Pull what changed since the last call. Raises `StoreUnavailable`."""
+        """Pull what changed since the last call. Raises `StoreUnavailable`.
+
+        A document that cannot be read is counted and passed over: it must not keep every other tenant's changes away.
+        """
         while True:
             changes = await self._documents.changes(TENANTS, self._token)
             for document in changes.documents:
@@ -158,7 +218,10 @@ class TenantDirectory:
                 return
 
     def _apply(self, document: Document) -> None:
-        self._entries.setdefault(document.partition, _Entry()).apply(document)
+        unreadable = self._entries.setdefault(document.partition, _Entry()).apply(document)
+        if unreadable is not None:
+            self._telemetry.count("unreadable_documents", unreadable)
+            log.error("a stored %s cannot be read and is passed over", unreadable)
 
     def get(self, tenant_id: str) -> Tenant | None:
         """A tenant's configuration, None when there is no such tenant."""
