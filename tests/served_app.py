@@ -239,8 +239,8 @@ def personalized(enabled: bool = True, **conditions: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def served(folder: Path, *, flags: bool = True, **settings: Any) -> AsyncIterator[App]:
-    """The app with its stores in `folder`, and a flags file unless a test starts without one.
+async def served(folder: Path, *, flags: bool = True, operators: bool = True, **settings: Any) -> AsyncIterator[App]:
+    """The app with its stores in `folder`, and a flags file and a key of the operators unless a test starts without.
 
     `settings` are fields of `Settings`; intervals are as short as allowed. One at a time in a process.
     """
@@ -267,7 +267,8 @@ async def served(folder: Path, *, flags: bool = True, **settings: Any) -> AsyncI
     try:
         await services.start()
         ops_key = secrets.token_urlsafe(24)
-        await save_key(documents, services.identity, PLATFORM, "operators", ops_key, frozenset({"ops"}))
+        if operators:
+            await save_key(documents, services.identity, PLATFORM, "operators", ops_key, frozenset({"ops"}))
         await services.tenants_refresher.refresh()
         host = LocalHost(function_app.app, services.bus, json.loads((ROOT / "host.json").read_text()))
         await host.start(port=0)

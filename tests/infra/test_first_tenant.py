@@ -1,0 +1,101 @@
+"""From an empty store to the first feed, by the commands of docs/operations.md as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import orjson
+
+from tests.infra.test_operate import Cloud, cloud, sha256, zipped
+from tests.served_app import Answer, App, eventually, new_user, served
+
+__all__ = ["cloud"]
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def commands(heading: str) -> list[str]:
+    """The shell commands of a section's first block, one each."""
+    section = PAGE[PAGE.index(f"\n### {heading}\n") :]
+    block = re.search(r"```sh\n(.*?)```", section, re.S)
+    assert block
+    return [f"curl {each}" for each in block[1].split("curl ")[1:]]
+
+
+async def curl(app: App, command: str, **variables: str) -> Answer:
+    """Send what curl would send."""
+    for name, value in {**variables, "ENTRY_HOST": "entry"}.items():
+        command = command.replace(f"${name}", value)
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[0] == "curl"
+    url = words[1].removeprefix("https://entry")
+    headers, body = {}, None
+    for option, value in zip(words[2::2], words[3::2], strict=True):
+        if option == "-H":
+            name, _, text = value.partition(": ")
+            headers[name] = text
+        else:
+            assert option == "--json"
+            body = value.encode()
+            headers["Content-Type"] = "application/json"
+    assert "$" not in command
+    return await app.request("GET" if body is None else "POST", url, headers, body=body)
+
+
+def package() -> bytes:
+    """What the app runs, as far as making a key needs it."""
+    files = sorted((ROOT / "shared").rglob("*.py"))
+    return zipped(**{str(path.relative_to(ROOT)).replace("/", "__"): path.read_text() for path in files})
+
+
+async def test_an_operator_gets_from_an_empty_store_to_the_first_feed_by_the_written_commands(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    content = package()
+    cloud.blobs = {f"{sha256(content)}.zip": content, "current": sha256(content).encode()}
+    cloud.settings = {"DATA_FOLDER": str(tmp_path), **{k: v for k, v in os.environ.items() if k == "PATH"}}
+    create_tenant, issue_key, import_videos, ask = commands("Add a tenant")
+
+    async with served(tmp_path, operators=False) as app:
+        refused = await curl(app, create_tenant, OPERATORS_KEY="a-key-that-somebody-guessed")
+        assert refused.status == 401
+
+        assert await cloud.run("first-key") == 0
+        operators_key = cloud.secrets["first-operators-key"]
+        app.secrets.add(operators_key)
+
+        async def door_open() -> bool:
+            headers = {"X-Api-Key": operators_key}
+            return (await app.request("GET", "/v1/cms/tenants", headers)).status == 200
+
+        await eventually(door_open)
+        made = await curl(app, create_tenant, OPERATORS_KEY=operators_key)
+        assert (made.status, made.json["tenantId"]) == (201, "news")
+        issued = await curl(app, issue_key, OPERATORS_KEY=operators_key)
+        assert issued.status == 201
+        keys = {"EDITORS_KEY": made.json["key"], "APP_KEY": issued.json["key"], "USER_HASH": new_user()}
+        app.secrets.update(keys.values())
+        assert (await curl(app, import_videos, **keys)).json["counts"]["created"] == 1
+
+        feed = await curl(app, ask, **keys)
+        assert (feed.status, feed.ids) == (200, ["first"])
+
+        await rotated(app, operators_key)
+
+
+async def rotated(app: App, first: str) -> None:
+    """The first key is replaced as *Rotate a key* says, and the last one stays."""
+    headers = {"X-Tenant-Id": "_platform", "X-Api-Key": first, "Content-Type": "application/json"}
+    body = orjson.dumps({"name": "Ben", "scopes": ["ops"]})
+    issued = await app.request("POST", "/v1/cms/keys", headers, body=body)
+    assert issued.status == 201
+    headers["X-Api-Key"] = issued.json["key"]
+    app.secrets.add(issued.json["key"])
+    assert (await app.request("DELETE", "/v1/cms/keys/first", headers)).status == 204
+    [left] = (await app.request("GET", "/v1/cms/keys", headers)).json["keys"]
+    assert (await app.request("DELETE", f"/v1/cms/keys/{left['id']}", headers)).code == "last_key"
+    assert (await app.request("GET", "/v1/cms/tenants", {"X-Api-Key": first})).status == 401
