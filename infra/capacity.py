@@ -6,6 +6,7 @@ been measured anew, and print again. Load model: one batch of 20 events per feed
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ class Needs:
     fold_instances: int
     ru_feed: float
     ru_fold: float
+    ru_statistics: float
+    ru_facts: float
     ru_content: float
     bus_mb: float
     messaging_units: int
@@ -38,12 +41,35 @@ class Needs:
 
     @property
     def ru(self) -> float:
-        return self.ru_feed + self.ru_fold + self.ru_content
+        return self.ru_feed + self.ru_fold + self.ru_statistics + self.ru_facts + self.ru_content
 
 
-def between(kb: float, at_1: float, at_100: float) -> float:
-    """Request units of an item of `kb`, on the line between the two published sizes."""
-    return at_1 + (at_100 - at_1) * (kb - 1) / 99
+_KB = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+_READ = (1.00, 1.04, 1.14, 1.33, 1.67, 2.19, 4.76, 9.95, 20.28, 40.95, 145.90, 291.80)
+_WRITE = (4.95, 6.29, 6.67, 7.04, 9.52, 11.23, 22.67, 48.19, 98.29, 184.57, 625.00, 1250.00)
+"""What Cosmos DB charges by size: learn.microsoft.com/azure/cosmos-db/understand-request-unit-consumption
+("Document size"; reads with session or eventual consistency). Writes are for the default indexing policy; containers
+that index next to nothing are charged less, so these figures are an upper bound. A transactional batch is charged as
+its operations."""
+
+
+def read_units(size_bytes: float) -> float:
+    """Request units of a point read; an item that is not there costs as one of 1 kB."""
+    return _between(size_bytes / 1024, _READ)
+
+
+def write_units(size_bytes: float) -> float:
+    """Request units of creating, replacing or deleting an item."""
+    return _between(size_bytes / 1024, _WRITE)
+
+
+def _between(kb: float, charges: tuple[float, ...]) -> float:
+    """The charge on the line between two rows of the table; outside of it the row at the end."""
+    if kb <= _KB[0] or kb >= _KB[-1]:
+        return charges[0] if kb <= _KB[0] else charges[-1]
+    at = bisect.bisect_right(_KB, kb)
+    share = (kb - _KB[at - 1]) / (_KB[at] - _KB[at - 1])
+    return charges[at - 1] + share * (charges[at] - charges[at - 1])
 
 
 def needs(rate: float, inputs: Inputs) -> Needs:
@@ -56,12 +82,19 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     fold_ms += i["publish_cpu_ms"] + i["roll_up_cpu_ms"]
     http_cores, fold_cores = rate * (feed_ms + accept_ms) / 1000, rate * fold_ms / 1000
     in_flight = 2 * rate * i["request_ms"] / 1000
-    read_ru = between(i["signals_kb"], i["ru_read_1kb"], i["ru_read_100kb"])
-    write_ru = between(i["signals_kb"], i["ru_write_1kb"], i["ru_write_100kb"]) + i["ru_write_1kb"]  # and its marker
+    read_ru = read_units(1024 * i["signals_kb"])
+    write_ru = write_units(1024 * i["signals_kb"]) + write_units(0)  # and its marker
     bus_mb = rate * i["message_kb"] * i["message_hops"] / 1000
     units = math.ceil(bus_mb / i["mb_per_messaging_unit"])
     http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
     fold_instances = math.ceil(fold_cores / i["cpu_target"])
+    statistics = i["tenants"] / i["statistics_seconds"]  # documents a second, written once and pulled by each instance
+    ru_statistics = statistics * (
+        write_units(1024 * i["statistics_kb"]) + (1 + http_instances) * read_units(1024 * i["statistics_kb"])
+    )
+    ru_facts = (
+        fold_instances * i["tenants"] * i["watched_videos"] / i["facts_seconds"] * read_units(1024 * i["video_kb"])
+    )
     return Needs(
         http_cores=http_cores,
         fold_cores=fold_cores,
@@ -69,6 +102,8 @@ def needs(rate: float, inputs: Inputs) -> Needs:
         fold_instances=fold_instances,
         ru_feed=rate * reads * read_ru,
         ru_fold=rate * (read_ru + write_ru),
+        ru_statistics=ru_statistics,
+        ru_facts=ru_facts,
         ru_content=i["ru_content"],
         bus_mb=bus_mb,
         messaging_units=next((size for size in MESSAGING_UNITS if size >= units), units),
@@ -120,6 +155,8 @@ def render(inputs: Mapping[str, Mapping[str, float | str]]) -> str:
         "instances: folding": [f"{n.fold_instances}" for n in found],
         "request units a second: feed": [f"{n.ru_feed:,.0f}" for n in found],
         "request units a second: folding": [f"{n.ru_fold:,.0f}" for n in found],
+        "request units a second: statistics": [f"{n.ru_statistics:,.0f}" for n in found],
+        "request units a second: facts of videos": [f"{n.ru_facts:,.0f}" for n in found],
         "request units a second: everything": [f"{n.ru:,.0f}" for n in found],
         "autoscale maximum, if this is the peak": [f"{recommended_ru(n, numbers):,}" for n in found],
         "Service Bus, MB a second": [f"{n.bus_mb:.1f}" for n in found],

@@ -7,16 +7,24 @@ catalogs.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from sys import intern
 
 from shared.records import Video
 from shared.stores.documents import VIDEOS, DocumentStore
 
-REMEMBER_SECONDS = 300.0
+REMEMBER_SECONDS = 3_600.0
+"""How long facts are believed, a tenth more or less, so that what was read together is not forgotten together.
+
+What a video is about hardly ever changes; when it does, events are folded under what it was for up to so long. Asking
+more often costs every instance a read for every video that is watched (`infra/capacity.py`).
+"""
 REMEMBER_ABSENT_SECONDS = 15.0
-MAX_REMEMBERED = 200_000
+MAX_REMEMBERED = 250_000
+"""About 120 MB. Below the number of videos that are watched, an instance would read some of them over and over."""
 READS_AT_ONCE = 16
 
 
@@ -58,7 +66,7 @@ class VideoFacts:
             for video_id, facts in zip(
                 missing, await asyncio.gather(*(self._read(tenant_id, id) for id in missing)), strict=True
             ):
-                keep = REMEMBER_SECONDS if facts else REMEMBER_ABSENT_SECONDS
+                keep = REMEMBER_SECONDS * random.uniform(0.9, 1.1) if facts else REMEMBER_ABSENT_SECONDS  # noqa: S311
                 self._known[tenant_id, video_id] = (facts, now + keep)
                 if facts is not None:
                     found[video_id] = facts
@@ -72,4 +80,5 @@ class VideoFacts:
         if document is None or document.body.get("kind") != "video":
             return None
         video = Video.from_document(document.body)
-        return Facts(video.category, video.tags, video.creator, video.duration_seconds)
+        tags = tuple(intern(tag) for tag in video.tags)
+        return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds)

@@ -17,8 +17,8 @@ import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from benchmarks.request_units import read_units, write_units
 from events.archive import from_lines
+from infra.capacity import read_units, write_units
 from ranking.stats import StatsTable
 from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS
 from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage

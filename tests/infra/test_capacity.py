@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import capacity
+from shared import video_facts
 from tests.infra.test_bicep import FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,9 +49,30 @@ def test_a_dearer_price_shows_in_its_own_part_only():
     assert before == after
 
 
-def test_request_units_meet_the_two_published_sizes():
-    assert capacity.between(1, 5, 50) == 5
-    assert capacity.between(100, 5, 50) == 50
+def test_request_units_are_those_of_the_published_table_and_between_its_rows_on_a_line():
+    assert (capacity.read_units(0), capacity.write_units(0)) == (1.0, 4.95)
+    assert (capacity.read_units(8_192), capacity.write_units(8_192)) == (1.33, 7.04)
+    assert capacity.read_units(12 * 1024) == (1.33 + 1.67) / 2
+    assert capacity.write_units(3_000_000) == 1250.0
+
+
+@given(st.integers(0, 2_500_000), st.integers(0, 2_500_000))
+def test_a_larger_document_never_costs_less(one: int, other: int):
+    less, more = sorted((one, other))
+    assert capacity.read_units(less) <= capacity.read_units(more)
+    assert capacity.write_units(less) <= capacity.write_units(more)
+
+
+def test_what_every_instance_pulls_and_asks_for_counts():
+    needs = capacity.needs(3_000, INPUTS)
+    pulled = (needs.http_instances + 1) * 120 / 30 * capacity.read_units(146.8 * 1024)
+    assert round(needs.ru_statistics - pulled) == round(4 * capacity.write_units(146.8 * 1024))
+    assert round(needs.ru_facts) == round(needs.fold_instances * 240_000 / 3_600)
+
+
+def test_what_the_program_says_of_facts_is_so():
+    assert INPUTS["facts_seconds"] == video_facts.REMEMBER_SECONDS
+    assert INPUTS["tenants"] * INPUTS["watched_videos"] <= video_facts.MAX_REMEMBERED
 
 
 def test_feeds_and_folds_at_600_a_second_by_hand():
@@ -65,6 +87,8 @@ def test_production_is_sized_for_the_load_model():
     usual, peak = capacity.needs(600, INPUTS), capacity.needs(3_000, INPUTS)
     assert given_sizes["messagingUnits"] == peak.messaging_units
     assert given_sizes["userActivityMaxThroughput"] >= (peak.ru_feed + peak.ru_fold) / INPUTS["ru_headroom"]
+    for container in (peak.ru_statistics, peak.ru_facts, peak.ru_content):
+        assert given_sizes["contentMaxThroughput"] >= container / INPUTS["ru_headroom"]
     assert given_sizes["alwaysReadyHttp"] >= usual.http_instances
     assert given_sizes["alwaysReadyFold"] >= usual.fold_instances
     assert given_sizes["maximumInstances"] >= 2 * (peak.http_instances + peak.fold_instances)
