@@ -1,5 +1,8 @@
 """`python -m events.replay list|show|replay SUBSCRIPTION`: look at dead letters, and deliver them again.
 
+`list` prints a line a letter, `show` also what kinds of events it holds. Neither prints an event: what somebody watched
+must not reach the log of a terminal or a job. `show --content` does, for a machine that keeps no log.
+
 A replayed message goes to the one subscription that failed. Signals recognize a batch they know by its marker; the
 bus drops a replay repeated within an hour.
 """
@@ -10,6 +13,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("subscription", choices=SUBSCRIPTIONS)
     parser.add_argument("--sequence", type=int, help="only the letter with this sequence number")
     parser.add_argument("--reason", help="only letters with this reason")
+    parser.add_argument("--content", action="store_true", help="show: the events themselves; for no log to keep")
     parser.add_argument("--dry-run", action="store_true", help="say what would be replayed, and do nothing")
     return parser
 
@@ -49,13 +54,16 @@ def _parser() -> argparse.ArgumentParser:
 async def _run(options: argparse.Namespace) -> int:
     services = composition.build(Settings.from_environment(os.environ))
     try:
+        if options.content:
+            print("warning: what follows says what people watched. Keep it out of every log.", file=sys.stderr)
         letters = [letter async for letter in _letters(services, options)]
         if options.command == "replay":
             return await replay(services, options.subscription, letters, dry_run=options.dry_run)
         for letter in letters:
             print(_line(letter))
             if options.command == "show":
-                print(orjson.dumps(_content(letter.message), option=orjson.OPT_INDENT_2).decode())
+                shown = _content(letter.message) if options.content else _outline(letter)
+                print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
         print(f"{len(letters)} dead letters of {options.subscription}")
         return 0
     finally:
@@ -84,6 +92,24 @@ def _line(letter: DeadLetter) -> str:
         f"{len(batch.events)} events of tenant {batch.tenant_id}" if batch else f"{len(message.body)} unreadable bytes"
     )
     return f"{message.sequence_number:>12}  {at}  {letter.reason}: {letter.description or '-'}  ({what})"
+
+
+def _outline(letter: DeadLetter) -> dict[str, Any]:
+    """What a letter is about, without what anybody watched: the user by the beginning of the stored pseudonym."""
+    batch = readable(letter.message)
+    if batch is None:
+        return {"reason": letter.reason, "unreadableBytes": len(letter.message.body)}
+    times = [event.at_ms // 1000 for event in batch.events]
+    return {
+        "reason": letter.reason,
+        "batch": batch.id,
+        "tenant": batch.tenant_id,
+        "user": batch.user_key[:6],
+        "acceptedAt": batch.accepted_at,
+        "eventsFrom": min(times, default=None),
+        "eventsTo": max(times, default=None),
+        "types": dict(Counter(event.type for event in batch.events)),
+    }
 
 
 def _content(message: ReceivedMessage) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from events.batch import Batch, encode
@@ -200,15 +201,25 @@ def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "events.replay", *arguments]
         environment = {**os.environ, "DATA_FOLDER": str(tmp_path)}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout
+        return done.returncode, done.stdout + (done.stderr if done.returncode != 2 else "")
 
     asyncio.run(prepare())
     code, listed = run("list", SIGNALS)
     assert code == 0
     assert "poison: why  (1 events of tenant tenant_1)" in listed
     assert "unreadable: KeyError  (3 unreadable bytes)" in listed
+    for letters in (["--reason", "poison"], ["--reason", "unreadable"]):
+        code, shown = run("show", SIGNALS, *letters)
+        assert (code, "1 dead letters" in shown) == (0, True)
+        assert not any(word in shown for word in ("someone", "v1", "odd", "warning"))
     code, shown = run("show", SIGNALS, "--reason", "poison")
-    assert (code, '"like"' in shown, "someone" in shown, "1 dead letters" in shown) == (0, True, False, True)
+    outline = orjson.loads(shown[shown.index("{") : shown.rindex("}") + 1])
+    assert outline["types"] == {"like": 1}
+    assert outline["reason"] == "poison"
+    assert outline["user"] == "someon"
+    code, shown = run("show", SIGNALS, "--content")
+    assert (code, "v1" in shown, "odd" in shown, "someone" in shown) == (0, True, True, False)
+    assert "out of every log" in shown
     code, said = run("replay", SIGNALS, "--reason", "unreadable")
     assert (code, "stays, unreadable" in said) == (1, True)
     code, said = run("list", "nowhere")
