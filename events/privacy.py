@@ -68,14 +68,14 @@ async def erase(services: Services, tenant_id: str, user_key: str) -> Erased:
     Raises `StoreUnavailable` or `BusUnavailable`; ask again then.
     """
     documents = services.documents
-    at, had_signals = await _bury(services, user_key)
+    at, had_signals = await _bury(services, tenant_id, user_key)
     await note_erasure(documents, tenant_id, user_key, at)
     markers = await _delete_markers(documents, user_key, at)
     letters = await forget_user(services.bus, user_key, at)
     return Erased(at, int(had_signals), markers, letters)
 
 
-async def _bury(services: Services, user_key: str) -> tuple[float, bool]:
+async def _bury(services: Services, tenant_id: str, user_key: str) -> tuple[float, bool]:
     """Put the tombstone in place of the signals; from when it holds, and whether there were signals.
 
     The time is taken after the signals were read and holds only if nobody wrote them since: all that goes was
@@ -85,7 +85,7 @@ async def _bury(services: Services, user_key: str) -> tuple[float, bool]:
     for _ in range(ATTEMPTS):
         stored = await documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
         at = max(services.clock(), float(stored.body.get("erasedAt", 0.0)) if stored else 0.0)
-        tombstone = {"id": SIGNALS_ID, "kind": "erased", "erasedAt": at, "ttl": KEEP_SECONDS}
+        tombstone = {"id": SIGNALS_ID, "kind": "erased", "tenantId": tenant_id, "erasedAt": at, "ttl": KEEP_SECONDS}
         try:
             await documents.write(
                 USER_ACTIVITY, user_key, [Replace(tombstone, stored.etag) if stored else Create(tombstone)]

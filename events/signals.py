@@ -168,6 +168,7 @@ class SignalsConsumer:
         tenant = services.tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
         body = to_document(fold(old, batch.events, facts, half_life, services.clock(), batch.accepted_at))
+        body["tenantId"] = batch.tenant_id
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
         marker = _marker(batch, fresh)
@@ -194,6 +195,7 @@ def _marker(batch: Batch, fresh: tuple[Event, ...]) -> Json:
     marker: Json = {
         "id": f"{MARKER_PREFIX}{batch.id}",
         "kind": "marker",
+        "tenantId": batch.tenant_id,
         "acceptedAt": batch.accepted_at,
         "ttl": MARKER_TTL_SECONDS,
     }

@@ -26,7 +26,7 @@ MAX_DOCUMENT_BYTES = 8_192
 MINUTES_PER_DAY = 1_440
 
 MAX_CATEGORIES, MAX_TAGS, MAX_CREATORS = 20, 16, 12
-MAX_SEEN = 940
+MAX_SEEN = 920
 MAX_WATCHED = 20
 MAX_SKIPPED = 8
 MAX_DISMISSED = 128
@@ -125,7 +125,7 @@ class UnreadableSignals(ValueError):
 
 
 def pack(signals: Signals) -> str:
-    """Signals as base64 text, ≤ 8,000 characters at the caps."""
+    """Signals as base64 text: 7,900 characters at the caps, the seen videos spread over every day."""
     accepted_ms = int(signals.identities.times.max(initial=0))
     day_keys, day_counts = np.unique(signals.newest_day - signals.seen.times, return_counts=True)
     header = _HEADER.pack(
@@ -244,7 +244,11 @@ def _widen(raw: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 def to_document(signals: Signals) -> dict[str, Any]:
-    """The stored shape, ≤ `MAX_DOCUMENT_BYTES` as JSON at the caps. Lives 90 days after its last write."""
+    """The stored shape. Lives 90 days after its last write.
+
+    At the caps it stays within `MAX_DOCUMENT_BYTES` as JSON with what the fold adds: the partition, the tenant, and
+    when the user was erased.
+    """
     return {
         "id": SIGNALS_ID,
         "kind": "signals",

@@ -32,6 +32,7 @@ from shared.signals import (
     Timeline,
     UnreadableSignals,
     from_document,
+    pack,
     to_document,
     unpack,
 )
@@ -255,8 +256,9 @@ def test_years_of_activity_neither_overflow_nor_lose_the_present() -> None:
 
 
 def size(signals: Signals) -> int:
-    """Bytes as stored, with the partition field the store adds."""
-    return len(orjson.dumps({**to_document(signals), "userKey": "k" * 43, "erasedAt": NOW + 0.123456}))
+    """Bytes as stored, with the partition field the store adds and the longest tenant there is."""
+    added = {"userKey": "k" * 43, "tenantId": "t" * 64, "erasedAt": NOW + 0.123456}
+    return len(orjson.dumps({**to_document(signals), **added}))
 
 
 def at_every_cap(draw: np.random.Generator) -> Signals:
@@ -294,6 +296,7 @@ def at_every_cap(draw: np.random.Generator) -> Signals:
 def test_a_document_at_every_cap_stays_within_8_kb_and_reads_back_whole(seed: int) -> None:
     signals = at_every_cap(np.random.default_rng(seed))
     assert size(signals) <= MAX_DOCUMENT_BYTES
+    assert len(pack(signals)) <= 7_900
     again = from_document(orjson.loads(orjson.dumps(to_document(signals))))
     assert again is not None
     assert everything(again) == everything(signals)

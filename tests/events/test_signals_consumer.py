@@ -16,7 +16,7 @@ from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable
 from shared.fingerprint import fingerprint
 from shared.services import Services
 from shared.signals import SIGNALS_ID, Signals, from_document
-from shared.stores.documents import USER_ACTIVITY, VIDEOS, StoreUnavailable, Upsert
+from shared.stores.documents import USER_ACTIVITY, VIDEOS, StoreUnavailable, Upsert, query_all
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments
@@ -165,11 +165,18 @@ async def test_the_marker_outlives_every_message_it_may_meet(world: World) -> No
     assert await worker.handle("m", batch(1)) == "duplicate"
 
 
-async def test_a_marker_holds_no_event_and_no_name(world: World) -> None:
+async def test_what_is_stored_of_a_user_names_its_tenant(world: World) -> None:
+    await world.consumer().handle("m", batch(1))
+    stored = await query_all(world.documents, USER_ACTIVITY, USER)
+    assert {document.body["kind"] for document in stored} == {"signals", "marker"}
+    assert {document.body["tenantId"] for document in stored} == {TENANT}
+
+
+async def test_a_marker_holds_no_event_and_no_name_but_its_tenants(world: World) -> None:
     await world.consumer().handle("m", batch(1))
     marker = await world.documents.read(USER_ACTIVITY, USER, f"batch:{1:032x}")
     assert marker is not None
-    assert set(marker.body) <= {"id", "kind", "ttl", "userKey", "acceptedAt", "fresh"}
+    assert set(marker.body) <= {"id", "kind", "ttl", "userKey", "tenantId", "acceptedAt", "fresh"}
     assert len(orjson.dumps(marker.body)) < 300
 
 

@@ -56,7 +56,8 @@ def test_no_sequence_of_events_makes_a_document_unreadable_or_larger_than_it_may
     signals: Signals | None = None
     for number, rows in enumerate(batches):
         signals = fold(signals, parsed(rows), FACTS, half_life_days, NOW + number * 86_400, NOW)
-        body = orjson.dumps({**to_document(signals), "userKey": "k" * 43, "erasedAt": NOW + 0.123456})
+        added = {"userKey": "k" * 43, "tenantId": "t" * 64, "erasedAt": NOW + 0.123456}
+        body = orjson.dumps({**to_document(signals), **added})
         assert len(body) <= MAX_DOCUMENT_BYTES
         again = from_document(orjson.loads(body))
         assert again is not None
