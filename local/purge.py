@@ -1,13 +1,14 @@
-"""What nobody may see any more leaves the disk: expired documents, and archived events by day 90.
+"""What nobody may see any more leaves the disk: expired documents, archived events by day 90, forgotten uploads.
 
-In Azure the containers' time to live and a lifecycle rule of the storage account do this.
+In Azure the containers' time to live and lifecycle rules of the storage account do this.
 """
 
 from __future__ import annotations
 
 from events.archive import is_due
-from shared.blobs.port import ARCHIVE
+from shared.blobs.port import ARCHIVE, UPLOAD_DAYS, UPLOADS
 from shared.services import Services
+from shared.stores.documents import DAY_SECONDS
 from shared.stores.sqlite import SqliteStore
 
 
@@ -17,7 +18,10 @@ async def purge_expired(services: Services) -> tuple[int, int]:
     purge = getattr(services.documents, SqliteStore.purge.__name__, None)
     while purge is not None and (gone := await purge()):
         documents += gone
-    due = [blob.name async for blob in services.blobs.list(ARCHIVE) if is_due(blob.name, services.clock())]
-    for name in due:
-        await services.blobs.delete(ARCHIVE, name)
+    now = services.clock()
+    due = [(ARCHIVE, blob.name) async for blob in services.blobs.list(ARCHIVE) if is_due(blob.name, now)]
+    forgotten = now - UPLOAD_DAYS * DAY_SECONDS
+    due += [(UPLOADS, blob.name) async for blob in services.blobs.list(UPLOADS) if blob.modified_at < forgotten]
+    for container, name in due:
+        await services.blobs.delete(container, name)
     return documents, len(due)

@@ -101,7 +101,7 @@ def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> S
     documents = composition.documents_from(settings, time.time, telemetry)
     blobs = composition.blobs_from(settings, time.time)
     if settings.bus == "sqlite":
-        bus: Bus = SqliteBus(Path(settings.data_folder) / "bus.db", lock_seconds=lock_seconds)
+        bus: Bus = SqliteBus(composition.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
     else:
         bus = composition.bus_from(settings, time.time)
     if faults is not None:

@@ -206,7 +206,7 @@ def documents_from(settings: Settings, clock: Clock, telemetry: Telemetry) -> Do
         return CosmosStore.from_settings(settings, count_cosmos_calls(telemetry))
     from shared.stores.sqlite import SqliteStore
 
-    return MeteredDocuments(SqliteStore(_data_folder(settings) / "documents.db", clock), telemetry)
+    return MeteredDocuments(SqliteStore(data_folder(settings) / "documents.db", clock), telemetry)
 
 
 def bus_from(settings: Settings, clock: Clock) -> Bus:
@@ -217,7 +217,7 @@ def bus_from(settings: Settings, clock: Clock) -> Bus:
         return ServiceBusBus.from_settings(settings)
     from shared.bus.sqlite import SqliteBus
 
-    return SqliteBus(_data_folder(settings) / "bus.db", clock)
+    return SqliteBus(data_folder(settings) / "bus.db", clock)
 
 
 def blobs_from(settings: Settings, clock: Clock) -> Blobs:
@@ -228,7 +228,7 @@ def blobs_from(settings: Settings, clock: Clock) -> Blobs:
         return AzureBlobs.from_settings(settings)
     from shared.blobs.folder import FolderBlobs
 
-    return FolderBlobs(_data_folder(settings) / "blobs")
+    return FolderBlobs(data_folder(settings) / "blobs")
 
 
 def _flag_source(settings: Settings) -> FlagSource:
@@ -246,7 +246,8 @@ def flags_file(settings: Settings) -> Path:
     return Path(settings.flags_file) if settings.flags_file else Path(settings.data_folder) / "flags.json"
 
 
-def _data_folder(settings: Settings) -> Path:
+def data_folder(settings: Settings) -> Path:
+    """The folder of the embedded stores, made where it is missing. Raises `BadSetting` when it cannot be written."""
     folder = Path(settings.data_folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -265,7 +266,7 @@ def with_embedded_secrets(settings: Settings) -> Settings:
     """Settings with the secrets that embedded mode makes for itself and keeps, readable by the owner only."""
     if settings.signing_keys and settings.identity_secret:
         return settings
-    path = _data_folder(settings) / "secrets.json"
+    path = data_folder(settings) / "secrets.json"
     if not path.exists():
         made = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in ("signing", "identity")}
         temporary = path.with_name(f".secrets-{os.getpid()}")

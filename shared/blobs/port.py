@@ -12,6 +12,8 @@ TABLES = "ranking-tables"
 """Immutable column files built for ranking (co-watch)."""
 UPLOADS = "cms-uploads"
 """Files of videos that wait to be imported, under `tenant/`; deleted when they are done."""
+UPLOAD_DAYS = 7
+"""A file whose import never ends is deleted after that."""
 BLOB_CONTAINERS = (ARCHIVE, TABLES, UPLOADS)
 
 

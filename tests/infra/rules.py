@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.privacy import BACKUP_DAYS
-from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS
+from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS, UPLOAD_DAYS, UPLOADS
 from shared.bus.port import MESSAGE_TTL_SECONDS, TOPIC
 from shared.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
 from shared.settings import SETTINGS, BadSetting, Settings
@@ -317,11 +317,17 @@ def blobs(files: Files) -> list[str]:
                 found.append(f"{service.where}: {path} must be off, or deleted events live on")
         rules = by_type["managementPolicies"].at("properties.policy.rules")
         symbols = {r.symbol: r.at("name") for r in file.resources}
-        prefixes = [
-            _with_names(prefix, symbols) for rule in rules for prefix in rule["definition"]["filters"]["prefixMatch"]
-        ]
-        if prefixes != [f"{ARCHIVE}/"] or any(rule["enabled"] is not True for rule in rules):
-            found.append(f"{file.name}: the deletion rule must cover {ARCHIVE} and nothing else, not {prefixes}")
+        days = {
+            _with_names(prefix, symbols): rule["definition"]["actions"]["baseBlob"]["delete"][
+                "daysAfterCreationGreaterThan"
+            ]
+            for rule in rules
+            for prefix in rule["definition"]["filters"]["prefixMatch"]
+        }
+        if set(days) != {f"{ARCHIVE}/", f"{UPLOADS}/"} or any(rule["enabled"] is not True for rule in rules):
+            found.append(f"{file.name}: the deletion rules must cover {ARCHIVE} and {UPLOADS}, not {sorted(days)}")
+        elif days[f"{UPLOADS}/"] != UPLOAD_DAYS:
+            found.append(f"{file.name}: forgotten uploads are to go after {UPLOAD_DAYS} days, as on one machine")
     waits = MESSAGE_TTL_SECONDS // 86_400 + LIFECYCLE_LAG_DAYS
     for file in files.values():
         for name in ("archiveDeleteAfterDays", "deleteAfterDays"):

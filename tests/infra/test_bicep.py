@@ -220,6 +220,13 @@ MISTAKES = [
         "must cover userevents-raw",
     ),
     (
+        "forgotten uploads that stay",
+        "modules/archiveStorage.bicep",
+        "daysAfterCreationGreaterThan: 7",
+        "daysAfterCreationGreaterThan: 700",
+        "forgotten uploads are to go after 7 days",
+    ),
+    (
         "a module without its parameter",
         "main.bicep",
         "    messagingUnits: messagingUnits\n",

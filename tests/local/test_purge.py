@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
 from local.purge import purge_expired
 from shared import services as composition
-from shared.blobs.port import ARCHIVE, TABLES
+from shared.blobs.port import ARCHIVE, TABLES, UPLOAD_DAYS, UPLOADS
 from shared.settings import Settings
 from shared.stores.documents import USER_ACTIVITY, VIDEOS, Create
 
@@ -39,3 +40,13 @@ async def test_expired_documents_and_archived_events_of_90_days_leave_the_disk_a
     await services.close()
     with closing(sqlite3.connect(tmp_path / "documents.db")) as file:
         assert file.execute('SELECT count(*) FROM "user-activity"').fetchone() == (0,)
+
+
+async def test_an_upload_whose_import_never_ended_leaves_the_disk_after_a_week(tmp_path: Path) -> None:
+    ahead = 0.0
+    services = composition.build(Settings(data_folder=str(tmp_path)), clock=lambda: time.time() + ahead)
+    await services.blobs.write(UPLOADS, "tenant/job.ndjson", b"{}")
+    for ahead, gone in ((UPLOAD_DAYS * DAY - 60, 0), (UPLOAD_DAYS * DAY + 60, 1)):  # noqa: B007
+        assert await purge_expired(services) == (0, gone)
+    assert await services.blobs.read(UPLOADS, "tenant/job.ndjson") is None
+    await services.close()

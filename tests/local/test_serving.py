@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.serving import running
+from local.serving import _services, running
+from shared.bus.port import SIGNALS, OutgoingMessage
 from shared.settings import BadSetting, Settings
 from tests.emulators.appconfig import AppConfigurationServer
 
@@ -23,6 +24,27 @@ async def test_the_demo_with_its_public_keys_is_never_written_to_a_real_account(
     with pytest.raises(BadSetting, match="--no-demo"):
         async with running(settings, port=0):
             pass
+
+
+async def test_a_bus_on_this_machine_makes_its_folder_where_every_other_store_is_in_azure(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "there"
+    settings = Settings.from_environment(
+        {
+            **SECRETS,
+            "DATA_FOLDER": str(folder),
+            "DOCUMENT_STORE": "cosmos",
+            "COSMOS_CONNECTION_STRING": f"AccountEndpoint=https://127.0.0.1:1/;AccountKey={SECRET};",
+            "BLOBS": "azure",
+            "BLOB_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey={SECRET};"
+            "BlobEndpoint=http://127.0.0.1:1/a;",
+            "FLAGS": "appconfig",
+            "APP_CONFIGURATION_CONNECTION_STRING": f"Endpoint=http://127.0.0.1:1;Id=a;Secret={SECRET}",
+        }
+    )
+    services = _services(settings, lock_seconds=1.0, faults=None)
+    await services.bus.publish(OutgoingMessage("m", "tenant", b"{}", SIGNALS))
+    assert (folder / "bus.db").exists()
+    await services.close()
 
 
 async def test_flags_that_were_never_seeded_are_said_with_what_to_do(
