@@ -61,8 +61,10 @@ def _milliseconds_ring() -> Timeline:
 class Counters:
     """n capped counters: fingerprints, the day (UTC, since the epoch) each was last touched, decayed sums.
 
-    `lost` is the strength (decayed views + skips + approvals) of everything evicted at the cap so far: what an
-    entry shows is below the truth by at most `lost`, and all entries together by exactly `lost`.
+    `lost` is the strength (decayed views + skips + approvals above zero) of everything evicted at the cap so far: what
+    an entry shows is below the truth by at most `lost`, and without `unlike` all together by exactly `lost`. It bounds
+    nothing from above: an evicted entry with more unlikes than likes takes its deficit along, and a later like of it
+    shows more approval than there is.
     """
 
     values: NDArray[np.float32]
