@@ -75,8 +75,9 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     ),
     "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh": _SUBSCRIPTION,
     "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh 2": _SUBSCRIPTION,
-    "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh 3": NotRun(
-        "needs what was deployed; its route is looked up, and the same call is made by the page about the API"
+    "docs/operations.md#add-a-tenant sh": Executed(
+        "tests/infra/test_first_tenant.py::"
+        "test_an_operator_gets_from_an_empty_store_to_the_first_feed_by_the_written_commands"
     ),
     "docs/ranking.md#ranking plain": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there"),
     "docs/ranking.md#the-model json": NotRun("shows the shape, with most of it left out"),

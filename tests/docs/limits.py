@@ -25,7 +25,7 @@ from feed.catalog import STALE_SECONDS
 from feed.cursor import MAX_CHARS
 from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
 from feed.rules import MOMENT_SECONDS
-from infra.capacity import RATES
+from infra.capacity import RATES, write_units
 from ranking.features import FRESH_HOURS
 from ranking.statscolumns import KEEP_SECONDS as KEEP_STATIC_SECONDS
 from ranking.watching import LONG_VIEW_SECONDS
@@ -155,7 +155,7 @@ LIMITS: list[Limit] = [
     *_of("bytes", "design", import_file_of_the_design=MAX_FILE_BYTES),
     *_of("bytes", "decisions", identity_of_an_event=8, served_video_in_a_cursor=4, audited_document=MAX_KEPT_BYTES),
     *_of("bytes", "design", logical_partition_of_cosmos=20e9),  # a limit of the platform
-    *_of("request units", "design", write=float(CAPACITY["ru_write_1kb"]["value"])),
+    *_of("request units", "design", write=round(write_units(0), 1)),
     *_of("percent", "decisions", cpu_of_telemetry=5, everybody=100),
     *_of("rate", "decisions", recency_of_the_first_design=0.1 / 3_600),
     *_of("time", "ranking", newness_halves=FRESH_HOURS * 3_600, long_view_in_ranking=LONG_VIEW_SECONDS),
