@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
@@ -57,6 +57,8 @@ SHARD_MARK_IN_IDS = "."
 SESSIONS_AT_ONCE = 4
 RENEW_SECONDS = 3.0
 """Far more often than a lock of a minute asks for; shorter locks exist on one machine."""
+SLICE = 20
+"""Batches worked on before the event loop gets its turn."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 PATIENCE_SECONDS = 600.0
@@ -271,7 +273,9 @@ class RollUp:
     async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_Numbered]:
         """The messages as batches; one that cannot be read is dead-lettered with a reason."""
         readable = []
-        for message in messages:
+        for number, message in enumerate(messages, 1):
+            if number % (5 * SLICE) == 0:
+                await asyncio.sleep(0)
             try:
                 readable.append(_Numbered(message.sequence_number, decode(message.body), message.enqueued_at))
             except UnreadableBatch as error:
@@ -316,7 +320,8 @@ class RollUp:
         )
         durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
         table = self._read_table(shard)
-        table.add(_stat_events(batches, durations))
+        async for part in _in_slices(batches):
+            table.add(_stat_events(part, durations))
         body = {
             "id": shard.id,
             "kind": "stats",
@@ -337,7 +342,8 @@ class RollUp:
             if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
                 raise LockLost("the shard was written by another owner of the session") from refused
         services.telemetry.count("rollup_writes")
-        _count_feedback(batches, durations, services)
+        async for part in _in_slices(batches):
+            _count_feedback(part, durations, services)
         return blob
 
     def _read_table(self, shard: _Shard) -> StatsTable:
@@ -380,6 +386,13 @@ class RollUp:
         self._services.telemetry.count("batches_archived", "written", amount=len(batches))
         if len(batches) < len(wanted):
             self._services.telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
+
+
+async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:
+    """A few milliseconds' worth at a time: whatever else this process serves gets its turn in between."""
+    for start in range(0, len(batches), SLICE):
+        yield batches[start : start + SLICE]
+        await asyncio.sleep(0)
 
 
 async def _keep_lock(session: Receiver) -> None:

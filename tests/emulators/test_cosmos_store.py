@@ -371,3 +371,14 @@ async def test_a_wrong_key_is_refused(cosmos: CosmosServer):
     with pytest.raises(StoreUnavailable):
         await store.ready()
     await store.close()
+
+
+async def test_no_proxy_of_the_environment_is_asked_for(cosmos, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.delenv("no_proxy", raising=False)
+    store = CosmosStore("feed", connection_string=cosmos.connection_string)
+    try:
+        assert await store.read(TENANTS, "t", "nothing") is None
+    finally:
+        await store.close()
