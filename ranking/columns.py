@@ -238,7 +238,7 @@ class VideoColumns:
             return np.zeros(0, np.int64)
         keys, rows = self._lookup(bits)
         wanted = np.asarray(fingerprints, np.uint32)
-        first, last = np.searchsorted(keys, wanted, "left"), np.searchsorted(keys, wanted, "right")
+        first, last = keys.searchsorted(wanted, "left"), keys.searchsorted(wanted, "right")
         found = [rows[first[first < last]]]
         for extra in np.flatnonzero(last - first > 1).tolist():
             found.append(rows[first[extra] + 1 : last[extra]])
@@ -249,8 +249,8 @@ class VideoColumns:
         if not len(fingerprints) or not self._rows:
             return np.full(len(fingerprints), -1, np.int64)
         keys, rows = self._lookup(32)
-        at = np.minimum(np.searchsorted(keys, fingerprints), len(keys) - 1)
-        return np.where(keys[at] == fingerprints, rows[at], -1)
+        at = keys.searchsorted(fingerprints)
+        return np.where(keys.take(at, mode="clip") == fingerprints, rows.take(at, mode="clip"), -1)
 
     def mask(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> NDArray[np.bool_]:
         """True for the rows `find` would return."""

@@ -68,7 +68,7 @@ def diversify(
     """
     page = _Page(columns, order, context, look, explored)
     if context.diversity > 0:
-        page.likeness = similarity(columns, order.rows[:look])
+        page.seek_variety(similarity(columns, order.rows[:look]))
     while len(page.rows) < context.limit:
         if explored is not None and len(page.rows) >= explored_place and page.admits(explored):
             page.add(explored)
@@ -85,29 +85,26 @@ def diversify(
 class _Page:
     """The page so far, and what its rules still admit.
 
-    The best `look` are plain lists, gone through from the best: worth is never more than the score, so the first few
-    decide a place, and likeness is only looked up for those. What lies beyond is masks over arrays (`_Rest`).
+    Of the best `look` it keeps what each is worth beside those on the page, −∞ for one that can no longer come. What
+    lies beyond is only looked at when a rule leaves none of these (`_Rest`).
     """
-
-    _scores: list[float]
 
     def __init__(self, columns: VideoColumns, order: Order, context: Context, look: int, explored: int | None) -> None:
         self.rows: list[int] = []
-        self.likeness: NDArray[np.float64] | None = None
         self.used: set[int] = set() if explored is None else {explored}
         self.titles: set[int] = set()
         self.full: set[int] = set()  # creators who have their share of the page
         self._columns, self._order, self._context, self._look = columns, order, context, look
         best = order.rows[:look]
         self._near: list[int] = best.tolist()
-        self._scores = order.scores[:look].tolist()
-        self._category: list[int] = columns.category[best].tolist()
+        self._categories = columns.category[best]
+        self._category: list[int] = self._categories.tolist()
         self._creator: list[int] = columns.creator[best].tolist()
         self._title: list[int] = columns.title[best].tolist()
-        self._waiting = [position for position, row in enumerate(self._near) if row != explored]
-        self._worth = self._scores.copy()
-        self._compared = [0] * len(self._near)
-        self._like: list[list[float]] = []  # the likeness of each video on the page to the best
+        self._worth = order.scores[:look].copy()
+        self._beside: NDArray[np.float64] | None = None
+        if explored in self._near:
+            self._worth[self._near.index(explored)] = -math.inf
         self._rest: _Rest | None = None
         self._streak, self._last = 0, NO_CODE
         self._creators: dict[int, int] = {}
@@ -115,6 +112,10 @@ class _Page:
             self._run(int(columns.category[row]))
             self.titles.add(int(columns.title[row]))
         self.titles.discard(0)
+
+    def seek_variety(self, likeness: NDArray[np.float64]) -> None:
+        """From now on a video is worth less beside those it is like."""
+        self._beside = self._order.scores[: self._look] - self._context.diversity * likeness
 
     @property
     def _capped(self) -> int | None:
@@ -130,35 +131,14 @@ class _Page:
         return int(columns.category[row]) != self._capped
 
     def best(self) -> int | None:
-        """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first.
-
-        A worth only falls while the page grows, so one known from an earlier place bounds what it is now, and is
-        worked out anew, against what came since, only for those whom the bound lets win.
-        """
-        best, highest, capped = None, -math.inf, self._capped
-        scores, worth, category, compared, like = self._scores, self._worth, self._category, self._compared, self._like
-        titles, full, title, creator = self.titles, self.full, self._title, self._creator
-        on_page, weight = len(like), self._context.diversity
-        barred: list[int] = []
-        for position in self._waiting:
-            if scores[position] <= highest:
-                break
-            now = worth[position]
-            if now <= highest or category[position] == capped:
-                continue
-            if title[position] in titles or creator[position] in full:
-                barred.append(position)
-                continue
-            if compared[position] < on_page:
-                likest = max([each[position] for each in like[compared[position] :]])
-                compared[position] = on_page
-                now = worth[position] = min(now, scores[position] - weight * likest)
-                if now <= highest:
-                    continue
-            best, highest = position, now
-        for position in barred:
-            self._waiting.remove(position)
-        return best
+        """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first."""
+        worth, capped = self._worth, self._capped
+        admitted = worth if capped is None else np.where(self._categories == capped, -math.inf, worth)
+        while len(worth) and admitted[position := int(admitted.argmax())] > -math.inf:
+            if self._title[position] not in self.titles and self._creator[position] not in self.full:
+                return position
+            worth[position] = admitted[position] = -math.inf  # what bars it stays
+        return None
 
     def look_further(self) -> int | None:
         """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.
@@ -180,10 +160,9 @@ class _Page:
 
     def take(self, position: int) -> None:
         """Put one of the best in the next place."""
-        if position in self._waiting:
-            self._waiting.remove(position)
-        if self.likeness is not None:
-            self._like.append(self.likeness[position].tolist())
+        if self._beside is not None:
+            np.minimum(self._worth, self._beside[position], out=self._worth)
+        self._worth[position] = -math.inf
         self._put(self._near[position], self._category[position], self._title[position], self._creator[position])
 
     def add(self, row: int) -> None:

@@ -107,7 +107,9 @@ def score(
     for name, weight in model.user_terms:
         compute = FEATURES[name].user
         assert compute is not None
-        total += np.multiply(compute(request), weight, dtype=np.float64)
+        values = compute(request)
+        if values is not request.zeros:
+            total += values * np.float64(weight)
     return total
 
 

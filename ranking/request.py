@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,67 +61,58 @@ class Request:
     signals: Signals | None
     rows: Rows
     context: Context
-    _zeros: Column = field(init=False)
+    zeros: Column = field(init=False)
+    """What a feature answers that has nothing to say: this very array."""
+    watched: Rows = field(init=False)
+    """The rows of the user's last long views that the catalog still has, newest first."""
     _codes: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _rings: dict[int, tuple[Rows, NDArray[np.float64]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._zeros = np.zeros(len(self.rows), np.float32)
-
-    @cached_property
-    def category(self) -> NDArray[np.int32]:
-        """The candidates' category codes."""
-        return self.columns.category[self.rows]
-
-    @cached_property
-    def creator(self) -> NDArray[np.int32]:
-        """The candidates' creator codes."""
-        return self.columns.creator[self.rows]
+        signals, table = self.signals, self.static.cowatch
+        self.zeros = np.zeros(len(self.rows), np.float32)
+        self._category, self._creator = self.columns.category[self.rows], self.columns.creator[self.rows]
+        self.watched = self.rows[:0] if signals is None else self._known_of(signals.watched)[0]
+        self._similar = None if table is None else table.similar_to(self.watched)
+        self._decay = 1.0 if signals is None else signals.decay_to(self.context.now)
+        self._scale: float | None = None
 
     # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
 
     def category_affinity(self) -> Column:
         """Shrunk log-lift of the category's share of the user's attention over its share of the tenant's."""
         if self.signals is None:
-            return self._zeros
+            return self.zeros
         columns = self.columns
-        return _on(self.category, self._lift(self.signals.categories, columns.categories, self.static.categories))
+        return _on(self._category, self._lift(self.signals.categories, columns.categories, self.static.categories))
 
     def creator_affinity(self) -> Column:
         """The same for creators."""
         if self.signals is None:
-            return self._zeros
+            return self.zeros
         columns = self.columns
-        return _on(self.creator, self._lift(self.signals.creators, columns.creators, self.static.creators))
+        return _on(self._creator, self._lift(self.signals.creators, columns.creators, self.static.creators))
 
     def tag_affinity(self) -> Column:
         """The mean over a video's tags."""
         if self.signals is None or not len(self.columns.tag_names):
-            return self._zeros
+            return self.zeros
         lift = self._lift(self.signals.tags, self.columns.tag_names, self.static.tags)
-        total = lift[self.columns.tags[:, 0][self.rows]]
+        total = lift.take(self.columns.tags[:, 0][self.rows])
         for place in range(1, self.columns.tag_width):
-            total += lift[self.columns.tags[:, place][self.rows]]
+            total += lift.take(self.columns.tags[:, place][self.rows])
         total *= self.columns.tag_share[self.rows]
         return total
-
-    @cached_property
-    def _attention(self) -> float:
-        """Σ of the user's attention over all categories, as of now."""
-        assert self.signals is not None
-        return float(_attention(self.signals.categories).sum()) * self._decay
-
-    @cached_property
-    def _decay(self) -> float:
-        assert self.signals is not None
-        return self.signals.decay_to(self.context.now)
 
     def _lift(self, counters: Counters, vocabulary: Vocabulary, shares: Shares) -> Column:
         """log((own + K·base) / ((all + K)·base)) per code, and 0 in one more place for code -1.
 
         A code the user never touched gets log(K / (all + K)) whatever its base rate.
         """
-        scale, prior = self._attention + AFFINITY_PRIOR, AFFINITY_PRIOR
+        assert self.signals is not None
+        if self._scale is None:  # Σ of the user's attention over all categories, as of now, and the prior
+            self._scale = float(_attention(self.signals.categories).sum()) * self._decay + AFFINITY_PRIOR
+        scale, prior = self._scale, AFFINITY_PRIOR
         lift = np.empty(len(vocabulary) + 1, np.float32)
         lift.fill(math.log(prior / scale))
         if len(vocabulary):
@@ -152,7 +142,7 @@ class Request:
     def _category_rate(self, positives: int, base: NDArray[np.float64]) -> Column:
         """log((positives + P·base) / ((tries + P)·base)) per category, on the candidates."""
         if self.signals is None or not len(base):
-            return self._zeros
+            return self.zeros
         counters, vocabulary = self.signals.categories, self.columns.categories
         codes = self._codes_of(counters, vocabulary)
         wins = np.maximum(counters.values[:, positives], 0.0) * self._decay
@@ -160,7 +150,7 @@ class Request:
         lift = np.zeros(len(vocabulary) + 1, np.float32)
         lift[codes] = np.log((wins / base[codes] + RATE_PRIOR) / (tries + RATE_PRIOR))
         lift[-1] = 0.0
-        return _on(self.category, lift)
+        return _on(self._category, lift)
 
     # The newest events, before they weigh much in the decayed counters ------------------------------------------
 
@@ -168,19 +158,19 @@ class Request:
         """The portion of the newest long views that were of the candidate's category, half-life 12 h."""
         columns = self.columns
         ring = self.signals.watched if self.signals else None
-        return _on(self.category, self._portions(ring, columns.category, columns.categories, 12.0))
+        return _on(self._category, self._portions(ring, columns.category, columns.categories, 12.0))
 
     def recent_creator(self) -> Column:
         """The same for its creator, half-life 48 h."""
         columns = self.columns
         ring = self.signals.watched if self.signals else None
-        return _on(self.creator, self._portions(ring, columns.creator, columns.creators, 48.0))
+        return _on(self._creator, self._portions(ring, columns.creator, columns.creators, 48.0))
 
     def recent_skips(self) -> Column:
         """The portion of the newest skips that were of the candidate's category, half-life 12 h."""
         columns = self.columns
         ring = self.signals.skipped if self.signals else None
-        return _on(self.category, self._portions(ring, columns.category, columns.categories, 12.0))
+        return _on(self._category, self._portions(ring, columns.category, columns.categories, 12.0))
 
     def _portions(
         self, ring: Timeline | None, codes: NDArray[np.int32], vocabulary: Vocabulary, half_life_hours: float
@@ -195,11 +185,6 @@ class Request:
         portion = np.zeros(len(vocabulary) + 1, np.float32)
         portion[:-1] = per_code[1:] / (fresh.sum() + 1.0)
         return portion
-
-    @cached_property
-    def watched(self) -> Rows:
-        """The rows of the user's last long views that the catalog still has, newest first."""
-        return self.rows[:0] if self.signals is None else self._known_of(self.signals.watched)[0]
 
     def _known_of(self, ring: Timeline) -> tuple[Rows, NDArray[np.float64]]:
         """The rows of a ring's entries that the catalog still has, and how many hours ago each was."""
@@ -216,7 +201,7 @@ class Request:
         columns, log_duration = self.columns, self.static.values["duration"]
         watched = self.watched[columns.duration[self.watched] > 0]
         if not len(watched):
-            return self._zeros
+            return self.zeros
         usual = log_duration[watched].sum() / np.float32(len(watched))
         match: Column = np.abs(log_duration[self.rows] - usual)
         match *= np.float32(-len(watched) / (len(watched) + 5.0))
@@ -241,7 +226,7 @@ class Request:
         """A static feature × its mean over the user's last n long views, less what is usual; shrunk by n / (n + 5)."""
         count = len(self.watched)
         if not count:
-            return self._zeros
+            return self.zeros
         values = self.static.values[name]
         apart = float(values[self.watched].sum()) / count - usual
         return values[self.rows] * np.float32(apart * count / (count + TASTE_PRIOR))
@@ -251,15 +236,10 @@ class Request:
         """Whether the co-watch table has something to say: it knows at least one of the user's last long views."""
         return self._similar is not None
 
-    @cached_property
-    def _similar(self) -> Column | None:
-        table = self.static.cowatch
-        return None if table is None else table.similar_to(self.watched)
-
     def cowatch(self) -> Column:
         """log(1 + 3 · similarity to the user's last long views, in units of a neighbour's mean similarity)."""
         if self._similar is None:
-            return self._zeros
+            return self.zeros
         similar: Column = np.log1p(self._similar[self.rows] * np.float32(3))
         return similar
 
@@ -268,7 +248,7 @@ class Request:
     def language_match(self) -> Column:
         """1 for a video in the hinted language, −1 for one in another, 0 when either is unknown."""
         if not self.context.language:
-            return self._zeros
+            return self.zeros
         spoken = self.columns.language[self.rows]
         wanted = self.columns.languages.code(self.context.language.lower())
         return np.where(spoken < 0, 0, np.where(spoken == wanted, 1, -1)).astype(np.float32)
@@ -276,7 +256,7 @@ class Request:
     def country_match(self) -> Column:
         """1 for a video whose list of countries names the hinted one."""
         if not self.context.country or not len(self.columns.country_sets):
-            return self._zeros
+            return self.zeros
         return self.columns.country_sets.having(self.context.country)[self._codes_on("country_set")].astype(np.float32)
 
     def age_band_match(self) -> Column:
@@ -289,7 +269,7 @@ class Request:
 
     def _made_for(self, hint: str | None, sets: NameSets, column: str) -> Column:
         if not hint or not len(sets):
-            return self._zeros
+            return self.zeros
         match = np.where(sets.having(hint), np.float32(1), np.float32(-1))
         match[-1] = 0.0
         return match[self._codes_on(column)]
@@ -311,4 +291,4 @@ def _attention(counters: Counters) -> Column:
 
 def _on(codes: NDArray[np.int32], per_code: Column) -> Column:
     """Per-code values on the candidates; the last value answers for code -1."""
-    return per_code[codes]
+    return per_code.take(codes)

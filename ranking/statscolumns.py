@@ -51,15 +51,15 @@ class StaticFeatures:
     """Everything about a catalog that does not depend on the user, as of `now`.
 
     `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
-    often each video was tried (impressions, or views where an app reports more of these); `long_rate`: the tenant's
-    long views per try, inside (0, 1). `means` is filled as asked for.
+    often each video was tried (impressions, or views where an app reports more of these); `rates`: the mean and the
+    deviation of what is believed of each video's long views per try. `means` is filled as asked for.
     """
 
     columns: VideoColumns
     now: float
     decayed: NDArray[np.float64]
     shown: NDArray[np.float64]
-    long_rate: float
+    rates: tuple[NDArray[np.float64], NDArray[np.float64]]
     categories: Shares
     tags: Shares
     creators: Shares
@@ -132,6 +132,7 @@ class StatsColumns:
         return self._static[1]
 
     def _compute(self, now: float) -> StaticFeatures:
+        from ranking.exploration import posterior
         from ranking.features import static_values
 
         age = max(0.0, now - self.table.reference) if len(self.table) else 0.0
@@ -140,12 +141,13 @@ class StatsColumns:
             decayed = self.gathered() * np.exp2(-age / half_lives)
         columns = self.columns
         shown = np.maximum(decayed[:, IMPRESSIONS], decayed[:, VIEWS])
+        long_rate = float(np.clip((decayed[:, DEMAND_7D].sum() + 1.0) / (shown.sum() + 4.0), 0.01, 0.99))
         static = StaticFeatures(
             columns,
             now,
             decayed,
             shown,
-            float(np.clip((decayed[:, DEMAND_7D].sum() + 1.0) / (shown.sum() + 4.0), 0.01, 0.99)),
+            posterior(decayed[:, DEMAND_7D], shown, long_rate),
             _shares(columns.category, columns.categories, decayed, columns.active),
             _shares(columns.tags[:, : max(1, columns.tag_width)], columns.tag_names, decayed, columns.active),
             _shares(columns.creator, columns.creators, decayed, columns.active),

@@ -105,6 +105,33 @@ def test_the_logged_propensity_weighs_each_explored_video_to_one_on_average() ->
     assert weights.sum() / draws == pytest.approx(len(columns), rel=0.25)
 
 
+def explored_by(columns, static, seeds: int) -> np.ndarray:
+    """How often each row gets the slot."""
+    from ranking.exploration import explore as choose
+
+    found = [choose(columns, static, columns.rows(), Context(NOW, seed=seed)) for seed in range(seeds)]
+    return np.bincount([choice.row for choice in found if choice], minlength=len(columns))
+
+
+def test_videos_of_which_nothing_is_known_are_explored_alike() -> None:
+    columns, stats = make_catalog(make_videos(50), events=0)
+    times = explored_by(columns, stats.static(NOW), 5_000)
+    assert ((times - 100) ** 2 / 100).sum() < 49 + 5 * np.sqrt(2 * 49)  # χ² of 49 degrees: mean and five deviations
+
+
+def test_exploration_draws_as_from_the_posterior() -> None:
+    columns, stats = make_catalog(make_videos(20), events=0)
+    known = [(f"vid_{i}", NOW, "impression", 0.0, 0.0) for i in range(20) for _ in range(6 * i)]
+    liked = [(f"vid_{i}", NOW, "video_view", 30_000.0, 60.0) for i in range(20) for _ in range(3 * (i % 5))]
+    stats.table.add(known + liked)
+    static = stats.static(NOW)
+    mean, deviation = static.rates
+    draw = np.random.default_rng(1)
+    best = draw.normal(mean, deviation, (40_000, len(columns))).argmax(axis=1)
+    wanted = 0.9 * np.bincount(best, minlength=len(columns)) / 40_000 + 0.1 / len(columns)
+    assert np.abs(explored_by(columns, static, 6_000) / 6_000 - wanted).max() < 0.02
+
+
 def test_a_video_everybody_has_seen_is_not_explored() -> None:
     columns, stats = make_catalog(make_videos(30), events=0)
     stats.table.add([(f"vid_{i}", NOW, "impression", 0.0, 0.0) for i in range(29) for _ in range(1_100)])
