@@ -46,8 +46,11 @@ def metadata_similarity(columns: VideoColumns, rows: Rows) -> NDArray[np.float64
     creator, category, bits = columns.creator[rows], columns.category[rows], columns.tag_bits[rows]
     same: NDArray[np.float64] = 0.5 * ((creator[:, None] == creator) & (creator != NO_CODE))
     same += 0.3 * ((category[:, None] == category) & (category != NO_CODE))
-    either = np.bitwise_count(bits[:, None] | bits)
-    same += 0.2 * (np.bitwise_count(bits[:, None] & bits) / np.maximum(either, 1))
+    count = np.maximum(np.bitwise_count(bits), 1)
+    both = np.bitwise_count(bits[:, None] & bits)
+    shared = both / (count[:, None] + count - both)
+    shared *= 0.2
+    same += shared
     return same
 
 
@@ -97,10 +100,12 @@ class _Page:
         self._columns, self._order, self._context, self._look = columns, order, context, look
         best = order.rows[:look]
         self._near: list[int] = best.tolist()
-        self._categories = columns.category[best]
-        self._category: list[int] = self._categories.tolist()
-        self._creator: list[int] = columns.creator[best].tolist()
-        self._title: list[int] = columns.title[best].tolist()
+        self._near_category, self._near_creator = columns.category[best], columns.creator[best]
+        self._near_title = columns.title[best]
+        self._category: list[int] = self._near_category.tolist()
+        self._creator: list[int] = self._near_creator.tolist()
+        self._title: list[int] = self._near_title.tolist()
+        self._titles_repeat = len(set(self._title)) < len(self._title)
         self._worth = order.scores[:look].copy()
         self._beside: NDArray[np.float64] | None = None
         if explored in self._near:
@@ -110,8 +115,7 @@ class _Page:
         self._creators: dict[int, int] = {}
         for row in context.served:
             self._run(int(columns.category[row]))
-            self.titles.add(int(columns.title[row]))
-        self.titles.discard(0)
+            self._bar_title(int(columns.title[row]))
 
     def seek_variety(self, likeness: NDArray[np.float64]) -> None:
         """From now on a video is worth less beside those it is like."""
@@ -133,12 +137,10 @@ class _Page:
     def best(self) -> int | None:
         """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first."""
         worth, capped = self._worth, self._capped
-        admitted = worth if capped is None else np.where(self._categories == capped, -math.inf, worth)
-        while len(worth) and admitted[position := int(admitted.argmax())] > -math.inf:
-            if self._title[position] not in self.titles and self._creator[position] not in self.full:
-                return position
-            worth[position] = admitted[position] = -math.inf  # what bars it stays
-        return None
+        admitted = worth if capped is None else np.where(self._near_category == capped, -math.inf, worth)
+        if not len(admitted) or admitted[position := int(admitted.argmax())] == -math.inf:
+            return None
+        return position
 
     def look_further(self) -> int | None:
         """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.
@@ -163,7 +165,8 @@ class _Page:
         if self._beside is not None:
             np.minimum(self._worth, self._beside[position], out=self._worth)
         self._worth[position] = -math.inf
-        self._put(self._near[position], self._category[position], self._title[position], self._creator[position])
+        self._bar_title(self._title[position], also_near=self._titles_repeat)
+        self._put(self._near[position], self._category[position], self._creator[position])
 
     def add(self, row: int) -> None:
         """Put any video in the next place."""
@@ -171,18 +174,25 @@ class _Page:
         if row in self._near:
             self.take(self._near.index(row))
         else:
-            self._put(row, int(columns.category[row]), int(columns.title[row]), int(columns.creator[row]))
+            self._bar_title(int(columns.title[row]))
+            self._put(row, int(columns.category[row]), int(columns.creator[row]))
 
-    def _put(self, row: int, category: int, title: int, creator: int) -> None:
+    def _put(self, row: int, category: int, creator: int) -> None:
         self.rows.append(row)
         self.used.add(row)
         self._run(category)
-        if title:
-            self.titles.add(title)
         if creator >= 0:
             count = self._creators[creator] = self._creators.get(creator, 0) + 1
             if count == self._context.creator_cap:
                 self.full.add(creator)
+                self._worth[self._near_creator == creator] = -math.inf
+
+    def _bar_title(self, title: int, also_near: bool = True) -> None:
+        """Let no near-duplicate come; 0 is no title."""
+        if title:
+            self.titles.add(title)
+            if also_near:
+                self._worth[self._near_title == title] = -math.inf
 
     def _run(self, category: int) -> None:
         """Count the run of equal categories at the end. Videos without a category make no streak."""
