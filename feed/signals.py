@@ -53,7 +53,7 @@ class SignalsReader:
                 StoreUnavailable,
             )
             self._answered(True, before)
-            signals = from_document(document.body) if document else None
+            signals = from_document(document.body, whole=False) if document else None
         except StoreUnavailable as error:
             self._answered(False, before)
             services.telemetry.count("signals_late")

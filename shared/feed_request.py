@@ -6,13 +6,12 @@ tenant and a user; 43 URL-safe characters; valid for 24 hours.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import struct
 from dataclasses import dataclass
 
-from shared.keys import SigningKeys
+from shared.keys import Mac, SigningKeys
 from shared.url_text import from_text, to_text
 
 VALID_SECONDS = 24 * 3600
@@ -57,7 +56,7 @@ def mint(request: FeedRequest, keys: SigningKeys, tenant_id: str, user_key: str)
         round(min(1.0, max(0.0, request.propensity)) * 0xFFFF),
         os.urandom(5),
     )
-    return to_text(body + _mac(keys.current, body, tenant_id, user_key))
+    return to_text(body + _mac(keys.macs[keys.current_tag], body, tenant_id, user_key))
 
 
 def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> FeedRequest | None:
@@ -72,10 +71,10 @@ def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, n
         return None
     body = raw[: _BODY.size]
     version, tag, served_at, flags, model, arm, explored_rank, propensity, _ = _BODY.unpack(body)
-    key = keys.by_tag.get(tag)
-    if version != _VERSION or key is None:
+    mac = keys.macs.get(tag)
+    if version != _VERSION or mac is None:
         return None
-    if not hmac.compare_digest(raw[_BODY.size :], _mac(key, body, tenant_id, user_key)):
+    if not hmac.compare_digest(raw[_BODY.size :], _mac(mac, body, tenant_id, user_key)):
         return None
     if not -300 <= now - served_at <= VALID_SECONDS:
         return None
@@ -90,5 +89,5 @@ def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, n
     )
 
 
-def _mac(key: bytes, body: bytes, tenant_id: str, user_key: str) -> bytes:
-    return hmac.digest(key, body + f"{tenant_id}\n{user_key}".encode(), hashlib.sha256)[:_MAC_BYTES]
+def _mac(mac: Mac, body: bytes, tenant_id: str, user_key: str) -> bytes:
+    return mac(body + f"{tenant_id}\n{user_key}".encode())[:_MAC_BYTES]

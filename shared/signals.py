@@ -86,6 +86,10 @@ class Timeline:
     times: NDArray[np.signedinteger[Any]] = field(default_factory=_i32)
 
 
+_NO_DAYS, _NO_IDENTITIES = _i32(), _milliseconds_ring()
+_24_BITS = np.uint32(0xFFFFFF)
+
+
 @dataclass(slots=True)
 class Signals:
     """One user's signals. Times are minutes since the epoch unless a name says otherwise."""
@@ -111,6 +115,8 @@ class Signals:
     """Totals per day, index 0 the day of `newest_minute`, 1 the day before, …"""
     updated_at: float = 0.0
     """When the last batch was folded, in seconds since the epoch."""
+    whole: bool = True
+    """Whether what only folding and showing need was read too: it cannot be stored otherwise."""
 
     @property
     def newest_day(self) -> int:
@@ -128,6 +134,8 @@ class UnreadableSignals(ValueError):
 
 def pack(signals: Signals) -> str:
     """Signals as base64 text: 7,900 characters at the caps, the seen videos spread over every day."""
+    if not signals.whole:
+        raise ValueError("signals read for a ranking cannot be stored")
     accepted_ms = int(signals.identities.times.max(initial=0))
     day_keys, day_counts = np.unique(signals.newest_day - signals.seen.times, return_counts=True)
     header = _HEADER.pack(
@@ -170,16 +178,17 @@ def pack(signals: Signals) -> str:
     return base64.b64encode(raw + _CHECKSUM.pack(zlib.crc32(raw))).decode()
 
 
-def unpack(text: str, updated_at: float = 0.0) -> Signals:
-    """The inverse of `pack`. Raises `UnreadableSignals`."""
+def unpack(text: str, updated_at: float = 0.0, *, whole: bool = True) -> Signals:
+    """The inverse of `pack`. Raises `UnreadableSignals`. Not `whole`: for a ranking, which takes half the time; days,
+    identities and the times of what was seen and dismissed stay empty."""
     try:
         raw = base64.b64decode(text, validate=True)
-        return _unpack(raw, updated_at)
-    except (ValueError, struct.error, IndexError) as error:
+        return _unpack(raw, updated_at, whole)
+    except (ValueError, TypeError, struct.error, IndexError) as error:
         raise UnreadableSignals(str(error)) from error
 
 
-def _unpack(raw: bytes, updated_at: float) -> Signals:
+def _unpack(raw: bytes, updated_at: float, whole: bool) -> Signals:
     head = _HEADER.unpack_from(raw)
     version, half_life, newest_minute, events, accepted_ms, *rest = head
     if version != _VERSION:
@@ -197,52 +206,62 @@ def _unpack(raw: bytes, updated_at: float) -> Signals:
         at += found.nbytes
         return found
 
+    def take_wide(count: int) -> NDArray[np.uint32]:
+        """Three little-endian bytes each: read as four, of which the last is the next one's (or the checksum's)."""
+        nonlocal at
+        found = np.ndarray((count,), "<u4", raw, at, (3,)) & _24_BITS
+        at += 3 * count
+        return found
+
+    def take_days(count: int) -> NDArray[np.int32]:
+        nonlocal at
+        if not whole:
+            at += count
+            return _NO_DAYS
+        days: NDArray[np.int32] = newest_day - take(np.uint8, count).astype(np.int32)
+        return days
+
+    def take_counters(count: int, fields: int, evicted: float) -> Counters:
+        keys, days = take("<u4", count), take_days(count)
+        return Counters(take("<f4", count * fields).reshape(count, fields), keys, days, evicted)
+
+    def take_ring(count: int) -> Timeline:
+        return Timeline(take("<u4", count), newest_minute - take_wide(count).astype(np.int32))
+
     daily = take(_DAILY, DAILY_DAYS)
-    counters: list[Counters] = []
-    for count, fields, evicted in zip(
-        (n_categories, n_tags, n_creators), (CATEGORY_FIELDS, TAG_FIELDS, TAG_FIELDS), lost, strict=True
-    ):
-        keys = take("<u4", count)
-        days = newest_day - take(np.uint8, count).astype(np.int32)
-        counters.append(Counters(take("<f4", count * fields).reshape(count, fields), keys, days, evicted))
-    day_ages, day_counts = take(np.uint8, n_days), take("<u2", n_days)
-    seen_days = np.repeat(newest_day - day_ages.astype(np.int32), day_counts)
-    seen = Timeline(_widen(take(np.uint8, n_seen * 3)), seen_days)
-    if len(seen_days) != n_seen:
-        raise UnreadableSignals("seen ring")
-    dismissed = Timeline(take("<u4", n_dismissed), newest_day - take(np.uint8, n_dismissed).astype(np.int32))
-    rings: list[Timeline] = []
-    for count in (n_both >> 8, n_both & 0xFF):
-        keys = take("<u4", count)
-        rings.append(Timeline(keys, newest_minute - _widen(take(np.uint8, count * 3)).astype(np.int32)))
-    identities = Timeline(take("<u4", n_identities), accepted_ms - take("<u4", n_identities).astype(np.int64))
+    categories = take_counters(n_categories, CATEGORY_FIELDS, lost[0])
+    tags = take_counters(n_tags, TAG_FIELDS, lost[1])
+    creators = take_counters(n_creators, TAG_FIELDS, lost[2])
+    seen_days = take_days(n_days)
+    if whole:
+        seen_days = np.repeat(seen_days, take("<u2", n_days))
+        if len(seen_days) != n_seen:
+            raise UnreadableSignals("seen ring")
+    else:
+        at += 2 * n_days
     return Signals(
         half_life_days=half_life,
         newest_minute=newest_minute,
         events=events,
-        categories=counters[0],
-        tags=counters[1],
-        creators=counters[2],
-        seen=seen,
-        watched=rings[0],
-        skipped=rings[1],
-        dismissed=dismissed,
-        identities=identities,
+        categories=categories,
+        tags=tags,
+        creators=creators,
+        seen=Timeline(take_wide(n_seen), seen_days),
+        dismissed=Timeline(take("<u4", n_dismissed), take_days(n_dismissed)),
+        watched=take_ring(n_both >> 8),
+        skipped=take_ring(n_both & 0xFF),
+        identities=Timeline(take("<u4", n_identities), accepted_ms - take("<u4", n_identities).astype(np.int64))
+        if whole
+        else _NO_IDENTITIES,
         daily=daily,
         updated_at=updated_at,
+        whole=whole,
     )
 
 
 def _narrow(values: NDArray[Any], width: int) -> bytes:
     """Unsigned integers as `width` little-endian bytes each."""
     return values.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :width].tobytes()
-
-
-def _widen(raw: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Three little-endian bytes each, as integers."""
-    wide = raw.reshape(-1, 3).astype(np.uint32)
-    joined: NDArray[np.uint32] = wide[:, 0] | wide[:, 1] << np.uint32(8) | wide[:, 2] << np.uint32(16)
-    return joined
 
 
 def to_document(signals: Signals) -> dict[str, Any]:
@@ -261,11 +280,11 @@ def to_document(signals: Signals) -> dict[str, Any]:
     }
 
 
-def from_document(body: dict[str, Any]) -> Signals | None:
-    """Read a stored document; None for the tombstone of an erasure. Raises `UnreadableSignals`."""
+def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None:
+    """Read a stored document; None for the tombstone of an erasure. Raises `UnreadableSignals`. See `unpack`."""
     if body.get("kind") == "erased":
         return None
     packed, updated_at = body.get("packed"), body.get("updatedAt")
     if not isinstance(packed, str) or not isinstance(updated_at, int | float):
         raise UnreadableSignals("fields are missing")
-    return unpack(packed, float(updated_at))
+    return unpack(packed, float(updated_at), whole=whole)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
 from events.fold import fold
 from events.schema import Event
@@ -342,3 +343,21 @@ def test_a_damaged_document_is_unreadable_or_signals_and_nothing_worse(data: st.
     del raw[data.draw(st.integers(0, len(raw))) :]
     with contextlib.suppress(UnreadableSignals):
         unpack(base64.b64encode(raw).decode())
+
+
+def test_what_a_ranking_reads_of_a_document_is_what_all_of_it_says_and_cannot_be_stored() -> None:
+    document = to_document(at_every_cap(np.random.default_rng(2)))
+    whole, part = from_document(document), from_document(document, whole=False)
+    assert whole is not None
+    assert part is not None
+    for name in ("categories", "tags", "creators"):
+        for column in ("keys", "values"):
+            assert_array_equal(getattr(getattr(part, name), column), getattr(getattr(whole, name), column))
+    for name in ("seen", "dismissed", "watched", "skipped"):
+        assert_array_equal(getattr(part, name).keys, getattr(whole, name).keys)
+    for name in ("watched", "skipped"):
+        assert_array_equal(getattr(part, name).times, getattr(whole, name).times)
+    for name in ("half_life_days", "newest_minute", "events", "updated_at"):
+        assert getattr(part, name) == getattr(whole, name)
+    with pytest.raises(ValueError, match="cannot be stored"):
+        to_document(part)

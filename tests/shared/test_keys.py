@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import base64
+import hmac
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.keys import Identity, KeyRing
+from shared.keys import Identity, KeyRing, Mac
 from shared.settings import BadSetting
 from shared.url_text import from_text, to_text
 
@@ -32,6 +33,12 @@ def test_a_user_key_is_stable_fits_a_partition_and_shows_nothing_of_its_user(ten
     assert not set(key) & set("/\\?#")
     assert user[:16] not in key
     assert key != Identity(base64.b64encode(b"t" * 32).decode()).user_key(tenant, user)
+
+
+@given(st.binary(min_size=32, max_size=64), st.lists(st.binary(max_size=200), max_size=3))
+def test_a_prepared_key_signs_every_message_as_hmac_sha_256_does(key: bytes, messages: list[bytes]) -> None:
+    mac = Mac(key)
+    assert [mac(message) for message in messages] == [hmac.digest(key, message, "sha256") for message in messages]
 
 
 @settings(max_examples=50, deadline=None)
