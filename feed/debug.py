@@ -48,15 +48,14 @@ def _asked_user(request: func.HttpRequest, services: Services) -> str:
 def describe(signals: Signals, categories: Vocabulary, now: float) -> dict[str, Any]:
     """Signals as a readable object. Category figures are decayed to `now`; the seven-day totals are plain counts."""
     faded = signals.decay_to(now)
-    names = categories.codes(signals.categories.keys).tolist()
     table = (signals.categories.values.astype(np.float64) * faded).tolist()
     stats = {
-        categories.texts[code] if code >= 0 else f"#{key:08x}": {
+        categories.shown(key): {
             "views": round(row[VIEWS], 4),
             "watchTimeMs": round(row[WATCH_MS], 1),
             "skips": round(row[SKIPS], 4),
         }
-        for code, key, row in zip(names, signals.categories.keys.tolist(), table, strict=True)
+        for key, row in zip(signals.categories.keys.tolist(), table, strict=True)
     }
     skipped_days = int(now // 86_400) - signals.newest_day
     recent = signals.daily[: max(0, DAILY_DAYS - max(0, skipped_days))]

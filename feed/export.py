@@ -99,9 +99,8 @@ def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[st
 def _counters(counters: Counters, names: Vocabulary, faded: float) -> dict[str, dict[str, float]]:
     found = {}
     rows = (counters.values.astype(np.float64) * faded).tolist()
-    for code, key, row in zip(names.codes(counters.keys).tolist(), counters.keys.tolist(), rows, strict=True):
-        name = names.texts[code] if code >= 0 else f"#{key:08x}"
-        found[name] = {field: round(row[at], 4) for field, at in COUNTED.items() if at < len(row)}
+    for key, row in zip(counters.keys.tolist(), rows, strict=True):
+        found[names.shown(key)] = {field: round(row[at], 4) for field, at in COUNTED.items() if at < len(row)}
     return found
 
 

@@ -53,10 +53,15 @@ class Vocabulary:
         """The code of a text, `NO_CODE` if no video ever had it."""
         return self._codes.get(fingerprint(text), NO_CODE) if text else NO_CODE
 
-    def codes(self, fingerprints: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """The codes of some fingerprints, `NO_CODE` where unknown."""
-        find = self._codes.get
-        return np.array([find(key, NO_CODE) for key in fingerprints.tolist()], np.int64)
+    def shown(self, fingerprint: int) -> str:
+        """The text with a fingerprint, or the fingerprint as `#` and hex digits if no video ever had it."""
+        code = self._codes.get(fingerprint)
+        return f"#{fingerprint:08x}" if code is None else self.texts[code]
+
+    def codes(self, fingerprints: NDArray[np.uint32], start: int = 0) -> list[int]:
+        """The codes of some fingerprints, one more than there are where unknown, counted from `start`."""
+        find, unknown = self._codes.get, len(self.texts)
+        return [find(key, unknown) + start for key in fingerprints.tolist()]
 
 
 class NameSets:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import NameSets, Rows, VideoColumns, Vocabulary
-from ranking.statscolumns import Column, Shares, StaticFeatures
-from shared.signals import APPROVALS, SKIPS, VIEWS, WATCH_FRACTION, Counters, Signals, Timeline
+from ranking.statscolumns import Column, StaticFeatures
+from shared.signals import APPROVALS, SKIPS, TAG_FIELDS, VIEWS, WATCH_FRACTION, Signals, Timeline
 
 COLD_START_EVENTS = 3
 """With fewer events than this a user is new: the fallback serves better than a guess."""
@@ -65,7 +66,6 @@ class Request:
     """What a feature answers that has nothing to say: this very array."""
     watched: Rows = field(init=False)
     """The rows of the user's last long views that the catalog still has, newest first."""
-    _codes: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     _rings: dict[int, tuple[Rows, NDArray[np.float64]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,7 +75,8 @@ class Request:
         self.watched = self.rows[:0] if signals is None else self._known_of(signals.watched)[0]
         self._similar = None if table is None else table.similar_to(self.watched)
         self._decay = 1.0 if signals is None else signals.decay_to(self.context.now)
-        self._scale: float | None = None
+        self._lifts: tuple[Column, ...] = ()
+        self._category_codes = self.rows[:0]
 
     # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
 
@@ -83,51 +84,52 @@ class Request:
         """Shrunk log-lift of the category's share of the user's attention over its share of the tenant's."""
         if self.signals is None:
             return self.zeros
-        columns = self.columns
-        return _on(self._category, self._lift(self.signals.categories, columns.categories, self.static.categories))
+        return _on(self._category, self._affinities()[0])
 
     def creator_affinity(self) -> Column:
         """The same for creators."""
         if self.signals is None:
             return self.zeros
-        columns = self.columns
-        return _on(self._creator, self._lift(self.signals.creators, columns.creators, self.static.creators))
+        return _on(self._creator, self._affinities()[2])
 
     def tag_affinity(self) -> Column:
         """The mean over a video's tags."""
         if self.signals is None or not len(self.columns.tag_names):
             return self.zeros
-        lift = self._lift(self.signals.tags, self.columns.tag_names, self.static.tags)
+        lift = self._affinities()[1]
         total = lift.take(self.columns.tags[:, 0][self.rows])
         for place in range(1, self.columns.tag_width):
             total += lift.take(self.columns.tags[:, place][self.rows])
         total *= self.columns.tag_share[self.rows]
         return total
 
-    def _lift(self, counters: Counters, vocabulary: Vocabulary, shares: Shares) -> Column:
-        """log((own + K·base) / ((all + K)·base)) per code, and 0 in one more place for code -1.
+    def _affinities(self) -> tuple[Column, ...]:
+        """For categories, tags and creators: log((own + K·base) / ((all + K)·base)) per code, 0 in one more place.
 
-        A code the user never touched gets log(K / (all + K)) whatever its base rate.
+        A code the user never touched gets log(K / (all + K)) whatever its base rate. The three are worked out as one,
+        for with some dozens of codes it is the number of steps that costs.
         """
-        assert self.signals is not None
-        if self._scale is None:  # Σ of the user's attention over all categories, as of now, and the prior
-            self._scale = float(_attention(self.signals.categories).sum()) * self._decay + AFFINITY_PRIOR
-        scale, prior = self._scale, AFFINITY_PRIOR
-        lift = np.empty(len(vocabulary) + 1, np.float32)
+        if self._lifts or self.signals is None:
+            return self._lifts
+        signals, columns = self.signals, self.columns
+        counters = (signals.categories, signals.tags, signals.creators)
+        vocabularies = (columns.categories, columns.tag_names, columns.creators)
+        codes: list[int] = []
+        ends = [0]
+        for counter, vocabulary in zip(counters, vocabularies, strict=True):
+            codes += vocabulary.codes(counter.keys, ends[-1])
+            ends.append(ends[-1] + len(vocabulary) + 1)
+        places, count = np.array(codes, np.int64), len(signals.categories.keys)
+        self._category_codes = places[:count]
+        own = _attention(np.concatenate([counter.values[:, :TAG_FIELDS] for counter in counters]))
+        over_categories = float(own[:count].sum()) * self._decay
+        scale, prior = over_categories + AFFINITY_PRIOR, AFFINITY_PRIOR
+        lift = np.empty(ends[-1], np.float32)
         lift.fill(math.log(prior / scale))
-        if len(vocabulary):
-            codes = self._codes_of(counters, vocabulary)
-            own = _attention(counters) * (self._decay / scale)
-            lift[codes] = np.log(own / shares.demand[codes] + prior / scale)
-        lift[-1] = 0.0
-        return lift
-
-    def _codes_of(self, counters: Counters, vocabulary: Vocabulary) -> NDArray[np.int64]:
-        """The code of each counter, -1 for those the catalog does not have: what is written there is taken back."""
-        codes = self._codes.get(id(counters))
-        if codes is None:
-            codes = self._codes[id(counters)] = vocabulary.codes(counters.keys)
-        return codes
+        lift[places] = np.log(own * (self._decay / scale) / self.static.demand[codes] + prior / scale)
+        lift[[end - 1 for end in ends[1:]]] = 0.0
+        self._lifts = tuple(lift[start:end] for start, end in pairwise(ends))
+        return self._lifts
 
     # Rates: how the user took what they were shown, against how others take it ---------------------------------
 
@@ -141,13 +143,13 @@ class Request:
 
     def _category_rate(self, positives: int, base: NDArray[np.float64]) -> Column:
         """log((positives + P·base) / ((tries + P)·base)) per category, on the candidates."""
-        if self.signals is None or not len(base):
+        if self.signals is None or len(base) == 1:
             return self.zeros
-        counters, vocabulary = self.signals.categories, self.columns.categories
-        codes = self._codes_of(counters, vocabulary)
-        wins = np.maximum(counters.values[:, positives], 0.0) * self._decay
-        tries = np.maximum(counters.values[:, VIEWS] * self._decay, wins)
-        lift = np.zeros(len(vocabulary) + 1, np.float32)
+        self._affinities()  # which looks the codes up
+        values, codes = self.signals.categories.values, self._category_codes
+        wins = np.maximum(values[:, positives], 0.0) * self._decay
+        tries = np.maximum(values[:, VIEWS] * self._decay, wins)
+        lift = np.zeros(len(base), np.float32)
         lift[codes] = np.log((wins / base[codes] + RATE_PRIOR) / (tries + RATE_PRIOR))
         lift[-1] = 0.0
         return _on(self._category, lift)
@@ -279,12 +281,11 @@ class Request:
         return codes[self.rows]
 
 
-def _attention(counters: Counters) -> Column:
+def _attention(values: NDArray[np.float32]) -> Column:
     """What an entry shows of interest: views that were not skipped, and approvals; never below zero.
 
     Predicts better than watched fractions, which say more about the video than about the user.
     """
-    values = counters.values
     shown: Column = np.maximum(values[:, VIEWS] - values[:, SKIPS] + values[:, APPROVALS], np.float32(0))
     return shown
 

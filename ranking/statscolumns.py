@@ -38,7 +38,7 @@ class Shares:
     """A vocabulary's base rates in a tenant: per code, what a user's own rates are compared with.
 
     `demand`: share of long views (sums to one over categories); `skip_rate`: skips per view; `watch`: mean watched
-    fraction of a view. All strictly positive.
+    fraction of a view. All strictly positive; 1 in one more place, for what has no code.
     """
 
     demand: NDArray[np.float64]
@@ -52,7 +52,8 @@ class StaticFeatures:
 
     `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
     often each video was tried (impressions, or views where an app reports more of these); `rates`: the mean and the
-    deviation of what is believed of each video's long views per try. `means` is filled as asked for.
+    deviation of what is believed of each video's long views per try. `demand`: `Shares.demand` of categories, tags and
+    creators, one after the other. `means` is filled as asked for.
     """
 
     columns: VideoColumns
@@ -61,8 +62,7 @@ class StaticFeatures:
     shown: NDArray[np.float64]
     rates: tuple[NDArray[np.float64], NDArray[np.float64]]
     categories: Shares
-    tags: Shares
-    creators: Shares
+    demand: NDArray[np.float64]
     cowatch: CoWatch | None
     values: dict[str, Column]
     scores: dict[int, tuple[LinearModel, NDArray[np.float64]]]
@@ -142,15 +142,17 @@ class StatsColumns:
         columns = self.columns
         shown = np.maximum(decayed[:, IMPRESSIONS], decayed[:, VIEWS])
         long_rate = float(np.clip((decayed[:, DEMAND_7D].sum() + 1.0) / (shown.sum() + 4.0), 0.01, 0.99))
+        categories = _shares(columns.category, columns.categories, decayed, columns.active)
+        tags = _shares(columns.tags[:, : max(1, columns.tag_width)], columns.tag_names, decayed, columns.active)
+        creators = _shares(columns.creator, columns.creators, decayed, columns.active)
         static = StaticFeatures(
             columns,
             now,
             decayed,
             shown,
             posterior(decayed[:, DEMAND_7D], shown, long_rate),
-            _shares(columns.category, columns.categories, decayed, columns.active),
-            _shares(columns.tags[:, : max(1, columns.tag_width)], columns.tag_names, decayed, columns.active),
-            _shares(columns.creator, columns.creators, decayed, columns.active),
+            categories,
+            np.concatenate([categories.demand, tags.demand, creators.demand]),
             self.cowatch,
             {},
             {},
@@ -189,7 +191,7 @@ def _shares(
     mean_skips = (float(skips.sum()) + 1.0) / (float(np.maximum(views, decayed[:, IMPRESSIONS]).sum()) + 10.0)
     views_per_code = per_code(views)
     return Shares(
-        demand=(per_code(demand).clip(0.0) + _BASE_PRIOR * even) / (total + _BASE_PRIOR),
-        skip_rate=(per_code(skips).clip(0.0) + 20.0 * mean_skips) / (views_per_code + 20.0),
-        watch=(per_code(watch).clip(0.0) + 20.0 * mean_watch) / (views_per_code + 20.0),
+        demand=np.append((per_code(demand).clip(0.0) + _BASE_PRIOR * even) / (total + _BASE_PRIOR), 1.0),
+        skip_rate=np.append((per_code(skips).clip(0.0) + 20.0 * mean_skips) / (views_per_code + 20.0), 1.0),
+        watch=np.append((per_code(watch).clip(0.0) + 20.0 * mean_watch) / (views_per_code + 20.0), 1.0),
     )
