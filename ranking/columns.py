@@ -172,7 +172,7 @@ class VideoColumns:
         self._free: list[int] = []
         self._full: dict[str, NDArray[Any]] = {name: np.zeros(_FIRST_CAPACITY, dtype) for name, dtype in _ROW}
         self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
-        self._lookups: dict[int, tuple[NDArray[np.uint32], Rows]] = {}
+        self._lookups: dict[int, tuple[NDArray[np.uint32], Rows, bool]] = {}
         self._show()
         for video in videos:
             self.upsert(video)
@@ -241,19 +241,21 @@ class VideoColumns:
         """The rows whose fingerprints (their low `bits`) are among the given ones; all of them under a collision."""
         if not len(fingerprints) or not self._rows:
             return np.zeros(0, np.int64)
-        keys, rows = self._lookup(bits)
+        keys, rows, distinct = self._lookup(bits)
         wanted = np.asarray(fingerprints, np.uint32)
-        first, last = keys.searchsorted(wanted, "left"), keys.searchsorted(wanted, "right")
-        found = [rows[first[first < last]]]
-        for extra in np.flatnonzero(last - first > 1).tolist():
-            found.append(rows[first[extra] + 1 : last[extra]])
-        return np.concatenate(found)
+        first = keys.searchsorted(wanted)
+        found: Rows = rows.take(first, mode="clip")[keys.take(first, mode="clip") == wanted]
+        if distinct:
+            return found
+        beyond = keys.searchsorted(wanted, "right")
+        alike = [rows[first[at] + 1 : beyond[at]] for at in np.flatnonzero(beyond - first > 1).tolist()]
+        return np.concatenate([found, *alike])
 
     def row_of_each(self, fingerprints: NDArray[np.uint32]) -> Rows:
         """One row per 32-bit fingerprint, -1 where the catalog has none; the first by `key` under a collision."""
         if not len(fingerprints) or not self._rows:
             return np.full(len(fingerprints), -1, np.int64)
-        keys, rows = self._lookup(32)
+        keys, rows, _ = self._lookup(32)
         at = keys.searchsorted(fingerprints)
         return np.where(keys.take(at, mode="clip") == fingerprints, rows.take(at, mode="clip"), -1)
 
@@ -271,14 +273,16 @@ class VideoColumns:
         everywhere: NDArray[np.bool_] = self.country_set == NO_CODE
         return allowed | everywhere
 
-    def _lookup(self, bits: int) -> tuple[NDArray[np.uint32], Rows]:
-        """The fingerprints' low bits in ascending order, and the row of each; rebuilt after rows came or went."""
+    def _lookup(self, bits: int) -> tuple[NDArray[np.uint32], Rows, bool]:
+        """The fingerprints' low bits in ascending order, the row of each, and whether no two are alike; rebuilt after
+        rows came or went."""
         found = self._lookups.get(bits)
         if found is None:
             rows = self.rows()
             keys = self.fingerprint[rows] & np.uint32(SEEN_MASK if bits == 24 else (1 << bits) - 1)
             order = np.lexsort((self.key[rows], keys))
-            found = self._lookups[bits] = (keys[order], rows[order])
+            keys = keys[order]
+            found = self._lookups[bits] = (keys, rows[order], bool((keys[1:] != keys[:-1]).all()))
         return found
 
     def _new_row(self, video_id: str) -> int:
