@@ -280,8 +280,8 @@ def context_of(
     explore: bool = False,
 ) -> Context:
     """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
-    before = served.fingerprints[-max(tenant.streak_cap, 1) :] if len(served) else served.fingerprints
-    rows = catalog.columns.row_of_each(before)
+    last = served.fingerprints[-max(tenant.streak_cap, 1) :]
+    before = catalog.columns.row_of_each(last).tolist() if len(last) else []
     return Context(
         now=now,
         limit=query.limit,
@@ -290,7 +290,7 @@ def context_of(
         diversity=tenant.diversity if diverse else 0.0,
         seed=served.seed,
         explore=explore,
-        served=tuple(rows[rows >= 0].tolist()),
+        served=tuple(row for row in before if row >= 0),
         country=query.hints.country,
         language=query.hints.language,
         age_band=query.hints.age_band,

@@ -173,6 +173,7 @@ class VideoColumns:
         self._full: dict[str, NDArray[Any]] = {name: np.zeros(_FIRST_CAPACITY, dtype) for name, dtype in _ROW}
         self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
         self._lookups: dict[int, tuple[NDArray[np.uint32], Rows, bool]] = {}
+        self._on_air: tuple[int, float, float, NDArray[np.bool_]] = (-1, 0.0, 0.0, np.zeros(0, np.bool_))
         self._show()
         for video in videos:
             self.upsert(video)
@@ -263,6 +264,17 @@ class VideoColumns:
         """True for the rows `find` would return."""
         mask = np.zeros(len(self), np.bool_)
         mask[self.find(fingerprints, bits=bits)] = True
+        return mask
+
+    def on_air(self, now: float) -> NDArray[np.bool_]:
+        """True for the rows that are published and have not expired; kept until the next of them starts or ends."""
+        version, since, until, mask = self._on_air
+        if version == self.version and since <= now < until:
+            return mask
+        mask = (self.published_at <= now) & (now < self.expires_at)
+        turns = np.concatenate([self.published_at, self.expires_at])
+        since = float(turns[turns <= now].max(initial=-NEVER))
+        self._on_air = (self.version, since, float(turns[turns > now].min(initial=NEVER)), mask)
         return mask
 
     def allowed_in(self, country: str | None) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ EXPLORATION_PLACE = 5
 Scores = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, which is four times as dear to make
 class Slate:
     """The chosen rows in order: `rank` is the place, 0-based; `scores` are the model's, before diversity.
 

@@ -28,7 +28,7 @@ TASTE_PRIOR = 5.0
 """Long views that what is usual weighs against the user's own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which is four times as dear to make
 class Context:
     """What a ranking is asked for. Nothing in here can bring back a row that the filters removed.
 

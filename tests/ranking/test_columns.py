@@ -96,3 +96,20 @@ def test_every_change_moves_the_version() -> None:
     columns.remove("a")
     versions.append(columns.version)
     assert len(set(versions)) == 4
+
+
+@given(
+    schedules=st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 9)), min_size=1, max_size=12),
+    steps=st.lists(st.tuples(st.integers(-1, 10), st.none() | st.integers(0, 11)), min_size=1, max_size=12),
+)
+def test_what_is_on_air_is_right_at_any_time_in_any_order_and_after_any_change(schedules, steps) -> None:
+    videos = [
+        video(f"v{number}", published_at=float(starts), expires_at=None if ends is None else float(ends))
+        for number, (starts, ends) in enumerate(schedules)
+    ]
+    columns = VideoColumns(videos)
+    for now, changed in steps:
+        if changed is not None and changed < len(videos):
+            columns.upsert(video(f"v{changed}", published_at=5.0))
+        on_air = (columns.published_at <= now) & (now < columns.expires_at)
+        assert columns.on_air(float(now)).tolist() == on_air.tolist()
