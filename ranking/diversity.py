@@ -105,7 +105,8 @@ class _Page:
         self._category: list[int] = self._near_category.tolist()
         self._creator: list[int] = self._near_creator.tolist()
         self._title: list[int] = self._near_title.tolist()
-        self._titles_repeat = len(set(self._title)) < len(self._title)
+        ascending = np.sort(self._near_title)
+        self._repeated: set[int] = set(ascending[1:][ascending[1:] == ascending[:-1]].tolist())
         self._worth = order.scores[:look].copy()
         self._beside: NDArray[np.float64] | None = None
         if explored in self._near:
@@ -165,7 +166,7 @@ class _Page:
         if self._beside is not None:
             np.minimum(self._worth, self._beside[position], out=self._worth)
         self._worth[position] = -math.inf
-        self._bar_title(self._title[position], also_near=self._titles_repeat)
+        self._bar_title(self._title[position], also_near=self._title[position] in self._repeated)
         self._put(self._near[position], self._category[position], self._creator[position])
 
     def add(self, row: int) -> None:
