@@ -9,7 +9,7 @@ AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 .PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure switch prove-switch prove-freshness clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
-	$(BIN)/python -m local
+	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
 
 test: $(VENV)/.dev $(VENV)/.checkov $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 2

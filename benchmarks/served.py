@@ -84,6 +84,7 @@ def served(world: World, settings: Mapping[str, str] | None = None) -> Iterator[
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
+            "MALLOC_ARENA_MAX": "1",  # as in modules/functionApp.bicep
             "DATA_FOLDER": folder,
             "CONTENT_REFRESH_SECONDS": "5",
             "FLAGS_REFRESH_SECONDS": "1",

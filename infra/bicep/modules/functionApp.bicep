@@ -209,6 +209,11 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           name: 'PYTHON_THREADPOOL_THREAD_COUNT'
           value: '4'
         }
+        // One pool of free memory for all threads: with one each, what a busy minute freed is of no use to the others
+        {
+          name: 'MALLOC_ARENA_MAX'
+          value: '1'
+        }
         // The trigger of fold_signals, beside the setting of the sender
         {
           name: 'ServiceBusConnection__credential'
