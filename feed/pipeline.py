@@ -6,6 +6,7 @@ mode (consent, flags, tenant) → signals → catalog → filters → ranking �
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,9 @@ _VERDICTS = {
     Verdict.UNKNOWN: "flags_unavailable",
     Verdict.NOT_TARGETED: "not_in_rollout",
 }
+
+
+_fingerprint_of_model = lru_cache(1_024)(fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,16 +236,14 @@ class Feed:
         now: float,
     ) -> Page:
         rows, scores = slate.rows, slate.scores
-        after = Served(
-            served.started_at,
-            served.seed,
-            np.concatenate([served.fingerprints, catalog.columns.fingerprint[rows]]),
-        )
+        new = catalog.columns.fingerprint[rows]
+        every = np.concatenate([served.fingerprints, new]) if len(served) else new
+        after = Served(served.started_at, served.seed, every)
         request = FeedRequest(
             served_at=int(now),
             personalized=reason is None,
             warm=signals is not None and signals.events >= COLD_START_EVENTS,
-            model=fingerprint(slate.model_version),
+            model=_fingerprint_of_model(slate.model_version),
             arm=assignment.arm.number if assignment else 0,
             **_explored(slate, len(served)),
         )

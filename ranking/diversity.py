@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Set
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,24 @@ Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]
 """(m, m) similarities in [0, 1] of some rows."""
 
 
-class Order(Protocol):
-    """Candidates from best to worst with their scores, known as far as anybody has looked."""
+@dataclass(slots=True, eq=False)
+class Order:
+    """Candidates and their scores: the best of them from best to worst, equal ones by their video's key.
 
-    @property
-    def rows(self) -> Rows:
-        """The rows that are known, best first."""
+    `all_rows` and `all_scores` are the candidates in any order, those too; the page seldom needs more than the best.
+    """
 
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """Their scores."""
+    rows: Rows
+    scores: NDArray[np.float64]
+    all_rows: Rows
+    all_scores: NDArray[np.float64]
 
-    def longer(self) -> bool:
-        """Let more rows follow those that are known; False when there are no more."""
+    def beyond(self) -> tuple[Rows, NDArray[np.float64]]:
+        """The others, in any order. Of equal scores all are among the best, or none."""
+        if len(self.rows) == len(self.all_rows):
+            return self.rows[:0], self.scores[:0]
+        below = np.flatnonzero(self.all_scores < self.scores[-1])
+        return self.all_rows[below], self.all_scores[below]
 
 
 def metadata_similarity(columns: VideoColumns, rows: Rows) -> NDArray[np.float64]:
@@ -138,28 +143,23 @@ class _Page:
     def best(self) -> int | None:
         """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first."""
         worth, capped = self._worth, self._capped
-        admitted = worth if capped is None else np.where(self._near_category == capped, -math.inf, worth)
-        if not len(admitted) or admitted[position := int(admitted.argmax())] == -math.inf:
+        if not len(worth):
             return None
-        return position
+        position = int(worth.argmax())
+        if capped is not None and self._category[position] == capped:
+            worth = np.where(self._near_category == capped, -math.inf, worth)
+            position = int(worth.argmax())
+        return None if worth[position] == -math.inf else position
 
     def look_further(self) -> int | None:
         """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.
 
         Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing.
         """
-        rest = self._rest or self._longer() or _Rest(self._columns, self._order.rows, self._look)
-        while (row := rest.first(self, self._capped)) is None:
-            longer = self._longer()
-            if longer is None:
-                self._rest = rest
-                return rest.first_by_fewer_rules(self, self._capped)
-            rest = longer
-        self._rest = rest
-        return row
-
-    def _longer(self) -> _Rest | None:
-        return _Rest(self._columns, self._order.rows, self._look) if self._order.longer() else None
+        if self._rest is None:
+            self._rest = _Rest(self._columns, self._order, self._look)
+        row = self._rest.first(self, self._capped)
+        return self._rest.first_by_fewer_rules(self, self._capped) if row is None else row
 
     def take(self, position: int) -> None:
         """Put one of the best in the next place."""
@@ -202,16 +202,19 @@ class _Page:
 
 
 class _Rest:
-    """The order as arrays, with masks of what may still come. A bar is found when a search meets it, and then taken
-    off for all rows alike at once, so that no catalog (one creator, one title) makes a search long."""
+    """Every candidate, with what it is worth while it may still come. A bar is found when a search meets it, and then
+    taken off for all rows alike at once, so that no catalog (one creator, one title) makes a search long."""
 
-    def __init__(self, columns: VideoColumns, rows: Rows, look: int) -> None:
-        self._rows = rows
+    def __init__(self, columns: VideoColumns, order: Order, look: int) -> None:
+        rows, scores = order.beyond()
+        self._rows = rows = np.concatenate([order.rows, rows])
+        self._scores = np.concatenate([order.scores, scores])
         self._category, self._creator, self._title = columns.category[rows], columns.creator[rows], columns.title[rows]
-        self._varied = np.ones(len(rows), np.bool_)
-        self._varied[:look] = False  # whoever asks has found none of these admitted
-        self._fresh = np.ones(len(rows), np.bool_)
-        self._left = np.ones(len(rows), np.bool_)
+        self._keys = columns.key
+        self._varied = self._scores.copy()
+        self._varied[:look] = -math.inf  # whoever asks has found none of these admitted
+        self._fresh: NDArray[np.float64] | None = None
+        self._left: NDArray[np.float64] | None = None
 
     def first(self, page: _Page, capped: int | None) -> int | None:
         """The best row that every rule admits."""
@@ -219,6 +222,8 @@ class _Rest:
 
     def first_by_fewer_rules(self, page: _Page, capped: int | None) -> int | None:
         """The best row without the creators' cap; else without the streaks' cap; else any that is left."""
+        if self._fresh is None or self._left is None:
+            self._fresh, self._left = self._scores.copy(), self._scores.copy()
         row = self._first(self._fresh, page.used, capped, page.titles)
         if row is None and capped is not None:
             row = self._first(self._fresh, page.used, None, page.titles)
@@ -226,14 +231,14 @@ class _Rest:
 
     def _first(
         self,
-        mask: NDArray[np.bool_],
+        worth: NDArray[np.float64],
         used: set[int],
         capped: int | None = None,
         titles: Set[int] = frozenset(),
         full: Set[int] = frozenset(),
     ) -> int | None:
-        open_ = mask if capped is None else mask & (self._category != capped)
-        while len(open_) and open_[position := int(open_.argmax())]:
+        open_ = worth if capped is None else np.where(self._category == capped, -math.inf, worth)
+        while len(open_) and open_[position := self._highest(open_)] > -math.inf:
             row, title, creator = (int(of[position]) for of in (self._rows, self._title, self._creator))
             if row in used:
                 barred: int | NDArray[np.bool_] = position
@@ -243,5 +248,11 @@ class _Rest:
                 barred = self._creator == creator
             else:
                 return row
-            mask[barred] = open_[barred] = False
+            worth[barred] = open_[barred] = -math.inf
         return None
+
+    def _highest(self, worth: NDArray[np.float64]) -> int:
+        """Where the most is; of equal ones that with the lowest key."""
+        position = int(worth.argmax())
+        equal = np.flatnonzero(worth == worth[position])
+        return position if len(equal) == 1 else int(equal[self._keys[self._rows[equal]].argmin()])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import Rows, VideoColumns
-from ranking.diversity import diversify
+from ranking.diversity import Order, diversify
 from ranking.exploration import explore
 from ranking.features import FEATURES
 from ranking.model import LinearModel, popularity_model
@@ -17,7 +17,7 @@ from ranking.statscolumns import StatsColumns
 from shared.signals import Signals
 
 _LOOK = 3
-"""How many times the page's length variety is sought among; the rest is sorted only if the rules may need it."""
+"""How many times the page's length variety is sought among; the rest is never sorted."""
 EXPLORATION_PLACE = 5
 """Where the exploration slot is, 0-based: seen by most who open the feed, after what they came for."""
 
@@ -71,7 +71,7 @@ def rank(
     if adjustment is not None:
         scores += adjustment[candidates]
     exploration = explore(columns, stats.static(context.now), candidates, context) if context.explore else None
-    order = _Sorted(columns, candidates, scores, context.limit * _LOOK)
+    order = _best_first(columns, candidates, scores, context.limit * _LOOK)
     explored = exploration.row if exploration is not None else None
     if explored in order.rows[: context.limit].tolist():
         explored = None  # a video that the scores bring onto the page needs no slot: it is served in its own place
@@ -138,44 +138,19 @@ def page_of(
     if keep is not None:
         kept = keep[rows]
         rows, scores = rows[kept], scores[kept]
-    chosen = diversify(columns, _Known(rows, scores), context, look=context.limit * _LOOK)
+    chosen = diversify(columns, Order(rows, scores, rows, scores), context, look=context.limit * _LOOK)
     return Slate(chosen, _on_rows(columns, rows, scores)[chosen], np.ones(len(chosen)), ordering.model_version)
 
 
-class _Sorted:
-    """Candidates from best to worst, sorted no further than somebody looks: the page mostly needs the top alone."""
-
-    def __init__(self, columns: VideoColumns, candidates: Rows, scores: Scores, count: int) -> None:
-        self._columns, self._candidates, self._scores = columns, candidates, scores
-        self._sort(count)
-
-    def longer(self) -> bool:
-        """Let eight times as many be known; False when all are."""
-        known = len(self.rows)
-        if known == len(self._candidates):
-            return False
-        self._sort(8 * known)
-        return True
-
-    def _sort(self, count: int) -> None:
-        candidates, scores = self._candidates, self._scores
-        if 2 * count < len(candidates):
-            # All that tie at the edge, so that ties are never cut by chance.
-            best = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
-            candidates, scores = candidates[best], scores[best]
-        order = _sorted(self._columns, candidates, scores)
-        self.rows, self.scores = candidates[order], scores[order]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Known:
-    """An order of which everything is known."""
-
-    rows: Rows
-    scores: Scores
-
-    def longer(self) -> bool:
-        return False
+def _best_first(columns: VideoColumns, candidates: Rows, scores: Scores, count: int) -> Order:
+    """At least the best `count` of the candidates in order: the page mostly needs these alone."""
+    rows, known = candidates, scores
+    if 2 * count < len(candidates):
+        # All that tie at the edge, so that ties are never cut by chance.
+        best = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
+        rows, known = candidates[best], scores[best]
+    order = _sorted(columns, rows, known)
+    return Order(rows[order], known[order], candidates, scores)
 
 
 def _on_rows(columns: VideoColumns, rows: Rows, scores: Scores) -> Scores:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.columns import NameSets, Rows, VideoColumns, Vocabulary
+from ranking.columns import NameSets, Rows, VideoColumns
 from ranking.statscolumns import Column, StaticFeatures
-from shared.signals import APPROVALS, SKIPS, TAG_FIELDS, VIEWS, WATCH_FRACTION, Signals, Timeline
+from shared.signals import APPROVALS, SKIPS, TAG_FIELDS, VIEWS, WATCH_FRACTION, Signals
 
 COLD_START_EVENTS = 3
 """With fewer events than this a user is new: the fallback serves better than a guess."""
@@ -26,6 +27,10 @@ USUAL_DEMAND = 1.0
 RATE_PRIOR = 10.0
 TASTE_PRIOR = 5.0
 """Long views that what is usual weighs against the user's own."""
+
+
+_Ring = tuple[Rows, NDArray[np.float64]]
+"""Rows, and how many hours ago each was."""
 
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
@@ -66,17 +71,18 @@ class Request:
     """What a feature answers that has nothing to say: this very array."""
     watched: Rows = field(init=False)
     """The rows of the user's last long views that the catalog still has, newest first."""
-    _rings: dict[int, tuple[Rows, NDArray[np.float64]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         signals, table = self.signals, self.static.cowatch
         self.zeros = np.zeros(len(self.rows), np.float32)
         self._category, self._creator = self.columns.category[self.rows], self.columns.creator[self.rows]
-        self.watched = self.rows[:0] if signals is None else self._known_of(signals.watched)[0]
+        self._rings = self._known_of(signals)
+        self.watched = self._rings[0][0]
         self._similar = None if table is None else table.similar_to(self.watched)
         self._decay = 1.0 if signals is None else signals.decay_to(self.context.now)
         self._lifts: tuple[Column, ...] = ()
         self._category_codes = self.rows[:0]
+        self._recent: tuple[Column, Column, Column] | None = None
 
     # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
 
@@ -126,7 +132,7 @@ class Request:
         scale, prior = over_categories + AFFINITY_PRIOR, AFFINITY_PRIOR
         lift = np.empty(ends[-1], np.float32)
         lift.fill(math.log(prior / scale))
-        lift[places] = np.log(own * (self._decay / scale) / self.static.demand[codes] + prior / scale)
+        lift[places] = np.log(own * (self._decay / scale) / self.static.demand[places] + prior / scale)
         lift[[end - 1 for end in ends[1:]]] = 0.0
         self._lifts = tuple(lift[start:end] for start, end in pairwise(ends))
         return self._lifts
@@ -158,56 +164,71 @@ class Request:
 
     def recent_category(self) -> Column:
         """The portion of the newest long views that were of the candidate's category, half-life 12 h."""
-        columns = self.columns
-        ring = self.signals.watched if self.signals else None
-        return _on(self._category, self._portions(ring, columns.category, columns.categories, 12.0))
+        return _on(self._category, self._portions()[0])
 
     def recent_creator(self) -> Column:
         """The same for its creator, half-life 48 h."""
-        columns = self.columns
-        ring = self.signals.watched if self.signals else None
-        return _on(self._creator, self._portions(ring, columns.creator, columns.creators, 48.0))
+        return _on(self._creator, self._portions()[1])
 
     def recent_skips(self) -> Column:
         """The portion of the newest skips that were of the candidate's category, half-life 12 h."""
-        columns = self.columns
-        ring = self.signals.skipped if self.signals else None
-        return _on(self._category, self._portions(ring, columns.category, columns.categories, 12.0))
+        return _on(self._category, self._portions()[2])
 
-    def _portions(
-        self, ring: Timeline | None, codes: NDArray[np.int32], vocabulary: Vocabulary, half_life_hours: float
-    ) -> Column:
-        """Per code, its part of a ring whose entries fade with age; one full entry more than there are, so that a lone
-        or an old one is only a hint. The last value, for code -1, is 0."""
-        if ring is None or not len(ring.keys):
-            return np.zeros(len(vocabulary) + 1, np.float32)
-        rows, age_hours = self._known_of(ring)
-        fresh = np.exp2(age_hours * (-1.0 / half_life_hours))
-        per_code = np.bincount(codes[rows] + 1, fresh, len(vocabulary) + 1)  # code -1 first
-        portion = np.zeros(len(vocabulary) + 1, np.float32)
-        portion[:-1] = per_code[1:] / (fresh.sum() + 1.0)
-        return portion
+    def _portions(self) -> tuple[Column, Column, Column]:
+        """For long views by category, long views by creator and skips by category: per code, its part of a ring whose
+        entries fade with age. One full entry more than there are counts, so that a lone or an old one is only a hint.
+        The last value, for code -1, is 0. The three are worked out as one, as the affinities are.
+        """
+        if self._recent is None:
+            columns = self.columns
+            (seen, seen_hours), (skipped, skipped_hours) = self._rings
+            categories, creators = len(columns.categories) + 1, len(columns.creators) + 1
+            # Code -1 comes first in each part.
+            codes = np.concatenate(
+                [
+                    columns.category[seen] + 1,
+                    columns.creator[seen] + (1 + categories),
+                    columns.category[skipped] + (1 + categories + creators),
+                ]
+            )
+            fresh = np.exp2(
+                np.concatenate([seen_hours * (-1.0 / 12.0), seen_hours * (-1.0 / 48.0), skipped_hours * (-1.0 / 12.0)])
+            )
+            per_code = np.bincount(codes, fresh, 2 * categories + creators)
+            views = len(seen)
+            self._recent = (
+                _portion(per_code[:categories], fresh[:views]),
+                _portion(per_code[categories : categories + creators], fresh[views : 2 * views]),
+                _portion(per_code[categories + creators :], fresh[2 * views :]),
+            )
+        return self._recent
 
-    def _known_of(self, ring: Timeline) -> tuple[Rows, NDArray[np.float64]]:
-        """The rows of a ring's entries that the catalog still has, and how many hours ago each was."""
-        found = self._rings.get(id(ring))
-        if found is None:
-            rows = self.columns.row_of_each(ring.keys)
+    def _known_of(self, signals: Signals | None) -> tuple[_Ring, _Ring]:
+        """The last long views and skips: the rows of those that the catalog still has, and how many hours ago."""
+        if signals is None:
+            nothing = (self.rows[:0], np.zeros(0))
+            return nothing, nothing
+        rings, views = (signals.watched, signals.skipped), len(signals.watched.keys)
+        rows = self.columns.row_of_each(np.concatenate([ring.keys for ring in rings]))
+        minutes = np.concatenate([ring.times for ring in rings])
+        hours = np.maximum(self.context.now / 60.0 - minutes, 0.0) / 60.0
+        if len(rows) and rows.min() < 0:
             known = rows >= 0
-            age_hours = np.maximum(self.context.now / 60.0 - ring.times[known], 0.0) / 60.0
-            found = self._rings[id(ring)] = (rows[known], age_hours)
-        return found
+            views = int(known[:views].sum())
+            rows, hours = rows[known], hours[known]
+        return (rows[:views], hours[:views]), (rows[views:], hours[views:])
 
     def duration_match(self) -> Column:
         """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
         columns, log_duration = self.columns, self.static.values["duration"]
-        watched = self.watched[columns.duration[self.watched] > 0]
+        watched = self.watched if self.static.timed else self.watched[columns.duration[self.watched] > 0]
         if not len(watched):
             return self.zeros
         usual = log_duration[watched].sum() / np.float32(len(watched))
         match: Column = np.abs(log_duration[self.rows] - usual)
         match *= np.float32(-len(watched) / (len(watched) + 5.0))
-        match[columns.duration[self.rows] <= 0] = 0.0
+        if not self.static.timed:
+            match[columns.duration[self.rows] <= 0] = 0.0
         return match
 
     def popularity_taste(self) -> Column:
@@ -288,6 +309,13 @@ def _attention(values: NDArray[np.float32]) -> Column:
     """
     shown: Column = np.maximum(values[:, VIEWS] - values[:, SKIPS] + values[:, APPROVALS], np.float32(0))
     return shown
+
+
+def _portion(per_code: NDArray[Any], fresh: NDArray[np.float64]) -> Column:
+    """What each code has of a ring, from sums that begin with code -1, and what the ring's entries weigh."""
+    portion = np.zeros(len(per_code), np.float32)
+    portion[:-1] = per_code[1:] / (fresh.sum() + 1.0)
+    return portion
 
 
 def _on(codes: NDArray[np.int32], per_code: Column) -> Column:

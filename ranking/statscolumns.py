@@ -53,7 +53,7 @@ class StaticFeatures:
     `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
     often each video was tried (impressions, or views where an app reports more of these); `rates`: the mean and the
     deviation of what is believed of each video's long views per try. `demand`: `Shares.demand` of categories, tags and
-    creators, one after the other. `means` is filled as asked for.
+    creators, one after the other. `timed`: whether every video's duration is known. `means` is filled as asked for.
     """
 
     columns: VideoColumns
@@ -63,6 +63,7 @@ class StaticFeatures:
     rates: tuple[NDArray[np.float64], NDArray[np.float64]]
     categories: Shares
     demand: NDArray[np.float64]
+    timed: bool
     cowatch: CoWatch | None
     values: dict[str, Column]
     scores: dict[int, tuple[LinearModel, NDArray[np.float64]]]
@@ -153,6 +154,7 @@ class StatsColumns:
             posterior(decayed[:, DEMAND_7D], shown, long_rate),
             categories,
             np.concatenate([categories.demand, tags.demand, creators.demand]),
+            bool((columns.duration[columns.rows()] > 0).all()),
             self.cowatch,
             {},
             {},

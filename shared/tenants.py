@@ -304,12 +304,12 @@ class TenantDirectory:
 def required_header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], code: str) -> str:
     """A header that must be there once and well formed; 400 otherwise. Its value is in no message."""
     value = headers.get(name)
+    if value and pattern.fullmatch(value):
+        return value
     label = "-".join(part.capitalize() for part in name.split("-"))
-    if value is None or not value:
+    if not value:
         raise bad_request(f"missing_{code}", f"The header {label} is missing.")
-    if not pattern.fullmatch(value):
-        raise bad_request(f"invalid_{code}", f"The header {label} is malformed or given twice.")
-    return value
+    raise bad_request(f"invalid_{code}", f"The header {label} is malformed or given twice.")
 
 
 def user_hash(headers: Mapping[str, str]) -> str:

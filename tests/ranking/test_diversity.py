@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from ranking import Context, LinearModel, global_model, rank
-from ranking.diversity import diversify, metadata_similarity
+from ranking.diversity import Order, diversify, metadata_similarity
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
-from tests.ranking.test_quick_diversity import Revealed
 
 
 def test_likeness_is_symmetric_and_grows_with_creator_category_and_tags() -> None:
@@ -50,7 +49,7 @@ def test_another_similarity_can_be_plugged_in() -> None:
         return (rows[:, None] % 2 == rows % 2).astype(float)
 
     context = Context(NOW, limit=2, diversity=1.0, streak_cap=0)
-    page = diversify(columns, Revealed(ordered, scores, 10, 10), context, look=10, similarity=parity)
+    page = diversify(columns, Order(ordered, scores, ordered, scores), context, look=10, similarity=parity)
     assert page[0] % 2 != page[1] % 2
 
 

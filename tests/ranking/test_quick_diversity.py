@@ -1,4 +1,4 @@
-"""The quick page is the page made plainly, one candidate after another, however little of the order was sorted."""
+"""The quick page is the page made plainly, one candidate after another, however few of them were put in order."""
 
 from __future__ import annotations
 
@@ -7,26 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking import Context
-from ranking.diversity import diversify
+from ranking.diversity import Order, diversify
 from tests.ranking import plain_diversity
 from tests.ranking.catalogs import NOW, make_catalog, make_videos
-
-
-class Revealed:
-    """An order of which `step` more are known each time."""
-
-    def __init__(self, rows: np.ndarray, scores: np.ndarray, known: int, step: int) -> None:
-        self._all, self._step = (rows, scores), step
-        self._know(known)
-
-    def longer(self) -> bool:
-        if len(self.rows) == len(self._all[0]):
-            return False
-        self._know(len(self.rows) + self._step)
-        return True
-
-    def _know(self, count: int) -> None:
-        self.rows, self.scores = (each[:count] for each in self._all)
 
 
 @settings(max_examples=300)
@@ -39,7 +22,7 @@ class Revealed:
     titles=st.none() | st.integers(1, 20),
     caps=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     diversity=st.sampled_from([0.0, 0.1, 2.0]),
-    step=st.integers(1, 90),
+    known=st.integers(1, 90),
     explored=st.none() | st.integers(0, 89),
     ties=st.booleans(),
 )
@@ -52,23 +35,26 @@ def test_the_quick_page_is_the_plain_page(
     titles: int | None,
     caps: tuple[int, int],
     diversity: float,
-    step: int,
+    known: int,
     explored: int | None,
     ties: bool,
 ) -> None:
     draw = np.random.default_rng(seed)
     columns, _ = make_catalog(make_videos(count, seed, categories, titles), 0)
-    ordered = draw.permutation(columns.rows())
-    scores = -np.sort(-draw.normal(size=len(ordered)))
+    rows, values = draw.permutation(columns.rows()), draw.normal(size=count)
     if ties:
-        scores = np.round(scores, 1)
+        values = np.round(values, 1)
+    order = np.lexsort((columns.key[rows], -values))
+    ordered, scores = rows[order], values[order]
+    known = max(known, looked)
+    known += int((scores[known:] == scores[known - 1]).sum()) if known < count else 0  # ties are never cut
     served = tuple(draw.choice(count, size=min(count, 3), replace=False).tolist()) if count and seed % 2 else ()
     context = Context(NOW, limit, streak_cap=caps[0], creator_cap=caps[1], diversity=diversity, served=served)
     wanted = {"look": looked, "explored_place": min(4, limit - 1)}
     place = explored if explored is not None and explored < count else None
     quick = diversify(
         columns,
-        Revealed(ordered, scores, looked, step),
+        Order(ordered[:known], scores[:known], rows, values),
         context,
         explored=None if place is None else int(ordered[place]),
         **wanted,
