@@ -22,6 +22,7 @@ MAX_BODY_BYTES = 1_000_000
 MAX_PAGE = 200
 _ETAG = re.compile(r'(?:W/)?"([^"]{1,200})"|([^"\s,]{1,200})')
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,400}")
+_HEADER_REASON = re.compile(r"[ -~]{0,300}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -43,8 +44,14 @@ class Call:
         return self.caller.tenant.id
 
     def author(self, why: str | None = None) -> Author:
-        """Who is behind a change. `why` is the body's `reason`; the header `X-Reason` counts otherwise."""
-        given = why or self.request.headers.get("x-reason") or ""
+        """Who is behind a change. `why` is the body's `reason`; the header `X-Reason` counts otherwise.
+
+        Raises a 400 `Problem` for one that is too long, or for a header that is not plain text.
+        """
+        header = self.request.headers.get("x-reason") or ""
+        if not _HEADER_REASON.fullmatch(header):
+            raise bad_request("invalid_reason", "X-Reason must be at most 300 printable ASCII characters.")
+        given = why or header
         if len(given) > 300:
             raise bad_request("invalid_reason", "A reason has 300 characters at the most.")
         who = self.caller.key_name

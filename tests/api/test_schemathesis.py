@@ -1,4 +1,4 @@
-"""Requests made up from the document: a bounded run; `make fuzz` goes on for long."""
+"""Requests made up from the document: a bounded run, the same each time; `make fuzz` goes on for long, and afresh."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from tests.served_app import served
 
 async def test_made_up_requests_find_no_answer_that_the_document_does_not_promise(tmp_path: Path) -> None:
     async with served(tmp_path) as app:
-        outcome = await fuzz(app, cases=3)
+        outcome = await fuzz(app, cases=3, seed=1)
     assert outcome.passed, outcome.report
     assert outcome.cases > 100, outcome.report

@@ -111,6 +111,17 @@ async def test_an_operators_switch_is_in_the_history_and_can_be_taken_back(app: 
     assert tenant.use_personalization
 
 
+@pytest.mark.parametrize("reason", ["their\tbackend", "für sie", "x" * 301])
+async def test_a_reason_in_a_header_is_short_and_plain_or_nothing_is_switched(app: App, reason: str) -> None:
+    client = await app.tenant(make_videos(9))
+    headers = {**client.with_key(app.ops_key).headers, "X-Reason": reason}
+    refused = await app.request("POST", "/v1/debug/set-personalization", headers, {"enable": "false"})
+    assert (refused.status, refused.code) == (400, "invalid_reason")
+    tenant = app.services.tenants.get(client.tenant_id)
+    assert tenant is not None
+    assert tenant.use_personalization
+
+
 async def test_a_switch_that_cannot_be_written_down_is_not_made(app: App) -> None:
     client = await app.tenant(make_videos(9))
     headers = client.with_key(app.ops_key).headers
