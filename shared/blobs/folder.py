@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -153,6 +154,11 @@ def _move(temporary: str, path: Path) -> None:
             if not os.path.exists(temporary):
                 raise
             # A delete has just taken an emptied folder on the way to it: make it again.
+        except FileExistsError as error:
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISDIR(os.lstat(error.filename).st_mode):
+                    raise
+            # The same, after the folder was found and before it was looked at.
 
 
 def _flush_folder(folder: Path) -> None:

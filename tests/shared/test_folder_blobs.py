@@ -34,6 +34,26 @@ async def test_emptied_folders_go(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / ARCHIVE) == []
 
 
+async def test_a_folder_that_goes_while_a_blob_is_on_its_way_into_it_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = FolderBlobs(tmp_path)
+    await blobs.write(ARCHIVE, "t1/2026/1", b"x")
+    looked, is_dir = [], Path.is_dir
+
+    def gone_just_now(folder: Path) -> bool:
+        if folder.name == "2026" and not looked:
+            looked.append(folder)
+            (folder / "1").unlink()
+            folder.rmdir()
+        return is_dir(folder)
+
+    monkeypatch.setattr(Path, "is_dir", gone_just_now)
+    await blobs.write(ARCHIVE, "t1/2026/2", b"y")
+    assert looked
+    assert await blobs.read(ARCHIVE, "t1/2026/2") == b"y"
+
+
 async def test_what_a_crash_left_half_written_is_cleared_away_but_not_what_is_being_written(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     await blobs.ready()
