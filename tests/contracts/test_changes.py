@@ -188,15 +188,12 @@ async def test_a_follower_of_concurrent_writers_misses_nothing(documents: Docume
             await write(store, f"v{n % 10}", partition, n=n)
 
     async def keep_following() -> None:
-        token = (await follower.changes(VIDEOS, None, limit=3)).token
-        found, token = await follow(follower, None, limit=3)
-        while True:
-            last_round = not writing
-            seen.update({key: document.body["n"] for key, document in latest(found).items()})
-            if last_round:
-                return
-            await asyncio.sleep(0)
+        token, last_round = None, False
+        while not last_round:
+            last_round = not writing  # known before the look that is to see everything
             found, token = await follow(follower, token, limit=3)
+            seen.update({key: document.body["n"] for key, document in latest(found).items()})
+            await asyncio.sleep(0)
 
     following = asyncio.create_task(keep_following())
     await asyncio.gather(*[write_all(store, f"t{i}-{j}") for i, store in enumerate(writers) for j in range(3)])
