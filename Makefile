@@ -63,7 +63,7 @@ $(VENV)/.local: requirements.txt requirements-local.txt | $(BIN)/python
 	$(PIP) -r requirements-local.txt
 	@touch $@
 
-$(VENV)/.dev: requirements.txt requirements-local.txt requirements-dev.txt requirements-emulators.txt | $(BIN)/python
+$(VENV)/.dev: requirements.txt requirements-local.txt requirements-evaluation.txt requirements-dev.txt requirements-emulators.txt | $(BIN)/python
 	$(PIP) -r requirements-dev.txt
 	@$(PIP) -r requirements-emulators.txt || echo "left out: Service Bus tests (python-qpid-proton did not build)"
 	@touch $@ $(VENV)/.local

@@ -236,8 +236,7 @@ class Feed:
         now: float,
     ) -> Page:
         rows, scores = slate.rows, slate.scores
-        new = catalog.columns.fingerprint[rows]
-        every = np.concatenate([served.fingerprints, new]) if len(served) else new
+        every = np.concatenate([served.fingerprints, catalog.columns.fingerprint[rows]])
         after = Served(served.started_at, served.seed, every)
         request = FeedRequest(
             served_at=int(now),

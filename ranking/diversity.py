@@ -208,13 +208,11 @@ class _Rest:
     def __init__(self, columns: VideoColumns, order: Order, look: int) -> None:
         rows, scores = order.beyond()
         self._rows = rows = np.concatenate([order.rows, rows])
-        self._scores = np.concatenate([order.scores, scores])
+        self._left = np.concatenate([order.scores, scores])
         self._category, self._creator, self._title = columns.category[rows], columns.creator[rows], columns.title[rows]
         self._keys = columns.key
-        self._varied = self._scores.copy()
+        self._fresh, self._varied = self._left.copy(), self._left.copy()
         self._varied[:look] = -math.inf  # whoever asks has found none of these admitted
-        self._fresh: NDArray[np.float64] | None = None
-        self._left: NDArray[np.float64] | None = None
 
     def first(self, page: _Page, capped: int | None) -> int | None:
         """The best row that every rule admits."""
@@ -222,8 +220,6 @@ class _Rest:
 
     def first_by_fewer_rules(self, page: _Page, capped: int | None) -> int | None:
         """The best row without the creators' cap; else without the streaks' cap; else any that is left."""
-        if self._fresh is None or self._left is None:
-            self._fresh, self._left = self._scores.copy(), self._scores.copy()
         row = self._first(self._fresh, page.used, capped, page.titles)
         if row is None and capped is not None:
             row = self._first(self._fresh, page.used, None, page.titles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from azure.core.settings import settings as sdk_settings
 
 from shared.stores.cosmos import CosmosStore
 from shared.stores.cosmos_layout import LAYOUT
@@ -371,6 +372,18 @@ async def test_a_wrong_key_is_refused(cosmos: CosmosServer):
     with pytest.raises(StoreUnavailable):
         await store.ready()
     await store.close()
+
+
+async def test_the_sdks_own_tracing_stays_off_whatever_the_environment_says(cosmos, monkeypatch):
+    monkeypatch.setenv("AZURE_TRACING_ENABLED", "true")
+    sdk_settings.tracing_enabled.unset_value()
+    store = CosmosStore("feed", connection_string=cosmos.connection_string)
+    try:
+        assert sdk_settings.tracing_enabled() is True
+        assert await store.read(TENANTS, "t", "nothing") is None
+        assert sdk_settings.tracing_enabled() is False
+    finally:
+        await store.close()
 
 
 async def test_no_proxy_of_the_environment_is_asked_for(cosmos, monkeypatch):

@@ -7,9 +7,6 @@ from evaluation.__main__ import FALLBACK, FITTED, FULL, LIGHT, main
 from evaluation.synthetic import START, tastes_log
 from ranking import LinearModel
 
-pytest.importorskip("scipy", reason="the commands need requirements-evaluation.txt")
-pytest.importorskip("matplotlib", reason="the commands need requirements-evaluation.txt")
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):

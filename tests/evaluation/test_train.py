@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="training needs requirements-evaluation.txt")
-
 from evaluation.train import LEAST, Samples, fit, model_of
 
 
