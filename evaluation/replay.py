@@ -18,7 +18,7 @@ from events.schema import Event
 from feed.filters import Viewer, apply_filters
 from ranking.columns import VideoColumns, key64
 from ranking.cowatch import CoWatchTable, build
-from ranking.features import FEATURES
+from ranking.features import FEATURES, values_of
 from ranking.request import Context, Request
 from ranking.stats import DEMAND_24H, StatEvent, StatsTable
 from ranking.statscolumns import StatsColumns
@@ -172,21 +172,18 @@ def _events(log: Exposures, i: int) -> Sequence[tuple[str, float]]:
     return events
 
 
-def request_of(replay: Replay, visit: Visit, rows: NDArray[np.int64]) -> Request:
-    """The production request of a visit over some rows."""
-    return Request(replay.columns, replay.stats.static(visit.now), visit.signals, rows, Context(visit.now))
+def request_of(replay: Replay, visit: Visit) -> Request:
+    """The production request of a visit."""
+    return Request(replay.columns, replay.stats.static(visit.now), visit.signals, Context(visit.now))
 
 
 def features_of(replay: Replay, visit: Visit, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:
     """(rows, names): the production features as of the visit."""
-    request = request_of(replay, visit, rows)
-    columns = []
-    for name in names:
-        compute = FEATURES[name].user
-        columns.append(request.static.values[name][rows] if compute is None else compute(request))
+    request = request_of(replay, visit)
+    columns = [values_of(FEATURES[name], request, rows) for name in names]
     return np.stack(columns, axis=1)
 
 
 def neighboured(replay: Replay, visit: Visit) -> bool:
     """Whether the co-watch table has something to say at this visit."""
-    return request_of(replay, visit, visit.pool[:0]).neighboured
+    return request_of(replay, visit).neighboured

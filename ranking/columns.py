@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.known import places_of
 from shared.fingerprint import SEEN_MASK, fingerprint
 from shared.records import Video, rating_rank
 
@@ -36,6 +37,7 @@ class Vocabulary:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self._codes: dict[int, int] = {}
+        self._ascending: tuple[NDArray[np.uint32], NDArray[np.int64]] = np.zeros(0, np.uint32), np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -58,10 +60,14 @@ class Vocabulary:
         code = self._codes.get(fingerprint)
         return f"#{fingerprint:08x}" if code is None else self.texts[code]
 
-    def codes(self, fingerprints: NDArray[np.uint32], start: int = 0) -> list[int]:
-        """The codes of some fingerprints, one more than there are where unknown, counted from `start`."""
-        find, unknown = self._codes.get, len(self.texts)
-        return [find(key, unknown) + start for key in fingerprints.tolist()]
+    def codes(self, fingerprints: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """The codes of some fingerprints, one more than there are where unknown."""
+        if len(self._ascending[0]) != len(self):
+            keys = np.fromiter(self._codes, np.uint32, len(self))
+            codes = np.fromiter(self._codes.values(), np.int64, len(self))
+            order = keys.argsort()
+            self._ascending = keys[order], codes[order]
+        return places_of(fingerprints, *self._ascending, len(self))
 
 
 class NameSets:
@@ -259,6 +265,11 @@ class VideoColumns:
         keys, rows, _ = self._lookup(32)
         at = keys.searchsorted(fingerprints)
         return np.where(keys.take(at, mode="clip") == fingerprints, rows.take(at, mode="clip"), -1)
+
+    def by_fingerprint(self) -> tuple[NDArray[np.uint32], Rows]:
+        """The fingerprints in ascending order and the row of each; the first by `key` under a collision."""
+        keys, rows, _ = self._lookup(32)
+        return keys, rows
 
     def mask(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> NDArray[np.bool_]:
         """True for the rows `find` would return."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ranking import dayparts
 from ranking.columns import Rows, VideoColumns
+from ranking.compiled import CodesTable, Integers, Singles, SinglesTable, compiled
 
 NEIGHBOURS = 50
 POPULARITY_POWER = 0.7
@@ -177,17 +178,11 @@ class CoWatch:
         """Σ of the similarities to the watched rows (newest first, each counting 0.9 of the one before), for every row
         of the catalog, divided by the mean similarity of a neighbour. None when the table knows none of them."""
         self._bind()
-        places = self._place[watched]
-        known = np.flatnonzero(places >= 0)
-        places = places[known]
-        weights = self.table.weights[places]
-        found = np.count_nonzero(weights)
-        if not found:
+        if not len(watched):
             return None
-        rows = self._row[self.table.neighbours[places]].reshape(-1)
-        faded = weights * (FADE**known)[:, None]
-        total = np.bincount(rows, faded.reshape(-1), len(self.columns) + 1)[:-1]
-        return (total * (found / float(weights.sum()))).astype(np.float32)
+        table = self.table
+        found, total = _similar_to(watched, self._place, self._row, table.neighbours, table.weights, len(self.columns))
+        return total if found else None
 
     def _bind(self) -> None:
         """Match the table's keys with the catalog's rows; again whenever the catalog changed."""
@@ -205,3 +200,24 @@ class CoWatch:
             self._place[rows[hit]] = at[hit]
             self._row[at[hit]] = rows[hit]
         self._version = self.columns.version
+
+
+@compiled
+def _similar_to(
+    watched: Integers, place: Integers, row_of: Integers, neighbours: CodesTable, weights: SinglesTable, size: int
+) -> tuple[int, Singles]:
+    """How many neighbours the watched rows have, and `similar_to`. `row_of[-1]` is `size`, the bin for no neighbour."""
+    found, sum_of_weights, total, faded = 0, 0.0, np.zeros(size + 1), 1.0
+    for row in watched:
+        at = place[row]
+        if at >= 0:
+            for i in range(neighbours.shape[1]):
+                weight = weights[at, i]
+                if weight > 0.0:
+                    found += 1
+                    sum_of_weights += weight
+                    total[row_of[neighbours[at, i]]] += weight * faded
+        faded *= FADE
+    if found:
+        total *= found / sum_of_weights
+    return found, total[:-1].astype(np.float32)

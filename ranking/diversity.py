@@ -1,46 +1,40 @@
-"""From an order to a page: variety by MMR, and rules against streaks, one-creator pages and near-duplicate titles.
+"""From scores to a page: variety by MMR, and rules against streaks, one-creator pages and near-duplicate titles.
 
 Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): the next place goes to the video with the highest
 score − `context.diversity` × (its similarity to the most similar video already on the page).
 
 Nothing is lost: what is passed over keeps its place in line, so it comes later on the page or on a later one. When
 only such videos are left they are served, for a short page would be the worse answer.
+
+Videos are named by their position among the candidates. Equal scores are told apart by the video's key.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Set
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.columns import NO_CODE, Rows, VideoColumns
+from ranking.columns import Rows, VideoColumns
+from ranking.compiled import (
+    Codes,
+    Doubles,
+    DoublesTable,
+    Fingerprints,
+    Integers,
+    Keys,
+    WrittenBytes,
+    compiled,
+)
 from ranking.request import Context
 
 Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]
 """(m, m) similarities in [0, 1] of some rows."""
 
-
-@dataclass(slots=True, eq=False)
-class Order:
-    """Candidates and their scores: the best of them from best to worst, equal ones by their video's key.
-
-    `all_rows` and `all_scores` are the candidates in any order, those too; the page seldom needs more than the best.
-    """
-
-    rows: Rows
-    scores: NDArray[np.float64]
-    all_rows: Rows
-    all_scores: NDArray[np.float64]
-
-    def beyond(self) -> tuple[Rows, NDArray[np.float64]]:
-        """The others, in any order. Of equal scores all are among the best, or none."""
-        if len(self.rows) == len(self.all_rows):
-            return self.rows[:0], self.scores[:0]
-        below = np.flatnonzero(self.all_scores < self.scores[-1])
-        return self.all_rows[below], self.all_scores[below]
+NOBODY = -1
+_TAKEN, _SAME_TITLE, _FULL_CREATOR = 1, 2, 4
+"""Why a candidate may not come: on the page or promised to the slot; like one in title; its creator has enough."""
 
 
 def metadata_similarity(columns: VideoColumns, rows: Rows) -> NDArray[np.float64]:
@@ -48,207 +42,251 @@ def metadata_similarity(columns: VideoColumns, rows: Rows) -> NDArray[np.float64
 
     A tag is one of 64 bits (`VideoColumns.tag_bits`): two that share a bit look alike, which costs variety a little.
     """
-    creator, category, bits = columns.creator[rows], columns.category[rows], columns.tag_bits[rows]
-    same: NDArray[np.float64] = 0.5 * ((creator[:, None] == creator) & (creator != NO_CODE))
-    same += 0.3 * ((category[:, None] == category) & (category != NO_CODE))
-    count = np.maximum(np.bitwise_count(bits), 1)
-    both = np.bitwise_count(bits[:, None] & bits)
-    shared = both / (count[:, None] + count - both)
-    shared *= 0.2
-    same += shared
-    return same
+    return _likeness(rows, columns.creator, columns.category, columns.tag_bits)
+
+
+def best_of(columns: VideoColumns, rows: Rows, scores: NDArray[np.float64], count: int) -> Integers:
+    """The positions of the best `count` candidates, from best to worst."""
+    return _best_of(rows, scores, columns.key, count)
 
 
 def diversify(
     columns: VideoColumns,
-    order: Order,
+    rows: Rows,
+    scores: NDArray[np.float64],
+    best: Integers,
     context: Context,
     *,
-    look: int,
     similarity: Similarity = metadata_similarity,
-    explored: int | None = None,
+    explored: int = NOBODY,
     explored_place: int = 0,
-) -> Rows:
-    """The rows of the page, at most `context.limit`.
+) -> Integers:
+    """The page as positions among the candidates `rows`, at most `context.limit`.
 
-    Variety is sought among the best `look`; the rest is looked at only when a rule leaves none of these.
-    `explored`: a row to put at `explored_place`, or at the first place after it where no rule forbids.
+    Variety is sought among the `best`; the rest is looked at only when a rule leaves none of these. `explored`: the
+    position to put at `explored_place`, or at the first place after it where no rule forbids.
     """
-    page = _Page(columns, order, context, look, explored)
-    if context.diversity > 0:
-        page.seek_variety(similarity(columns, order.rows[:look]))
-    while len(page.rows) < context.limit:
-        if explored is not None and len(page.rows) >= explored_place and page.admits(explored):
-            page.add(explored)
-            explored = None
-        elif (position := page.best()) is not None:
-            page.take(position)
-        elif (row := page.look_further()) is not None:
-            page.add(row)
-        else:
+    likeness = similarity(columns, rows[best]) if context.diversity > 0 else np.zeros((0, 0))
+    return _filled(
+        rows,
+        scores,
+        best,
+        likeness,
+        context.diversity,
+        np.array(context.served, np.int64),
+        columns.category,
+        columns.creator,
+        columns.title,
+        columns.key,
+        context.limit,
+        context.streak_cap,
+        context.creator_cap,
+        explored,
+        explored_place,
+    )
+
+
+@compiled
+def _bits_set(bits: np.uint64) -> np.int64:
+    """How many bits are set, eight at a time (Warren, Hacker's Delight, 5-1)."""
+    bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((bits * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled
+def _likeness(rows: Integers, creator: Codes, category: Codes, tag_bits: Keys) -> DoublesTable:
+    like = np.zeros((len(rows), len(rows)))
+    tags = np.empty(len(rows), np.int64)
+    for i in range(len(rows)):
+        a = rows[i]
+        tags[i] = _bits_set(tag_bits[a])
+        for j in range(i + 1):
+            b = rows[j]
+            value = 0.5 if creator[a] >= 0 and creator[a] == creator[b] else 0.0
+            if category[a] >= 0 and category[a] == category[b]:
+                value += 0.3
+            both = _bits_set(tag_bits[a] & tag_bits[b])
+            if both:
+                value += both / (tags[i] + tags[j] - both) * 0.2
+            like[i, j] = like[j, i] = value
+    return like
+
+
+@compiled
+def _ahead(score: float, key: np.uint64, other_score: float, other_key: np.uint64) -> bool:
+    return score > other_score or (score == other_score and bool(key < other_key))
+
+
+@compiled
+def _best_of(rows: Integers, scores: Doubles, key: Keys, count: int) -> Integers:
+    """By insertion: after the first few, hardly any candidate is better than the last of the best."""
+    best = np.empty(min(count, len(rows)), np.int64)
+    found = 0
+    for i in range(len(rows)):
+        if found == len(best):
+            last = best[found - 1]
+            if not _ahead(scores[i], key[rows[i]], scores[last], key[rows[last]]):
+                continue
+            found -= 1
+        at = found
+        while at > 0 and _ahead(scores[i], key[rows[i]], scores[best[at - 1]], key[rows[best[at - 1]]]):
+            best[at] = best[at - 1]
+            at -= 1
+        best[at] = i
+        found += 1
+    return best
+
+
+@compiled
+def _has_enough(page: Integers, rows: Integers, creator: Codes, row: int, creator_cap: int) -> bool:
+    """Whether the page has as many videos of the row's creator as it may have."""
+    if creator_cap == 0 or creator[row] < 0:
+        return False
+    count = 0
+    for position in page:
+        count += creator[rows[position]] == creator[row]
+    return count >= creator_cap
+
+
+@compiled
+def _bar(
+    barred: WrittenBytes,
+    kept: Integers,
+    rows: Integers,
+    title: Fingerprints,
+    same: np.uint32,
+    creator: Codes,
+    full: int,
+) -> None:
+    """Note at the kept positions which have a title (0 is none) or a creator (`NOBODY`: none) that may not come."""
+    if same == 0 and full == NOBODY:
+        return
+    for position in kept:
+        row = rows[position]
+        if same != 0 and title[row] == same:
+            barred[position] |= _SAME_TITLE
+        if full != NOBODY and creator[row] == full:
+            barred[position] |= _FULL_CREATOR
+
+
+@compiled
+def _most_worth(
+    best: Integers, worth: Doubles, barred: WrittenBytes, rows: Integers, category: Codes, capped: int
+) -> int:
+    """Which of the best, as a place among these, is worth most beside the page; of equal ones the first."""
+    top, found = -np.inf, NOBODY
+    for i in range(len(best)):
+        if worth[i] > top and barred[best[i]] == 0 and (capped == NOBODY or category[rows[best[i]]] != capped):
+            top, found = worth[i], i
+    return found
+
+
+@compiled
+def _look_further(
+    scores: Doubles, rows: Integers, barred: WrittenBytes, key: Keys, category: Codes, capped: int
+) -> int:
+    """The best of all when none of the first ones may come: first by all rules, then by ever fewer of them.
+
+    Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing.
+    """
+    by_titles = _TAKEN | _SAME_TITLE
+    for bars, cap in ((by_titles | _FULL_CREATOR, capped), (by_titles, capped), (by_titles, NOBODY), (_TAKEN, NOBODY)):
+        found = NOBODY
+        for i in range(len(rows)):
+            if found != NOBODY and scores[i] < scores[found]:
+                continue
+            if barred[i] & bars or (cap != NOBODY and category[rows[i]] == cap):
+                continue
+            if found == NOBODY or _ahead(scores[i], key[rows[i]], scores[found], key[rows[found]]):
+                found = i
+        if found != NOBODY:
+            return found
+    return NOBODY
+
+
+@compiled
+def _place_of(position: int, best: Integers) -> int:
+    for i in range(len(best)):
+        if best[i] == position:
+            return i
+    return NOBODY
+
+
+@compiled
+def _filled(
+    rows: Integers,
+    scores: Doubles,
+    best: Integers,
+    likeness: DoublesTable,
+    diversity: float,
+    served: Integers,
+    category: Codes,
+    creator: Codes,
+    title: Fingerprints,
+    key: Keys,
+    limit: int,
+    streak_cap: int,
+    creator_cap: int,
+    explored: int,
+    explored_place: int,
+) -> Integers:
+    page, size = np.empty(min(limit, len(rows)), np.int64), 0
+    worth = np.empty(len(best))
+    for i in range(len(best)):
+        worth[i] = scores[best[i]]
+    barred = np.zeros(len(rows), np.uint8)
+    # Bars are kept for the best and the explored one; for all as soon as the page needs to look further.
+    kept = np.empty(len(best) + 1, np.int64)
+    kept[:-1], kept[-1] = best, explored
+    if explored == NOBODY:
+        kept = kept[:-1]
+    else:
+        barred[explored] = _TAKEN
+    streak, last = 0, NOBODY
+    for row in served:
+        streak = streak + 1 if category[row] == last else 1
+        last = category[row]
+        _bar(barred, kept, rows, title, title[row], creator, NOBODY)
+    while size < len(page):
+        capped = last if streak_cap and streak >= streak_cap else NOBODY
+        chosen, at = NOBODY, NOBODY
+        if (
+            explored != NOBODY
+            and size >= explored_place
+            and barred[explored] == _TAKEN
+            and (capped == NOBODY or category[rows[explored]] != capped)
+        ):
+            chosen, explored = explored, NOBODY
+        if chosen == NOBODY:
+            at = _most_worth(best, worth, barred, rows, category, capped)
+            chosen = best[at] if at != NOBODY else NOBODY
+        if chosen == NOBODY:
+            if len(kept) < len(rows):
+                kept = np.arange(len(rows))
+                for row in served:
+                    _bar(barred, kept, rows, title, title[row], creator, NOBODY)
+                for place in range(size):
+                    row = rows[page[place]]
+                    full = creator[row] if _has_enough(page[:size], rows, creator, row, creator_cap) else NOBODY
+                    _bar(barred, kept, rows, title, title[row], creator, full)
+            chosen = _look_further(scores, rows, barred, key, category, capped)
+        if chosen == NOBODY:
             break
-    return np.array(page.rows, np.int64)
-
-
-class _Page:
-    """The page so far, and what its rules still admit.
-
-    Of the best `look` it keeps what each is worth beside those on the page, −∞ for one that can no longer come. What
-    lies beyond is only looked at when a rule leaves none of these (`_Rest`).
-    """
-
-    def __init__(self, columns: VideoColumns, order: Order, context: Context, look: int, explored: int | None) -> None:
-        self.rows: list[int] = []
-        self.used: set[int] = set() if explored is None else {explored}
-        self.titles: set[int] = set()
-        self.full: set[int] = set()  # creators who have their share of the page
-        self._columns, self._order, self._context, self._look = columns, order, context, look
-        best = order.rows[:look]
-        self._near: list[int] = best.tolist()
-        self._near_category, self._near_creator = columns.category[best], columns.creator[best]
-        self._near_title = columns.title[best]
-        self._category: list[int] = self._near_category.tolist()
-        self._creator: list[int] = self._near_creator.tolist()
-        self._title: list[int] = self._near_title.tolist()
-        ascending = np.sort(self._near_title)
-        self._repeated: set[int] = set(ascending[1:][ascending[1:] == ascending[:-1]].tolist())
-        self._worth = order.scores[:look].copy()
-        self._beside: NDArray[np.float64] | None = None
-        if explored in self._near:
-            self._worth[self._near.index(explored)] = -math.inf
-        self._rest: _Rest | None = None
-        self._streak, self._last = 0, NO_CODE
-        self._creators: dict[int, int] = {}
-        for row in context.served:
-            self._run(int(columns.category[row]))
-            self._bar_title(int(columns.title[row]))
-
-    def seek_variety(self, likeness: NDArray[np.float64]) -> None:
-        """From now on a video is worth less beside those it is like."""
-        self._beside = self._order.scores[: self._look] - self._context.diversity * likeness
-
-    @property
-    def _capped(self) -> int | None:
-        """The category of which another video would make too long a run."""
-        cap = self._context.streak_cap
-        return self._last if cap and self._streak >= cap and self._last >= 0 else None
-
-    def admits(self, row: int) -> bool:
-        """Whether no rule is against this video in the next place."""
-        columns = self._columns
-        if int(columns.title[row]) in self.titles or int(columns.creator[row]) in self.full:
-            return False
-        return int(columns.category[row]) != self._capped
-
-    def best(self) -> int | None:
-        """The admitted one of the best, as its position, with the highest score − likeness; of equal ones the first."""
-        worth, capped = self._worth, self._capped
-        if not len(worth):
-            return None
-        position = int(worth.argmax())
-        if capped is not None and self._category[position] == capped:
-            worth = np.where(self._near_category == capped, -math.inf, worth)
-            position = int(worth.argmax())
-        return None if worth[position] == -math.inf else position
-
-    def look_further(self) -> int | None:
-        """The best row when none of the first ones is admitted: first by all rules, then by ever fewer of them.
-
-        Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing.
-        """
-        if self._rest is None:
-            self._rest = _Rest(self._columns, self._order, self._look)
-        row = self._rest.first(self, self._capped)
-        return self._rest.first_by_fewer_rules(self, self._capped) if row is None else row
-
-    def take(self, position: int) -> None:
-        """Put one of the best in the next place."""
-        if self._beside is not None:
-            np.minimum(self._worth, self._beside[position], out=self._worth)
-        self._worth[position] = -math.inf
-        self._bar_title(self._title[position], also_near=self._title[position] in self._repeated)
-        self._put(self._near[position], self._category[position], self._creator[position])
-
-    def add(self, row: int) -> None:
-        """Put any video in the next place."""
-        columns = self._columns
-        if row in self._near:
-            self.take(self._near.index(row))
-        else:
-            self._bar_title(int(columns.title[row]))
-            self._put(row, int(columns.category[row]), int(columns.creator[row]))
-
-    def _put(self, row: int, category: int, creator: int) -> None:
-        self.rows.append(row)
-        self.used.add(row)
-        self._run(category)
-        if creator >= 0:
-            count = self._creators[creator] = self._creators.get(creator, 0) + 1
-            if count == self._context.creator_cap:
-                self.full.add(creator)
-                self._worth[self._near_creator == creator] = -math.inf
-
-    def _bar_title(self, title: int, also_near: bool = True) -> None:
-        """Let no near-duplicate come; 0 is no title."""
-        if title:
-            self.titles.add(title)
-            if also_near:
-                self._worth[self._near_title == title] = -math.inf
-
-    def _run(self, category: int) -> None:
-        """Count the run of equal categories at the end. Videos without a category make no streak."""
-        self._streak = self._streak + 1 if category == self._last else 1
-        self._last = category
-
-
-class _Rest:
-    """Every candidate, with what it is worth while it may still come. A bar is found when a search meets it, and then
-    taken off for all rows alike at once, so that no catalog (one creator, one title) makes a search long."""
-
-    def __init__(self, columns: VideoColumns, order: Order, look: int) -> None:
-        rows, scores = order.beyond()
-        self._rows = rows = np.concatenate([order.rows, rows])
-        self._left = np.concatenate([order.scores, scores])
-        self._category, self._creator, self._title = columns.category[rows], columns.creator[rows], columns.title[rows]
-        self._keys = columns.key
-        self._fresh, self._varied = self._left.copy(), self._left.copy()
-        self._varied[:look] = -math.inf  # whoever asks has found none of these admitted
-
-    def first(self, page: _Page, capped: int | None) -> int | None:
-        """The best row that every rule admits."""
-        return self._first(self._varied, page.used, capped, page.titles, page.full)
-
-    def first_by_fewer_rules(self, page: _Page, capped: int | None) -> int | None:
-        """The best row without the creators' cap; else without the streaks' cap; else any that is left."""
-        row = self._first(self._fresh, page.used, capped, page.titles)
-        if row is None and capped is not None:
-            row = self._first(self._fresh, page.used, None, page.titles)
-        return self._first(self._left, page.used) if row is None else row
-
-    def _first(
-        self,
-        worth: NDArray[np.float64],
-        used: set[int],
-        capped: int | None = None,
-        titles: Set[int] = frozenset(),
-        full: Set[int] = frozenset(),
-    ) -> int | None:
-        open_ = worth if capped is None else np.where(self._category == capped, -math.inf, worth)
-        while len(open_) and open_[position := self._highest(open_)] > -math.inf:
-            row, title, creator = (int(of[position]) for of in (self._rows, self._title, self._creator))
-            if row in used:
-                barred: int | NDArray[np.bool_] = position
-            elif title in titles:
-                barred = self._title == title
-            elif creator in full:
-                barred = self._creator == creator
-            else:
-                return row
-            worth[barred] = open_[barred] = -math.inf
-        return None
-
-    def _highest(self, worth: NDArray[np.float64]) -> int:
-        """Where the most is; of equal ones that with the lowest key."""
-        position = int(worth.argmax())
-        equal = np.flatnonzero(worth == worth[position])
-        return position if len(equal) == 1 else int(equal[self._keys[self._rows[equal]].argmin()])
+        page[size] = chosen
+        size += 1
+        barred[chosen] |= _TAKEN
+        row = rows[chosen]
+        # Videos without a category make no streak.
+        streak = streak + 1 if category[row] == last else 1
+        last = category[row]
+        full = creator[row] if _has_enough(page[:size], rows, creator, row, creator_cap) else NOBODY
+        _bar(barred, kept, rows, title, title[row], creator, full)
+        if diversity > 0.0:
+            if at == NOBODY:
+                at = _place_of(chosen, best)
+            if at != NOBODY:
+                for i in range(len(best)):
+                    worth[i] = min(worth[i], scores[best[i]] - diversity * likeness[at, i])
+    return page[:size]

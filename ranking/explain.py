@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ranking.columns import Rows, VideoColumns
-from ranking.features import FEATURES
+from ranking.features import FEATURES, values_of
 from ranking.model import LinearModel
 from ranking.rank import Scores, Slate, score
 from ranking.request import Context, Request
@@ -48,14 +48,14 @@ def explain(
     Exact: values are float32, weights and sums float64, in the order in which `rank.score` adds them.
     """
     static = stats.static(context.now)
-    request = Request(columns, static, signals, np.array([row], np.int64), context)
+    request, only = Request(columns, static, signals, context), np.array([row], np.int64)
     model = model.suited(request.neighboured)
     contributions, total = [], 0.0
     for name, weight in (*model.static_terms, *model.user_terms):
         feature = FEATURES[name]
-        value = static.values[name][row] if feature.user is None else feature.user(request)[0]
-        amount = weight * float(value)
-        contributions.append(Contribution(name, feature.unit, float(value), weight, amount))
+        value = float(values_of(feature, request, only)[0])
+        amount = weight * value
+        contributions.append(Contribution(name, feature.unit, value, weight, amount))
         total += amount
     return Explanation(columns.ids[row], total, tuple(contributions))
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import Rows, VideoColumns
+from ranking.compiled import Doubles, Integers, Keys, compiled
 from ranking.request import Context
 from ranking.statscolumns import StaticFeatures
 
@@ -33,50 +34,6 @@ _64_BITS = 0xFFFFFFFFFFFFFFFF
 _GOLDEN = 0x9E3779B97F4A7C15
 _QUANTILE_BITS = 10
 _QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 2**_QUANTILE_BITS) for i in range(2**_QUANTILE_BITS)])
-
-
-@dataclass(frozen=True, slots=True)
-class Exploration:
-    """The row to serve in the exploration slot, and the chance with which it was chosen."""
-
-    row: int
-    propensity: float
-
-
-def posterior(
-    long_views: NDArray[np.float64], shown: NDArray[np.float64], long_rate: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean and the deviation of each video's long-view rate, `long_rate` being the tenant's."""
-    wins = np.minimum(np.maximum(long_views, 0.0), shown)
-    mean = (PRIOR * long_rate + wins) / (PRIOR + shown)
-    return mean, np.sqrt(mean * (1.0 - mean) / (PRIOR + shown + 1.0))
-
-
-def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, context: Context) -> Exploration | None:
-    """Choose among the candidates that few have seen; None when there is none. Depends on `context.seed` alone
-    for its chance, and not on the order of the rows."""
-    eligible = candidates[static.shown[candidates] < MAX_IMPRESSIONS]
-    if not len(eligible):
-        return None
-    flip, factor, own = _mixed(context.seed)
-    lots, chance = (columns.key[eligible] ^ np.uint64(flip)) * np.uint64(factor | 1), 1.0
-    if len(eligible) > SHORTLIST:
-        drawn = lots.argpartition(SHORTLIST)[:SHORTLIST]
-        chance = SHORTLIST / len(eligible)
-        eligible, lots = eligible[drawn], lots[drawn]
-    order = lots.argsort()
-    eligible, lots = eligible[order], lots[order]
-    mean, deviation = static.rates
-    chosen = (lots ^ lots >> np.uint64(32)) * _FACTORS >> np.uint64(64 - _QUANTILE_BITS)
-    rates = mean[eligible] + deviation[eligible] * _QUANTILES[chosen]
-    winners: list[int] = rates.argmax(axis=1).tolist()
-    lot = own / 2.0**64
-    if lot < UNIFORM:
-        winner = min(int(lot / UNIFORM * len(eligible)), len(eligible) - 1)
-    else:
-        winner = winners[min(int((lot - UNIFORM) / (1.0 - UNIFORM) * DRAWS), DRAWS - 1)]
-    chance *= (1.0 - UNIFORM) * winners.count(winner) / DRAWS + UNIFORM / len(eligible)
-    return Exploration(int(eligible[winner]), chance)
 
 
 def _mixed(seed: int) -> tuple[int, int, int]:
@@ -94,5 +51,97 @@ def _mixed(seed: int) -> tuple[int, int, int]:
     return numbers[0], numbers[1], numbers[2]
 
 
-_FACTORS = np.array([_mixed(draw)[0] | 1 for draw in range(DRAWS)], np.uint64)[:, None]
+_FACTORS = np.array([_mixed(draw)[0] | 1 for draw in range(DRAWS)], np.uint64)
 """What turns a lot into each draw's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """Which of the candidates to serve in the exploration slot, and the chance with which it was chosen."""
+
+    position: int
+    propensity: float
+
+
+def posterior(
+    long_views: NDArray[np.float64], shown: NDArray[np.float64], long_rate: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean and the deviation of each video's long-view rate, `long_rate` being the tenant's."""
+    wins = np.minimum(np.maximum(long_views, 0.0), shown)
+    mean = (PRIOR * long_rate + wins) / (PRIOR + shown)
+    return mean, np.sqrt(mean * (1.0 - mean) / (PRIOR + shown + 1.0))
+
+
+def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, context: Context) -> Exploration | None:
+    """Choose among the candidates that few have seen; None when there is none. Depends on `context.seed` alone
+    for its chance, and not on the order of the rows."""
+    flip, factor, own = _mixed(context.seed)
+    shortlist, eligible = _shortlist(candidates, static.shown, columns.key, np.uint64(flip), np.uint64(factor | 1))
+    if not len(shortlist):
+        return None
+    winners = _winners(shortlist, *static.rates, candidates, columns.key, np.uint64(flip), np.uint64(factor | 1))
+    lot = own / 2.0**64
+    if lot < UNIFORM:
+        winner = min(int(lot / UNIFORM * len(shortlist)), len(shortlist) - 1)
+    else:
+        winner = winners[min(int((lot - UNIFORM) / (1.0 - UNIFORM) * DRAWS), DRAWS - 1)]
+    won = int((winners == winner).sum())
+    listed = len(shortlist) / eligible
+    chance = listed * ((1.0 - UNIFORM) * won / DRAWS + UNIFORM / len(shortlist))
+    return Exploration(int(shortlist[winner]), chance)
+
+
+@compiled
+def _lot(key: np.uint64, flip: np.uint64, factor: np.uint64) -> np.uint64:
+    return (key ^ flip) * factor
+
+
+@compiled
+def _shortlist(
+    candidates: Integers, shown: Doubles, key: Keys, flip: np.uint64, factor: np.uint64
+) -> tuple[Integers, int]:
+    """The positions of the eligible candidates with the lowest lots, lowest first, and how many were eligible."""
+    listed = np.empty(SHORTLIST, np.int64)
+    lots = np.empty(SHORTLIST, np.uint64)
+    size = eligible = 0
+    for i in range(len(candidates)):
+        row = candidates[i]
+        if shown[row] >= MAX_IMPRESSIONS:
+            continue
+        eligible += 1
+        lot = _lot(key[row], flip, factor)
+        if size == SHORTLIST:
+            if lot >= lots[size - 1]:
+                continue
+            size -= 1
+        at = size
+        while at > 0 and lot < lots[at - 1]:
+            listed[at], lots[at] = listed[at - 1], lots[at - 1]
+            at -= 1
+        listed[at], lots[at] = i, lot
+        size += 1
+    return listed[:size], eligible
+
+
+@compiled
+def _winners(
+    shortlist: Integers,
+    mean: Doubles,
+    deviation: Doubles,
+    candidates: Integers,
+    key: Keys,
+    flip: np.uint64,
+    factor: np.uint64,
+) -> Integers:
+    """Who of the shortlist wins each draw, as places in it: the highest of the rates drawn from the posteriors."""
+    winners = np.zeros(DRAWS, np.int64)
+    for draw in range(DRAWS):
+        highest = -np.inf
+        for place in range(len(shortlist)):
+            row = candidates[shortlist[place]]
+            lot = _lot(key[row], flip, factor)
+            drawn = ((lot ^ (lot >> np.uint64(32))) * _FACTORS[draw]) >> np.uint64(64 - _QUANTILE_BITS)
+            rate = mean[row] + deviation[row] * _QUANTILES[np.int64(drawn)]
+            if rate > highest:
+                highest, winners[draw] = rate, place
+    return winners

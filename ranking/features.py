@@ -1,8 +1,8 @@
 """`FEATURES`: every number the model may weigh, in one table.
 
 A static feature is a column over all rows of a catalog and depends on no user; it is computed once a minute.
-A user feature is a column over the candidates of one request. All are float32, of the order of one, and 0 where
-nothing is known, so that a missing fact neither helps nor harms a video.
+A user feature is a term of one request, None where it has nothing to say. All are float32, of the order of one, and 0
+where nothing is known, so that a missing fact neither helps nor harms a video.
 
 A feature that is the same for all candidates cannot change an order, so what is known about a user as a whole (total
 watch time, skip rate) appears crossed with the category.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.columns import Rows
 from ranking.request import Request
 from ranking.stats import (
     APPROVALS,
@@ -29,6 +30,7 @@ from ranking.stats import (
     WATCH_FRACTION,
 )
 from ranking.statscolumns import Column, StaticFeatures
+from ranking.terms import Term
 from shared.records import RATINGS
 
 QUALITY_PRIOR = 10.0
@@ -45,7 +47,7 @@ class Feature:
     unit: str
     source: str
     static: Callable[[StaticFeatures], Column] | None = None
-    user: Callable[[Request], Column] | None = None
+    user: Callable[[Request], Term | None] | None = None
 
 
 # Static: popularity ---------------------------------------------------------------------------------------------
@@ -228,3 +230,11 @@ ALIASES = {
 def static_values(static: StaticFeatures) -> dict[str, Column]:
     """Every static feature's column over all rows."""
     return {feature.name: feature.static(static) for feature in _TABLE if feature.static is not None}
+
+
+def values_of(feature: Feature, request: Request, rows: Rows) -> Column:
+    """A feature's values on some rows; 0 where it has nothing to say."""
+    if feature.user is None:
+        return request.static.values[feature.name][rows]
+    term = feature.user(request)
+    return np.zeros(len(rows), np.float32) if term is None else term.on(rows)

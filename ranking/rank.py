@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import Rows, VideoColumns
-from ranking.diversity import Order, diversify
+from ranking.diversity import NOBODY, best_of, diversify
 from ranking.exploration import explore
 from ranking.features import FEATURES
 from ranking.model import LinearModel, popularity_model
@@ -70,25 +70,26 @@ def rank(
     scores = score(columns, stats, signals, candidates, model, context)
     if adjustment is not None:
         scores += adjustment[candidates]
+    best = best_of(columns, candidates, scores, context.limit * _LOOK)
     exploration = explore(columns, stats.static(context.now), candidates, context) if context.explore else None
-    order = _best_first(columns, candidates, scores, context.limit * _LOOK)
-    explored = exploration.row if exploration is not None else None
-    if explored in order.rows[: context.limit].tolist():
-        explored = None  # a video that the scores bring onto the page needs no slot: it is served in its own place
-    rows = diversify(
+    if exploration is None or exploration.position in best[: context.limit].tolist():
+        explored = NOBODY  # a video that the scores bring onto the page needs no slot: it is served in its own place
+    else:
+        explored = exploration.position
+    page = diversify(
         columns,
-        order,
+        candidates,
+        scores,
+        best,
         context,
-        look=context.limit * _LOOK,
         explored=explored,
         explored_place=min(EXPLORATION_PLACE, context.limit - 1),
     )
-    propensities = np.ones(len(rows))
-    listed = rows.tolist()
-    place = listed.index(explored) if explored in listed else None
-    if place is not None and exploration is not None:
+    propensities, place = np.ones(len(page)), None
+    if exploration is not None and explored in (listed := page.tolist()):
+        place = listed.index(explored)
         propensities[place] = exploration.propensity
-    return Slate(rows, _on_rows(columns, candidates, scores)[rows], propensities, model.version, place)
+    return Slate(candidates[page], scores[page], propensities, model.version, place)
 
 
 def score(
@@ -101,15 +102,15 @@ def score(
 ) -> Scores:
     """The model's score of each candidate: the static part, then each user feature in the table's order."""
     static = stats.static(context.now)
-    request = Request(columns, static, signals, candidates, context)
+    request = Request(columns, static, signals, context)
     model = model.suited(request.neighboured)
     total = static.score(model)[candidates]
     for name, weight in model.user_terms:
         compute = FEATURES[name].user
         assert compute is not None
-        values = compute(request)
-        if values is not request.zeros:
-            total += values * np.float64(weight)
+        term = compute(request)
+        if term is not None:
+            term.add_to(total, candidates, weight)
     return total
 
 
@@ -126,7 +127,7 @@ def popularity_order(
     scores = score(columns, stats, None, candidates, model, context)
     if adjustment is not None:
         scores += adjustment[candidates]
-    order = _sorted(columns, candidates, scores)
+    order = np.lexsort((columns.key[candidates], -scores))
     return Ordering(candidates[order], scores[order], model.version)
 
 
@@ -138,32 +139,6 @@ def page_of(
     if keep is not None:
         kept = keep[rows]
         rows, scores = rows[kept], scores[kept]
-    chosen = diversify(columns, Order(rows, scores, rows, scores), context, look=context.limit * _LOOK)
-    return Slate(chosen, _on_rows(columns, rows, scores)[chosen], np.ones(len(chosen)), ordering.model_version)
-
-
-def _best_first(columns: VideoColumns, candidates: Rows, scores: Scores, count: int) -> Order:
-    """At least the best `count` of the candidates in order: the page mostly needs these alone."""
-    rows, known = candidates, scores
-    if 2 * count < len(candidates):
-        # All that tie at the edge, so that ties are never cut by chance.
-        best = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
-        rows, known = candidates[best], scores[best]
-    order = _sorted(columns, rows, known)
-    return Order(rows[order], known[order], candidates, scores)
-
-
-def _on_rows(columns: VideoColumns, rows: Rows, scores: Scores) -> Scores:
-    """Scores by row; of other rows than the given ones it says nothing."""
-    by_row = np.empty(len(columns))
-    by_row[rows] = scores
-    return by_row
-
-
-def _sorted(columns: VideoColumns, rows: Rows, scores: Scores) -> NDArray[np.int64]:
-    """Positions by falling score; ties by the video's 64-bit key, which no reordering of rows can change."""
-    order = (-scores).argsort()
-    falling = scores[order]
-    if (falling[1:] == falling[:-1]).any():  # rare, and the slower way
-        order = np.lexsort((columns.key[rows], -scores))
-    return order
+    best = best_of(columns, rows, scores, context.limit * _LOOK)
+    page = diversify(columns, rows, scores, best, context)
+    return Slate(rows[page], scores[page], np.ones(len(page)), ordering.model_version)

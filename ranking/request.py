@@ -1,36 +1,32 @@
-"""One request as the features see it: candidates, the user's signals, the hints; each vector computed at most once.
+"""One request as the features see it: the user's signals against a catalog, and the hints; each part worked out once.
 
-What the user is known by is looked up per code (some dozens of categories), then gathered onto the candidates, so the
-cost hardly grows with the catalog.
+A feature is a `Term`: a value per category, creator, tag or row. None where there is nothing to say.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.columns import NameSets, Rows, VideoColumns
-from ranking.statscolumns import Column, StaticFeatures
-from shared.signals import APPROVALS, SKIPS, TAG_FIELDS, VIEWS, WATCH_FRACTION, Signals
+from ranking import known
+from ranking.columns import NameSets, VideoColumns
+from ranking.compiled import Codes, Integers, Singles
+from ranking.statscolumns import Shares, StaticFeatures
+from ranking.terms import ByCode, ByTags, Dampened, Distance, Scaled, Term
+from shared.signals import SKIPS, WATCH_FRACTION, Signals, Timeline
 
 COLD_START_EVENTS = 3
 """With fewer events than this a user is new: the fallback serves better than a guess."""
-AFFINITY_PRIOR = 5.0
-"""Views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
 USUAL_DEMAND = 1.0
 """The log-ratio of demand that is neither mainstream nor niche: what is watched is more popular than what exists."""
-RATE_PRIOR = 10.0
 TASTE_PRIOR = 5.0
 """Long views that what is usual weighs against the user's own."""
-
-
-_Ring = tuple[Rows, NDArray[np.float64]]
-"""Rows, and how many hours ago each was."""
+CATEGORY_FADES_HOURS, CREATOR_FADES_HOURS = 12.0, 48.0
+"""Half-lives of the newest events in the portions of what was watched or skipped last."""
+COWATCH_FACTOR = 3.0
 
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
@@ -58,266 +54,180 @@ class Context:
     platform: str | None = None
 
 
-@dataclass(eq=False)
 class Request:
     """The inputs of the user features. `signals` None stands for a user of whom nothing is known."""
 
-    columns: VideoColumns
-    static: StaticFeatures
-    signals: Signals | None
-    rows: Rows
-    context: Context
-    zeros: Column = field(init=False)
-    """What a feature answers that has nothing to say: this very array."""
-    watched: Rows = field(init=False)
-    """The rows of the user's last long views that the catalog still has, newest first."""
-
-    def __post_init__(self) -> None:
-        signals, table = self.signals, self.static.cowatch
-        self.zeros = np.zeros(len(self.rows), np.float32)
-        self._category, self._creator = self.columns.category[self.rows], self.columns.creator[self.rows]
-        self._rings = self._known_of(signals)
-        self.watched = self._rings[0][0]
-        self._similar = None if table is None else table.similar_to(self.watched)
-        self._decay = 1.0 if signals is None else signals.decay_to(self.context.now)
-        self._lifts: tuple[Column, ...] = ()
-        self._category_codes = self.rows[:0]
-        self._recent: tuple[Column, Column, Column] | None = None
+    def __init__(
+        self, columns: VideoColumns, static: StaticFeatures, signals: Signals | None, context: Context
+    ) -> None:
+        self.columns, self.static, self.signals, self.context = columns, static, signals, context
+        self._decay = 1.0 if signals is None else signals.decay_to(context.now)
+        self.watched, self._watched_minutes = self._present(None if signals is None else signals.watched)
+        """The rows of the user's last long views that the catalog still has, newest first, and the minute of each."""
+        self._similar = None if static.cowatch is None else static.cowatch.similar_to(self.watched)
 
     # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
 
-    def category_affinity(self) -> Column:
+    def category_affinity(self) -> Term | None:
         """Shrunk log-lift of the category's share of the user's attention over its share of the tenant's."""
-        if self.signals is None:
-            return self.zeros
-        return _on(self._category, self._affinities()[0])
-
-    def creator_affinity(self) -> Column:
-        """The same for creators."""
-        if self.signals is None:
-            return self.zeros
-        return _on(self._creator, self._affinities()[2])
-
-    def tag_affinity(self) -> Column:
-        """The mean over a video's tags."""
-        if self.signals is None or not len(self.columns.tag_names):
-            return self.zeros
-        lift = self._affinities()[1]
-        total = lift.take(self.columns.tags[:, 0][self.rows])
-        for place in range(1, self.columns.tag_width):
-            total += lift.take(self.columns.tags[:, place][self.rows])
-        total *= self.columns.tag_share[self.rows]
-        return total
-
-    def _affinities(self) -> tuple[Column, ...]:
-        """For categories, tags and creators: log((own + K·base) / ((all + K)·base)) per code, 0 in one more place.
-
-        A code the user never touched gets log(K / (all + K)) whatever its base rate. The three are worked out as one,
-        for with some dozens of codes it is the number of steps that costs.
-        """
-        if self._lifts or self.signals is None:
-            return self._lifts
         signals, columns = self.signals, self.columns
-        counters = (signals.categories, signals.tags, signals.creators)
-        vocabularies = (columns.categories, columns.tag_names, columns.creators)
-        codes: list[int] = []
-        ends = [0]
-        for counter, vocabulary in zip(counters, vocabularies, strict=True):
-            codes += vocabulary.codes(counter.keys, ends[-1])
-            ends.append(ends[-1] + len(vocabulary) + 1)
-        places, count = np.array(codes, np.int64), len(signals.categories.keys)
-        self._category_codes = places[:count]
-        own = _attention(np.concatenate([counter.values[:, :TAG_FIELDS] for counter in counters]))
-        over_categories = float(own[:count].sum()) * self._decay
-        scale, prior = over_categories + AFFINITY_PRIOR, AFFINITY_PRIOR
-        lift = np.empty(ends[-1], np.float32)
-        lift.fill(math.log(prior / scale))
-        lift[places] = np.log(own * (self._decay / scale) / self.static.demand[places] + prior / scale)
-        lift[[end - 1 for end in ends[1:]]] = 0.0
-        self._lifts = tuple(lift[start:end] for start, end in pairwise(ends))
-        return self._lifts
+        if signals is None:
+            return None
+        values = signals.categories.values
+        return ByCode(columns.category, self._affinities(values, self._category_codes, self.static.categories))
+
+    def creator_affinity(self) -> Term | None:
+        """The same for creators."""
+        signals, columns = self.signals, self.columns
+        if signals is None:
+            return None
+        codes = columns.creators.codes(signals.creators.keys)
+        return ByCode(columns.creator, self._affinities(signals.creators.values, codes, self.static.creators))
+
+    def tag_affinity(self) -> Term | None:
+        """The mean over a video's tags."""
+        signals, columns = self.signals, self.columns
+        if signals is None or not len(columns.tag_names):
+            return None
+        codes = columns.tag_names.codes(signals.tags.keys)
+        values = self._affinities(signals.tags.values, codes, self.static.tags)
+        return ByTags(columns.tags, columns.tag_width, columns.tag_share, values)
+
+    def _affinities(self, values: Singles, codes: Integers, base: Shares) -> Singles:
+        return known.affinities(values, codes, base.demand, self._decay, self._interest)
+
+    @cached_property
+    def _interest(self) -> float:
+        """In all categories together, as of now."""
+        return 0.0 if self.signals is None else known.interest(self.signals.categories.values) * self._decay
+
+    @cached_property
+    def _category_codes(self) -> Integers:
+        return self.columns.categories.codes(
+            np.zeros(0, np.uint32) if self.signals is None else self.signals.categories.keys
+        )
 
     # Rates: how the user took what they were shown, against how others take it ---------------------------------
 
-    def category_watch(self) -> Column:
+    def category_watch(self) -> Term | None:
         """log of the user's smoothed watched fraction in the category ÷ the tenant's."""
         return self._category_rate(WATCH_FRACTION, self.static.categories.watch)
 
-    def category_skips(self) -> Column:
+    def category_skips(self) -> Term | None:
         """log of the user's smoothed skip rate in the category ÷ the tenant's."""
         return self._category_rate(SKIPS, self.static.categories.skip_rate)
 
-    def _category_rate(self, positives: int, base: NDArray[np.float64]) -> Column:
-        """log((positives + P·base) / ((tries + P)·base)) per category, on the candidates."""
-        if self.signals is None or len(base) == 1:
-            return self.zeros
-        self._affinities()  # which looks the codes up
-        values, codes = self.signals.categories.values, self._category_codes
-        wins = np.maximum(values[:, positives], 0.0) * self._decay
-        tries = np.maximum(values[:, VIEWS] * self._decay, wins)
-        lift = np.zeros(len(base), np.float32)
-        lift[codes] = np.log((wins / base[codes] + RATE_PRIOR) / (tries + RATE_PRIOR))
-        lift[-1] = 0.0
-        return _on(self._category, lift)
+    def _category_rate(self, positives: int, base: NDArray[np.float64]) -> Term | None:
+        if self.signals is None:
+            return None
+        values = self.signals.categories.values
+        return ByCode(self.columns.category, known.rates(values, positives, self._category_codes, base, self._decay))
 
     # The newest events, before they weigh much in the decayed counters ------------------------------------------
 
-    def recent_category(self) -> Column:
+    def recent_category(self) -> Term | None:
         """The portion of the newest long views that were of the candidate's category, half-life 12 h."""
-        return _on(self._category, self._portions()[0])
+        columns = self.columns
+        return self._portion(
+            self.watched, self._watched_minutes, CATEGORY_FADES_HOURS, columns.category, len(columns.categories)
+        )
 
-    def recent_creator(self) -> Column:
+    def recent_creator(self) -> Term | None:
         """The same for its creator, half-life 48 h."""
-        return _on(self._creator, self._portions()[1])
+        columns = self.columns
+        return self._portion(
+            self.watched, self._watched_minutes, CREATOR_FADES_HOURS, columns.creator, len(columns.creators)
+        )
 
-    def recent_skips(self) -> Column:
+    def recent_skips(self) -> Term | None:
         """The portion of the newest skips that were of the candidate's category, half-life 12 h."""
-        return _on(self._category, self._portions()[2])
+        columns = self.columns
+        rows, minutes = self._present(None if self.signals is None else self.signals.skipped)
+        return self._portion(rows, minutes, CATEGORY_FADES_HOURS, columns.category, len(columns.categories))
 
-    def _portions(self) -> tuple[Column, Column, Column]:
-        """For long views by category, long views by creator and skips by category: per code, its part of a ring whose
-        entries fade with age. One full entry more than there are counts, so that a lone or an old one is only a hint.
-        The last value, for code -1, is 0. The three are worked out as one, as the affinities are.
-        """
-        if self._recent is None:
-            columns = self.columns
-            (seen, seen_hours), (skipped, skipped_hours) = self._rings
-            categories, creators = len(columns.categories) + 1, len(columns.creators) + 1
-            # Code -1 comes first in each part.
-            codes = np.concatenate(
-                [
-                    columns.category[seen] + 1,
-                    columns.creator[seen] + (1 + categories),
-                    columns.category[skipped] + (1 + categories + creators),
-                ]
-            )
-            fresh = np.exp2(
-                np.concatenate([seen_hours * (-1.0 / 12.0), seen_hours * (-1.0 / 48.0), skipped_hours * (-1.0 / 12.0)])
-            )
-            per_code = np.bincount(codes, fresh, 2 * categories + creators)
-            views = len(seen)
-            self._recent = (
-                _portion(per_code[:categories], fresh[:views]),
-                _portion(per_code[categories : categories + creators], fresh[views : 2 * views]),
-                _portion(per_code[categories + creators :], fresh[2 * views :]),
-            )
-        return self._recent
+    def _portion(self, rows: Integers, minutes: Codes, half_life_hours: float, codes: Codes, size: int) -> Term | None:
+        if not len(rows):
+            return None
+        return ByCode(codes, known.portions(rows, minutes, self.context.now / 60.0, half_life_hours, codes, size))
 
-    def _known_of(self, signals: Signals | None) -> tuple[_Ring, _Ring]:
-        """The last long views and skips: the rows of those that the catalog still has, and how many hours ago."""
-        if signals is None:
-            nothing = (self.rows[:0], np.zeros(0))
-            return nothing, nothing
-        rings, views = (signals.watched, signals.skipped), len(signals.watched.keys)
-        rows = self.columns.row_of_each(np.concatenate([ring.keys for ring in rings]))
-        minutes = np.concatenate([ring.times for ring in rings])
-        hours = np.maximum(self.context.now / 60.0 - minutes, 0.0) / 60.0
-        if len(rows) and rows.min() < 0:
-            known = rows >= 0
-            views = int(known[:views].sum())
-            rows, hours = rows[known], hours[known]
-        return (rows[:views], hours[:views]), (rows[views:], hours[views:])
+    def _present(self, ring: Timeline | None) -> tuple[Integers, Codes]:
+        if ring is None or not len(ring.keys):
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
+        ascending, rows = self.columns.by_fingerprint()
+        return known.present(ring.keys, ring.times.astype(np.int32, copy=False), ascending, rows)
 
-    def duration_match(self) -> Column:
+    def duration_match(self) -> Term | None:
         """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
         columns, log_duration = self.columns, self.static.values["duration"]
         watched = self.watched if self.static.timed else self.watched[columns.duration[self.watched] > 0]
         if not len(watched):
-            return self.zeros
-        usual = log_duration[watched].sum() / np.float32(len(watched))
-        match: Column = np.abs(log_duration[self.rows] - usual)
-        match *= np.float32(-len(watched) / (len(watched) + 5.0))
-        if not self.static.timed:
-            match[columns.duration[self.rows] <= 0] = 0.0
-        return match
+            return None
+        usual = known.mean_of(log_duration, watched)
+        return Distance(log_duration, columns.duration, usual, len(watched) / (len(watched) + 5.0))
 
-    def popularity_taste(self) -> Column:
+    def popularity_taste(self) -> Term | None:
         """The video's 7-day demand × how much more popular than the mean video the user's last long views are.
 
         Some come for what everybody watches and some for the rest; shrunk when the long views are few.
         """
         return self._taste("demand_7d", USUAL_DEMAND)
 
-    def approval_taste(self) -> Column:
+    def approval_taste(self) -> Term | None:
         """The video's approval × how much more approved of than the mean video the user's last long views are.
 
         Some come for what people like and share, some for what they only watch.
         """
         return self._taste("approval", self.static.mean("approval"))
 
-    def _taste(self, name: str, usual: float) -> Column:
+    def _taste(self, name: str, usual: float) -> Term | None:
         """A static feature × its mean over the user's last n long views, less what is usual; shrunk by n / (n + 5)."""
         count = len(self.watched)
         if not count:
-            return self.zeros
+            return None
         values = self.static.values[name]
-        apart = float(values[self.watched].sum()) / count - usual
-        return values[self.rows] * np.float32(apart * count / (count + TASTE_PRIOR))
+        return Scaled(values, (known.mean_of(values, self.watched) - usual) * count / (count + TASTE_PRIOR))
 
     @property
     def neighboured(self) -> bool:
         """Whether the co-watch table has something to say: it knows at least one of the user's last long views."""
         return self._similar is not None
 
-    def cowatch(self) -> Column:
+    def cowatch(self) -> Term | None:
         """log(1 + 3 · similarity to the user's last long views, in units of a neighbour's mean similarity)."""
-        if self._similar is None:
-            return self.zeros
-        similar: Column = np.log1p(self._similar[self.rows] * np.float32(3))
-        return similar
+        return None if self._similar is None else Dampened(self._similar, COWATCH_FACTOR)
 
     # Hints --------------------------------------------------------------------------------------------------------
 
-    def language_match(self) -> Column:
+    def language_match(self) -> Term | None:
         """1 for a video in the hinted language, −1 for one in another, 0 when either is unknown."""
+        languages = self.columns.languages
         if not self.context.language:
-            return self.zeros
-        spoken = self.columns.language[self.rows]
-        wanted = self.columns.languages.code(self.context.language.lower())
-        return np.where(spoken < 0, 0, np.where(spoken == wanted, 1, -1)).astype(np.float32)
+            return None
+        match = np.full(len(languages) + 1, -1, np.float32)
+        wanted = languages.code(self.context.language.lower())
+        if wanted >= 0:
+            match[wanted] = 1.0
+        match[-1] = 0.0
+        return ByCode(self.columns.language, match)
 
-    def country_match(self) -> Column:
+    def country_match(self) -> Term | None:
         """1 for a video whose list of countries names the hinted one."""
-        if not self.context.country or not len(self.columns.country_sets):
-            return self.zeros
-        return self.columns.country_sets.having(self.context.country)[self._codes_on("country_set")].astype(np.float32)
+        sets = self.columns.country_sets
+        if not self.context.country or not len(sets):
+            return None
+        return ByCode(self.columns.country_set, sets.having(self.context.country).astype(np.float32))
 
-    def age_band_match(self) -> Column:
+    def age_band_match(self) -> Term | None:
         """1 for a video made for the hinted age band, −1 for one made for others, 0 when either is unknown."""
-        return self._made_for(self.context.age_band, self.columns.age_band_sets, "age_band_set")
+        return self._made_for(self.context.age_band, self.columns.age_band_sets, self.columns.age_band_set)
 
-    def platform_match(self) -> Column:
+    def platform_match(self) -> Term | None:
         """The same for the platform."""
-        return self._made_for(self.context.platform, self.columns.platform_sets, "platform_set")
+        return self._made_for(self.context.platform, self.columns.platform_sets, self.columns.platform_set)
 
-    def _made_for(self, hint: str | None, sets: NameSets, column: str) -> Column:
+    def _made_for(self, hint: str | None, sets: NameSets, codes: Codes) -> Term | None:
         if not hint or not len(sets):
-            return self.zeros
+            return None
         match = np.where(sets.having(hint), np.float32(1), np.float32(-1))
         match[-1] = 0.0
-        return match[self._codes_on(column)]
-
-    def _codes_on(self, column: str) -> NDArray[np.int32]:
-        codes: NDArray[np.int32] = getattr(self.columns, column)
-        return codes[self.rows]
-
-
-def _attention(values: NDArray[np.float32]) -> Column:
-    """What an entry shows of interest: views that were not skipped, and approvals; never below zero.
-
-    Predicts better than watched fractions, which say more about the video than about the user.
-    """
-    shown: Column = np.maximum(values[:, VIEWS] - values[:, SKIPS] + values[:, APPROVALS], np.float32(0))
-    return shown
-
-
-def _portion(per_code: NDArray[Any], fresh: NDArray[np.float64]) -> Column:
-    """What each code has of a ring, from sums that begin with code -1, and what the ring's entries weigh."""
-    portion = np.zeros(len(per_code), np.float32)
-    portion[:-1] = per_code[1:] / (fresh.sum() + 1.0)
-    return portion
-
-
-def _on(codes: NDArray[np.int32], per_code: Column) -> Column:
-    """Per-code values on the candidates; the last value answers for code -1."""
-    return per_code.take(codes)
+        return ByCode(codes, match)

@@ -52,8 +52,8 @@ class StaticFeatures:
 
     `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
     often each video was tried (impressions, or views where an app reports more of these); `rates`: the mean and the
-    deviation of what is believed of each video's long views per try. `demand`: `Shares.demand` of categories, tags and
-    creators, one after the other. `timed`: whether every video's duration is known. `means` is filled as asked for.
+    deviation of what is believed of each video's long views per try. `timed`: whether every video's duration is known.
+    `means` is filled as asked for.
     """
 
     columns: VideoColumns
@@ -62,7 +62,8 @@ class StaticFeatures:
     shown: NDArray[np.float64]
     rates: tuple[NDArray[np.float64], NDArray[np.float64]]
     categories: Shares
-    demand: NDArray[np.float64]
+    tags: Shares
+    creators: Shares
     timed: bool
     cowatch: CoWatch | None
     values: dict[str, Column]
@@ -153,7 +154,8 @@ class StatsColumns:
             shown,
             posterior(decayed[:, DEMAND_7D], shown, long_rate),
             categories,
-            np.concatenate([categories.demand, tags.demand, creators.demand]),
+            tags,
+            creators,
             bool((columns.duration[columns.rows()] > 0).all()),
             self.cowatch,
             {},

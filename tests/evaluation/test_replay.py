@@ -10,6 +10,7 @@ from ranking import FEATURES, global_model, rank
 from ranking.rank import score
 
 LOG = tastes_log(users=24, videos=80, days=4)
+LOG = replace(LOG, videos=[replace(v, duration_seconds=20.0 + 5 * (i % 3)) for i, v in enumerate(LOG.videos)])
 LOG = replace(LOG, exposures=replace(LOG.exposures, liked=LOG.exposures.long & (LOG.exposures.video % 3 == 0)))
 
 

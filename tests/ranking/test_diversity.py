@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ranking import Context, LinearModel, global_model, rank
-from ranking.diversity import Order, diversify, metadata_similarity
+from ranking.diversity import diversify, metadata_similarity
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
 
@@ -49,7 +49,7 @@ def test_another_similarity_can_be_plugged_in() -> None:
         return (rows[:, None] % 2 == rows % 2).astype(float)
 
     context = Context(NOW, limit=2, diversity=1.0, streak_cap=0)
-    page = diversify(columns, Order(ordered, scores, ordered, scores), context, look=10, similarity=parity)
+    page = ordered[diversify(columns, ordered, scores, np.arange(10), context, similarity=parity)]
     assert page[0] % 2 != page[1] % 2
 
 
@@ -100,7 +100,7 @@ def test_the_logged_propensity_weighs_each_explored_video_to_one_on_average() ->
     for seed in range(draws):
         found = choose(columns, static, rows, Context(NOW, seed=seed))
         assert found is not None
-        weights[found.row] += 1 / found.propensity
+        weights[rows[found.position]] += 1 / found.propensity
     assert weights.sum() / draws == pytest.approx(len(columns), rel=0.25)
 
 
@@ -108,8 +108,9 @@ def explored_by(columns, static, seeds: int) -> np.ndarray:
     """How often each row gets the slot."""
     from ranking.exploration import explore as choose
 
-    found = [choose(columns, static, columns.rows(), Context(NOW, seed=seed)) for seed in range(seeds)]
-    return np.bincount([choice.row for choice in found if choice], minlength=len(columns))
+    rows = columns.rows()
+    found = [choose(columns, static, rows, Context(NOW, seed=seed)) for seed in range(seeds)]
+    return np.bincount(rows[[choice.position for choice in found if choice]], minlength=len(columns))
 
 
 def test_videos_of_which_nothing_is_known_are_explored_alike() -> None:
@@ -138,5 +139,5 @@ def test_a_video_everybody_has_seen_is_not_explored() -> None:
 
     found = choose(columns, stats.static(NOW), columns.rows(), Context(NOW, seed=3))
     assert found is not None
-    assert columns.ids[found.row] == "vid_29"
+    assert columns.ids[columns.rows()[found.position]] == "vid_29"
     assert choose(columns, stats.static(NOW), columns.rows()[:29], Context(NOW, seed=3)) is None

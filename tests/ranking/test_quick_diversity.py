@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking import Context
-from ranking.diversity import Order, diversify
+from ranking.diversity import NOBODY, best_of, diversify
 from tests.ranking import plain_diversity
 from tests.ranking.catalogs import NOW, make_catalog, make_videos
 
@@ -22,7 +22,6 @@ from tests.ranking.catalogs import NOW, make_catalog, make_videos
     titles=st.none() | st.integers(1, 20),
     caps=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     diversity=st.sampled_from([0.0, 0.1, 2.0]),
-    known=st.integers(1, 90),
     explored=st.none() | st.integers(0, 89),
     ties=st.booleans(),
 )
@@ -35,7 +34,6 @@ def test_the_quick_page_is_the_plain_page(
     titles: int | None,
     caps: tuple[int, int],
     diversity: float,
-    known: int,
     explored: int | None,
     ties: bool,
 ) -> None:
@@ -46,18 +44,21 @@ def test_the_quick_page_is_the_plain_page(
         values = np.round(values, 1)
     order = np.lexsort((columns.key[rows], -values))
     ordered, scores = rows[order], values[order]
-    known = max(known, looked)
-    known += int((scores[known:] == scores[known - 1]).sum()) if known < count else 0  # ties are never cut
     served = tuple(draw.choice(count, size=min(count, 3), replace=False).tolist()) if count and seed % 2 else ()
     context = Context(NOW, limit, streak_cap=caps[0], creator_cap=caps[1], diversity=diversity, served=served)
-    wanted = {"look": looked, "explored_place": min(4, limit - 1)}
     place = explored if explored is not None and explored < count else None
+    best = best_of(columns, rows, values, looked)
+    assert rows[best].tolist() == ordered[:looked].tolist()
     quick = diversify(
         columns,
-        Order(ordered[:known], scores[:known], rows, values),
+        rows,
+        values,
+        best,
         context,
-        explored=None if place is None else int(ordered[place]),
-        **wanted,
+        explored=NOBODY if place is None else int(order[place]),
+        explored_place=min(4, limit - 1),
     )
-    plain = plain_diversity.diversify(columns, ordered, scores, context, explored=place, **wanted)
-    assert quick.tolist() == ordered[plain].tolist()
+    plain = plain_diversity.diversify(
+        columns, ordered, scores, context, look=looked, explored=place, explored_place=min(4, limit - 1)
+    )
+    assert rows[quick].tolist() == ordered[plain].tolist()

@@ -19,6 +19,7 @@ from ranking import (
     popularity_order,
     rank,
 )
+from ranking.features import values_of
 from ranking.request import Request
 from shared.signals import Signals, Timeline
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
@@ -184,9 +185,9 @@ def test_a_video_made_for_the_viewers_age_band_or_platform_gains_and_one_made_fo
         (Context(NOW, age_band="25-34", platform="made-up"), [-1, -1, 0, 0]),
         (Context(NOW), [0, 0, 0, 0]),
     ):
-        request = Request(columns, stats.static(NOW), None, rows, context)
-        assert request.age_band_match().tolist() == expected
-        assert request.platform_match().tolist() == expected
+        request = Request(columns, stats.static(NOW), None, context)
+        for name in ("age_band_match", "platform_match"):
+            assert values_of(FEATURES[name], request, rows).tolist() == expected
 
 
 def test_who_watches_what_others_like_is_served_more_of_it_and_who_does_not_less() -> None:
@@ -197,9 +198,9 @@ def test_who_watches_what_others_like_is_served_more_of_it_and_who_does_not_less
     for watched, sign in ((np.argsort(-approval)[:10], 1), (np.argsort(approval)[:10], -1)):
         signals = make_signals()
         signals.watched = Timeline(columns.fingerprint[watched], np.full(10, int(NOW // 60), np.int32))
-        taste = Request(columns, static, signals, rows, Context(NOW)).approval_taste()
+        taste = values_of(FEATURES["approval_taste"], Request(columns, static, signals, Context(NOW)), rows)
         assert sign * np.corrcoef(taste, approval[rows])[0, 1] > 0.99
-    assert not Request(columns, static, None, rows, Context(NOW)).approval_taste().any()
+    assert Request(columns, static, None, Context(NOW)).approval_taste() is None
 
 
 def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_the_table() -> None:

@@ -1,0 +1,91 @@
+"""Machine code is made once, used again, made anew when a source changed, and the same bytes wherever it is made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra import package
+from ranking.known import places_of
+
+ROOT = Path(__file__).resolve().parents[2]
+ONLY_READ = "import os; os.access = lambda path, mode: mode != os.W_OK\n"
+RANK_ONE = """
+import numpy as np
+from ranking import Context, StatsColumns, VideoColumns, global_model, rank
+from shared.records import Video
+columns = VideoColumns([Video("a", "title", "url", "category")])
+print("ranked", rank(columns, StatsColumns(columns), None, columns.rows(), global_model(), Context(1.0)).rows.tolist())
+"""
+
+
+def checkout(folder: Path) -> Path:
+    """The ranking room and what it needs, without machine code."""
+    for room in ("ranking", "shared"):
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def start(folder: Path, before: str = "") -> str:
+    """A fresh process that ranks: what the compiler says about what it keeps."""
+    environment = os.environ | {"NUMBA_DEBUG_CACHE": "1", "PYTHONPATH": str(folder)}
+    found = subprocess.run(
+        [sys.executable, "-c", before + RANK_ONE], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert "ranked [0]" in found.stdout, found.stderr
+    return found.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with machine code as the package has it."""
+    folder = checkout(tmp_path_factory.mktemp("one"))
+    package.add_machine_code(folder)
+    return folder
+
+
+def test_a_start_uses_the_machine_code_of_the_package_and_compiles_nothing(made: Path) -> None:
+    said = start(made)
+    assert "data loaded" in said
+    assert "data saved" not in said
+
+
+def test_a_start_on_a_disk_that_cannot_be_written_to_uses_it_too_and_leaves_no_copy_behind(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    said = start(made, ONLY_READ)
+    assert f"data loaded from '{tmp_path}" in said
+    assert "data saved" not in said
+    assert not list(tmp_path.glob("ranking-*"))
+
+
+def test_a_changed_source_is_compiled_anew_wherever_its_constants_are_used(made: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(made, tmp_path / "changed")
+    constants = changed / "shared" / "signals.py"
+    constants.write_text(constants.read_text().replace("MAX_SEEN = 920", "MAX_SEEN = 921"))
+    said = start(changed)
+    assert "data saved" in said
+    assert "data loaded" not in said
+
+
+def test_machine_code_is_the_same_bytes_wherever_it_is_made(made: Path, tmp_path: Path) -> None:
+    other = checkout(tmp_path / "a longer name")
+    package.add_machine_code(other)
+    one, two = (sorted((folder / "ranking" / "__pycache__").glob("*.nb?")) for folder in (made, other))
+    assert [file.name for file in one] == [file.name for file in two]
+    assert len(one) > 40
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+
+
+def test_compiled_code_takes_arrays_of_its_own_types_alone() -> None:
+    keys = np.array([7], np.uint32)
+    assert places_of(keys, keys, np.array([3]), -1).tolist() == [3]
+    with pytest.raises(TypeError):
+        places_of(keys.astype(np.int64), keys, np.array([3]), -1)
