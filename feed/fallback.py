@@ -47,7 +47,7 @@ class Fallback:
         dismissed = viewer.signals.dismissed.keys if viewer.signals else _NOTHING
         unwanted = np.concatenate([viewer.served, dismissed])
         if len(unwanted) or context.served:
-            return page_of(catalog.columns, kept.ordering, context, ~catalog.columns.mask(unwanted))
+            return page_of(catalog.columns, kept.ordering, context, catalog.columns.without(unwanted))
         shape = (context.limit, context.streak_cap, context.creator_cap, context.diversity)
         slate = kept.first_pages.get(shape)
         if slate is None:

@@ -69,19 +69,19 @@ def _rule_limited(columns: VideoColumns, viewer: Viewer) -> Mask | None:
 
 
 def _served(columns: VideoColumns, viewer: Viewer) -> Mask | None:
-    return ~columns.mask(viewer.served) if len(viewer.served) else None
+    return columns.without(viewer.served) if len(viewer.served) else None
 
 
 def _seen(columns: VideoColumns, viewer: Viewer) -> Mask | None:
     if viewer.signals is None or not len(viewer.signals.seen.keys):
         return None
-    return ~columns.mask(viewer.signals.seen.keys, bits=SEEN_BITS)
+    return columns.without(viewer.signals.seen.keys, bits=SEEN_BITS)
 
 
 def _not_interested(columns: VideoColumns, viewer: Viewer) -> Mask | None:
     if viewer.signals is None or not len(viewer.signals.dismissed.keys):
         return None
-    return ~columns.mask(viewer.signals.dismissed.keys)
+    return columns.without(viewer.signals.dismissed.keys)
 
 
 Filter = Callable[[VideoColumns, Viewer], "Mask | None"]

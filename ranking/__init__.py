@@ -6,14 +6,14 @@
     model = global_model().overridden(tenant.weights)   # keep it: caches know a model by its identity
     context = Context(now, limit=20, streak_cap=tenant.streak_cap, seed=…, explore=True, country=…, language=…)
 
-    kept = columns.rows()[…]                     # the filters' work: columns.mask(signals.seen.keys, bits=24), …
+    kept = columns.rows()[…]                     # the filters' work: columns.without(signals.seen.keys, bits=24), …
     slate = rank(columns, stats, signals, kept, model, context)
     slate = with_pins(slate, {place: row}, kept, context.limit)
     [columns.ids[row] for row in slate.rows]     # with slate.scores; the place in the slate is the rank
     slate.explored, slate.propensities           # what to log with the feed request: the slot and its chance
 
     ordering = popularity_order(columns, stats, kept, context)       # the fallback, once for many requests
-    slate = page_of(columns, ordering, context, keep=~columns.mask(served))
+    slate = page_of(columns, ordering, context, keep=columns.without(served))
 
     explain(columns, stats, signals, row, model, context)            # exact contributions of one row
     why_absent(columns, stats, signals, kept, model, context, slate, row)       # the stage and rule, None if served

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.known import places_of
+from ranking.lookup import rows_without, value_of_each
 from shared.fingerprint import SEEN_MASK, fingerprint
 from shared.records import Video, rating_rank
 
@@ -67,7 +67,7 @@ class Vocabulary:
             codes = np.fromiter(self._codes.values(), np.int64, len(self))
             order = keys.argsort()
             self._ascending = keys[order], codes[order]
-        return places_of(fingerprints, *self._ascending, len(self))
+        return value_of_each(fingerprints, *self._ascending, len(self))
 
 
 class NameSets:
@@ -178,7 +178,7 @@ class VideoColumns:
         self._free: list[int] = []
         self._full: dict[str, NDArray[Any]] = {name: np.zeros(_FIRST_CAPACITY, dtype) for name, dtype in _ROW}
         self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
-        self._lookups: dict[int, tuple[NDArray[np.uint32], Rows, bool]] = {}
+        self._lookups: dict[int, tuple[NDArray[np.uint32], Rows]] = {}
         self._on_air: tuple[int, float, float, NDArray[np.bool_]] = (-1, 0.0, 0.0, np.zeros(0, np.bool_))
         self._show()
         for video in videos:
@@ -246,36 +246,26 @@ class VideoColumns:
 
     def find(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> Rows:
         """The rows whose fingerprints (their low `bits`) are among the given ones; all of them under a collision."""
-        if not len(fingerprints) or not self._rows:
-            return np.zeros(0, np.int64)
-        keys, rows, distinct = self._lookup(bits)
-        wanted = np.asarray(fingerprints, np.uint32)
-        first = keys.searchsorted(wanted)
-        found: Rows = rows.take(first, mode="clip")[keys.take(first, mode="clip") == wanted]
-        if distinct:
-            return found
-        beyond = keys.searchsorted(wanted, "right")
-        alike = [rows[first[at] + 1 : beyond[at]] for at in np.flatnonzero(beyond - first > 1).tolist()]
-        return np.concatenate([found, *alike])
+        return np.flatnonzero(~self.without(fingerprints, bits=bits))
+
+    def without(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> NDArray[np.bool_]:
+        """False for the rows `find` would return, True for all others."""
+        return rows_without(fingerprints, *self.by_fingerprint(bits), len(self))
 
     def row_of_each(self, fingerprints: NDArray[np.uint32]) -> Rows:
         """One row per 32-bit fingerprint, -1 where the catalog has none; the first by `key` under a collision."""
-        if not len(fingerprints) or not self._rows:
-            return np.full(len(fingerprints), -1, np.int64)
-        keys, rows, _ = self._lookup(32)
-        at = keys.searchsorted(fingerprints)
-        return np.where(keys.take(at, mode="clip") == fingerprints, rows.take(at, mode="clip"), -1)
+        return value_of_each(fingerprints, *self.by_fingerprint(), -1)
 
-    def by_fingerprint(self) -> tuple[NDArray[np.uint32], Rows]:
-        """The fingerprints in ascending order and the row of each; the first by `key` under a collision."""
-        keys, rows, _ = self._lookup(32)
-        return keys, rows
-
-    def mask(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> NDArray[np.bool_]:
-        """True for the rows `find` would return."""
-        mask = np.zeros(len(self), np.bool_)
-        mask[self.find(fingerprints, bits=bits)] = True
-        return mask
+    def by_fingerprint(self, bits: int = 32) -> tuple[NDArray[np.uint32], Rows]:
+        """The fingerprints' low bits in ascending order, equal ones by `key`, and the row of each; rebuilt after rows
+        came or went."""
+        found = self._lookups.get(bits)
+        if found is None:
+            rows = self.rows()
+            keys = self.fingerprint[rows] & np.uint32(SEEN_MASK if bits == 24 else (1 << bits) - 1)
+            order = np.lexsort((self.key[rows], keys))
+            found = self._lookups[bits] = (keys[order], rows[order])
+        return found
 
     def on_air(self, now: float) -> NDArray[np.bool_]:
         """True for the rows that are published and have not expired; kept until the next of them starts or ends."""
@@ -295,18 +285,6 @@ class VideoColumns:
         allowed: NDArray[np.bool_] = self.country_sets.having(country)[self.country_set]
         everywhere: NDArray[np.bool_] = self.country_set == NO_CODE
         return allowed | everywhere
-
-    def _lookup(self, bits: int) -> tuple[NDArray[np.uint32], Rows, bool]:
-        """The fingerprints' low bits in ascending order, the row of each, and whether no two are alike; rebuilt after
-        rows came or went."""
-        found = self._lookups.get(bits)
-        if found is None:
-            rows = self.rows()
-            keys = self.fingerprint[rows] & np.uint32(SEEN_MASK if bits == 24 else (1 << bits) - 1)
-            order = np.lexsort((self.key[rows], keys))
-            keys = keys[order]
-            found = self._lookups[bits] = (keys, rows[order], bool((keys[1:] != keys[:-1]).all()))
-        return found
 
     def _new_row(self, video_id: str) -> int:
         if self._free:

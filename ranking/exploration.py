@@ -76,31 +76,19 @@ def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, con
     """Choose among the candidates that few have seen; None when there is none. Depends on `context.seed` alone
     for its chance, and not on the order of the rows."""
     flip, factor, own = _mixed(context.seed)
-    shortlist, eligible = _shortlist(candidates, static.shown, columns.key, np.uint64(flip), np.uint64(factor | 1))
-    if not len(shortlist):
-        return None
-    winners = _winners(shortlist, *static.rates, candidates, columns.key, np.uint64(flip), np.uint64(factor | 1))
-    lot = own / 2.0**64
-    if lot < UNIFORM:
-        winner = min(int(lot / UNIFORM * len(shortlist)), len(shortlist) - 1)
-    else:
-        winner = winners[min(int((lot - UNIFORM) / (1.0 - UNIFORM) * DRAWS), DRAWS - 1)]
-    won = int((winners == winner).sum())
-    listed = len(shortlist) / eligible
-    chance = listed * ((1.0 - UNIFORM) * won / DRAWS + UNIFORM / len(shortlist))
-    return Exploration(int(shortlist[winner]), chance)
-
-
-@compiled
-def _lot(key: np.uint64, flip: np.uint64, factor: np.uint64) -> np.uint64:
-    return (key ^ flip) * factor
+    mean, deviation = static.rates
+    position, propensity = _choose(
+        candidates, static.shown, mean, deviation, columns.key, np.uint64(flip), np.uint64(factor | 1), own / 2.0**64
+    )
+    return Exploration(position, propensity) if propensity > 0.0 else None
 
 
 @compiled
 def _shortlist(
     candidates: Integers, shown: Doubles, key: Keys, flip: np.uint64, factor: np.uint64
-) -> tuple[Integers, int]:
-    """The positions of the eligible candidates with the lowest lots, lowest first, and how many were eligible."""
+) -> tuple[Integers, Keys, int]:
+    """The positions of the eligible candidates with the lowest lots, lowest first, the lots, and how many were
+    eligible."""
     listed = np.empty(SHORTLIST, np.int64)
     lots = np.empty(SHORTLIST, np.uint64)
     size = eligible = 0
@@ -109,7 +97,7 @@ def _shortlist(
         if shown[row] >= MAX_IMPRESSIONS:
             continue
         eligible += 1
-        lot = _lot(key[row], flip, factor)
+        lot = (key[row] ^ flip) * factor
         if size == SHORTLIST:
             if lot >= lots[size - 1]:
                 continue
@@ -120,28 +108,42 @@ def _shortlist(
             at -= 1
         listed[at], lots[at] = i, lot
         size += 1
-    return listed[:size], eligible
+    return listed[:size], lots[:size], eligible
 
 
 @compiled
-def _winners(
-    shortlist: Integers,
+def _choose(
+    candidates: Integers,
+    shown: Doubles,
     mean: Doubles,
     deviation: Doubles,
-    candidates: Integers,
     key: Keys,
     flip: np.uint64,
     factor: np.uint64,
-) -> Integers:
-    """Who of the shortlist wins each draw, as places in it: the highest of the rates drawn from the posteriors."""
+    lot: float,
+) -> tuple[int, float]:
+    """The position of the chosen candidate and its chance; the chance is 0 when none is eligible.
+
+    `lot` in [0, 1) picks the draw whose winner is served, or any of the shortlist.
+    """
+    shortlist, lots, eligible = _shortlist(candidates, shown, key, flip, factor)
+    if eligible == 0:
+        return -1, 0.0
     winners = np.zeros(DRAWS, np.int64)
     for draw in range(DRAWS):
         highest = -np.inf
         for place in range(len(shortlist)):
             row = candidates[shortlist[place]]
-            lot = _lot(key[row], flip, factor)
-            drawn = ((lot ^ (lot >> np.uint64(32))) * _FACTORS[draw]) >> np.uint64(64 - _QUANTILE_BITS)
+            drawn = ((lots[place] ^ (lots[place] >> np.uint64(32))) * _FACTORS[draw]) >> np.uint64(64 - _QUANTILE_BITS)
             rate = mean[row] + deviation[row] * _QUANTILES[np.int64(drawn)]
             if rate > highest:
                 highest, winners[draw] = rate, place
-    return winners
+    if lot < UNIFORM:
+        winner = min(int(lot / UNIFORM * len(shortlist)), len(shortlist) - 1)
+    else:
+        winner = winners[min(int((lot - UNIFORM) / (1.0 - UNIFORM) * DRAWS), DRAWS - 1)]
+    won = 0
+    for draw in range(DRAWS):
+        won += winners[draw] == winner
+    listed = len(shortlist) / eligible
+    return shortlist[winner], listed * ((1.0 - UNIFORM) * won / DRAWS + UNIFORM / len(shortlist))

@@ -7,27 +7,12 @@ import math
 import numpy as np
 
 from ranking.compiled import Codes, Doubles, Fingerprints, Integers, Singles, SinglesTable, compiled
+from ranking.lookup import value_of_each
 from shared.signals import APPROVALS, SKIPS, VIEWS
 
 AFFINITY_PRIOR = 5.0
 """Views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
 RATE_PRIOR = 10.0
-
-
-@compiled
-def places_of(keys: Fingerprints, ascending: Fingerprints, places: Integers, unknown: int) -> Integers:
-    """The place that belongs to each key, by binary search among `ascending`; `unknown` where it is not there."""
-    found = np.empty(len(keys), np.int64)
-    for i in range(len(keys)):
-        low, high = 0, len(ascending)
-        while low < high:
-            middle = (low + high) // 2
-            if ascending[middle] < keys[i]:
-                low = middle + 1
-            else:
-                high = middle
-        found[i] = places[low] if low < len(ascending) and ascending[low] == keys[i] else unknown
-    return found
 
 
 @compiled
@@ -74,7 +59,7 @@ def rates(values: SinglesTable, positives: int, codes: Integers, base: Doubles, 
 @compiled
 def present(keys: Fingerprints, minutes: Codes, ascending: Fingerprints, rows: Integers) -> tuple[Integers, Codes]:
     """The rows of a ring's videos that the catalog still has, in the ring's order, and the minute of each."""
-    found = places_of(keys, ascending, rows, -1)
+    found = value_of_each(keys, ascending, rows, -1)
     times = np.empty(len(found), np.int32)
     count = 0
     for i in range(len(found)):

@@ -6,7 +6,6 @@ A feature is a `Term`: a value per category, creator, tag or row. None where the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +64,9 @@ class Request:
         self.watched, self._watched_minutes = self._present(None if signals is None else signals.watched)
         """The rows of the user's last long views that the catalog still has, newest first, and the minute of each."""
         self._similar = None if static.cowatch is None else static.cowatch.similar_to(self.watched)
+        if signals is not None:
+            self._category_codes = columns.categories.codes(signals.categories.keys)
+            self._interest = known.interest(signals.categories.values) * self._decay
 
     # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
 
@@ -95,17 +97,6 @@ class Request:
 
     def _affinities(self, values: Singles, codes: Integers, base: Shares) -> Singles:
         return known.affinities(values, codes, base.demand, self._decay, self._interest)
-
-    @cached_property
-    def _interest(self) -> float:
-        """In all categories together, as of now."""
-        return 0.0 if self.signals is None else known.interest(self.signals.categories.values) * self._decay
-
-    @cached_property
-    def _category_codes(self) -> Integers:
-        return self.columns.categories.codes(
-            np.zeros(0, np.uint32) if self.signals is None else self.signals.categories.keys
-        )
 
     # Rates: how the user took what they were shown, against how others take it ---------------------------------
 

@@ -47,7 +47,7 @@ def test_every_video_whose_24_bits_collide_is_found() -> None:
     columns = VideoColumns([video(name) for name in (*pair, "other")])
     wanted = np.array([fingerprint(pair[0]) & SEEN_MASK], np.uint32)
     assert {columns.ids[row] for row in columns.find(wanted, bits=24)} == set(pair)
-    assert columns.mask(wanted, bits=24).sum() == 2
+    assert (~columns.without(wanted, bits=24)).sum() == 2
 
 
 def test_an_unknown_fingerprint_finds_nothing() -> None:
@@ -55,7 +55,7 @@ def test_an_unknown_fingerprint_finds_nothing() -> None:
     unknown = np.array([fingerprint("b")], np.uint32)
     assert len(columns.find(unknown)) == 0
     assert columns.row_of_each(unknown).tolist() == [-1]
-    assert VideoColumns().mask(unknown).tolist() == []
+    assert VideoColumns().without(unknown).tolist() == []
 
 
 def test_a_removed_row_is_inactive_and_its_number_is_used_again() -> None:

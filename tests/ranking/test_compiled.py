@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from infra import package
-from ranking.known import places_of
+from ranking.lookup import value_of_each
 
 ROOT = Path(__file__).resolve().parents[2]
 ONLY_READ = "import os; os.access = lambda path, mode: mode != os.W_OK\n"
@@ -86,6 +86,6 @@ def test_machine_code_is_the_same_bytes_wherever_it_is_made(made: Path, tmp_path
 
 def test_compiled_code_takes_arrays_of_its_own_types_alone() -> None:
     keys = np.array([7], np.uint32)
-    assert places_of(keys, keys, np.array([3]), -1).tolist() == [3]
+    assert value_of_each(keys, keys, np.array([3]), -1).tolist() == [3]
     with pytest.raises(TypeError):
-        places_of(keys.astype(np.int64), keys, np.array([3]), -1)
+        value_of_each(keys.astype(np.int64), keys, np.array([3]), -1)
