@@ -65,7 +65,7 @@ def embedded() -> list[list[Row]]:
     feeds = {
         NO_OP: _noop,
         "feed, signals in memory": lambda: _feeds(many, 1),
-        "feed, 20 tenants": lambda: _feeds(many, 20),
+        "feed, 20 tenants": lambda: _feeds(many, 20, users=many.users // 20),
         "feed, fallback": lambda: _feeds(many, 1, first_user=10_000),
     }
     reads = {NO_OP: _noop, "feed, signals read": lambda: _feeds(one, 1)}
@@ -169,9 +169,11 @@ def _noop() -> Iterator[bytes]:
     return itertools.repeat(http("GET", "/noop", _who(0, 0)))
 
 
-def _feeds(world: World, tenants: int, first_user: int = 0) -> Iterator[bytes]:
-    users = [(tenant, first_user + user) for user in range(world.users) for tenant in range(tenants)]
-    return itertools.cycle([http("GET", "/v1/feed", _who(tenant, user)) for tenant, user in users])
+def _feeds(world: World, tenants: int, first_user: int = 0, users: int | None = None) -> Iterator[bytes]:
+    """Of each tenant so many users, all of the world's if not said: as many in all, when only tenants shall differ, for
+    a user who was not there for 10 s is read anew."""
+    who = [(tenant, first_user + user) for user in range(users or world.users) for tenant in range(tenants)]
+    return itertools.cycle([http("GET", "/v1/feed", _who(tenant, user)) for tenant, user in who])
 
 
 def _batches(world: World, tenants: int) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
 """`compiled`: a loop over candidates as machine code, for what a chain of array operations would say less plainly.
 
 A compiled function takes numbers and arrays, allocates little, and knows no object of ours. Its annotations are its
-signature, so everything is compiled, or read from disk, at import: never within a request. Arrays are read-only and of
-any layout unless they are `Written`.
+signature, so everything is compiled, or read from disk, at import: never within a request. Arrays are read-only unless
+they are `Written…`, and vectors have no gaps.
 """
 
 from __future__ import annotations
@@ -102,4 +102,4 @@ def _type_of(hint: Any) -> Any:
     element = get_args(get_args(hint)[1])[0]
     dimensions = next((note for note in notes if isinstance(note, int)), 1)
     written = WRITTEN in notes
-    return types.Array(from_dtype(np.dtype(element)), dimensions, "A", readonly=not written, aligned=written)
+    return types.Array(from_dtype(np.dtype(element)), dimensions, "C" if dimensions == 1 else "A", readonly=not written, aligned=written)

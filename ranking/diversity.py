@@ -184,25 +184,66 @@ def _most_worth(
 
 
 @compiled
+def _first_left(
+    scores: Doubles, rows: Integers, barred: WrittenBytes, bars: int, key: Keys, category: Codes, capped: int
+) -> int:
+    """The best of all candidates that have none of these bars and are not of the capped category."""
+    found = NOBODY
+    for i in range(len(rows)):
+        if found != NOBODY and scores[i] < scores[found]:
+            continue
+        if barred[i] & bars or (capped != NOBODY and category[rows[i]] == capped):
+            continue
+        if found == NOBODY or _ahead(scores[i], key[rows[i]], scores[found], key[rows[found]]):
+            found = i
+    return found
+
+
+@compiled
+def _has_title(page: Integers, rows: Integers, served: Integers, title: Fingerprints, wanted: np.uint32) -> bool:
+    """Whether a video with this title was served before or is on the page; 0 is no title."""
+    found = 0
+    for row in served:
+        found += title[row] == wanted
+    for position in page:
+        found += title[rows[position]] == wanted
+    return wanted != 0 and found > 0
+
+
+@compiled
 def _look_further(
-    scores: Doubles, rows: Integers, barred: WrittenBytes, key: Keys, category: Codes, capped: int
+    scores: Doubles,
+    rows: Integers,
+    barred: WrittenBytes,
+    page: Integers,
+    served: Integers,
+    key: Keys,
+    category: Codes,
+    creator: Codes,
+    title: Fingerprints,
+    creator_cap: int,
+    capped: int,
 ) -> int:
     """The best of all when none of the first ones may come: first by all rules, then by ever fewer of them.
 
-    Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing.
+    Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing. A bar is
+    found when a search meets it, and then noted for all alike at once, so that no catalog (one creator, one title)
+    makes a search long.
     """
     by_titles = _TAKEN | _SAME_TITLE
     for bars, cap in ((by_titles | _FULL_CREATOR, capped), (by_titles, capped), (by_titles, NOBODY), (_TAKEN, NOBODY)):
-        found = NOBODY
-        for i in range(len(rows)):
-            if found != NOBODY and scores[i] < scores[found]:
-                continue
-            if barred[i] & bars or (cap != NOBODY and category[rows[i]] == cap):
-                continue
-            if found == NOBODY or _ahead(scores[i], key[rows[i]], scores[found], key[rows[found]]):
-                found = i
-        if found != NOBODY:
-            return found
+        found = _first_left(scores, rows, barred, bars, key, category, cap)
+        while found != NOBODY:
+            row = rows[found]
+            same, full = np.uint32(0), NOBODY
+            if bars & _SAME_TITLE and _has_title(page, rows, served, title, title[row]):
+                same = title[row]
+            if bars & _FULL_CREATOR and _has_enough(page, rows, creator, row, creator_cap):
+                full = creator[row]
+            if same == 0 and full == NOBODY:
+                return found
+            _bar(barred, np.arange(len(rows)), rows, title, same, creator, full)
+            found = _first_left(scores, rows, barred, bars, key, category, cap)
     return NOBODY
 
 
@@ -237,7 +278,7 @@ def _filled(
     for i in range(len(best)):
         worth[i] = scores[best[i]]
     barred = np.zeros(len(rows), np.uint8)
-    # Bars are kept for the best and the explored one; for all as soon as the page needs to look further.
+    # Bars are kept for the best and the explored one; for others they are found when the page looks further.
     kept = np.empty(len(best) + 1, np.int64)
     kept[:-1], kept[-1] = best, explored
     if explored == NOBODY:
@@ -263,15 +304,9 @@ def _filled(
             at = _most_worth(best, worth, barred, rows, category, capped)
             chosen = best[at] if at != NOBODY else NOBODY
         if chosen == NOBODY:
-            if len(kept) < len(rows):
-                kept = np.arange(len(rows))
-                for row in served:
-                    _bar(barred, kept, rows, title, title[row], creator, NOBODY)
-                for place in range(size):
-                    row = rows[page[place]]
-                    full = creator[row] if _has_enough(page[:size], rows, creator, row, creator_cap) else NOBODY
-                    _bar(barred, kept, rows, title, title[row], creator, full)
-            chosen = _look_further(scores, rows, barred, key, category, capped)
+            chosen = _look_further(
+                scores, rows, barred, page[:size], served, key, category, creator, title, creator_cap, capped
+            )
         if chosen == NOBODY:
             break
         page[size] = chosen

@@ -77,7 +77,7 @@ def test_what_the_program_says_of_facts_is_so():
 
 def test_feeds_and_folds_at_600_a_second_by_hand():
     needs = capacity.needs(600, INPUTS)
-    assert round(needs.http_cores, 2) == round(600 * (0.2 + 1.3 + 0.8 * 0.75 + 0.2 + 0.3 + 0.1) / 1000, 2)
+    assert round(needs.http_cores, 2) == round(600 * (0.2 + 0.9 + 0.8 * 0.75 + 0.2 + 0.3 + 0.1) / 1000, 2)
     assert round(needs.bus_mb, 2) == 4.32
     assert needs.messaging_units == 2
 
