@@ -91,7 +91,8 @@ def add_machine_code(stage: Path) -> None:
     """What `ranking.compiled` makes at its first import, which takes seconds: made here, for any x86-64 machine."""
     found = {"PYTHONPATH": os.pathsep.join((str(stage), str(stage / SITE_PACKAGES)))}
     fixed = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    subprocess.run([sys.executable, "-c", "import ranking"], cwd=stage, env=os.environ | found | fixed, check=True)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    subprocess.run([sys.executable, "-c", "import ranking"], cwd=stage, env=plain | found | fixed, check=True)
     for file in (stage / "ranking" / "__pycache__").glob("*.nbc"):
         # Notes for people name functions by where they happened to be in memory.
         file.write_bytes(re.sub(rb" at 0x[0-9a-f]+", lambda at: b" at 0x".ljust(len(at[0]), b"0"), file.read_bytes()))

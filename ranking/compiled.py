@@ -2,7 +2,7 @@
 
 A compiled function takes numbers and arrays, allocates little, and knows no object of ours. Its annotations are its
 signature, so everything is compiled, or read from disk, at import: never within a request. Arrays are read-only unless
-they are `Written…`, and vectors have no gaps.
+they are `Written…`, and vectors have no gaps. Indices are not checked, but in tests they are (`NUMBA_BOUNDSCHECK=1`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numba import boolean, config, from_dtype, njit, types
@@ -37,7 +38,7 @@ WrittenDoubles = Annotated[NDArray[np.float64], WRITTEN]
 WrittenBytes = Annotated[NDArray[np.uint8], WRITTEN]
 
 _ROOM = Path(__file__).parent
-_INLINED = (*sorted(_ROOM.glob("*.py")), _ROOM.parent / "shared" / "signals.py")
+INLINED = (*sorted(_ROOM.glob("*.py")), _ROOM.parent / "shared" / "signals.py")
 """Where what is compiled may have its constants and helpers from."""
 
 
@@ -45,17 +46,21 @@ def _folder() -> Path:
     """Where machine code is kept: beside the byte code, or in a copy of it on a disk that cannot be written to, so that
     what does not fit there (it is of another version of the compiler) can still be compiled and kept."""
     beside = _ROOM / "__pycache__"
+    if vars(config)["BOUNDSCHECK"]:
+        beside /= "checked"  # other code: every index is checked, which tests ask for
     if os.access(beside if beside.exists() else _ROOM, os.W_OK):
         return beside
-    copy = Path(tempfile.mkdtemp(prefix="ranking-"))
-    atexit.register(shutil.rmtree, copy, ignore_errors=True)
-    for file in [*beside.glob("*.nbi"), *beside.glob("*.nbc")]:
-        shutil.copy(file, copy)
+    copy = beside
+    with suppress(OSError):
+        copy = Path(tempfile.mkdtemp(prefix="ranking-"))
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        for file in [*beside.glob("*.nbi"), *beside.glob("*.nbc")]:
+            shutil.copy(file, copy)
     return copy
 
 
 _FOLDER = _folder()
-_STAMP = hashlib.sha256(b"\0".join(source.read_bytes() for source in _INLINED)).digest()
+_STAMP = hashlib.sha256(b"\0".join(source.read_bytes() for source in INLINED)).digest()
 
 
 class KeptCode(InTreeCacheLocator):
@@ -86,7 +91,10 @@ def compiled(function: Function) -> Function:
     hints = get_type_hints(function, include_extras=True)
     hints.pop("return")
     signature = tuple(_type_of(hint) for hint in hints.values())
-    return cast(Function, njit(signature, cache=True, error_model="numpy")(function))
+    try:
+        return cast(Function, njit(signature, cache=True, error_model="numpy")(function))
+    except OSError:  # nowhere to keep it: every disk is full, say
+        return cast(Function, njit(signature, error_model="numpy")(function))
 
 
 def _type_of(hint: Any) -> Any:
@@ -101,5 +109,6 @@ def _type_of(hint: Any) -> Any:
         return from_dtype(np.dtype(hint))
     element = get_args(get_args(hint)[1])[0]
     dimensions = next((note for note in notes if isinstance(note, int)), 1)
+    layout: Literal["C", "A"] = "C" if dimensions == 1 else "A"
     written = WRITTEN in notes
-    return types.Array(from_dtype(np.dtype(element)), dimensions, "C" if dimensions == 1 else "A", readonly=not written, aligned=written)
+    return types.Array(from_dtype(np.dtype(element)), dimensions, layout, readonly=not written, aligned=written)

@@ -122,7 +122,9 @@ def _ahead(score: float, key: np.uint64, other_score: float, other_key: np.uint6
 @compiled
 def _best_of(rows: Integers, scores: Doubles, key: Keys, count: int) -> Integers:
     """By insertion: after the first few, hardly any candidate is better than the last of the best."""
-    best = np.empty(min(count, len(rows)), np.int64)
+    best = np.empty(max(0, min(count, len(rows))), np.int64)
+    if not len(best):
+        return best
     found = 0
     for i in range(len(rows)):
         if found == len(best):

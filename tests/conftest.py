@@ -7,6 +7,8 @@ from hypothesis import settings
 
 from tests.left_out import PREFIX
 
+# Compiled loops check every index, in this process and in those it starts.
+os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")
 # No deadline: a promise is about what happens, not how fast; speed is measured in benchmarks/.
 settings.register_profile("house", deadline=None, max_examples=50)
 settings.register_profile("long", deadline=None, max_examples=20_000)

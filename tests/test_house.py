@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ranking.compiled import INLINED
 from shared.settings import SETTINGS, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,6 +132,13 @@ def test_ranking_is_pure_it_knows_numpy_and_nothing_that_waits_reads_or_tells_th
     assert compiling == [KEEPS_MACHINE_CODE], "the compiler is known in one place"
 
 
+def test_machine_code_is_thrown_away_when_any_source_it_was_made_from_changed() -> None:
+    compiling = [path for path in sources("ranking") if "@compiled" in path.read_text()]
+    elsewhere = {module for path in compiling for module in imports(path) if is_in(module, ("shared",))}
+    assert len(compiling) > 4
+    assert {".".join(path.with_suffix("").parts[-2:]) for path in INLINED} >= {m.rpartition(".")[0] for m in elsewhere}
+
+
 @pytest.mark.parametrize("module", ["events/fold.py", "events/schema.py", "events/batch.py", "feed/filters.py"])
 def test_a_pure_module_is_told_the_time_and_never_waits(module: str) -> None:
     impure = ("time", "asyncio", "os", "random", "aiohttp", "shared.services")
@@ -190,10 +198,13 @@ print(json.dumps({"done": done, "heavy": heavy, "threads": threading.active_coun
 
 
 def test_importing_the_app_connects_to_nothing_writes_nothing_and_starts_nothing(tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    # Machine code is written once, as byte code is.
+    subprocess.run([sys.executable, "-c", "import ranking"], cwd=tmp_path, env=environment, check=True)
     told = subprocess.run(
         [sys.executable, "-c", IMPORT_AND_TELL],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

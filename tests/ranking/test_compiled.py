@@ -16,6 +16,13 @@ from ranking.lookup import value_of_each
 
 ROOT = Path(__file__).resolve().parents[2]
 ONLY_READ = "import os; os.access = lambda path, mode: mode != os.W_OK\n"
+FULL_DISKS = """
+import errno, tempfile
+from numba.core import caching
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+tempfile.mkdtemp = caching.IndexDataCacheFile.save = full
+"""
 RANK_ONE = """
 import numpy as np
 from ranking import Context, StatsColumns, VideoColumns, global_model, rank
@@ -34,7 +41,7 @@ def checkout(folder: Path) -> Path:
 
 def start(folder: Path, before: str = "") -> str:
     """A fresh process that ranks: what the compiler says about what it keeps."""
-    environment = os.environ | {"NUMBA_DEBUG_CACHE": "1", "PYTHONPATH": str(folder)}
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "0", "NUMBA_DEBUG_CACHE": "1", "PYTHONPATH": str(folder)}
     found = subprocess.run(
         [sys.executable, "-c", before + RANK_ONE], cwd=folder, env=environment, capture_output=True, text=True
     )
@@ -66,6 +73,12 @@ def test_a_start_on_a_disk_that_cannot_be_written_to_uses_it_too_and_leaves_no_c
     assert not list(tmp_path.glob("ranking-*"))
 
 
+@pytest.mark.parametrize("before", [FULL_DISKS, ONLY_READ + FULL_DISKS])
+def test_a_start_without_machine_code_and_without_room_for_it_ranks_all_the_same(before: str, tmp_path: Path) -> None:
+    start(checkout(tmp_path), before)
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
 def test_a_changed_source_is_compiled_anew_wherever_its_constants_are_used(made: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(made, tmp_path / "changed")
     constants = changed / "shared" / "signals.py"
@@ -82,6 +95,11 @@ def test_machine_code_is_the_same_bytes_wherever_it_is_made(made: Path, tmp_path
     assert [file.name for file in one] == [file.name for file in two]
     assert len(one) > 40
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+
+
+def test_compiled_code_is_tested_with_every_index_checked() -> None:
+    with pytest.raises(IndexError):
+        value_of_each(np.zeros(1, np.uint32), np.zeros(1, np.uint32), np.zeros(0, np.int64), -1)
 
 
 def test_compiled_code_takes_arrays_of_its_own_types_alone() -> None:
