@@ -19,9 +19,10 @@ from cms.rules import NewRuleForm, Texts, rule_document
 from feed.catalog import Catalog
 from feed.cursor import Served
 from feed.experiments import arm_of
-from feed.pipeline import COLD_START_EVENTS, Feed
+from feed.pipeline import Feed
 from feed.query import FeedQuery, Hints
 from ranking.model import InvalidModel
+from ranking.request import COLD_START_EVENTS
 from shared.flags.evaluation import CO_WATCH, NEW_DIVERSIFIER
 from shared.http import endpoint, json_response
 from shared.records import MAX_LIMIT, Tenant

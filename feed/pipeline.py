@@ -27,7 +27,7 @@ from feed.selection import select, steered
 from feed.signals import SignalsPaused, SignalsReader, SignalsUnavailable
 from ranking.model import LinearModel
 from ranking.rank import Slate
-from ranking.request import Context
+from ranking.request import COLD_START_EVENTS, Context
 from shared import feed_request
 from shared.feed_request import NO_POSITION, FeedRequest
 from shared.fingerprint import fingerprint
@@ -37,8 +37,6 @@ from shared.services import Services
 from shared.signals import Signals
 from shared.tracing import Stages
 
-COLD_START_EVENTS = 3
-"""With fewer events than this a user is new: the fallback serves better than a guess."""
 FLAGS_STALE_SECONDS = 30.0
 SEED_SECONDS = 600.0
 """For so long a user's first page explores the same video, so that a page that has not changed is still a 304."""

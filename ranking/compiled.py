@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -77,6 +78,8 @@ class KeptCode(InTreeCacheLocator):
         return _STAMP
 
 
+if not any(_FOLDER.glob("*.nbi")):
+    logging.getLogger(__name__).warning("compiling the ranking's loops: this takes some seconds, and is done once")
 vars(config)["CACHE_LOCATOR_CLASSES"] = f"{__name__}.{KeptCode.__name__}"
 # Code for any processor of its kind, so that what the package brings along suits the machine it lands on. Wider
 # registers gain nothing here: the loops gather.

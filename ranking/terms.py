@@ -7,6 +7,7 @@ not grow with the catalog. The same loop adds it to scores and shows its values,
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +16,14 @@ from numpy.typing import NDArray
 from ranking.compiled import Codes, CodesTable, Integers, Singles, WrittenDoubles, compiled
 
 
-class Term:
+class Term(ABC):
     """One user feature of one request: a float32 value for every row of the catalog."""
 
     __slots__ = ()
 
+    @abstractmethod
     def add_to(self, total: NDArray[np.float64], rows: Integers, weight: float) -> None:
         """Add weight × value to the total of each of the rows."""
-        raise NotImplementedError
 
     def on(self, rows: Integers) -> Singles:
         """The values of some rows."""

@@ -112,6 +112,7 @@ def test_ranking_is_pure_it_knows_numpy_and_nothing_that_waits_reads_or_tells_th
         "hashlib",
         "math",
         "pathlib",
+        "abc",
         "base64",
         "json",
         "struct",

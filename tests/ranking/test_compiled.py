@@ -46,7 +46,7 @@ def start(folder: Path, before: str = "") -> str:
         [sys.executable, "-c", before + RANK_ONE], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert "ranked [0]" in found.stdout, found.stderr
-    return found.stdout
+    return found.stdout + found.stderr
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,7 @@ def test_a_start_uses_the_machine_code_of_the_package_and_compiles_nothing(made:
     said = start(made)
     assert "data loaded" in said
     assert "data saved" not in said
+    assert "compiling" not in said
 
 
 def test_a_start_on_a_disk_that_cannot_be_written_to_uses_it_too_and_leaves_no_copy_behind(
@@ -75,7 +76,7 @@ def test_a_start_on_a_disk_that_cannot_be_written_to_uses_it_too_and_leaves_no_c
 
 @pytest.mark.parametrize("before", [FULL_DISKS, ONLY_READ + FULL_DISKS])
 def test_a_start_without_machine_code_and_without_room_for_it_ranks_all_the_same(before: str, tmp_path: Path) -> None:
-    start(checkout(tmp_path), before)
+    assert "compiling the ranking's loops" in start(checkout(tmp_path), before)
     assert not list(tmp_path.rglob("*.nbc"))
 
 
