@@ -96,7 +96,10 @@ def compiled(function: Function) -> Function:
     signature = tuple(_type_of(hint) for hint in hints.values())
     try:
         return cast(Function, njit(signature, cache=True, error_model="numpy")(function))
-    except OSError:  # nowhere to keep it: every disk is full, say
+    except Exception:  # nowhere to keep it (every disk is full, say), or what was kept is damaged; others come again
+        for damaged in _FOLDER.glob(f"*.{function.__qualname__}-*.nb?"):
+            with suppress(OSError):
+                damaged.unlink()
         return cast(Function, njit(signature, error_model="numpy")(function))
 
 

@@ -80,6 +80,17 @@ def test_a_start_without_machine_code_and_without_room_for_it_ranks_all_the_same
     assert not list(tmp_path.rglob("*.nbc"))
 
 
+@pytest.mark.parametrize("kept", [0, 20])
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_damaged_machine_code_is_thrown_away_and_made_anew(kind: str, kept: int, made: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(made, tmp_path / "damaged")
+    for file in (folder / "ranking" / "__pycache__").glob(f"terms._add_scaled-*.{kind}"):
+        file.write_bytes(file.read_bytes()[:kept])
+    start(folder)
+    assert "_add_scaled" in "".join(line for line in start(folder).splitlines() if "saved" in line)
+    assert "saved" not in start(folder)
+
+
 def test_a_changed_source_is_compiled_anew_wherever_its_constants_are_used(made: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(made, tmp_path / "changed")
     constants = changed / "shared" / "signals.py"
