@@ -21,7 +21,7 @@ from shared.problem_codes import CODES, HOST
 from tests.api.contract import closed
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCAL_ONLY = {("GET", "/metrics")}
+LOCAL_ONLY = {("GET", "/metrics"), ("POST", "/admin/functions/{name}")}
 HELPERS = {"bad_request": (0, 400, ""), "refused": (0, 422, "invalid_"), "checked": (2, 422, "invalid_")}
 """Functions that make a problem: which argument names the code, the status, and what the code begins with."""
 MADE_IN_PARTS = re.compile(r"(missing|invalid)_(tenant|api_key|user|country|language|age_band|platform|playlist)")
