@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
-from numba import boolean, config, from_dtype, njit, types
+from numba import config, from_dtype, njit, types
 from numba.core.caching import InTreeCacheLocator
 from numpy.typing import NDArray
 
@@ -109,8 +109,8 @@ def _type_of(hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         hint, *noted = get_args(hint)
         notes = tuple(noted)
-    if hint in (int, float, bool):
-        return {int: types.int64, float: types.float64, bool: boolean}[hint]
+    if hint in (int, float):
+        return types.int64 if hint is int else types.float64
     if isinstance(hint, type) and issubclass(hint, np.generic):
         return from_dtype(np.dtype(hint))
     element = get_args(get_args(hint)[1])[0]

@@ -16,14 +16,21 @@ RATE_PRIOR = 10.0
 
 
 @compiled
-def interest(values: SinglesTable) -> float:
-    """Σ of what entries show of interest: views that were not skipped, and approvals; none counts below zero.
+def _interest_in(values: SinglesTable, entry: int) -> float:
+    """What an entry shows of interest: views that were not skipped, and approvals; never below zero.
 
     Predicts better than watched fractions, which say more about the video than about the user.
     """
+    shown: float = values[entry, VIEWS] - values[entry, SKIPS] + values[entry, APPROVALS]
+    return max(shown, 0.0)
+
+
+@compiled
+def interest(values: SinglesTable) -> float:
+    """What all entries together show of interest."""
     total = 0.0
     for i in range(len(values)):
-        total += max(values[i, VIEWS] - values[i, SKIPS] + values[i, APPROVALS], 0.0)
+        total += _interest_in(values, i)
     return total
 
 
@@ -38,7 +45,7 @@ def affinities(values: SinglesTable, codes: Integers, base: Doubles, decay: floa
     lift = np.empty(len(base), np.float32)
     lift[:] = math.log(AFFINITY_PRIOR / scale)
     for i in range(len(codes)):
-        own = max(values[i, VIEWS] - values[i, SKIPS] + values[i, APPROVALS], 0.0)
+        own = _interest_in(values, i)
         lift[codes[i]] = math.log(own * decay / scale / base[codes[i]] + AFFINITY_PRIOR / scale)
     lift[-1] = 0.0
     return lift

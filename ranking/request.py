@@ -150,7 +150,7 @@ class Request:
     def duration_match(self) -> Term | None:
         """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
         columns, log_duration = self.columns, self.static.values["duration"]
-        watched = self.watched if self.static.timed else self.watched[columns.duration[self.watched] > 0]
+        watched = self.watched[columns.duration[self.watched] > 0]
         if not len(watched):
             return None
         usual = known.mean_of(log_duration, watched)

@@ -52,8 +52,7 @@ class StaticFeatures:
 
     `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
     often each video was tried (impressions, or views where an app reports more of these); `rates`: the mean and the
-    deviation of what is believed of each video's long views per try. `timed`: whether every video's duration is known.
-    `means` is filled as asked for.
+    deviation of what is believed of each video's long views per try. `means` is filled as asked for.
     """
 
     columns: VideoColumns
@@ -64,7 +63,6 @@ class StaticFeatures:
     categories: Shares
     tags: Shares
     creators: Shares
-    timed: bool
     cowatch: CoWatch | None
     values: dict[str, Column]
     scores: dict[int, tuple[LinearModel, NDArray[np.float64]]]
@@ -156,7 +154,6 @@ class StatsColumns:
             categories,
             tags,
             creators,
-            bool((columns.duration[columns.rows()] > 0).all()),
             self.cowatch,
             {},
             {},
