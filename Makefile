@@ -43,7 +43,7 @@ chaos-azure: $(VENV)/.dev $(AZURITE)  ## the same through the Azure adapters, ag
 	$(BIN)/python -m tests.chaos --azure $(CHAOS)
 
 switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs
-	@$(BIN)/python -m shared.flags.switch $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))
+	@$(BIN)/python -m commands.switch_flag $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))
 
 prove-switch: $(VENV)/.dev  ## how long the kill switch takes as clients see it: several processes, under load
 	$(BIN)/python -m tests.e2e.prove_switch

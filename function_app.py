@@ -1,6 +1,6 @@
 """The table of contents: every trigger of the app, each handed to its room.
 
-Nothing connects at import; the first call starts the services (`shared/services.py`).
+Nothing connects at import; the first call starts the services (`bootstrap.py`).
 """
 
 from __future__ import annotations
@@ -9,30 +9,31 @@ import logging
 
 import azure.functions as func
 
-from cms import (
-    access_api,
-    audit_api,
-    configuration_api,
-    experiments_api,
-    imports_api,
-    preview_api,
-    rules_api,
-    studio_api,
-    videos_api,
-)
+import bootstrap as services
+from cms import audit as audit_api
 from cms import operations as cms_operations
-from events import cowatch, dead_letters, experiment_report, privacy, queues
+from cms.access import api as access_api
+from cms.configuration import api as configuration_api
+from cms.experiments import api as experiments_api
+from cms.imports import api as imports_api
+from cms.preview import api as preview_api
+from cms.rules import api as rules_api
+from cms.studio import api as studio_api
+from cms.videos import api as videos_api
+from events import cowatch, dead_letters, experiment_report, queues
 from events import operations as event_operations
 from events.api import post_events as accept_events
-from events.rollup import RollUp
-from events.signals import SignalsConsumer
+from events.signals_consumer import SignalsConsumer
+from events.stats_consumer import RollUp
 from events.trigger import decode_lightly
 from feed import api as feed_api
-from feed import debug, export, status
 from feed import operations as feed_operations
-from shared import services
-from shared.http import json_response, page_response
-from shared.openapi import ApiDocument
+from privacy import erase as privacy
+from privacy import export
+from privacy import signals_view as debug
+from shared.web import status
+from shared.web.endpoint import json_response, page_response
+from shared.web.openapi import ApiDocument
 
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third of the CPU of a small request

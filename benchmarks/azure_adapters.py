@@ -22,19 +22,19 @@ import azure.functions as func
 from azure.cosmos.aio import CosmosClient
 from azure.functions.meta import Datum, get_binding_registry
 
+import bootstrap as composition
 from benchmarks.feed_handler import _prepare, _request, _served
 from benchmarks.measuring import UNLIMITED, Timing, measure, measure_async
 from events.batch import Batch, decode, encode
 from events.schema import parse_event
 from local.serving import local_settings
-from shared import services as composition
-from shared.bus.port import ROLLUP, OutgoingMessage
-from shared.bus.servicebus import ServiceBusBus
-from shared.flags.app_configuration import FlagStore
-from shared.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.bus.port import ROLLUP, OutgoingMessage
+from shared.adapters.bus.servicebus import ServiceBusBus
+from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.port import TENANTS, Create
+from shared.adapters.flags.app_configuration import FlagStore
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.settings import Settings
-from shared.stores.cosmos import CosmosStore
-from shared.stores.documents import TENANTS, Create
 
 ROOT = Path(__file__).resolve().parent.parent
 READS, FEEDS, MESSAGES, VIDEOS = 1_500, 1_000, 3_000, 500

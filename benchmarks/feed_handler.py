@@ -17,17 +17,17 @@ from itertools import cycle
 import azure.functions as func
 import orjson
 
+import bootstrap as composition
 from benchmarks.measuring import UNLIMITED, Timing, measure_async
+from bootstrap import Services, flags_file
 from events.batch import Batch, encode
 from events.schema import parse_event
-from events.signals import SignalsConsumer
+from events.signals_consumer import SignalsConsumer
 from feed.api import get_feed
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import first_flags, local_settings
-from shared import services as composition
-from shared.records import Tenant
-from shared.services import Services, flags_file
-from shared.tenants import save_key, save_tenant
+from shared.adapters.tenant_directory import save_key, save_tenant
+from shared.domain.records import Tenant
 
 USERS = 200
 REQUESTS = 1_500

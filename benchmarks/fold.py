@@ -14,20 +14,20 @@ from itertools import count
 
 import orjson
 
+import bootstrap as composition
 from benchmarks.measuring import Timing, measure, measure_async
+from bootstrap import flags_file
 from events.batch import Batch, decode, encode
 from events.fold import fold
 from events.schema import Event
-from events.signals import SignalsConsumer
+from events.signals_consumer import SignalsConsumer
+from events.video_facts import Facts
 from local.demo import demo_videos, save_videos
 from local.serving import first_flags, local_settings
-from shared import services as composition
-from shared.fingerprint import fingerprint
-from shared.records import Tenant
-from shared.services import flags_file
-from shared.signals import from_document, to_document
-from shared.tenants import save_tenant
-from shared.video_facts import Facts
+from shared.adapters.tenant_directory import save_tenant
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import Tenant
+from shared.domain.user_signals import from_document, to_document
 
 EVENTS = 20
 TIMES = 500

@@ -91,7 +91,7 @@ def azure() -> list[Row]:
             return []
         key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
         settings = {**json.loads(line)["settings"], "SIGNING_KEYS": f"k:{key}", "IDENTITY_SECRET": key}
-        seed = [sys.executable, "-m", "shared.flags.seed", "--on"]
+        seed = [sys.executable, "-m", "commands.seed_flags", "--on"]
         subprocess.run(seed, cwd=ROOT, env={**os.environ, **settings}, check=True, stdout=subprocess.DEVNULL)
         world = World(users=60)
         kinds = {NO_OP: _noop, "feed, signals read": lambda: _feeds(world, 1)}

@@ -14,7 +14,7 @@ import time
 from feed.catalog import Catalog
 from local.demo import demo_videos
 from ranking.stats import StatEvent, StatsTable
-from shared.stores.documents import Document
+from shared.adapters.documents.port import Document
 
 TENANTS = [2_000] * 120 + [10_000]
 

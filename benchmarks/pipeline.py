@@ -24,23 +24,31 @@ from typing import Any
 
 import orjson
 
+import bootstrap as composition
 from benchmarks.azure_adapters import ROOT, _azure
 from benchmarks.request_units import read_units, write_units
+from bootstrap import Services
 from events.batch import Batch, encode
-from events.rollup import RollUp
 from events.schema import Event
-from events.signals import SignalsConsumer
+from events.signals_consumer import SignalsConsumer
+from events.stats_consumer import RollUp
 from local.demo import demo_videos, save_videos
 from local.serving import local_settings
-from shared import services as composition
-from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage
-from shared.fingerprint import fingerprint
-from shared.records import Tenant, Video
-from shared.services import Services
+from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
+from shared.adapters.documents.port import (
+    Container,
+    Delete,
+    Document,
+    DocumentStore,
+    Operation,
+    Page,
+    StoreUnavailable,
+)
+from shared.adapters.tenant_directory import save_tenant
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import Tenant, Video
+from shared.domain.user_signals import MAX_DOCUMENT_BYTES
 from shared.settings import Settings
-from shared.signals import MAX_DOCUMENT_BYTES
-from shared.stores.documents import Container, Delete, Document, DocumentStore, Operation, Page, StoreUnavailable
-from shared.tenants import save_tenant
 
 AT_ONCE = 32
 VIDEOS = 40

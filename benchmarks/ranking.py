@@ -16,9 +16,9 @@ from benchmarks.measuring import Timing, measure
 from ranking import Context, StatsColumns, StatsTable, VideoColumns, explain, global_model, key64, rank
 from ranking.cowatch import build
 from ranking.features import FEATURES
-from shared.fingerprint import fingerprint
-from shared.records import Video
-from shared.signals import (
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import Video
+from shared.domain.user_signals import (
     CATEGORY_FIELDS,
     MAX_CATEGORIES,
     MAX_CREATORS,

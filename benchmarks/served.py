@@ -25,16 +25,16 @@ from pathlib import Path
 import azure.functions as func
 import orjson
 
+from bootstrap import Services
 from events.batch import Batch, encode
 from events.schema import parse_event
-from events.signals import SignalsConsumer
+from events.signals_consumer import SignalsConsumer
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import local_settings, running
 from ranking.stats import StatEvent, StatsTable
-from shared.records import Tenant
-from shared.services import Services
-from shared.stores.documents import VIDEO_STATS, Upsert
-from shared.tenants import save_key, save_tenant
+from shared.adapters.documents.port import VIDEO_STATS, Upsert
+from shared.adapters.tenant_directory import save_key, save_tenant
+from shared.domain.records import Tenant
 
 ROOT = Path(__file__).resolve().parent.parent
 HISTORY = 60

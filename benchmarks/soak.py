@@ -22,7 +22,7 @@ from benchmarks.capacity import capacity
 from benchmarks.served import CONTENT_KEY, Served, World, served, tenant_id
 from benchmarks.traffic import REQUESTS_A_SESSION, People, Seen, arrivals, session
 from benchmarks.wire import Connections, http
-from shared.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 
 WORLD = World(tenants=12, videos=300, users=200)
 LOAD = 0.7

@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from itertools import cycle
 from typing import Any
 
+import bootstrap as composition
 from benchmarks.feed_handler import REQUESTS, _prepare, _request, _served
 from benchmarks.measuring import measure, measure_async
+from bootstrap import flags_file
 from local.serving import first_flags, local_settings
-from shared import services as composition
-from shared.services import flags_file
-from shared.telemetry import Telemetry
-from shared.telemetry_export import Exporter, TelemetryExport
-from shared.tracing import Stages, Trace, current_trace, trace_of
+from shared.observability.export import Exporter, TelemetryExport
+from shared.observability.metrics import Telemetry
+from shared.observability.tracing import Stages, Trace, current_trace, trace_of
 
 STAGES = ("authenticate", "flags", "signals", "catalog", "rank", "page", "render")
 VIDEOS = 500
@@ -79,7 +79,7 @@ _SOME_STAGES = _stages()
 
 
 def _record(telemetry: Telemetry) -> None:
-    """What `feed/api.py` and `shared/http.py` record of one request, without what `_stages` has cost already."""
+    """What `feed/api.py` and `shared/web/endpoint.py` record of one request, without what `_stages` has cost already."""
     telemetry.count("feed_requests", "tenant_1", "personalized", "")
     milliseconds = telemetry.observe_stages("feed_stage_ms", _SOME_STAGES, "personalized")
     telemetry.observe("feed_duration_ms", milliseconds, "personalized")
@@ -119,7 +119,7 @@ def _spans(telemetry: Telemetry) -> float:
     """The spans of one sampled request."""
     from opentelemetry.sdk.resources import Resource
 
-    from shared.telemetry_spans import Traces
+    from shared.observability.spans import Traces
 
     traces = Traces([_TakingSpans()], Resource.create({}))
     trace, attributes = Trace("0af7651916cd43dd8448eb211c80319c"), _attributes()

@@ -5,10 +5,10 @@ What a team sent and reads back is described by the form that took it in. Pure.
 
 from __future__ import annotations
 
-from cms.configuration import ConfigurationForm
-from cms.experiments import ArmForm, ExperimentForm
-from cms.imports import STATUSES
-from cms.rules import AudienceForm, MatchForm, PlaylistForm, RuleForm
+from cms.configuration.models import ConfigurationForm
+from cms.experiments.models import ArmForm, ExperimentForm
+from cms.imports.jobs import STATUSES
+from cms.rules.models import AudienceForm, MatchForm, PlaylistForm, RuleForm
 from cms.schemas import (
     COUNT,
     MAYBE_COUNT,
@@ -27,16 +27,16 @@ from cms.schemas import (
     or_null,
     said,
 )
-from cms.videos import INACTIVE, TAKEN_DOWN, VideoForm
+from cms.videos.models import INACTIVE, TAKEN_DOWN, VideoForm
+from events.experiment_statistics import MEASURES
 from feed.filters import FILTERS
 from feed.operations import SCHEMAS as FEED
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS
 from ranking.explain import ABSENCES
-from shared.experiment_report import MEASURES
-from shared.openapi import Schema, problem_schema, ref
-from shared.records import RATINGS
-from shared.rules import ACTIONS
-from shared.tenants import SCOPES
+from shared.adapters.tenant_directory import SCOPES
+from shared.domain.records import RATINGS
+from shared.domain.rules import ACTIONS
+from shared.web.openapi import Schema, problem_schema, ref
 
 _ETAG: Fields = {"etag": said(TEXT, "Send it in If-Match to change this one.")}
 _STAMP: Fields = {"updatedAt": MAYBE_TIME, "updatedBy": said(MAYBE_TEXT, "The name of a key.")}

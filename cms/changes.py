@@ -13,10 +13,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from shared.problems import Problem
-from shared.records import AFTER_VIDEOS
-from shared.services import Services
-from shared.stores.documents import (
+from bootstrap import Services
+from shared.adapters.documents.port import (
     DAY_SECONDS,
     Container,
     Create,
@@ -27,6 +25,8 @@ from shared.stores.documents import (
     Replace,
     WriteRejected,
 )
+from shared.domain.records import AFTER_VIDEOS
+from shared.web.problems import Problem
 
 AUDIT_PREFIX = f"{AFTER_VIDEOS}audit:"
 AUDIT_ID = re.compile(r"~audit:[0-9]{14}[0-9a-f]{8}")

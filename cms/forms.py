@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shared.problems import Problem
+from shared.web.problems import Problem
 
 MAX_FAULTS = 50
 LAST_INSTANT = 4_102_444_800.0

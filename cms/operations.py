@@ -12,15 +12,15 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from cms.access import KeyNameForm, NewKeyForm, NewTenantForm, RotationForm, UserTokenKeyForm
+from cms.access.models import KeyNameForm, NewKeyForm, NewTenantForm, RotationForm, UserTokenKeyForm
 from cms.answers import SCHEMAS as ANSWERS
-from cms.configuration import ConfigurationForm
-from cms.experiments import ExperimentForm, NewExperimentForm
-from cms.preview_api import PreviewForm
-from cms.rules import NewPlaylistForm, NewRuleForm, PlaylistForm, RuleForm
-from cms.videos import NewVideoForm, VideoForm
-from shared.openapi import Answer, Body, Operation, Parameter, Schema, ref
-from shared.problem_codes import ANY, TENANT
+from cms.configuration.models import ConfigurationForm
+from cms.experiments.models import ExperimentForm, NewExperimentForm
+from cms.preview.api import PreviewForm
+from cms.rules.models import NewPlaylistForm, NewRuleForm, PlaylistForm, RuleForm
+from cms.videos.models import NewVideoForm, VideoForm
+from shared.web.openapi import Answer, Body, Operation, Parameter, Schema, ref
+from shared.web.problem_codes import ANY, TENANT
 
 _FORMS: tuple[type[BaseModel], ...] = (
     NewVideoForm, VideoForm, ConfigurationForm, NewRuleForm, RuleForm, NewPlaylistForm, PlaylistForm, NewExperimentForm,

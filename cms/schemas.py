@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cms.forms import Form
-from shared.openapi import Schema
+from shared.web.openapi import Schema
 
 Fields = dict[str, Schema]
 

@@ -13,7 +13,7 @@ from evaluation.replay import Replay, Visit, features_of, neighboured
 from ranking.features import FEATURES
 from ranking.model import LinearModel
 from ranking.rank import rank
-from ranking.request import COLD_START_EVENTS, Context
+from ranking.user_features import COLD_START_EVENTS, Context
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.watching import is_long_view
-from shared.records import Video
+from shared.domain.records import Video
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from evaluation.log import SKIP_MS, Exposures, Ints, Log
 from events.fold import fold
 from events.schema import Event
+from events.video_facts import Facts
 from feed.filters import Viewer, apply_filters
+from ranking.catalog_stats import StatsColumns
 from ranking.columns import VideoColumns, key64
 from ranking.cowatch import CoWatchTable, build
 from ranking.features import FEATURES, values_of
-from ranking.request import Context, Request
 from ranking.stats import DEMAND_24H, StatEvent, StatsTable
-from ranking.statscolumns import StatsColumns
-from shared.event_types import IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
-from shared.fingerprint import fingerprint
-from shared.records import RATINGS
-from shared.signals import Signals
-from shared.video_facts import Facts
+from ranking.user_features import Context, Request
+from shared.domain.event_types import IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import RATINGS
+from shared.domain.user_signals import Signals
 
 SESSION_GAP_SECONDS = 1_800.0
 """Exposures of a user that follow each other faster are one request."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.log import Exposures, Log
-from shared.records import Video
+from shared.domain.records import Video
 
 START = 1_700_006_400.0
 """A midnight (UTC)."""

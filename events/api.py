@@ -11,19 +11,19 @@ from typing import Any
 import azure.functions as func
 import orjson
 
+from bootstrap import Services
 from events.batch import NOBODY, Batch, encode
 from events.schema import REJECTIONS, Event, Rejected, parse_event
-from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
-from shared.event_types import MAX_BODY_BYTES, MAX_EVENTS
-from shared.feed_request import FeedRequest, verify
-from shared.http import endpoint, json_response
-from shared.limits import Kind
-from shared.logs import note
-from shared.problems import Problem, bad_request, unavailable
-from shared.services import Services
-from shared.tenants import Caller, consented
-from shared.timing import within
-from shared.tracing import Stages, current_trace
+from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
+from shared.adapters.retry import within
+from shared.adapters.tenant_directory import Caller, consented
+from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
+from shared.domain.feed_receipt import FeedRequest, verify
+from shared.observability.logs import note
+from shared.observability.tracing import Stages, current_trace
+from shared.web.admission import Kind
+from shared.web.endpoint import endpoint, json_response
+from shared.web.problems import Problem, bad_request, unavailable
 
 log = logging.getLogger("feed.events")
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from events.batch import NOBODY, Batch
-from shared.feed_request import NO_POSITION, FeedRequest
+from shared.domain.feed_receipt import NO_POSITION, FeedRequest
 
 SCHEMA_VERSION = 1
 KEEP_DAYS = 90

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from events.schema import Event
-from shared.event_types import EVENT_TYPES
-from shared.feed_request import FeedRequest
+from shared.domain.event_types import EVENT_TYPES
+from shared.domain.feed_receipt import FeedRequest
 
 NOBODY = "-"
 """The user key of a batch without consent: it names nobody."""

@@ -15,18 +15,18 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+import bootstrap as composition
+from bootstrap import Services
 from events.archive import from_lines
 from ranking.columns import key64
 from ranking.cowatch import CoWatchTable, build
 from ranking.watching import is_long_view
-from shared import services as composition
-from shared.blobs.port import ARCHIVE, TABLES, BlobsUnavailable
-from shared.cowatch_files import Pointer
-from shared.event_types import COMPLETE, VIDEO_VIEW
-from shared.fingerprint import fingerprint
-from shared.services import Services
+from shared.adapters.blobs.port import ARCHIVE, TABLES, BlobsUnavailable
+from shared.adapters.documents.port import VIDEO_STATS, StoreUnavailable, Upsert
+from shared.domain.cowatch_pointer import Pointer
+from shared.domain.event_types import COMPLETE, VIDEO_VIEW
+from shared.domain.fingerprint import fingerprint
 from shared.settings import BadSetting, Settings
-from shared.stores.documents import VIDEO_STATS, StoreUnavailable, Upsert
 
 log = logging.getLogger("feed.events")
 

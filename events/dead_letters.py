@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from bootstrap import Services
 from events.batch import Batch, UnreadableBatch, decode
-from shared.bus.port import SUBSCRIPTIONS, Bus, LockLost, ReceivedMessage
-from shared.erasures import erasures
-from shared.services import Services
+from events.erasures import erasures
+from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, LockLost, ReceivedMessage
 
 KEEP_SECONDS = 89 * 86_400
 """Swept daily, so nothing is older than 90 days."""

@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
+import bootstrap as composition
+from bootstrap import Services
 from events.archive import from_lines
-from shared import services as composition
-from shared.blobs.port import ARCHIVE, BlobsUnavailable
-from shared.experiment_report import Outcomes, as_text, report
-from shared.records import Experiment
-from shared.services import Services
+from events.experiment_statistics import Outcomes, as_text, report
+from shared.adapters.blobs.port import ARCHIVE, BlobsUnavailable
+from shared.adapters.documents.port import TENANTS, StoreUnavailable, Upsert, query_all
+from shared.domain.records import Experiment
 from shared.settings import BadSetting, Settings
-from shared.stores.documents import TENANTS, StoreUnavailable, Upsert, query_all
 
 log = logging.getLogger("feed.events")
 

@@ -17,10 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.schema import Event
+from events.video_facts import Facts
 from ranking.watching import is_long_view, watch_fraction
-from shared.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SAVE, SHARE, SKIP, UNLIKE, VIDEO_VIEW
-from shared.fingerprint import SEEN_MASK, fingerprint
-from shared.signals import (
+from shared.domain.event_types import (
+    COMPLETE,
+    IMPRESSION,
+    LIKE,
+    NOT_INTERESTED,
+    SAVE,
+    SHARE,
+    SKIP,
+    UNLIKE,
+    VIDEO_VIEW,
+)
+from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.user_signals import (
     APPROVALS,
     DAILY_DAYS,
     IDENTITY_DAYS,
@@ -41,7 +52,6 @@ from shared.signals import (
     Signals,
     Timeline,
 )
-from shared.video_facts import Facts
 
 _MS_PER_MINUTE = 60_000
 _APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}

@@ -6,9 +6,9 @@ from typing import Any
 
 from events.api import MAX_IDEMPOTENCY_KEY
 from events.schema import REJECTIONS, WireEvent
-from shared.event_types import EVENT_TYPES, MAX_EVENTS
-from shared.openapi import X_USER, X_USER_TOKEN, Answer, Body, Operation, Parameter, Schema, ref
-from shared.problem_codes import ANY, TENANT, USER
+from shared.domain.event_types import EVENT_TYPES, MAX_EVENTS
+from shared.web.openapi import X_USER, X_USER_TOKEN, Answer, Body, Operation, Parameter, Schema, ref
+from shared.web.problem_codes import ANY, TENANT, USER
 
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _TIME: Schema = {"type": "string", "format": "date-time"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.bus.port import SUBSCRIPTIONS, BusError
-from shared.services import Services
+from bootstrap import Services
+from shared.adapters.bus.port import SUBSCRIPTIONS, BusError
 
 
 async def measure(services: Services) -> None:

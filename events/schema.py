@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from shared.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
-from shared.fingerprint import fingerprint
+from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
+from shared.domain.fingerprint import fingerprint
 
 MAX_WATCH_MS = 24 * 3_600_000
 CLAMP_AHEAD_SECONDS = 300.0

@@ -7,14 +7,14 @@ import hashlib
 import azure.functions as func
 import orjson
 
+from bootstrap import Services
 from feed.pipeline import PERSONALIZED, Feed
 from feed.query import HINTS, parse_query
-from shared.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
-from shared.http import BASE_HEADERS, JSON, endpoint, json_response, matches_etag
-from shared.limits import Kind
-from shared.records import MAX_LIMIT
-from shared.services import Services
-from shared.tracing import Stages
+from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
+from shared.domain.records import MAX_LIMIT
+from shared.observability.tracing import Stages
+from shared.web.admission import Kind
+from shared.web.endpoint import BASE_HEADERS, JSON, endpoint, json_response, matches_etag
 
 CACHE_CONTROL = {True: "private, no-cache", False: "private, max-age=10"}
 """By whether the page is personalized. Private either way: a shared cache ignores `Vary` on identity headers."""

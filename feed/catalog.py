@@ -11,16 +11,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import orjson
 
+from bootstrap import Services
+from ranking.catalog_stats import StatsColumns
 from ranking.columns import VideoColumns
 from ranking.cowatch import CoWatchTable, UnreadableTable
 from ranking.stats import StatsTable, UnreadableStats, merged
-from ranking.statscolumns import StatsColumns
-from shared.blobs.port import TABLES, BlobsUnavailable
-from shared.cowatch_files import blob_of
-from shared.records import AFTER_VIDEOS, Video
-from shared.refresh import Refresher
-from shared.services import Services
-from shared.stores.documents import (
+from shared.adapters.blobs.port import TABLES, BlobsUnavailable
+from shared.adapters.documents.port import (
     FROM_NOW,
     VIDEO_STATS,
     VIDEOS,
@@ -30,7 +27,10 @@ from shared.stores.documents import (
     StoreUnavailable,
     query_all,
 )
-from shared.timing import within
+from shared.adapters.refresh import Refresher
+from shared.adapters.retry import within
+from shared.domain.cowatch_pointer import blob_of
+from shared.domain.records import AFTER_VIDEOS, Video
 
 SLICE = 50
 """Documents applied before the event loop gets its turn: a few milliseconds."""

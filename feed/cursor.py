@@ -15,9 +15,9 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from numpy.typing import NDArray
 
-from shared.keys import SigningKeys
-from shared.problems import bad_request
-from shared.url_text import from_text, to_text
+from shared.domain.base64url import from_text, to_text
+from shared.domain.keys import SigningKeys
+from shared.web.problems import bad_request
 
 VALID_SECONDS = 12 * 3600
 MAX_CHARS = 4_096

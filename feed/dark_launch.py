@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.services import Services
-from shared.tracebacks import traceback_without_values
+from bootstrap import Services
+from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("feed.dark_launch")
 

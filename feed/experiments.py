@@ -7,10 +7,10 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+from bootstrap import Services
 from feed.models import resolve
 from ranking.model import InvalidModel, LinearModel
-from shared.records import Arm, Experiment, Tenant
-from shared.services import Services
+from shared.domain.records import Arm, Experiment, Tenant
 
 log = logging.getLogger("feed.experiments")
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from feed.catalog import Catalog
+from feed.editorial import Steering
 from feed.filters import Viewer, apply_filters
-from feed.rules import Steering
 from ranking.rank import Ordering, Slate, page_of, popularity_order
-from ranking.request import Context
+from ranking.user_features import Context
 
 KEEP_SECONDS = 10
 MAX_KEPT = 512

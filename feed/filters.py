@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns
-from shared.fingerprint import SEEN_BITS
-from shared.records import Tenant, policy_rank
-from shared.signals import Signals
+from shared.domain.fingerprint import SEEN_BITS
+from shared.domain.records import Tenant, policy_rank
+from shared.domain.user_signals import Signals
 
 Mask = NDArray[np.bool_]
 

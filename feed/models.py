@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
+from bootstrap import Services
 from ranking.model import InvalidModel, LinearModel, global_model, parse
 from ranking.stats import HALF_LIVES
-from shared.records import Tenant
-from shared.services import Services
+from shared.domain.records import Tenant
 
 log = logging.getLogger("feed.models")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from feed.cursor import MAX_CHARS
-from feed.export import COUNTED
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS
 from feed.query import HINTS
-from shared.openapi import X_USER, X_USER_TOKEN, Answer, Operation, Parameter, Schema, ref
-from shared.problem_codes import ANY, TENANT, USER
-from shared.records import MAX_LIMIT, RATINGS
-from shared.signals import CATEGORY_FIELDS, TAG_FIELDS
+from privacy.export import COUNTED
+from shared.domain.records import MAX_LIMIT, RATINGS
+from shared.domain.user_signals import CATEGORY_FIELDS, TAG_FIELDS
+from shared.web.openapi import X_USER, X_USER_TOKEN, Answer, Operation, Parameter, Schema, ref
+from shared.web.problem_codes import ANY, TENANT, USER
 
 X_PERSONALIZATION = Parameter(
     "X-Personalization",

@@ -12,30 +12,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap import Services
 from feed import cursor
 from feed.catalog import Catalog, Catalogs
 from feed.cursor import Served
 from feed.dark_launch import DarkLaunch
+from feed.editorial import Rulebook
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
 from feed.filters import Viewer, maturity_limit
 from feed.models import Models, without_cowatch
 from feed.page import Page
 from feed.query import FeedQuery
-from feed.rules import Rulebook
 from feed.selection import select, steered
-from feed.signals import SignalsPaused, SignalsReader, SignalsUnavailable
+from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
 from ranking.model import LinearModel
 from ranking.rank import Slate
-from ranking.request import COLD_START_EVENTS, Context
-from shared import feed_request
-from shared.feed_request import NO_POSITION, FeedRequest
-from shared.fingerprint import fingerprint
-from shared.flags.evaluation import CO_WATCH, DARK_LAUNCH, EXPLORATION, NEW_DIVERSIFIER, PERSONALIZED_FEED, Verdict
-from shared.records import Tenant
-from shared.services import Services
-from shared.signals import Signals
-from shared.tracing import Stages
+from ranking.user_features import COLD_START_EVENTS, Context
+from shared.adapters.flags.evaluation import (
+    CO_WATCH,
+    DARK_LAUNCH,
+    EXPLORATION,
+    NEW_DIVERSIFIER,
+    PERSONALIZED_FEED,
+    Verdict,
+)
+from shared.domain import feed_receipt as feed_request
+from shared.domain.feed_receipt import NO_POSITION, FeedRequest
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import Tenant
+from shared.domain.user_signals import Signals
+from shared.observability.tracing import Stages
 
 FLAGS_STALE_SECONDS = 30.0
 SEED_SECONDS = 600.0

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.problems import bad_request
-from shared.records import MAX_LIMIT
-from shared.tenants import consented
+from shared.adapters.tenant_directory import consented
+from shared.domain.records import MAX_LIMIT
+from shared.web.problems import bad_request
 
 MAX_CURSOR_CHARS = 4_096
 

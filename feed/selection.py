@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 
 from feed.catalog import Catalog
+from feed.editorial import Steering, chosen_pins
 from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters, gate
-from feed.rules import Steering, chosen_pins
 from ranking.model import LinearModel, popularity_model
 from ranking.pins import with_pins
 from ranking.rank import Slate, rank, score
-from ranking.request import Context
+from ranking.user_features import Context
 
 
 def select(

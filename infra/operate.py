@@ -52,9 +52,9 @@ FLAG_TYPE = "application/vnd.microsoft.appconfig.ff+json;charset=utf-8"
 
 FIRST_KEY = """
 import asyncio, os
-from shared.services import build
+from bootstrap import build
 from shared.settings import Settings
-from shared.tenants import PLATFORM, save_key
+from shared.adapters.tenant_directory import PLATFORM, save_key
 async def main():
     services = build(Settings.from_environment(os.environ))
     try:
@@ -310,7 +310,7 @@ def packages(azure: Azure) -> None:
 
 
 def seed_flags(azure: Azure) -> None:
-    _run_in_package(azure, ["-m", "shared.flags.seed"], as_operations=True)
+    _run_in_package(azure, ["-m", "commands.seed_flags"], as_operations=True)
 
 
 def switch(azure: Azure, flag: str, state: str, tenant: str = "") -> None:
@@ -318,7 +318,7 @@ def switch(azure: Azure, flag: str, state: str, tenant: str = "") -> None:
     if state not in ("on", "off"):
         raise Failed("say on or off")
     if tenant:
-        command = ["-m", "shared.flags.switch", flag, state, "--tenant", tenant]
+        command = ["-m", "commands.switch_flag", flag, state, "--tenant", tenant]
         _run_in_package(azure, command, as_operations=True)
         return
     change_flag(azure, flag, {"enabled": state == "on"})
@@ -411,7 +411,7 @@ def make_certificate(azure: Azure) -> None:
 
 def run(azure: Azure, *command: str) -> None:
     if not command:
-        raise Failed("name a module of the app, for example: run events.replay list")
+        raise Failed("name a module of the app, for example: run commands.replay_dead_letters list")
     _run_in_package(azure, ["-m", *command])
 
 

@@ -27,9 +27,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("cms", "events", "feed", "ranking", "shared")
+ROOMS = ("cms", "commands", "events", "feed", "privacy", "ranking", "shared")
 """Folders of the app. Those that are not there yet are left out."""
-FILES = ("function_app.py", "host.json", "requirements.txt")
+FILES = ("function_app.py", "bootstrap.py", "host.json", "requirements.txt")
 SITE_PACKAGES = ".python_packages/lib/site-packages"
 LOCK = "requirements.lock"
 PYTHON = "3.11"

@@ -13,9 +13,9 @@ from pathlib import Path
 from local.demo import CMS_KEY, SDK_KEY
 from local.host import CannotListen
 from local.serving import local_settings, running
-from shared.bus.port import LOCK_SECONDS
+from shared.adapters.bus.port import LOCK_SECONDS
+from shared.adapters.documents.port import StoreUnavailable
 from shared.settings import BadSetting
-from shared.stores.documents import StoreUnavailable
 
 DEMO_USER = "5f" * 32
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from bootstrap import Services
 from ranking.stats import StatEvent, StatsTable
-from shared.records import Tenant, Video
-from shared.services import Services
-from shared.stores.documents import MAX_OPERATIONS, VIDEO_STATS, VIDEOS, Upsert
-from shared.tenants import PLATFORM, save_key, save_tenant
+from shared.adapters.documents.port import MAX_OPERATIONS, VIDEO_STATS, VIDEOS, Upsert
+from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
+from shared.domain.records import Tenant, Video
 
 SDK_KEY = "secret-api-key"
 OPS_KEY = "secret-ops-key"

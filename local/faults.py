@@ -18,9 +18,9 @@ from typing import Any
 
 import orjson
 
-from shared.blobs.port import Blobs, BlobsUnavailable
-from shared.bus.port import Bus, BusUnavailable, OutgoingMessage
-from shared.stores.documents import Container, Document, DocumentStore, Operation, Page, StoreUnavailable
+from shared.adapters.blobs.port import Blobs, BlobsUnavailable
+from shared.adapters.bus.port import Bus, BusUnavailable, OutgoingMessage
+from shared.adapters.documents.port import Container, Document, DocumentStore, Operation, Page, StoreUnavailable
 
 
 class Faults:

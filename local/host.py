@@ -32,7 +32,7 @@ from local.invocation import (
 )
 from local.timers import Timer
 from local.triggers import MessagePump
-from shared.bus.port import LOCK_SECONDS, Bus, ReceivedMessage
+from shared.adapters.bus.port import LOCK_SECONDS, Bus, ReceivedMessage
 
 __all__ = ["CannotListen", "LocalHost", "PortTaken", "UnsupportedFunction"]
 

@@ -25,7 +25,7 @@ from multidict import CIMultiDict
 from local import invocation
 from local.invocation import HostedFunction, Invoker
 from local.routes import NotFound, RouteTable
-from shared.tracebacks import traceback_without_values
+from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("local.host")
 

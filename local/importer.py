@@ -23,15 +23,15 @@ import pyarrow.json
 import pyarrow.parquet
 from tqdm import tqdm
 
+import bootstrap as composition
+from bootstrap import Services
 from local.demo import save_videos
 from local.serving import local_settings, running
-from shared import services as composition
-from shared.bus.port import ROLLUP, SIGNALS
-from shared.event_types import MAX_AGE_DAYS, MAX_EVENTS
-from shared.records import Tenant, Video
-from shared.services import Services
+from shared.adapters.bus.port import ROLLUP, SIGNALS
+from shared.adapters.tenant_directory import save_key, save_tenant
+from shared.domain.event_types import MAX_AGE_DAYS, MAX_EVENTS
+from shared.domain.records import Tenant, Video
 from shared.settings import BadSetting
-from shared.tenants import save_key, save_tenant
 
 IMPORT_KEY_NAME = "importer"
 BATCHES_AT_ONCE = 32

@@ -25,8 +25,8 @@ import azure.functions as func
 import orjson
 from azure.functions.meta import Datum
 
-from shared.bus.port import MESSAGE_TTL_SECONDS, ReceivedMessage
-from shared.tracebacks import traceback_without_values
+from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, ReceivedMessage
+from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("local.host")
 

@@ -5,11 +5,11 @@ In Azure the containers' time to live and lifecycle rules of the storage account
 
 from __future__ import annotations
 
+from bootstrap import Services
 from events.archive import is_due
-from shared.blobs.port import ARCHIVE, UPLOAD_DAYS, UPLOADS
-from shared.services import Services
-from shared.stores.documents import DAY_SECONDS
-from shared.stores.sqlite import SqliteStore
+from shared.adapters.blobs.port import ARCHIVE, UPLOAD_DAYS, UPLOADS
+from shared.adapters.documents.port import DAY_SECONDS
+from shared.adapters.documents.sqlite import SqliteStore
 
 
 async def purge_expired(services: Services) -> tuple[int, int]:

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import azure.functions as func
 
+import bootstrap as composition
+from bootstrap import Services, flags_file
 from local.demo import seed_demo
 from local.faults import Faults, faulty
 from local.host import LocalHost
 from local.purge import purge_expired
-from shared import services as composition
-from shared.bus.port import LOCK_SECONDS, Bus
-from shared.bus.sqlite import SqliteBus
-from shared.flags.evaluation import PERSONALIZED_FEED
-from shared.services import Services, flags_file
+from shared.adapters.bus.port import LOCK_SECONDS, Bus
+from shared.adapters.bus.sqlite import SqliteBus
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.observability.metrics import Telemetry, render_prometheus
 from shared.settings import BadSetting, Settings
-from shared.telemetry import Telemetry, render_prometheus
 
 log = logging.getLogger("local.serving")
 
@@ -121,7 +121,7 @@ def _warn_without_flags(services: Services) -> None:
     if services.settings.flags == "appconfig" and PERSONALIZED_FEED not in services.flags.state():
         log.warning(
             "no flag %s has been read from App Configuration, so every feed is a fallback: "
-            "add the flags with `python -m shared.flags.seed --on`",
+            "add the flags with `python -m commands.seed_flags --on`",
             PERSONALIZED_FEED,
         )
 

@@ -22,7 +22,7 @@ from local.invocation import (
     UnsupportedFunction,
     service_bus_message,
 )
-from shared.bus.port import (
+from shared.adapters.bus.port import (
     SESSION_SUBSCRIPTIONS,
     SUBSCRIPTIONS,
     Bus,
@@ -31,7 +31,7 @@ from shared.bus.port import (
     ReceivedMessage,
     Receiver,
 )
-from shared.tracebacks import traceback_without_values
+from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("local.host")
 

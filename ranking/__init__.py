@@ -27,6 +27,7 @@ The co-watch builder: `build(user codes, video keys by key64, times, built_at=no
 views; seconds of CPU and a few hundred MB for 10,000 videos, so not on a serving instance.
 """
 
+from ranking.catalog_stats import StatsColumns
 from ranking.columns import VideoColumns, key64, title_key
 from ranking.cowatch import CoWatchTable, UnreadableTable, build
 from ranking.explain import ABSENCES, Absence, Contribution, Explanation, explain, why_absent
@@ -34,9 +35,8 @@ from ranking.features import ALIASES, FEATURES
 from ranking.model import InvalidModel, LinearModel, checked_weights, global_model, parse, popularity_model
 from ranking.pins import with_pins
 from ranking.rank import Ordering, Slate, page_of, popularity_order, rank, score
-from ranking.request import COLD_START_EVENTS, Context
 from ranking.stats import StatsTable, UnreadableStats, merged
-from ranking.statscolumns import StatsColumns
+from ranking.user_features import COLD_START_EVENTS, Context
 from ranking.watching import is_long_view, watch_fraction
 from ranking.whatif import Configuration, Explored, LoggedRequest, WhatIf, what_if
 

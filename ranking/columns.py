@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.lookup import rows_without, value_of_each
-from shared.fingerprint import SEEN_MASK, fingerprint
-from shared.records import Video, rating_rank
+from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.records import Video, rating_rank
 
 MAX_TAGS = 8
 """Tags a row holds; a video's further tags play no part in the ranking."""

@@ -39,7 +39,7 @@ WrittenDoubles = Annotated[NDArray[np.float64], WRITTEN]
 WrittenBytes = Annotated[NDArray[np.uint8], WRITTEN]
 
 _ROOM = Path(__file__).parent
-INLINED = (*sorted(_ROOM.glob("*.py")), _ROOM.parent / "shared" / "signals.py")
+INLINED = (*sorted(_ROOM.glob("*.py")), _ROOM.parent / "shared" / "domain" / "user_signals.py")
 """Where what is compiled may have its constants and helpers from."""
 
 

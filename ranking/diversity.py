@@ -27,7 +27,7 @@ from ranking.compiled import (
     WrittenBytes,
     compiled,
 )
-from ranking.request import Context
+from ranking.user_features import Context
 
 Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]
 """(m, m) similarities in [0, 1] of some rows."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ranking.catalog_stats import StatsColumns
 from ranking.columns import Rows, VideoColumns
 from ranking.features import FEATURES, values_of
 from ranking.model import LinearModel
 from ranking.rank import Scores, Slate, score
-from ranking.request import Context, Request
-from ranking.statscolumns import StatsColumns
-from shared.signals import Signals
+from ranking.user_features import Context, Request
+from shared.domain.user_signals import Signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.catalog_stats import StaticFeatures
 from ranking.columns import Rows, VideoColumns
 from ranking.compiled import Doubles, Integers, Keys, compiled
-from ranking.request import Context
-from ranking.statscolumns import StaticFeatures
+from ranking.user_features import Context
 
 MAX_IMPRESSIONS = 1_000.0
 """A video shown more often than this (decayed, half-life 7 d) is known well enough."""

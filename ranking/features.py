@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.catalog_stats import Column, StaticFeatures
 from ranking.columns import Rows
-from ranking.request import Request
 from ranking.stats import (
     APPROVALS,
     DEMAND_1H,
@@ -29,9 +29,9 @@ from ranking.stats import (
     VIEWS,
     WATCH_FRACTION,
 )
-from ranking.statscolumns import Column, StaticFeatures
 from ranking.terms import Term
-from shared.records import RATINGS
+from ranking.user_features import Request
+from shared.domain.records import RATINGS
 
 QUALITY_PRIOR = 10.0
 """Impressions that the backed-off rate weighs at each step video → creator → category → tenant."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.catalog_stats import StatsColumns
 from ranking.columns import Rows, VideoColumns
 from ranking.diversity import NOBODY, best_of, diversify
 from ranking.exploration import explore
 from ranking.features import FEATURES
 from ranking.model import LinearModel, popularity_model
-from ranking.request import Context, Request
-from ranking.statscolumns import StatsColumns
-from shared.signals import Signals
+from ranking.user_features import Context, Request
+from shared.domain.user_signals import Signals
 
 _LOOK = 3
 """How many times the page's length variety is sought among; the rest is never sorted."""

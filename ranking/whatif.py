@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.catalog_stats import StatsColumns
 from ranking.columns import NO_CODE, Rows, VideoColumns, Vocabulary
 from ranking.model import LinearModel
 from ranking.rank import rank
-from ranking.request import Context
-from ranking.statscolumns import StatsColumns
-from shared.signals import Signals
+from ranking.user_features import Context
+from shared.domain.user_signals import Signals
 
 ENOUGH = 100.0
 """Effective explored impressions that each side needs before an effect is claimed."""

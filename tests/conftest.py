@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import settings
 
-from tests.left_out import PREFIX
+from tests.skip_reasons import PREFIX
 
 # Compiled loops check every index, in this process and in those it starts.
 os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")

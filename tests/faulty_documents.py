@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from shared.stores.documents import (
+from shared.adapters.documents.port import (
     Changes,
     Container,
     Document,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from shared.stores.documents import (
+from shared.adapters.documents.port import (
     FROM_NOW,
     Changes,
     Container,

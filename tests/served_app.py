@@ -16,17 +16,17 @@ from typing import Any
 import aiohttp
 import orjson
 
+import bootstrap as composition
 import function_app
+from bootstrap import Services
 from feed.pipeline import Feed
 from local.demo import save_videos
 from local.host import LocalHost
-from shared import services as composition
-from shared.flags.evaluation import PERSONALIZED_FEED
-from shared.records import Tenant, Video
-from shared.services import Services
+from shared.adapters.documents.sqlite import SqliteStore
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
+from shared.domain.records import Tenant, Video
 from shared.settings import Settings
-from shared.stores.sqlite import SqliteStore
-from shared.tenants import PLATFORM, save_key, save_tenant
 from tests.api import contract
 from tests.emulators.clock import MovableClock
 from tests.faulty_documents import FaultyDocuments

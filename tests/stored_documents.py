@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from events.archive import from_lines
 from infra.capacity import read_units, write_units
 from ranking.stats import StatsTable
-from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS
-from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage
-from shared.signals import MAX_DOCUMENT_BYTES
-from shared.stores.documents import CONTAINERS, DAY_SECONDS, DocumentStore
+from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS
+from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
+from shared.adapters.documents.port import CONTAINERS, DAY_SECONDS, DocumentStore
+from shared.domain.user_signals import MAX_DOCUMENT_BYTES
 from tests.cms.editor import RULE, VIDEO, Editor
 from tests.served_app import App, served
 

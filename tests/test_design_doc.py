@@ -16,13 +16,13 @@ import orjson
 import pytest
 
 from infra import capacity
-from shared import signals
-from shared.bus.port import ROLLUP, SIGNALS
-from shared.flags.evaluation import FLAGS
-from shared.problem_codes import CODES
-from shared.signals import MAX_DOCUMENT_BYTES
-from shared.stores.documents import CONTAINERS, DAY_SECONDS
-from shared.telemetry_metrics import METRICS
+from shared.adapters.bus.port import ROLLUP, SIGNALS
+from shared.adapters.documents.port import CONTAINERS, DAY_SECONDS
+from shared.adapters.flags.evaluation import FLAGS
+from shared.domain import user_signals as signals
+from shared.domain.user_signals import MAX_DOCUMENT_BYTES
+from shared.observability.metric_table import METRICS
+from shared.web.problem_codes import CODES
 from tests.stored_documents import Json, Stored, one_of_everything, read_units, sizes, statistics_bytes, write_units
 
 ROOT = Path(__file__).resolve().parent.parent

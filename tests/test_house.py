@@ -25,7 +25,12 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "cms": ("feed", "ranking", "shared"),
     "feed": ("ranking", "shared"),
     "events": ("ranking", "shared"),
-    "ranking": ("shared.records", "shared.fingerprint", "shared.signals", "shared.event_types"),
+    "ranking": (
+        "shared.domain.records",
+        "shared.domain.fingerprint",
+        "shared.domain.user_signals",
+        "shared.domain.event_types",
+    ),
     "shared": (),
     "evaluation": ("ranking", "shared", "feed.filters", "events.fold", "events.schema"),
 }
@@ -47,13 +52,13 @@ KNOWS_FUNCTIONS = re.compile(
 """Where `azure.functions` may be imported: the modules that hold endpoints, and what stands around them."""
 
 SDKS = {
-    "azure.cosmos": "shared/stores/cosmos.py",
-    "azure.servicebus": "shared/bus/servicebus.py",
-    "azure.storage": "shared/blobs/azure.py",
-    "azure.appconfiguration": "shared/flags/app_configuration.py",
-    "azure.identity": "shared/identity.py",
-    "azure.monitor": "shared/telemetry_export.py",
-    "featuremanagement": "shared/flags/evaluation.py",
+    "azure.cosmos": "shared/adapters/documents/cosmos.py",
+    "azure.servicebus": "shared/adapters/bus/servicebus.py",
+    "azure.storage": "shared/adapters/blobs/azure.py",
+    "azure.appconfiguration": "shared/adapters/flags/app_configuration.py",
+    "azure.identity": "shared/adapters/azure_credential.py",
+    "azure.monitor": "shared/observability/export.py",
+    "featuremanagement": "shared/adapters/flags/evaluation.py",
 }
 """The one module that knows each SDK."""
 
@@ -142,7 +147,7 @@ def test_machine_code_is_thrown_away_when_any_source_it_was_made_from_changed() 
 
 @pytest.mark.parametrize("module", ["events/fold.py", "events/schema.py", "events/batch.py", "feed/filters.py"])
 def test_a_pure_module_is_told_the_time_and_never_waits(module: str) -> None:
-    impure = ("time", "asyncio", "os", "random", "aiohttp", "shared.services")
+    impure = ("time", "asyncio", "os", "random", "aiohttp", "bootstrap")
     assert [name for name in imports(ROOT / module) if is_in(name, impure)] == []
 
 
@@ -219,7 +224,7 @@ import json, os, sys, threading
 done = []
 sys.addaudithook(lambda event, _: done.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
 import function_app
-from shared.services import build
+from bootstrap import build
 from shared.settings import Settings
 build(Settings.from_environment(os.environ))
 sdks = [name for name in ("azure.cosmos", "azure.servicebus", "azure.storage", "azure.appconfiguration")
@@ -297,7 +302,7 @@ def test_every_setting_is_documented_with_its_default_and_what_it_does() -> None
 
 def test_every_metric_the_code_counts_is_in_the_table_with_as_many_labels() -> None:
     """A name or a label too many would show up on a dashboard as nothing at all."""
-    from shared.telemetry import METRICS
+    from shared.observability.metrics import METRICS
 
     wrong = []
     for path in sources(*SHIPPED, "local"):

@@ -10,7 +10,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from shared.stores.documents import TENANTS, DocumentStore, Upsert
+from shared.adapters.documents.port import TENANTS, DocumentStore, Upsert
 
 
 @dataclass(frozen=True)

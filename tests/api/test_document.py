@@ -16,8 +16,8 @@ from openapi_spec_validator import validate
 
 import function_app
 from local.invocation import HTTP, load_functions
-from shared.openapi import Operation
-from shared.problem_codes import CODES, HOST
+from shared.web.openapi import Operation
+from shared.web.problem_codes import CODES, HOST
 from tests.api.contract import closed
 
 ROOT = Path(__file__).resolve().parents[2]

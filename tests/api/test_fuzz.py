@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import bootstrap as composition
 import function_app
-from shared import services as composition
-from shared.records import Tenant
-from shared.services import Services
+from bootstrap import Services
+from shared.domain.records import Tenant
 from tests.api import contract
 from tests.served_app import make_videos
 from tests.user_tokens import save_public_key, signer
@@ -98,8 +98,8 @@ def _capitalized(response: func.HttpResponse) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     from local.serving import first_flags
+    from shared.adapters.tenant_directory import save_key, save_tenant
     from shared.settings import Settings
-    from shared.tenants import save_key, save_tenant
 
     folder: Path = tmp_path_factory.mktemp("fuzz")
     first_flags(folder / "flags.json")
@@ -234,7 +234,7 @@ def test_every_event_is_either_accepted_or_refused_by_its_index(room: Room, even
 @fuzzed
 @given(URL_TEXT | ANY_TEXT)
 def test_no_text_passes_for_a_feed_request_id(room: Room, text: str) -> None:
-    from shared.feed_request import verify
+    from shared.domain.feed_receipt import verify
 
     keys = room.services.keys.for_purpose("feed-request")
     assert verify(text, keys, room.tenant_id, "user", room.services.clock()) is None

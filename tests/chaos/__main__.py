@@ -24,18 +24,18 @@ from pathlib import Path
 
 import aiohttp
 
+import bootstrap as composition
+from bootstrap import Services, flags_file
 from events.archive import from_lines
 from local.demo import save_videos
 from local.serving import first_flags
 from ranking.stats import StatsTable, merged
-from shared import services as composition
-from shared.blobs.port import ARCHIVE
-from shared.bus.port import SUBSCRIPTIONS
-from shared.services import Services, flags_file
+from shared.adapters.blobs.port import ARCHIVE
+from shared.adapters.bus.port import SUBSCRIPTIONS
+from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
+from shared.adapters.tenant_directory import save_key, save_tenant
+from shared.domain.user_signals import SIGNALS_ID, from_document
 from shared.settings import Settings
-from shared.signals import SIGNALS_ID, from_document
-from shared.stores.documents import USER_ACTIVITY, VIDEO_STATS, query_all
-from shared.tenants import save_key, save_tenant
 from tests.chaos.client import Client
 from tests.chaos.recount import (
     Archived,

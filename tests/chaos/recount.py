@@ -14,8 +14,8 @@ import numpy as np
 from ranking.columns import key64
 from ranking.stats import DAILY_DAYS, HALF_LIVES, StatsTable
 from ranking.watching import is_long_view
-from shared.fingerprint import SEEN_MASK, fingerprint
-from shared.signals import (
+from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.user_signals import (
     MAX_CATEGORIES,
     MAX_CREATORS,
     MAX_DISMISSED,

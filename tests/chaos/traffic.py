@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.records import Tenant, Video
+from shared.domain.records import Tenant, Video
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 REPACK_UP_TO = 100

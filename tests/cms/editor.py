@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from shared.records import Video
+from shared.domain.records import Video
 from tests.served_app import Answer, App, Client
 
 VIDEO = {

@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from shared.stores.documents import TENANTS, query_all
-from shared.tenants import PLATFORM
+from shared.adapters.documents.port import TENANTS, query_all
+from shared.adapters.tenant_directory import PLATFORM
 from tests.cms.editor import Editor, new_editor
 from tests.served_app import App
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cms.forms import iso
-from shared.stores.documents import DAY_SECONDS, VIDEOS
+from shared.adapters.documents.port import DAY_SECONDS, VIDEOS
 from tests.cms.editor import RULE, VIDEO, new_editor
 from tests.served_app import App, make_video, make_videos
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import orjson
 
-from cms.configuration import ConfigurationForm
+from cms.configuration.models import ConfigurationForm
 from cms.forms import Form, check
 from cms.operations import OPERATIONS
-from cms.preview_api import PreviewForm
-from cms.rules import MatchForm, NewPlaylistForm, NewRuleForm
-from cms.videos import NewVideoForm
+from cms.preview.api import PreviewForm
+from cms.rules.models import MatchForm, NewPlaylistForm, NewRuleForm
+from cms.videos.models import NewVideoForm
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "cms.md").read_text(encoding="utf-8")
 

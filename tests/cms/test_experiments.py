@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cms.experiments import MAX_EXPERIMENTS, MAX_MODELS
-from shared.stores.documents import TENANTS, query_all
+from cms.experiments.models import MAX_EXPERIMENTS, MAX_MODELS
+from shared.adapters.documents.port import TENANTS, query_all
 from tests.cms.editor import Editor, new_editor
 from tests.faulty_documents import Trouble
 from tests.served_app import Answer, App, make_videos

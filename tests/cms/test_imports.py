@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from cms.imports import LEASE_SECONDS, SLICE_ROWS, Imports
+from cms.imports.jobs import LEASE_SECONDS, SLICE_ROWS, Imports
 from feed.catalog import Catalogs
-from shared.blobs.port import UPLOADS
-from shared.stores.documents import VIDEOS, query_all
+from shared.adapters.blobs.port import UPLOADS
+from shared.adapters.documents.port import VIDEOS, query_all
 from tests.cms.editor import VIDEO, Editor, new_editor
 from tests.faulty_documents import Trouble
 from tests.served_app import App, eventually, make_videos

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.stores.documents import TENANTS, VIDEO_STATS, VIDEOS, query_all
+from shared.adapters.documents.port import TENANTS, VIDEO_STATS, VIDEOS, query_all
 from tests.cms.editor import RULE, VIDEO, Editor, new_editor
 from tests.served_app import Answer, App, make_video, served
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ranking.explain import ABSENCES
-from shared.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from tests.cms.editor import Editor, new_editor
 from tests.served_app import App, eventually, make_video, make_videos, personalized
 

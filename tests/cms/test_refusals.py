@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from cms.access import NewKeyForm, NewTenantForm, RotationForm, UserTokenKeyForm
-from cms.configuration import ConfigurationForm
-from cms.experiments import NewExperimentForm
+from cms.access.models import NewKeyForm, NewTenantForm, RotationForm, UserTokenKeyForm
+from cms.configuration.models import ConfigurationForm
+from cms.experiments.models import NewExperimentForm
 from cms.forms import Form, check
-from cms.import_rows import judge, parse_row, read_file
-from cms.rules import NewPlaylistForm, NewRuleForm
-from cms.videos import NewVideoForm
-from shared.problems import Problem
+from cms.imports.rows import judge, parse_row, read_file
+from cms.rules.models import NewPlaylistForm, NewRuleForm
+from cms.videos.models import NewVideoForm
+from shared.web.problems import Problem
 from tests.cms.editor import RULE, VIDEO
 
 FORMS: dict[str, tuple[type[Form], dict[str, Any]]] = {

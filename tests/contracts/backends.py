@@ -19,18 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from shared.blobs.azure import AzureBlobs
-from shared.blobs.folder import FolderBlobs
-from shared.blobs.port import Blobs
-from shared.bus.port import Bus
-from shared.bus.servicebus import ServiceBusBus
-from shared.bus.sqlite import SqliteBus
-from shared.flags.app_configuration import AppConfigurationFlags
-from shared.flags.file import FileFlags
-from shared.flags.port import FlagSource
-from shared.stores.cosmos import CosmosStore
-from shared.stores.documents import DocumentStore
-from shared.stores.sqlite import SqliteStore
+from shared.adapters.blobs.azure import AzureBlobs
+from shared.adapters.blobs.folder import FolderBlobs
+from shared.adapters.blobs.port import Blobs
+from shared.adapters.bus.port import Bus
+from shared.adapters.bus.servicebus import ServiceBusBus
+from shared.adapters.bus.sqlite import SqliteBus
+from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.port import DocumentStore
+from shared.adapters.documents.sqlite import SqliteStore
+from shared.adapters.flags.app_configuration import AppConfigurationFlags
+from shared.adapters.flags.file import FileFlags
+from shared.adapters.flags.port import FlagSource
 from tests.contracts import containers
 from tests.emulators import azurite
 from tests.emulators.appconfig import AppConfigurationServer

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.blobs.port import Blobs
-from shared.bus.port import Bus
-from shared.stores.documents import DocumentStore
+from shared.adapters.blobs.port import Blobs
+from shared.adapters.bus.port import Bus
+from shared.adapters.documents.port import DocumentStore
 from tests.contracts.backends import BLOBS, BUS, DOCUMENTS, FLAGS, FlagsRig, Rig
 from tests.emulators.hurried_loop import HurriedLoop
 

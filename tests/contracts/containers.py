@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.blobs.azure import AzureBlobs
-from shared.blobs.port import BLOB_CONTAINERS, Blobs
-from shared.bus.port import ROLLUP, SIGNALS, SUBSCRIPTIONS, Bus
-from shared.bus.servicebus import ServiceBusBus
-from shared.flags.app_configuration import AppConfigurationFlags, FlagStore
-from shared.stores.cosmos import CosmosStore
-from shared.stores.documents import DocumentStore
+from shared.adapters.blobs.azure import AzureBlobs
+from shared.adapters.blobs.port import BLOB_CONTAINERS, Blobs
+from shared.adapters.bus.port import ROLLUP, SIGNALS, SUBSCRIPTIONS, Bus
+from shared.adapters.bus.servicebus import ServiceBusBus
+from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.port import DocumentStore
+from shared.adapters.flags.app_configuration import AppConfigurationFlags, FlagStore
 
 if TYPE_CHECKING:
     from tests.contracts.backends import FlagsRig, Rig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.bus.port import SESSION_SUBSCRIPTIONS, Bus, OutgoingMessage, ReceivedMessage, Receiver
+from shared.adapters.bus.port import SESSION_SUBSCRIPTIONS, Bus, OutgoingMessage, ReceivedMessage, Receiver
 from tests.contracts.backends import Rig
 
 PATIENCE = 60.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.blobs.port import ARCHIVE, TABLES, Blobs
+from shared.adapters.blobs.port import ARCHIVE, TABLES, Blobs
 from tests.contracts.backends import Rig
 
 

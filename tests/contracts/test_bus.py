@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.bus.port import (
+from shared.adapters.bus.port import (
     DUPLICATE_WINDOW_SECONDS,
     LOCK_SECONDS,
     MAX_MESSAGE_BYTES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.bus.port import (
+from shared.adapters.bus.port import (
     LOCK_SECONDS,
     MAX_DELIVERIES,
     MESSAGE_TTL_SECONDS,

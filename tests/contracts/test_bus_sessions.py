@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.bus.port import LOCK_SECONDS, MAX_DELIVERIES, ROLLUP, Bus, LockLost, Receiver
+from shared.adapters.bus.port import LOCK_SECONDS, MAX_DELIVERIES, ROLLUP, Bus, LockLost, Receiver
 from tests.contracts.backends import Rig
 from tests.contracts.drain import PATIENCE, drain, ids, message, take
 

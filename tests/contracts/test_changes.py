@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.documents import (
+from shared.adapters.documents.port import (
     FROM_NOW,
     MAX_OPERATIONS,
     TENANTS,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.stores.documents import (
+from shared.adapters.documents.port import (
     DAY_SECONDS,
     MAX_OPERATIONS,
     TENANTS,

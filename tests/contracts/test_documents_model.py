@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.stores.documents import (
+from shared.adapters.documents.port import (
     VIDEOS,
     Create,
     Delete,

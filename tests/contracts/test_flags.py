@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from featuremanagement import FeatureManager, TargetingContext
 
-from shared.flags.port import FlagsUnavailable
+from shared.adapters.flags.port import FlagsUnavailable
 from tests.contracts.backends import FlagsRig
 
 ON: dict[str, Any] = {"id": "personalized-feed", "enabled": True}

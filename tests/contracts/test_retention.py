@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap import Services
 from events.batch import Batch, encode
-from events.privacy import erase
+from events.erasures import erasures
 from events.schema import Event
-from events.signals import MAX_AGE_SECONDS, SignalsConsumer
-from shared.bus.port import MESSAGE_TTL_SECONDS
-from shared.erasures import erasures
-from shared.fingerprint import fingerprint
-from shared.services import Services
-from shared.signals import SIGNALS_ID, Signals, from_document
-from shared.stores.documents import CONTAINERS, USER_ACTIVITY, DocumentStore, query_all
+from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
+from privacy.erase import erase
+from shared.adapters.bus.port import MESSAGE_TTL_SECONDS
+from shared.adapters.documents.port import CONTAINERS, USER_ACTIVITY, DocumentStore, query_all
+from shared.domain.fingerprint import fingerprint
+from shared.domain.user_signals import SIGNALS_ID, Signals, from_document
 from tests.contracts.backends import Rig
-from tests.events.test_erasure import Topic
 from tests.events.topic import services_on
+from tests.privacy.test_erasure import Topic
 
 DAY = 86_400.0
 TENANT, USER = "tenant_1", "user-key"

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from feed.pipeline import REASONS
 from infra import capacity
-from shared import settings, telemetry_metrics
-from shared.flags import evaluation
-from shared.problem_codes import CODES
+from shared import settings
+from shared.adapters.flags import evaluation
+from shared.observability import metric_table as telemetry_metrics
+from shared.web.problem_codes import CODES
 from tests.docs.pages import ROOT
 
 

@@ -10,36 +10,36 @@ import json
 from dataclasses import dataclass
 
 from cms.changes import AUDIT_TTL_SECONDS, MAX_KEPT_BYTES
-from cms.import_rows import MAX_FILE_BYTES
-from cms.imports import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
-from cms.videos import KEEP_EXPIRED_SECONDS
+from cms.imports.jobs import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
+from cms.imports.rows import MAX_FILE_BYTES
+from cms.videos.models import KEEP_EXPIRED_SECONDS
 from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
 from events.dead_letters import KEEP_SECONDS as KEEP_LETTERS_SECONDS
-from events.privacy import BACKUP_DAYS
+from events.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
+from events.experiment_statistics import CONFIDENCE
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS
-from events.signals import LATE_SECONDS, MARKER_TTL_SECONDS
-from events.signals import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
+from events.signals_consumer import LATE_SECONDS, MARKER_TTL_SECONDS
+from events.signals_consumer import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
+from events.video_facts import REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS
 from feed.api import CONFIG_MAX_AGE_SECONDS
 from feed.breaker import Objective
 from feed.catalog import STALE_SECONDS
 from feed.cursor import MAX_CHARS
 from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
-from feed.rules import MOMENT_SECONDS
+from feed.editorial import MOMENT_SECONDS
 from infra.capacity import RATES, write_units
+from privacy.erase import BACKUP_DAYS
+from ranking.catalog_stats import KEEP_SECONDS as KEEP_STATIC_SECONDS
 from ranking.features import FRESH_HOURS
-from ranking.statscolumns import KEEP_SECONDS as KEEP_STATIC_SECONDS
 from ranking.watching import LONG_VIEW_SECONDS
-from shared.bus.port import LOCK_SECONDS, MESSAGE_TTL_SECONDS
-from shared.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
-from shared.event_types import MAX_BODY_BYTES
-from shared.experiment_report import CONFIDENCE
-from shared.feed_request import VALID_SECONDS as FEED_REQUEST_SECONDS
-from shared.http import MAX_HEADER_CHARS
+from shared.adapters.bus.port import LOCK_SECONDS, MESSAGE_TTL_SECONDS
+from shared.domain.event_types import MAX_BODY_BYTES
+from shared.domain.feed_receipt import VALID_SECONDS as FEED_REQUEST_SECONDS
+from shared.domain.user_signals import IDENTITY_DAYS, MAX_DOCUMENT_BYTES, SIGNALS_TTL_SECONDS
+from shared.observability.export import TRACES_PER_SECOND
 from shared.settings import Settings
-from shared.signals import IDENTITY_DAYS, MAX_DOCUMENT_BYTES, SIGNALS_TTL_SECONDS
-from shared.telemetry_export import TRACES_PER_SECOND
-from shared.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS
-from shared.video_facts import REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS
+from shared.web.endpoint import MAX_HEADER_CHARS
+from shared.web.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS
 from tests.docs.pages import ROOT
 
 MINUTE, DAY = 60.0, 86_400.0

@@ -17,8 +17,8 @@ import function_app
 from local.demo import seed_demo
 from tests.docs.pages import ROOT, pages
 from tests.docs.replay import Exchange, exchanges_and_snippets, matches, replay
-from tests.left_out import leave_out
 from tests.served_app import App, served
+from tests.skip_reasons import leave_out
 
 PAGE = pages()["docs/api.md"]
 ADDRESS = "FEED=http://127.0.0.1:7071"

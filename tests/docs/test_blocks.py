@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from shared.telemetry import METRICS
-from tests.docs.accounts import ACCOUNTS, ALL_OF_A_LANGUAGE, ALL_OF_A_PAGE, Compared, Executed, NotRun
+from shared.observability.metrics import METRICS
+from tests.docs.code_block_checks import ACCOUNTS, ALL_OF_A_LANGUAGE, ALL_OF_A_PAGE, Compared, Executed, NotRun
 from tests.docs.pages import ROOT, Block, Place, blocks, pages
 
 LEFT_OUT_OF_THE_MAP = {"build"}
@@ -21,7 +21,9 @@ def account(block: Block) -> Executed | Compared | NotRun | None:
 
 def test_every_block_is_accounted_for() -> None:
     unaccounted = [f"{block.place}: {block.name}" for block in blocks() if account(block) is None]
-    assert unaccounted == [], "execute it, hold it to the code, or say in tests/docs/accounts.py why it cannot run"
+    assert unaccounted == [], (
+        "execute it, hold it to the code, or give a reason in tests/docs/code_block_checks.py"
+    )
 
 
 def test_a_new_block_is_accounted_for_by_nobody() -> None:
@@ -68,7 +70,7 @@ def test_what_is_called_json_is_json() -> None:
 
 
 def _named_files(text: str) -> Iterator[str]:
-    """Paths in a diagram; `ranking/statscolumns.py, features.py` names two of one folder."""
+    """Paths in a diagram; `ranking/catalog_stats.py, features.py` names two of one folder."""
     for found in re.finditer(r"\b((?:[a-z_]+/)+)([a-z_]+\.py)((?:, [a-z_]+\.py)*)", text):
         yield found[1] + found[2]
         yield from (found[1] + other for other in re.findall(r"[a-z_]+\.py", found[3]))

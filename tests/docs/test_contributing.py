@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ranking.stats import StatEvent, StatsTable
-from shared.event_types import EVENT_TYPES
+from shared.domain.event_types import EVENT_TYPES
 from tests.docs.pages import ROOT, pages
 from tests.test_house import ARROWS
 

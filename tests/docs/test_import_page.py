@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from local.importer import DEFAULT_COLUMNS
-from shared.stores.documents import VIDEOS, query_all
+from shared.adapters.documents.port import VIDEOS, query_all
 from tests.docs.pages import ROOT, pages
 from tests.served_app import served
 

@@ -21,8 +21,8 @@ import aiohttp
 from local.demo import save_videos
 from local.importer import DEFAULT_COLUMNS, hash_user, make_tenant, read_rows, replay, to_batches, to_events, to_video
 from local.serving import local_settings, running
-from shared.records import DEFAULT_HALF_LIFE_DAYS
-from shared.tenants import PLATFORM, save_key
+from shared.adapters.tenant_directory import PLATFORM, save_key
+from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 
 TENANT = "imported"
 OPS_KEY = "operators-of-the-check"

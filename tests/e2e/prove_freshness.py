@@ -20,11 +20,11 @@ from typing import Any
 import aiohttp
 
 from local.demo import SDK_KEY, demo_videos
-from shared.keys import Identity
-from shared.records import Tenant, Video
-from shared.stores.documents import VIDEOS, Upsert
-from shared.stores.sqlite import SqliteStore
-from shared.tenants import save_key, save_tenant
+from shared.adapters.documents.port import VIDEOS, Upsert
+from shared.adapters.documents.sqlite import SqliteStore
+from shared.adapters.tenant_directory import save_key, save_tenant
+from shared.domain.keys import Identity
+from shared.domain.records import Tenant, Video
 from tests.e2e.fleet import Member, fleet, new_environment
 from tests.e2e.sdk_client import SdkClient
 from tests.served_app import new_user

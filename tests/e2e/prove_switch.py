@@ -23,9 +23,9 @@ from typing import Any
 
 import aiohttp
 
-from shared.flags.evaluation import PERSONALIZED_FEED
-from shared.flags.seed import first_flags
-from shared.flags.switch import switch
+from commands.seed_flags import first_flags
+from commands.switch_flag import switch
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.settings import Settings
 from tests.e2e.fleet import break_store, fleet, new_environment
 from tests.e2e.sdk_client import SdkClient

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from local.story import story_events
-from shared.stores.documents import VIDEOS, Upsert
+from shared.adapters.documents.port import VIDEOS, Upsert
 from tests.e2e.test_bad_requests import is_problem
 from tests.served_app import Answer, App, Client, make_video, make_videos
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from events.schema import REJECTIONS
-from shared.event_types import MAX_BODY_BYTES
+from shared.domain.event_types import MAX_BODY_BYTES
 from tests.e2e.test_bad_requests import is_problem
 from tests.served_app import App, Client, make_videos
 

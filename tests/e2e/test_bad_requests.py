@@ -266,8 +266,8 @@ async def test_an_sdk_key_may_not_debug(client: Client, method: str, path: str) 
 
 
 async def test_two_keys_work_during_a_rotation_and_an_expired_one_does_not(app: App) -> None:
-    from shared.stores.documents import TENANTS, Upsert
-    from shared.tenants import ApiKey
+    from shared.adapters.documents.port import TENANTS, Upsert
+    from shared.adapters.tenant_directory import ApiKey
 
     client = await app.tenant(make_videos(3))
     second = secrets.token_urlsafe(24)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import bootstrap as composition
+from bootstrap import Services
 from events.batch import Batch, encode
 from events.cowatch import LongViews, build_all
-from events.rollup import RollUp
 from events.schema import Event
-from events.signals import SignalsConsumer
+from events.signals_consumer import SignalsConsumer
+from events.stats_consumer import RollUp
 from feed.catalog import Catalogs
 from local.demo import save_videos
 from local.serving import local_settings
-from shared import services as composition
-from shared.blobs.port import TABLES
-from shared.cowatch_files import Pointer
-from shared.records import Tenant, Video
-from shared.services import Services
-from shared.stores.documents import VIDEO_STATS, Upsert
-from shared.tenants import save_tenant
+from shared.adapters.blobs.port import TABLES
+from shared.adapters.documents.port import VIDEO_STATS, Upsert
+from shared.adapters.tenant_directory import save_tenant
+from shared.domain.cowatch_pointer import Pointer
+from shared.domain.records import Tenant, Video
 
 
 def video(number: int) -> Video:

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 import function_app
-from shared.cors import Cors
 from shared.settings import BadSetting
+from shared.web.cors import Cors
 from tests.e2e.test_bad_requests import is_problem
 from tests.served_app import App, Client, make_videos, served
 

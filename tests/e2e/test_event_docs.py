@@ -10,8 +10,8 @@ import pytest
 
 from events.archive import from_lines
 from events.schema import REJECTIONS
-from shared.blobs.port import ARCHIVE
-from shared.event_types import EVENT_TYPES
+from shared.adapters.blobs.port import ARCHIVE
+from shared.domain.event_types import EVENT_TYPES
 from tests.served_app import ROOT, App, make_video
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from events.signals import SignalsConsumer
-from shared.bus.port import DUPLICATE_WINDOW_SECONDS
-from shared.stores.documents import USER_ACTIVITY, VIDEO_STATS
+from events.signals_consumer import SignalsConsumer
+from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS
+from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS
 from tests.e2e.test_bad_requests import is_problem
 from tests.faulty_documents import Trouble
 from tests.served_app import App, Client, make_videos
@@ -159,7 +159,7 @@ async def test_a_store_that_is_down_for_a_while_delays_the_fold_and_loses_nothin
 
 
 async def test_a_bus_that_is_down_is_a_503_and_the_same_batch_counts_later(app: App) -> None:
-    from shared.bus.port import BusUnavailable
+    from shared.adapters.bus.port import BusUnavailable
 
     client = await app.tenant(make_videos(20))
     batch = views(client, 4)
@@ -181,7 +181,7 @@ async def test_a_bus_that_is_down_is_a_503_and_the_same_batch_counts_later(app: 
 
 
 async def test_a_message_that_cannot_be_read_is_set_aside_with_its_reason_and_blocks_nobody(app: App) -> None:
-    from shared.bus.port import OutgoingMessage
+    from shared.adapters.bus.port import OutgoingMessage
 
     client = await app.tenant(make_videos(20))
     before = len(await app.services.bus.peek_dead_letters("signals", 100))
@@ -201,7 +201,7 @@ async def test_a_message_that_cannot_be_read_is_set_aside_with_its_reason_and_bl
 async def stats(client: Client, video: str) -> dict[str, int]:
     """A video's plain figures of the week, as the roll-up wrote them."""
     from ranking.stats import StatsTable, merged
-    from shared.stores.documents import query_all
+    from shared.adapters.documents.port import query_all
 
     await client.app.rolled_up()
     shards = await query_all(client.app.documents, VIDEO_STATS, client.tenant_id)

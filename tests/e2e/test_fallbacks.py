@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from local.story import story_events
-from shared.stores.documents import USER_ACTIVITY
+from shared.adapters.documents.port import USER_ACTIVITY
 from tests.e2e.test_bad_requests import is_problem
 from tests.faulty_documents import Trouble
 from tests.served_app import Answer, App, Client, make_videos, personalized

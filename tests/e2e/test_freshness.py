@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local.story import story_events
-from shared.telemetry import render_prometheus
+from shared.observability.metrics import render_prometheus
 from tests.faulty_documents import Trouble
 from tests.served_app import App, Client, eventually, make_videos
 

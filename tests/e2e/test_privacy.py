@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local.story import story_events
-from shared.stores.documents import USER_ACTIVITY, query_all
+from shared.adapters.documents.port import USER_ACTIVITY, query_all
 from tests.e2e.test_bad_requests import is_problem
 from tests.faulty_documents import Trouble
 from tests.served_app import Answer, App, Client, make_videos

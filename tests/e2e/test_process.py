@@ -22,7 +22,7 @@ import pytest
 
 from local.demo import OPS_KEY, SDK_KEY
 from ranking.stats import StatsTable
-from shared.stores.documents import VIDEO_STATS
+from shared.adapters.documents.port import VIDEO_STATS
 from tests.served_app import ROOT, eventually, new_user, served
 
 START_SECONDS = 30

@@ -12,8 +12,8 @@ import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.cms.editor import Editor, new_editor
-from tests.left_out import leave_out
 from tests.served_app import App, eventually, make_videos
+from tests.skip_reasons import leave_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ import pytest
 
 from feed.cursor import MAX_SERVED
 from local.story import story_events
-from shared.records import Video
+from shared.domain.records import Video
 from tests.served_app import App, Client, make_video, make_videos, personalized
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

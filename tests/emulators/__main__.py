@@ -9,7 +9,7 @@ import signal
 import sys
 from dataclasses import fields
 
-from shared.bus.port import LOCK_SECONDS
+from shared.adapters.bus.port import LOCK_SECONDS
 from tests.emulators.program import Emulators, Ports
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.bus.port import LOCK_SECONDS
+from shared.adapters.bus.port import LOCK_SECONDS
 from tests.emulators.clock import MovableClock
-from tests.left_out import leave_out
+from tests.skip_reasons import leave_out
 
 if TYPE_CHECKING:
     from tests.emulators.servicebus.broker import ServiceBusBroker

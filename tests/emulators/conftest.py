@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.bus.servicebus import ServiceBusBus
-from shared.stores.cosmos import CosmosStore
+from shared.adapters.bus.servicebus import ServiceBusBus
+from shared.adapters.documents.cosmos import CosmosStore
 from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.clock import MovableClock
 from tests.emulators.cosmos import CosmosServer

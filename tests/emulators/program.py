@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from shared.bus.port import LOCK_SECONDS
+from shared.adapters.bus.port import LOCK_SECONDS
 from tests.emulators.appconfig import AppConfigurationServer
 from tests.emulators.azurite import Azurite
 from tests.emulators.broker_here import broker_of_user_events

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from shared.flags import seed, switch
-from shared.flags.app_configuration import AppConfigurationFlags, FlagStore
-from shared.flags.evaluation import PERSONALIZED_FEED, Flags, Verdict
-from shared.flags.port import FlagsUnavailable
+from commands import seed_flags as seed
+from commands import switch_flag as switch
+from shared.adapters.flags.app_configuration import AppConfigurationFlags, FlagStore
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED, Flags, Verdict
+from shared.adapters.flags.port import FlagsUnavailable
 from shared.settings import Settings
 from tests.emulators.appconfig import AppConfigurationServer
 from tests.emulators.appconfig.server import FLAG_PREFIX

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from shared.blobs.azure import AzureBlobs
-from shared.blobs.port import ARCHIVE, BlobsUnavailable
+from shared.adapters.blobs.azure import AzureBlobs
+from shared.adapters.blobs.port import ARCHIVE, BlobsUnavailable
 from tests.emulators import azurite
 from tests.emulators.clock import MovableClock
 from tests.emulators.faults import BEFORE, Fault, FaultPlan, wait

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.bus.port import SUBSCRIPTIONS, TOPIC
-from shared.bus.servicebus_layout import SUBSCRIPTION_SETTINGS, dead_letter_queue, rule
+from shared.adapters.bus.port import SUBSCRIPTIONS, TOPIC
+from shared.adapters.bus.servicebus_layout import SUBSCRIPTION_SETTINGS, dead_letter_queue, rule
 from tests.contracts import containers
 from tests.emulators.servicebus.emulator_config import as_text, emulator_config
 

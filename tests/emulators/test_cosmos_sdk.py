@@ -11,8 +11,8 @@ from azure.core import MatchConditions
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
-from shared.stores.cosmos import CosmosStore
-from shared.stores.documents import TENANTS, Upsert
+from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.port import TENANTS, Upsert
 from tests.emulators.cosmos import CosmosServer
 from tests.emulators.faults import AFTER, Fault
 

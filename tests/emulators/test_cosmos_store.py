@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from azure.core.settings import settings as sdk_settings
 
-from shared.stores.cosmos import CosmosStore
-from shared.stores.cosmos_layout import LAYOUT
-from shared.stores.documents import (
+from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.cosmos_layout import LAYOUT
+from shared.adapters.documents.port import (
     CONTAINERS,
     FROM_NOW,
     TENANTS,

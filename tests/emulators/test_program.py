@@ -11,13 +11,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from shared.blobs.azure import AzureBlobs
-from shared.blobs.port import ARCHIVE
-from shared.bus.servicebus import ServiceBusBus
-from shared.flags.app_configuration import FlagStore
+from shared.adapters.blobs.azure import AzureBlobs
+from shared.adapters.blobs.port import ARCHIVE
+from shared.adapters.bus.servicebus import ServiceBusBus
+from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.port import TENANTS, Create, StoreUnavailable
+from shared.adapters.flags.app_configuration import FlagStore
 from shared.settings import Settings
-from shared.stores.cosmos import CosmosStore
-from shared.stores.documents import TENANTS, Create, StoreUnavailable
 from tests.emulators.azurite import needs_azurite
 from tests.emulators.broker_here import broker_of_user_events
 

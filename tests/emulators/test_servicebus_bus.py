@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.bus.port import ROLLUP, SIGNALS, TOPIC, BusUnavailable, LockLost, OutgoingMessage
-from shared.bus.servicebus import ServiceBusBus
+from shared.adapters.bus.port import ROLLUP, SIGNALS, TOPIC, BusUnavailable, LockLost, OutgoingMessage
+from shared.adapters.bus.servicebus import ServiceBusBus
 from tests.emulators.faults import AFTER, BEFORE, Fault
 
 SEND, OPEN = f"send {TOPIC}", f"open {TOPIC}"

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from hypothesis import strategies as st
 
 from events.schema import Event
+from events.video_facts import Facts
 from ranking.watching import watch_fraction
-from shared.event_types import EVENT_TYPES, LIKE, NOT_INTERESTED, SAVE, SHARE, SKIP, UNLIKE, VIDEO_VIEW
-from shared.fingerprint import fingerprint
-from shared.signals import Counters, Signals
-from shared.video_facts import Facts
+from shared.domain.event_types import EVENT_TYPES, LIKE, NOT_INTERESTED, SAVE, SHARE, SKIP, UNLIKE, VIDEO_VIEW
+from shared.domain.fingerprint import fingerprint
+from shared.domain.user_signals import Counters, Signals
 
 NOW = 1_700_000_000.0
 WEEK_MS = 7 * 86_400_000

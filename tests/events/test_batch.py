@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from events.batch import Batch, UnreadableBatch, decode, encode
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS, REJECTIONS, Event, Rejected, parse_event
-from shared.event_types import EVENT_TYPES
-from shared.feed_request import FeedRequest
+from shared.domain.event_types import EVENT_TYPES
+from shared.domain.feed_receipt import FeedRequest
 
 NOW = 1_700_000_000.0
 
@@ -85,8 +85,8 @@ def test_a_batch_with_one_odd_value_is_unreadable_or_a_batch_and_nothing_worse(
 
 
 def test_the_largest_batch_fits_a_message() -> None:
-    from shared.bus.port import MAX_MESSAGE_BYTES
-    from shared.event_types import MAX_EVENTS
+    from shared.adapters.bus.port import MAX_MESSAGE_BYTES
+    from shared.domain.event_types import MAX_EVENTS
 
     event = Event("not_interested", "v" * 128, 10**15, 2**32 - 1, 86_399_999.123456, 100_000, 99)
     request = FeedRequest(2**32 - 1, True, True, 2**32 - 1, 255, 255, 1 / 3)

@@ -12,20 +12,20 @@ from pathlib import Path
 import orjson
 import pytest
 
+from bootstrap import Services
+from commands.replay_dead_letters import replay
 from events.batch import Batch, encode
 from events.dead_letters import KEEP_SECONDS, forget_user, readable, sweep
-from events.replay import replay
+from events.erasures import note_erasure
 from events.schema import Event
-from events.signals import MAX_AGE_SECONDS, SignalsConsumer
-from shared.bus.port import DUPLICATE_WINDOW_SECONDS, ROLLUP, SIGNALS, DeadLetter, OutgoingMessage
-from shared.bus.sqlite import SqliteBus
-from shared.erasures import note_erasure
-from shared.fingerprint import fingerprint
-from shared.records import Tenant
-from shared.services import Services
-from shared.signals import SIGNALS_ID, from_document
-from shared.stores.documents import USER_ACTIVITY
-from shared.tenants import save_tenant
+from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
+from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS, ROLLUP, SIGNALS, DeadLetter, OutgoingMessage
+from shared.adapters.bus.sqlite import SqliteBus
+from shared.adapters.documents.port import USER_ACTIVITY
+from shared.adapters.tenant_directory import save_tenant
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import Tenant
+from shared.domain.user_signals import SIGNALS_ID, from_document
 from tests.events.topic import services_on
 from tests.memory_documents import MemoryDocuments
 from tests.served_app import ROOT
@@ -198,7 +198,7 @@ def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:
         await bus.close()
 
     def run(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "events.replay", *arguments]
+        command = [sys.executable, "-m", "commands.replay_dead_letters", *arguments]
         environment = {**os.environ, "DATA_FOLDER": str(tmp_path)}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + (done.stderr if done.returncode != 2 else "")

@@ -14,9 +14,10 @@ from numpy.testing import assert_array_equal
 
 from events.fold import fold
 from events.schema import Event
-from shared.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
-from shared.fingerprint import SEEN_MASK, fingerprint
-from shared.signals import (
+from events.video_facts import Facts
+from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
+from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.user_signals import (
     CATEGORY_FIELDS,
     MAX_CATEGORIES,
     MAX_CREATORS,
@@ -37,7 +38,6 @@ from shared.signals import (
     to_document,
     unpack,
 )
-from shared.video_facts import Facts
 from tests.events.histories import (
     HALF_LIFE_DAYS,
     NO_UNLIKES,

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bootstrap import Services
 from events.batch import Batch, decode, encode
 from events.schema import Event
-from events.signals import MAX_AGE_SECONDS, SignalsConsumer
-from shared.bus.port import ROLLUP, SIGNALS, BusUnavailable
-from shared.fingerprint import fingerprint
-from shared.services import Services
-from shared.signals import SIGNALS_ID, Signals, from_document
-from shared.stores.documents import USER_ACTIVITY, VIDEOS, StoreUnavailable, Upsert, query_all
+from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
+from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable
+from shared.adapters.documents.port import USER_ACTIVITY, VIDEOS, StoreUnavailable, Upsert, query_all
+from shared.domain.fingerprint import fingerprint
+from shared.domain.user_signals import SIGNALS_ID, Signals, from_document
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments

@@ -7,18 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shared import services as composition
-from shared.bus.port import (
-    ROLLUP,
-    SUBSCRIPTIONS,
-    BusUnavailable,
-    LockLost,
-    OutgoingMessage,
-    ReceivedMessage,
-)
-from shared.services import Services
+import bootstrap as composition
+from bootstrap import Services
+from shared.adapters.bus.port import ROLLUP, SUBSCRIPTIONS, BusUnavailable, LockLost, OutgoingMessage, ReceivedMessage
+from shared.adapters.documents.port import DocumentStore
 from shared.settings import Settings
-from shared.stores.documents import DocumentStore
 
 
 @dataclass

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import bootstrap as composition
+from bootstrap import Services
 from feed.catalog import SLICE, STALE_SECONDS, Catalogs
 from ranking.stats import StatsTable
-from shared import services as composition
-from shared.services import Services
+from shared.adapters.documents.port import VIDEO_STATS, VIDEOS, Container, Page, StoreUnavailable, Upsert
 from shared.settings import Settings
-from shared.stores.documents import VIDEO_STATS, VIDEOS, Container, Page, StoreUnavailable, Upsert
 from tests.faulty_documents import Trouble
 from tests.memory_documents import MemoryDocuments
 from tests.served_app import make_video

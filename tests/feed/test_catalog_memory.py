@@ -6,10 +6,10 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import bootstrap as composition
 from feed.catalog import Catalogs
 from local.demo import demo_videos, save_videos
 from local.serving import local_settings
-from shared import services as composition
 
 
 async def test_the_tenant_asked_for_least_lately_makes_room_and_is_loaded_again_when_asked(tmp_path: Path) -> None:

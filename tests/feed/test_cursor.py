@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from feed import cursor
 from feed.cursor import MAX_CHARS, MAX_SERVED, VALID_SECONDS, Served
-from shared.keys import KeyRing, SigningKeys
-from shared.problems import Problem
+from shared.domain.keys import KeyRing, SigningKeys
+from shared.web.problems import Problem
 
 NOW = 1_700_000_000.0
 TENANT, USER = "tenant_1", "user-key"

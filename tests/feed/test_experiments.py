@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.experiment_statistics import sample_ratio_p
 from feed.experiments import arm_of
-from shared.experiment_report import sample_ratio_p
-from shared.records import Arm, Experiment
+from shared.domain.records import Arm, Experiment
 
 EXPERIMENT = Experiment(
     "exp-1", "Fresher", (Arm(1, "control", 40.0), Arm(2, "fresh", 40.0), Arm(3, "bold", 10.0)), "running", "salt"

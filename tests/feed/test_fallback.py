@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from feed.catalog import Catalog
+from feed.editorial import NOTHING
 from feed.fallback import Fallback
 from feed.filters import Viewer
-from feed.rules import NOTHING
-from ranking.request import Context
 from ranking.stats import StatsTable
-from shared.records import RATINGS
-from shared.stores.documents import Document
+from ranking.user_features import Context
+from shared.adapters.documents.port import Document
+from shared.domain.records import RATINGS
 from tests.served_app import make_videos
 
 NOW = 1_800_000_000.0

@@ -13,23 +13,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bootstrap as composition
+from bootstrap import Services
 from events.fold import fold
 from events.schema import Event
+from events.video_facts import Facts
 from feed.filters import Viewer, apply_filters, gate
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, Feed, Result
 from feed.query import FeedQuery, Hints
 from ranking import FEATURES
 from ranking.stats import StatsTable
-from shared import services as composition
-from shared.event_types import EVENT_TYPES
-from shared.fingerprint import fingerprint
-from shared.flags.evaluation import PERSONALIZED_FEED
-from shared.records import RATINGS, Tenant, Video
-from shared.services import Services
+from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, VIDEOS, Upsert
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.domain.event_types import EVENT_TYPES
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import RATINGS, Tenant, Video
+from shared.domain.user_signals import to_document
 from shared.settings import Settings
-from shared.signals import to_document
-from shared.stores.documents import USER_ACTIVITY, VIDEO_STATS, VIDEOS, Upsert
-from shared.video_facts import Facts
 from tests.memory_documents import MemoryDocuments
 
 NOW = 1_700_000_000.0

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from events.privacy import BACKUP_DAYS
-from shared.blobs.port import ARCHIVE, BLOB_CONTAINERS, UPLOAD_DAYS, UPLOADS
-from shared.bus.port import MESSAGE_TTL_SECONDS, TOPIC
-from shared.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
+from privacy.erase import BACKUP_DAYS
+from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS, UPLOAD_DAYS, UPLOADS
+from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, TOPIC
+from shared.adapters.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
+from shared.adapters.documents.cosmos_layout import LAYOUT
 from shared.settings import SETTINGS, BadSetting, Settings
-from shared.stores.cosmos_layout import LAYOUT
 from tests.infra.bicep_files import BicepFile, Computed, Resource
 
 Files = Mapping[str, BicepFile]

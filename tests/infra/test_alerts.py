@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.telemetry import METRICS
+from shared.observability.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS = json.loads((ROOT / "infra" / "bicep" / "alerts.json").read_text())

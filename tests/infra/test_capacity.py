@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events import video_facts
 from infra import capacity
-from shared import video_facts
 from tests.infra.test_bicep import FILES
 
 ROOT = Path(__file__).resolve().parents[2]

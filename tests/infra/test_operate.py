@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bootstrap import build
 from infra import operate
-from shared.keys import Identity, KeyRing
-from shared.records import Tenant
-from shared.services import build
+from shared.adapters.tenant_directory import save_tenant
+from shared.domain.keys import Identity, KeyRing
+from shared.domain.records import Tenant
 from shared.settings import Settings
-from shared.tenants import save_tenant
 
 ROOT = Path(__file__).resolve().parents[2]
 

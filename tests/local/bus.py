@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from local.clock import Clock, SystemClock
-from shared.bus.port import MAX_DELIVERIES, BusUnavailable, LockLost, ReceivedMessage
+from shared.adapters.bus.port import MAX_DELIVERIES, BusUnavailable, LockLost, ReceivedMessage
 
 
 @dataclass

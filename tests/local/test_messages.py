@@ -12,7 +12,7 @@ import azure.functions as func
 import pytest
 
 from local.host import LocalHost, UnsupportedFunction
-from shared.bus.port import MAX_DELIVERIES, SIGNALS, BusUnavailable, ReceivedMessage
+from shared.adapters.bus.port import MAX_DELIVERIES, SIGNALS, BusUnavailable, ReceivedMessage
 from tests.local.bus import FakeBus
 from tests.local.clock import ManualClock, settle
 

@@ -7,11 +7,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import bootstrap as composition
 from local.purge import purge_expired
-from shared import services as composition
-from shared.blobs.port import ARCHIVE, TABLES, UPLOAD_DAYS, UPLOADS
+from shared.adapters.blobs.port import ARCHIVE, TABLES, UPLOAD_DAYS, UPLOADS
+from shared.adapters.documents.port import USER_ACTIVITY, VIDEOS, Create
 from shared.settings import Settings
-from shared.stores.documents import USER_ACTIVITY, VIDEOS, Create
 
 DAY = 86_400.0
 NOW = 1_790_000_000.0

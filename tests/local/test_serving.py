@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.serving import _services, running
-from shared.bus.port import SIGNALS, OutgoingMessage
+from shared.adapters.bus.port import SIGNALS, OutgoingMessage
 from shared.settings import BadSetting, Settings
 from tests.emulators.appconfig import AppConfigurationServer
 
@@ -61,9 +61,9 @@ async def test_flags_that_were_never_seeded_are_said_with_what_to_do(
             }
         )
         async with running(settings, port=0, demo=False, grace_seconds=0.1):
-            assert "python -m shared.flags.seed --on" in caplog.text
+            assert "python -m commands.seed_flags --on" in caplog.text
         assert not (tmp_path / "flags.json").exists()
         caplog.clear()
         server.put_flag({"id": "personalized-feed", "enabled": True})
         async with running(settings, port=0, demo=False, grace_seconds=0.1):
-            assert "shared.flags.seed" not in caplog.text
+            assert "commands.seed_flags" not in caplog.text

@@ -9,8 +9,8 @@ from pathlib import Path
 import azure.functions as func
 
 from local.host import LocalHost
-from shared.bus.port import ROLLUP, SIGNALS, OutgoingMessage
-from shared.bus.sqlite import SqliteBus
+from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
+from shared.adapters.bus.sqlite import SqliteBus
 
 HOST_JSON = {"extensions": {"serviceBus": {"maxConcurrentCalls": 8}}}
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ranking import StatsColumns, StatsTable, VideoColumns
-from shared.fingerprint import fingerprint
-from shared.records import Video
-from shared.signals import CATEGORY_FIELDS, TAG_FIELDS, Counters, Signals, Timeline
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import Video
+from shared.domain.user_signals import CATEGORY_FIELDS, TAG_FIELDS, Counters, Signals, Timeline
 
 NOW = 1_700_000_000.0
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ranking.columns import NO_CODE, Rows, VideoColumns
 from ranking.diversity import Similarity, metadata_similarity
-from ranking.request import Context
+from ranking.user_features import Context
 
 
 def diversify(

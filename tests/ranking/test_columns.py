@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from ranking import VideoColumns, title_key
 from ranking.columns import NO_CODE
-from shared.fingerprint import SEEN_MASK, fingerprint
-from shared.records import UNRATED, Video
+from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.records import UNRATED, Video
 
 
 def video(video_id: str, **fields: object) -> Video:

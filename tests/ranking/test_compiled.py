@@ -26,7 +26,7 @@ tempfile.mkdtemp = caching.IndexDataCacheFile.save = full
 RANK_ONE = """
 import numpy as np
 from ranking import Context, StatsColumns, VideoColumns, global_model, rank
-from shared.records import Video
+from shared.domain.records import Video
 columns = VideoColumns([Video("a", "title", "url", "category")])
 print("ranked", rank(columns, StatsColumns(columns), None, columns.rows(), global_model(), Context(1.0)).rows.tolist())
 """
@@ -93,7 +93,7 @@ def test_damaged_machine_code_is_thrown_away_and_made_anew(kind: str, kept: int,
 
 def test_a_changed_source_is_compiled_anew_wherever_its_constants_are_used(made: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(made, tmp_path / "changed")
-    constants = changed / "shared" / "signals.py"
+    constants = changed / "shared" / "domain" / "user_signals.py"
     constants.write_text(constants.read_text().replace("MAX_SEEN = 920", "MAX_SEEN = 921"))
     said = start(changed)
     assert "data saved" in said

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ranking import VideoColumns, key64
 from ranking.cowatch import CoWatch, CoWatchTable, UnreadableTable, build
-from shared.records import Video
+from shared.domain.records import Video
 
 
 def long_views(*users: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

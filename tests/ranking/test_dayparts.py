@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ranking import StatsColumns, VideoColumns, key64
 from ranking.cowatch import build
 from ranking.dayparts import PARTS, count, lift, part_of
-from shared.records import Video
+from shared.domain.records import Video
 
 HOUR, DAY = 3_600.0, 86_400.0
 NOON = 20_000 * DAY + 12 * HOUR

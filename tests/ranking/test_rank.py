@@ -20,8 +20,8 @@ from ranking import (
     rank,
 )
 from ranking.features import values_of
-from ranking.request import Request
-from shared.signals import Signals, Timeline
+from ranking.user_features import Request
+from shared.domain.user_signals import Signals, Timeline
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
 seeds = st.integers(0, 10_000)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.logs import ROOT
+from shared.observability.logs import ROOT
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-// Cosmos DB: one database, four containers, no keys. Container shapes equal `shared/stores/cosmos_layout.py`.
+// Cosmos DB: one database, four containers, no keys. Container shapes equal `shared/adapters/documents/cosmos_layout.py`.
 
 @description('Region of the account.')
 param location string

@@ -1,5 +1,5 @@
 // Service Bus Premium: the topic of accepted events, its two subscriptions and their dead-letter queues.
-// Everything equals `shared/bus/servicebus_layout.py`. Sessions and duplicate detection cannot be changed later.
+// Everything equals `shared/adapters/bus/servicebus_layout.py`. Sessions and duplicate detection cannot be changed later.
 
 @description('Region of the namespace.')
 param location string

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from shared.bus.port import ROLLUP, SIGNALS, TOPIC
+from shared.adapters.bus.port import ROLLUP, SIGNALS, TOPIC
 from tests.e2e.azure.servers import RunningApp, Servers
 from tests.e2e.azure.viewer import VIDEOS_ASKED_FOR, Seen, Viewer, new_viewer, until
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import aiohttp
 
-from shared import services as composition
-from shared.services import Services
+import bootstrap as composition
+from bootstrap import Services
 from shared.settings import Settings
 from tests.emulators.azurite import needs_azurite
 from tests.emulators.broker_here import broker_of_user_events
 from tests.served_app import ROOT
 
 START_SECONDS = 90.0
-SEED = "shared.flags.seed"
+SEED = "commands.seed_flags"
 QUICK = {
     "FLAGS_REFRESH_SECONDS": "0.2",
     "CONTENT_REFRESH_SECONDS": "0.2",

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.left_out import leave_out
 from tests.served_app import ROOT
+from tests.skip_reasons import leave_out
 
 ADDRESS = "FEED=http://127.0.0.1:7071"
 PATIENCE_SECONDS = 30.0

@@ -12,15 +12,15 @@ from typing import Any
 
 import aiohttp
 
+from bootstrap import Services
 from events.archive import from_lines
-from events.rollup import RollUp
+from events.stats_consumer import RollUp
 from local.demo import save_videos
 from ranking.stats import StatsTable, merged
-from shared.blobs.port import ARCHIVE
-from shared.records import Tenant
-from shared.services import Services
-from shared.stores.documents import VIDEO_STATS, query_all
-from shared.tenants import PLATFORM, save_key, save_tenant
+from shared.adapters.blobs.port import ARCHIVE
+from shared.adapters.documents.port import VIDEO_STATS, query_all
+from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
+from shared.domain.records import Tenant
 from tests.e2e.azure.servers import RunningApp
 from tests.served_app import make_videos, new_user
 

@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.left_out import leave_out
+from tests.skip_reasons import leave_out
 
 HERE = Path(__file__).parent
 PROGRAM = HERE / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"

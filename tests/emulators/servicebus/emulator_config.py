@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shared.bus.port import TOPIC
-from shared.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
+from shared.adapters.bus.port import TOPIC
+from shared.adapters.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
 
 LONGEST_LIFE, LONGEST_WINDOW, MOST_DELIVERIES = "PT1H", "PT5M", 10
 

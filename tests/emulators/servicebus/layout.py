@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.bus.port import (
+from shared.adapters.bus.port import (
     DUPLICATE_WINDOW_SECONDS,
     LOCK_SECONDS,
     MAX_DELIVERIES,
@@ -11,7 +11,7 @@ from shared.bus.port import (
     SUBSCRIPTIONS,
     TOPIC,
 )
-from shared.bus.servicebus_layout import UNLIMITED_DELIVERIES, dead_letter_queue, rule
+from shared.adapters.bus.servicebus_layout import UNLIMITED_DELIVERIES, dead_letter_queue, rule
 from tests.emulators.servicebus.entities import EntityOptions, Namespace
 
 

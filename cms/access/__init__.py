@@ -1,0 +1,1 @@
+"""API keys, public keys for user tokens, tenants."""

@@ -1,0 +1,1 @@
+"""Bulk import of videos, at once or as a job."""

@@ -1,0 +1,161 @@
+"""One request to the content room: who asks, for which tenant, with what body and under which condition."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import azure.functions as func
+import orjson
+
+from bootstrap import Services
+from cms.changes import Author
+from shared.adapters.tenant_directory import Caller
+from shared.domain.records import Tenant
+from shared.web.problems import Problem, bad_request
+
+MAX_BODY_BYTES = 1_000_000
+MAX_PAGE = 200
+_ETAG = re.compile(r'(?:W/)?"([^"]{1,200})"|([^"\s,]{1,200})')
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,400}")
+_HEADER_REASON = re.compile(r"[ -~]{0,300}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authenticated call. Everything it may touch is the partition of `tenant_id`."""
+
+    request: func.HttpRequest
+    services: Services
+    caller: Caller
+    now: float
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.caller.tenant
+
+    @property
+    def tenant_id(self) -> str:
+        return self.caller.tenant.id
+
+    def author(self, why: str | None = None) -> Author:
+        """Who is behind a change. `why` is the body's `reason`; the header `X-Reason` counts otherwise.
+
+        Raises a 400 `Problem` for one that is too long, or for a header that is not plain text.
+        """
+        header = self.request.headers.get("x-reason") or ""
+        if not _HEADER_REASON.fullmatch(header):
+            raise bad_request("invalid_reason", "X-Reason must be at most 300 printable ASCII characters.")
+        given = why or header
+        if len(given) > 300:
+            raise bad_request("invalid_reason", "A reason has 300 characters at the most.")
+        who = self.caller.key_name
+        return Author(f"{who} (operator)" if self.caller.operator else who, self.now, _CONTROL.sub(" ", given) or None)
+
+    def path(self, name: str, pattern: str = r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}") -> str:
+        """A part of the path. Raises a 404 `Problem` when nothing could have that name."""
+        value: str = self.request.route_params.get(name, "")
+        if not re.fullmatch(pattern, value):
+            raise Problem(404, "not_found", "There is nothing of that name.")
+        return value
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object sent. Raises a 4xx `Problem`."""
+        read = read_json(self.request, MAX_BODY_BYTES)
+        if not isinstance(read, dict):
+            raise bad_request("invalid_body", "Send a JSON object.")
+        return read
+
+    def optional_body(self) -> dict[str, Any]:
+        """The JSON object sent, {} when nothing was."""
+        return self.body() if self.request.get_body() else {}
+
+    def if_match(self) -> str:
+        """The version this change is based on. Raises a 400 `Problem` when `If-Match` is missing or malformed."""
+        given = self.optional_if_match()
+        if given is None:
+            raise bad_request("missing_if_match", "Send the ETag you read in If-Match, so that no change is lost.")
+        return given
+
+    def optional_if_match(self) -> str | None:
+        given = self.request.headers.get("if-match", "").strip()
+        if not given:
+            return None
+        match = _ETAG.fullmatch(given)
+        if given == "*" or match is None:
+            raise bad_request("invalid_if_match", "If-Match must be one ETag, as the last read answered it.")
+        return match[1] or match[2]
+
+    def confirmed(self) -> bool:
+        """Whether the caller says it means to show viewers stronger ratings."""
+        given: str = self.request.headers.get("x-confirm-maturity", "")
+        return given.strip().lower() == "yes"
+
+    def page(self, default: int = 50) -> tuple[int, str | None]:
+        """`limit` and the id to continue after. Raises a 400 `Problem`."""
+        text = self.request.params.get("limit")
+        limit = default
+        if text is not None:
+            if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_PAGE:
+                raise bad_request("invalid_limit", f"limit must be a whole number from 1 to {MAX_PAGE}.")
+            limit = int(text)
+        cursor = self.request.params.get("cursor")
+        return limit, _read_cursor(cursor) if cursor else None
+
+
+def open_call(request: func.HttpRequest, services: Services, *scopes: str) -> Call:
+    """Authenticate a call for `cms` or `ops`, or for the scopes given. Raises a `Problem`."""
+    now = services.clock()
+    caller = services.tenants.authenticate(request.headers, now)
+    caller.require(*(scopes or ("cms", "ops")))
+    return Call(request, services, caller, now)
+
+
+def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
+    """The body as JSON. Raises a 4xx `Problem`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in ("application/json", "application/merge-patch+json"):
+        raise Problem(415, "unsupported_media_type", "Send application/json.")
+    body = request.get_body()
+    if len(body) > max_bytes:
+        raise Problem(413, "body_too_large", f"The body may have {max_bytes:,} bytes at the most.")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise bad_request("invalid_json", "The body is not JSON.") from None
+
+
+def quoted(etag: str) -> str:
+    """A store's etag as a header."""
+    return '"' + etag.strip('"') + '"'
+
+
+def bare(etag: str) -> str:
+    """A store's etag without quotes: what `If-Match` is compared with."""
+    return etag.strip('"')
+
+
+def cursor_after(id: str | None) -> str | None:
+    """Continues a list after an id. It opens nothing: a list is always of the caller's own tenant."""
+    if id is None:
+        return None
+    check = hashlib.blake2b(id.encode(), digest_size=3).digest()
+    return base64.urlsafe_b64encode(check + id.encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(text: str) -> str:
+    try:
+        if not _CURSOR.fullmatch(text):
+            raise ValueError
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        id = raw[3:].decode()
+        if cursor_after(id) != text:
+            raise ValueError
+        return id
+    except (ValueError, binascii.Error):
+        raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.") from None

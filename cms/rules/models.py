@@ -1,0 +1,182 @@
+"""A rule or a playlist as a content team writes it. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Platform, Slug, VideoId, fault, iso
+from cms.videos.models import Name
+from shared.adapters.documents.port import Json
+from shared.domain.rules import BOOST, MAX_MULTIPLIER, MIN_MULTIPLIER, PIN, SUPPRESS, Rule
+
+MAX_RULES = 200
+MAX_PLAYLISTS = 200
+MAX_PLAYLIST_VIDEOS = 500
+
+
+class RangeForm(Form):
+    """A span of numbers; an end that is left out is open."""
+
+    min: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    max: Annotated[float, Field(ge=0, le=1e6)] | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise fault("", "range_order", "min must not be above max.")
+        return self
+
+
+Texts = Annotated[list[Name], Field(max_length=50), Distinct]
+
+
+class MatchForm(Form):
+    """Which videos; everything given must hold."""
+
+    tags: Texts = []
+    all_tags: Texts = []
+    categories: Texts = []
+    creators: Annotated[list[Annotated[str, Field(min_length=1, max_length=128)]], Field(max_length=50), Distinct] = []
+    video_ids: Annotated[list[VideoId], Field(max_length=500), Distinct] = []
+    playlists: Annotated[list[Slug], Field(max_length=10), Distinct] = []
+    duration_seconds: RangeForm = RangeForm()
+    age_hours: RangeForm = RangeForm()
+
+    def is_empty(self) -> bool:
+        spans = (self.duration_seconds, self.age_hours)
+        lists = (self.tags, self.all_tags, self.categories, self.creators, self.video_ids, self.playlists)
+        return not any(lists) and all(span.min is None and span.max is None for span in spans)
+
+
+class AudienceForm(Form):
+    """For whom; what is left out means everyone."""
+
+    countries: Annotated[list[Country], Field(max_length=250), Distinct] = []
+    languages: Annotated[list[Language], Field(max_length=100), Distinct] = []
+    age_bands: Annotated[list[AgeBand], Field(max_length=20), Distinct] = []
+    platforms: Annotated[list[Platform], Field(max_length=20), Distinct] = []
+
+
+class RuleForm(Form):
+    """A whole rule, apart from its id."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    action: Literal["boost", "suppress", "pin", "exclude", "limit"]
+    multiplier: float | None = None
+    positions: Annotated[list[Annotated[int, Field(ge=1, le=50)]], Field(max_length=20), Distinct] = []
+    match: MatchForm
+    audience: AudienceForm = AudienceForm()
+    priority: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    enabled: bool = True
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.match.is_empty():
+            raise fault("match", "matches_everything", "match is empty, so the rule would mean every video: name some.")
+        self._check_multiplier()
+        if self.action == PIN and not self.positions:
+            raise fault("positions", "missing_positions", "A pin needs positions, such as [1] for the top of the feed.")
+        if self.action != PIN and self.positions:
+            raise fault("positions", "unused_positions", f"positions belong to a pin, not to the action {self.action}.")
+        if self.ends_at is not None and self.ends_at <= (self.starts_at or 0.0):
+            raise fault("endsAt", "ends_before_start", "endsAt must be later than startsAt.")
+        return self
+
+    def _check_multiplier(self) -> None:
+        given = self.multiplier
+        bounds = {BOOST: (1.0, MAX_MULTIPLIER), SUPPRESS: (MIN_MULTIPLIER, 1.0)}.get(self.action)
+        if bounds is None:
+            if given is not None:
+                raise fault("multiplier", "unused_multiplier", "A multiplier belongs to a boost or a suppress.")
+        elif given is None or not bounds[0] <= given <= bounds[1] or given == 1.0:
+            low, high = (f"{bound:g}" for bound in bounds)
+            words = f"more than {low} and {high} at the most" if self.action == BOOST else f"from {low} to below {high}"
+            raise fault("multiplier", "invalid_multiplier", f"The multiplier of a {self.action} must be {words}.")
+
+
+class NewRuleForm(RuleForm):
+    """A whole rule with its id."""
+
+    id: Slug
+
+
+class PlaylistForm(Form):
+    """A whole playlist, apart from its id: the order is the list's."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    description: Annotated[str, Field(max_length=500)] = ""
+    video_ids: Annotated[list[VideoId], Field(max_length=MAX_PLAYLIST_VIDEOS)] = []
+
+    @model_validator(mode="after")
+    def _no_video_twice(self) -> Self:
+        if len(set(self.video_ids)) < len(self.video_ids):
+            raise fault("videoIds", "video_twice", "videoIds names a video twice: a playlist holds each one once.")
+        return self
+
+
+class NewPlaylistForm(PlaylistForm):
+    """A whole playlist with its id."""
+
+    id: Slug
+
+
+def rule_document(id: str, form: RuleForm, now: float, who: str) -> Json:
+    """A rule as it is stored."""
+    body = form.model_dump(by_alias=True, exclude={"id"})
+    return {"id": f"rule:{id}", "kind": "rule", "ruleId": id, **body, "updatedAt": now, "updatedBy": who}
+
+
+def playlist_document(id: str, form: PlaylistForm, now: float, who: str) -> Json:
+    """A playlist as it is stored."""
+    body = form.model_dump(by_alias=True, exclude={"id"})
+    return {"id": f"playlist:{id}", "kind": "playlist", "playlistId": id, **body, "updatedAt": now, "updatedBy": who}
+
+
+RULE_FIELDS = tuple(field.alias or name for name, field in RuleForm.model_fields.items())
+PLAYLIST_FIELDS = tuple(field.alias or name for name, field in PlaylistForm.model_fields.items())
+
+
+def editable_rule(document: Json) -> dict[str, Any]:
+    """The fields of a stored rule that an editor may send back."""
+    shown = {name: document.get(name) for name in RULE_FIELDS if document.get(name) is not None}
+    for name in ("startsAt", "endsAt"):
+        shown[name] = iso(document.get(name))
+    return shown
+
+
+def shown_rule(document: Json, now: float) -> dict[str, Any]:
+    """A rule as the API answers it, with where it stands now: live, off, scheduled or over."""
+    rule = Rule.from_document(document)
+    state = "off" if rule is None or not rule.enabled else "live"
+    if rule is not None and rule.enabled and not rule.in_force(now):
+        state = "scheduled" if rule.starts_at is not None and now < rule.starts_at else "over"
+    return {"id": document["ruleId"], **editable_rule(document), "state": state, **_stamp(document)}
+
+
+def editable_playlist(document: Json) -> dict[str, Any]:
+    """The fields of a stored playlist that an editor may send back."""
+    return {name: document[name] for name in PLAYLIST_FIELDS if name in document}
+
+
+def shown_playlist(document: Json, known: set[str] | None) -> dict[str, Any]:
+    """A playlist as the API answers it; `known` are the ids the catalog has, None while that cannot be told."""
+    unknown = None if known is None else [id for id in document["videoIds"] if id not in known]
+    return {
+        "id": document["playlistId"],
+        **editable_playlist(document),
+        "unknownVideoIds": unknown,
+        **_stamp(document),
+    }
+
+
+def uses_playlist(rule: Json, playlist_id: str) -> bool:
+    """Whether a stored rule names a playlist."""
+    return playlist_id in ((rule.get("match") or {}).get("playlists") or ())
+
+
+def _stamp(document: Json) -> dict[str, Any]:
+    return {"updatedAt": iso(document.get("updatedAt")), "updatedBy": document.get("updatedBy")}

@@ -1,0 +1,1 @@
+"""Videos: create, change, take down, restore."""

@@ -1,0 +1,1 @@
+"""Programs for operators, run as `python -m commands.NAME`."""

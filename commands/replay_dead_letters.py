@@ -1,0 +1,197 @@
+"""`python -m commands.replay_dead_letters list|show|replay SUBSCRIPTION`: look at dead letters, and deliver them again.
+
+`list` prints a line a letter, `show` also what kinds of events it holds. Neither prints an event: what somebody watched
+must not reach the log of a terminal or a job. `show --content` does, for a machine that keeps no log.
+
+A replayed message goes to the one subscription that failed. Signals recognize a batch they know by its marker; the
+bus drops a replay repeated within an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+import bootstrap as composition
+from bootstrap import Services
+from events.dead_letters import readable, take_out
+from events.signals_consumer import MAX_AGE_SECONDS
+from shared.adapters.bus.port import SIGNALS, SUBSCRIPTIONS, BusError, DeadLetter, OutgoingMessage, ReceivedMessage
+from shared.settings import BadSetting, Settings
+
+PAGE = 200
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0; 1 when a letter could not be replayed; 2 for a bad call or a bus that does not answer."""
+    options = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(_run(options))
+    except (BadSetting, BusError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m commands.replay_dead_letters", description=__doc__.splitlines()[0])
+    parser.add_argument("command", choices=("list", "show", "replay"))
+    parser.add_argument("subscription", choices=SUBSCRIPTIONS)
+    parser.add_argument("--sequence", type=int, help="only the letter with this sequence number")
+    parser.add_argument("--reason", help="only letters with this reason")
+    parser.add_argument("--content", action="store_true", help="show: the events themselves; for no log to keep")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be replayed, and do nothing")
+    return parser
+
+
+async def _run(options: argparse.Namespace) -> int:
+    services = composition.build(Settings.from_environment(os.environ))
+    try:
+        if options.content:
+            print("warning: what follows says what people watched. Keep it out of every log.", file=sys.stderr)
+        letters = [letter async for letter in _letters(services, options)]
+        if options.command == "replay":
+            return await replay(services, options.subscription, letters, dry_run=options.dry_run)
+        for letter in letters:
+            print(_line(letter))
+            if options.command == "show":
+                shown = _content(letter.message) if options.content else _outline(letter)
+                print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+        print(f"{len(letters)} dead letters of {options.subscription}")
+        return 0
+    finally:
+        await services.close()
+
+
+async def _letters(services: Services, options: argparse.Namespace) -> Any:
+    after = 0
+    while True:
+        page = await services.bus.peek_dead_letters(options.subscription, PAGE, after)
+        for letter in page:
+            if options.sequence not in (None, letter.message.sequence_number):
+                continue
+            if options.reason in (None, letter.reason):
+                yield letter
+        if len(page) < PAGE:
+            return
+        after = page[-1].message.sequence_number
+
+
+def _line(letter: DeadLetter) -> str:
+    message = letter.message
+    at = datetime.fromtimestamp(message.enqueued_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    batch = readable(message)
+    what = (
+        f"{len(batch.events)} events of tenant {batch.tenant_id}" if batch else f"{len(message.body)} unreadable bytes"
+    )
+    return f"{message.sequence_number:>12}  {at}  {letter.reason}: {letter.description or '-'}  ({what})"
+
+
+def _outline(letter: DeadLetter) -> dict[str, Any]:
+    """What a letter is about, without what anybody watched: the user by the beginning of the stored pseudonym."""
+    batch = readable(letter.message)
+    if batch is None:
+        return {"reason": letter.reason, "unreadableBytes": len(letter.message.body)}
+    times = [event.at_ms // 1000 for event in batch.events]
+    return {
+        "reason": letter.reason,
+        "batch": batch.id,
+        "tenant": batch.tenant_id,
+        "user": batch.user_key[:6],
+        "acceptedAt": batch.accepted_at,
+        "eventsFrom": min(times, default=None),
+        "eventsTo": max(times, default=None),
+        "types": dict(Counter(event.type for event in batch.events)),
+    }
+
+
+def _content(message: ReceivedMessage) -> dict[str, Any]:
+    """What a letter holds, without whom it is about."""
+    batch = readable(message)
+    if batch is None:
+        return {"unreadable": message.body[:2_000].decode("utf-8", "replace")}
+    return {
+        "batch": batch.id,
+        "tenant": batch.tenant_id,
+        "acceptedAt": batch.accepted_at,
+        "events": [[event.type, event.video_id, event.at_ms, event.watch_ms] for event in batch.events],
+    }
+
+
+async def replay(
+    services: Services,
+    subscription: str,
+    letters: list[DeadLetter],
+    *,
+    dry_run: bool = False,
+    say: Callable[[str], None] = print,
+) -> int:
+    """Deliver letters again and take them out of the dead letters; 1 when some could not be, else 0.
+
+    A letter that cannot be read stays where it is: it would only come back. So does one for the signals that is so
+    old that its marker may be gone: the fold would refuse it.
+    """
+    now = services.clock()
+    wanted: set[int] = set()
+    for letter in letters:
+        reason = _why_not(letter, subscription, now)
+        if reason is None:
+            wanted.add(letter.message.sequence_number)
+        verb = f"stays, {reason}:" if reason else "would replay:" if dry_run else "replaying:"
+        say(f"{verb} {_line(letter)}")
+    if dry_run or not wanted:
+        return 0 if len(wanted) == len(letters) else 1
+    with _Progress(len(wanted)) as done:
+
+        async def again(letter: ReceivedMessage) -> None:
+            batch = readable(letter)
+            assert batch is not None
+            tenant = services.tenants.get(batch.tenant_id)
+            session = letter.session_id or batch.session(tenant.rollup_shards if tenant else 1)
+            id = f"{letter.message_id[:80]}.replay.{letter.sequence_number}"
+            await services.bus.publish(OutgoingMessage(id, session, letter.body, subscription))
+            done(1)
+
+        replayed = await take_out(services.bus, subscription, lambda m: m.sequence_number in wanted, again)
+    say(f"{replayed} of {len(letters)} replayed to {subscription}")
+    return 0 if replayed == len(letters) else 1
+
+
+def _why_not(letter: DeadLetter, subscription: str, now: float) -> str | None:
+    """Why a letter is not replayed, None when it is."""
+    batch = readable(letter.message)
+    if batch is None:
+        return "unreadable"
+    if subscription == SIGNALS and now - batch.accepted_at > MAX_AGE_SECONDS:
+        return "too old"
+    return None
+
+
+class _Progress:
+    """A progress bar where `tqdm` is installed (it is not in the deployed package), else nothing."""
+
+    def __init__(self, total: int) -> None:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            self._bar: Any = None
+        else:
+            self._bar = tqdm(total=total, unit=" letters", desc="replayed")
+
+    def __enter__(self) -> Callable[[int], None]:
+        return self._bar.update if self._bar is not None else lambda _: None
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

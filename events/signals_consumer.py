@@ -1,0 +1,216 @@
+"""The consumer of the subscription `signals`: folds each batch into its user's document exactly once, and hands what
+was new on to the roll-up.
+
+A user's signals and the markers of folded batches share a partition, so one atomic write both creates the marker and
+replaces the signals. A refused write is not taken at its word: whether the marker is there decides. The marker also
+says which events of the batch were new, so that a message that comes again hands the same ones on: the roll-up and
+the archive see each accepted event once, whatever a client packed twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from bootstrap import Services
+from events.batch import Batch, UnreadableBatch, decode, encode
+from events.fold import fold, not_folded_yet
+from events.schema import Event
+from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
+from shared.adapters.documents.port import (
+    USER_ACTIVITY,
+    Create,
+    Document,
+    Json,
+    Replace,
+    StoreUnavailable,
+    WriteRejected,
+)
+from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
+from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
+from shared.observability.logs import note
+from shared.observability.tracing import Stages, current_trace, trace_named
+
+log = logging.getLogger("feed.events")
+T = TypeVar("T")
+
+MARKER_PREFIX = "batch:"
+MARKER_TTL_SECONDS = 14 * 86_400
+MAX_AGE_SECONDS = 13 * 86_400
+"""Older messages are refused, so no marker can expire before its message."""
+LATE_SECONDS = 10.0
+"""The objective: a user's events count in the ranking this soon after they are accepted."""
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 15.0
+
+FOLDED, DUPLICATE, NOTHING_NEW, ERASED, TOO_OLD, UNREADABLE = (
+    "folded",
+    "duplicate",
+    "nothing_new",
+    "erased",
+    "too_old",
+    "unreadable",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """How a fold ended, and the events to hand on to the roll-up."""
+
+    outcome: str
+    fresh: tuple[Event, ...] = ()
+    unknown_videos: tuple[str, ...] = ()
+
+
+class SignalsConsumer:
+    """Folds messages, one at a time per user within this process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def handle(self, message_id: str, body: bytes) -> str:
+        """Fold one message and say how it ended.
+
+        While the store is down, or the bus takes nothing, it waits with growing pauses for up to
+        `FOLD_PATIENCE_SECONDS`, then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to
+        the bus and comes again: an outage fills no dead-letter queue.
+        """
+        services = self._services
+        give_up_at = services.clock() + services.settings.fold_patience_seconds
+        try:
+            batch = decode(body)
+        except UnreadableBatch as error:
+            letter = OutgoingMessage(message_id, message_id, body)
+            await services.bus.set_aside(SIGNALS, letter, UNREADABLE, str(error))
+            services.telemetry.count("messages_set_aside", SIGNALS, UNREADABLE)
+            return self._ended(UNREADABLE)
+        token = current_trace.set(trace_named(batch.trace_id))
+        try:
+            return await self._handle(batch, give_up_at)
+        finally:
+            current_trace.reset(token)
+
+    async def _handle(self, batch: Batch, give_up_at: float) -> str:
+        services, telemetry, tenant_id = self._services, self._services.telemetry, batch.tenant_id
+        if services.clock() - batch.accepted_at > MAX_AGE_SECONDS:
+            note(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
+            return self._ended(TOO_OLD)
+        stages = Stages()
+        lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
+        async with lock:
+            stages.end("wait_for_user")
+            folded = await self._patiently(lambda: self._fold(batch), give_up_at)
+        lag_seconds = services.clock() - batch.accepted_at
+        stages.end("fold")
+        if folded.fresh:
+            new = replace(batch, events=folded.fresh)
+            await self._patiently(lambda: self._hand_on(new), give_up_at)
+            telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
+            if lag_seconds > LATE_SECONDS:
+                telemetry.count("events_late", tenant_id, amount=len(folded.fresh))
+        stages.end("hand_on")
+        telemetry.observe_ms("fold_lag_ms", lag_seconds * 1000)
+        if folded.unknown_videos:
+            telemetry.count("events_unknown_video", tenant_id, amount=len(folded.unknown_videos))
+            few = list(folded.unknown_videos[:3])
+            note(log, logging.WARNING, "unknown_videos", tenant=tenant_id, count=len(folded.unknown_videos), videos=few)
+        services.spans("fold_signals", stages, tenant=tenant_id, outcome=folded.outcome)
+        return self._ended(folded.outcome)
+
+    def _ended(self, outcome: str) -> str:
+        self._services.telemetry.count("batches_folded", outcome)
+        return outcome
+
+    async def _hand_on(self, batch: Batch) -> None:
+        tenant = self._services.tenants.get(batch.tenant_id)
+        session = batch.session(tenant.rollup_shards if tenant else 1)
+        await self._services.bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
+
+    async def _patiently(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
+        """Run a step until the store or the bus takes it; after `give_up_at` their error is the caller's."""
+        telemetry = self._services.telemetry
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await step()
+            except (StoreUnavailable, BusUnavailable) as error:
+                telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", "fold")
+                telemetry.count("fold_retries")
+                if self._services.clock() + pause > give_up_at:
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    async def _fold(self, batch: Batch) -> _Folded:
+        """Attempts until one is not crossed by another worker's."""
+        while (folded := await self._fold_once(batch)) is None:
+            self._services.telemetry.count("fold_conflicts")
+            await asyncio.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311
+        return folded
+
+    async def _fold_once(self, batch: Batch) -> _Folded | None:
+        """One attempt: how it ended, or None when another worker was first and it must be repeated."""
+        services = self._services
+        documents = services.documents
+        facts = await services.video_facts.get(batch.tenant_id, [event.video_id for event in batch.events])
+        stored = await documents.read(USER_ACTIVITY, batch.user_key, SIGNALS_ID, latest=True)
+        erased_at = stored.body.get("erasedAt") if stored else None
+        if erased_at is not None and batch.accepted_at <= erased_at:
+            return _Folded(ERASED)
+        old = self._read(stored)
+        fresh = tuple(not_folded_yet(old, batch.events))
+        tenant = services.tenants.get(batch.tenant_id)
+        half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
+        body = to_document(fold(old, batch.events, facts, half_life, services.clock(), batch.accepted_at))
+        body["tenantId"] = batch.tenant_id
+        if erased_at is not None:
+            body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
+        marker = _marker(batch, fresh)
+        signals = Replace(body, stored.etag) if stored else Create(body)
+        try:
+            await documents.write(USER_ACTIVITY, batch.user_key, [Create(marker), signals])
+        except WriteRejected:
+            known = await documents.read(USER_ACTIVITY, batch.user_key, marker["id"], latest=True)
+            return None if known is None else _already_folded(batch, known.body)
+        unknown = tuple(event.video_id for event in fresh if event.video_id not in facts)
+        return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, unknown)
+
+    def _read(self, stored: Document | None) -> Signals | None:
+        try:
+            return from_document(stored.body) if stored else None
+        except UnreadableSignals as error:
+            log.error("a signals document could not be read and starts afresh: %s", error)
+            self._services.telemetry.count("store_failures", "unreadable_signals")
+            return None
+
+
+def _marker(batch: Batch, fresh: tuple[Event, ...]) -> Json:
+    """The marker of a folded batch. `fresh` (one bit an event) is left out when all of them were new."""
+    marker: Json = {
+        "id": f"{MARKER_PREFIX}{batch.id}",
+        "kind": "marker",
+        "tenantId": batch.tenant_id,
+        "acceptedAt": batch.accepted_at,
+        "ttl": MARKER_TTL_SECONDS,
+    }
+    if len(fresh) < len(batch.events):
+        chosen = {id(event) for event in fresh}
+        marker["fresh"] = "".join("1" if id(event) in chosen else "0" for event in batch.events)
+    return marker
+
+
+def _already_folded(batch: Batch, marker: Json) -> _Folded:
+    """A batch whose marker is there. The same message again hands on the same events, in case it did not get so far;
+    a client's later copy of the batch (another acceptance) has nothing to hand on.
+    """
+    if marker.get("acceptedAt") != batch.accepted_at:
+        return _Folded(DUPLICATE)
+    bits: Any = marker.get("fresh")
+    fresh = batch.events if bits is None else tuple(e for e, bit in zip(batch.events, bits, strict=True) if bit == "1")
+    return _Folded(DUPLICATE, fresh)

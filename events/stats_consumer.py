@@ -1,0 +1,435 @@
+"""The roll-up: drains the sessions of the subscription `rollup` into video statistics, one write per drained batch,
+and into the archive, one blob per drained batch.
+
+A session belongs to one shard of one tenant and comes in order under a lock, so the last sequence number added, kept
+in the shard's document, is all it takes to count everything once: what comes again has a number already added.
+
+The document is written first, with the range of messages it just took in and the name of their blob; then the blob,
+then the messages are settled. Whoever lost the session meanwhile fails at the document and writes no blob. After a
+crash in between, the unsettled messages come again, and their blob is written again, whole, under the same name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import TypeVar
+
+from bootstrap import Services
+from events.archive import blob_name, in_time, to_lines
+from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
+from events.erasures import erasures
+from ranking.stats import StatEvent, StatsTable, UnreadableStats
+from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
+from shared.adapters.blobs.port import BlobsUnavailable
+from shared.adapters.bus.port import (
+    MAX_DELIVERIES,
+    MESSAGE_TTL_SECONDS,
+    ROLLUP,
+    BusError,
+    LockLost,
+    ReceivedMessage,
+    Receiver,
+)
+from shared.adapters.documents.port import VIDEO_STATS, Create, Document, Replace, StoreUnavailable, WriteRejected
+from shared.adapters.flags.evaluation import ARCHIVE
+from shared.observability.tracebacks import traceback_without_values
+
+log = logging.getLogger("feed.events")
+T = TypeVar("T")
+
+NEXT_SESSION_SECONDS = 0.5
+RECEIVE_SECONDS = 0.2
+MESSAGES_A_RECEIVE = 500
+MESSAGES_A_WRITE = 4_000
+BYTES_A_WRITE = 64_000_000
+RECEIVE_AT_MOST_SECONDS = 3.0
+"""A session that is written to all the time never runs dry: what came by then is one write's worth."""
+REST_AT_MOST_SECONDS = 5.0
+LAST_CHANCE_SECONDS = MESSAGE_TTL_SECONDS / 2
+CLOCKS_DIFFER_SECONDS = 60.0
+SHARD_MARK_IN_IDS = "."
+"""A document id may not have the mark of a session, and a tenant id has no dot."""
+SESSIONS_AT_ONCE = 4
+RENEW_SECONDS = 3.0
+"""Far more often than a lock of a minute asks for; shorter locks exist on one machine."""
+SLICE = 20
+"""Batches worked on before the event loop gets its turn."""
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10.0
+PATIENCE_SECONDS = 600.0
+"""How long messages in hand wait for a store that went down under them, their session's lock kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    """A shard's document as it is stored, None before its first write."""
+
+    session_id: str
+    stored: Document | None
+
+    @property
+    def tenant_id(self) -> str:
+        return self.session_id.partition(SHARD_MARK)[0]
+
+    @property
+    def id(self) -> str:
+        return f"stats:{self.session_id.replace(SHARD_MARK, SHARD_MARK_IN_IDS)}"
+
+    @property
+    def last(self) -> int:
+        """The last sequence number added."""
+        return int(self.stored.body.get("lastSequence", 0)) if self.stored else 0
+
+    @property
+    def first_of_last(self) -> int:
+        """The first sequence number of the range added last."""
+        return int(self.stored.body.get("firstSequence", 0)) if self.stored else 0
+
+    @property
+    def size_of_last(self) -> int:
+        """How many messages that range had."""
+        return int(self.stored.body.get("messages", 0)) if self.stored else 0
+
+    @property
+    def blob_of_last(self) -> str:
+        """Where that range is archived."""
+        return str(self.stored.body.get("blob", "")) if self.stored else ""
+
+    def knows(self, each: _Numbered) -> bool:
+        """Whether a message was added before.
+
+        A namespace that was set up anew numbers from 1 again: a low number that was given out later than the last
+        one known is a new message.
+        """
+        known_until = float(self.stored.body.get("enqueuedAt", inf)) if self.stored else inf
+        return each.sequence <= self.last and each.enqueued_at <= known_until + CLOCKS_DIFFER_SECONDS
+
+    def last_range(self, hand: Sequence[_Numbered]) -> list[_Numbered]:
+        """Those of the range added last."""
+        return [each for each in hand if each.sequence >= self.first_of_last and self.knows(each)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A readable message with its sequence number."""
+
+    sequence: int
+    batch: Batch
+    enqueued_at: float
+
+
+@dataclass(slots=True)
+class _Hand:
+    """What was received from a session: readable messages in order, and every message that is still to be settled."""
+
+    batches: list[_Numbered] = field(default_factory=list)
+    messages: list[ReceivedMessage] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        return len(self.messages) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self.messages) >= BYTES_A_WRITE
+
+    def messages_of(self, batches: Sequence[_Numbered]) -> list[ReceivedMessage]:
+        """The messages that batches came in."""
+        numbers = {each.sequence for each in batches}
+        return [message for message in self.messages if message.sequence_number in numbers]
+
+
+class _Incomplete(Exception):
+    """A part of a range came again, and the rest of it did not."""
+
+
+class RollUp:
+    """One run drains whatever waits, several sessions side by side, for about `ROLLUP_SECONDS`."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        receive_seconds: float = RECEIVE_AT_MOST_SECONDS,
+        rest_seconds: float = REST_AT_MOST_SECONDS,
+    ) -> None:
+        self._services = services
+        self._receive_seconds, self._rest_seconds = receive_seconds, rest_seconds
+
+    async def run(self) -> int:
+        """Drain; how many batches were added. What fails stays on the bus for the next run."""
+        until = self._services.clock() + self._services.settings.rollup_seconds
+        failed: set[str | None] = set()
+        added = await asyncio.gather(*(self._drain_sessions(until, failed) for _ in range(SESSIONS_AT_ONCE)))
+        return sum(added)
+
+    async def _drain_sessions(self, until: float, failed: set[str | None]) -> int:
+        """Session after session; one that fails is left alone until the next run and holds up no other."""
+        added = 0
+        count = self._services.telemetry.count
+        try:
+            while self._services.clock() < until:
+                session = await self._services.bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
+                if session is None:
+                    break
+                try:
+                    if session.session_id in failed:  # the one that waited longest: all others had their turn
+                        break
+                    added += await self._drain(session)
+                except LockLost:
+                    count("batches_rolled_up", "lock_lost")
+                except _Incomplete:
+                    failed.add(session.session_id)
+                    count("batches_rolled_up", "incomplete")
+                except (StoreUnavailable, BlobsUnavailable, BusError):
+                    raise
+                except Exception as error:
+                    failed.add(session.session_id)
+                    count("batches_rolled_up", "failed")
+                    log.error("a session of the roll-up failed\n%s", traceback_without_values(error))
+                finally:
+                    await session.close()
+        except StoreUnavailable:
+            count("store_failures", "rollup")
+        except BlobsUnavailable:
+            count("store_failures", "archive")
+        except BusError:
+            count("bus_failures", "rollup")
+        return added
+
+    async def _drain(self, session: Receiver) -> int:
+        """Receive what the session has, up to one write's worth; write; archive; settle."""
+        assert session.session_id is not None
+        count = self._services.telemetry.count
+        # Look at the stores first: while one is down no message is received, so none uses up its deliveries.
+        await self._services.blobs.ready()
+        shard = await self._read_shard(session.session_id)
+        keeper = asyncio.create_task(_keep_lock(session))
+        try:
+            hand = _Hand()
+            await self._receive(session, hand, self._receive_seconds)
+            if not hand.messages:
+                return 0
+            await self._make_last_range_whole(session, shard, hand)
+            again = [each for each in hand.batches if shard.knows(each)]
+            new = [each for each in hand.batches if not shard.knows(each)]
+            if again:  # settled first, so that losing the session once more does not bring these again too
+                last_range = shard.last_range(again)
+                if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
+                    await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
+                await session.complete(hand.messages_of(again))
+                count("batches_rolled_up", "duplicate", amount=len(again))
+            if new:
+                if blob := await self._patiently(lambda: self._add(shard, new)):
+                    await self._patiently(lambda: self._archive(shard, new, blob))
+                await session.complete(hand.messages_of(new))
+                count("batches_rolled_up", "added", amount=len(new))
+        finally:
+            keeper.cancel()
+        return len(new)
+
+    async def _receive(self, session: Receiver, hand: _Hand, seconds: float, enough: int = 0) -> None:
+        """Fill the hand until it is full, the session is empty or the time is up.
+
+        With `enough`, an empty answer is not the end: until so many messages are in hand, more are waited for.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while loop.time() < until and not (hand.full if not enough else len(hand.messages) >= enough):
+            room = MESSAGES_A_WRITE - len(hand.messages)
+            received = await session.receive(min(MESSAGES_A_RECEIVE, max(1, room)), RECEIVE_SECONDS)
+            if not received and not enough:
+                break
+            batches = await self._readable(session, received)
+            numbers = {each.sequence for each in batches}
+            hand.batches = sorted([*hand.batches, *batches], key=lambda each: each.sequence)
+            hand.messages += [message for message in received if message.sequence_number in numbers]
+
+    async def _make_last_range_whole(self, session: Receiver, shard: _Shard, hand: _Hand) -> None:
+        """See to it that the archive has the range added last, or the hand holds all of it.
+
+        After a crash between the document and the blob, the whole range comes again, but not always at once. A part
+        of it alone may be settled only if the blob is there (the rest was settled then). Otherwise the rest is waited
+        for. Raises `_Incomplete` when it does not come: everything stays for the next run.
+        """
+        came = len(shard.last_range(hand.batches))
+        if came in (0, shard.size_of_last) or not shard.blob_of_last or await self._is_archived(shard.blob_of_last):
+            return
+        await self._receive(session, hand, self._rest_seconds, enough=shard.size_of_last - came + len(hand.messages))
+        last_range = shard.last_range(hand.batches)
+        if len(last_range) == shard.size_of_last:
+            return
+        oldest = min(message.enqueued_at for message in hand.messages)
+        tries = max(message.delivery_count for message in hand.messages)
+        if tries < MAX_DELIVERIES and self._services.clock() - oldest < LAST_CHANCE_SECONDS:
+            raise _Incomplete
+        # Some of them will not come any more: better archived without those than not at all.
+        await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
+
+    async def _is_archived(self, name: str) -> bool:
+        return name in [blob.name async for blob in self._services.blobs.list(ARCHIVE_BLOBS, name)]
+
+    async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_Numbered]:
+        """The messages as batches; one that cannot be read is dead-lettered with a reason."""
+        readable = []
+        for number, message in enumerate(messages, 1):
+            if number % (5 * SLICE) == 0:
+                await asyncio.sleep(0)
+            try:
+                readable.append(_Numbered(message.sequence_number, decode(message.body), message.enqueued_at))
+            except UnreadableBatch as error:
+                await session.dead_letter(message, "unreadable", str(error))
+                self._services.telemetry.count("messages_set_aside", ROLLUP, "unreadable")
+        return readable
+
+    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Run a step until the store takes it: messages in hand wait rather than use up their deliveries."""
+        give_up_at = self._services.clock() + PATIENCE_SECONDS
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await step()
+            except (StoreUnavailable, BlobsUnavailable):
+                self._services.telemetry.count("store_failures", "rollup")
+                if self._services.clock() + pause > give_up_at:
+                    raise
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+    # ---- statistics
+
+    async def _read_shard(self, session_id: str) -> _Shard:
+        shard = _Shard(session_id, None)
+        stored = await self._services.documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
+        return replace(shard, stored=stored)
+
+    async def _add(self, shard: _Shard, new: Sequence[_Numbered]) -> str:
+        """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
+        to archive. Raises `LockLost` when somebody else wrote the document.
+        """
+        services = self._services
+        batches = await self._still_wanted(shard.tenant_id, new)
+        first = new[0]
+        archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
+        blob = (
+            blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batch.accepted_at) if archived else ""
+        )
+        facts = await services.video_facts.get(
+            shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
+        )
+        durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
+        table = self._read_table(shard)
+        async for part in _in_slices(batches):
+            table.add(_stat_events(part, durations))
+        body = {
+            "id": shard.id,
+            "kind": "stats",
+            "firstSequence": new[0].sequence,
+            "lastSequence": new[-1].sequence,
+            "messages": len(new),
+            "blob": blob,
+            "enqueuedAt": max(each.enqueued_at for each in new),
+            "updatedAt": services.clock(),
+            "packed": await asyncio.to_thread(table.pack),
+        }
+        operation = Replace(body, shard.stored.etag) if shard.stored else Create(body)
+        try:
+            await services.documents.write(VIDEO_STATS, shard.tenant_id, [operation])
+        except WriteRejected as refused:
+            # Either somebody else owns the session by now, or this very write was applied and its answer lost.
+            now = await self._read_shard(shard.session_id)
+            if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
+                raise LockLost("the shard was written by another owner of the session") from refused
+        services.telemetry.count("rollup_writes")
+        async for part in _in_slices(batches):
+            _count_feedback(part, durations, services)
+        return blob
+
+    def _read_table(self, shard: _Shard) -> StatsTable:
+        if shard.stored is None:
+            return StatsTable()
+        try:
+            return StatsTable.unpack(str(shard.stored.body.get("packed", "")))
+        except UnreadableStats as error:
+            log.error("statistics of a shard of tenant %s start afresh: %s", shard.tenant_id, error)
+            self._services.telemetry.count("store_failures", "unreadable_stats")
+            return StatsTable()
+
+    async def _still_wanted(self, tenant_id: str, numbered: Sequence[_Numbered]) -> list[Batch]:
+        """The batches without those of users who were erased after they were accepted, and of no other tenant."""
+        erased = await erasures(self._services.documents, tenant_id)
+        return [
+            each.batch
+            for each in numbered
+            if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
+        ]
+
+    # ---- archive
+
+    def _archives(self, tenant_id: str, batches: int) -> bool:
+        """Whether the archive is switched on for a tenant; batches it goes without are counted."""
+        tenant = self._services.tenants.get(tenant_id)
+        if self._services.flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
+            return True
+        self._services.telemetry.count("batches_archived", "switched_off", amount=batches)
+        return False
+
+    async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered], name: str) -> None:
+        """Write the messages as one blob, also when an erasure or their age has left nothing of them: that it is there
+        says that the range is done.
+        """
+        wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._services.clock()
+        batches = [batch for batch in wanted if in_time(batch, now)]
+        content = await asyncio.to_thread(to_lines, batches, self._services.identity.archive_pseudonym)
+        await self._services.blobs.write(ARCHIVE_BLOBS, name, content)
+        self._services.telemetry.count("batches_archived", "written", amount=len(batches))
+        if len(batches) < len(wanted):
+            self._services.telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
+
+
+async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:
+    """A few milliseconds' worth at a time: whatever else this process serves gets its turn in between."""
+    for start in range(0, len(batches), SLICE):
+        yield batches[start : start + SLICE]
+        await asyncio.sleep(0)
+
+
+async def _keep_lock(session: Receiver) -> None:
+    """Renew the session's lock until cancelled; losing it shows when the messages are settled."""
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        try:
+            await session.renew()
+        except BusError:
+            return
+
+
+def _stat_events(batches: Sequence[Batch], durations: dict[str, float]) -> list[StatEvent]:
+    """What counts for videos that exist: events of a trusted sender, or events that quote a valid feed request."""
+    return [
+        (event.video_id, event.at_ms / 1000, event.type, event.watch_ms or 0.0, durations[event.video_id])
+        for batch in batches
+        for event in batch.events
+        if event.video_id in durations and (batch.trusted or event.request is not None)
+    ]
+
+
+def _count_feedback(batches: Sequence[Batch], durations: dict[str, float], services: Services) -> None:
+    """What people did with the videos they were served: click-through and watch share, new users against known ones.
+
+    Only events that quote a valid feed request say how their video came to be served.
+    """
+    now, telemetry = services.clock(), services.telemetry
+    for batch in batches:
+        telemetry.observe("rollup_lag_ms", (now - batch.accepted_at) * 1000)
+        for event in batch.events:
+            if event.request is None:
+                continue
+            request = batch.requests[event.request]
+            how = ("personalized" if request.personalized else "fallback", "warm" if request.warm else "cold")
+            telemetry.count("feedback_events", *how, event.type)
+            offered_ms = durations.get(event.video_id, 0.0) * 1000
+            if event.watch_ms is not None and offered_ms > 0:
+                telemetry.count("feedback_watched_ms", *how, amount=min(event.watch_ms, offered_ms))
+                telemetry.count("feedback_offered_ms", *how, amount=offered_ms)

@@ -1,0 +1,84 @@
+"""What the fold and the roll-up need to know about a video: read on demand, remembered for a while, bounded.
+
+Consumers of events run on other instances than the feed and touch few videos at a time, so they do not load whole
+catalogs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from sys import intern
+
+from shared.adapters.documents.port import VIDEOS, DocumentStore
+from shared.domain.records import Video
+
+REMEMBER_SECONDS = 3_600.0
+"""How long facts are believed, a tenth more or less, so that what was read together is not forgotten together.
+
+What a video is about hardly ever changes; when it does, events are folded under what it was for up to so long. Asking
+more often costs every instance a read for every video that is watched (`infra/capacity.py`).
+"""
+REMEMBER_ABSENT_SECONDS = 15.0
+MAX_REMEMBERED = 250_000
+"""About 120 MB. Below the number of videos that are watched, an instance would read some of them over and over."""
+READS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A video as signals see it. `duration_seconds` is 0 when unknown."""
+
+    category: str
+    tags: tuple[str, ...]
+    creator: str
+    duration_seconds: float
+
+
+class VideoFacts:
+    """Facts by tenant and video, read through the document port."""
+
+    def __init__(self, documents: DocumentStore, clock: Callable[[], float]) -> None:
+        self._documents = documents
+        self._clock = clock
+        self._known: OrderedDict[tuple[str, str], tuple[Facts | None, float]] = OrderedDict()
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def get(self, tenant_id: str, video_ids: Iterable[str]) -> dict[str, Facts]:
+        """Facts of the videos that exist, by id. Raises `StoreUnavailable`.
+
+        A taken-down video still has its facts: what was watched was watched.
+        """
+        now = self._clock()
+        wanted = set(video_ids)
+        found: dict[str, Facts] = {}
+        missing: list[str] = []
+        for video_id in wanted:
+            entry = self._known.get((tenant_id, video_id))
+            if entry is None or entry[1] < now:
+                missing.append(video_id)
+            elif entry[0] is not None:
+                found[video_id] = entry[0]
+        if missing:
+            for video_id, facts in zip(
+                missing, await asyncio.gather(*(self._read(tenant_id, id) for id in missing)), strict=True
+            ):
+                keep = REMEMBER_SECONDS * random.uniform(0.9, 1.1) if facts else REMEMBER_ABSENT_SECONDS  # noqa: S311
+                self._known[tenant_id, video_id] = (facts, now + keep)
+                if facts is not None:
+                    found[video_id] = facts
+            while len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    async def _read(self, tenant_id: str, video_id: str) -> Facts | None:
+        async with self._reading:
+            document = await self._documents.read(VIDEOS, tenant_id, video_id)
+        if document is None or document.body.get("kind") != "video":
+            return None
+        video = Video.from_document(document.body)
+        tags = tuple(intern(tag) for tag in video.tags)
+        return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds)

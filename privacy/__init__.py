@@ -1,0 +1,1 @@
+"""What is stored about one user: show it, export it, erase it."""

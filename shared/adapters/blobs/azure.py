@@ -1,0 +1,168 @@
+"""The blob port on Azure Blob Storage, through the asynchronous SDK.
+
+- The SDK waits 15 s before its first retry and minutes in all; here it is three tries within two seconds or so. Every
+  call may be repeated: a write replaces the whole blob.
+- A blob is read in one request, so that a reader never sees the first half of one version and the second of another.
+- A missing container is `BlobsUnavailable`, not an absent blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient, ExponentialRetry
+
+from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobsUnavailable
+from shared.settings import Settings
+
+T = TypeVar("T")
+MAX_NAME_LENGTH = 1_024
+ONE_REQUEST_BYTES = 256 * 1024 * 1024
+
+
+class AzureBlobs:
+    """The blob port. Connects at the first use or at `ready`, whichever comes first.
+
+    Give either `connection_string` (an emulator: missing containers are then made by `ready`) or `endpoint` with
+    `credential`, a function that makes a token credential (production). `timeout_seconds` bounds the silence of one
+    request.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection_string: str | None = None,
+        endpoint: str | None = None,
+        credential: Callable[[], Any] | None = None,
+        timeout_seconds: float = 20.0,
+        retries: int = 2,
+    ) -> None:
+        if (connection_string is None) == (endpoint is None):
+            raise ValueError("give either a connection string or an endpoint")
+        if endpoint is not None and credential is None:
+            raise ValueError("an endpoint needs a credential")
+        self._connection_string, self._endpoint, self._make_credential = connection_string, endpoint, credential
+        self._timeout, self._retries = timeout_seconds, retries
+        self._service: BlobServiceClient | None = None
+        self._credential: Any = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> AzureBlobs:
+        """As the settings say; nothing connects yet."""
+        from shared.adapters.azure_credential import azure_credential
+
+        return cls(
+            connection_string=settings.blob_connection_string or None,
+            endpoint=settings.blob_endpoint or None,
+            credential=azure_credential,
+        )
+
+    async def write(self, container: str, name: str, data: bytes) -> None:
+        blob = self._blob(container, name)
+        await _answered(blob.upload_blob(data, overwrite=True, max_concurrency=1), container)
+
+    async def read(self, container: str, name: str) -> bytes | None:
+        blob = self._blob(container, name)
+
+        async def download() -> bytes:
+            return await (await blob.download_blob(max_concurrency=1)).readall()
+
+        try:
+            return await _answered(download(), container)
+        except ResourceNotFoundError:
+            return None
+
+    async def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
+        """See the port. Name order is the service's own: by the bytes of the name."""
+        found = self._container(container).list_blobs(name_starts_with=prefix or None).__aiter__()
+        while True:
+            try:
+                blob = await _answered(anext(found), container)
+            except StopAsyncIteration:
+                return
+            except ResourceNotFoundError:
+                raise _missing(container) from None
+            yield BlobInfo(blob.name, blob.size, blob.last_modified.timestamp())
+
+    async def delete(self, container: str, name: str) -> bool:
+        """See the port. False also when the answer to a first try was lost and the second found it done."""
+        try:
+            await _answered(self._blob(container, name).delete_blob(), container)
+        except ResourceNotFoundError:
+            return False
+        return True
+
+    async def ready(self) -> None:
+        for name in BLOB_CONTAINERS:
+            client = self._container(name)
+            if self._connection_string is not None:
+                try:
+                    await _answered(client.create_container(), name)
+                except ResourceExistsError:
+                    continue
+            else:
+                try:
+                    await _answered(client.get_container_properties(), name)
+                except ResourceNotFoundError:
+                    raise _missing(name) from None
+
+    async def close(self) -> None:
+        service, self._service = self._service, None
+        credential, self._credential = self._credential, None
+        if service is not None:
+            await service.close()
+        if credential is not None:
+            await credential.close()
+
+    def _open(self) -> BlobServiceClient:
+        if self._service is None:
+            waits: dict[str, Any] = {"initial_backoff": 0.2, "increment_base": 1.5, "random_jitter_range": 0.1}
+            options: dict[str, Any] = {
+                "retry_policy": ExponentialRetry(retry_total=self._retries, **waits),
+                "connection_timeout": 5.0,
+                "read_timeout": self._timeout,
+                "max_single_put_size": ONE_REQUEST_BYTES,
+                "max_single_get_size": ONE_REQUEST_BYTES,
+            }
+            if self._connection_string is not None:
+                self._service = BlobServiceClient.from_connection_string(self._connection_string, **options)
+            else:
+                assert self._make_credential is not None
+                self._credential = self._make_credential()
+                self._service = BlobServiceClient(self._endpoint or "", self._credential, **options)
+        return self._service
+
+    def _container(self, container: str) -> ContainerClient:
+        if container not in BLOB_CONTAINERS:
+            raise ValueError(f"no blob container {container!r}: there are {', '.join(BLOB_CONTAINERS)}")
+        return self._open().get_container_client(container)
+
+    def _blob(self, container: str, name: str) -> BlobClient:
+        segments = name.split("/")
+        if len(name) > MAX_NAME_LENGTH or not all(_is_plain(segment) for segment in segments):
+            raise ValueError(f"not a blob name: {name!r}. Write it as parts joined by '/', none of them '.' or '..'")
+        return self._container(container).get_blob_client(name)
+
+
+def _is_plain(segment: str) -> bool:
+    return segment not in ("", ".", "..") and segment.isprintable() and "\\" not in segment
+
+
+async def _answered(call: Awaitable[T], container: str) -> T:
+    """The call's result; an absent or existing resource passes, any other failure is `BlobsUnavailable`."""
+    try:
+        return await call
+    except (ResourceNotFoundError, ResourceExistsError) as error:
+        if getattr(error, "error_code", None) == "ContainerNotFound":
+            raise _missing(container) from None
+        raise
+    except HttpResponseError as error:
+        raise BlobsUnavailable(f"Blob Storage refused, status {error.status_code}") from None
+    except AzureError as error:
+        raise BlobsUnavailable(f"Blob Storage cannot be reached ({type(error).__name__})") from None
+
+
+def _missing(container: str) -> BlobsUnavailable:
+    return BlobsUnavailable(f"the blob container {container} does not exist: deploy the infrastructure first")

@@ -1,0 +1,86 @@
+"""A way out to the bus that all callers share: one link, opened ahead of use, replaced by a fresh one when it fails.
+
+Knows no SDK: what a link is and how one is opened comes from the adapter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+
+from shared.adapters.bus.coalescing import RETRY_AFTER_SECONDS, CoalescingWriter
+from shared.adapters.bus.port import BusUnavailable
+
+Item = TypeVar("Item")
+
+
+class Link(Protocol[Item]):
+    """An open link. Its state is unknown after a call that failed or was cut short, except for `ValueError`."""
+
+    async def send(self, items: list[Item], seconds: float) -> int:
+        """Send the first n as one and return n. Raises `BusUnavailable`, or `ValueError` for what no bus takes."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
+        ...
+
+
+class Outlet(Generic[Item]):
+    """`open_link(seconds)` gives a link or raises `BusUnavailable`. `budget_seconds` bounds one send, repeats included.
+
+    A send that fails is repeated once on a fresh link; what the items carry must make that harmless.
+    """
+
+    def __init__(
+        self, open_link: Callable[[float], Awaitable[Link[Item]]], budget_seconds: float, max_items: int
+    ) -> None:
+        self._open_link = open_link
+        self._budget = budget_seconds
+        self._link: Link[Item] | None = None
+        self._lock = asyncio.Lock()
+        self._writer: CoalescingWriter[Item] = CoalescingWriter(self._send, max_items=max_items)
+
+    async def submit(self, item: Item, size: int) -> None:
+        """Return once the item is confirmed. Raises `BusUnavailable` when that takes longer than the budget."""
+        await self._writer.submit(item, size, self._budget)
+
+    async def open(self, seconds: float) -> None:
+        """Have a link ready. Raises `BusUnavailable`."""
+        async with self._lock:
+            await self._opened(seconds)
+
+    async def close(self) -> None:
+        """Stop sending and let go of the link."""
+        await self._writer.close()
+        await self._drop()
+
+    async def _send(self, items: list[Item]) -> int:
+        deadline = time.monotonic() + self._budget
+        async with self._lock:
+            for attempt in (1, 2):
+                try:
+                    link = await self._opened(deadline - time.monotonic())
+                    return await link.send(items, deadline - time.monotonic())
+                except ValueError:
+                    raise
+                except BusUnavailable as error:
+                    await self._drop()
+                    if attempt == 2 or time.monotonic() >= deadline:
+                        raise BusUnavailable("the bus did not confirm", RETRY_AFTER_SECONDS) from error
+                except BaseException:
+                    await self._drop()
+                    raise
+        raise AssertionError
+
+    async def _opened(self, seconds: float) -> Link[Item]:
+        if self._link is None:
+            self._link = await self._open_link(seconds)
+        return self._link
+
+    async def _drop(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()

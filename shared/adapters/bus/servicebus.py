@@ -1,0 +1,517 @@
+"""The bus port on Azure Service Bus, through the asynchronous SDK.
+
+What this module does because of how the SDK behaves, each proven by a test in `tests/emulators/`:
+
+- A sender takes half a second to open and has its own connection, so there is one for the topic, opened by `ready`.
+- Concurrent sends on one sender wait for each other's polling; here one writer at a time sends what has gathered as
+  one AMQP batch. A message larger than a batch may be goes alone.
+- The service closes links that are idle for ten minutes and the SDK learns of it with the next send. A send that
+  fails is repeated once on a fresh link within the caller's budget; the message id makes that harmless.
+- A send that outlives its budget leaves the link in an unknown state: it is thrown away.
+- The SDK counts deliveries from zero, the port from one.
+- Settling many messages at once is slower than one after another.
+- After a failure the SDK opens the link of a session again, and may get the session back although somebody else had
+  it in between. A session that failed once is lost here, for good.
+- Closing a link waits for a loop that sleeps a second at a time: the link itself is let go at once, the rest is
+  finished in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from azure.core.exceptions import AzureError
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage, ServiceBusReceivedMessage
+from azure.servicebus._common.constants import (
+    MGMT_REQUEST_FROM_SEQUENCE_NUMBER,
+    MGMT_REQUEST_MAX_MESSAGE_COUNT,
+    REQUEST_RESPONSE_PEEK_OPERATION,
+)
+from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus.exceptions import (
+    MessageAlreadySettled,
+    MessageLockLostError,
+    MessageSizeExceededError,
+    OperationTimeoutError,
+    ServiceBusError,
+    SessionCannotBeLockedError,
+    SessionLockLostError,
+)
+
+from shared.adapters.bus.coalescing import RETRY_AFTER_SECONDS
+from shared.adapters.bus.port import (
+    MAX_MESSAGE_BYTES,
+    SESSION_SUBSCRIPTIONS,
+    SUBSCRIPTIONS,
+    TOPIC,
+    BusUnavailable,
+    DeadLetter,
+    LockLost,
+    OutgoingMessage,
+    ReceivedMessage,
+)
+from shared.adapters.bus.reconnecting_sender import Outlet
+from shared.adapters.bus.servicebus_layout import (
+    DEAD_LETTER_DESCRIPTION,
+    DEAD_LETTER_REASON,
+    ONLY_FOR,
+    ORIGINAL_ID,
+    dead_letter_queue,
+)
+from shared.settings import Settings
+
+T = TypeVar("T")
+MAX_REASON_LENGTH = 4_096
+MAX_ID_LENGTH = 128
+PEEK_LIMIT = 1_000
+OVERHEAD_BYTES = 512
+"""About what a message's ids and properties add to its body in a batch."""
+LET_GO_SECONDS = 0.1
+CALL_SECONDS = 10.0
+"""Longest wait for one answer of the service, except where the caller names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A message on its way out: its id on the wire and its application properties."""
+
+    message: OutgoingMessage
+    wire_id: str
+    properties: dict[str | bytes, Any] = field(default_factory=dict)
+
+    def encode(self) -> ServiceBusMessage:
+        return ServiceBusMessage(
+            self.message.body,
+            message_id=self.wire_id,
+            session_id=self.message.session_id,
+            content_type="application/octet-stream",
+            application_properties=dict(self.properties) or None,
+        )
+
+
+class ServiceBusBus:
+    """The bus port. Connects at the first use or at `ready`, whichever comes first.
+
+    Give either `connection_string` (an emulator) or `namespace` with `credential`, a function that makes a token
+    credential (production)."""
+
+    def __init__(
+        self,
+        *,
+        connection_string: str | None = None,
+        namespace: str | None = None,
+        credential: Callable[[], Any] | None = None,
+        publish_budget_seconds: float = 2.0,
+        call_seconds: float = CALL_SECONDS,
+        max_batch: int = 200,
+    ) -> None:
+        if (connection_string is None) == (namespace is None):
+            raise ValueError("give either a connection string or a namespace")
+        if namespace is not None and credential is None:
+            raise ValueError("a namespace needs a credential")
+        self._connection_string, self._namespace, self._make_credential = connection_string, namespace, credential
+        self._budget, self._patience, self._max_batch = publish_budget_seconds, call_seconds, max_batch
+        self._options: dict[str, Any] = {"retry_total": 0}
+        self._client: ServiceBusClient | None = None
+        self._credential: Any = None
+        self._outlets: dict[str, Outlet[_Letter]] = {}
+        self._receivers: set[ServiceBusBusReceiver] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> ServiceBusBus:
+        """As the settings say; nothing connects yet."""
+        from shared.adapters.azure_credential import azure_credential
+
+        return cls(
+            connection_string=settings.servicebus_connection_string or None,
+            namespace=settings.servicebus_namespace or None,
+            credential=azure_credential,
+            publish_budget_seconds=settings.publish_budget_ms / 1000,
+        )
+
+    # Sending
+
+    async def publish(self, message: OutgoingMessage) -> None:
+        _check(message)
+        if message.to is not None:
+            _check_subscription(message.to)
+        properties: dict[str | bytes, Any] = {ONLY_FOR: message.to} if message.to else {}
+        await self._submit(TOPIC, _Letter(message, message.message_id, properties))
+
+    async def resend(self, subscription: str, message: OutgoingMessage) -> None:
+        _check_subscription(subscription)
+        _check(message)
+        properties: dict[str | bytes, Any] = {ONLY_FOR: subscription, ORIGINAL_ID: message.message_id}
+        await self._submit(TOPIC, _Letter(message, uuid.uuid4().hex, properties))
+
+    async def set_aside(self, subscription: str, message: OutgoingMessage, reason: str, description: str = "") -> None:
+        _check_subscription(subscription)
+        _check(message)
+        texts = {
+            DEAD_LETTER_REASON: reason[:MAX_REASON_LENGTH],
+            DEAD_LETTER_DESCRIPTION: description[:MAX_REASON_LENGTH],
+        }
+        letter = _Letter(message, message.message_id, {name: text for name, text in texts.items() if text})
+        await self._submit(dead_letter_queue(subscription), letter)
+
+    async def _submit(self, path: str, letter: _Letter) -> None:
+        await self._outlet(path).submit(letter, len(letter.message.body) + OVERHEAD_BYTES)
+
+    # Receiving
+
+    async def receiver(self, subscription: str, *, dead_letters: bool = False) -> ServiceBusBusReceiver:
+        _check_subscription(subscription)
+        if dead_letters:
+            receiver = self._open_client().get_queue_receiver(dead_letter_queue(subscription))
+        elif subscription in SESSION_SUBSCRIPTIONS:
+            raise ValueError(f"the subscription {subscription} has sessions: ask for its next_session")
+        else:
+            receiver = self._open_client().get_subscription_receiver(TOPIC, subscription)
+        return await self._opened(receiver)
+
+    async def next_session(self, subscription: str, wait_seconds: float) -> ServiceBusBusReceiver | None:
+        _check_subscription(subscription)
+        if subscription not in SESSION_SUBSCRIPTIONS:
+            raise ValueError(f"the subscription {subscription} has no sessions: ask for a receiver")
+        receiver = self._open_client().get_subscription_receiver(
+            TOPIC, subscription, session_id=NEXT_AVAILABLE_SESSION, max_wait_time=max(wait_seconds, 0.01)
+        )
+        try:
+            return await self._opened(receiver, wait_seconds)
+        except _NothingCame:
+            return None
+
+    async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
+        _check_subscription(subscription)
+        receiver = await self.receiver(subscription, dead_letters=True)
+        try:
+            found: list[DeadLetter] = []
+            while len(found) < limit:
+                page = await receiver.peek(limit - len(found), after + 1)
+                if not page:
+                    break
+                found += page
+                after = found[-1].message.sequence_number
+            return found
+        finally:
+            await receiver.close()
+
+    async def depth(self, subscription: str) -> tuple[int, int]:
+        """See the port. Counts one page of a peek each, so it is exact only while little waits."""
+        _check_subscription(subscription)
+        waiting = self._peek_count(TOPIC, subscription)
+        dead = self._peek_count(dead_letter_queue(subscription))
+        return await waiting, await dead
+
+    async def _peek_count(self, path: str, subscription: str | None = None) -> int:
+        """How many messages one peek shows.
+
+        The SDK's public peek needs a link, which a subscription with sessions gives to owners of a session only, and
+        its administration client needs the right to manage the namespace. The service itself asks for neither: this
+        borrows the SDK's handler for requests without a link, through which it lists sessions.
+        """
+        client: Any = self._open_client()
+        handler = client._create_session_browser(path, subscription)
+        request = {
+            MGMT_REQUEST_FROM_SEQUENCE_NUMBER: handler._amqp_transport.AMQP_LONG_VALUE(1),
+            MGMT_REQUEST_MAX_MESSAGE_COUNT: PEEK_LIMIT,
+        }
+
+        def count(status: int, message: Any, description: str, **_: Any) -> int:
+            return len(message.value[b"messages"]) if status == 200 else 0
+
+        try:
+            return await _answered(
+                handler._mgmt_request_response_with_retry(
+                    REQUEST_RESPONSE_PEEK_OPERATION,
+                    request,
+                    count,
+                    keep_alive_associated_link=False,
+                    timeout=self._patience,
+                ),
+                self._patience,
+            )
+        except _NothingCame:
+            raise BusUnavailable("Service Bus did not tell its depth") from None
+        finally:
+            await self._letting_go(handler.close())
+
+    # Life
+
+    async def ready(self) -> None:
+        await self._outlet(TOPIC).open(self._patience)
+
+    async def close(self) -> None:
+        open_parts: list[Outlet[_Letter] | ServiceBusBusReceiver] = [*self._outlets.values(), *self._receivers]
+        self._outlets.clear()
+        await asyncio.gather(*(part.close() for part in open_parts))
+        if closing := list(self._closing):
+            _, sleeping = await asyncio.wait(closing, timeout=LET_GO_SECONDS)
+            for task in sleeping:
+                task.cancel()
+            await asyncio.gather(*sleeping, return_exceptions=True)
+        client, self._client = self._client, None
+        credential, self._credential = self._credential, None
+        if client is not None:
+            await _quietly(client.close())
+        if credential is not None:
+            await credential.close()
+
+    async def let_go(self, receiver: ServiceBusBusReceiver, closing: Awaitable[None]) -> None:
+        """A receiver closes."""
+        self._receivers.discard(receiver)
+        await self._letting_go(closing)
+
+    async def _letting_go(self, closing: Awaitable[None]) -> None:
+        """Wait for a close just long enough that the service knows of it; the rest goes on by itself."""
+        task = asyncio.create_task(_quietly(closing))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        await asyncio.wait({task}, timeout=LET_GO_SECONDS)
+
+    def _open_client(self) -> ServiceBusClient:
+        if self._client is None:
+            if self._connection_string is not None:
+                self._client = ServiceBusClient.from_connection_string(self._connection_string, **self._options)
+            else:
+                assert self._make_credential is not None
+                self._credential = self._make_credential()
+                self._client = ServiceBusClient(self._namespace or "", self._credential, **self._options)
+        return self._client
+
+    def _outlet(self, path: str) -> Outlet[_Letter]:
+        async def open_link(seconds: float) -> _SenderLink:
+            client = self._open_client()
+            sender = client.get_topic_sender(path) if path == TOPIC else client.get_queue_sender(path)
+            link = _SenderLink(sender, self._letting_go)
+            await link.open(seconds)
+            return link
+
+        outlet = self._outlets.get(path)
+        if outlet is None:
+            outlet = self._outlets[path] = Outlet(open_link, self._budget, self._max_batch)
+        return outlet
+
+    async def _opened(self, receiver: ServiceBusReceiver, wait_seconds: float = 0.0) -> ServiceBusBusReceiver:
+        try:
+            await _answered(receiver.__aenter__(), self._patience + wait_seconds)
+        except BaseException:
+            await self._letting_go(receiver.close())
+            raise
+        ours = ServiceBusBusReceiver(receiver, self.let_go, self._patience)
+        self._receivers.add(ours)
+        return ours
+
+
+class _SenderLink:
+    """A link of the SDK's sender."""
+
+    def __init__(self, sender: ServiceBusSender, letting_go: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
+        self._sender = sender
+        self._letting_go = letting_go
+
+    async def open(self, seconds: float) -> None:
+        try:
+            await _confirmed(self._sender.__aenter__(), seconds)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def send(self, letters: list[_Letter], seconds: float) -> int:
+        try:
+            return await _confirmed(_send_batch(self._sender, letters), seconds)
+        except MessageSizeExceededError:
+            raise ValueError("the message is larger than the bus takes") from None
+
+    async def close(self) -> None:
+        await self._letting_go(self._sender.close())
+
+
+async def _send_batch(sender: ServiceBusSender, letters: list[_Letter]) -> int:
+    batch = await sender.create_message_batch()
+    count = 0
+    for letter in letters:
+        try:
+            batch.add_message(letter.encode())
+        except MessageSizeExceededError:
+            break
+        count += 1
+    if count > 1:
+        await sender.send_messages(batch)
+        return count
+    await sender.send_messages(letters[0].encode())
+    return 1
+
+
+class ServiceBusBusReceiver:
+    """`Receiver` of a subscription, of one of its sessions, or of its dead letters."""
+
+    def __init__(
+        self,
+        receiver: ServiceBusReceiver,
+        let_go: Callable[[ServiceBusBusReceiver, Awaitable[None]], Awaitable[None]],
+        call_seconds: float,
+    ) -> None:
+        self._receiver = receiver
+        self._let_go = let_go
+        self._patience = call_seconds
+        self._held: dict[int, ServiceBusReceivedMessage] = {}
+        self._session_lost = False
+        self.session_id: str | None = receiver.session.session_id if receiver.session else None
+
+    async def receive(self, max_messages: int, wait_seconds: float) -> list[ReceivedMessage]:
+        """See the port. A wait of zero still takes the SDK a moment."""
+        wait = max(wait_seconds, 0.01)
+        found = await self._do(
+            lambda: self._receiver.receive_messages(max_messages, max_wait_time=wait), self._patience + wait
+        )
+        self._held.update((int(message.sequence_number or 0), message) for message in found)
+        return [_received(message) for message in found]
+
+    async def complete(self, messages: Sequence[ReceivedMessage]) -> None:
+        lost = 0
+        for message in messages:
+            try:
+                await self._settle(message, self._receiver.complete_message)
+            except LockLost:
+                lost += 1
+        if lost:
+            raise LockLost(f"{lost} of {len(messages)} messages were no longer held: they come again")
+
+    async def abandon(self, message: ReceivedMessage) -> None:
+        await self._settle(message, self._receiver.abandon_message)
+
+    async def dead_letter(self, message: ReceivedMessage, reason: str, description: str = "") -> None:
+        settle = partial(
+            self._receiver.dead_letter_message,
+            reason=reason[:MAX_REASON_LENGTH],
+            error_description=description[:MAX_REASON_LENGTH],
+        )
+        await self._settle(message, settle)
+
+    async def renew(self, message: ReceivedMessage | None = None) -> None:
+        """See the port. In a session there is one lock, the session's."""
+        session = self._receiver.session
+        if session is not None:
+            await self._do(lambda: session.renew_lock())
+        elif message is None:
+            raise ValueError("without a session only the lock of a message can be renewed: name one")
+        else:
+            await self._do(lambda: self._receiver.renew_message_lock(message.handle))
+
+    async def peek(self, limit: int, from_sequence_number: int) -> list[DeadLetter]:
+        """Messages with their dead-letter reasons, none of them locked."""
+        found = await self._do(
+            lambda: self._receiver.peek_messages(max_message_count=limit, sequence_number=from_sequence_number)
+        )
+        return [
+            DeadLetter(_received(m), m.dead_letter_reason or "", m.dead_letter_error_description or "") for m in found
+        ]
+
+    async def close(self) -> None:
+        """See the port. A session is free at once; outside of sessions what is held is given back, as a failure."""
+        held, self._held = self._held, {}
+        if self._receiver.session is None:
+            for message in held.values():
+                with contextlib.suppress(LockLost, BusUnavailable, _NothingCame):
+                    await _answered(self._receiver.abandon_message(message), self._patience)
+        await self._let_go(self, self._receiver.close())
+
+    async def _settle(self, message: ReceivedMessage, settle: Callable[[Any], Awaitable[None]]) -> None:
+        self._held.pop(message.sequence_number, None)
+        await self._do(lambda: settle(message.handle))
+
+    async def _do(self, call: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+        if self._session_lost:
+            raise LockLost("the session is lost")
+        try:
+            return await _answered(call(), seconds or self._patience)
+        except _NothingCame:
+            self._session_lost = self.session_id is not None
+            raise BusUnavailable("Service Bus did not answer in time", RETRY_AFTER_SECONDS) from None
+        except (BusUnavailable, _LinkGone):
+            self._session_lost = self.session_id is not None
+            raise
+
+
+class _NothingCame(Exception):
+    """The operation's own time ran out."""
+
+
+class _LinkGone(LockLost):
+    """Every lock that came through this link is lost."""
+
+
+async def _answered(call: Awaitable[T], seconds: float) -> T:
+    """The call's result; every failure of the SDK as an error of the port."""
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            return await call
+    except (OperationTimeoutError, TimeoutError):
+        raise _NothingCame from None
+    except MessageSizeExceededError:
+        raise
+    except (SessionLockLostError, SessionCannotBeLockedError) as error:
+        raise _LinkGone(f"the session is lost ({type(error).__name__})") from None
+    except (MessageLockLostError, MessageAlreadySettled) as error:
+        raise LockLost(f"the lock is lost ({type(error).__name__})") from None
+    except ServiceBusError as error:
+        if isinstance(error.inner_exception, ValueError):  # the link was closed while it was in use
+            raise _LinkGone("the link the message came through is gone") from None
+        raise BusUnavailable(f"Service Bus failed ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
+    except ValueError as error:  # the SDK's word for a receiver whose connection was replaced
+        if "shutdown" in str(error):
+            raise _LinkGone("the link the message came through is gone") from None
+        raise
+    except (AzureError, OSError, AttributeError) as error:  # the SDK trips over parts of a connection that just broke
+        raise BusUnavailable(f"Service Bus cannot be reached ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
+
+
+async def _confirmed(call: Awaitable[T], seconds: float) -> T:
+    """The result of a call of a sender, which holds no locks: whatever fails, the bus did not confirm."""
+    try:
+        return await _answered(call, seconds)
+    except (_NothingCame, LockLost) as error:
+        raise BusUnavailable("Service Bus did not confirm in time", RETRY_AFTER_SECONDS) from error
+
+
+async def _quietly(closing: Awaitable[None]) -> None:
+    """Close what may be broken already; within seconds, whatever happens."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(3.0):
+            await closing
+
+
+def _received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
+    properties = message.application_properties or {}
+    original = properties.get(ORIGINAL_ID.encode())
+    enqueued = message.enqueued_time_utc
+    return ReceivedMessage(
+        message_id=original.decode() if isinstance(original, bytes) else str(original or message.message_id),
+        session_id=message.session_id or "",
+        body=b"".join(message.body),
+        sequence_number=int(message.sequence_number or 0),
+        delivery_count=int(message.delivery_count or 0) + 1,
+        enqueued_at=enqueued.timestamp() if enqueued else 0.0,
+        handle=message,
+    )
+
+
+def _check_subscription(subscription: str) -> None:
+    if subscription not in SUBSCRIPTIONS:
+        raise ValueError(f"no subscription {subscription!r}: there are {', '.join(SUBSCRIPTIONS)}")
+
+
+def _check(message: OutgoingMessage) -> None:
+    for name, id in (("message", message.message_id), ("session", message.session_id)):
+        if not 1 <= len(id) <= MAX_ID_LENGTH:
+            raise ValueError(f"a {name} id has 1 to {MAX_ID_LENGTH} characters, not {len(id)}")
+    if len(message.body) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"message {message.message_id} has {len(message.body):,} bytes, over {MAX_MESSAGE_BYTES:,}")

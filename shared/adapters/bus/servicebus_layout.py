@@ -1,0 +1,79 @@
+"""The Service Bus entities this project needs, as data: Bicep makes them in production and a test holds it to this.
+
+    topic user-events ──┬── subscription signals ──dead letters──▶ queue user-events-dead-signals
+                        └── subscription rollup  ──dead letters──▶ queue user-events-dead-rollup
+
+A function that gets messages from the host's trigger cannot dead-letter what it holds, and nobody can send to a
+subscription's own dead-letter queue. So each subscription forwards its dead letters to a queue of ours, and what a
+function cannot understand is sent to that queue with the same two properties: one place to look, one to replay from.
+
+A replayed message must reach one subscription only. It carries the property `onlyFor`, and each subscription's rule
+lets in what names it or names nobody.
+
+The topic must not be partitioned (in Premium: one partition), because one AMQP batch mixes sessions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.adapters.bus.port import (
+    DUPLICATE_WINDOW_SECONDS,
+    LOCK_SECONDS,
+    MAX_DELIVERIES,
+    MESSAGE_TTL_SECONDS,
+    SESSION_SUBSCRIPTIONS,
+    SUBSCRIPTIONS,
+    TOPIC,
+)
+
+ONLY_FOR = "onlyFor"
+ORIGINAL_ID = "originalId"
+DEAD_LETTER_REASON = "DeadLetterReason"
+DEAD_LETTER_DESCRIPTION = "DeadLetterErrorDescription"
+UNLIMITED_DELIVERIES = 2_147_483_647
+RULE_NAME = "everyone-or-me"
+
+
+def dead_letter_queue(subscription: str) -> str:
+    """Where a subscription's dead letters are."""
+    return f"{TOPIC}-dead-{subscription}"
+
+
+def rule(subscription: str) -> str:
+    """The SQL filter of a subscription; it replaces the rule `$Default`."""
+    return f"NOT EXISTS({ONLY_FOR}) OR {ONLY_FOR} = '{subscription}'"
+
+
+TOPIC_SETTINGS: dict[str, Any] = {
+    "requiresDuplicateDetection": True,
+    "duplicateDetectionHistoryTimeWindow": f"PT{DUPLICATE_WINDOW_SECONDS / 60:.0f}M",
+    "enablePartitioning": False,
+    "supportOrdering": True,
+}
+
+SUBSCRIPTION_SETTINGS: dict[str, dict[str, Any]] = {
+    subscription: {
+        "requiresSession": subscription in SESSION_SUBSCRIPTIONS,
+        "lockDuration": f"PT{LOCK_SECONDS / 60:.0f}M",
+        "maxDeliveryCount": MAX_DELIVERIES,
+        "defaultMessageTimeToLive": f"P{MESSAGE_TTL_SECONDS / 86_400:.0f}D",
+        "deadLetteringOnMessageExpiration": True,
+        "deadLetteringOnFilterEvaluationExceptions": False,
+        "forwardDeadLetteredMessagesTo": dead_letter_queue(subscription),
+        "rule": {"name": RULE_NAME, "sqlExpression": rule(subscription)},
+    }
+    for subscription in SUBSCRIPTIONS
+}
+
+DEAD_LETTER_QUEUE_SETTINGS: dict[str, dict[str, Any]] = {
+    dead_letter_queue(subscription): {
+        "requiresSession": False,
+        "requiresDuplicateDetection": False,
+        "lockDuration": f"PT{LOCK_SECONDS / 60:.0f}M",
+        "maxDeliveryCount": UNLIMITED_DELIVERIES,
+        "deadLetteringOnMessageExpiration": False,
+    }
+    for subscription in SUBSCRIPTIONS
+}
+"""They set no time to live: a dead letter stays until somebody deals with it."""

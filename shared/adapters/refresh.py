@@ -1,0 +1,105 @@
+"""Keeps something in memory fresh: a loop beside the requests, and a safety net for a process that slept.
+
+A request never waits for a refresh unless what it holds is older than it may be (a frozen instance that wakes up),
+and then only within a budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shared.observability.metrics import Telemetry
+
+log = logging.getLogger("feed.refresh")
+
+Action = Callable[[], Awaitable[None]]
+
+ATTEMPT_SECONDS = 1.0
+"""While a source is down, requests try it no more often than this."""
+
+
+class Refresher:
+    """Runs `action` every `interval` seconds at the latest (up to 15 % sooner, so that instances do not march in step).
+
+    After a failure the pause doubles up to eight intervals, at most 30 s. `refreshed_at` is the clock's time when the
+    last action that succeeded began: what was written before then is held. None before the first.
+    """
+
+    def __init__(
+        self, name: str, action: Action, interval: float, clock: Callable[[], float], telemetry: Telemetry
+    ) -> None:
+        self._name = name
+        self._action = action
+        self._interval = interval
+        self._clock = clock
+        self._telemetry = telemetry
+        self._lock = asyncio.Lock()
+        self._loop: asyncio.Task[None] | None = None
+        self._asked: asyncio.Task[bool] | None = None
+        self._failures = 0
+        self._tried_at = float("-inf")
+        self.refreshed_at: float | None = None
+        telemetry.watch("refresh_age_seconds", self._age, name)
+
+    def _age(self) -> float | None:
+        return None if self.refreshed_at is None else max(0.0, self._clock() - self.refreshed_at)
+
+    def start(self) -> None:
+        """Begin the loop on the running event loop. A second call does nothing."""
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._run(), name=f"refresh-{self._name}")
+
+    async def stop(self) -> None:
+        """End the loop, and what requests asked for."""
+        tasks: list[asyncio.Task[Any]] = [task for task in (self._loop, self._asked) if task is not None]
+        self._loop = self._asked = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def refresh(self) -> bool:
+        """Have the action run from here on: now, or after the run under way, whose reads may predate this call.
+
+        Callers that wait together share one run. True when it succeeded; failures are counted.
+        """
+        asked_at = self._clock()
+        async with self._lock:
+            if self.refreshed_at is not None and self.refreshed_at > asked_at:
+                return True
+            began_at = self._tried_at = self._clock()
+            try:
+                await self._action()
+            except Exception as error:
+                self._failures += 1
+                self._telemetry.count("refresh_failures", self._name)
+                if self._failures == 1:
+                    log.warning("refresh of %s failed: %s", self._name, type(error).__name__)
+                return False
+            self._failures = 0
+            self.refreshed_at = began_at
+            return True
+
+    async def at_most(self, age_seconds: float, now: float, budget_seconds: float) -> None:
+        """Return at once when the last refresh is young enough; else wait for one, for no longer than the budget.
+
+        The refresh itself goes on beyond the budget: cut short, it could have read a change that nobody then holds.
+        """
+        if self.refreshed_at is not None and now - self.refreshed_at <= age_seconds:
+            return
+        if now - self._tried_at < ATTEMPT_SECONDS:
+            return
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self.refresh(), name=f"refresh-{self._name}-asked")
+        done, _ = await asyncio.wait({self._asked}, timeout=budget_seconds)
+        if not done:
+            self._telemetry.count("refresh_failures", self._name)
+
+    async def _run(self) -> None:
+        while True:
+            pause = min(self._interval * 2 ** min(self._failures, 3), max(30.0, self._interval))
+            await asyncio.sleep(pause * random.uniform(0.85, 0.95))  # noqa: S311 (jitter, not a secret)
+            await self.refresh()

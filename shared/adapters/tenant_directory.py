@@ -1,0 +1,348 @@
+"""Every tenant's configuration and keys in memory, kept fresh from the change feed, and who a caller is."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Upsert
+from shared.domain.keys import Identity
+from shared.domain.records import Experiment, Tenant
+from shared.domain.rules import NO_RULES, Editorial, Rule, playlist_videos
+from shared.observability.metrics import Telemetry
+from shared.web.problems import Problem, bad_request, forbidden, unauthorized, unavailable
+
+log = logging.getLogger("feed.tenants")
+
+PLATFORM = "_platform"
+"""The tenant of the operators: its keys with scope `ops` open every tenant's door."""
+CONFIGURATION_ID = "configuration"
+KEY_PREFIX = "key:"
+SCOPES = ("sdk", "cms", "privacy", "ops")
+
+TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+API_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{8,200}")  # printable, no blank, no comma: a repeated header has one
+USER_HASH = re.compile(r"[0-9a-f]{64}")
+_KEY_HASH = re.compile(r"[0-9a-f]{64}")
+
+KINDS = ("configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import")
+"""Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
+OPENING = ("key", "user-token-key")
+"""Kinds that open doors: one that can no longer be read opens nothing. Others stay as they were last read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A stored key: only its hash. `expires_at` (seconds since the epoch) ends a rotated key's overlap.
+
+    Keys with one name are one holder's: the one in use and the one that replaces it.
+    """
+
+    id: str
+    name: str
+    hash: str
+    scopes: frozenset[str]
+    expires_at: float | None = None
+    created_at: float = 0.0
+    created_by: str = ""
+
+    @classmethod
+    def from_document(cls, body: Mapping[str, Any]) -> ApiKey:
+        """Read a stored key. Raises `ValueError` unless it is exactly as keys are written: no guess opens a door."""
+        scopes, expires_at, created_at = body.get("scopes"), body.get("expiresAt"), body.get("createdAt", 0.0)
+        if not (
+            all(isinstance(body.get(name, ""), str) for name in ("id", "name", "createdBy"))
+            and isinstance(body.get("hash"), str)
+            and _KEY_HASH.fullmatch(body["hash"])
+            and isinstance(scopes, list)
+            and all(isinstance(scope, str) for scope in scopes)
+            and (expires_at is None or _is_number(expires_at))
+            and _is_number(created_at)
+        ):
+            raise ValueError("this is no key as it is stored")
+        return cls(
+            id=body["id"],
+            name=body.get("name", ""),
+            hash=body["hash"],
+            scopes=frozenset(scope for scope in scopes if scope in SCOPES),
+            expires_at=expires_at,
+            created_at=float(created_at),
+            created_by=body.get("createdBy", ""),
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": "key",
+            "name": self.name,
+            "hash": self.hash,
+            "scopes": sorted(self.scopes),
+            "expiresAt": self.expires_at,
+            "createdAt": self.created_at,
+            "createdBy": self.created_by,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller: the tenant it acts for, and what its key may do.
+
+    `operator` is True for a key of the platform's own, which opens every tenant's door.
+    """
+
+    tenant: Tenant
+    scopes: frozenset[str]
+    key_name: str
+    operator: bool = False
+
+    def require(self, *scopes: str) -> None:
+        """Raise a 403 `Problem` unless the key has one of the scopes."""
+        if not self.scopes.intersection(scopes):
+            raise forbidden(scopes[0])
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of one tenant, by id of the document."""
+
+    tenant: Tenant | None = None
+    keys: dict[str, ApiKey] = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    playlists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiments: dict[str, Experiment] = field(default_factory=dict)
+    user_token_keys: dict[str, str] = field(default_factory=dict)
+    imports: set[str] = field(default_factory=set)
+    editorial: Editorial = NO_RULES
+
+    def apply(self, document: Document) -> str | None:
+        """Take in one document as it is now; a tombstone takes it away. The kind of one that cannot be read, or None.
+
+        Only what an id says is believed about a kind, so that no document stands for another one.
+        """
+        kind, _, name = document.id.partition(":")
+        if kind not in KINDS:
+            return None
+        try:
+            if document.body.get("kind") != kind:
+                raise ValueError("the document is of another kind than its id")
+            self._read(kind, name, document)
+        except Exception:  # whatever a body holds, it concerns this one document
+            if kind in OPENING:
+                self._forget(kind, name, document.id)
+            return kind
+        return None
+
+    def _read(self, kind: str, name: str, document: Document) -> None:
+        body, id = document.body, document.id
+        gone = bool(body.get("deleted"))
+        match kind:
+            case "configuration":
+                self.tenant = None if gone else Tenant.from_document({**body, "tenantId": document.partition})
+            case "key":
+                _put(self.keys, id, None if gone else ApiKey.from_document({**body, "id": id}))
+            case "rule":
+                _put(self.rules, id, None if gone else Rule.from_document(body))
+                self.editorial = Editorial.of(self.rules, self.playlists)
+            case "playlist":
+                _put(self.playlists, name, None if gone else playlist_videos(body))
+                self.editorial = Editorial.of(self.rules, self.playlists)
+            case "model":
+                _put(self.models, name, None if gone else body)
+            case "experiment":
+                _put(self.experiments, id, None if gone else Experiment.from_document(body))
+            case "user-token-key":
+                _put(self.user_token_keys, name, None if gone else _pem(body))
+            case "import":
+                (self.imports.discard if gone or body.get("state") == "done" else self.imports.add)(id)
+
+    def _forget(self, kind: str, name: str, id: str) -> None:
+        if kind == "key":
+            self.keys.pop(id, None)
+        else:
+            self.user_token_keys.pop(name, None)
+
+
+Value = TypeVar("Value")
+
+
+def _put(table: dict[str, Value], id: str, value: Value | None) -> None:
+    if value is None:
+        table.pop(id, None)
+    else:
+        table[id] = value
+
+
+def _pem(body: Mapping[str, Any]) -> str:
+    pem = body["publicKey"]
+    if not isinstance(pem, str):
+        raise ValueError("a public key is text")
+    return pem
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+class TenantDirectory:
+    """All tenants (about 120, each a few documents), pulled by `refresh` and read without waiting."""
+
+    def __init__(self, documents: DocumentStore, identity: Identity, telemetry: Telemetry | None = None) -> None:
+        self._documents = documents
+        self._telemetry = telemetry or Telemetry()
+        self._identity = identity
+        self._entries: dict[str, _Entry] = {}
+        self._token: str | None = None
+        self.loaded = False
+        """Whether a refresh has ever come to its end."""
+        self._nobody = ApiKey("", "", identity.api_key_hash(secrets.token_hex(16)), frozenset())
+
+    async def refresh(self) -> None:
+        """Pull what changed since the last call. Raises `StoreUnavailable`.
+
+        A document that cannot be read is counted and passed over: it must not keep every other tenant's changes away.
+        """
+        while True:
+            changes = await self._documents.changes(TENANTS, self._token)
+            for document in changes.documents:
+                self._apply(document)
+            self._token = changes.token
+            if not changes.more:
+                self.loaded = True
+                return
+
+    def _apply(self, document: Document) -> None:
+        unreadable = self._entries.setdefault(document.partition, _Entry()).apply(document)
+        if unreadable is not None:
+            self._telemetry.count("unreadable_documents", unreadable)
+            log.error("a stored %s cannot be read and is passed over", unreadable)
+
+    def get(self, tenant_id: str) -> Tenant | None:
+        """A tenant's configuration, None when there is no such tenant."""
+        entry = self._entries.get(tenant_id)
+        return entry.tenant if entry else None
+
+    def ids(self) -> list[str]:
+        """Every tenant's id but the operators'."""
+        return [id for id, entry in self._entries.items() if entry.tenant is not None and id != PLATFORM]
+
+    def editorial(self, tenant_id: str) -> Editorial:
+        """A tenant's rules and playlists; the same object until one of them changes."""
+        entry = self._entries.get(tenant_id)
+        return entry.editorial if entry else NO_RULES
+
+    def model(self, tenant_id: str, version: str) -> Mapping[str, Any] | None:
+        """A model version the tenant has stored, in the file format."""
+        entry = self._entries.get(tenant_id)
+        return entry.models.get(version) if entry else None
+
+    def experiment(self, tenant_id: str) -> Experiment | None:
+        """The tenant's running experiment."""
+        entry = self._entries.get(tenant_id)
+        return next((each for each in entry.experiments.values() if each.running), None) if entry else None
+
+    def user_token_keys(self, tenant_id: str) -> Mapping[str, str]:
+        """The tenant's public keys for user tokens: key id → PEM."""
+        entry = self._entries.get(tenant_id)
+        return entry.user_token_keys if entry else {}
+
+    def waiting_imports(self) -> list[tuple[str, str]]:
+        """Import jobs that are not done: (tenant, id of the job's document)."""
+        return [(tenant_id, id) for tenant_id, entry in self._entries.items() for id in sorted(entry.imports)]
+
+    def authenticate(self, headers: Mapping[str, str], now: float) -> Caller:
+        """Who is calling, by `X-Tenant-Id` and `X-Api-Key`.
+
+        Raises a `Problem`: 400 for a missing or malformed header, 401 (one and the same) for an unknown tenant or a
+        wrong key, 503 while the tenants have never been read: nobody is refused for good because a store is down. The
+        presented key is compared with every stored one in constant time.
+        """
+        tenant_id = required_header(headers, "x-tenant-id", TENANT_ID, "tenant")
+        key = required_header(headers, "x-api-key", API_KEY, "api_key")
+        entry = self._entries.get(tenant_id)
+        presented = self._identity.api_key_hash(key)
+        matched = self._match(entry.keys if entry else {}, presented, now)
+        operator = self._match(self._platform_keys(), presented, now)
+        found = matched or operator
+        if found is None or entry is None or entry.tenant is None:
+            raise unauthorized() if self.loaded else unavailable("The tenants are not known yet. Try again.")
+        return Caller(entry.tenant, found.scopes, found.name, operator=matched is None)
+
+    def authenticate_operator(self, headers: Mapping[str, str], now: float) -> str:
+        """The name of the platform's own key that is calling, for what concerns no single tenant.
+
+        Raises a `Problem`: 400 for a missing or malformed header, 401 for a key nobody has, 403 without scope `ops`.
+        """
+        key = required_header(headers, "x-api-key", API_KEY, "api_key")
+        found = self._match(self._platform_keys(), self._identity.api_key_hash(key), now)
+        if found is None:
+            raise unauthorized()
+        if "ops" not in found.scopes:
+            raise forbidden("ops")
+        return found.name
+
+    def _platform_keys(self) -> dict[str, ApiKey]:
+        platform = self._entries.get(PLATFORM)
+        return platform.keys if platform else {}
+
+    def _match(self, keys: Mapping[str, ApiKey], presented: str, now: float) -> ApiKey | None:
+        """Compares with all of them, and with a key nobody has, so that time tells nothing."""
+        found = None
+        for key in (*keys.values(), self._nobody):
+            same = hmac.compare_digest(key.hash, presented)
+            if same and (key.expires_at is None or now < key.expires_at) and key is not self._nobody:
+                found = key
+        return found
+
+
+def required_header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], code: str) -> str:
+    """A header that must be there once and well formed; 400 otherwise. Its value is in no message."""
+    value = headers.get(name)
+    if value and pattern.fullmatch(value):
+        return value
+    label = "-".join(part.capitalize() for part in name.split("-"))
+    if not value:
+        raise bad_request(f"missing_{code}", f"The header {label} is missing.")
+    raise bad_request(f"invalid_{code}", f"The header {label} is malformed or given twice.")
+
+
+def user_hash(headers: Mapping[str, str]) -> str:
+    """`X-User`: 64 lower-case hex digits. Anything else (an e-mail, a phone number, a raw id) is refused, unlogged."""
+    try:
+        return required_header(headers, "x-user", USER_HASH, "user")
+    except Problem as problem:
+        if problem.code == "invalid_user":
+            raise bad_request(
+                "invalid_user",
+                "X-User must be given once, as 64 lower-case hex digits: the HMAC-SHA-256 of your user id. "
+                "Never send the id itself.",
+            ) from None
+        raise
+
+
+def consented(headers: Mapping[str, str]) -> bool:
+    """`X-Personalization`: False when the user opted out. 400 for what is neither `on` nor `off`: no guess is safe."""
+    value = headers.get("x-personalization", "").strip().lower()
+    if value not in ("", "on", "off"):
+        raise bad_request("invalid_personalization", "X-Personalization must be given once, as on or off.")
+    return value != "off"
+
+
+async def save_tenant(documents: DocumentStore, tenant: Tenant) -> None:
+    """Write a tenant's configuration."""
+    await documents.write(TENANTS, tenant.id, [Upsert(tenant.to_document())])
+
+
+async def save_key(
+    documents: DocumentStore, identity: Identity, tenant_id: str, name: str, key: str, scopes: frozenset[str]
+) -> ApiKey:
+    """Store a key's hash under a name; the key itself is never stored."""
+    stored = ApiKey(f"{KEY_PREFIX}{name}", name, identity.api_key_hash(key), scopes)
+    await documents.write(TENANTS, tenant_id, [Upsert(stored.to_document())])
+    return stored

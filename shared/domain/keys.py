@@ -1,0 +1,123 @@
+"""Secrets: rotating keys for what is signed or encrypted, and one permanent secret for what is derived for storage."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from functools import cached_property
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from shared.domain.base64url import to_text
+from shared.domain.fingerprint import fingerprint
+from shared.settings import BadSetting
+
+KEY_BYTES = 32
+
+
+def _derive(secret: bytes, purpose: str) -> bytes:
+    return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=purpose.encode()).derive(secret)
+
+
+def _decode(text: str, name: str) -> bytes:
+    try:
+        secret = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadSetting(f"{name} must be base64.") from None
+    if len(secret) < KEY_BYTES:
+        raise BadSetting(f"{name} must hold at least {KEY_BYTES} bytes.")
+    return secret
+
+
+class Mac:
+    """HMAC-SHA-256 with a key that is prepared once, which is most of the work for a short message."""
+
+    def __init__(self, key: bytes) -> None:
+        self._ready = hmac.new(key, digestmod="sha256")
+
+    def __call__(self, message: bytes) -> bytes:
+        mac = self._ready.copy()
+        mac.update(message)
+        return mac.digest()
+
+
+@dataclass(frozen=True)
+class SigningKeys:
+    """Keys for one purpose, by a one-byte tag derived from their id. The first given signs; all of them verify."""
+
+    by_tag: dict[int, bytes]
+    current_tag: int
+
+    @property
+    def current(self) -> bytes:
+        return self.by_tag[self.current_tag]
+
+    @cached_property
+    def ciphers(self) -> dict[int, AESGCM]:
+        """The keys as AES-GCM ciphers; making one costs as much as sealing with it."""
+        return {tag: AESGCM(key) for tag, key in self.by_tag.items()}
+
+    @cached_property
+    def macs(self) -> dict[int, Mac]:
+        """What signs with each key."""
+        return {tag: Mac(key) for tag, key in self.by_tag.items()}
+
+
+class KeyRing:
+    """The rotating keys of `SIGNING_KEYS`; each purpose gets keys of its own, so none opens another's door."""
+
+    def __init__(self, setting: str) -> None:
+        self._secrets: dict[int, bytes] = {}
+        for part in setting.split(","):
+            name, separator, encoded = part.strip().partition(":")
+            if not separator or not name:
+                raise BadSetting("SIGNING_KEYS must look like `id:base64,id:base64`, the current key first.")
+            tag = fingerprint(name) & 0xFF
+            if tag in self._secrets:
+                raise BadSetting("Two ids in SIGNING_KEYS share a tag: rename one of them.")
+            self._secrets[tag] = _decode(encoded, "SIGNING_KEYS")
+        self._current_tag = next(iter(self._secrets))
+        self._derived: dict[str, SigningKeys] = {}
+
+    def for_purpose(self, purpose: str) -> SigningKeys:
+        """The ring derived for one purpose, kept once derived."""
+        found = self._derived.get(purpose)
+        if found is None:
+            derived = {tag: _derive(secret, purpose) for tag, secret in self._secrets.items()}
+            found = self._derived[purpose] = SigningKeys(derived, self._current_tag)
+        return found
+
+
+class Identity:
+    """What is derived from the permanent secret: stored user keys, hashes of API keys, archive pseudonyms."""
+
+    def __init__(self, setting: str) -> None:
+        self._secret = _decode(setting, "IDENTITY_SECRET")
+
+    @cached_property
+    def _user(self) -> Mac:
+        return Mac(_derive(self._secret, "user-key"))
+
+    @cached_property
+    def _api_key(self) -> Mac:
+        return Mac(_derive(self._secret, "api-key"))
+
+    @cached_property
+    def _archive(self) -> Mac:
+        return Mac(_derive(self._secret, "archive-pseudonym"))
+
+    def user_key(self, tenant_id: str, user_hash: str) -> str:
+        """The partition of a user: 43 URL-safe characters, which only the secret can match with a user hash."""
+        return to_text(self._user(f"{tenant_id}\n{user_hash}".encode()))
+
+    def api_key_hash(self, key: str) -> str:
+        """What is stored of an API key: 64 hex digits."""
+        return self._api_key(key.encode()).hex()
+
+    def archive_pseudonym(self, user_key: str) -> str:
+        """Names a user in archived lines: 32 hex digits."""
+        return self._archive(user_key.encode()).hex()[:32]

@@ -1,0 +1,1 @@
+"""The HTTP edge: endpoints, problems, authentication, admission, the OpenAPI document."""

@@ -1,0 +1,169 @@
+"""What one process takes on: rates per user and tenant, a share of the requests in flight, and shedding when late.
+
+    rates        one user and one tenant may only ask so often              → 429 `rate_limited`
+    share        while others are served too, a tenant holds half the slots  → feeds get the ready page, the rest 429
+    delay        the event loop is late: everybody waits for everybody       → feeds get the ready page, then 429
+    in flight    every slot is taken                                         → 429 `overloaded`
+
+Every limit holds per process: n processes allow n times the rates. What a key may do in all is limited at the entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, OrderedDict
+from enum import Enum
+from types import TracebackType
+
+from shared.domain.records import Tenant
+from shared.observability.metrics import Telemetry
+from shared.settings import Settings
+from shared.web.problems import Problem
+
+BURST_SECONDS = 5.0
+"""How many seconds' worth of requests may come at once."""
+MAX_BUCKETS = 50_000
+"""Users remembered in one process: about 200 bytes each. Who is forgotten starts afresh."""
+TICK_SECONDS = 0.05
+RETRY_SPREAD_SECONDS = 3.0
+"""Those refused for overload come back spread over this time, not all at once."""
+
+
+class Kind(Enum):
+    """What a request asks for."""
+
+    FEED = "feed"
+    EVENTS = "events"
+    PRIVACY = "privacy"
+
+
+class Rates:
+    """Token buckets as the generic cell rate algorithm (ITU-T I.371): one number for each name.
+
+    The number is when the bucket will be full again; what is full need not be remembered.
+    """
+
+    def __init__(self, most: int = MAX_BUCKETS) -> None:
+        self._most = most
+        self._full_at: OrderedDict[object, float] = OrderedDict()
+
+    def wait(self, name: object, per_second: float, now: float) -> float:
+        """Take one token and return 0, or return the seconds until there is one."""
+        burst_seconds = max(BURST_SECONDS, 1.0 / per_second)
+        full_at = self._full_at.get(name, 0.0)
+        if full_at - now > burst_seconds:
+            full_at = 0.0  # no bucket is that empty: the clock was set back
+        after = max(full_at, now) + 1.0 / per_second
+        if after - now > burst_seconds + 1e-9:
+            return after - now - burst_seconds
+        self._full_at[name] = after
+        self._full_at.move_to_end(name)
+        if len(self._full_at) > self._most:
+            self._full_at.popitem(last=False)
+        return 0.0
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+
+class LoopDelay:
+    """How late the event loop runs what is due: the second worst of the last three looks, so that one hiccup (a
+    collection of garbage, a process put to sleep) is not taken for overload.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._last = [0.0, 0.0, 0.0]
+        self._task: asyncio.Task[None] | None = None
+        self.seconds = 0.0
+
+    def start(self) -> None:
+        """Begin to look, on the running event loop. A second call does nothing."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="loop-delay")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def saw(self, late_seconds: float) -> None:
+        """Take in one look."""
+        self._last = [*self._last[1:], late_seconds]
+        self.seconds = sorted(self._last)[1]
+        self._telemetry.gauge("loop_delay_ms", self.seconds * 1000)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + TICK_SECONDS
+            await asyncio.sleep(TICK_SECONDS)
+            self.saw(max(0.0, loop.time() - due))
+
+
+class Admission:
+    """One request's slot, given back when the context ends. `ready_only`: serve what needs no work."""
+
+    __slots__ = ("_limits", "_tenant_id", "ready_only")
+
+    def __init__(self, limits: Limits, tenant_id: str, ready_only: bool) -> None:
+        self._limits = limits
+        self._tenant_id = tenant_id
+        self.ready_only = ready_only
+
+    def __enter__(self) -> Admission:
+        self._limits.in_flight[self._tenant_id] += 1
+        self._limits.total += 1
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._limits.total -= 1
+        left = self._limits.in_flight[self._tenant_id] - 1
+        if left:
+            self._limits.in_flight[self._tenant_id] = left
+        else:
+            del self._limits.in_flight[self._tenant_id]
+
+
+class Limits:
+    """The limits of one process."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self.most_in_flight = int(settings.max_in_flight)
+        self._shed_seconds = settings.shed_delay_ms / 1000
+        self._refuse_seconds = max(settings.refuse_delay_ms, settings.shed_delay_ms) / 1000
+        self._user_rate = settings.user_requests_per_second
+        self._users = Rates()
+        self._tenants = Rates(1_000)
+        self.delay = LoopDelay(telemetry)
+        self.in_flight: Counter[str] = Counter()
+        self.total = 0
+
+    def admit(self, kind: Kind, tenant: Tenant, user_key: str, now: float) -> Admission:
+        """A slot for a request, to be used as a context. Raises a 429 `Problem` that says when to come back."""
+        self._check_rates(kind, tenant, user_key, now)
+        if self.total >= self.most_in_flight or self.delay.seconds >= self._refuse_seconds:
+            raise _overloaded()
+        mine = self.in_flight.get(tenant.id, 0)
+        over_its_share = mine >= max(1, self.most_in_flight // 2) and mine < self.total
+        if over_its_share and kind is not Kind.FEED:
+            raise _overloaded()
+        return Admission(self, tenant.id, over_its_share or self.delay.seconds >= self._shed_seconds)
+
+    def _check_rates(self, kind: Kind, tenant: Tenant, user_key: str, now: float) -> None:
+        wait = self._users.wait((kind, user_key), self._user_rate, now)
+        if wait:
+            raise Problem(429, "rate_limited", "Too many requests for one user. Wait as Retry-After says.", wait)
+        rate = {Kind.FEED: tenant.feed_requests_per_second, Kind.EVENTS: tenant.event_batches_per_second}.get(kind)
+        if rate:
+            wait = self._tenants.wait((kind, tenant.id), rate, now)
+            if wait:
+                raise Problem(429, "rate_limited", "Too many requests for this tenant. Wait as Retry-After says.", wait)
+
+
+def _overloaded() -> Problem:
+    wait = random.uniform(0.0, RETRY_SPREAD_SECONDS)  # noqa: S311 (spreads load, guards nothing)
+    return Problem(429, "overloaded", "The service is busy. Wait as Retry-After says, then try again.", wait)

@@ -1,0 +1,171 @@
+"""`X-User-Token`: a short-lived JWT with which a tenant's backend says who the user is.
+
+An app's key ships inside the app, so it proves the tenant and nobody else. A token proves the user:
+
+    header   {"alg": "RS256" | "ES256" | "EdDSA", "kid": <id of one of the tenant's public keys>}
+    claims   {"sub": <the hash sent in X-User>, "aud": "video-feed", "tenant": <the tenant's id>,
+              "iat": <seconds>, "exp": <seconds, at most 24 h after iat>}
+
+The algorithm follows from the key, never from the token: neither `none` nor an HMAC with the public key as its secret
+can pass. Clocks may differ by a minute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from shared.adapters.tenant_directory import Caller, TenantDirectory, user_hash
+from shared.web.problems import Problem
+
+AUDIENCE = "video-feed"
+SKEW_SECONDS = 60.0
+MAX_LIFETIME_SECONDS = 24 * 3600.0
+MAX_CHARS = 4_096
+MIN_RSA_BITS = 2_048
+MAX_KEPT = 20_000
+"""Verified tokens remembered in one process: about 300 bytes each."""
+SERVER_SCOPES = frozenset({"cms", "privacy", "ops"})
+"""Keys that live on servers, not in apps: they may name a user without a token."""
+
+_OPTIONS: Any = {
+    "require": ["sub", "aud", "tenant", "iat", "exp"],
+    "verify_aud": True,
+    "verify_exp": False,  # against `now`, below
+    "verify_iat": False,
+    "verify_nbf": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a request is about. `verified`: the tenant's backend vouches for it; else the app says so."""
+
+    hash: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    subject: str
+    pem: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    algorithm: str
+    key: Any
+
+
+class UserTokens:
+    """Reads the user of a request. A token is verified once and then known by its hash until it expires."""
+
+    def __init__(self, tenants: TenantDirectory, *, most: int = MAX_KEPT) -> None:
+        self._tenants = tenants
+        self._most = most
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._keys: OrderedDict[str, _Key | None] = OrderedDict()
+
+    def user_of(self, caller: Caller, headers: Mapping[str, str], now: float) -> User:
+        """Who `X-User` is, and whether a token proves it.
+
+        Raises a `Problem`: 400 for a malformed `X-User`; 401 `missing_user_token` where the tenant requires one,
+        `invalid_user_token` for one that proves nothing, `user_token_expired`; 403 `user_token_mismatch` for a token
+        of somebody else. A token that is sent counts, required or not: a wrong one is never overlooked.
+        """
+        named = user_hash(headers)
+        token = headers.get("x-user-token")
+        if not token:
+            if caller.tenant.require_user_token and not caller.scopes & SERVER_SCOPES:
+                raise Problem(401, "missing_user_token", "This tenant requires X-User-Token, signed by its backend.")
+            return User(named, verified=False)
+        verified = self._verify(caller.tenant.id, token, now)
+        if verified.subject != named:
+            raise Problem(403, "user_token_mismatch", "The user token is for another user than X-User.")
+        return User(named, verified=True)
+
+    def _verify(self, tenant_id: str, token: str, now: float) -> _Verified:
+        if len(token) > MAX_CHARS or not token.isascii():
+            raise _invalid()
+        keys = self._tenants.user_token_keys(tenant_id)
+        name = hashlib.sha256(f"{tenant_id}\n{token}".encode()).digest()
+        known = self._verified.get(name)
+        if known is not None and known.pem in keys.values():  # a key taken away takes its tokens along
+            if now > known.expires_at + SKEW_SECONDS:
+                raise _expired()
+            self._verified.move_to_end(name)
+            return known
+        verified = self._decoded(tenant_id, token, keys, now)
+        self._verified[name] = verified
+        if len(self._verified) > self._most:
+            self._verified.popitem(last=False)
+        return verified
+
+    def _decoded(self, tenant_id: str, token: str, keys: Mapping[str, str], now: float) -> _Verified:
+        try:
+            key_id = jwt.get_unverified_header(token).get("kid")
+            pem = keys.get(key_id) if isinstance(key_id, str) else None
+            key = self._key(pem) if pem else None
+            if pem is None or key is None:
+                raise _invalid()
+            claims = jwt.decode(token, key.key, [key.algorithm], _OPTIONS, audience=AUDIENCE)
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise _invalid() from None
+        subject, issued_at, expires_at = claims["sub"], claims["iat"], claims["exp"]
+        not_before = claims.get("nbf", issued_at)
+        if not (
+            isinstance(subject, str)
+            and claims["tenant"] == tenant_id
+            and all(_is_time(each) for each in (issued_at, expires_at, not_before))
+            and max(issued_at, not_before) <= now + SKEW_SECONDS
+            and issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS
+        ):
+            raise _invalid()
+        if now > expires_at + SKEW_SECONDS:
+            raise _expired()
+        return _Verified(subject, pem, float(expires_at))
+
+    def _key(self, pem: str) -> _Key | None:
+        """A public key and the one algorithm it may be used with; None for a key of another kind, or a weak one."""
+        if pem not in self._keys:
+            self._keys[pem] = _read_key(pem)
+            if len(self._keys) > 1_000:
+                self._keys.popitem(last=False)
+        return self._keys[pem]
+
+
+def _read_key(pem: str) -> _Key | None:
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    if isinstance(key, RSAPublicKey):
+        return _Key("RS256", key) if key.key_size >= MIN_RSA_BITS else None
+    if isinstance(key, EllipticCurvePublicKey):
+        return _Key("ES256", key) if isinstance(key.curve, SECP256R1) else None
+    return _Key("EdDSA", key) if isinstance(key, Ed25519PublicKey) else None
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _invalid() -> Problem:
+    """One answer for whatever is wrong with a token, so that none of it can be felt out."""
+    return Problem(401, "invalid_user_token", "The user token is not valid.")
+
+
+def _expired() -> Problem:
+    return Problem(401, "user_token_expired", "The user token has expired. Get a new one from your backend.")

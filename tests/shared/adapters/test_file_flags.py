@@ -1,0 +1,85 @@
+"""What is particular to flags in a file; what all flag sources promise is in `tests/contracts/`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.adapters.flags.file import FileFlags
+from shared.adapters.flags.port import FlagsUnavailable
+
+GOOD = '{"feature_management": {"feature_flags": [{"id": "personalized-feed", "enabled": true}]}}'
+
+
+def with_flag(flag: Any) -> str:
+    return json.dumps({"feature_management": {"feature_flags": [{"id": "fine"}, flag]}})
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "JSON"),
+        ("{", "line 1"),
+        ("[]", "the file must be an object"),
+        ("{}", "feature_management must be an object"),
+        ('{"feature_management": []}', "feature_management must be an object"),
+        ('{"feature_management": {}}', "feature_management.feature_flags must be a list"),
+        (with_flag("on"), r"feature_flags\[1\] must be an object"),
+        (with_flag({"enabled": True}), r"feature_flags\[1\].id must be a text"),
+        (with_flag({"id": ""}), r"feature_flags\[1\].id must not be empty"),
+        (with_flag({"id": "x", "enabled": "true"}), r"feature_flags\[1\].enabled must be true or false"),
+        (with_flag({"id": "x", "enabled": 1}), r"feature_flags\[1\].enabled must be true or false"),
+        (with_flag({"id": "x", "conditions": None}), r"feature_flags\[1\].conditions must be an object"),
+        (with_flag({"id": "x", "conditions": {"requirement_type": "Some"}}), "requirement_type"),
+        (with_flag({"id": "x", "conditions": {"client_filters": {}}}), "client_filters must be a list"),
+        (with_flag({"id": "x", "conditions": {"client_filters": ["f"]}}), r"client_filters\[0\] must be an object"),
+        (with_flag({"id": "x", "conditions": {"client_filters": [{}]}}), r"client_filters\[0\].name must be a text"),
+        (
+            with_flag({"id": "x", "conditions": {"client_filters": [{"name": "f", "parameters": []}]}}),
+            r"client_filters\[0\].parameters must be an object",
+        ),
+    ],
+)
+async def test_a_file_that_makes_no_sense_is_refused_with_its_name_and_the_place(
+    tmp_path: Path, content: str, complaint: str
+) -> None:
+    path = tmp_path / "flags.json"
+    path.write_text(content)
+
+    with pytest.raises(FlagsUnavailable, match=complaint) as refused:
+        await FileFlags(path).load()
+
+    assert str(path) in str(refused.value)
+
+
+async def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FlagsUnavailable, match=r"flags\.json cannot be read: No such file"):
+        await FileFlags(tmp_path / "flags.json").load()
+    with pytest.raises(FlagsUnavailable, match="cannot be read"):
+        await FileFlags(tmp_path).load()
+
+
+async def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    source = FileFlags(path)
+    path.write_text(GOOD.replace("true", " true"))
+    os.utime(path, (1_790_000_000, 1_790_000_000))
+    await source.load()
+
+    path.write_text(GOOD.replace("true", "false"))
+    os.utime(path, (1_790_000_000, 1_790_000_000))
+
+    loaded = await source.load()
+    assert loaded is not None
+    assert loaded["feature_management"]["feature_flags"][0]["enabled"] is False
+
+
+async def test_a_file_saved_by_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+
+    assert await FileFlags(path).load() == json.loads(GOOD)
