@@ -24,7 +24,7 @@ from events import cowatch, dead_letters, experiment_report, queues
 from events import operations as event_operations
 from events.api import post_events as accept_events
 from events.signals_consumer import SignalsConsumer
-from events.stats_consumer import RollUp
+from events.stats_consumer import StatsConsumer
 from events.trigger import decode_lightly
 from feed import api as feed_api
 from feed import operations as feed_operations
@@ -287,7 +287,7 @@ async def fold_signals(message: func.ServiceBusMessage) -> None:
 @app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")
 async def roll_up(timer: func.TimerRequest) -> None:
     running = await services.get()
-    await running.room(RollUp).run()
+    await running.room(StatsConsumer).run()
     await queues.measure(running)
 
 

@@ -22,7 +22,7 @@ import azure.functions as func
 from azure.cosmos.aio import CosmosClient
 from azure.functions.meta import Datum, get_binding_registry
 
-import bootstrap as composition
+import bootstrap
 from benchmarks.feed_handler import _prepare, _request, _served
 from benchmarks.measuring import UNLIMITED, Timing, measure, measure_async
 from events.batch import Batch, decode, encode
@@ -103,7 +103,7 @@ async def _reads(settings: Settings) -> None:
 async def _feed(settings: Settings) -> Timing:
     with FlagStore.from_settings(settings) as flags:
         flags.seed([{"id": PERSONALIZED_FEED, "enabled": True}])
-    services = composition.build(replace(settings, signals_cache_seconds=0.0, signals_budget_ms=250.0, **UNLIMITED))
+    services = bootstrap.build(replace(settings, signals_cache_seconds=0.0, signals_budget_ms=250.0, **UNLIMITED))
     await services.start()
     users = await _prepare(services, "tenant", VIDEOS)
     requests = cycle([_request("tenant", user) for user in users])

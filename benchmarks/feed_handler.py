@@ -17,7 +17,7 @@ from itertools import cycle
 import azure.functions as func
 import orjson
 
-import bootstrap as composition
+import bootstrap
 from benchmarks.measuring import UNLIMITED, Timing, measure_async
 from bootstrap import Services, flags_file
 from events.batch import Batch, encode
@@ -45,7 +45,7 @@ async def alone(videos: int) -> tuple[Timing, Timing]:
     with tempfile.TemporaryDirectory() as folder:
         settings = replace(local_settings({"DATA_FOLDER": folder}), signals_cache_seconds=10.0, **UNLIMITED)
         first_flags(flags_file(settings))
-        services = composition.build(settings)
+        services = bootstrap.build(settings)
         await services.start()
         users = await _prepare(services, "tenant", videos)
         known = cycle([_request("tenant", user) for user in users])
@@ -65,7 +65,7 @@ async def _run() -> None:
                 **UNLIMITED,
             )
             first_flags(flags_file(settings))
-            services = composition.build(settings)
+            services = bootstrap.build(settings)
             await services.start()
             nothing = await _no_op()
             if not name:

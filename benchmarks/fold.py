@@ -14,7 +14,7 @@ from itertools import count
 
 import orjson
 
-import bootstrap as composition
+import bootstrap
 from benchmarks.measuring import Timing, measure, measure_async
 from bootstrap import flags_file
 from events.batch import Batch, decode, encode
@@ -82,7 +82,7 @@ async def _through_the_store(bodies: list[bytes]) -> Timing:
     with tempfile.TemporaryDirectory() as folder:
         settings = local_settings({"DATA_FOLDER": folder})
         first_flags(flags_file(settings))
-        services = composition.build(settings)
+        services = bootstrap.build(settings)
         await services.start()
         await save_tenant(services.documents, Tenant("tenant", "R"))
         await save_videos(services, "tenant", demo_videos(500, time.time(), random.Random(1)))

@@ -24,14 +24,14 @@ from typing import Any
 
 import orjson
 
-import bootstrap as composition
+import bootstrap
 from benchmarks.azure_adapters import ROOT, _azure
 from benchmarks.request_units import read_units, write_units
 from bootstrap import Services
 from events.batch import Batch, encode
 from events.schema import Event
 from events.signals_consumer import SignalsConsumer
-from events.stats_consumer import RollUp
+from events.stats_consumer import StatsConsumer
 from local.demo import demo_videos, save_videos
 from local.serving import local_settings
 from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
@@ -158,8 +158,8 @@ async def _tables(name: str, settings: Settings, batches: int) -> None:
 
 
 async def _prepare(settings: Settings, tenants: int) -> Run:
-    documents = Counted(composition.documents_from(settings, time.time))
-    services = composition.build(replace(settings, publish_budget_ms=30_000.0), documents=documents)  # type: ignore[arg-type]
+    documents = Counted(bootstrap.documents_from(settings, time.time))
+    services = bootstrap.build(replace(settings, publish_budget_ms=30_000.0), documents=documents)  # type: ignore[arg-type]
     await services.documents.ready()
     await services.bus.ready()
     names = [f"tenant-{secrets.token_hex(4)}" for _ in range(tenants)]
@@ -202,7 +202,7 @@ async def _roll_up(run: Run) -> tuple[int, float, float]:
     units, cpu = run.documents.units, time.process_time()
     with suppress(StoreUnavailable):
         while (await run.services.bus.depth(ROLLUP))[0]:
-            await RollUp(run.services, receive_seconds=1.0).run()
+            await StatsConsumer(run.services, receive_seconds=1.0).run()
     cpu = time.process_time() - cpu
     return int(telemetry.counters["rollup_writes", ()] - before), cpu, run.documents.units - units
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.measuring import Timing, measure
-from ranking import Context, StatsColumns, StatsTable, VideoColumns, explain, global_model, key64, rank
+from ranking import CatalogStats, RankingOptions, StatsTable, VideoColumns, explain, global_model, key64, rank
 from ranking.cowatch import build
 from ranking.features import FEATURES
 from shared.domain.fingerprint import fingerprint
@@ -46,14 +46,14 @@ def whole(count: int) -> Timing:
     """The whole ranking of one request of so many candidates."""
     columns, stats, signals = _instance(count)
     rows, model = columns.rows(), global_model()
-    context = Context(NOW, language="en", country="DE", seed=1, explore=True)
+    context = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
     return measure(lambda: rank(columns, stats, signals, rows, model, context), TIMES)
 
 
 def _measure(count: int) -> None:
     columns, stats, signals = _instance(count)
     rows, model = columns.rows(), global_model()
-    context = Context(NOW, language="en", country="DE", seed=1, explore=True)
+    context = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
     plain = replace(context, explore=False, diversity=0.0, streak_cap=0, creator_cap=0)
     first = int(rank(columns, stats, signals, rows, model, context).rows[0])
 
@@ -85,7 +85,7 @@ def _bare(count: int) -> Callable[[], object]:
     return call
 
 
-def _instance(count: int) -> tuple[VideoColumns, StatsColumns, Signals]:
+def _instance(count: int) -> tuple[VideoColumns, CatalogStats, Signals]:
     """A catalog with a week of events and a co-watch table, and a user whose signals are full."""
     draw = np.random.default_rng(1)
     columns = VideoColumns(
@@ -106,7 +106,7 @@ def _instance(count: int) -> tuple[VideoColumns, StatsColumns, Signals]:
     views = np.minimum((draw.pareto(1.2, 40_000) * count / 50).astype(int), count - 1)
     table = StatsTable()
     table.add([(f"v{i}", NOW - float(draw.integers(0, 500_000)), "video_view", 20_000.0, 30.0) for i in views])
-    stats = StatsColumns(columns, table)
+    stats = CatalogStats(columns, table)
     keys = np.array([key64(f"v{i}") for i in views], np.uint64)
     stats.use_cowatch(build(draw.integers(0, 2_000, len(views)), keys, draw.random(len(views))))
     signals = Signals(14.0, newest_minute=int(NOW // 60) - 3, events=500)

@@ -70,7 +70,7 @@ def main() -> None:
 
 
 async def _prepare_tenant(environment: Mapping[str, str]) -> None:
-    import bootstrap as composition
+    import bootstrap
     from benchmarks.feed_handler import _prepare
     from bootstrap import flags_file
     from local.serving import first_flags
@@ -85,7 +85,7 @@ async def _prepare_tenant(environment: Mapping[str, str]) -> None:
             store.seed([{"id": PERSONALIZED_FEED, "enabled": True}])
     else:
         first_flags(flags_file(settings))
-    services = composition.build(replace(settings, signals_budget_ms=250.0))
+    services = bootstrap.build(replace(settings, signals_budget_ms=250.0))
     await services.start()
     await services.blobs.ready()
     await _prepare(services, TENANT, VIDEOS)
@@ -111,7 +111,7 @@ def child() -> None:
     import function_app
 
     times.append(time.time())
-    import bootstrap as composition
+    import bootstrap
     from shared.settings import Settings
 
     settings = Settings.from_environment(os.environ)
@@ -121,8 +121,8 @@ def child() -> None:
         pass
     times.append(time.time())
     at_import = len(connected)
-    services = composition.build(settings)
-    composition.use(services)
+    services = bootstrap.build(settings)
+    bootstrap.use(services)
     headers = {"x-tenant-id": TENANT, "x-api-key": SDK_KEY, "x-user": f"{1:064x}"}
     request = func.HttpRequest("GET", "http://localhost/v1/feed", headers=headers, params={}, body=b"")
     times.append(time.time())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from itertools import cycle
 from typing import Any
 
-import bootstrap as composition
+import bootstrap
 from benchmarks.feed_handler import REQUESTS, _prepare, _request, _served
 from benchmarks.measuring import measure, measure_async
 from bootstrap import flags_file
@@ -79,7 +79,7 @@ _SOME_STAGES = _stages()
 
 
 def _record(telemetry: Telemetry) -> None:
-    """What `feed/api.py` and `shared/web/endpoint.py` record of one request, without what `_stages` has cost already."""
+    """What `feed/api.py` and `shared/web/endpoint.py` record of one request, without what `_stages` cost."""
     telemetry.count("feed_requests", "tenant_1", "personalized", "")
     milliseconds = telemetry.observe_stages("feed_stage_ms", _SOME_STAGES, "personalized")
     telemetry.observe("feed_duration_ms", milliseconds, "personalized")
@@ -149,7 +149,7 @@ async def _whole_request() -> float:
     with tempfile.TemporaryDirectory() as folder:
         settings = local_settings({"DATA_FOLDER": folder, "SIGNALS_CACHE_SECONDS": "10"})
         first_flags(flags_file(settings))
-        services = composition.build(settings)
+        services = bootstrap.build(settings)
         await services.start()
         users = await _prepare(services, "tenant-telemetry", VIDEOS)
         requests = cycle([_request("tenant-telemetry", user) for user in users])

@@ -7,10 +7,10 @@ from typing import Any
 import azure.functions as func
 
 from bootstrap import Services
-from cms.changes import AUDIT_ID, AUDIT_PREFIX, Change, apply_change, kept_body, missing, present
+from cms.changes import AUDIT_ID, AUDIT_PREFIX, Change, apply_change, kept_body, not_found, without_tombstone
 from cms.configuration.models import require_confirmation
 from cms.forms import iso
-from cms.request import Call, cursor_after, open_call
+from cms.request import CmsRequest, authenticate, cursor_after
 from cms.videos.api import show_soon
 from cms.videos.models import TAKEN_DOWN, time_to_live
 from shared.adapters.documents.port import TENANTS, VIDEOS, Container, Document, Json, Operation, Replace
@@ -26,7 +26,7 @@ _STAMPS = ("updatedAt", "updatedBy", "tenantId", "ttl")
 @endpoint("cms_audit")
 async def audit(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` a page of entries; `resource` and `name` narrow it down."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     limit, after = call.page()
     if after is not None and not AUDIT_ID.fullmatch(after):
         raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.")
@@ -53,13 +53,13 @@ async def audit(request: func.HttpRequest, services: Services) -> func.HttpRespo
 @endpoint("cms_revert")
 async def revert(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """Put back what one change replaced. Refused when somebody changed it again since, unless `force` says so."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     body = call.optional_body()
     container, entry = await _entry(call)
     if entry["resource"] not in REVERTIBLE or not entry.get("whole") or entry.get("count") is not None:
         raise Problem(409, "not_revertible", "This kind of change cannot be taken back here.")
     stored = await services.documents.read(container, call.tenant_id, entry["documentId"], latest=True)
-    now_there = present(stored)
+    now_there = without_tombstone(stored)
     if body.get("force") is not True and not _same(now_there.body if now_there else None, entry["after"]):
         raise Problem(
             409, "changed_since", 'It was changed again since. Look at the later changes, or send {"force": true}.'
@@ -80,27 +80,29 @@ async def revert(request: func.HttpRequest, services: Services) -> func.HttpResp
     return json_response({"reverted": entry["id"], "resource": entry["resource"], "name": entry["name"]})
 
 
-async def _entry(call: Call) -> tuple[Container, Json]:
+async def _entry(call: CmsRequest) -> tuple[Container, Json]:
     id = AUDIT_PREFIX + call.path("id", r"[0-9]{14}[0-9a-f]{8}")
     for container in CONTAINERS:
         found = await call.services.documents.read(container, call.tenant_id, id, latest=True)
         if found is not None:
             return container, found.body
-    raise missing("audit entry")
+    raise not_found("audit entry")
 
 
-async def _model_it_needs(call: Call, back: Json | None) -> list[Operation]:
+async def _model_it_needs(call: CmsRequest, back: Json | None) -> list[Operation]:
     """The version a configuration points to must still be there when that configuration is written."""
     version = (back or {}).get("modelVersion")
     if version is None:
         return []
-    stored = present(await call.services.documents.read(TENANTS, call.tenant_id, f"model:{version}", latest=True))
+    stored = without_tombstone(
+        await call.services.documents.read(TENANTS, call.tenant_id, f"model:{version}", latest=True)
+    )
     if stored is None:
         raise Problem(409, "not_revertible", "The model version that was served then has been deleted.")
     return [Replace(stored.body, stored.etag)]
 
 
-def _restored(entry: Json, stored: Document | None, call: Call) -> Json | None:
+def _restored(entry: Json, stored: Document | None, call: CmsRequest) -> Json | None:
     """The document as it was before the change, None when there was none. A created video is taken down instead."""
     stamp = {"updatedAt": call.now, "updatedBy": call.author().who}
     if entry["before"] is not None:

@@ -64,7 +64,7 @@ class Change:
     after: Json | None
 
 
-def present(document: Document | None) -> Document | None:
+def without_tombstone(document: Document | None) -> Document | None:
     """A stored document, None for a tombstone."""
     return None if document is None or document.body.get("deleted") else document
 
@@ -87,17 +87,17 @@ async def apply_change(
     return etags[0] if change.after is not None else None
 
 
-def stale() -> Problem:
+def etag_mismatch() -> Problem:
     """412: what the change is based on is no longer what is stored."""
     return Problem(412, "stale_etag", "Somebody else saved a change in the meantime. Load it again, then repeat yours.")
 
 
-def taken(kind: str) -> Problem:
+def already_exists(kind: str) -> Problem:
     """409: something of that name is there already."""
     return Problem(409, "already_exists", f"There is a {kind} of that name already.")
 
 
-def missing(kind: str) -> Problem:
+def not_found(kind: str) -> Problem:
     """404."""
     return Problem(404, "not_found", f"There is no {kind} of that name.")
 
@@ -105,7 +105,7 @@ def missing(kind: str) -> Problem:
 def audit_entry(change: Change, author: Author, count: int | None = None) -> Json:
     """Who did what to which, when and why, with the document before and after. `count`: rows of a bulk change."""
     moment = _NEWEST - int(author.at * 1000)
-    before = present(change.before)
+    before = without_tombstone(change.before)
     shown_before, shown_after = kept_body(before.body if before else None), kept_body(change.after)
     return {
         "id": f"{AUDIT_PREFIX}{moment:014d}{secrets.token_hex(4)}",
@@ -146,5 +146,5 @@ _NAMES = ("ruleId", "playlistId", "version", "experimentId", "keyId", "jobId")
 def _problem(refusal: WriteRejected, change: Change) -> Problem:
     failure = refusal.failures.get(0) or next(iter(refusal.failures.values()))
     if failure is Failure.ALREADY_EXISTS:
-        return taken(change.kind)
-    return missing(change.kind) if failure is Failure.NOT_FOUND else stale()
+        return already_exists(change.kind)
+    return not_found(change.kind) if failure is Failure.NOT_FOUND else etag_mismatch()

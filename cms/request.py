@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CmsRequest:
     """An authenticated call. Everything it may touch is the partition of `tenant_id`."""
 
     request: func.HttpRequest
@@ -108,12 +108,12 @@ class Call:
         return limit, _read_cursor(cursor) if cursor else None
 
 
-def open_call(request: func.HttpRequest, services: Services, *scopes: str) -> Call:
+def authenticate(request: func.HttpRequest, services: Services, *scopes: str) -> CmsRequest:
     """Authenticate a call for `cms` or `ops`, or for the scopes given. Raises a `Problem`."""
     now = services.clock()
     caller = services.tenants.authenticate(request.headers, now)
     caller.require(*(scopes or ("cms", "ops")))
-    return Call(request, services, caller, now)
+    return CmsRequest(request, services, caller, now)
 
 
 def read_json(request: func.HttpRequest, max_bytes: int) -> Any:

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from events.dead_letters import readable, take_out
 from events.signals_consumer import MAX_AGE_SECONDS
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    services = composition.build(Settings.from_environment(os.environ))
+    services = bootstrap.build(Settings.from_environment(os.environ))
     try:
         if options.content:
             print("warning: what follows says what people watched. Keep it out of every log.", file=sys.stderr)

@@ -13,7 +13,7 @@ from evaluation.replay import Replay, Visit, features_of, neighboured
 from ranking.features import FEATURES
 from ranking.model import LinearModel
 from ranking.rank import rank
-from ranking.user_features import COLD_START_EVENTS, Context
+from ranking.user_features import COLD_START_EVENTS, RankingOptions
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -79,9 +79,9 @@ def _weights(model: LinearModel) -> Scores:
     return np.array([model.weights.get(name, 0.0) for name in FEATURES])
 
 
-def context_of(visit: Visit) -> Context:
+def context_of(visit: Visit) -> RankingOptions:
     """What a feed request of the visit would ask for, without the exploration slot: it would only add noise here."""
-    return Context(now=visit.now, limit=20, explore=False)
+    return RankingOptions(now=visit.now, limit=20, explore=False)
 
 
 def _random(replay: Replay, visit: Visit, rows: Rows) -> Scores:

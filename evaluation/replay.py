@@ -17,12 +17,12 @@ from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
 from feed.filters import Viewer, apply_filters
-from ranking.catalog_stats import StatsColumns
+from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns, key64
 from ranking.cowatch import CoWatchTable, build
 from ranking.features import FEATURES, values_of
 from ranking.stats import DEMAND_24H, StatEvent, StatsTable
-from ranking.user_features import Context, Request
+from ranking.user_features import RankingOptions, UserFeatures
 from shared.domain.event_types import IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import RATINGS
@@ -65,7 +65,7 @@ class Replay:
         self.log = log
         self.columns = VideoColumns(log.videos)
         self.table = StatsTable()
-        self.stats = StatsColumns(self.columns, self.table)
+        self.stats = CatalogStats(self.columns, self.table)
         self.signals: dict[int, Signals] = {}
         self._half_life = half_life_days
         self._with_cowatch = cowatch
@@ -172,9 +172,9 @@ def _events(log: Exposures, i: int) -> Sequence[tuple[str, float]]:
     return events
 
 
-def request_of(replay: Replay, visit: Visit) -> Request:
+def request_of(replay: Replay, visit: Visit) -> UserFeatures:
     """The production request of a visit."""
-    return Request(replay.columns, replay.stats.static(visit.now), visit.signals, Context(visit.now))
+    return UserFeatures(replay.columns, replay.stats.static(visit.now), visit.signals, RankingOptions(visit.now))
 
 
 def features_of(replay: Replay, visit: Visit, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:

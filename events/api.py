@@ -15,11 +15,11 @@ from bootstrap import Services
 from events.batch import NOBODY, Batch, encode
 from events.schema import REJECTIONS, Event, Rejected, parse_event
 from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
-from shared.adapters.retry import within
+from shared.adapters.retry import with_timeout
 from shared.adapters.tenant_directory import Caller, consented
 from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
-from shared.domain.feed_receipt import FeedRequest, verify
-from shared.observability.logs import note
+from shared.domain.feed_receipt import FeedReceipt, verify
+from shared.observability.logs import log_event
 from shared.observability.tracing import Stages, current_trace
 from shared.web.admission import Kind
 from shared.web.endpoint import endpoint, json_response
@@ -93,7 +93,7 @@ def _batch(
     events: list[Event] = []
     rejected: list[dict[str, Any]] = []
     requests: dict[str, int | None] = {}
-    verified: list[FeedRequest] = []
+    verified: list[FeedReceipt] = []
     for index, row in enumerate(rows):
         try:
             event, quoted = parse_event(row, now)
@@ -128,13 +128,15 @@ def _note_what_is_odd(batch: Batch, rejected: list[dict[str, Any]]) -> None:
     tenant_id = batch.tenant_id
     if rejected:
         codes = sorted({each["code"] for each in rejected})
-        note(log, logging.WARNING, "events_rejected", tenant=tenant_id, count=len(rejected), codes=codes)
+        log_event(log, logging.WARNING, "events_rejected", tenant=tenant_id, count=len(rejected), codes=codes)
     if len({event.identity for event in batch.events}) < len(batch.events):
-        note(log, logging.INFO, "batch_repeats_events", tenant=tenant_id, count=len(batch.events))
+        log_event(log, logging.INFO, "batch_repeats_events", tenant=tenant_id, count=len(batch.events))
     oldest = min((event.at_ms for event in batch.events), default=None)
     if oldest is not None and batch.accepted_at * 1000 - oldest > OLD_EVENTS_MS:
         hours = int((batch.accepted_at * 1000 - oldest) / 3_600_000)
-        note(log, logging.INFO, "batch_of_old_events", tenant=tenant_id, count=len(batch.events), oldestHours=hours)
+        log_event(
+            log, logging.INFO, "batch_of_old_events", tenant=tenant_id, count=len(batch.events), oldestHours=hours
+        )
 
 
 def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) -> str:
@@ -152,7 +154,7 @@ async def _publish(batch: Batch, shards: int, services: Services) -> None:
     to = SIGNALS if batch.consented else ROLLUP
     message = OutgoingMessage(batch.id, batch.session(shards), encode(batch), to)
     try:
-        await within(services.settings.publish_budget_ms / 1000, services.bus.publish(message), BusUnavailable)
+        await with_timeout(services.settings.publish_budget_ms / 1000, services.bus.publish(message), BusUnavailable)
     except BusUnavailable as error:
         services.telemetry.count("bus_failures", "publish")
         raise unavailable(

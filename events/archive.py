@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from events.batch import NOBODY, Batch
-from shared.domain.feed_receipt import NO_POSITION, FeedRequest
+from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 
 SCHEMA_VERSION = 1
 KEEP_DAYS = 90
@@ -86,7 +86,7 @@ def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> Iterato
             )
 
 
-def _request(request: FeedRequest) -> dict[str, Any]:
+def _request(request: FeedReceipt) -> dict[str, Any]:
     return {
         "servedAt": request.served_at * 1000,
         "mode": "personalized" if request.personalized else "fallback",

@@ -10,7 +10,7 @@ import orjson
 
 from events.schema import Event
 from shared.domain.event_types import EVENT_TYPES
-from shared.domain.feed_receipt import FeedRequest
+from shared.domain.feed_receipt import FeedReceipt
 
 NOBODY = "-"
 """The user key of a batch without consent: it names nobody."""
@@ -34,7 +34,7 @@ class Batch:
     user_key: str
     accepted_at: float
     events: tuple[Event, ...]
-    requests: tuple[FeedRequest, ...] = ()
+    requests: tuple[FeedReceipt, ...] = ()
     trusted: bool = False
     consented: bool = True
     trace_id: str = ""
@@ -86,7 +86,7 @@ def decode(body: bytes) -> Batch:
             user_key=_text(raw["user"]),
             accepted_at=float(raw["acceptedAt"]),
             events=tuple(_events(raw["events"])),
-            requests=tuple(FeedRequest(*row) for row in raw["requests"]),
+            requests=tuple(FeedReceipt(*row) for row in raw["requests"]),
             trusted=raw["trusted"] is True,
             consented=raw["consented"] is True,
             trace_id=str(raw.get("trace", "")),

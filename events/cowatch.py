@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from events.archive import from_lines
 from ranking.columns import key64
@@ -159,7 +159,7 @@ async def _delete_old_files(services: Services, tenant_id: str, current: str, no
 
 
 async def _main(tenant_ids: list[str]) -> int:
-    services = composition.build(Settings.from_environment(os.environ))
+    services = bootstrap.build(Settings.from_environment(os.environ))
     try:
         await services.start()
         known = services.tenants.ids()

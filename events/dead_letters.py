@@ -59,7 +59,7 @@ async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action |
     return taken
 
 
-async def forget_user(bus: Bus, user_key: str, erased_at: float) -> int:
+async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> int:
     """Drop every dead letter with events of a user accepted until `erased_at`; how many there were."""
 
     def about_user(letter: ReceivedMessage) -> bool:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from events.archive import from_lines
 from events.experiment_statistics import Outcomes, as_text, report
@@ -94,7 +94,7 @@ async def _store_reports_of(services: Services, tenant_id: str) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    services = composition.build(Settings.from_environment(os.environ))
+    services = bootstrap.build(Settings.from_environment(os.environ))
     try:
         result = report(await gather(services, arguments.tenant, arguments.experiment))
     finally:

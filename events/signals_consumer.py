@@ -33,7 +33,7 @@ from shared.adapters.documents.port import (
 )
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
-from shared.observability.logs import note
+from shared.observability.logs import log_event
 from shared.observability.tracing import Stages, current_trace, trace_named
 
 log = logging.getLogger("feed.events")
@@ -87,7 +87,7 @@ class SignalsConsumer:
             batch = decode(body)
         except UnreadableBatch as error:
             letter = OutgoingMessage(message_id, message_id, body)
-            await services.bus.set_aside(SIGNALS, letter, UNREADABLE, str(error))
+            await services.bus.dead_letter(SIGNALS, letter, UNREADABLE, str(error))
             services.telemetry.count("messages_set_aside", SIGNALS, UNREADABLE)
             return self._ended(UNREADABLE)
         token = current_trace.set(trace_named(batch.trace_id))
@@ -99,7 +99,7 @@ class SignalsConsumer:
     async def _handle(self, batch: Batch, give_up_at: float) -> str:
         services, telemetry, tenant_id = self._services, self._services.telemetry, batch.tenant_id
         if services.clock() - batch.accepted_at > MAX_AGE_SECONDS:
-            note(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
+            log_event(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
             return self._ended(TOO_OLD)
         stages = Stages()
         lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
@@ -119,7 +119,9 @@ class SignalsConsumer:
         if folded.unknown_videos:
             telemetry.count("events_unknown_video", tenant_id, amount=len(folded.unknown_videos))
             few = list(folded.unknown_videos[:3])
-            note(log, logging.WARNING, "unknown_videos", tenant=tenant_id, count=len(folded.unknown_videos), videos=few)
+            log_event(
+                log, logging.WARNING, "unknown_videos", tenant=tenant_id, count=len(folded.unknown_videos), videos=few
+            )
         services.spans("fold_signals", stages, tenant=tenant_id, outcome=folded.outcome)
         return self._ended(folded.outcome)
 

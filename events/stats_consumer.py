@@ -100,7 +100,7 @@ class _Shard:
         """Where that range is archived."""
         return str(self.stored.body.get("blob", "")) if self.stored else ""
 
-    def knows(self, each: _Numbered) -> bool:
+    def knows(self, each: _SequencedBatch) -> bool:
         """Whether a message was added before.
 
         A namespace that was set up anew numbers from 1 again: a low number that was given out later than the last
@@ -109,13 +109,13 @@ class _Shard:
         known_until = float(self.stored.body.get("enqueuedAt", inf)) if self.stored else inf
         return each.sequence <= self.last and each.enqueued_at <= known_until + CLOCKS_DIFFER_SECONDS
 
-    def last_range(self, hand: Sequence[_Numbered]) -> list[_Numbered]:
+    def last_range(self, hand: Sequence[_SequencedBatch]) -> list[_SequencedBatch]:
         """Those of the range added last."""
         return [each for each in hand if each.sequence >= self.first_of_last and self.knows(each)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Numbered:
+class _SequencedBatch:
     """A readable message with its sequence number."""
 
     sequence: int
@@ -124,17 +124,17 @@ class _Numbered:
 
 
 @dataclass(slots=True)
-class _Hand:
+class _PendingMessages:
     """What was received from a session: readable messages in order, and every message that is still to be settled."""
 
-    batches: list[_Numbered] = field(default_factory=list)
+    batches: list[_SequencedBatch] = field(default_factory=list)
     messages: list[ReceivedMessage] = field(default_factory=list)
 
     @property
     def full(self) -> bool:
         return len(self.messages) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self.messages) >= BYTES_A_WRITE
 
-    def messages_of(self, batches: Sequence[_Numbered]) -> list[ReceivedMessage]:
+    def messages_of(self, batches: Sequence[_SequencedBatch]) -> list[ReceivedMessage]:
         """The messages that batches came in."""
         numbers = {each.sequence for each in batches}
         return [message for message in self.messages if message.sequence_number in numbers]
@@ -144,7 +144,7 @@ class _Incomplete(Exception):
     """A part of a range came again, and the rest of it did not."""
 
 
-class RollUp:
+class StatsConsumer:
     """One run drains whatever waits, several sessions side by side, for about `ROLLUP_SECONDS`."""
 
     def __init__(
@@ -207,11 +207,11 @@ class RollUp:
         shard = await self._read_shard(session.session_id)
         keeper = asyncio.create_task(_keep_lock(session))
         try:
-            hand = _Hand()
+            hand = _PendingMessages()
             await self._receive(session, hand, self._receive_seconds)
             if not hand.messages:
                 return 0
-            await self._make_last_range_whole(session, shard, hand)
+            await self._complete_last_range(session, shard, hand)
             again = [each for each in hand.batches if shard.knows(each)]
             new = [each for each in hand.batches if not shard.knows(each)]
             if again:  # settled first, so that losing the session once more does not bring these again too
@@ -229,7 +229,7 @@ class RollUp:
             keeper.cancel()
         return len(new)
 
-    async def _receive(self, session: Receiver, hand: _Hand, seconds: float, enough: int = 0) -> None:
+    async def _receive(self, session: Receiver, hand: _PendingMessages, seconds: float, enough: int = 0) -> None:
         """Fill the hand until it is full, the session is empty or the time is up.
 
         With `enough`, an empty answer is not the end: until so many messages are in hand, more are waited for.
@@ -246,7 +246,7 @@ class RollUp:
             hand.batches = sorted([*hand.batches, *batches], key=lambda each: each.sequence)
             hand.messages += [message for message in received if message.sequence_number in numbers]
 
-    async def _make_last_range_whole(self, session: Receiver, shard: _Shard, hand: _Hand) -> None:
+    async def _complete_last_range(self, session: Receiver, shard: _Shard, hand: _PendingMessages) -> None:
         """See to it that the archive has the range added last, or the hand holds all of it.
 
         After a crash between the document and the blob, the whole range comes again, but not always at once. A part
@@ -270,14 +270,14 @@ class RollUp:
     async def _is_archived(self, name: str) -> bool:
         return name in [blob.name async for blob in self._services.blobs.list(ARCHIVE_BLOBS, name)]
 
-    async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_Numbered]:
+    async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_SequencedBatch]:
         """The messages as batches; one that cannot be read is dead-lettered with a reason."""
         readable = []
         for number, message in enumerate(messages, 1):
             if number % (5 * SLICE) == 0:
                 await asyncio.sleep(0)
             try:
-                readable.append(_Numbered(message.sequence_number, decode(message.body), message.enqueued_at))
+                readable.append(_SequencedBatch(message.sequence_number, decode(message.body), message.enqueued_at))
             except UnreadableBatch as error:
                 await session.dead_letter(message, "unreadable", str(error))
                 self._services.telemetry.count("messages_set_aside", ROLLUP, "unreadable")
@@ -304,7 +304,7 @@ class RollUp:
         stored = await self._services.documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
         return replace(shard, stored=stored)
 
-    async def _add(self, shard: _Shard, new: Sequence[_Numbered]) -> str:
+    async def _add(self, shard: _Shard, new: Sequence[_SequencedBatch]) -> str:
         """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
         to archive. Raises `LockLost` when somebody else wrote the document.
         """
@@ -356,7 +356,7 @@ class RollUp:
             self._services.telemetry.count("store_failures", "unreadable_stats")
             return StatsTable()
 
-    async def _still_wanted(self, tenant_id: str, numbered: Sequence[_Numbered]) -> list[Batch]:
+    async def _still_wanted(self, tenant_id: str, numbered: Sequence[_SequencedBatch]) -> list[Batch]:
         """The batches without those of users who were erased after they were accepted, and of no other tenant."""
         erased = await erasures(self._services.documents, tenant_id)
         return [
@@ -375,7 +375,7 @@ class RollUp:
         self._services.telemetry.count("batches_archived", "switched_off", amount=batches)
         return False
 
-    async def _archive(self, shard: _Shard, numbered: Sequence[_Numbered], name: str) -> None:
+    async def _archive(self, shard: _Shard, numbered: Sequence[_SequencedBatch], name: str) -> None:
         """Write the messages as one blob, also when an erasure or their age has left nothing of them: that it is there
         says that the range is done.
         """

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import orjson
 
 from bootstrap import Services
-from ranking.catalog_stats import StatsColumns
+from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns
 from ranking.cowatch import CoWatchTable, UnreadableTable
 from ranking.stats import StatsTable, UnreadableStats, merged
@@ -28,7 +28,7 @@ from shared.adapters.documents.port import (
     query_all,
 )
 from shared.adapters.refresh import Refresher
-from shared.adapters.retry import within
+from shared.adapters.retry import with_timeout
 from shared.domain.cowatch_pointer import blob_of
 from shared.domain.records import AFTER_VIDEOS, Video
 
@@ -45,7 +45,7 @@ class Catalog:
     def __init__(self) -> None:
         self.columns = VideoColumns()
         self.items: list[bytes] = []
-        self.stats = StatsColumns(self.columns)
+        self.stats = CatalogStats(self.columns)
         self._shards: dict[str, StatsTable] = {}
         self._overtaken: set[str] = set()
         self._adding_up = asyncio.Lock()
@@ -175,13 +175,13 @@ class Catalogs:
         catalog = self._catalogs.get(tenant_id)
         if catalog is not None:
             self._catalogs.move_to_end(tenant_id)
-            await self._refresher.at_most(STALE_SECONDS, now, settings.signals_budget_ms / 1000)
+            await self._refresher.ensure_fresh(STALE_SECONDS, now, settings.signals_budget_ms / 1000)
             return catalog
         load = self._loads.get(tenant_id)
         if load is None:
             load = self._loads[tenant_id] = asyncio.create_task(self._load(tenant_id))
             load.add_done_callback(lambda _: self._loads.pop(tenant_id, None))
-        return await within(settings.catalog_budget_ms / 1000, asyncio.shield(load), StoreUnavailable)
+        return await with_timeout(settings.catalog_budget_ms / 1000, asyncio.shield(load), StoreUnavailable)
 
     async def refresh(self) -> bool:
         """Pull changes now, out of turn."""

@@ -16,7 +16,7 @@ from feed.catalog import Catalog
 from feed.editorial import Steering
 from feed.filters import Viewer, apply_filters
 from ranking.rank import Ordering, Slate, page_of, popularity_order
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 
 KEEP_SECONDS = 10
 MAX_KEPT = 512
@@ -39,7 +39,7 @@ class Fallback:
     def __init__(self) -> None:
         self._orders: OrderedDict[Any, _Kept] = OrderedDict()
 
-    def page(self, catalog: Catalog, viewer: Viewer, context: Context, steering: Steering) -> Slate:
+    def page(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> Slate:
         """The next page of the kept order, without what this walk was served and, where the user's signals are at
         hand (a new user), what they asked not to see.
         """
@@ -54,11 +54,11 @@ class Fallback:
             slate = kept.first_pages[shape] = page_of(catalog.columns, kept.ordering, context)
         return slate
 
-    def ordering(self, catalog: Catalog, viewer: Viewer, context: Context, steering: Steering) -> Ordering:
+    def ordering(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> Ordering:
         """Every candidate of this kind of viewer from most to least popular."""
         return self._kept(catalog, viewer, context, steering).ordering
 
-    def _kept(self, catalog: Catalog, viewer: Viewer, context: Context, steering: Steering) -> _Kept:
+    def _kept(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> _Kept:
         kind = (id(catalog), viewer.maturity, viewer.country, context.language, context.age_band, context.platform)
         moment = int(viewer.now // KEEP_SECONDS)
         version = (catalog, catalog.columns.version, catalog.stats.version, moment)

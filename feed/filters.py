@@ -135,7 +135,7 @@ def apply_filters(columns: VideoColumns, viewer: Viewer) -> Filtered:
     return Filtered(np.flatnonzero(kept), masks)
 
 
-def gate(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> Mask:
+def enforce_serving_policy(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> Mask:
     """The last look at a finished slate: True where a row may be served, whoever put it there."""
     on_air = (columns.published_at[rows] <= viewer.now) & (viewer.now < columns.expires_at[rows])
     allowed: Mask = columns.active[rows] & on_air & (columns.maturity[rows] <= viewer.maturity)

@@ -24,11 +24,11 @@ from feed.filters import Viewer, maturity_limit
 from feed.models import Models, without_cowatch
 from feed.page import Page
 from feed.query import FeedQuery
-from feed.selection import select, steered
+from feed.selection import select, with_rule_exclusions
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
 from ranking.model import LinearModel
 from ranking.rank import Slate
-from ranking.user_features import COLD_START_EVENTS, Context
+from ranking.user_features import COLD_START_EVENTS, RankingOptions
 from shared.adapters.flags.evaluation import (
     CO_WATCH,
     DARK_LAUNCH,
@@ -37,8 +37,8 @@ from shared.adapters.flags.evaluation import (
     PERSONALIZED_FEED,
     Verdict,
 )
-from shared.domain import feed_receipt as feed_request
-from shared.domain.feed_receipt import NO_POSITION, FeedRequest
+from shared.domain import feed_receipt
+from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant
 from shared.domain.user_signals import Signals
@@ -117,7 +117,7 @@ class Feed:
         and cannot be."""
         stages = stages or Stages()
         served = self._served(query, tenant, user_key, now)
-        await self.services.flags_refresher.at_most(FLAGS_STALE_SECONDS, now, 0.05)
+        await self.services.flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, now, 0.05)
         reason = self.why_not_personalized(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         stages.end("flags")
         signals: Signals | None = None
@@ -207,7 +207,9 @@ class Feed:
             diverse=flags.on(NEW_DIVERSIFIER, tenant.id, user_key, own),
             explore=model is not None and flags.on(EXPLORATION, tenant.id, user_key, own),
         )
-        return select(catalog, steered(viewer, steering), context, steering, len(served), model, self.fallback)
+        return select(
+            catalog, with_rule_exclusions(viewer, steering), context, steering, len(served), model, self.fallback
+        )
 
     async def _in_the_dark(
         self, query: FeedQuery, tenant: Tenant, user_key: str, served: Served, now: float
@@ -243,7 +245,7 @@ class Feed:
         rows, scores = slate.rows, slate.scores
         every = np.concatenate([served.fingerprints, catalog.columns.fingerprint[rows]])
         after = Served(served.started_at, served.seed, every)
-        request = FeedRequest(
+        request = FeedReceipt(
             served_at=int(now),
             personalized=reason is None,
             warm=signals is not None and signals.events >= COLD_START_EVENTS,
@@ -260,7 +262,7 @@ class Feed:
             scores=scores,
             first_rank=len(served),
             next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if more else None,
-            feed_request_id=feed_request.mint(request, self._request_keys, tenant.id, user_key),
+            feed_request_id=feed_receipt.sign(request, self._request_keys, tenant.id, user_key),
             model_version=slate.model_version,
             content_at=self.catalogs.refreshed_at,
             signals_at=signals.updated_at if signals is not None and reason is None else None,
@@ -284,11 +286,11 @@ def context_of(
     *,
     diverse: bool = True,
     explore: bool = False,
-) -> Context:
+) -> RankingOptions:
     """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
     last = served.fingerprints[-max(tenant.streak_cap, 1) :]
     before = catalog.columns.row_of_each(last).tolist() if len(last) else []
-    return Context(
+    return RankingOptions(
         now=now,
         limit=query.limit,
         streak_cap=tenant.streak_cap,

@@ -12,17 +12,17 @@ import numpy as np
 from feed.catalog import Catalog
 from feed.editorial import Steering, chosen_pins
 from feed.fallback import Fallback
-from feed.filters import Viewer, apply_filters, gate
+from feed.filters import Viewer, apply_filters, enforce_serving_policy
 from ranking.model import LinearModel, popularity_model
 from ranking.pins import with_pins
 from ranking.rank import Slate, rank, score
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 
 
 def select(
     catalog: Catalog,
     viewer: Viewer,
-    context: Context,
+    context: RankingOptions,
     steering: Steering,
     first_rank: int,
     model: LinearModel | None,
@@ -30,8 +30,8 @@ def select(
 ) -> tuple[Slate, bool]:
     """The videos to serve, and whether there may be more after them.
 
-    `viewer` carries what the rules take away (see `steered`). `first_rank` is the page's first place in the walk.
-    `model` None asks for the popular feed. The gate has the last word, whoever put a video where it is.
+    `viewer` carries the rules' exclusions (see `with_rule_exclusions`). `first_rank` is the page's first place in the
+    walk. `model` None asks for the popular feed. The gate has the last word, whoever put a video where it is.
     """
     columns, stats = catalog.columns, catalog.stats
     kept = apply_filters(columns, viewer).kept if model is not None or steering.pins else None
@@ -45,11 +45,11 @@ def select(
         pins = chosen_pins(steering, kept, len(columns), first_rank, context.limit)
         slate = with_pins(slate, pins, kept, context.limit)
         slate = _scored(slate, catalog, viewer, model or popularity_model(), context, steering)
-    return _only(slate, gate(columns, slate.rows, viewer)), more
+    return _keep_allowed(slate, enforce_serving_policy(columns, slate.rows, viewer)), more
 
 
 def _scored(
-    slate: Slate, catalog: Catalog, viewer: Viewer, model: LinearModel, context: Context, steering: Steering
+    slate: Slate, catalog: Catalog, viewer: Viewer, model: LinearModel, context: RankingOptions, steering: Steering
 ) -> Slate:
     """The slate with the pinned videos' own scores, also of those that the ranking had not brought onto the page."""
     places = sorted(slate.pinned)
@@ -62,14 +62,14 @@ def _scored(
     return replace(slate, scores=scores)
 
 
-def steered(viewer: Viewer, steering: Steering) -> Viewer:
+def with_rule_exclusions(viewer: Viewer, steering: Steering) -> Viewer:
     """The viewer, with what the rules take away."""
     if steering.excluded is None and steering.outside_limit is None:
         return viewer
     return replace(viewer, excluded=steering.excluded, outside_limit=steering.outside_limit)
 
 
-def _only(slate: Slate, allowed: np.ndarray) -> Slate:
+def _keep_allowed(slate: Slate, allowed: np.ndarray) -> Slate:
     if allowed.all():
         return slate
     explored = slate.explored

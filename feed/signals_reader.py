@@ -10,9 +10,9 @@ from collections import OrderedDict
 from bootstrap import Services
 from feed.breaker import Breaker, Objective, State
 from shared.adapters.documents.port import USER_ACTIVITY, StoreUnavailable
-from shared.adapters.retry import within
+from shared.adapters.retry import with_timeout
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document
-from shared.observability.logs import note
+from shared.observability.logs import log_event
 
 log = logging.getLogger("feed.signals")
 
@@ -47,7 +47,7 @@ class SignalsReader:
         if not self.breaker.allows(now):
             raise SignalsPaused
         try:
-            document = await within(
+            document = await with_timeout(
                 services.settings.signals_budget_ms / 1000,
                 services.documents.read(USER_ACTIVITY, user_key, SIGNALS_ID),
                 StoreUnavailable,
@@ -68,7 +68,7 @@ class SignalsReader:
         self.breaker.record(ok, self._services.clock())
         if self.breaker.state is not before:
             self._services.telemetry.count("breaker_changes", "signals", self.breaker.state)
-            note(log, logging.WARNING, "breaker_changed", breaker="signals", state=self.breaker.state.value)
+            log_event(log, logging.WARNING, "breaker_changed", breaker="signals", state=self.breaker.state.value)
 
     def _keep(self, user_key: str, signals: Signals | None, now: float) -> None:
         keep_seconds = self._services.settings.signals_cache_seconds

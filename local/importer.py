@@ -23,7 +23,7 @@ import pyarrow.json
 import pyarrow.parquet
 from tqdm import tqdm
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from local.demo import save_videos
 from local.serving import local_settings, running
@@ -82,7 +82,7 @@ async def _app(url: str | None) -> AsyncIterator[tuple[str, Services]]:
         async with running(local_settings(), port=0, demo=False) as app:
             yield app.url, app.services
         return
-    services = composition.build(local_settings(), local=True)
+    services = bootstrap.build(local_settings(), local=True)
     try:
         await services.start()
         yield url.rstrip("/"), services

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import azure.functions as func
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services, flags_file
 from local.demo import seed_demo
 from local.faults import Faults, faulty
@@ -74,7 +74,7 @@ async def running(
             "or give COSMOS_CONNECTION_STRING of an emulator."
         )
     services = _services(settings, lock_seconds, faults)
-    composition.use(services)
+    bootstrap.use(services)
     if settings.flags == "file":
         first_flags(flags_file(settings))
     try:
@@ -90,23 +90,23 @@ async def running(
         finally:
             await host.stop(grace_seconds)
     finally:
-        composition.use(None)
+        bootstrap.use(None)
         await services.close()
 
 
 def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> Services:
     if settings.embedded:
-        settings = composition.with_embedded_secrets(settings)
+        settings = bootstrap.with_embedded_secrets(settings)
     telemetry = Telemetry()
-    documents = composition.documents_from(settings, time.time, telemetry)
-    blobs = composition.blobs_from(settings, time.time)
+    documents = bootstrap.documents_from(settings, time.time, telemetry)
+    blobs = bootstrap.blobs_from(settings, time.time)
     if settings.bus == "sqlite":
-        bus: Bus = SqliteBus(composition.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
+        bus: Bus = SqliteBus(bootstrap.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
     else:
-        bus = composition.bus_from(settings, time.time)
+        bus = bootstrap.bus_from(settings, time.time)
     if faults is not None:
         documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
-    return composition.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
+    return bootstrap.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
 
 
 class _Hosts:
@@ -143,13 +143,13 @@ def _app() -> func.FunctionApp:
 
 
 async def _get_metrics(req: func.HttpRequest) -> func.HttpResponse:
-    services = await composition.get()
+    services = await bootstrap.get()
     return func.HttpResponse(render_prometheus(services.telemetry), mimetype="text/plain; version=0.0.4")
 
 
 async def _run_function(req: func.HttpRequest) -> func.HttpResponse:
     """Run a timer's function now, as the Functions host's own admin address does; 202 once it has run."""
-    host = (await composition.get()).room(_Hosts).host
+    host = (await bootstrap.get()).room(_Hosts).host
     try:
         assert host is not None
         await host.run_timer(req.route_params["name"])
@@ -159,7 +159,7 @@ async def _run_function(req: func.HttpRequest) -> func.HttpResponse:
 
 
 async def _purge_expired(timer: func.TimerRequest) -> None:
-    await purge_expired(await composition.get())
+    await purge_expired(await bootstrap.get())
 
 
 def first_flags(path: Path) -> None:

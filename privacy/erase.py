@@ -10,7 +10,7 @@ import azure.functions as func
 
 from bootstrap import Services
 from events.archive import KEEP_DAYS
-from events.dead_letters import forget_user
+from events.dead_letters import purge_dead_letters_of
 from events.erasures import KEEP_SECONDS, note_erasure
 from shared.adapters.documents.port import (
     MAX_OPERATIONS,
@@ -71,7 +71,7 @@ async def erase(services: Services, tenant_id: str, user_key: str) -> Erased:
     at, had_signals = await _bury(services, tenant_id, user_key)
     await note_erasure(documents, tenant_id, user_key, at)
     markers = await _delete_markers(documents, user_key, at)
-    letters = await forget_user(services.bus, user_key, at)
+    letters = await purge_dead_letters_of(services.bus, user_key, at)
     return Erased(at, int(had_signals), markers, letters)
 
 

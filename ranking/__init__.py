@@ -27,7 +27,7 @@ The co-watch builder: `build(user codes, video keys by key64, times, built_at=no
 views; seconds of CPU and a few hundred MB for 10,000 videos, so not on a serving instance.
 """
 
-from ranking.catalog_stats import StatsColumns
+from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns, key64, title_key
 from ranking.cowatch import CoWatchTable, UnreadableTable, build
 from ranking.explain import ABSENCES, Absence, Contribution, Explanation, explain, why_absent
@@ -36,7 +36,7 @@ from ranking.model import InvalidModel, LinearModel, checked_weights, global_mod
 from ranking.pins import with_pins
 from ranking.rank import Ordering, Slate, page_of, popularity_order, rank, score
 from ranking.stats import StatsTable, UnreadableStats, merged
-from ranking.user_features import COLD_START_EVENTS, Context
+from ranking.user_features import COLD_START_EVENTS, RankingOptions
 from ranking.watching import is_long_view, watch_fraction
 from ranking.whatif import Configuration, Explored, LoggedRequest, WhatIf, what_if
 
@@ -46,9 +46,9 @@ __all__ = [
     "COLD_START_EVENTS",
     "FEATURES",
     "Absence",
+    "CatalogStats",
     "CoWatchTable",
     "Configuration",
-    "Context",
     "Contribution",
     "Explanation",
     "Explored",
@@ -56,8 +56,8 @@ __all__ = [
     "LinearModel",
     "LoggedRequest",
     "Ordering",
+    "RankingOptions",
     "Slate",
-    "StatsColumns",
     "StatsTable",
     "UnreadableStats",
     "UnreadableTable",

@@ -90,7 +90,7 @@ class StaticFeatures:
         return total
 
 
-class StatsColumns:
+class CatalogStats:
     """One tenant's stats as its catalog's rows see them. `replace` the table whenever a newer one was read."""
 
     def __init__(self, columns: VideoColumns, table: StatsTable | None = None) -> None:

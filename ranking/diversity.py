@@ -27,12 +27,12 @@ from ranking.compiled import (
     WrittenBytes,
     compiled,
 )
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 
 Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]
 """(m, m) similarities in [0, 1] of some rows."""
 
-NOBODY = -1
+NONE = -1
 _TAKEN, _SAME_TITLE, _FULL_CREATOR = 1, 2, 4
 """Why a candidate may not come: on the page or promised to the slot; like one in title; its creator has enough."""
 
@@ -55,10 +55,10 @@ def diversify(
     rows: Rows,
     scores: NDArray[np.float64],
     best: Integers,
-    context: Context,
+    context: RankingOptions,
     *,
     similarity: Similarity = metadata_similarity,
-    explored: int = NOBODY,
+    explored: int = NONE,
     explored_place: int = 0,
 ) -> Integers:
     """The page as positions among the candidates `rows`, at most `context.limit`.
@@ -67,7 +67,7 @@ def diversify(
     position to put at `explored_place`, or at the first place after it where no rule forbids.
     """
     likeness = similarity(columns, rows[best]) if context.diversity > 0 else np.zeros((0, 0))
-    return _filled(
+    return _select_page(
         rows,
         scores,
         best,
@@ -153,7 +153,7 @@ def _has_enough(page: Integers, rows: Integers, creator: Codes, row: int, creato
 
 
 @compiled
-def _bar(
+def _mark_blocked(
     barred: WrittenBytes,
     kept: Integers,
     rows: Integers,
@@ -162,14 +162,14 @@ def _bar(
     creator: Codes,
     full: int,
 ) -> None:
-    """Note at the kept positions which have a title (0 is none) or a creator (`NOBODY`: none) that may not come."""
-    if same == 0 and full == NOBODY:
+    """Note at the kept positions which have a title (0 is none) or a creator (`NONE`: none) that may not come."""
+    if same == 0 and full == NONE:
         return
     for position in kept:
         row = rows[position]
         if same != 0 and title[row] == same:
             barred[position] |= _SAME_TITLE
-        if full != NOBODY and creator[row] == full:
+        if full != NONE and creator[row] == full:
             barred[position] |= _FULL_CREATOR
 
 
@@ -178,9 +178,9 @@ def _most_worth(
     best: Integers, worth: Doubles, barred: WrittenBytes, rows: Integers, category: Codes, capped: int
 ) -> int:
     """Which of the best, as a place among these, is worth most beside the page; of equal ones the first."""
-    top, found = -np.inf, NOBODY
+    top, found = -np.inf, NONE
     for i in range(len(best)):
-        if worth[i] > top and barred[best[i]] == 0 and (capped == NOBODY or category[rows[best[i]]] != capped):
+        if worth[i] > top and barred[best[i]] == 0 and (capped == NONE or category[rows[best[i]]] != capped):
             top, found = worth[i], i
     return found
 
@@ -190,13 +190,13 @@ def _first_left(
     scores: Doubles, rows: Integers, barred: WrittenBytes, bars: int, key: Keys, category: Codes, capped: int
 ) -> int:
     """The best of all candidates that have none of these bars and are not of the capped category."""
-    found = NOBODY
+    found = NONE
     for i in range(len(rows)):
-        if found != NOBODY and scores[i] < scores[found]:
+        if found != NONE and scores[i] < scores[found]:
             continue
-        if barred[i] & bars or (capped != NOBODY and category[rows[i]] == capped):
+        if barred[i] & bars or (capped != NONE and category[rows[i]] == capped):
             continue
-        if found == NOBODY or _ahead(scores[i], key[rows[i]], scores[found], key[rows[found]]):
+        if found == NONE or _ahead(scores[i], key[rows[i]], scores[found], key[rows[found]]):
             found = i
     return found
 
@@ -233,20 +233,20 @@ def _look_further(
     makes a search long.
     """
     by_titles = _TAKEN | _SAME_TITLE
-    for bars, cap in ((by_titles | _FULL_CREATOR, capped), (by_titles, capped), (by_titles, NOBODY), (_TAKEN, NOBODY)):
+    for bars, cap in ((by_titles | _FULL_CREATOR, capped), (by_titles, capped), (by_titles, NONE), (_TAKEN, NONE)):
         found = _first_left(scores, rows, barred, bars, key, category, cap)
-        while found != NOBODY:
+        while found != NONE:
             row = rows[found]
-            same, full = np.uint32(0), NOBODY
+            same, full = np.uint32(0), NONE
             if bars & _SAME_TITLE and _has_title(page, rows, served, title, title[row]):
                 same = title[row]
             if bars & _FULL_CREATOR and _has_enough(page, rows, creator, row, creator_cap):
                 full = creator[row]
-            if same == 0 and full == NOBODY:
+            if same == 0 and full == NONE:
                 return found
-            _bar(barred, np.arange(len(rows)), rows, title, same, creator, full)
+            _mark_blocked(barred, np.arange(len(rows)), rows, title, same, creator, full)
             found = _first_left(scores, rows, barred, bars, key, category, cap)
-    return NOBODY
+    return NONE
 
 
 @compiled
@@ -254,11 +254,11 @@ def _place_of(position: int, best: Integers) -> int:
     for i in range(len(best)):
         if best[i] == position:
             return i
-    return NOBODY
+    return NONE
 
 
 @compiled
-def _filled(
+def _select_page(
     rows: Integers,
     scores: Doubles,
     best: Integers,
@@ -283,33 +283,33 @@ def _filled(
     # Bars are kept for the best and the explored one; for others they are found when the page looks further.
     kept = np.empty(len(best) + 1, np.int64)
     kept[:-1], kept[-1] = best, explored
-    if explored == NOBODY:
+    if explored == NONE:
         kept = kept[:-1]
     else:
         barred[explored] = _TAKEN
-    streak, last = 0, NOBODY
+    streak, last = 0, NONE
     for row in served:
         streak = streak + 1 if category[row] == last else 1
         last = category[row]
-        _bar(barred, kept, rows, title, title[row], creator, NOBODY)
+        _mark_blocked(barred, kept, rows, title, title[row], creator, NONE)
     while size < len(page):
-        capped = last if streak_cap and streak >= streak_cap else NOBODY
-        chosen, at = NOBODY, NOBODY
+        capped = last if streak_cap and streak >= streak_cap else NONE
+        chosen, at = NONE, NONE
         if (
-            explored != NOBODY
+            explored != NONE
             and size >= explored_place
             and barred[explored] == _TAKEN
-            and (capped == NOBODY or category[rows[explored]] != capped)
+            and (capped == NONE or category[rows[explored]] != capped)
         ):
-            chosen, explored = explored, NOBODY
-        if chosen == NOBODY:
+            chosen, explored = explored, NONE
+        if chosen == NONE:
             at = _most_worth(best, worth, barred, rows, category, capped)
-            chosen = best[at] if at != NOBODY else NOBODY
-        if chosen == NOBODY:
+            chosen = best[at] if at != NONE else NONE
+        if chosen == NONE:
             chosen = _look_further(
                 scores, rows, barred, page[:size], served, key, category, creator, title, creator_cap, capped
             )
-        if chosen == NOBODY:
+        if chosen == NONE:
             break
         page[size] = chosen
         size += 1
@@ -318,12 +318,12 @@ def _filled(
         # Videos without a category make no streak.
         streak = streak + 1 if category[row] == last else 1
         last = category[row]
-        full = creator[row] if _has_enough(page[:size], rows, creator, row, creator_cap) else NOBODY
-        _bar(barred, kept, rows, title, title[row], creator, full)
+        full = creator[row] if _has_enough(page[:size], rows, creator, row, creator_cap) else NONE
+        _mark_blocked(barred, kept, rows, title, title[row], creator, full)
         if diversity > 0.0:
-            if at == NOBODY:
+            if at == NONE:
                 at = _place_of(chosen, best)
-            if at != NOBODY:
+            if at != NONE:
                 for i in range(len(best)):
                     worth[i] = min(worth[i], scores[best[i]] - diversity * likeness[at, i])
     return page[:size]

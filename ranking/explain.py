@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ranking.catalog_stats import StatsColumns
+from ranking.catalog_stats import CatalogStats
 from ranking.columns import Rows, VideoColumns
 from ranking.features import FEATURES, values_of
 from ranking.model import LinearModel
 from ranking.rank import Scores, Slate, score
-from ranking.user_features import Context, Request
+from ranking.user_features import RankingOptions, UserFeatures
 from shared.domain.user_signals import Signals
 
 
@@ -37,18 +37,18 @@ class Explanation:
 
 def explain(
     columns: VideoColumns,
-    stats: StatsColumns,
+    stats: CatalogStats,
     signals: Signals | None,
     row: int,
     model: LinearModel,
-    context: Context,
+    context: RankingOptions,
 ) -> Explanation:
     """The contributions to the score of any row, candidate or not.
 
     Exact: values are float32, weights and sums float64, in the order in which `rank.score` adds them.
     """
     static = stats.static(context.now)
-    request, only = Request(columns, static, signals, context), np.array([row], np.int64)
+    request, only = UserFeatures(columns, static, signals, context), np.array([row], np.int64)
     model = model.suited(request.neighboured)
     contributions, total = [], 0.0
     for name, weight in (*model.static_terms, *model.user_terms):
@@ -86,11 +86,11 @@ class Absence:
 
 def why_absent(
     columns: VideoColumns,
-    stats: StatsColumns,
+    stats: CatalogStats,
     signals: Signals | None,
     candidates: Rows,
     model: LinearModel,
-    context: Context,
+    context: RankingOptions,
     slate: Slate,
     row: int,
     adjustment: Scores | None = None,
@@ -109,7 +109,7 @@ def why_absent(
     return _absence(_rule(columns, context, slate, row, float(own)), place, len(candidates))
 
 
-def _rule(columns: VideoColumns, context: Context, slate: Slate, row: int, own: float) -> str:
+def _rule(columns: VideoColumns, context: RankingOptions, slate: Slate, row: int, own: float) -> str:
     rows = slate.rows
     by_rule = [*slate.pinned, *(() if slate.explored is None else (slate.explored,))]
     merit = np.delete(slate.scores, by_rule)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ranking.catalog_stats import StaticFeatures
 from ranking.columns import Rows, VideoColumns
 from ranking.compiled import Doubles, Integers, Keys, compiled
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 
 MAX_IMPRESSIONS = 1_000.0
 """A video shown more often than this (decayed, half-life 7 d) is known well enough."""
@@ -72,7 +72,9 @@ def posterior(
     return mean, np.sqrt(mean * (1.0 - mean) / (PRIOR + shown + 1.0))
 
 
-def explore(columns: VideoColumns, static: StaticFeatures, candidates: Rows, context: Context) -> Exploration | None:
+def explore(
+    columns: VideoColumns, static: StaticFeatures, candidates: Rows, context: RankingOptions
+) -> Exploration | None:
     """Choose among the candidates that few have seen; None when there is none. Depends on `context.seed` alone
     for its chance, and not on the order of the rows."""
     flip, factor, own = _mixed(context.seed)

@@ -30,7 +30,7 @@ from ranking.stats import (
     WATCH_FRACTION,
 )
 from ranking.terms import Term
-from ranking.user_features import Request
+from ranking.user_features import UserFeatures
 from shared.domain.records import RATINGS
 
 QUALITY_PRIOR = 10.0
@@ -47,7 +47,7 @@ class Feature:
     unit: str
     source: str
     static: Callable[[StaticFeatures], Column] | None = None
-    user: Callable[[Request], Term | None] | None = None
+    user: Callable[[UserFeatures], Term | None] | None = None
 
 
 # Static: popularity ---------------------------------------------------------------------------------------------
@@ -182,34 +182,41 @@ _TABLE = (
     Feature("editorial_boost", "boost ÷ 10, in [-1, 1]", "content team", static=_boost),
     Feature("is_mature", "0 or 1", "rated R or above", static=_is_mature),
     Feature("bias", "1", "constant; changes no order", static=_bias),
-    Feature("category_affinity", "log-lift", _LIFT, user=Request.category_affinity),
-    Feature("tag_affinity", "mean log-lift of the tags", _LIFT, user=Request.tag_affinity),
-    Feature("creator_affinity", "log-lift", _LIFT, user=Request.creator_affinity),
+    Feature("category_affinity", "log-lift", _LIFT, user=UserFeatures.category_affinity),
+    Feature("tag_affinity", "mean log-lift of the tags", _LIFT, user=UserFeatures.tag_affinity),
+    Feature("creator_affinity", "log-lift", _LIFT, user=UserFeatures.creator_affinity),
     Feature(
-        "category_watch", "log-lift of the watched fraction", "user's against the tenant's", user=Request.category_watch
+        "category_watch",
+        "log-lift of the watched fraction",
+        "user's against the tenant's",
+        user=UserFeatures.category_watch,
     ),
-    Feature("category_skips", "log-lift of the skip rate", "user's against the tenant's", user=Request.category_skips),
-    Feature("recent_category", "portion of the newest long views", "half-life 12 h", user=Request.recent_category),
-    Feature("recent_creator", "portion of the newest long views", "half-life 48 h", user=Request.recent_creator),
-    Feature("recent_skips", "portion of the newest skips", "half-life 12 h", user=Request.recent_skips),
-    Feature("duration_match", "−|log ratio| to the user's long views", "last long views", user=Request.duration_match),
+    Feature(
+        "category_skips", "log-lift of the skip rate", "user's against the tenant's", user=UserFeatures.category_skips
+    ),
+    Feature("recent_category", "portion of the newest long views", "half-life 12 h", user=UserFeatures.recent_category),
+    Feature("recent_creator", "portion of the newest long views", "half-life 48 h", user=UserFeatures.recent_creator),
+    Feature("recent_skips", "portion of the newest skips", "half-life 12 h", user=UserFeatures.recent_skips),
+    Feature(
+        "duration_match", "−|log ratio| to the user's long views", "last long views", user=UserFeatures.duration_match
+    ),
     Feature(
         "popularity_taste",
         "product of two log ratios",
         "demand × the user's usual demand",
-        user=Request.popularity_taste,
+        user=UserFeatures.popularity_taste,
     ),
     Feature(
         "approval_taste",
         "product of two log ratios",
         "approval × the user's usual approval",
-        user=Request.approval_taste,
+        user=UserFeatures.approval_taste,
     ),
-    Feature("cowatch", "log(1 + 3 · similarity)", "co-watched with the last long views", user=Request.cowatch),
-    Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=Request.language_match),
-    Feature("country_match", "1 when the video names the country", "hint", user=Request.country_match),
-    Feature("age_band_match", "1 made for it, −1 for others, 0 unknown", "hint", user=Request.age_band_match),
-    Feature("platform_match", "1 made for it, −1 for others, 0 unknown", "hint", user=Request.platform_match),
+    Feature("cowatch", "log(1 + 3 · similarity)", "co-watched with the last long views", user=UserFeatures.cowatch),
+    Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=UserFeatures.language_match),
+    Feature("country_match", "1 when the video names the country", "hint", user=UserFeatures.country_match),
+    Feature("age_band_match", "1 made for it, −1 for others, 0 unknown", "hint", user=UserFeatures.age_band_match),
+    Feature("platform_match", "1 made for it, −1 for others, 0 unknown", "hint", user=UserFeatures.platform_match),
 )
 
 FEATURES: dict[str, Feature] = {feature.name: feature for feature in _TABLE}
@@ -232,7 +239,7 @@ def static_values(static: StaticFeatures) -> dict[str, Column]:
     return {feature.name: feature.static(static) for feature in _TABLE if feature.static is not None}
 
 
-def values_of(feature: Feature, request: Request, rows: Rows) -> Column:
+def values_of(feature: Feature, request: UserFeatures, rows: Rows) -> Column:
     """A feature's values on some rows; 0 where it has nothing to say."""
     if feature.user is None:
         return request.static.values[feature.name][rows]

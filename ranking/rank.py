@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.catalog_stats import StatsColumns
+from ranking.catalog_stats import CatalogStats
 from ranking.columns import Rows, VideoColumns
-from ranking.diversity import NOBODY, best_of, diversify
+from ranking.diversity import NONE, best_of, diversify
 from ranking.exploration import explore
 from ranking.features import FEATURES
 from ranking.model import LinearModel, popularity_model
-from ranking.user_features import Context, Request
+from ranking.user_features import RankingOptions, UserFeatures
 from shared.domain.user_signals import Signals
 
 _LOOK = 3
@@ -55,11 +55,11 @@ class Ordering:
 
 def rank(
     columns: VideoColumns,
-    stats: StatsColumns,
+    stats: CatalogStats,
     signals: Signals | None,
     candidates: Rows,
     model: LinearModel,
-    context: Context,
+    context: RankingOptions,
     adjustment: Scores | None = None,
 ) -> Slate:
     """The page for one user: at most `context.limit` of the candidate rows, best first.
@@ -73,7 +73,7 @@ def rank(
     best = best_of(columns, candidates, scores, context.limit * _LOOK)
     exploration = explore(columns, stats.static(context.now), candidates, context) if context.explore else None
     if exploration is None or exploration.position in best[: context.limit].tolist():
-        explored = NOBODY  # a video that the scores bring onto the page needs no slot: it is served in its own place
+        explored = NONE  # a video that the scores bring onto the page needs no slot: it is served in its own place
     else:
         explored = exploration.position
     page = diversify(
@@ -94,15 +94,15 @@ def rank(
 
 def score(
     columns: VideoColumns,
-    stats: StatsColumns,
+    stats: CatalogStats,
     signals: Signals | None,
     candidates: Rows,
     model: LinearModel,
-    context: Context,
+    context: RankingOptions,
 ) -> Scores:
     """The model's score of each candidate: the static part, then each user feature in the table's order."""
     static = stats.static(context.now)
-    request = Request(columns, static, signals, context)
+    request = UserFeatures(columns, static, signals, context)
     model = model.suited(request.neighboured)
     total = static.score(model)[candidates]
     for name, weight in model.user_terms:
@@ -116,9 +116,9 @@ def score(
 
 def popularity_order(
     columns: VideoColumns,
-    stats: StatsColumns,
+    stats: CatalogStats,
     candidates: Rows,
-    context: Context,
+    context: RankingOptions,
     model: LinearModel | None = None,
     adjustment: Scores | None = None,
 ) -> Ordering:
@@ -132,7 +132,7 @@ def popularity_order(
 
 
 def page_of(
-    columns: VideoColumns, ordering: Ordering, context: Context, keep: NDArray[np.bool_] | None = None
+    columns: VideoColumns, ordering: Ordering, context: RankingOptions, keep: NDArray[np.bool_] | None = None
 ) -> Slate:
     """A page from a ready ordering, with the same diversity; `keep` (over all rows) leaves out what was served."""
     rows, scores = ordering.rows, ordering.scores

@@ -33,7 +33,7 @@ class Term(ABC):
 
 
 @dataclass(slots=True, eq=False)
-class ByCode(Term):
+class LookupColumn(Term):
     """A value per code of a column; the last value answers for code −1."""
 
     codes: Codes
@@ -44,7 +44,7 @@ class ByCode(Term):
 
 
 @dataclass(slots=True, eq=False)
-class ByTags(Term):
+class TagMeanColumn(Term):
     """The mean over a video's tags of a value per tag; the last value answers for no tag and must be 0."""
 
     tags: CodesTable
@@ -57,7 +57,7 @@ class ByTags(Term):
 
 
 @dataclass(slots=True, eq=False)
-class Scaled(Term):
+class ScaledColumn(Term):
     """A static feature times a number that only the user decides."""
 
     values: Singles
@@ -68,7 +68,7 @@ class Scaled(Term):
 
 
 @dataclass(slots=True, eq=False)
-class Distance(Term):
+class DistanceColumn(Term):
     """−factor × |value − usual| where `known` is above 0, and 0 elsewhere."""
 
     values: Singles
@@ -81,7 +81,7 @@ class Distance(Term):
 
 
 @dataclass(slots=True, eq=False)
-class Dampened(Term):
+class LogColumn(Term):
     """log(1 + factor · value), values ≥ 0."""
 
     values: Singles

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking import user_affinities as known
+from ranking import user_affinities
 from ranking.catalog_stats import Shares, StaticFeatures
 from ranking.columns import NameSets, VideoColumns
 from ranking.compiled import Codes, Integers, Singles
-from ranking.terms import ByCode, ByTags, Dampened, Distance, Scaled, Term
+from ranking.terms import DistanceColumn, LogColumn, LookupColumn, ScaledColumn, TagMeanColumn, Term
 from shared.domain.user_signals import SKIPS, WATCH_FRACTION, Signals, Timeline
 
 COLD_START_EVENTS = 3
@@ -29,7 +29,7 @@ COWATCH_FACTOR = 3.0
 
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
-class Context:
+class RankingOptions:
     """What a ranking is asked for. Nothing in here can bring back a row that the filters removed.
 
     `now`: seconds since the epoch. `limit`: videos on the page. `streak_cap`: longest run of one category;
@@ -53,11 +53,11 @@ class Context:
     platform: str | None = None
 
 
-class Request:
-    """The inputs of the user features. `signals` None stands for a user of whom nothing is known."""
+class UserFeatures:
+    """The inputs of the user features. `signals` None stands for a user of whom nothing is user_affinities."""
 
     def __init__(
-        self, columns: VideoColumns, static: StaticFeatures, signals: Signals | None, context: Context
+        self, columns: VideoColumns, static: StaticFeatures, signals: Signals | None, context: RankingOptions
     ) -> None:
         self.columns, self.static, self.signals, self.context = columns, static, signals, context
         self._decay = 1.0 if signals is None else signals.decay_to(context.now)
@@ -66,7 +66,7 @@ class Request:
         self._similar = None if static.cowatch is None else static.cowatch.similar_to(self.watched)
         if signals is not None:
             self._category_codes = columns.categories.codes(signals.categories.keys)
-            self._interest = known.interest(signals.categories.values) * self._decay
+            self._interest = user_affinities.interest(signals.categories.values) * self._decay
 
     # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
 
@@ -76,7 +76,7 @@ class Request:
         if signals is None:
             return None
         values = signals.categories.values
-        return ByCode(columns.category, self._affinities(values, self._category_codes, self.static.categories))
+        return LookupColumn(columns.category, self._affinities(values, self._category_codes, self.static.categories))
 
     def creator_affinity(self) -> Term | None:
         """The same for creators."""
@@ -84,7 +84,7 @@ class Request:
         if signals is None:
             return None
         codes = columns.creators.codes(signals.creators.keys)
-        return ByCode(columns.creator, self._affinities(signals.creators.values, codes, self.static.creators))
+        return LookupColumn(columns.creator, self._affinities(signals.creators.values, codes, self.static.creators))
 
     def tag_affinity(self) -> Term | None:
         """The mean over a video's tags."""
@@ -93,10 +93,10 @@ class Request:
             return None
         codes = columns.tag_names.codes(signals.tags.keys)
         values = self._affinities(signals.tags.values, codes, self.static.tags)
-        return ByTags(columns.tags, columns.tag_width, columns.tag_share, values)
+        return TagMeanColumn(columns.tags, columns.tag_width, columns.tag_share, values)
 
     def _affinities(self, values: Singles, codes: Integers, base: Shares) -> Singles:
-        return known.affinities(values, codes, base.demand, self._decay, self._interest)
+        return user_affinities.affinities(values, codes, base.demand, self._decay, self._interest)
 
     # Rates: how the user took what they were shown, against how others take it ---------------------------------
 
@@ -112,7 +112,9 @@ class Request:
         if self.signals is None:
             return None
         values = self.signals.categories.values
-        return ByCode(self.columns.category, known.rates(values, positives, self._category_codes, base, self._decay))
+        return LookupColumn(
+            self.columns.category, user_affinities.rates(values, positives, self._category_codes, base, self._decay)
+        )
 
     # The newest events, before they weigh much in the decayed counters ------------------------------------------
 
@@ -139,13 +141,15 @@ class Request:
     def _portion(self, rows: Integers, minutes: Codes, half_life_hours: float, codes: Codes, size: int) -> Term | None:
         if not len(rows):
             return None
-        return ByCode(codes, known.portions(rows, minutes, self.context.now / 60.0, half_life_hours, codes, size))
+        return LookupColumn(
+            codes, user_affinities.portions(rows, minutes, self.context.now / 60.0, half_life_hours, codes, size)
+        )
 
     def _present(self, ring: Timeline | None) -> tuple[Integers, Codes]:
         if ring is None or not len(ring.keys):
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
         ascending, rows = self.columns.by_fingerprint()
-        return known.present(ring.keys, ring.times.astype(np.int32, copy=False), ascending, rows)
+        return user_affinities.present(ring.keys, ring.times.astype(np.int32, copy=False), ascending, rows)
 
     def duration_match(self) -> Term | None:
         """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
@@ -153,8 +157,8 @@ class Request:
         watched = self.watched[columns.duration[self.watched] > 0]
         if not len(watched):
             return None
-        usual = known.mean_of(log_duration, watched)
-        return Distance(log_duration, columns.duration, usual, len(watched) / (len(watched) + 5.0))
+        usual = user_affinities.mean_of(log_duration, watched)
+        return DistanceColumn(log_duration, columns.duration, usual, len(watched) / (len(watched) + 5.0))
 
     def popularity_taste(self) -> Term | None:
         """The video's 7-day demand × how much more popular than the mean video the user's last long views are.
@@ -176,7 +180,9 @@ class Request:
         if not count:
             return None
         values = self.static.values[name]
-        return Scaled(values, (known.mean_of(values, self.watched) - usual) * count / (count + TASTE_PRIOR))
+        return ScaledColumn(
+            values, (user_affinities.mean_of(values, self.watched) - usual) * count / (count + TASTE_PRIOR)
+        )
 
     @property
     def neighboured(self) -> bool:
@@ -185,7 +191,7 @@ class Request:
 
     def cowatch(self) -> Term | None:
         """log(1 + 3 · similarity to the user's last long views, in units of a neighbour's mean similarity)."""
-        return None if self._similar is None else Dampened(self._similar, COWATCH_FACTOR)
+        return None if self._similar is None else LogColumn(self._similar, COWATCH_FACTOR)
 
     # Hints --------------------------------------------------------------------------------------------------------
 
@@ -199,14 +205,14 @@ class Request:
         if wanted >= 0:
             match[wanted] = 1.0
         match[-1] = 0.0
-        return ByCode(self.columns.language, match)
+        return LookupColumn(self.columns.language, match)
 
     def country_match(self) -> Term | None:
         """1 for a video whose list of countries names the hinted one."""
         sets = self.columns.country_sets
         if not self.context.country or not len(sets):
             return None
-        return ByCode(self.columns.country_set, sets.having(self.context.country).astype(np.float32))
+        return LookupColumn(self.columns.country_set, sets.having(self.context.country).astype(np.float32))
 
     def age_band_match(self) -> Term | None:
         """1 for a video made for the hinted age band, −1 for one made for others, 0 when either is unknown."""
@@ -221,4 +227,4 @@ class Request:
             return None
         match = np.where(sets.having(hint), np.float32(1), np.float32(-1))
         match[-1] = 0.0
-        return ByCode(codes, match)
+        return LookupColumn(codes, match)

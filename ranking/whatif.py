@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.catalog_stats import StatsColumns
+from ranking.catalog_stats import CatalogStats
 from ranking.columns import NO_CODE, Rows, VideoColumns, Vocabulary
 from ranking.model import LinearModel
 from ranking.rank import rank
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 from shared.domain.user_signals import Signals
 
 ENOUGH = 100.0
@@ -38,7 +38,7 @@ class Explored:
 class LoggedRequest:
     """A request to rank again: `candidates` are the rows the filters kept, `maturity` the strongest rank allowed."""
 
-    context: Context
+    context: RankingOptions
     signals: Signals | None
     candidates: Rows
     maturity: int
@@ -54,7 +54,7 @@ class Configuration:
     creator_cap: int = 3
     diversity: float = 0.1
 
-    def applied(self, context: Context) -> Context:
+    def applied(self, context: RankingOptions) -> RankingOptions:
         """The request's context under this configuration, without the exploration slot, which blurs a comparison."""
         return replace(
             context,
@@ -96,7 +96,7 @@ class WhatIf:
 
 def what_if(
     columns: VideoColumns,
-    stats: StatsColumns,
+    stats: CatalogStats,
     requests: Sequence[LoggedRequest],
     current: Configuration,
     candidate: Configuration,
@@ -136,7 +136,7 @@ def what_if(
 Pages = list[tuple[list[int], list[int]]]
 
 
-def _page(columns: VideoColumns, stats: StatsColumns, request: LoggedRequest, how: Configuration) -> list[int]:
+def _page(columns: VideoColumns, stats: CatalogStats, request: LoggedRequest, how: Configuration) -> list[int]:
     context = how.applied(request.context)
     rows: list[int] = rank(columns, stats, request.signals, request.candidates, how.model, context).rows.tolist()
     return rows

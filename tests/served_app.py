@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-import bootstrap as composition
+import bootstrap
 import function_app
 from bootstrap import Services
 from feed.pipeline import Feed
@@ -262,8 +262,8 @@ async def served(folder: Path, *, flags: bool = True, operators: bool = True, **
     }
     configured = Settings(data_folder=str(folder), flags_file=str(flags_file), **chosen)
     documents = FaultyDocuments(SqliteStore(folder / "documents.db", clock.now))
-    services = composition.build(configured, clock=clock.now, documents=documents, local=True)
-    composition.use(services)
+    services = bootstrap.build(configured, clock=clock.now, documents=documents, local=True)
+    bootstrap.use(services)
     try:
         await services.start()
         ops_key = secrets.token_urlsafe(24)
@@ -279,7 +279,7 @@ async def served(folder: Path, *, flags: bool = True, operators: bool = True, **
         finally:
             await host.stop(2.0)
     finally:
-        composition.use(None)
+        bootstrap.use(None)
         await services.close()
 
 

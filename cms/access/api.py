@@ -22,10 +22,10 @@ from cms.access.models import (
     shown_key,
     user_token_key_document,
 )
-from cms.changes import Author, Change, apply_change, missing, present, taken
+from cms.changes import Author, Change, already_exists, apply_change, not_found, without_tombstone
 from cms.configuration.models import shown as shown_configuration
 from cms.forms import Fault, checked, iso, refused
-from cms.request import MAX_BODY_BYTES, Call, open_call, read_json
+from cms.request import MAX_BODY_BYTES, CmsRequest, authenticate, read_json
 from shared.adapters.documents.port import TENANTS, Create, Document, query_all
 from shared.adapters.tenant_directory import CONFIGURATION_ID, KEY_PREFIX, PLATFORM, ApiKey, Caller
 from shared.domain.records import Tenant
@@ -46,8 +46,8 @@ async def tenants(request: func.HttpRequest, services: Services) -> func.HttpRes
         return json_response({"tenants": [_shown_tenant(tenant) for tenant in known if tenant]})
     form = checked(NewTenantForm, read_json(request, MAX_BODY_BYTES))
     stored = await services.documents.read(TENANTS, form.tenant_id, CONFIGURATION_ID, latest=True)
-    if present(stored):
-        raise taken("tenant")
+    if without_tombstone(stored):
+        raise already_exists("tenant")
     author = Author(f"{who} (operator)", now)
     tenant = Tenant(form.tenant_id, form.maturity_policy)
     key, record = _issue(services, NewKeyForm(name=form.key_name, scopes=["cms"]), author)
@@ -82,7 +82,7 @@ async def key(request: func.HttpRequest, services: Services) -> func.HttpRespons
     stored = await _key(call)
     if request.method == "PATCH":
         if _record(stored) is None:
-            raise missing("key")
+            raise not_found("key")
         form = checked(KeyNameForm, call.body())
         body = {**stored.body, "name": form.name}
         await _apply(call, "rename", stored, body)
@@ -101,7 +101,7 @@ async def rotate_key(request: func.HttpRequest, services: Services) -> func.Http
     stored = await _key(call)
     old = _record(stored)
     if old is None:
-        raise missing("key")
+        raise not_found("key")
     if "ops" in old.scopes and not call.caller.operator:
         raise forbidden("ops of the platform")
     _require_free_name(await _keys(call), old.name, call.now, allowed=ACTIVE_PER_NAME - 1)
@@ -119,15 +119,15 @@ async def user_token_keys(request: func.HttpRequest, services: Services) -> func
     call = _open(request, services)
     stored = await query_all(services.documents, TENANTS, call.tenant_id, "user-token-key:")
     if request.method == "GET":
-        return json_response({"keys": [_shown_public(each) for each in stored if present(each)]})
+        return json_response({"keys": [_shown_public(each) for each in stored if without_tombstone(each)]})
     form = checked(UserTokenKeyForm, call.body())
-    if sum(present(each) is not None for each in stored) >= 10:
+    if sum(without_tombstone(each) is not None for each in stored) >= 10:
         raise Problem(409, "too_many", "A tenant has 10 public keys at the most: remove one first.")
     author = call.author()
     body = user_token_key_document(form, call.now, author.who)
     before = next((each for each in stored if each.id == body["id"]), None)
-    if before is not None and present(before):
-        raise taken("public key")
+    if before is not None and without_tombstone(before):
+        raise already_exists("public key")
     change = Change(TENANTS, call.tenant_id, "public key", form.key_id, "add", before, body)
     await apply_change(services, change, author)
     await services.tenants_refresher.refresh()
@@ -139,9 +139,11 @@ async def user_token_key(request: func.HttpRequest, services: Services) -> func.
     """`DELETE` removes a public key: tokens signed with it are refused from then on."""
     call = _open(request, services)
     key_id = call.path("id", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-    stored = present(await services.documents.read(TENANTS, call.tenant_id, f"user-token-key:{key_id}", latest=True))
+    stored = without_tombstone(
+        await services.documents.read(TENANTS, call.tenant_id, f"user-token-key:{key_id}", latest=True)
+    )
     if stored is None:
-        raise missing("public key")
+        raise not_found("public key")
     await apply_change(
         services, Change(TENANTS, call.tenant_id, "public key", key_id, "remove", stored, None), call.author()
     )
@@ -149,13 +151,13 @@ async def user_token_key(request: func.HttpRequest, services: Services) -> func.
     return func.HttpResponse(status_code=204)
 
 
-def _open(request: func.HttpRequest, services: Services) -> Call:
+def _open(request: func.HttpRequest, services: Services) -> CmsRequest:
     """A call for scope `ops`. An operator may also name the platform itself, to look after its own keys."""
     if request.headers.get("x-tenant-id") != PLATFORM:
-        return open_call(request, services, "ops")
+        return authenticate(request, services, "ops")
     now = services.clock()
     who = services.tenants.authenticate_operator(request.headers, now)
-    return Call(request, services, Caller(Tenant(PLATFORM), frozenset({"ops"}), who, operator=True), now)
+    return CmsRequest(request, services, Caller(Tenant(PLATFORM), frozenset({"ops"}), who, operator=True), now)
 
 
 def _issue(services: Services, form: NewKeyForm, author: Author) -> tuple[str, ApiKey]:
@@ -172,7 +174,7 @@ def _issue(services: Services, form: NewKeyForm, author: Author) -> tuple[str, A
     return key, record
 
 
-async def _store_new(call: Call, form: NewKeyForm, action: str) -> func.HttpResponse:
+async def _store_new(call: CmsRequest, form: NewKeyForm, action: str) -> func.HttpResponse:
     author = call.author()
     key, record = _issue(call.services, form, author)
     change = Change(TENANTS, call.tenant_id, "key", record.name, action, None, record.to_document())
@@ -200,10 +202,10 @@ def _others_stay(stored: list[Document], id: str) -> bool:
     return any("ops" in each.scopes and each.expires_at is None for each in records)
 
 
-async def _keys(call: Call) -> list[Document]:
+async def _keys(call: CmsRequest) -> list[Document]:
     """The tenant's keys by name, without those nobody can read and which therefore open nothing."""
     found = await query_all(call.services.documents, TENANTS, call.tenant_id, KEY_PREFIX)
-    known = [(record.name, each.id, each) for each in found if present(each) and (record := _record(each))]
+    known = [(record.name, each.id, each) for each in found if without_tombstone(each) and (record := _record(each))]
     return [each for _, _, each in sorted(known, key=lambda entry: entry[:2])]
 
 
@@ -214,15 +216,17 @@ def _record(stored: Document) -> ApiKey | None:
         return None
 
 
-async def _key(call: Call) -> Document:
+async def _key(call: CmsRequest) -> Document:
     id = call.path("id", r"[\w .()@-]{1,80}")
-    stored = present(await call.services.documents.read(TENANTS, call.tenant_id, f"{KEY_PREFIX}{id}", latest=True))
+    stored = without_tombstone(
+        await call.services.documents.read(TENANTS, call.tenant_id, f"{KEY_PREFIX}{id}", latest=True)
+    )
     if stored is None:
-        raise missing("key")
+        raise not_found("key")
     return stored
 
 
-async def _apply(call: Call, action: str, stored: Document, after: dict[str, Any] | None, *also: Create) -> None:
+async def _apply(call: CmsRequest, action: str, stored: Document, after: dict[str, Any] | None, *also: Create) -> None:
     change = Change(TENANTS, call.tenant_id, "key", str(stored.body.get("name")), action, stored, after)
     await apply_change(call.services, change, call.author(), also)
     await call.services.tenants_refresher.refresh()

@@ -7,7 +7,7 @@ from typing import Any
 import azure.functions as func
 
 from bootstrap import Services
-from cms.changes import Author, Change, apply_change, missing, present, stale
+from cms.changes import Author, Change, apply_change, etag_mismatch, not_found, without_tombstone
 from cms.configuration.models import (
     ConfigurationForm,
     editable,
@@ -17,7 +17,7 @@ from cms.configuration.models import (
     to_document,
 )
 from cms.forms import checked, iso
-from cms.request import Call, bare, open_call, quoted
+from cms.request import CmsRequest, authenticate, bare, quoted
 from shared.adapters.documents.port import TENANTS, Delete, Document, Json, Operation, WriteRejected
 from shared.adapters.tenant_directory import CONFIGURATION_ID
 from shared.domain.records import Tenant
@@ -30,12 +30,12 @@ DRAFT_ID = "draft:configuration"
 @endpoint("cms_configuration")
 async def configuration(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` reads; `PUT` replaces the whole, `PATCH` changes the fields it names. Both need `If-Match`."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     stored = await stored_configuration(call)
     if request.method == "GET":
         return answer(stored)
     if bare(stored.etag) != call.if_match():
-        raise stale()
+        raise etag_mismatch()
     form, why = _form(call, stored)
     return await save_configuration(call, stored, form, call.author(why), "update")
 
@@ -43,11 +43,11 @@ async def configuration(request: func.HttpRequest, services: Services) -> func.H
 @endpoint("debug_personalization")
 async def set_personalization(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """An operator switches the tenant's own `usePersonalization`; instances follow within their refresh."""
-    call = open_call(request, services, "ops")
+    call = authenticate(request, services, "ops")
     enable = (request.params.get("enable") or "").lower()
     if enable not in ("true", "false"):
         raise bad_request("invalid_enable", "enable must be true or false.")
-    stored = present(await services.documents.read(TENANTS, call.tenant_id, CONFIGURATION_ID, latest=True))
+    stored = without_tombstone(await services.documents.read(TENANTS, call.tenant_id, CONFIGURATION_ID, latest=True))
     if stored is None:
         raise Problem(404, "no_configuration", "This tenant has no configuration.")
     body = {**stored.body, "usePersonalization": enable == "true"}
@@ -65,7 +65,7 @@ async def set_personalization(request: func.HttpRequest, services: Services) -> 
 @endpoint("cms_configuration_draft")
 async def draft(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` reads the draft, `PUT` or `PATCH` saves one over the live configuration, `DELETE` throws it away."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     kept = await call.services.documents.read(TENANTS, call.tenant_id, DRAFT_ID, latest=True)
     if request.method == "DELETE":
         if kept is not None:
@@ -75,7 +75,7 @@ async def draft(request: func.HttpRequest, services: Services) -> func.HttpRespo
     if request.method in ("PUT", "PATCH"):
         given = call.optional_if_match()
         if (bare(kept.etag) if kept else None) != given:
-            raise stale()
+            raise etag_mismatch()
         form, _ = _form(call, stored, kept)
         body = {
             "id": DRAFT_ID,
@@ -89,17 +89,17 @@ async def draft(request: func.HttpRequest, services: Services) -> func.HttpRespo
         etag = await apply_change(services, change, call.author())
         kept = Document(call.tenant_id, DRAFT_ID, body, etag or "")
     if kept is None:
-        raise missing("draft")
+        raise not_found("draft")
     return _answer_draft(kept, stored)
 
 
 @endpoint("cms_configuration_publish")
 async def publish(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """Make the draft the live configuration, unless the live one has changed since the draft was begun."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     kept = await services.documents.read(TENANTS, call.tenant_id, DRAFT_ID, latest=True)
     if kept is None:
-        raise missing("draft")
+        raise not_found("draft")
     stored = await stored_configuration(call)
     if kept.body.get("basedOn") != bare(stored.etag):
         raise Problem(412, "draft_outdated", "The configuration has changed since this draft was begun: save it again.")
@@ -109,16 +109,18 @@ async def publish(request: func.HttpRequest, services: Services) -> func.HttpRes
     return await save_configuration(call, stored, form, author, "publish", [Delete(DRAFT_ID, kept.etag)])
 
 
-async def stored_configuration(call: Call) -> Document:
+async def stored_configuration(call: CmsRequest) -> Document:
     """The tenant's live configuration as stored now."""
-    stored = present(await call.services.documents.read(TENANTS, call.tenant_id, CONFIGURATION_ID, latest=True))
+    stored = without_tombstone(
+        await call.services.documents.read(TENANTS, call.tenant_id, CONFIGURATION_ID, latest=True)
+    )
     if stored is None:
-        raise missing("configuration")
+        raise not_found("configuration")
     return stored
 
 
 async def save_configuration(
-    call: Call,
+    call: CmsRequest,
     stored: Document,
     form: ConfigurationForm,
     author: Author,
@@ -147,7 +149,7 @@ def answer(stored: Document) -> func.HttpResponse:
     return json_response(shown(stored.body), headers={"ETag": quoted(stored.etag)})
 
 
-def _form(call: Call, stored: Document, draft: Document | None = None) -> tuple[ConfigurationForm, str | None]:
+def _form(call: CmsRequest, stored: Document, draft: Document | None = None) -> tuple[ConfigurationForm, str | None]:
     payload = call.body()
     why = payload.pop("reason", None)
     if call.request.method == "PATCH":
@@ -171,8 +173,8 @@ def _answer_draft(draft: Document, live: Document) -> func.HttpResponse:
     return json_response(body, headers={"ETag": quoted(draft.etag)})
 
 
-async def _write(call: Call, operations: list[Operation]) -> None:
+async def _write(call: CmsRequest, operations: list[Operation]) -> None:
     try:
         await call.services.documents.write(TENANTS, call.tenant_id, operations)
     except WriteRejected as refusal:
-        raise stale() from refusal
+        raise etag_mismatch() from refusal

@@ -7,10 +7,10 @@ import asyncio
 import azure.functions as func
 
 from bootstrap import Services
-from cms.changes import missing, present
+from cms.changes import not_found, without_tombstone
 from cms.imports.jobs import Imports, import_now, queue_import, read_ticket, shown_job, ticket_id
 from cms.imports.rows import MAX_ROWS_AT_ONCE, count_rows, read_file
-from cms.request import open_call
+from cms.request import authenticate
 from cms.videos.api import show_soon
 from shared.adapters.blobs.port import BlobsUnavailable
 from shared.adapters.documents.port import TENANTS, VIDEOS, Document, query_all
@@ -24,10 +24,12 @@ JOB_ID = r"[0-9a-f]{24}"
 @endpoint("cms_imports")
 async def imports(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` lists the jobs of the last 30 days; `POST` takes a file: 200 with a report per row, or 202 with a job."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     if request.method == "GET":
         tickets = await query_all(services.documents, TENANTS, call.tenant_id, "import:")
-        shown = [shown_job(ticket, await _progress(services, ticket)) for ticket in tickets if present(ticket)]
+        shown = [
+            shown_job(ticket, await _progress(services, ticket)) for ticket in tickets if without_tombstone(ticket)
+        ]
         return json_response({"imports": sorted(shown, key=lambda job: job["queuedAt"] or "", reverse=True)})
     key = request.headers.get("idempotency-key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY:
@@ -53,11 +55,11 @@ async def imports(request: func.HttpRequest, services: Services) -> func.HttpRes
 @endpoint("cms_import")
 async def import_job(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """How far a job is: state, rows processed, counts, and the rows that were refused with why."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     id = call.path("id", JOB_ID)
-    ticket = present(await services.documents.read(TENANTS, call.tenant_id, ticket_id(id), latest=True))
+    ticket = without_tombstone(await services.documents.read(TENANTS, call.tenant_id, ticket_id(id), latest=True))
     if ticket is None:
-        raise missing("import")
+        raise not_found("import")
     return json_response(shown_job(ticket, await _progress(services, ticket)))
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootstrap import Services
-from cms.changes import Author, Change, apply_change, audit_entry, present
+from cms.changes import Author, Change, apply_change, audit_entry, without_tombstone
 from cms.forms import iso
 from cms.imports.rows import Outcome, count_rows, judge, parse_row
 from shared.adapters.blobs.port import UPLOADS, BlobsUnavailable
@@ -326,7 +326,7 @@ async def _read_all(services: Services, tenant_id: str, ids: set[str]) -> dict[s
 
 
 def _body(document: Document | None) -> Json | None:
-    known = present(document)
+    known = without_tombstone(document)
     return known.body if known else None
 
 

@@ -13,9 +13,9 @@ from cms.configuration.api import stored_configuration
 from cms.configuration.models import ConfigurationForm, editable, raised_maturity
 from cms.experiments.models import Version
 from cms.forms import AgeBand, Country, Fault, Form, Language, Platform, Slug, VideoId, checked, refused
-from cms.preview.run import Picture, Scene, candidates_of, seed_of, shown, take, with_rules
+from cms.preview.run import PreviewInput, PreviewResult, candidates_of, run_preview, seed_of, to_response, with_rules
 from cms.preview.synthetic_viewer import described_signals
-from cms.request import Call, open_call
+from cms.request import CmsRequest, authenticate
 from cms.rules.models import NewRuleForm, Texts, rule_document
 from feed.catalog import Catalog
 from feed.cursor import Served
@@ -26,7 +26,7 @@ from ranking.model import InvalidModel
 from ranking.user_features import COLD_START_EVENTS
 from shared.adapters.documents.port import USER_ACTIVITY, StoreUnavailable
 from shared.adapters.flags.evaluation import CO_WATCH, NEW_DIVERSIFIER
-from shared.adapters.retry import within
+from shared.adapters.retry import with_timeout
 from shared.adapters.tenant_directory import user_hash
 from shared.domain.records import MAX_LIMIT, Tenant
 from shared.domain.rules import Editorial, Rule
@@ -70,7 +70,7 @@ class PreviewForm(Form):
 @endpoint("cms_preview")
 async def preview(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """The live feed, the drafted one beside it when a draft is sent, and why the videos named are or are not there."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     form = checked(PreviewForm, call.optional_body())
     feed = services.room(Feed)
     asked = bool(request.headers.get("x-user"))
@@ -88,7 +88,7 @@ async def preview(request: func.HttpRequest, services: Services) -> func.HttpRes
     tenant = Tenant.from_document(configuration)
     editorial = services.tenants.editorial(call.tenant_id)
 
-    def picture(of: Tenant, rules: Editorial = editorial) -> Picture:
+    def picture(of: Tenant, rules: Editorial = editorial) -> PreviewResult:
         reason = feed.why_not_personalized(query, of, user_key)
         if reason in ("not_in_rollout", "dark_launch") and not asked:
             reason = None  # somebody described stands for those who are in
@@ -103,17 +103,17 @@ async def preview(request: func.HttpRequest, services: Services) -> func.HttpRes
         varied, cowatch = (
             services.flags.on(flag, of.id, user_key, of.feature_flags) for flag in (NEW_DIVERSIFIER, CO_WATCH)
         )
-        scene = Scene(of, rules, stored, query, signals, reason, call.now, arm, varied, cowatch)
-        return take(catalog, scene, served)
+        scene = PreviewInput(of, rules, stored, query, signals, reason, call.now, arm, varied, cowatch)
+        return run_preview(catalog, scene, served)
 
     try:
         live = picture(tenant)
-        answer = {"live": shown(live), "switch": services.flags.state(), "why": candidates_of(live, form.why)}
+        answer = {"live": to_response(live), "switch": services.flags.state(), "why": candidates_of(live, form.why)}
         if form.draft is not None:
             proposed = _proposed(form.draft, configuration, services, call)
             rules = [_rule(each, call) for each in form.draft.rules]
             drafted = picture(proposed, with_rules(editorial, rules, form.draft.without_rules, form.draft.playlists))
-            answer["draft"] = shown(drafted, live)
+            answer["draft"] = to_response(drafted, live)
             answer["why"] = candidates_of(drafted, form.why)
             answer["needsConfirmation"] = raised_maturity(tenant, proposed)
     except InvalidModel as error:
@@ -127,7 +127,7 @@ def _query(form: PreviewForm, tenant: Tenant) -> FeedQuery:
     return FeedQuery(form.limit or tenant.default_limit, None, hints, True)
 
 
-def _described(viewer: ViewerForm, catalog: Catalog, call: Call) -> Signals | None:
+def _described(viewer: ViewerForm, catalog: Catalog, call: CmsRequest) -> Signals | None:
     return described_signals(
         viewer.liked_categories,
         viewer.skipped_categories,
@@ -138,10 +138,10 @@ def _described(viewer: ViewerForm, catalog: Catalog, call: Call) -> Signals | No
     )
 
 
-async def _stored_signals(call: Call, user_key: str) -> tuple[Signals | None, bool]:
+async def _stored_signals(call: CmsRequest, user_key: str) -> tuple[Signals | None, bool]:
     """A user's signals, and whether they could not be read. Read past the feed's cache, which stays as it is."""
     try:
-        document = await within(
+        document = await with_timeout(
             READ_SECONDS, call.services.documents.read(USER_ACTIVITY, user_key, SIGNALS_ID), StoreUnavailable
         )
         return (from_document(document.body) if document else None), False
@@ -149,7 +149,7 @@ async def _stored_signals(call: Call, user_key: str) -> tuple[Signals | None, bo
         return None, True
 
 
-def _proposed(draft: DraftForm, stored: dict[str, object], services: Services, call: Call) -> Tenant:
+def _proposed(draft: DraftForm, stored: dict[str, object], services: Services, call: CmsRequest) -> Tenant:
     """The configuration as it would be, checked as if it were saved."""
     form = checked(ConfigurationForm, {**editable(stored), **draft.configuration})
     body = {**stored, **form.model_dump(by_alias=True)}
@@ -160,7 +160,7 @@ def _proposed(draft: DraftForm, stored: dict[str, object], services: Services, c
     return Tenant.from_document(body)
 
 
-def _rule(form: NewRuleForm, call: Call) -> Rule:
+def _rule(form: NewRuleForm, call: CmsRequest) -> Rule:
     read = Rule.from_document(rule_document(form.id, form, call.now, ""))
     assert read is not None
     return read

@@ -18,11 +18,11 @@ from feed.filters import FILTERS, Filtered, Viewer, apply_filters, maturity_limi
 from feed.models import resolve, without_cowatch
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, context_of
 from feed.query import FeedQuery
-from feed.selection import select, steered
+from feed.selection import select, with_rule_exclusions
 from ranking.explain import ABSENCES, explain, why_absent
 from ranking.model import LinearModel, popularity_model
 from ranking.rank import Slate
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import RATINGS, Arm, Tenant
 from shared.domain.rules import BOOST, EXCLUDE, LIMIT, PIN, SUPPRESS, Editorial, Rule
@@ -33,7 +33,7 @@ TINY = 5e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PreviewInput:
     """Who is looking at what: a tenant's configuration, rules and model, live or drafted, and a viewer.
 
     `stored_model` is the model as stored, None for the global one; `arm` the viewer's arm of a running experiment.
@@ -62,14 +62,14 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class PreviewResult:
     """What a scene shows, with everything that led to it. `unpinned` is the page as it would be without any pin."""
 
-    scene: Scene
+    scene: PreviewInput
     catalog: Catalog
     viewer: Viewer
     steering: Steering
-    context: Context
+    context: RankingOptions
     model: LinearModel
     slate: Slate
     unpinned: Slate
@@ -80,11 +80,11 @@ class Picture:
         return self.scene.reason is None
 
 
-def take(catalog: Catalog, scene: Scene, served: Any) -> Picture:
+def run_preview(catalog: Catalog, scene: PreviewInput, served: Any) -> PreviewResult:
     """Run the selection as the feed does, with caches of its own. Raises `InvalidModel`."""
     tenant, hints = scene.tenant, scene.query.hints
     steering = steer(scene.editorial, catalog.columns, hints, scene.now)
-    viewer = steered(
+    viewer = with_rule_exclusions(
         Viewer(
             now=scene.now,
             maturity=maturity_limit(tenant, hints.age_band),
@@ -102,7 +102,7 @@ def take(catalog: Catalog, scene: Scene, served: Any) -> Picture:
     slate, _ = select(catalog, viewer, context, steering, len(served), model, fallback)
     plain = replace(steering, pins=())
     unpinned = select(catalog, viewer, context, plain, len(served), model, fallback)[0] if steering.pins else slate
-    return Picture(
+    return PreviewResult(
         scene,
         catalog,
         viewer,
@@ -121,7 +121,7 @@ def _with_wishes_only(viewer: Viewer) -> Viewer:
     return replace(viewer, signals=known and Signals(known.half_life_days, dismissed=known.dismissed))
 
 
-def shown(picture: Picture, compared_with: Picture | None = None) -> dict[str, Any]:
+def to_response(picture: PreviewResult, compared_with: PreviewResult | None = None) -> dict[str, Any]:
     """A picture as the API answers it; with another one to compare with, how each video moved."""
     before = _places(compared_with.slate) if compared_with else {}
     columns = picture.catalog.columns
@@ -161,7 +161,7 @@ def shown(picture: Picture, compared_with: Picture | None = None) -> dict[str, A
     return answer
 
 
-def contributions(picture: Picture, row: int) -> list[dict[str, Any]]:
+def contributions(picture: PreviewResult, row: int) -> list[dict[str, Any]]:
     """What made a video's score, the largest part first; rules come as parts of their own. They add up to the score."""
     explained = explain(
         picture.catalog.columns, picture.catalog.stats, picture.viewer.signals, row, picture.model, picture.context
@@ -185,7 +185,7 @@ def contributions(picture: Picture, row: int) -> list[dict[str, Any]]:
     return sorted(parts, key=lambda part: -abs(part["amount"]))
 
 
-def absence(picture: Picture, video_id: str) -> dict[str, Any]:
+def absence(picture: PreviewResult, video_id: str) -> dict[str, Any]:
     """Why a video is not on the page: the stage that left it out, in words; `served` when it is there."""
     columns = picture.catalog.columns
     row = columns.row(video_id)
@@ -200,7 +200,7 @@ def absence(picture: Picture, video_id: str) -> dict[str, Any]:
     return _why_outranked(picture, row)
 
 
-def _why_removed(picture: Picture, row: int, reason: str) -> str:
+def _why_removed(picture: PreviewResult, row: int, reason: str) -> str:
     columns, viewer = picture.catalog.columns, picture.viewer
     text = FILTERS[reason][0]
     if reason == "maturity":
@@ -218,7 +218,7 @@ def _why_removed(picture: Picture, row: int, reason: str) -> str:
     return text
 
 
-def _why_outranked(picture: Picture, row: int) -> dict[str, Any]:
+def _why_outranked(picture: PreviewResult, row: int) -> dict[str, Any]:
     """It could have been served, but others came first: the rule of the ranking, and what would have to change."""
     if row in picture.unpinned.rows:
         return {"reason": "pinned", "text": f"{ABSENCES['pinned'][1]} It comes later."}
@@ -249,7 +249,7 @@ def _why_outranked(picture: Picture, row: int) -> dict[str, Any]:
     }
 
 
-def candidates_of(picture: Picture, wanted: Sequence[str]) -> list[dict[str, Any]]:
+def candidates_of(picture: PreviewResult, wanted: Sequence[str]) -> list[dict[str, Any]]:
     """Why each of some videos is, or is not, on the page."""
     answers = []
     for id in wanted:
@@ -270,20 +270,20 @@ def with_rules(
 
 
 def _video(catalog: Catalog, row: int) -> dict[str, Any]:
-    shown: dict[str, Any] = orjson.loads(catalog.items[row] + b"}")
+    to_response: dict[str, Any] = orjson.loads(catalog.items[row] + b"}")
     return {
-        name: shown[name]
+        name: to_response[name]
         for name in ("videoId", "title", "mainTag", "tags", "durationSeconds", "maturityRating", "thumbnailUrl")
     }
 
 
 def _named(rule: Rule) -> dict[str, Any]:
-    shown: dict[str, Any] = {"id": rule.id, "name": rule.name, "action": rule.action}
+    to_response: dict[str, Any] = {"id": rule.id, "name": rule.name, "action": rule.action}
     if rule.action in (BOOST, SUPPRESS):
-        shown["multiplier"] = rule.multiplier
+        to_response["multiplier"] = rule.multiplier
     if rule.action == PIN:
-        shown["positions"] = list(rule.positions)
-    return shown
+        to_response["positions"] = list(rule.positions)
+    return to_response
 
 
 def _places(slate: Slate) -> dict[int, int]:

@@ -12,9 +12,9 @@ from typing import Any
 import azure.functions as func
 
 from bootstrap import Services
-from cms.changes import Change, apply_change, missing, present, stale, taken
+from cms.changes import Change, already_exists, apply_change, etag_mismatch, not_found, without_tombstone
 from cms.forms import Form, checked, iso
-from cms.request import Call, bare, open_call, quoted
+from cms.request import CmsRequest, authenticate, bare, quoted
 from cms.rules.models import (
     MAX_PLAYLISTS,
     MAX_RULES,
@@ -63,29 +63,29 @@ PLAYLIST = Kind("playlist", PlaylistForm, NewPlaylistForm, playlist_document, ed
 @endpoint("cms_rules")
 async def rules(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` lists every rule, the most important first, each with its draft if it has one; `POST` creates."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     return await (_list_rules(call) if request.method == "GET" else _create(call, RULE))
 
 
 @endpoint("cms_rule")
 async def rule(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET`, `PUT`, `PATCH` or `DELETE` one rule."""
-    return await _one(open_call(request, services), RULE)
+    return await _one(authenticate(request, services), RULE)
 
 
 @endpoint("cms_rule_draft")
 async def rule_draft(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET`, `PUT` or `DELETE` the draft of a rule, which may be one that does not exist yet."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     id = call.path("id", SLUG)
     documents = services.documents
     kept = await documents.read(TENANTS, call.tenant_id, RULE.draft_id(id), latest=True)
     if request.method == "PUT":
         if (bare(kept.etag) if kept else None) != call.optional_if_match():
-            raise stale()
+            raise etag_mismatch()
         payload = call.body()
         form = checked(RuleForm, payload)
-        live = present(await documents.read(TENANTS, call.tenant_id, RULE.document_id(id), latest=True))
+        live = without_tombstone(await documents.read(TENANTS, call.tenant_id, RULE.document_id(id), latest=True))
         body = {
             "id": RULE.draft_id(id),
             "kind": "draft",
@@ -96,7 +96,7 @@ async def rule_draft(request: func.HttpRequest, services: Services) -> func.Http
         etag = await apply_change(services, change, call.author())
         kept = Document(call.tenant_id, RULE.draft_id(id), body, etag or "")
     if kept is None:
-        raise missing("draft")
+        raise not_found("draft")
     if request.method == "DELETE":
         await documents.write(TENANTS, call.tenant_id, [Delete(kept.id)])
         return func.HttpResponse(status_code=204)
@@ -106,13 +106,13 @@ async def rule_draft(request: func.HttpRequest, services: Services) -> func.Http
 @endpoint("cms_rule_publish")
 async def publish_rule(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """Make a rule's draft live, unless the live rule has changed since."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     id = call.path("id", SLUG)
     kept = await services.documents.read(TENANTS, call.tenant_id, RULE.draft_id(id), latest=True)
     if kept is None:
-        raise missing("draft")
+        raise not_found("draft")
     stored = await services.documents.read(TENANTS, call.tenant_id, RULE.document_id(id), latest=True)
-    live = present(stored)
+    live = without_tombstone(stored)
     if kept.body.get("basedOn") != (bare(live.etag) if live else None):
         raise Problem(412, "draft_outdated", "The rule has changed since this draft was begun: save the draft again.")
     if live is None:
@@ -128,7 +128,7 @@ async def publish_rule(request: func.HttpRequest, services: Services) -> func.Ht
 @endpoint("cms_playlists")
 async def playlists(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` lists every playlist; `POST` creates."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     if request.method != "GET":
         return await _create(call, PLAYLIST)
     documents = await query_all(services.documents, TENANTS, call.tenant_id, "playlist:")
@@ -136,7 +136,7 @@ async def playlists(request: func.HttpRequest, services: Services) -> func.HttpR
     shown = [
         {**shown_playlist(document.body, known), "etag": quoted(document.etag)}
         for document in documents
-        if present(document)
+        if without_tombstone(document)
     ]
     return json_response({"playlists": shown})
 
@@ -144,33 +144,35 @@ async def playlists(request: func.HttpRequest, services: Services) -> func.HttpR
 @endpoint("cms_playlist")
 async def playlist(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET`, `PUT`, `PATCH` or `DELETE` one playlist."""
-    return await _one(open_call(request, services), PLAYLIST)
+    return await _one(authenticate(request, services), PLAYLIST)
 
 
 # ---- the flow of both
 
 
-async def _create(call: Call, kind: Kind) -> func.HttpResponse:
+async def _create(call: CmsRequest, kind: Kind) -> func.HttpResponse:
     payload = call.body()
     why = _reason(payload, take=True)
     form = checked(kind.new_form, payload)
     id = form.id  # type: ignore[attr-defined]
     stored = await call.services.documents.read(TENANTS, call.tenant_id, kind.document_id(id), latest=True)
-    if present(stored):
-        raise taken(kind.name)
+    if without_tombstone(stored):
+        raise already_exists(kind.name)
     await _require_room(call, kind)
     return await _save(call, kind, id, stored, form, "create", why, 201)
 
 
-async def _one(call: Call, kind: Kind) -> func.HttpResponse:
+async def _one(call: CmsRequest, kind: Kind) -> func.HttpResponse:
     id = call.path("id", SLUG)
-    stored = present(await call.services.documents.read(TENANTS, call.tenant_id, kind.document_id(id), latest=True))
+    stored = without_tombstone(
+        await call.services.documents.read(TENANTS, call.tenant_id, kind.document_id(id), latest=True)
+    )
     if stored is None:
-        raise missing(kind.name)
+        raise not_found(kind.name)
     if call.request.method == "GET":
         return await _answer(call, kind, stored)
     if bare(stored.etag) != call.if_match():
-        raise stale()
+        raise etag_mismatch()
     if call.request.method == "DELETE":
         return await _delete(call, kind, id, stored)
     payload = call.body()
@@ -181,7 +183,7 @@ async def _one(call: Call, kind: Kind) -> func.HttpResponse:
 
 
 async def _save(
-    call: Call,
+    call: CmsRequest,
     kind: Kind,
     id: str,
     stored: Document | None,
@@ -199,10 +201,12 @@ async def _save(
     return await _answer(call, kind, Document(call.tenant_id, kind.document_id(id), body, etag or ""), status)
 
 
-async def _delete(call: Call, kind: Kind, id: str, stored: Document) -> func.HttpResponse:
+async def _delete(call: CmsRequest, kind: Kind, id: str, stored: Document) -> func.HttpResponse:
     if kind is PLAYLIST:
         rules_of_tenant = await query_all(call.services.documents, TENANTS, call.tenant_id, "rule:")
-        users = [each.body["name"] for each in rules_of_tenant if present(each) and uses_playlist(each.body, id)]
+        users = [
+            each.body["name"] for each in rules_of_tenant if without_tombstone(each) and uses_playlist(each.body, id)
+        ]
         if users:
             raise Problem(409, "in_use", f"Rules use this playlist: {', '.join(users[:5])}. Change them first.")
     change = Change(TENANTS, call.tenant_id, kind.name, id, "delete", stored, None)
@@ -211,7 +215,7 @@ async def _delete(call: Call, kind: Kind, id: str, stored: Document) -> func.Htt
     return func.HttpResponse(status_code=204)
 
 
-async def _answer(call: Call, kind: Kind, document: Document, status: int = 200) -> func.HttpResponse:
+async def _answer(call: CmsRequest, kind: Kind, document: Document, status: int = 200) -> func.HttpResponse:
     if kind is RULE:
         shown = shown_rule(document.body, call.now)
     else:
@@ -219,9 +223,9 @@ async def _answer(call: Call, kind: Kind, document: Document, status: int = 200)
     return json_response(shown, status, headers={"ETag": quoted(document.etag)})
 
 
-async def _list_rules(call: Call) -> func.HttpResponse:
+async def _list_rules(call: CmsRequest) -> func.HttpResponse:
     documents = call.services.documents
-    live = [each for each in await query_all(documents, TENANTS, call.tenant_id, "rule:") if present(each)]
+    live = [each for each in await query_all(documents, TENANTS, call.tenant_id, "rule:") if without_tombstone(each)]
     drafts = {each.id: each for each in await query_all(documents, TENANTS, call.tenant_id, "draft:rule:")}
     shown = []
     for each in sorted(live, key=lambda each: (-each.body.get("priority", 0), each.id)):
@@ -237,13 +241,13 @@ def _shown_draft(draft: Document | None, now: float) -> dict[str, Any] | None:
     return None if draft is None else {**shown_rule(draft.body["rule"], now), "etag": quoted(draft.etag)}
 
 
-async def _require_room(call: Call, kind: Kind) -> None:
+async def _require_room(call: CmsRequest, kind: Kind) -> None:
     stored = await query_all(call.services.documents, TENANTS, call.tenant_id, f"{kind.name}:")
-    if sum(present(each) is not None for each in stored) >= kind.most:
+    if sum(without_tombstone(each) is not None for each in stored) >= kind.most:
         raise Problem(409, "too_many", f"A tenant has {kind.most} {kind.name}s at the most: delete one first.")
 
 
-async def _known_videos(call: Call) -> set[str] | None:
+async def _known_videos(call: CmsRequest) -> set[str] | None:
     try:
         catalog = await call.services.room(Feed).catalogs.get(call.tenant_id, call.now)
     except StoreUnavailable:

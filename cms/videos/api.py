@@ -7,9 +7,9 @@ from typing import Any
 import azure.functions as func
 
 from bootstrap import Services
-from cms.changes import Change, apply_change, missing, present, stale, taken
+from cms.changes import Change, already_exists, apply_change, etag_mismatch, not_found, without_tombstone
 from cms.forms import checked
-from cms.request import Call, bare, cursor_after, open_call, quoted
+from cms.request import CmsRequest, authenticate, bare, cursor_after, quoted
 from cms.videos.models import ACTIVE, TAKEN_DOWN, NewVideoForm, VideoForm, editable, shown, state, to_document
 from feed.pipeline import Feed
 from ranking.stats import StatsTable
@@ -26,19 +26,19 @@ TAKEDOWN_ATTEMPTS = 5
 @endpoint("cms_videos")
 async def videos(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` lists, `POST` creates."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     return await (_list(call) if request.method == "GET" else _create(call))
 
 
 @endpoint("cms_video")
 async def video(request: func.HttpRequest, services: Services) -> func.HttpResponse:
     """`GET` reads, `PUT` replaces the whole, `PATCH` changes the fields it names (RFC 7396)."""
-    call = open_call(request, services)
+    call = authenticate(request, services)
     stored = await _stored(call)
     if request.method == "GET":
         return await _answer(call, stored)
     if bare(stored.etag) != call.if_match():
-        raise stale()
+        raise etag_mismatch()
     payload = call.body()
     why = payload.pop("reason", None)
     if request.method == "PATCH":
@@ -59,24 +59,24 @@ async def restore(request: func.HttpRequest, services: Services) -> func.HttpRes
     return await _switch(request, services, ACTIVE, "restore")
 
 
-async def _create(call: Call) -> func.HttpResponse:
+async def _create(call: CmsRequest) -> func.HttpResponse:
     payload = call.body()
     why = payload.pop("reason", None)
     form = checked(NewVideoForm, payload)
     before = await call.services.documents.read(VIDEOS, call.tenant_id, form.id, latest=True)
-    if present(before) is not None:
-        raise taken("video")
+    if without_tombstone(before) is not None:
+        raise already_exists("video")
     return await _save(call, before, form, "create", why, form.id, 201)
 
 
 async def _switch(request: func.HttpRequest, services: Services, status: str, action: str) -> func.HttpResponse:
-    call = open_call(request, services)
+    call = authenticate(request, services)
     why = call.optional_body().get("reason")
     wanted = call.optional_if_match()
     for attempt in range(TAKEDOWN_ATTEMPTS):
         stored = await _stored(call)
         if wanted is not None and bare(stored.etag) != wanted:
-            raise stale()
+            raise etag_mismatch()
         after = {**stored.body, "status": status, "updatedAt": call.now, "updatedBy": call.author().who}
         change = Change(VIDEOS, call.tenant_id, "video", stored.id, action, stored, after)
         try:
@@ -87,11 +87,11 @@ async def _switch(request: func.HttpRequest, services: Services, status: str, ac
             continue
         await show_soon(services, call.tenant_id)
         return await _answer(call, Document(call.tenant_id, stored.id, after, etag or ""))
-    raise stale()
+    raise etag_mismatch()
 
 
 async def _save(
-    call: Call,
+    call: CmsRequest,
     before: Document | None,
     form: VideoForm,
     action: str,
@@ -100,7 +100,7 @@ async def _save(
     status: int = 200,
 ) -> func.HttpResponse:
     author = call.author(_reason(why))
-    known = present(before)
+    known = without_tombstone(before)
     video_id = id or (known.id if known else "")
     document = to_document(video_id, form, call.now, author.who, known.body if known else None)
     change = Change(VIDEOS, call.tenant_id, "video", video_id, action, before, document)
@@ -114,7 +114,7 @@ async def show_soon(services: Services, tenant_id: str) -> None:
     await services.room(Feed).catalogs.refresh_if_loaded(tenant_id)
 
 
-async def _list(call: Call) -> func.HttpResponse:
+async def _list(call: CmsRequest) -> func.HttpResponse:
     """By id, a page at a time; `prefix`, `q` (in title or id), `category`, `tag` and `state` narrow it down."""
     limit, after = call.page()
     wanted = {name: call.request.params.get(name) for name in ("q", "category", "tag", "state")}
@@ -132,7 +132,11 @@ async def _list(call: Call) -> func.HttpResponse:
                 more = len(found) == limit and not document.id.startswith(AFTER_VIDEOS)
                 break
             looked_at, last = looked_at + 1, document.id
-            if document.body.get("kind") == "video" and present(document) and _fits(document, wanted, call.now):
+            if (
+                document.body.get("kind") == "video"
+                and without_tombstone(document)
+                and _fits(document, wanted, call.now)
+            ):
                 found.append({**_shown(call, document, figures), "etag": quoted(document.etag)})
     return json_response({"videos": found, "nextCursor": cursor_after(last) if more else None})
 
@@ -148,23 +152,23 @@ def _fits(document: Document, wanted: dict[str, str | None], now: float) -> bool
     )
 
 
-async def _stored(call: Call) -> Document:
+async def _stored(call: CmsRequest) -> Document:
     id = call.path("id")
-    stored = present(await call.services.documents.read(VIDEOS, call.tenant_id, id, latest=True))
+    stored = without_tombstone(await call.services.documents.read(VIDEOS, call.tenant_id, id, latest=True))
     if stored is None or stored.body.get("kind") != "video":
-        raise missing("video")
+        raise not_found("video")
     return stored
 
 
-async def _answer(call: Call, document: Document, status: int = 200) -> func.HttpResponse:
+async def _answer(call: CmsRequest, document: Document, status: int = 200) -> func.HttpResponse:
     return json_response(_shown(call, document, await _figures(call)), status, headers={"ETag": quoted(document.etag)})
 
 
-def _shown(call: Call, document: Document, figures: StatsTable | None) -> dict[str, Any]:
+def _shown(call: CmsRequest, document: Document, figures: StatsTable | None) -> dict[str, Any]:
     return shown(document.body, call.now, figures.week(document.id, call.now) if figures is not None else None)
 
 
-async def _figures(call: Call) -> StatsTable | None:
+async def _figures(call: CmsRequest) -> StatsTable | None:
     """The tenant's statistics as the feed has them; None when they cannot be had in time."""
     try:
         catalog = await call.services.room(Feed).catalogs.get(call.tenant_id, call.now)

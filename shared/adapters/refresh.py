@@ -83,7 +83,7 @@ class Refresher:
             self.refreshed_at = began_at
             return True
 
-    async def at_most(self, age_seconds: float, now: float, budget_seconds: float) -> None:
+    async def ensure_fresh(self, age_seconds: float, now: float, budget_seconds: float) -> None:
         """Return at once when the last refresh is young enough; else wait for one, for no longer than the budget.
 
         The refresh itself goes on beyond the budget: cut short, it could have read a change that nobody then holds.

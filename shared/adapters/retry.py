@@ -9,7 +9,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-async def within(seconds: float, call: Awaitable[Result], failure: type[Exception]) -> Result:
+async def with_timeout(seconds: float, call: Awaitable[Result], failure: type[Exception]) -> Result:
     """Await `call` for at most `seconds`; raises `failure` when it takes longer, and cancels it."""
     try:
         async with asyncio.timeout(seconds):

@@ -25,7 +25,7 @@ _PERSONALIZED, _WARM = 1, 2
 
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
-class FeedRequest:
+class FeedReceipt:
     """What a feed request id says.
 
     `served_at` in whole seconds; `model` the fingerprint of the model version; `arm` 0 outside experiments;
@@ -42,7 +42,7 @@ class FeedRequest:
     propensity: float = 0.0
 
 
-def mint(request: FeedRequest, keys: SigningKeys, tenant_id: str, user_key: str) -> str:
+def sign(request: FeedReceipt, keys: SigningKeys, tenant_id: str, user_key: str) -> str:
     """The id to send with a page."""
     flags = request.personalized * _PERSONALIZED | request.warm * _WARM
     body = _BODY.pack(
@@ -59,7 +59,7 @@ def mint(request: FeedRequest, keys: SigningKeys, tenant_id: str, user_key: str)
     return to_text(body + _mac(keys.macs[keys.current_tag], body, tenant_id, user_key))
 
 
-def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> FeedRequest | None:
+def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> FeedReceipt | None:
     """What the id says, or None when it is absent, foreign, forged, malformed or older than a day."""
     if not text or len(text) > MAX_CHARS:
         return None
@@ -78,7 +78,7 @@ def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, n
         return None
     if not -300 <= now - served_at <= VALID_SECONDS:
         return None
-    return FeedRequest(
+    return FeedReceipt(
         served_at,
         bool(flags & _PERSONALIZED),
         bool(flags & _WARM),

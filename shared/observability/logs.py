@@ -29,7 +29,7 @@ Value = str | int | float | bool | None | list[str]
 _HASH = re.compile(r"[0-9A-Fa-f]{40,}")
 
 
-def note(log: logging.Logger, level: int, event: str, **fields: Value) -> None:
+def log_event(log: logging.Logger, level: int, event: str, **fields: Value) -> None:
     """Log `event` (a fixed name) with fields. Never pass a key, a user's hash, or text a caller is free to choose."""
     log.log(level, event, extra={"fields": fields})
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import bootstrap as composition
+import bootstrap
 import function_app
 from bootstrap import Services
 from shared.domain.records import Tenant
@@ -104,7 +104,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     folder: Path = tmp_path_factory.mktemp("fuzz")
     first_flags(folder / "flags.json")
     loop = asyncio.new_event_loop()
-    services = composition.build(
+    services = bootstrap.build(
         Settings(
             data_folder=str(folder),
             user_requests_per_second=1e6,
@@ -114,7 +114,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
             refuse_delay_ms=60_000.0,
         )
     )
-    composition.use(services)
+    bootstrap.use(services)
     key = secrets.token_urlsafe(24)
 
     async def prepare() -> None:
@@ -130,7 +130,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     loop.run_until_complete(prepare())
     room = Room(loop, services, "tenant-1", key)
     yield room
-    composition.use(None)
+    bootstrap.use(None)
     loop.run_until_complete(services.close())
     loop.close()
     print(f"\nfuzz: {sum(room.statuses.values()):,} cases, by status {dict(sorted(room.statuses.items()))}, 5xx 0")

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import aiohttp
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services, flags_file
 from events.archive import from_lines
 from local.demo import save_videos
@@ -101,7 +101,7 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
         if options.azure:
             stage.wire = await Wire.start(http, stage.lock_seconds, folder / "test-servers.log")
             stack.push_async_callback(stage.wire.stop)
-        services = composition.build(Settings.from_environment(stage.settings))
+        services = bootstrap.build(Settings.from_environment(stage.settings))
         stack.push_async_callback(services.close)
         await _set_up(services, tenants)
         tally = await _traffic(stage, everybody, draw)

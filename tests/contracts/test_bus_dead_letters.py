@@ -99,7 +99,7 @@ async def test_a_message_nobody_took_within_its_life_is_not_delivered_but_kept_a
 
 async def test_peeking_goes_by_sequence_number_in_pages_and_locks_nothing(bus: Rig[Bus]) -> None:
     for n in range(5):
-        await bus.port.set_aside(SIGNALS, message(f"m{n}"), f"reason {n}")
+        await bus.port.dead_letter(SIGNALS, message(f"m{n}"), f"reason {n}")
 
     first = await bus.port.peek_dead_letters(SIGNALS, 3)
     rest = await bus.port.peek_dead_letters(SIGNALS, 3, after=first[-1].message.sequence_number)
@@ -113,7 +113,7 @@ async def test_peeking_goes_by_sequence_number_in_pages_and_locks_nothing(bus: R
 
 async def test_a_dead_letter_is_received_under_lock_and_completed_away(bus: Rig[Bus]) -> None:
     for n in range(2):
-        await bus.port.set_aside(SIGNALS, message(f"m{n}"), "reason")
+        await bus.port.dead_letter(SIGNALS, message(f"m{n}"), "reason")
     receiver = await bus.port.receiver(SIGNALS, dead_letters=True)
     one, two = await take(receiver, 2)
     await nothing(bus, await bus.port.receiver(SIGNALS, dead_letters=True))
@@ -125,7 +125,7 @@ async def test_a_dead_letter_is_received_under_lock_and_completed_away(bus: Rig[
 
 
 async def test_a_dead_letter_stays_however_old_it_is_and_however_often_it_was_looked_at(bus: Rig[Bus]) -> None:
-    await bus.port.set_aside(SIGNALS, message("m1"), "reason")
+    await bus.port.dead_letter(SIGNALS, message("m1"), "reason")
     receiver = await bus.port.receiver(SIGNALS, dead_letters=True)
     for _ in range(MAX_DELIVERIES + 2):
         await receiver.abandon((await take(receiver, 1))[0])
@@ -135,7 +135,7 @@ async def test_a_dead_letter_stays_however_old_it_is_and_however_often_it_was_lo
 
 
 async def test_a_message_set_aside_is_in_the_dead_letters_of_that_subscription_alone(bus: Rig[Bus]) -> None:
-    await bus.port.set_aside(ROLLUP, message("m1"), "unreadable", "no such schema version")
+    await bus.port.dead_letter(ROLLUP, message("m1"), "unreadable", "no such schema version")
 
     (dead,) = await bus.port.peek_dead_letters(ROLLUP, 10)
     assert (dead.reason, dead.description) == ("unreadable", "no such schema version")
@@ -149,7 +149,7 @@ async def test_a_message_set_aside_is_in_the_dead_letters_of_that_subscription_a
 async def test_setting_aside_what_was_published_just_now_is_not_taken_for_a_duplicate(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
 
-    await bus.port.set_aside(SIGNALS, message("m1"), "reason")
+    await bus.port.dead_letter(SIGNALS, message("m1"), "reason")
 
     assert len(await dead_ids(bus, SIGNALS)) == 1
     assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
@@ -160,7 +160,7 @@ async def test_reasons_are_cut_to_what_every_bus_keeps(bus: Rig[Bus]) -> None:
     receiver = await bus.port.receiver(SIGNALS)
 
     await receiver.dead_letter((await take(receiver, 1))[0], "r" * 5000, "d" * 5000)
-    await bus.port.set_aside(SIGNALS, message("m2"), "r" * 5000, "d" * 5000)
+    await bus.port.dead_letter(SIGNALS, message("m2"), "r" * 5000, "d" * 5000)
 
     for dead in await bus.port.peek_dead_letters(SIGNALS, 10):
         assert (dead.reason, dead.description) == ("r" * 4096, "d" * 4096)

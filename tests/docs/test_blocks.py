@@ -21,9 +21,7 @@ def account(block: Block) -> Executed | Compared | NotRun | None:
 
 def test_every_block_is_accounted_for() -> None:
     unaccounted = [f"{block.place}: {block.name}" for block in blocks() if account(block) is None]
-    assert unaccounted == [], (
-        "execute it, hold it to the code, or give a reason in tests/docs/code_block_checks.py"
-    )
+    assert unaccounted == [], "execute it, hold it to the code, or give a reason in tests/docs/code_block_checks.py"
 
 
 def test_a_new_block_is_accounted_for_by_nobody() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from events.batch import Batch, encode
 from events.cowatch import LongViews, build_all
 from events.schema import Event
 from events.signals_consumer import SignalsConsumer
-from events.stats_consumer import RollUp
+from events.stats_consumer import StatsConsumer
 from feed.catalog import Catalogs
 from local.demo import save_videos
 from local.serving import local_settings
@@ -37,7 +37,7 @@ async def watched(services: Services, user: str, *numbers: int) -> None:
 
 
 async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(tmp_path: Path) -> None:
-    services = composition.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
+    services = bootstrap.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
     catalogs = Catalogs(services)
     try:
         await save_tenant(services.documents, Tenant("tenant", "R"))
@@ -46,7 +46,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
         for user in range(5):
             await watched(services, f"user-{user}", 0, 1)
             await watched(services, f"other-{user}", 2, 3)
-        assert await services.room(RollUp).run() == 10
+        assert await services.room(StatsConsumer).run() == 10
         catalog = await catalogs.get("tenant", time.time())
         assert catalog.stats.cowatch is None
 
@@ -72,7 +72,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
 
 
 async def test_a_damaged_table_costs_nothing_but_itself(tmp_path: Path) -> None:
-    services = composition.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
+    services = bootstrap.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
     catalogs = Catalogs(services)
     try:
         await save_videos(services, "tenant", [video(1)])

@@ -166,7 +166,7 @@ async def test_a_session_whose_connection_was_cut_is_lost_for_good_and_free_for_
 
 
 async def test_a_dead_letter_by_the_consumer_and_one_by_the_service_are_found_in_one_place(broker, bus):
-    await bus.set_aside(SIGNALS, message("odd"), "unreadable", "no such version")
+    await bus.dead_letter(SIGNALS, message("odd"), "unreadable", "no such version")
     await bus.publish(message("bad"))
     receiver = await bus.receiver(SIGNALS)
     [held] = await receiver.receive(1, 5)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from events.batch import Batch, UnreadableBatch, decode, encode
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS, REJECTIONS, Event, Rejected, parse_event
 from shared.domain.event_types import EVENT_TYPES
-from shared.domain.feed_receipt import FeedRequest
+from shared.domain.feed_receipt import FeedReceipt
 
 NOW = 1_700_000_000.0
 
@@ -25,7 +25,7 @@ one_event = st.builds(
     request=st.none() | st.integers(0, 99),
 )
 one_request = st.builds(
-    FeedRequest,
+    FeedReceipt,
     served_at=st.integers(0, 2**32 - 1),
     personalized=st.booleans(),
     warm=st.booleans(),
@@ -89,7 +89,7 @@ def test_the_largest_batch_fits_a_message() -> None:
     from shared.domain.event_types import MAX_EVENTS
 
     event = Event("not_interested", "v" * 128, 10**15, 2**32 - 1, 86_399_999.123456, 100_000, 99)
-    request = FeedRequest(2**32 - 1, True, True, 2**32 - 1, 255, 255, 1 / 3)
+    request = FeedReceipt(2**32 - 1, True, True, 2**32 - 1, 255, 255, 1 / 3)
     full = Batch("f" * 32, "t" * 64, "u" * 43, NOW, (event,) * MAX_EVENTS, (request,) * MAX_EVENTS, True)
     assert len(encode(full)) < MAX_MESSAGE_BYTES / 10
 

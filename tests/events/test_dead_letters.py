@@ -15,7 +15,7 @@ import pytest
 from bootstrap import Services
 from commands.replay_dead_letters import replay
 from events.batch import Batch, encode
-from events.dead_letters import KEEP_SECONDS, forget_user, readable, sweep
+from events.dead_letters import KEEP_SECONDS, purge_dead_letters_of, readable, sweep
 from events.erasures import note_erasure
 from events.schema import Event
 from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
@@ -46,7 +46,7 @@ class World:
     async def bury(self, batch: Batch | bytes, subscription: str = SIGNALS, reason: str = "poison") -> None:
         """Put a batch, or bytes that are none, into the dead letters."""
         body, id = (batch, "odd") if isinstance(batch, bytes) else (encode(batch), batch.id)
-        await self.bus.set_aside(subscription, OutgoingMessage(id, TENANT, body), reason, "for the test")
+        await self.bus.dead_letter(subscription, OutgoingMessage(id, TENANT, body), reason, "for the test")
 
     async def letters(self, subscription: str = SIGNALS) -> list[DeadLetter]:
         return await self.bus.peek_dead_letters(subscription, 100)
@@ -160,7 +160,7 @@ async def test_letters_of_forgotten_users_go_and_later_ones_stay(world: World) -
     await world.bury(batch(3, "bob"))
     await world.bury(b"odd")
     await world.bury(batch(4, "ann"), ROLLUP)
-    assert await forget_user(world.bus, "ann", NOW + 5) == 2
+    assert await purge_dead_letters_of(world.bus, "ann", NOW + 5) == 2
     assert {letter.message.message_id[-1] for letter in await world.letters()} == {"2", "3", "d"}
     assert await world.letters(ROLLUP) == []
 
@@ -193,8 +193,8 @@ async def test_a_letter_of_events_older_than_its_arrival_is_swept_by_the_age_of_
 def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:
     async def prepare() -> None:
         bus = SqliteBus(tmp_path / "bus.db")
-        await bus.set_aside(SIGNALS, OutgoingMessage("m", TENANT, encode(batch(1, "someone"))), "poison", "why")
-        await bus.set_aside(SIGNALS, OutgoingMessage("n", TENANT, b"odd"), "unreadable", "KeyError")
+        await bus.dead_letter(SIGNALS, OutgoingMessage("m", TENANT, encode(batch(1, "someone"))), "poison", "why")
+        await bus.dead_letter(SIGNALS, OutgoingMessage("n", TENANT, b"odd"), "unreadable", "KeyError")
         await bus.close()
 
     def run(*arguments: str) -> tuple[int, str]:

@@ -13,12 +13,12 @@ from bootstrap import Services
 from events.archive import KEEP_DAYS, LATEST_DAYS, from_lines, is_due
 from events.batch import Batch, encode
 from events.schema import Event
-from events.stats_consumer import RollUp
+from events.stats_consumer import StatsConsumer
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
 from shared.adapters.documents.port import DAY_SECONDS, VIDEO_STATS, VIDEOS, Upsert, query_all
-from shared.domain.feed_receipt import FeedRequest
+from shared.domain.feed_receipt import FeedReceipt
 from shared.domain.fingerprint import fingerprint
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
@@ -27,7 +27,7 @@ from tests.served_app import make_video
 
 NOW = 1_700_000_000.0
 TENANT = "tenant_1"
-SERVED = FeedRequest(int(NOW), True, True)
+SERVED = FeedReceipt(int(NOW), True, True)
 
 
 class World:
@@ -37,7 +37,7 @@ class World:
         self.documents = FaultyDocuments(MemoryDocuments(lambda: NOW))
         self.topic = MemoryTopic()
         self.services: Services = services_on(self.documents, self.topic, lambda: NOW, folder)
-        self.rollup = RollUp(self.services)
+        self.rollup = StatsConsumer(self.services)
 
     async def prepare(self, *tenants: str) -> None:
         for tenant in tenants or (TENANT,):
@@ -165,7 +165,7 @@ async def test_an_owner_that_lost_its_session_while_it_worked_writes_nothing(wor
         world.topic.take_away(TENANT)
         for number in range(more):
             world.send(batch(2 + number))
-        await RollUp(world.services).run()
+        await StatsConsumer(world.services).run()
 
     with world.documents.in_trouble(Trouble(frozenset({VIDEO_STATS.name}), before_write=second_owner)):
         await world.rollup.run()

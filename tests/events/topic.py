@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from shared.adapters.bus.port import ROLLUP, SUBSCRIPTIONS, BusUnavailable, LockLost, OutgoingMessage, ReceivedMessage
 from shared.adapters.documents.port import DocumentStore
@@ -49,7 +49,9 @@ class MemoryTopic:
         received = ReceivedMessage(message.message_id, message.session_id, message.body, self._sequence, 1, 0.0)
         self.waiting.setdefault(message.session_id, {})[self._sequence] = received
 
-    async def set_aside(self, subscription: str, message: OutgoingMessage, reason: str, description: str = "") -> None:
+    async def dead_letter(
+        self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
+    ) -> None:
         self.set_asides.append((message.message_id, reason))
 
     async def next_session(self, subscription: str, wait_seconds: float) -> MemorySession | None:
@@ -118,4 +120,4 @@ def services_on(documents: DocumentStore, topic: MemoryTopic, clock: Callable[[]
     settings = Settings(
         data_folder=str(folder), signing_keys=f"test:{secret}", identity_secret=secret, rollup_seconds=5.0
     )
-    return composition.build(settings, clock=clock, documents=documents, bus=topic)  # type: ignore[arg-type]
+    return bootstrap.build(settings, clock=clock, documents=documents, bus=topic)  # type: ignore[arg-type]

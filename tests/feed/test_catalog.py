@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from feed.catalog import SLICE, STALE_SECONDS, Catalogs
 from ranking.stats import StatsTable
@@ -56,7 +56,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.now = NOW
         self.documents = SlowQueries()
-        self.services: Services = composition.build(
+        self.services: Services = bootstrap.build(
             Settings(
                 data_folder=str(folder),
                 signing_keys=f"test:{SECRET}",

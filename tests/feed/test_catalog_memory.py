@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-import bootstrap as composition
+import bootstrap
 from feed.catalog import Catalogs
 from local.demo import demo_videos, save_videos
 from local.serving import local_settings
@@ -14,7 +14,7 @@ from local.serving import local_settings
 
 async def test_the_tenant_asked_for_least_lately_makes_room_and_is_loaded_again_when_asked(tmp_path: Path) -> None:
     settings = replace(local_settings({"DATA_FOLDER": str(tmp_path)}), videos_in_memory=250.0)
-    services = composition.build(settings)
+    services = bootstrap.build(settings)
     catalogs = Catalogs(services)
     now = services.clock()
     try:

@@ -14,10 +14,10 @@ from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters
 from feed.models import DEMAND, with_half_life
 from feed.query import NO_HINTS, Hints
-from feed.selection import select, steered
+from feed.selection import select, with_rule_exclusions
 from ranking.columns import MAX_TAGS
 from ranking.model import global_model
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 from shared.adapters.documents.port import Document
 from shared.domain.records import RATINGS, Tenant, Video
 from shared.domain.rules import ACTIONS, MAX_PRODUCT, Audience, Condition, Editorial, Rule
@@ -119,9 +119,9 @@ def test_no_rule_shows_what_a_filter_removes_or_anything_twice(
     catalog, editorial = catalog_of(videos), editorial_of(rules)
     steering = steer(editorial, catalog.columns, NO_HINTS, NOW)
     viewer = Viewer(NOW, limit_of_ratings, None, np.zeros(0, np.uint32))
-    context = Context(NOW, limit=limit)
+    context = RankingOptions(NOW, limit=limit)
     model = global_model() if personal else None
-    slate, _ = select(catalog, steered(viewer, steering), context, steering, 0, model, Fallback())
+    slate, _ = select(catalog, with_rule_exclusions(viewer, steering), context, steering, 0, model, Fallback())
     rows = slate.rows.tolist()
     assert len(rows) == len(set(rows)) <= limit
     assert len(slate.scores) == len(rows)

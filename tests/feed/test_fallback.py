@@ -9,7 +9,7 @@ from feed.editorial import NOTHING
 from feed.fallback import Fallback
 from feed.filters import Viewer
 from ranking.stats import StatsTable
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 from shared.adapters.documents.port import Document
 from shared.domain.records import RATINGS
 from tests.served_app import make_videos
@@ -28,7 +28,7 @@ def test_an_order_is_never_kept_for_other_statistics_even_at_the_same_address() 
     catalog, fallback = Catalog(), Fallback()
     for video in make_videos(6):
         catalog.apply(Document("t", video.id, video.to_document(), "1"))
-    viewer, context = Viewer(NOW, RATINGS["PG"], None, np.zeros(0, np.uint32)), Context(NOW)
+    viewer, context = Viewer(NOW, RATINGS["PG"], None, np.zeros(0, np.uint32)), RankingOptions(NOW)
     ids = list(catalog.columns.ids)
     catalog.stats.replace(popular(ids[0]))
     for turn in range(1, 30):

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
-from feed.filters import Viewer, apply_filters, gate
+from feed.filters import Viewer, apply_filters, enforce_serving_policy
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, Feed, Result
 from feed.query import FeedQuery, Hints
 from ranking import FEATURES
@@ -146,7 +146,7 @@ async def world(
         facts = {v.id: Facts(v.category, v.tags, v.creator, v.duration_seconds) for v in catalog}
         signals = fold(None, told, facts, tenant.affinity_half_life_days, NOW)
         await documents.write(USER_ACTIVITY, USER, [Upsert(to_document(signals))])
-    services = composition.build(
+    services = bootstrap.build(
         Settings(data_folder=str(folder), signing_keys=f"test:{SECRET}", identity_secret=SECRET),
         clock=lambda: NOW,
         documents=documents,
@@ -305,7 +305,7 @@ def test_the_gate_lets_nothing_through_that_the_filters_would_remove(
     columns = VideoColumns(catalog)
     slate = np.array([row for row in rows if row < len(catalog)], np.int64)
     viewer = Viewer(NOW, maturity_limit(tenant, hints.age_band), hints.country, np.zeros(0, np.uint32))
-    passed = gate(columns, slate, viewer).tolist()
+    passed = enforce_serving_policy(columns, slate, viewer).tolist()
     anywhere = replace(hints, country=None)
     assert passed == [may_be_served(catalog[row], tenant, anywhere) for row in slate.tolist()]
 

@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import bootstrap as composition
+import bootstrap
 from local.purge import purge_expired
 from shared.adapters.blobs.port import ARCHIVE, TABLES, UPLOAD_DAYS, UPLOADS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEOS, Create
@@ -21,7 +21,7 @@ async def test_expired_documents_and_archived_events_of_90_days_leave_the_disk_a
     tmp_path: Path,
 ) -> None:
     now = NOW
-    services = composition.build(Settings(data_folder=str(tmp_path)), clock=lambda: now)
+    services = bootstrap.build(Settings(data_folder=str(tmp_path)), clock=lambda: now)
     for number in range(2_500):
         await services.documents.write(USER_ACTIVITY, f"user-{number}", [Create({"id": "signals"})])
     await services.documents.write(VIDEOS, "tenant", [Create({"id": "v1"})])
@@ -44,7 +44,7 @@ async def test_expired_documents_and_archived_events_of_90_days_leave_the_disk_a
 
 async def test_an_upload_whose_import_never_ended_leaves_the_disk_after_a_week(tmp_path: Path) -> None:
     ahead = 0.0
-    services = composition.build(Settings(data_folder=str(tmp_path)), clock=lambda: time.time() + ahead)
+    services = bootstrap.build(Settings(data_folder=str(tmp_path)), clock=lambda: time.time() + ahead)
     await services.blobs.write(UPLOADS, "tenant/job.ndjson", b"{}")
     for ahead, gone in ((UPLOAD_DAYS * DAY - 60, 0), (UPLOAD_DAYS * DAY + 60, 1)):  # noqa: B007
         assert await purge_expired(services) == (0, gone)

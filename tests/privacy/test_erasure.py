@@ -17,7 +17,7 @@ from events.archive import from_lines
 from events.batch import Batch, encode
 from events.schema import Event
 from events.signals_consumer import SignalsConsumer
-from events.stats_consumer import RollUp
+from events.stats_consumer import StatsConsumer
 from privacy.erase import erase
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
@@ -125,7 +125,7 @@ class World:
         self.lines_then[user] = set(await self.lines(user))
 
     async def roll_up(self) -> None:
-        await RollUp(self.services, rest_seconds=0.0).run()
+        await StatsConsumer(self.services, rest_seconds=0.0).run()
 
     async def views(self) -> dict[str, int]:
         shards = await query_all(self.documents.inner, VIDEO_STATS, TENANT)

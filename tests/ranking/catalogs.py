@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ranking import StatsColumns, StatsTable, VideoColumns
+from ranking import CatalogStats, StatsTable, VideoColumns
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Video
 from shared.domain.user_signals import CATEGORY_FIELDS, TAG_FIELDS, Counters, Signals, Timeline
@@ -47,12 +47,12 @@ def make_events(videos: Sequence[Video], count: int, seed: int = 0) -> list[tupl
     return events
 
 
-def make_catalog(videos: Sequence[Video], events: int = 300, seed: int = 0) -> tuple[VideoColumns, StatsColumns]:
+def make_catalog(videos: Sequence[Video], events: int = 300, seed: int = 0) -> tuple[VideoColumns, CatalogStats]:
     """The columns of these videos, and stats from random events on them."""
     columns, table = VideoColumns(videos), StatsTable()
     if videos:
         table.add(make_events(sorted(videos, key=lambda video: video.id), events, seed))
-    return columns, StatsColumns(columns, table)
+    return columns, CatalogStats(columns, table)
 
 
 def make_signals(seed: int = 0) -> Signals:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from ranking.columns import NO_CODE, Rows, VideoColumns
 from ranking.diversity import Similarity, metadata_similarity
-from ranking.user_features import Context
+from ranking.user_features import RankingOptions
 
 
 def diversify(
     columns: VideoColumns,
     ordered: Rows,
     scores: NDArray[np.float64],
-    context: Context,
+    context: RankingOptions,
     *,
     look: int,
     similarity: Similarity = metadata_similarity,
@@ -57,7 +57,7 @@ def diversify(
 class _Page:
     """The page so far, and what its rules still admit."""
 
-    def __init__(self, columns: VideoColumns, ordered: Rows, context: Context) -> None:
+    def __init__(self, columns: VideoColumns, ordered: Rows, context: RankingOptions) -> None:
         self.positions: list[int] = []
         self.likeness: list[list[float]] = []
         self._context = context

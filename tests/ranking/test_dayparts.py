@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranking import StatsColumns, VideoColumns, key64
+from ranking import CatalogStats, VideoColumns, key64
 from ranking.cowatch import build
 from ranking.dayparts import PARTS, count, lift, part_of
 from shared.domain.records import Video
@@ -62,7 +62,7 @@ def test_only_views_with_a_known_hour_count() -> None:
 
 def test_the_feature_follows_the_clock_and_a_new_table() -> None:
     columns = catalog("ab")
-    stats = StatsColumns(columns)
+    stats = CatalogStats(columns)
     assert not stats.static(NOON).values["time_of_day"].any()
     keys = np.array([key64("v0"), key64("v1")] * 40, np.uint64)
     times = np.where(keys == key64("v0"), NOON, NOON + 12 * HOUR)

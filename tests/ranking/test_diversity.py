@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ranking import Context, LinearModel, global_model, rank
+from ranking import LinearModel, RankingOptions, global_model, rank
 from ranking.diversity import diversify, metadata_similarity
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
@@ -32,7 +32,7 @@ def test_more_diversity_makes_pages_less_alike_and_none_keeps_the_scores_order()
             make_signals(),
             columns.rows(),
             global_model(),
-            Context(NOW, streak_cap=0, creator_cap=0, diversity=diversity),
+            RankingOptions(NOW, streak_cap=0, creator_cap=0, diversity=diversity),
         )
         for diversity in (0.0, 5.0)
     }
@@ -48,7 +48,7 @@ def test_another_similarity_can_be_plugged_in() -> None:
     def parity(_, rows):
         return (rows[:, None] % 2 == rows % 2).astype(float)
 
-    context = Context(NOW, limit=2, diversity=1.0, streak_cap=0)
+    context = RankingOptions(NOW, limit=2, diversity=1.0, streak_cap=0)
     page = ordered[diversify(columns, ordered, scores, np.arange(10), context, similarity=parity)]
     assert page[0] % 2 != page[1] % 2
 
@@ -57,21 +57,21 @@ def test_a_creator_fills_no_more_places_than_the_cap_while_others_are_left() -> 
     videos = [replace(v, creator="prolific" if i < 60 else f"creator {i}") for i, v in enumerate(make_videos(100))]
     boosted = [replace(v, editorial_boost=10.0 if v.creator == "prolific" else 0.0) for v in videos]
     columns, stats = make_catalog(boosted)
-    slate = rank(columns, stats, None, columns.rows(), global_model(), Context(NOW, creator_cap=3))
+    slate = rank(columns, stats, None, columns.rows(), global_model(), RankingOptions(NOW, creator_cap=3))
     prolific = columns.creators.code("prolific")
     assert (columns.creator[slate.rows] == prolific).sum() == 3
 
 
 def test_a_catalog_of_one_creator_and_one_category_still_fills_the_page() -> None:
     columns, stats = make_catalog([replace(v, creator="one", category="one") for v in make_videos(400)])
-    slate = rank(columns, stats, None, columns.rows(), global_model(), Context(NOW))
+    slate = rank(columns, stats, None, columns.rows(), global_model(), RankingOptions(NOW))
     assert len(slate) == 20
 
 
 def explore(seed: int, count: int = 60) -> tuple[object, object]:
     columns, stats = make_catalog(make_videos(count), events=0)
     model = LinearModel.checked("m", {"editorial_boost": 1.0})
-    return columns, rank(columns, stats, None, columns.rows(), model, Context(NOW, seed=seed, explore=True))
+    return columns, rank(columns, stats, None, columns.rows(), model, RankingOptions(NOW, seed=seed, explore=True))
 
 
 def test_the_exploration_slot_has_a_chance_and_every_other_place_is_certain() -> None:
@@ -98,7 +98,7 @@ def test_the_logged_propensity_weighs_each_explored_video_to_one_on_average() ->
     static, rows, draws = stats.static(NOW), columns.rows(), 3_000
     weights = np.zeros(len(columns))
     for seed in range(draws):
-        found = choose(columns, static, rows, Context(NOW, seed=seed))
+        found = choose(columns, static, rows, RankingOptions(NOW, seed=seed))
         assert found is not None
         weights[rows[found.position]] += 1 / found.propensity
     assert weights.sum() / draws == pytest.approx(len(columns), rel=0.25)
@@ -109,7 +109,7 @@ def explored_by(columns, static, seeds: int) -> np.ndarray:
     from ranking.exploration import explore as choose
 
     rows = columns.rows()
-    found = [choose(columns, static, rows, Context(NOW, seed=seed)) for seed in range(seeds)]
+    found = [choose(columns, static, rows, RankingOptions(NOW, seed=seed)) for seed in range(seeds)]
     return np.bincount(rows[[choice.position for choice in found if choice]], minlength=len(columns))
 
 
@@ -137,7 +137,7 @@ def test_a_video_everybody_has_seen_is_not_explored() -> None:
     stats.table.add([(f"vid_{i}", NOW, "impression", 0.0, 0.0) for i in range(29) for _ in range(1_100)])
     from ranking.exploration import explore as choose
 
-    found = choose(columns, stats.static(NOW), columns.rows(), Context(NOW, seed=3))
+    found = choose(columns, stats.static(NOW), columns.rows(), RankingOptions(NOW, seed=3))
     assert found is not None
     assert columns.ids[columns.rows()[found.position]] == "vid_29"
-    assert choose(columns, stats.static(NOW), columns.rows()[:29], Context(NOW, seed=3)) is None
+    assert choose(columns, stats.static(NOW), columns.rows()[:29], RankingOptions(NOW, seed=3)) is None

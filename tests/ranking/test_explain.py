@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ranking import Context, global_model, rank
+from ranking import RankingOptions, global_model, rank
 from ranking.explain import ABSENCES, why_absent
 from ranking.pins import with_pins
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
-CONTEXT = Context(NOW)
+CONTEXT = RankingOptions(NOW)
 MODEL = global_model().overridden({"editorial_boost": 50.0})
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranking import Context
-from ranking.diversity import NOBODY, best_of, diversify
+from ranking import RankingOptions
+from ranking.diversity import NONE, best_of, diversify
 from tests.ranking import plain_diversity
 from tests.ranking.catalogs import NOW, make_catalog, make_videos
 
@@ -45,7 +45,7 @@ def test_the_quick_page_is_the_plain_page(
     order = np.lexsort((columns.key[rows], -values))
     ordered, scores = rows[order], values[order]
     served = tuple(draw.choice(count, size=min(count, 3), replace=False).tolist()) if count and seed % 2 else ()
-    context = Context(NOW, limit, streak_cap=caps[0], creator_cap=caps[1], diversity=diversity, served=served)
+    context = RankingOptions(NOW, limit, streak_cap=caps[0], creator_cap=caps[1], diversity=diversity, served=served)
     place = explored if explored is not None and explored < count else None
     best = best_of(columns, rows, values, looked)
     assert rows[best].tolist() == ordered[:looked].tolist()
@@ -55,7 +55,7 @@ def test_the_quick_page_is_the_plain_page(
         values,
         best,
         context,
-        explored=NOBODY if place is None else int(order[place]),
+        explored=NONE if place is None else int(order[place]),
         explored_place=min(4, limit - 1),
     )
     plain = plain_diversity.diversify(

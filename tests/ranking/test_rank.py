@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ranking import (
     FEATURES,
-    Context,
+    CatalogStats,
     LinearModel,
-    StatsColumns,
+    RankingOptions,
     StatsTable,
     VideoColumns,
     explain,
@@ -20,7 +20,7 @@ from ranking import (
     rank,
 )
 from ranking.features import values_of
-from ranking.user_features import Request
+from ranking.user_features import UserFeatures
 from shared.domain.user_signals import Signals, Timeline
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
@@ -38,7 +38,7 @@ def ids(columns: VideoColumns, rows: np.ndarray) -> list[str]:
 def test_no_weights_boosts_or_history_bring_in_a_row_that_the_filters_removed(seed, named, limit, cap, share) -> None:
     columns, stats = make_catalog(make_videos(120, seed, titles=40), seed=seed)
     candidates = np.flatnonzero(np.random.default_rng(seed).random(len(columns)) < share)
-    context = Context(NOW, limit=limit, streak_cap=cap, language="en", country="DE", seed=seed, explore=True)
+    context = RankingOptions(NOW, limit=limit, streak_cap=cap, language="en", country="DE", seed=seed, explore=True)
     slate = rank(columns, stats, make_signals(seed), candidates, LinearModel.checked("m", named), context)
     assert set(slate.rows) <= set(candidates)
     assert len(set(slate.rows)) == len(slate) == min(limit, len(candidates))
@@ -50,7 +50,7 @@ def test_the_order_of_the_rows_changes_no_served_order(seed, named) -> None:
     videos = make_videos(150, seed, titles=60)
     shuffled = [videos[i] for i in np.random.default_rng(seed).permutation(len(videos))]
     model = LinearModel.checked("m", named)
-    context = Context(NOW, limit=30, seed=seed, explore=True)
+    context = RankingOptions(NOW, limit=30, seed=seed, explore=True)
     pages = []
     for catalog in (videos, shuffled):
         columns, stats = make_catalog(catalog, seed=seed)
@@ -62,7 +62,14 @@ def test_the_order_of_the_rows_changes_no_served_order(seed, named) -> None:
 def test_ranking_the_same_inputs_twice_gives_the_same_slate() -> None:
     columns, stats = make_catalog(make_videos(300))
     slates = [
-        rank(columns, StatsColumns(columns, stats.table), make_signals(), columns.rows(), global_model(), Context(NOW))
+        rank(
+            columns,
+            CatalogStats(columns, stats.table),
+            make_signals(),
+            columns.rows(),
+            global_model(),
+            RankingOptions(NOW),
+        )
         for _ in range(2)
     ]
     assert slates[0].rows.tolist() == slates[1].rows.tolist()
@@ -73,7 +80,7 @@ def test_ranking_the_same_inputs_twice_gives_the_same_slate() -> None:
 @given(seeds, weights)
 def test_contributions_add_up_to_the_score_bit_for_bit(seed, named) -> None:
     columns, stats = make_catalog(make_videos(80, seed), seed=seed)
-    signals, context = make_signals(seed), Context(NOW, language="de")
+    signals, context = make_signals(seed), RankingOptions(NOW, language="de")
     model = LinearModel.checked("m", named)
     slate = rank(columns, stats, signals, columns.rows(), model, context)
     for row, score in zip(slate.rows, slate.scores, strict=True):
@@ -94,16 +101,18 @@ def longest_run(codes: list[int]) -> int:
 @given(seeds, st.integers(1, 3))
 def test_no_streak_of_a_category_exceeds_the_cap_while_others_are_left(seed, cap) -> None:
     columns, stats = make_catalog(make_videos(400, seed, categories=5), seed=seed)
-    slate = rank(columns, stats, make_signals(seed), columns.rows(), global_model(), Context(NOW, streak_cap=cap))
+    slate = rank(
+        columns, stats, make_signals(seed), columns.rows(), global_model(), RankingOptions(NOW, streak_cap=cap)
+    )
     assert longest_run(columns.category[slate.rows].tolist()) <= cap
 
 
 def test_a_streak_counts_across_pages() -> None:
     videos = [replace(video, category="one" if i < 50 else "two") for i, video in enumerate(make_videos(100))]
     columns, stats = make_catalog(videos)
-    first = rank(columns, stats, None, columns.rows(), global_model(), Context(NOW, limit=7))
+    first = rank(columns, stats, None, columns.rows(), global_model(), RankingOptions(NOW, limit=7))
     rest = np.setdiff1d(columns.rows(), first.rows)
-    context = Context(NOW, limit=7, served=tuple(first.rows.tolist()))
+    context = RankingOptions(NOW, limit=7, served=tuple(first.rows.tolist()))
     second = rank(columns, stats, None, rest, global_model(), context)
     joined = np.concatenate([first.rows, second.rows])
     assert longest_run(columns.category[joined].tolist()) <= 2
@@ -114,7 +123,7 @@ def test_a_walk_page_by_page_serves_every_video_once_although_streaks_and_titles
     columns, stats = make_catalog(make_videos(230, categories=categories, titles=20))
     left, walked = columns.rows(), []
     while len(left):
-        slate = rank(columns, stats, make_signals(), left, global_model(), Context(NOW, limit=20))
+        slate = rank(columns, stats, make_signals(), left, global_model(), RankingOptions(NOW, limit=20))
         assert len(slate) == min(20, len(left))
         walked += slate.rows.tolist()
         left = np.setdiff1d(left, slate.rows)
@@ -123,7 +132,7 @@ def test_a_walk_page_by_page_serves_every_video_once_although_streaks_and_titles
 
 def test_near_duplicate_titles_wait_for_a_later_page() -> None:
     columns, stats = make_catalog(make_videos(200, titles=40))
-    slate = rank(columns, stats, make_signals(), columns.rows(), global_model(), Context(NOW, limit=20))
+    slate = rank(columns, stats, make_signals(), columns.rows(), global_model(), RankingOptions(NOW, limit=20))
     assert len(set(columns.title[slate.rows].tolist())) == 20
 
 
@@ -132,7 +141,7 @@ def test_an_editorial_boost_lifts_a_video_and_a_negative_one_sinks_it() -> None:
     videos[3], videos[4] = replace(videos[3], editorial_boost=10.0), replace(videos[4], editorial_boost=-10.0)
     columns, stats = make_catalog(videos)
     model = global_model().overridden({"EditorialBoost": 100.0})
-    slate = rank(columns, stats, None, columns.rows(), model, Context(NOW, limit=50))
+    slate = rank(columns, stats, None, columns.rows(), model, RankingOptions(NOW, limit=50))
     served = ids(columns, slate.rows)
     assert served[0] == "vid_3"
     assert "vid_4" not in served
@@ -146,7 +155,7 @@ def test_what_a_user_watches_comes_first_and_what_they_skip_comes_late() -> None
     signals.categories.values[:] = 0
     signals.categories.values[0] = (30, 29, 0, 3, 900_000)  # watched whole
     signals.categories.values[1] = (30, 1, 29, 0, 30_000)  # skipped
-    slate = rank(columns, stats, signals, columns.rows(), global_model(), Context(NOW, limit=20, streak_cap=0))
+    slate = rank(columns, stats, signals, columns.rows(), global_model(), RankingOptions(NOW, limit=20, streak_cap=0))
     names = [columns.categories.texts[code] for code in columns.category[slate.rows]]
     assert names.count("category 0") > 10
     assert "category 1" not in names
@@ -154,19 +163,24 @@ def test_what_a_user_watches_comes_first_and_what_they_skip_comes_late() -> None
 
 def test_an_empty_catalog_and_no_candidates_give_an_empty_slate() -> None:
     columns = VideoColumns()
-    stats = StatsColumns(columns)
-    assert len(rank(columns, stats, make_signals(), columns.rows(), global_model(), Context(NOW))) == 0
-    assert len(page_of(columns, popularity_order(columns, stats, columns.rows(), Context(NOW)), Context(NOW))) == 0
+    stats = CatalogStats(columns)
+    assert len(rank(columns, stats, make_signals(), columns.rows(), global_model(), RankingOptions(NOW))) == 0
+    assert (
+        len(
+            page_of(columns, popularity_order(columns, stats, columns.rows(), RankingOptions(NOW)), RankingOptions(NOW))
+        )
+        == 0
+    )
 
 
 def test_the_fallback_is_the_same_for_everybody_and_skips_what_was_served() -> None:
     columns, stats = make_catalog(make_videos(100))
-    ordering = popularity_order(columns, stats, columns.rows(), Context(NOW))
+    ordering = popularity_order(columns, stats, columns.rows(), RankingOptions(NOW))
     assert (np.diff(ordering.scores) <= 0).all()
-    first = page_of(columns, ordering, Context(NOW))
+    first = page_of(columns, ordering, RankingOptions(NOW))
     keep = np.ones(len(columns), np.bool_)
     keep[first.rows] = False
-    second = page_of(columns, ordering, Context(NOW), keep)
+    second = page_of(columns, ordering, RankingOptions(NOW), keep)
     assert not set(first.rows) & set(second.rows)
     assert len(second) == 20
 
@@ -181,11 +195,11 @@ def test_a_video_made_for_the_viewers_age_band_or_platform_gains_and_one_made_fo
     columns, stats = make_catalog(videos)
     rows = np.array([columns.row(video.id) for video in videos])
     for context, expected in (
-        (Context(NOW, age_band="18-24", platform="ios"), [1, -1, 0, 0]),
-        (Context(NOW, age_band="25-34", platform="made-up"), [-1, -1, 0, 0]),
-        (Context(NOW), [0, 0, 0, 0]),
+        (RankingOptions(NOW, age_band="18-24", platform="ios"), [1, -1, 0, 0]),
+        (RankingOptions(NOW, age_band="25-34", platform="made-up"), [-1, -1, 0, 0]),
+        (RankingOptions(NOW), [0, 0, 0, 0]),
     ):
-        request = Request(columns, stats.static(NOW), None, context)
+        request = UserFeatures(columns, stats.static(NOW), None, context)
         for name in ("age_band_match", "platform_match"):
             assert values_of(FEATURES[name], request, rows).tolist() == expected
 
@@ -198,9 +212,9 @@ def test_who_watches_what_others_like_is_served_more_of_it_and_who_does_not_less
     for watched, sign in ((np.argsort(-approval)[:10], 1), (np.argsort(approval)[:10], -1)):
         signals = make_signals()
         signals.watched = Timeline(columns.fingerprint[watched], np.full(10, int(NOW // 60), np.int32))
-        taste = values_of(FEATURES["approval_taste"], Request(columns, static, signals, Context(NOW)), rows)
+        taste = values_of(FEATURES["approval_taste"], UserFeatures(columns, static, signals, RankingOptions(NOW)), rows)
         assert sign * np.corrcoef(taste, approval[rows])[0, 1] > 0.99
-    assert Request(columns, static, None, Context(NOW)).approval_taste() is None
+    assert UserFeatures(columns, static, None, RankingOptions(NOW)).approval_taste() is None
 
 
 def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_the_table() -> None:
@@ -209,13 +223,13 @@ def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_
     )
     model = LinearModel.checked("all", dict.fromkeys(FEATURES, 1.0))
     for signals in (None, make_signals()):
-        slate = rank(columns, stats, signals, columns.rows(), model, Context(NOW, language="en", country="DE"))
+        slate = rank(columns, stats, signals, columns.rows(), model, RankingOptions(NOW, language="en", country="DE"))
         assert np.isfinite(slate.scores).all()
 
 
 def test_events_added_to_a_table_that_was_empty_when_the_columns_got_it_reach_the_ranking() -> None:
     columns, table = VideoColumns(make_videos(50)), StatsTable()
-    stats = StatsColumns(columns, table)
+    stats = CatalogStats(columns, table)
     before = stats.static(NOW)
     table.add([("vid_7", NOW, "video_view", 60_000, 60.0)] * 20)
     after = stats.static(NOW)
@@ -225,7 +239,7 @@ def test_events_added_to_a_table_that_was_empty_when_the_columns_got_it_reach_th
 
 def test_every_replaced_table_reaches_the_ranking_even_when_memory_is_reused() -> None:
     columns = VideoColumns(make_videos(10))
-    stats = StatsColumns(columns)
+    stats = CatalogStats(columns)
     for turn in range(30):
         table = StatsTable()
         table.add([(f"vid_{turn % 10}", NOW, "video_view", 60_000, 60.0)] * 3)

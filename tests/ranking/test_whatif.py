@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ranking import Context, LinearModel, global_model, rank
+from ranking import LinearModel, RankingOptions, global_model, rank
 from ranking.whatif import Configuration, Explored, LoggedRequest, what_if
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
@@ -19,7 +19,7 @@ def requests(count: int, explored: bool = False, maturity: int = 1) -> list[Logg
             row = int(draw.integers(len(COLUMNS)))
             # Every video of a high editorial boost is watched long, and no other.
             found = Explored(row, 1 / len(COLUMNS), bool(COLUMNS.boost[row] > 5))
-        made.append(LoggedRequest(Context(NOW), make_signals(seed), COLUMNS.rows(), maturity, found))
+        made.append(LoggedRequest(RankingOptions(NOW), make_signals(seed), COLUMNS.rows(), maturity, found))
     return made
 
 

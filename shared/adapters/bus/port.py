@@ -133,7 +133,9 @@ class Bus(Protocol):
         """Look at dead letters by sequence number without locking them."""
         ...
 
-    async def set_aside(self, subscription: str, message: OutgoingMessage, reason: str, description: str = "") -> None:
+    async def dead_letter(
+        self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
+    ) -> None:
         """Put a message that cannot be understood into the dead letters of one subscription.
 
         For consumers that get messages by a trigger, which cannot dead-letter what they hold.

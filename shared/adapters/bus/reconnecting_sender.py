@@ -16,7 +16,7 @@ from shared.adapters.bus.port import BusUnavailable
 Item = TypeVar("Item")
 
 
-class Link(Protocol[Item]):
+class Connection(Protocol[Item]):
     """An open link. Its state is unknown after a call that failed or was cut short, except for `ValueError`."""
 
     async def send(self, items: list[Item], seconds: float) -> int:
@@ -28,18 +28,18 @@ class Link(Protocol[Item]):
         ...
 
 
-class Outlet(Generic[Item]):
+class ReconnectingSender(Generic[Item]):
     """`open_link(seconds)` gives a link or raises `BusUnavailable`. `budget_seconds` bounds one send, repeats included.
 
     A send that fails is repeated once on a fresh link; what the items carry must make that harmless.
     """
 
     def __init__(
-        self, open_link: Callable[[float], Awaitable[Link[Item]]], budget_seconds: float, max_items: int
+        self, open_link: Callable[[float], Awaitable[Connection[Item]]], budget_seconds: float, max_items: int
     ) -> None:
         self._open_link = open_link
         self._budget = budget_seconds
-        self._link: Link[Item] | None = None
+        self._link: Connection[Item] | None = None
         self._lock = asyncio.Lock()
         self._writer: CoalescingWriter[Item] = CoalescingWriter(self._send, max_items=max_items)
 
@@ -75,7 +75,7 @@ class Outlet(Generic[Item]):
                     raise
         raise AssertionError
 
-    async def _opened(self, seconds: float) -> Link[Item]:
+    async def _opened(self, seconds: float) -> Connection[Item]:
         if self._link is None:
             self._link = await self._open_link(seconds)
         return self._link

@@ -56,7 +56,7 @@ from shared.adapters.bus.port import (
     OutgoingMessage,
     ReceivedMessage,
 )
-from shared.adapters.bus.reconnecting_sender import Outlet
+from shared.adapters.bus.reconnecting_sender import ReconnectingSender
 from shared.adapters.bus.servicebus_layout import (
     DEAD_LETTER_DESCRIPTION,
     DEAD_LETTER_REASON,
@@ -120,7 +120,7 @@ class ServiceBusBus:
         self._options: dict[str, Any] = {"retry_total": 0}
         self._client: ServiceBusClient | None = None
         self._credential: Any = None
-        self._outlets: dict[str, Outlet[_Letter]] = {}
+        self._outlets: dict[str, ReconnectingSender[_Letter]] = {}
         self._receivers: set[ServiceBusBusReceiver] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -151,7 +151,9 @@ class ServiceBusBus:
         properties: dict[str | bytes, Any] = {ONLY_FOR: subscription, ORIGINAL_ID: message.message_id}
         await self._submit(TOPIC, _Letter(message, uuid.uuid4().hex, properties))
 
-    async def set_aside(self, subscription: str, message: OutgoingMessage, reason: str, description: str = "") -> None:
+    async def dead_letter(
+        self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
+    ) -> None:
         _check_subscription(subscription)
         _check(message)
         texts = {
@@ -249,7 +251,10 @@ class ServiceBusBus:
         await self._outlet(TOPIC).open(self._patience)
 
     async def close(self) -> None:
-        open_parts: list[Outlet[_Letter] | ServiceBusBusReceiver] = [*self._outlets.values(), *self._receivers]
+        open_parts: list[ReconnectingSender[_Letter] | ServiceBusBusReceiver] = [
+            *self._outlets.values(),
+            *self._receivers,
+        ]
         self._outlets.clear()
         await asyncio.gather(*(part.close() for part in open_parts))
         if closing := list(self._closing):
@@ -286,7 +291,7 @@ class ServiceBusBus:
                 self._client = ServiceBusClient(self._namespace or "", self._credential, **self._options)
         return self._client
 
-    def _outlet(self, path: str) -> Outlet[_Letter]:
+    def _outlet(self, path: str) -> ReconnectingSender[_Letter]:
         async def open_link(seconds: float) -> _SenderLink:
             client = self._open_client()
             sender = client.get_topic_sender(path) if path == TOPIC else client.get_queue_sender(path)
@@ -296,7 +301,7 @@ class ServiceBusBus:
 
         outlet = self._outlets.get(path)
         if outlet is None:
-            outlet = self._outlets[path] = Outlet(open_link, self._budget, self._max_batch)
+            outlet = self._outlets[path] = ReconnectingSender(open_link, self._budget, self._max_batch)
         return outlet
 
     async def _opened(self, receiver: ServiceBusReceiver, wait_seconds: float = 0.0) -> ServiceBusBusReceiver:

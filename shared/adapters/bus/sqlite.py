@@ -102,12 +102,14 @@ class SqliteBus:
         _check_subscription(subscription)
         return await self._reader.call(partial(queues.peek, queues.dead_letters_of(subscription), after, limit))
 
-    async def set_aside(self, subscription: str, message: OutgoingMessage, reason: str, description: str = "") -> None:
+    async def dead_letter(
+        self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
+    ) -> None:
         """See the port."""
         _check_subscription(subscription)
         _check(message)
         texts = reason[:MAX_REASON_LENGTH], description[:MAX_REASON_LENGTH]
-        await self.writer.call(partial(queues.set_aside, subscription, message, *texts, self.clock()))
+        await self.writer.call(partial(queues.add_dead_letter, subscription, message, *texts, self.clock()))
         self.wake_receivers()
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:

@@ -98,7 +98,7 @@ def resend(subscription: str, message: OutgoingMessage, now: float, file: sqlite
     _deliver(subscription, message.session_id, _store(message, now, file), now, file)
 
 
-def set_aside(
+def add_dead_letter(
     subscription: str, message: OutgoingMessage, reason: str, description: str, now: float, file: sqlite3.Connection
 ) -> None:
     """Put the message into the dead letters of one subscription."""

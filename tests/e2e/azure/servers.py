@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-import bootstrap as composition
+import bootstrap
 from bootstrap import Services
 from shared.settings import Settings
 from tests.emulators.azurite import needs_azurite
@@ -118,7 +118,7 @@ async def running_servers() -> AsyncIterator[Servers]:
         line = await asyncio.wait_for(program.stdout.readline(), START_SECONDS)
         assert line, "the test servers did not start"
         told = json.loads(line)
-        services = composition.build(Settings.from_environment(told["settings"]))
+        services = bootstrap.build(Settings.from_environment(told["settings"]))
         async with aiohttp.ClientSession(told["control"]) as control:
             try:
                 await services.documents.ready()

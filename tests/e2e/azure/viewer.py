@@ -14,7 +14,7 @@ import aiohttp
 
 from bootstrap import Services
 from events.archive import from_lines
-from events.stats_consumer import RollUp
+from events.stats_consumer import StatsConsumer
 from local.demo import save_videos
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
@@ -131,7 +131,7 @@ class Viewer:
 
     async def roll_up(self) -> None:
         """What another instance would do with the messages that wait for the statistics."""
-        await RollUp(self.services).run()
+        await StatsConsumer(self.services).run()
 
     async def views_in_statistics(self) -> int:
         shards = await query_all(self.services.documents, VIDEO_STATS, self.tenant_id)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.feed_receipt import MAX_CHARS, NO_POSITION, VALID_SECONDS, FeedRequest, mint, verify
+from shared.domain.feed_receipt import MAX_CHARS, NO_POSITION, VALID_SECONDS, FeedReceipt, sign, verify
 from shared.domain.keys import KeyRing, SigningKeys
 
 NOW = 1_700_000_000.0
@@ -21,7 +21,7 @@ def keys(*names: str) -> SigningKeys:
 
 KEYS = keys("a")
 requests = st.builds(
-    FeedRequest,
+    FeedReceipt,
     served_at=st.just(int(NOW)),
     personalized=st.booleans(),
     warm=st.booleans(),
@@ -34,8 +34,8 @@ requests = st.builds(
 
 @settings(max_examples=100, deadline=None)
 @given(requests)
-def test_a_feed_request_id_says_what_was_put_into_it(request: FeedRequest) -> None:
-    text = mint(request, KEYS, TENANT, USER)
+def test_a_feed_request_id_says_what_was_put_into_it(request: FeedReceipt) -> None:
+    text = sign(request, KEYS, TENANT, USER)
     assert len(text) == 43 <= MAX_CHARS
     found = verify(text, KEYS, TENANT, USER, NOW)
     assert found is not None
@@ -44,14 +44,14 @@ def test_a_feed_request_id_says_what_was_put_into_it(request: FeedRequest) -> No
 
 
 def test_two_pages_of_the_same_moment_have_different_ids() -> None:
-    request = FeedRequest(int(NOW), True, True)
-    assert len({mint(request, KEYS, TENANT, USER) for _ in range(100)}) == 100
+    request = FeedReceipt(int(NOW), True, True)
+    assert len({sign(request, KEYS, TENANT, USER) for _ in range(100)}) == 100
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_an_id_changed_anywhere_is_worth_nothing(data: st.DataObject) -> None:
-    text = mint(FeedRequest(int(NOW), True, True), KEYS, TENANT, USER)
+    text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER)
     at = data.draw(st.integers(0, 42))
     other = data.draw(st.one_of(st.sampled_from(ALPHABET), st.characters()))
     changed = data.draw(st.sampled_from([text[:at] + other + text[at + 1 :], text[:at] + other + text[at:], text[:at]]))
@@ -60,7 +60,7 @@ def test_an_id_changed_anywhere_is_worth_nothing(data: st.DataObject) -> None:
 
 
 def test_an_id_changed_at_every_character_to_every_other_is_worth_nothing() -> None:
-    text = mint(FeedRequest(int(NOW), True, True), KEYS, TENANT, USER)
+    text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER)
     for at in range(len(text)):
         for other in ALPHABET:
             if other != text[at]:
@@ -76,22 +76,22 @@ def test_a_text_out_of_the_air_is_worth_nothing(text: str) -> None:
 
 
 def test_an_id_is_worth_nothing_to_another_tenant_or_user() -> None:
-    text = mint(FeedRequest(int(NOW), True, True), KEYS, TENANT, USER)
+    text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER)
     assert verify(text, KEYS, "tenant_2", USER, NOW) is None
     assert verify(text, KEYS, TENANT, "another", NOW) is None
-    moved = mint(FeedRequest(int(NOW), True, True), KEYS, "tenant", "a")
+    moved = sign(FeedReceipt(int(NOW), True, True), KEYS, "tenant", "a")
     assert verify(moved, KEYS, "tenan", "ta", NOW) is None
 
 
 def test_an_id_is_good_for_a_day() -> None:
-    text = mint(FeedRequest(int(NOW), True, True), KEYS, TENANT, USER)
+    text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER)
     assert verify(text, KEYS, TENANT, USER, NOW + VALID_SECONDS)
     assert verify(text, KEYS, TENANT, USER, NOW + VALID_SECONDS + 1) is None
     assert verify(text, KEYS, TENANT, USER, NOW - 301) is None
 
 
 def test_an_id_survives_the_rotation_of_its_key_and_not_its_removal() -> None:
-    text = mint(FeedRequest(int(NOW), True, True), keys("a"), TENANT, USER)
+    text = sign(FeedReceipt(int(NOW), True, True), keys("a"), TENANT, USER)
     assert verify(text, keys("b", "a"), TENANT, USER, NOW)
     assert verify(text, keys("b"), TENANT, USER, NOW) is None
 

@@ -47,7 +47,7 @@ log = logging.getLogger("feed.test_logs")
 
 def test_a_record_is_one_json_object_with_its_fields_and_the_trace_at_hand(lines: Lines, telemetry: Telemetry) -> None:
     token = current_trace.set(Trace(TRACE))
-    logs.note(log, logging.WARNING, "unknown_videos", tenant="tenant_1", count=2, videos=["a", "b"])
+    logs.log_event(log, logging.WARNING, "unknown_videos", tenant="tenant_1", count=2, videos=["a", "b"])
     current_trace.reset(token)
     [text] = lines.texts
     line = json.loads(text)
@@ -62,7 +62,7 @@ def test_a_user_hash_or_a_key_in_hexadecimal_is_blotted_out_wherever_it_stands(
     lines: Lines, telemetry: Telemetry
 ) -> None:
     log.warning("a request of %s failed", HASH)
-    logs.note(log, logging.WARNING, "odd", tenant=HASH.upper())
+    logs.log_event(log, logging.WARNING, "odd", tenant=HASH.upper())
     assert all("5f5f" not in text.lower() for text in lines.texts)
     assert [json.loads(text)["level"] for text in lines.texts] == ["warning", "warning"]
 
