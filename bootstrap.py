@@ -1,6 +1,7 @@
-"""The composition root: builds every backend from the settings, once per process. Nothing connects at import.
+"""Composition root: builds every backend and long-lived object from the settings, once per process.
 
-Every part can be replaced by an argument, which is how tests and the local host use it.
+Nothing connects at import or in `build`; `App.start` opens what the first request needs. Every part can be replaced by
+an argument, which is how tests and the local host use it. Rooms do not import this module.
 """
 
 from __future__ import annotations
@@ -11,14 +12,34 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from cms.apis import CmsParts, cms_apis
+from cms.imports.jobs import ImportJobs
+from events import dead_letters
+from events.api import EventsApi
+from events.cowatch import CoWatchBuilder
+from events.experiment_report import ExperimentReports
+from events.queues import measure_queues
+from events.signals_consumer import SignalsConsumer
+from events.stats_consumer import StatsConsumer
 from events.video_facts import VideoFacts
+from feed.api import FeedApi
+from feed.catalog import Catalogs
+from feed.dark_launch import DarkLaunch
+from feed.experiments import Experiments
+from feed.models import Models
+from feed.pipeline import Feed
+from feed.signals_reader import SignalsReader
+from privacy.api import PrivacyApi
+from shared.adapters.azure_credential import blocking_azure_credential
 from shared.adapters.blobs.port import Blobs
 from shared.adapters.bus.port import Bus
+from shared.adapters.documents.metered import MeteredDocuments, count_cosmos_calls
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.flags.evaluation import FLAGS, Flags
 from shared.adapters.flags.port import FlagSource
@@ -26,22 +47,36 @@ from shared.adapters.refresh import Refresher
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity, KeyRing
 from shared.observability import logs
-from shared.observability.export import TelemetryExport, build_export
+from shared.observability.export import Spans, TelemetryExport, build_export
 from shared.observability.metrics import Telemetry
-from shared.observability.tracing import Stages, current_trace
 from shared.settings import BadSetting, Settings
 from shared.web.admission import Limits
+from shared.web.authentication import Authenticator
 from shared.web.cors import Cors
+from shared.web.endpoint import Edge
+from shared.web.status import ReadinessApi
 from shared.web.user_tokens import UserTokens
 
-Room = TypeVar("Room")
 Clock = Callable[[], float]
 START_BUDGET_SECONDS = 5.0
 
+BACKENDS = {
+    ("documents", "cosmos"): ("shared.adapters.documents.cosmos", "CosmosStore"),
+    ("documents", "sqlite"): ("shared.adapters.documents.sqlite", "SqliteStore"),
+    ("bus", "servicebus"): ("shared.adapters.bus.servicebus", "ServiceBusBus"),
+    ("bus", "sqlite"): ("shared.adapters.bus.sqlite", "SqliteBus"),
+    ("blobs", "azure"): ("shared.adapters.blobs.azure", "AzureBlobs"),
+    ("blobs", "folder"): ("shared.adapters.blobs.folder", "FolderBlobs"),
+    ("flags", "appconfig"): ("shared.adapters.flags.app_configuration", "AppConfigurationFlags"),
+    ("flags", "file"): ("shared.adapters.flags.file", "FileFlags"),
+    ("flag store", "appconfig"): ("shared.adapters.flags.app_configuration", "FlagStore"),
+}
+"""Port and choice → the class behind it. Loaded by name when chosen: an Azure SDK takes up to a quarter of a second."""
+
 
 @dataclass
-class Services:
-    """What the rooms work with. `clock` gives seconds since the epoch; `local` is True in the local host only."""
+class App:
+    """The parts of one process. `clock` gives seconds since the epoch."""
 
     settings: Settings
     clock: Clock
@@ -49,28 +84,29 @@ class Services:
     bus: Bus
     blobs: Blobs
     flags: Flags
-    keys: KeyRing
     identity: Identity
+    keys: KeyRing
     telemetry: Telemetry
     tenants: TenantDirectory
-    user_tokens: UserTokens
     limits: Limits
-    cors: Cors
     video_facts: VideoFacts
     flags_refresher: Refresher
     tenants_refresher: Refresher
+    feed: Feed
+    signals_consumer: SignalsConsumer
+    stats_consumer: StatsConsumer
+    cowatch: CoWatchBuilder
+    experiment_reports: ExperimentReports
+    imports: ImportJobs
+    apis: Mapping[type, Any]
+    """The object behind each class of endpoints."""
     export: TelemetryExport | None = None
-    local: bool = False
-    _rooms: dict[Any, Any] = field(default_factory=dict)
     _started: asyncio.Task[None] | None = None
-    _end_logs: Callable[[], None] = lambda: None
+    _end_logs: Callable[[], None] = field(default=lambda: None)
 
-    def room(self, build: Callable[[Services], Room]) -> Room:
-        """The one instance of a room in this process: built on first use, kept with the services it stands on."""
-        found = self._rooms.get(build)
-        if found is None:
-            found = self._rooms[build] = build(self)
-        return found  # type: ignore[no-any-return]
+    @property
+    def catalogs(self) -> Catalogs:
+        return self.feed.catalogs
 
     async def start(self) -> None:
         """Open what the first request needs, side by side, and begin the refresh loops. Later calls return at once.
@@ -81,10 +117,10 @@ class Services:
             self._started = asyncio.create_task(self._start())
         await asyncio.shield(self._started)
 
-    def spans(self, name: str, stages: Stages, **attributes: str) -> None:
-        """Export the stages of the request or message at hand as spans, when its trace is sampled."""
-        if self.export is not None:
-            self.export.spans(name, current_trace.get(), stages, attributes)
+    @property
+    def started(self) -> bool:
+        """Whether the start has completed."""
+        return self._started is not None and self._started.done()
 
     async def _start(self) -> None:
         self._end_logs = logs.install(self.telemetry, structured=self.settings.log_format == "json")
@@ -104,21 +140,28 @@ class Services:
         await self.documents.ready()
         await self.tenants_refresher.refresh()
 
-    async def _within_budget(self, step: Callable[[], Any]) -> None:
+    async def _within_budget(self, step: Callable[[], Awaitable[object]]) -> None:
         try:
             async with asyncio.timeout(START_BUDGET_SECONDS):
                 await step()
         except Exception as error:  # whatever is down now is retried by its own loop or first use
             self.telemetry.count("refresh_failures", f"start_{type(error).__name__}")
 
+    async def roll_up(self) -> None:
+        """Add waiting events to the statistics and the archive, then publish the queue lengths."""
+        await self.stats_consumer.run()
+        await measure_queues(self.bus, self.telemetry)
+
+    async def sweep_dead_letters(self) -> int:
+        """Drop dead letters that are too old or of erased users; how many there were."""
+        return await dead_letters.sweep(self.bus, self.documents, self.tenants, self.telemetry, self.clock())
+
     async def close(self) -> None:
         """Stop the loops and let go of every connection."""
         await self.limits.delay.stop()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             await refresher.stop()
-        for room in self._rooms.values():
-            if hasattr(room, "close"):
-                await room.close()
+        await self.feed.close()
         for part in (self.flags, self.bus, self.blobs, self.documents):
             await part.close()
         if self.export is not None:
@@ -136,15 +179,24 @@ def build(
     flag_source: FlagSource | None = None,
     telemetry: Telemetry | None = None,
     local: bool = False,
-) -> Services:
-    """Everything, unconnected. Raises `BadSetting` with one sentence when the settings do not work."""
+) -> App:
+    """Everything, unconnected. Raises `BadSetting` with one sentence when the settings do not work.
+
+    `local`: on one machine, where a user hash in a URL ends up in nobody's log.
+    """
     if settings.embedded:
         settings = with_embedded_secrets(settings)
     telemetry = telemetry or Telemetry()
     documents = documents or documents_from(settings, clock, telemetry)
-    identity = Identity(settings.identity_secret)
-    flags = Flags(flag_source or _flag_source(settings))
-    tenants = TenantDirectory(documents, identity, telemetry)
+    bus = bus or bus_from(settings, clock)
+    blobs = blobs or blobs_from(settings)
+    identity, keys = Identity(settings.identity_secret), KeyRing(settings.signing_keys)
+    flags = Flags(flag_source or flag_source_from(settings))
+    tenants = TenantDirectory(documents, telemetry)
+    limits = Limits(settings, telemetry)
+    export = build_export(settings, telemetry, blocking_azure_credential)
+    spans = Spans(export)
+    video_facts = VideoFacts(documents, clock)
 
     async def refresh_flags() -> None:
         await flags.refresh(clock())
@@ -152,93 +204,208 @@ def build(
             if name in FLAGS:
                 telemetry.gauge("flags_on", float(on), name)
 
-    return Services(
+    flags_refresher = Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry)
+    tenants_refresher = Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry)
+    feed = Feed(
+        catalogs=Catalogs(documents, blobs, settings, telemetry, clock),
+        signals=SignalsReader(documents, settings, telemetry, clock),
+        models=Models(tenants, telemetry),
+        experiments=Experiments(tenants, telemetry),
+        dark_launch=DarkLaunch(telemetry),
+        flags=flags,
+        flags_refresher=flags_refresher,
+        tenants=tenants,
+        keys=keys,
+        telemetry=telemetry,
+    )
+    imports = ImportJobs(
+        documents=documents,
+        blobs=blobs,
+        tenants=tenants,
+        tenants_refresher=tenants_refresher,
+        telemetry=telemetry,
+        clock=clock,
+    )
+    edge = Edge(
+        Authenticator(tenants, identity), UserTokens(tenants), identity, telemetry, Cors(settings.cors_origins), clock
+    )
+    return App(
         settings=settings,
         clock=clock,
         documents=documents,
-        bus=bus or bus_from(settings, clock),
-        blobs=blobs or blobs_from(settings, clock),
+        bus=bus,
+        blobs=blobs,
         flags=flags,
-        keys=KeyRing(settings.signing_keys),
         identity=identity,
+        keys=keys,
         telemetry=telemetry,
         tenants=tenants,
-        user_tokens=UserTokens(tenants),
-        limits=Limits(settings, telemetry),
-        cors=Cors(settings.cors_origins),
-        video_facts=VideoFacts(documents, clock),
-        flags_refresher=Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry),
-        tenants_refresher=Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry),
-        export=build_export(settings, telemetry),
-        local=local,
+        limits=limits,
+        video_facts=video_facts,
+        flags_refresher=flags_refresher,
+        tenants_refresher=tenants_refresher,
+        feed=feed,
+        signals_consumer=SignalsConsumer(
+            documents=documents,
+            bus=bus,
+            video_facts=video_facts,
+            tenants=tenants,
+            telemetry=telemetry,
+            spans=spans,
+            clock=clock,
+            patience_seconds=settings.fold_patience_seconds,
+        ),
+        stats_consumer=StatsConsumer(
+            documents=documents,
+            bus=bus,
+            blobs=blobs,
+            video_facts=video_facts,
+            tenants=tenants,
+            flags=flags,
+            identity=identity,
+            telemetry=telemetry,
+            clock=clock,
+            run_seconds=settings.rollup_seconds,
+        ),
+        cowatch=CoWatchBuilder(
+            documents=documents,
+            blobs=blobs,
+            video_facts=video_facts,
+            tenants=tenants,
+            telemetry=telemetry,
+            clock=clock,
+        ),
+        experiment_reports=ExperimentReports(
+            documents=documents, blobs=blobs, tenants=tenants, telemetry=telemetry, clock=clock
+        ),
+        imports=imports,
+        apis={
+            FeedApi: FeedApi(edge, feed, limits, telemetry, spans),
+            EventsApi: EventsApi(
+                edge,
+                bus=bus,
+                keys=keys,
+                limits=limits,
+                telemetry=telemetry,
+                spans=spans,
+                publish_seconds=settings.publish_budget_ms / 1000,
+            ),
+            PrivacyApi: PrivacyApi(
+                edge,
+                documents=documents,
+                bus=bus,
+                catalogs=feed.catalogs,
+                identity=identity,
+                limits=limits,
+                telemetry=telemetry,
+                clock=clock,
+                user_hash_in_url=local,
+            ),
+            ReadinessApi: ReadinessApi(
+                {
+                    "documents": documents.ready,
+                    "bus": bus.ready,
+                    "blobs": blobs.ready,
+                    "flags": flags_refresher.refresh,
+                    "tenants": tenants_refresher.refresh,
+                },
+                {"flags": flags_refresher, "tenants": tenants_refresher},
+                clock,
+            ),
+            **cms_apis(
+                CmsParts(
+                    edge=edge,
+                    documents=documents,
+                    tenants=tenants,
+                    tenants_refresher=tenants_refresher,
+                    feed=feed,
+                    flags=flags,
+                    identity=identity,
+                    imports=imports,
+                )
+            ),
+        },
+        export=export,
     )
 
 
-_current: Services | None = None
+_current: App | None = None
 
 
-def use(services: Services | None) -> None:
-    """Make these the process's services, as tests and the local host do."""
+def use(app: App | None) -> None:
+    """Make this the process's app, as tests and the local host do."""
     global _current
-    _current = services
+    _current = app
 
 
-async def get() -> Services:
-    """The process's services, built from the environment on first use and started."""
+async def running() -> App:
+    """The process's app, built from the environment on first use and started."""
     global _current
     if _current is None:
         _current = build(Settings.from_environment(os.environ))
-    if _current._started is None or not _current._started.done():
+    if not _current.started:
         await _current.start()
     return _current
 
 
-# Each backend is imported only when it is chosen: the Azure SDKs cost hundreds of milliseconds to import.
+def provider(api: type) -> Callable[[], Awaitable[Any]]:
+    """Gives the running app's object behind a class of endpoints."""
+
+    async def provide() -> Any:
+        return (await running()).apis[api]
+
+    return provide
+
+
+# ---- backends
+
+
+def _backend(port: str, choice: str) -> Any:
+    module, name = BACKENDS[port, choice]
+    return getattr(import_module(module), name)
 
 
 def documents_from(settings: Settings, clock: Clock, telemetry: Telemetry) -> DocumentStore:
     """The document store the settings name, unconnected; `telemetry` counts its calls."""
-    from shared.adapters.documents.metered import MeteredDocuments, count_cosmos_calls
-
+    backend = _backend("documents", settings.document_store)
     if settings.document_store == "cosmos":
-        from shared.adapters.documents.cosmos import CosmosStore
-
-        return CosmosStore.from_settings(settings, count_cosmos_calls(telemetry))
-    from shared.adapters.documents.sqlite import SqliteStore
-
-    return MeteredDocuments(SqliteStore(data_folder(settings) / "documents.db", clock), telemetry)
+        cosmos: DocumentStore = backend.from_settings(settings, count_cosmos_calls(telemetry))
+        return cosmos
+    return MeteredDocuments(backend(data_folder(settings) / "documents.db", clock), telemetry)
 
 
 def bus_from(settings: Settings, clock: Clock) -> Bus:
     """The bus the settings name, unconnected."""
-    if settings.bus == "servicebus":
-        from shared.adapters.bus.servicebus import ServiceBusBus
+    backend = _backend("bus", settings.bus)
+    bus: Bus = (
+        backend.from_settings(settings)
+        if settings.bus == "servicebus"
+        else backend(data_folder(settings) / "bus.db", clock)
+    )
+    return bus
 
-        return ServiceBusBus.from_settings(settings)
-    from shared.adapters.bus.sqlite import SqliteBus
 
-    return SqliteBus(data_folder(settings) / "bus.db", clock)
-
-
-def blobs_from(settings: Settings, clock: Clock) -> Blobs:
+def blobs_from(settings: Settings) -> Blobs:
     """The blob store the settings name, unconnected."""
-    if settings.blobs == "azure":
-        from shared.adapters.blobs.azure import AzureBlobs
-
-        return AzureBlobs.from_settings(settings)
-    from shared.adapters.blobs.folder import FolderBlobs
-
-    return FolderBlobs(data_folder(settings) / "blobs")
+    backend = _backend("blobs", settings.blobs)
+    blobs: Blobs = (
+        backend.from_settings(settings) if settings.blobs == "azure" else backend(data_folder(settings) / "blobs")
+    )
+    return blobs
 
 
-def _flag_source(settings: Settings) -> FlagSource:
-    if settings.flags == "appconfig":
-        from shared.adapters.flags.app_configuration import AppConfigurationFlags
+def flag_source_from(settings: Settings) -> FlagSource:
+    """Where the settings say that flags are read from."""
+    backend = _backend("flags", settings.flags)
+    source: FlagSource = (
+        backend.from_settings(settings) if settings.flags == "appconfig" else backend(flags_file(settings))
+    )
+    return source
 
-        return AppConfigurationFlags.from_settings(settings)
-    from shared.adapters.flags.file import FileFlags
 
-    return FileFlags(flags_file(settings))
+def flag_store(settings: Settings) -> Any:
+    """The App Configuration store for programs that write flags; use it as a context."""
+    return _backend("flag store", settings.flags).from_settings(settings)
 
 
 def flags_file(settings: Settings) -> Path:

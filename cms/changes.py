@@ -1,4 +1,4 @@
-"""Every change of a document, written together with its audit entry in one atomic batch: neither exists alone.
+"""Writes a change of a document together with its audit entry in one atomic batch: neither exists alone.
 
 An entry lives in the container and partition of what it speaks of, because a batch cannot span two. Its id sorts after
 every video's, newest first, so that loading a catalog can stop before the entries and listing them needs no index.
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from bootstrap import Services
 from shared.adapters.documents.port import (
     DAY_SECONDS,
     Container,
     Create,
     Document,
+    DocumentStore,
     Failure,
     Json,
     Operation,
@@ -70,7 +70,7 @@ def without_tombstone(document: Document | None) -> Document | None:
 
 
 async def apply_change(
-    services: Services, change: Change, author: Author, also: Sequence[Operation] = ()
+    documents: DocumentStore, change: Change, author: Author, also: Sequence[Operation] = ()
 ) -> str | None:
     """Write the change, its audit entry and what belongs to it, all or nothing. The new etag, None when taken away.
 
@@ -81,7 +81,7 @@ async def apply_change(
     first: Operation = Create(body) if before is None else Replace(body, before.etag)
     operations = [first, *also, Create(audit_entry(change, author))]
     try:
-        etags = await services.documents.write(change.container, change.tenant_id, operations)
+        etags = await documents.write(change.container, change.tenant_id, operations)
     except WriteRejected as refusal:
         raise _problem(refusal, change) from refusal
     return etags[0] if change.after is not None else None

@@ -1,4 +1,4 @@
-"""What an editor may send: strict forms, and sentences that say what is wrong in words an editor understands.
+"""Strict forms for what an editor sends, and plain sentences for what is wrong with it.
 
 `check(form, payload)` gives the form or a list of faults; `checked` raises them as one 422 `Problem`. Faults never
 quote a value, only the field and what it should be.
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from shared.domain.formats import AGE_BAND, COUNTRY, LANGUAGE, PLATFORM, SLUG, URL, VIDEO_ID, Format
 from shared.web.problems import Problem
 
 MAX_FAULTS = 50
@@ -158,11 +159,11 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_short": lambda c: (
         "must not be empty." if c["min_length"] == 1 else f"needs at least {c['min_length']} characters."
     ),
-    "string_too_long": lambda c: f"must have {c['max_length']} characters at the most.",
+    "string_too_long": lambda c: f"can have at most {c['max_length']} characters.",
     "too_short": lambda c: (
         "must not be empty." if c["min_length"] == 1 else f"needs at least {c['min_length']} entries."
     ),
-    "too_long": lambda c: f"must have {c['max_length']} entries at the most.",
+    "too_long": lambda c: f"can have at most {c['max_length']} entries.",
 }
 """What pydantic found → the rest of a sentence that begins with the field."""
 
@@ -170,13 +171,12 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
 # ---- fields with a form of their own
 
 
-def text_like(pattern: str, form: str) -> AfterValidator:
-    """Text that fully matches; `form` completes the sentence "must be …"."""
-    compiled = re.compile(pattern)
+def text_like(form: Format) -> AfterValidator:
+    """Text that has a format."""
 
     def matches(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise PydanticCustomError("format", "{expected}", {"expected": form})
+        if not form.matches(value):
+            raise PydanticCustomError("format", "{expected}", {"expected": form.description})
         return value
 
     return AfterValidator(matches)
@@ -212,27 +212,13 @@ def lower(value: object) -> object:
 
 Instant = Annotated[float, BeforeValidator(_instant)]
 """Seconds since the epoch; also read from ISO 8601 text, which means UTC unless it says otherwise."""
-VideoId = Annotated[
-    str,
-    text_like(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}", "1 to 128 letters, digits or . _ : ~ -, a letter or digit first"),
-]
-Slug = Annotated[
-    str, text_like(r"[a-z0-9][a-z0-9_-]{0,63}", "1 to 64 lower-case letters, digits, - or _, such as summer-push")
-]
-Country = Annotated[str, BeforeValidator(upper), text_like(r"[A-Z]{2}", "a country of two letters (ISO 3166-1)")]
-Language = Annotated[
-    str,
-    BeforeValidator(lower),
-    text_like(r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}", "a language tag such as en or pt-BR"),
-]
-AgeBand = Annotated[str, text_like(r"[0-9]{1,3}(-[0-9]{1,3}|\+)", "an age band such as 13-17 or 65+")]
-Platform = Annotated[str, text_like(r"[a-z0-9_]{1,16}", "a platform such as ios, android or web")]
-Url = Annotated[
-    str, text_like(r"https?://[^\s/?#]+[^\s]{0,2000}", "a link that begins with https:// (2,000 characters)")
-]
+VideoId = Annotated[str, text_like(VIDEO_ID)]
+Slug = Annotated[str, text_like(SLUG)]
+Country = Annotated[str, BeforeValidator(upper), text_like(COUNTRY)]
+Language = Annotated[str, BeforeValidator(lower), text_like(LANGUAGE)]
+AgeBand = Annotated[str, text_like(AGE_BAND)]
+Platform = Annotated[str, text_like(PLATFORM)]
+Url = Annotated[str, text_like(URL)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+"""A category or a tag."""
 Distinct = AfterValidator(_distinct)
-
-
-def iso(at: float | None) -> str | None:
-    """A time as the API shows it."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

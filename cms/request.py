@@ -1,4 +1,4 @@
-"""One request to the content room: who asks, for which tenant, with what body and under which condition."""
+"""Reads a CMS request: its body, its `If-Match`, its page, and who is behind a change."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 import azure.functions as func
 import orjson
 
-from bootstrap import Services
 from cms.changes import Author
-from shared.adapters.tenant_directory import Caller
-from shared.domain.records import Tenant
+from shared.domain.formats import VIDEO_ID, Format
+from shared.web.endpoint import Call
 from shared.web.problems import Problem, bad_request
 
 MAX_BODY_BYTES = 1_000_000
@@ -26,18 +25,9 @@ _HEADER_REASON = re.compile(r"[ -~]{0,300}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class CmsRequest:
-    """An authenticated call. Everything it may touch is the partition of `tenant_id`."""
-
-    request: func.HttpRequest
-    services: Services
-    caller: Caller
-    now: float
-
-    @property
-    def tenant(self) -> Tenant:
-        return self.caller.tenant
+@dataclass(slots=True)
+class CmsRequest(Call):
+    """An authenticated CMS request. Everything it may touch is the partition of `tenant_id`."""
 
     @property
     def tenant_id(self) -> str:
@@ -53,15 +43,15 @@ class CmsRequest:
             raise bad_request("invalid_reason", "X-Reason must be at most 300 printable ASCII characters.")
         given = why or header
         if len(given) > 300:
-            raise bad_request("invalid_reason", "A reason has 300 characters at the most.")
+            raise bad_request("invalid_reason", "A reason can have at most 300 characters.")
         who = self.caller.key_name
         return Author(f"{who} (operator)" if self.caller.operator else who, self.now, _CONTROL.sub(" ", given) or None)
 
-    def path(self, name: str, pattern: str = r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}") -> str:
+    def path(self, name: str, form: Format = VIDEO_ID) -> str:
         """A part of the path. Raises a 404 `Problem` when nothing could have that name."""
         value: str = self.request.route_params.get(name, "")
-        if not re.fullmatch(pattern, value):
-            raise Problem(404, "not_found", "There is nothing of that name.")
+        if not form.matches(value):
+            raise Problem(404, "not_found", "Not found.")
         return value
 
     def body(self) -> dict[str, Any]:
@@ -92,7 +82,7 @@ class CmsRequest:
         return match[1] or match[2]
 
     def confirmed(self) -> bool:
-        """Whether the caller says it means to show viewers stronger ratings."""
+        """Whether the caller confirms that viewers will see stronger ratings."""
         given: str = self.request.headers.get("x-confirm-maturity", "")
         return given.strip().lower() == "yes"
 
@@ -108,14 +98,6 @@ class CmsRequest:
         return limit, _read_cursor(cursor) if cursor else None
 
 
-def authenticate(request: func.HttpRequest, services: Services, *scopes: str) -> CmsRequest:
-    """Authenticate a call for `cms` or `ops`, or for the scopes given. Raises a `Problem`."""
-    now = services.clock()
-    caller = services.tenants.authenticate(request.headers, now)
-    caller.require(*(scopes or ("cms", "ops")))
-    return CmsRequest(request, services, caller, now)
-
-
 def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
     """The body as JSON. Raises a 4xx `Problem`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -123,7 +105,7 @@ def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
         raise Problem(415, "unsupported_media_type", "Send application/json.")
     body = request.get_body()
     if len(body) > max_bytes:
-        raise Problem(413, "body_too_large", f"The body may have {max_bytes:,} bytes at the most.")
+        raise Problem(413, "body_too_large", f"The body can have at most {max_bytes:,} bytes.")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -141,7 +123,7 @@ def bare(etag: str) -> str:
 
 
 def cursor_after(id: str | None) -> str | None:
-    """Continues a list after an id. It opens nothing: a list is always of the caller's own tenant."""
+    """Continues a list after an id. It grants nothing: a list is always of the caller's own tenant."""
     if id is None:
         return None
     check = hashlib.blake2b(id.encode(), digest_size=3).digest()
@@ -158,4 +140,4 @@ def _read_cursor(text: str) -> str:
             raise ValueError
         return id
     except (ValueError, binascii.Error):
-        raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.") from None
+        raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.") from None

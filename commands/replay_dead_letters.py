@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 import bootstrap
-from bootstrap import Services
+from bootstrap import App
 from events.dead_letters import readable, take_out
 from events.signals_consumer import MAX_AGE_SECONDS
 from shared.adapters.bus.port import SIGNALS, SUBSCRIPTIONS, BusError, DeadLetter, OutgoingMessage, ReceivedMessage
@@ -52,13 +52,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    services = bootstrap.build(Settings.from_environment(os.environ))
+    app = bootstrap.build(Settings.from_environment(os.environ))
     try:
         if options.content:
             print("warning: what follows says what people watched. Keep it out of every log.", file=sys.stderr)
-        letters = [letter async for letter in _letters(services, options)]
+        letters = [letter async for letter in _letters(app, options)]
         if options.command == "replay":
-            return await replay(services, options.subscription, letters, dry_run=options.dry_run)
+            return await replay(app, options.subscription, letters, dry_run=options.dry_run)
         for letter in letters:
             print(_line(letter))
             if options.command == "show":
@@ -67,13 +67,13 @@ async def _run(options: argparse.Namespace) -> int:
         print(f"{len(letters)} dead letters of {options.subscription}")
         return 0
     finally:
-        await services.close()
+        await app.close()
 
 
-async def _letters(services: Services, options: argparse.Namespace) -> Any:
+async def _letters(app: App, options: argparse.Namespace) -> Any:
     after = 0
     while True:
-        page = await services.bus.peek_dead_letters(options.subscription, PAGE, after)
+        page = await app.bus.peek_dead_letters(options.subscription, PAGE, after)
         for letter in page:
             if options.sequence not in (None, letter.message.sequence_number):
                 continue
@@ -126,7 +126,7 @@ def _content(message: ReceivedMessage) -> dict[str, Any]:
 
 
 async def replay(
-    services: Services,
+    app: App,
     subscription: str,
     letters: list[DeadLetter],
     *,
@@ -138,7 +138,7 @@ async def replay(
     A letter that cannot be read stays where it is: it would only come back. So does one for the signals that is so
     old that its marker may be gone: the fold would refuse it.
     """
-    now = services.clock()
+    now = app.clock()
     wanted: set[int] = set()
     for letter in letters:
         reason = _why_not(letter, subscription, now)
@@ -153,13 +153,13 @@ async def replay(
         async def again(letter: ReceivedMessage) -> None:
             batch = readable(letter)
             assert batch is not None
-            tenant = services.tenants.get(batch.tenant_id)
+            tenant = app.tenants.get(batch.tenant_id)
             session = letter.session_id or batch.session(tenant.rollup_shards if tenant else 1)
             id = f"{letter.message_id[:80]}.replay.{letter.sequence_number}"
-            await services.bus.publish(OutgoingMessage(id, session, letter.body, subscription))
+            await app.bus.publish(OutgoingMessage(id, session, letter.body, subscription))
             done(1)
 
-        replayed = await take_out(services.bus, subscription, lambda m: m.sequence_number in wanted, again)
+        replayed = await take_out(app.bus, subscription, lambda m: m.sequence_number in wanted, again)
     say(f"{replayed} of {len(letters)} replayed to {subscription}")
     return 0 if replayed == len(letters) else 1
 

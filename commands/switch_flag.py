@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from bootstrap import flags_file
+import bootstrap
 from shared.adapters.flags.file import checked
 from shared.adapters.flags.port import FlagsUnavailable
 from shared.adapters.flags.switching import switched
@@ -36,12 +36,10 @@ def main() -> int:
 def switch(settings: Settings, name: str, on: bool, tenant_id: str | None = None) -> None:
     """Switch where the settings say. Raises `FlagsUnavailable`, `OSError`, `ValueError`."""
     if settings.flags == "appconfig":
-        from shared.adapters.flags.app_configuration import FlagStore
-
-        with FlagStore.from_settings(settings) as store:
+        with bootstrap.flag_store(settings) as store:
             store.switch(name, on, tenant_id)
     else:
-        switch_file(flags_file(settings), name, on, tenant_id)
+        switch_file(bootstrap.flags_file(settings), name, on, tenant_id)
 
 
 def switch_file(path: Path, name: str, on: bool, tenant_id: str | None = None) -> None:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import azure.functions as func
 import orjson
 
-from bootstrap import Services
 from events.batch import NOBODY, Batch, encode
+from events.responses import BatchReceipt, EventBatch, RejectedEvent
 from events.schema import REJECTIONS, Event, Rejected, parse_event
-from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
+from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
 from shared.adapters.retry import with_timeout
-from shared.adapters.tenant_directory import Caller, consented
 from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.feed_receipt import FeedReceipt, verify
+from shared.domain.keys import KeyRing
+from shared.observability.export import Spans
 from shared.observability.logs import log_event
+from shared.observability.metrics import Telemetry
 from shared.observability.tracing import Stages, current_trace
-from shared.web.admission import Kind
-from shared.web.endpoint import endpoint, json_response
+from shared.web.admission import Kind, Limits
+from shared.web.authentication import consented
+from shared.web.declaration import Body, Parameter, Response
+from shared.web.endpoint import Call, Edge, endpoint, json_response
+from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
+from shared.web.problem_codes import USER
 from shared.web.problems import Problem, bad_request, unavailable
 
 log = logging.getLogger("feed.events")
@@ -31,31 +36,160 @@ MAX_IDEMPOTENCY_KEY = 200
 OLD_EVENTS_MS = 24 * 3_600_000
 
 
-@endpoint("events")
-async def post_events(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """202 once the bus has the batch durably; each refused event is named by its index, code and message."""
-    stages = Stages()
-    now = services.clock()
-    caller = services.tenants.authenticate(request.headers, now)
-    caller.require("sdk", "cms", "ops")
-    user = services.user_tokens.user_of(caller, request.headers, now)
-    user_key = services.identity.user_key(caller.tenant.id, user.hash)
-    body = request.get_body()
-    with services.limits.admit(Kind.EVENTS, caller.tenant, user_key, now):
-        rows = _rows(body, request.headers.get("content-type", ""))
-        batch, rejected = _batch(caller, user_key, rows, body, request.headers, services, now)
-        stages.end("validate")
-        if batch.events:
-            await _publish(batch, caller.tenant.rollup_shards, services)
-        stages.end("publish")
-    tenant_id = caller.tenant.id
-    services.telemetry.count("events_accepted", tenant_id, amount=len(batch.events))
-    for each in rejected:
-        services.telemetry.count("events_rejected", tenant_id, each["code"])
-    _note_what_is_odd(batch, rejected)
-    stages.end("answer")
-    services.spans("post_events", stages, tenant=tenant_id)
-    return json_response({"accepted": len(batch.events), "rejected": rejected, "batchId": batch.id}, 202)
+_VIEW = {
+    "type": "video_view",
+    "videoId": "vid_fitness_1",
+    "timestamp": "2026-11-20T12:00:00Z",
+    "watchTimeMs": 20_000,
+    "feedRequestId": "AQxS…",
+    "rankPosition": 0,
+    "eventId": "b1c2-1",
+}
+_SKIP = {
+    "type": "skip",
+    "videoId": "vid_cooking_1",
+    "timestamp": 1_795_176_000_000,
+    "watchTimeMs": None,
+    "feedRequestId": "AQxS…",
+    "rankPosition": 1,
+}
+_RECEIPT_EXAMPLE = {
+    "accepted": 1,
+    "rejected": [{"index": 1, "code": "too_old", "message": REJECTIONS["too_old"]}],
+    "batchId": "0123456789abcdef0123456789abcdef",
+}
+
+
+class EventsApi:
+    """Accepts event batches."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        *,
+        bus: Bus,
+        keys: KeyRing,
+        limits: Limits,
+        telemetry: Telemetry,
+        spans: Spans,
+        publish_seconds: float,
+    ) -> None:
+        self.edge = edge
+        self._bus = bus
+        self._receipt_keys = keys.for_purpose("feed-request")
+        self._limits = limits
+        self._telemetry = telemetry
+        self._spans = spans
+        self._publish_seconds = publish_seconds
+
+    @endpoint(
+        "POST",
+        "v1/events/batch",
+        "Report what was watched",
+        tag="events",
+        description="Send batches every few seconds. After a time-out, 429 or 503 send the same bytes again with the "
+        "same Idempotency-Key: nothing counts twice. One bad event never sinks its batch.",
+        responses={
+            202: Response("The batch is stored safely and will count within seconds.", BatchReceipt, _RECEIPT_EXAMPLE)
+        },
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        cors=True,
+        parameters=(
+            X_USER,
+            X_USER_TOKEN,
+            X_PERSONALIZATION.saying(
+                "`off`: the user opted out. The events count in statistics about videos and nowhere else."
+            ),
+            Parameter(
+                "Idempotency-Key",
+                "header",
+                "Yours, one for each batch; the body counts too, so a key used twice loses nothing.",
+                {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY},
+            ),
+        ),
+        body=Body(EventBatch, {"events": [_VIEW, _SKIP]}),
+        problems=(
+            *USER,
+            "invalid_json",
+            "invalid_batch",
+            "empty_batch",
+            "too_many_events",
+            "invalid_idempotency_key",
+            "invalid_personalization",
+            "body_too_large",
+            "unsupported_media_type",
+        ),
+    )
+    async def post_events(self, call: Call) -> func.HttpResponse:
+        """202 once the bus has the batch durably; each refused event is named by its index, code and message."""
+        stages = Stages(call.started)
+        body, tenant = call.request.get_body(), call.tenant
+        with self._limits.admit(Kind.EVENTS, tenant, call.user_key, call.now):
+            rows = _rows(body, call.headers.get("content-type", ""))
+            batch, rejected = self._batch(call, rows, body)
+            stages.end("validate")
+            if batch.events:
+                await self._publish(batch, tenant.rollup_shards)
+            stages.end("publish")
+        telemetry = self._telemetry
+        telemetry.count("events_accepted", tenant.id, amount=len(batch.events))
+        for each in rejected:
+            telemetry.count("events_rejected", tenant.id, each.code)
+        _log_oddities(batch, rejected)
+        stages.end("answer")
+        self._spans.record("post_events", stages, tenant=tenant.id)
+        receipt = BatchReceipt.unchecked(accepted=len(batch.events), rejected=rejected, batch_id=batch.id)
+        return json_response(receipt, 202)
+
+    def _batch(self, call: Call, rows: list[Any], body: bytes) -> tuple[Batch, list[RejectedEvent]]:
+        """The valid events as a batch, and why each other one was refused."""
+        caller, user_key, headers, now = call.caller, call.user_key, call.headers, call.now
+        tenant_id = caller.tenant.id
+        events: list[Event] = []
+        rejected: list[RejectedEvent] = []
+        requests: dict[str, int | None] = {}
+        verified: list[FeedReceipt] = []
+        for index, row in enumerate(rows):
+            try:
+                event, quoted = parse_event(row, now)
+            except Rejected as refusal:
+                rejected.append(RejectedEvent(index=index, code=refusal.code, message=REJECTIONS[refusal.code]))
+                continue
+            if quoted is not None:
+                if quoted not in requests:
+                    found = verify(quoted, self._receipt_keys, tenant_id, user_key, now)
+                    requests[quoted] = None if found is None else len(verified)
+                    if found is not None:
+                        verified.append(found)
+                event = replace(event, request=requests[quoted])
+            events.append(event)
+        agreed = consented(headers)
+        batch = Batch(
+            id=_batch_id(tenant_id, user_key, headers.get("idempotency-key", ""), body),
+            tenant_id=tenant_id,
+            user_key=user_key if agreed else NOBODY,
+            accepted_at=now,
+            events=tuple(events),
+            requests=tuple(verified),
+            trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
+            consented=agreed,
+            trace_id=current_trace.get().id,
+        )
+        return batch, rejected
+
+    async def _publish(self, batch: Batch, shards: int) -> None:
+        """Hand the batch to the bus. Raises a 503 `Problem` when that is not confirmed within the budget."""
+        # Without consent there is nothing to fold, so the batch goes straight to the statistics.
+        to = SIGNALS if batch.consented else ROLLUP
+        message = OutgoingMessage(batch.id, batch.session(shards), encode(batch), to)
+        try:
+            await with_timeout(self._publish_seconds, self._bus.publish(message), BusUnavailable)
+        except BusUnavailable as error:
+            self._telemetry.count("bus_failures", "publish")
+            raise unavailable(
+                "The batch could not be stored safely. Send it again, unchanged.", error.retry_after_seconds
+            ) from error
 
 
 def _rows(body: bytes, content_type: str) -> list[Any]:
@@ -78,56 +212,11 @@ def _rows(body: bytes, content_type: str) -> list[Any]:
     return rows
 
 
-def _batch(
-    caller: Caller,
-    user_key: str,
-    rows: list[Any],
-    body: bytes,
-    headers: Mapping[str, str],
-    services: Services,
-    now: float,
-) -> tuple[Batch, list[dict[str, Any]]]:
-    """The valid events as a batch, and why each other one was refused."""
-    tenant_id = caller.tenant.id
-    signing = services.keys.for_purpose("feed-request")
-    events: list[Event] = []
-    rejected: list[dict[str, Any]] = []
-    requests: dict[str, int | None] = {}
-    verified: list[FeedReceipt] = []
-    for index, row in enumerate(rows):
-        try:
-            event, quoted = parse_event(row, now)
-        except Rejected as refusal:
-            rejected.append({"index": index, "code": refusal.code, "message": REJECTIONS[refusal.code]})
-            continue
-        if quoted is not None:
-            if quoted not in requests:
-                found = verify(quoted, signing, tenant_id, user_key, now)
-                requests[quoted] = None if found is None else len(verified)
-                if found is not None:
-                    verified.append(found)
-            event = replace(event, request=requests[quoted])
-        events.append(event)
-    agreed = consented(headers)
-    batch = Batch(
-        id=_batch_id(tenant_id, user_key, headers.get("idempotency-key", ""), body),
-        tenant_id=tenant_id,
-        user_key=user_key if agreed else NOBODY,
-        accepted_at=now,
-        events=tuple(events),
-        requests=tuple(verified),
-        trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
-        consented=agreed,
-        trace_id=current_trace.get().id,
-    )
-    return batch, rejected
-
-
-def _note_what_is_odd(batch: Batch, rejected: list[dict[str, Any]]) -> None:
+def _log_oddities(batch: Batch, rejected: list[RejectedEvent]) -> None:
     """Log batches an app's makers should look at: what was refused and why, and events from the future or the past."""
     tenant_id = batch.tenant_id
     if rejected:
-        codes = sorted({each["code"] for each in rejected})
+        codes = sorted({each.code for each in rejected})
         log_event(log, logging.WARNING, "events_rejected", tenant=tenant_id, count=len(rejected), codes=codes)
     if len({event.identity for event in batch.events}) < len(batch.events):
         log_event(log, logging.INFO, "batch_repeats_events", tenant=tenant_id, count=len(batch.events))
@@ -146,17 +235,3 @@ def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) 
     digest = hashlib.blake2b(f"{tenant_id}\n{user_key}\n{idempotency_key}\n".encode(), digest_size=16)
     digest.update(body)
     return digest.hexdigest()
-
-
-async def _publish(batch: Batch, shards: int, services: Services) -> None:
-    """Hand the batch to the bus. Raises a 503 `Problem` when that is not confirmed within the budget."""
-    # Without consent there is nothing to fold, so the batch goes straight to the statistics.
-    to = SIGNALS if batch.consented else ROLLUP
-    message = OutgoingMessage(batch.id, batch.session(shards), encode(batch), to)
-    try:
-        await with_timeout(services.settings.publish_budget_ms / 1000, services.bus.publish(message), BusUnavailable)
-    except BusUnavailable as error:
-        services.telemetry.count("bus_failures", "publish")
-        raise unavailable(
-            "The batch could not be stored safely. Send it again, unchanged.", error.retry_after_seconds
-        ) from error

@@ -1,14 +1,16 @@
-"""Dead letters: looking through them, taking some out, and keeping none for ever."""
+"""Dead letters: settle chosen ones, purge a user's, and sweep those that are too old."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from bootstrap import Services
 from events.batch import Batch, UnreadableBatch, decode
 from events.erasures import erasures
 from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, LockLost, ReceivedMessage
+from shared.adapters.documents.port import DocumentStore
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.observability.metrics import Telemetry
 
 KEEP_SECONDS = 89 * 86_400
 """Swept daily, so nothing is older than 90 days."""
@@ -69,13 +71,11 @@ async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> in
     return sum([await take_out(bus, subscription, about_user) for subscription in SUBSCRIPTIONS])
 
 
-async def sweep(services: Services) -> int:
+async def sweep(bus: Bus, documents: DocumentStore, tenants: TenantDirectory, telemetry: Telemetry, now: float) -> int:
     """Drop dead letters that are too old, and those of users who were erased since; how many there were."""
-    oldest = services.clock() - KEEP_SECONDS
+    oldest = now - KEEP_SECONDS
     erased = {
-        user_key: at
-        for tenant_id in services.tenants.ids()
-        for user_key, at in (await erasures(services.documents, tenant_id)).items()
+        user_key: at for tenant_id in tenants.ids() for user_key, at in (await erasures(documents, tenant_id)).items()
     }
 
     def unwanted(letter: ReceivedMessage) -> bool:
@@ -86,9 +86,9 @@ async def sweep(services: Services) -> int:
 
     dropped = 0
     for subscription in SUBSCRIPTIONS:
-        count = await take_out(services.bus, subscription, unwanted)
-        services.telemetry.count("dead_letters_dropped", subscription, amount=count)
-        _, left = await services.bus.depth(subscription)
-        services.telemetry.gauge("dead_letters", left, subscription)
+        count = await take_out(bus, subscription, unwanted)
+        telemetry.count("dead_letters_dropped", subscription, amount=count)
+        _, left = await bus.depth(subscription)
+        telemetry.gauge("dead_letters", left, subscription)
         dropped += count
     return dropped

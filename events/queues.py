@@ -1,18 +1,18 @@
-"""How much waits on the bus: a glance now and then, as gauges."""
+"""Publishes queue length and dead-letter count as gauges."""
 
 from __future__ import annotations
 
-from bootstrap import Services
-from shared.adapters.bus.port import SUBSCRIPTIONS, BusError
+from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, BusError
+from shared.observability.metrics import Telemetry
 
 
-async def measure(services: Services) -> None:
-    """Messages and dead letters of each subscription. A glance may fail without harm: it is counted."""
+async def measure_queues(bus: Bus, telemetry: Telemetry) -> None:
+    """Set the gauges for each subscription. A bus that does not answer is counted and passed over."""
     for subscription in SUBSCRIPTIONS:
         try:
-            waiting, dead = await services.bus.depth(subscription)
+            waiting, dead = await bus.depth(subscription)
         except BusError:
-            services.telemetry.count("bus_failures", "depth")
+            telemetry.count("bus_failures", "depth")
             continue
-        services.telemetry.gauge("queue_messages", waiting, subscription)
-        services.telemetry.gauge("dead_letters", dead, subscription)
+        telemetry.gauge("queue_messages", waiting, subscription)
+        telemetry.gauge("dead_letters", dead, subscription)

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
+from shared.domain.formats import VIDEO_ID
 
 MAX_WATCH_MS = 24 * 3_600_000
 CLAMP_AHEAD_SECONDS = 300.0
 MAX_AGE_SECONDS = MAX_AGE_DAYS * 86_400.0
-VIDEO_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}$"
+VIDEO_ID_PATTERN = f"^{VIDEO_ID.pattern}$"
 
 REJECTIONS: dict[str, str] = {
     "not_an_object": "The event is not a JSON object.",

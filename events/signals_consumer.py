@@ -1,5 +1,5 @@
-"""The consumer of the subscription `signals`: folds each batch into its user's document exactly once, and hands what
-was new on to the roll-up.
+"""Consumer of the subscription `signals`: folds each batch into its user's document exactly once, and publishes what
+was new to the subscription `rollup`.
 
 A user's signals and the markers of folded batches share a partition, so one atomic write both creates the marker and
 replaces the signals. A refused write is not taken at its word: whether the marker is there decides. The marker also
@@ -10,30 +10,35 @@ the archive see each accepted event once, whatever a client packed twice.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from bootstrap import Services
 from events.batch import Batch, UnreadableBatch, decode, encode
 from events.fold import fold, not_folded_yet
 from events.schema import Event
-from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
+from events.video_facts import VideoFacts
+from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
 from shared.adapters.documents.port import (
     USER_ACTIVITY,
     Create,
     Document,
+    DocumentStore,
     Json,
     Replace,
     StoreUnavailable,
     WriteRejected,
 )
+from shared.adapters.retry import retry
+from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
+from shared.observability.export import Spans
 from shared.observability.logs import log_event
+from shared.observability.metrics import Telemetry
 from shared.observability.tracing import Stages, current_trace, trace_named
 
 log = logging.getLogger("feed.events")
@@ -67,28 +72,49 @@ class _Folded:
     unknown_videos: tuple[str, ...] = ()
 
 
+class _Crossed(Exception):
+    """Another worker wrote the user's signals in between."""
+
+
 class SignalsConsumer:
     """Folds messages, one at a time per user within this process."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(
+        self,
+        *,
+        documents: DocumentStore,
+        bus: Bus,
+        video_facts: VideoFacts,
+        tenants: TenantDirectory,
+        telemetry: Telemetry,
+        spans: Spans,
+        clock: Callable[[], float],
+        patience_seconds: float,
+    ) -> None:
+        self._documents = documents
+        self._bus = bus
+        self._video_facts = video_facts
+        self._tenants = tenants
+        self._telemetry = telemetry
+        self._spans = spans
+        self._clock = clock
+        self._patience_seconds = patience_seconds
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def handle(self, message_id: str, body: bytes) -> str:
-        """Fold one message and say how it ended.
+    async def handle(self, body: bytes) -> str:
+        """Fold one message and return how it ended.
 
-        While the store is down, or the bus takes nothing, it waits with growing pauses for up to
-        `FOLD_PATIENCE_SECONDS`, then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to
-        the bus and comes again: an outage fills no dead-letter queue.
+        While the store is down, or the bus takes nothing, it waits with growing pauses for up to `patience_seconds`,
+        then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to the bus and comes again:
+        an outage fills no dead-letter queue.
         """
-        services = self._services
-        give_up_at = services.clock() + services.settings.fold_patience_seconds
+        give_up_at = self._clock() + self._patience_seconds
         try:
             batch = decode(body)
         except UnreadableBatch as error:
-            letter = OutgoingMessage(message_id, message_id, body)
-            await services.bus.dead_letter(SIGNALS, letter, UNREADABLE, str(error))
-            services.telemetry.count("messages_set_aside", SIGNALS, UNREADABLE)
+            id = f"unreadable-{hashlib.sha256(body).hexdigest()[:32]}"  # the trigger passes on no message id
+            await self._bus.dead_letter(SIGNALS, OutgoingMessage(id, id, body), UNREADABLE, str(error))
+            self._telemetry.count("messages_set_aside", SIGNALS, UNREADABLE)
             return self._ended(UNREADABLE)
         token = current_trace.set(trace_named(batch.trace_id))
         try:
@@ -97,20 +123,20 @@ class SignalsConsumer:
             current_trace.reset(token)
 
     async def _handle(self, batch: Batch, give_up_at: float) -> str:
-        services, telemetry, tenant_id = self._services, self._services.telemetry, batch.tenant_id
-        if services.clock() - batch.accepted_at > MAX_AGE_SECONDS:
+        telemetry, tenant_id = self._telemetry, batch.tenant_id
+        if self._clock() - batch.accepted_at > MAX_AGE_SECONDS:
             log_event(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
             return self._ended(TOO_OLD)
         stages = Stages()
         lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
         async with lock:
             stages.end("wait_for_user")
-            folded = await self._patiently(lambda: self._fold(batch), give_up_at)
-        lag_seconds = services.clock() - batch.accepted_at
+            folded = await self._retry(lambda: self._fold(batch), give_up_at)
+        lag_seconds = self._clock() - batch.accepted_at
         stages.end("fold")
         if folded.fresh:
             new = replace(batch, events=folded.fresh)
-            await self._patiently(lambda: self._hand_on(new), give_up_at)
+            await self._retry(lambda: self._hand_on(new), give_up_at)
             telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
             if lag_seconds > LATE_SECONDS:
                 telemetry.count("events_late", tenant_id, amount=len(folded.fresh))
@@ -122,54 +148,58 @@ class SignalsConsumer:
             log_event(
                 log, logging.WARNING, "unknown_videos", tenant=tenant_id, count=len(folded.unknown_videos), videos=few
             )
-        services.spans("fold_signals", stages, tenant=tenant_id, outcome=folded.outcome)
+        self._spans.record("fold_signals", stages, tenant=tenant_id, outcome=folded.outcome)
         return self._ended(folded.outcome)
 
     def _ended(self, outcome: str) -> str:
-        self._services.telemetry.count("batches_folded", outcome)
+        self._telemetry.count("batches_folded", outcome)
         return outcome
 
     async def _hand_on(self, batch: Batch) -> None:
-        tenant = self._services.tenants.get(batch.tenant_id)
+        tenant = self._tenants.get(batch.tenant_id)
         session = batch.session(tenant.rollup_shards if tenant else 1)
-        await self._services.bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
+        await self._bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
 
-    async def _patiently(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
-        """Run a step until the store or the bus takes it; after `give_up_at` their error is the caller's."""
-        telemetry = self._services.telemetry
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return await step()
-            except (StoreUnavailable, BusUnavailable) as error:
-                telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", "fold")
-                telemetry.count("fold_retries")
-                if self._services.clock() + pause > give_up_at:
-                    raise
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
-            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+    async def _retry(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
+        """Run a step until the store and the bus take it; after `give_up_at` their error is the caller's."""
+
+        def failed(error: Exception) -> None:
+            self._telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", "fold")
+            self._telemetry.count("fold_retries")
+
+        return await retry(
+            step,
+            (StoreUnavailable, BusUnavailable),
+            give_up_at=give_up_at,
+            clock=self._clock,
+            first_pause=FIRST_PAUSE_SECONDS,
+            longest_pause=LONGEST_PAUSE_SECONDS,
+            failed=failed,
+        )
 
     async def _fold(self, batch: Batch) -> _Folded:
         """Attempts until one is not crossed by another worker's."""
-        while (folded := await self._fold_once(batch)) is None:
-            self._services.telemetry.count("fold_conflicts")
-            await asyncio.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311
-        return folded
+        return await retry(
+            lambda: self._fold_once(batch),
+            (_Crossed,),
+            first_pause=FIRST_PAUSE_SECONDS,
+            longest_pause=FIRST_PAUSE_SECONDS,
+            failed=lambda _: self._telemetry.count("fold_conflicts"),
+        )
 
-    async def _fold_once(self, batch: Batch) -> _Folded | None:
-        """One attempt: how it ended, or None when another worker was first and it must be repeated."""
-        services = self._services
-        documents = services.documents
-        facts = await services.video_facts.get(batch.tenant_id, [event.video_id for event in batch.events])
+    async def _fold_once(self, batch: Batch) -> _Folded:
+        """One attempt. Raises `_Crossed` when another worker was first and it must be repeated."""
+        documents = self._documents
+        facts = await self._video_facts.get(batch.tenant_id, [event.video_id for event in batch.events])
         stored = await documents.read(USER_ACTIVITY, batch.user_key, SIGNALS_ID, latest=True)
         erased_at = stored.body.get("erasedAt") if stored else None
         if erased_at is not None and batch.accepted_at <= erased_at:
             return _Folded(ERASED)
         old = self._read(stored)
         fresh = tuple(not_folded_yet(old, batch.events))
-        tenant = services.tenants.get(batch.tenant_id)
+        tenant = self._tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
-        body = to_document(fold(old, batch.events, facts, half_life, services.clock(), batch.accepted_at))
+        body = to_document(fold(old, batch.events, facts, half_life, self._clock(), batch.accepted_at))
         body["tenantId"] = batch.tenant_id
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
@@ -179,7 +209,9 @@ class SignalsConsumer:
             await documents.write(USER_ACTIVITY, batch.user_key, [Create(marker), signals])
         except WriteRejected:
             known = await documents.read(USER_ACTIVITY, batch.user_key, marker["id"], latest=True)
-            return None if known is None else _already_folded(batch, known.body)
+            if known is None:
+                raise _Crossed from None
+            return _already_folded(batch, known.body)
         unknown = tuple(event.video_id for event in fresh if event.video_id not in facts)
         return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, unknown)
 
@@ -188,7 +220,7 @@ class SignalsConsumer:
             return from_document(stored.body) if stored else None
         except UnreadableSignals as error:
             log.error("a signals document could not be read and starts afresh: %s", error)
-            self._services.telemetry.count("store_failures", "unreadable_signals")
+            self._telemetry.count("store_failures", "unreadable_signals")
             return None
 
 

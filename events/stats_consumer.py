@@ -1,5 +1,5 @@
-"""The roll-up: drains the sessions of the subscription `rollup` into video statistics, one write per drained batch,
-and into the archive, one blob per drained batch.
+"""Consumer of the subscription `rollup`: adds events to video statistics and writes them to the archive, one write and
+one blob for everything drained from a session.
 
 A session belongs to one shard of one tenant and comes in order under a lock, so the last sequence number added, kept
 in the shard's document, is all it takes to count everything once: what comes again has a number already added.
@@ -13,30 +13,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeVar
 
-from bootstrap import Services
 from events.archive import blob_name, in_time, to_lines
 from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
 from events.erasures import erasures
+from events.video_facts import VideoFacts
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
-from shared.adapters.blobs.port import BlobsUnavailable
+from shared.adapters.blobs.port import Blobs, BlobsUnavailable
 from shared.adapters.bus.port import (
     MAX_DELIVERIES,
     MESSAGE_TTL_SECONDS,
     ROLLUP,
+    Bus,
     BusError,
     LockLost,
     ReceivedMessage,
     Receiver,
 )
-from shared.adapters.documents.port import VIDEO_STATS, Create, Document, Replace, StoreUnavailable, WriteRejected
-from shared.adapters.flags.evaluation import ARCHIVE
+from shared.adapters.documents.port import (
+    VIDEO_STATS,
+    Create,
+    Document,
+    DocumentStore,
+    Replace,
+    StoreUnavailable,
+    WriteRejected,
+)
+from shared.adapters.flags.evaluation import ARCHIVE, Flags
+from shared.adapters.retry import retry
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.keys import Identity
+from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("feed.events")
@@ -62,7 +74,7 @@ SLICE = 20
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 PATIENCE_SECONDS = 600.0
-"""How long messages in hand wait for a store that went down under them, their session's lock kept."""
+"""How long received messages wait for a store that went down under them, their session's lock kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +121,9 @@ class _Shard:
         known_until = float(self.stored.body.get("enqueuedAt", inf)) if self.stored else inf
         return each.sequence <= self.last and each.enqueued_at <= known_until + CLOCKS_DIFFER_SECONDS
 
-    def last_range(self, hand: Sequence[_SequencedBatch]) -> list[_SequencedBatch]:
+    def last_range(self, pending: Sequence[_SequencedBatch]) -> list[_SequencedBatch]:
         """Those of the range added last."""
-        return [each for each in hand if each.sequence >= self.first_of_last and self.knows(each)]
+        return [each for each in pending if each.sequence >= self.first_of_last and self.knows(each)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +161,35 @@ class StatsConsumer:
 
     def __init__(
         self,
-        services: Services,
         *,
+        documents: DocumentStore,
+        bus: Bus,
+        blobs: Blobs,
+        video_facts: VideoFacts,
+        tenants: TenantDirectory,
+        flags: Flags,
+        identity: Identity,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        run_seconds: float,
         receive_seconds: float = RECEIVE_AT_MOST_SECONDS,
         rest_seconds: float = REST_AT_MOST_SECONDS,
     ) -> None:
-        self._services = services
+        self._documents = documents
+        self._bus = bus
+        self._blobs = blobs
+        self._video_facts = video_facts
+        self._tenants = tenants
+        self._flags = flags
+        self._identity = identity
+        self._telemetry = telemetry
+        self._clock = clock
+        self._run_seconds = run_seconds
         self._receive_seconds, self._rest_seconds = receive_seconds, rest_seconds
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for the next run."""
-        until = self._services.clock() + self._services.settings.rollup_seconds
+        until = self._clock() + self._run_seconds
         failed: set[str | None] = set()
         added = await asyncio.gather(*(self._drain_sessions(until, failed) for _ in range(SESSIONS_AT_ONCE)))
         return sum(added)
@@ -167,10 +197,10 @@ class StatsConsumer:
     async def _drain_sessions(self, until: float, failed: set[str | None]) -> int:
         """Session after session; one that fails is left alone until the next run and holds up no other."""
         added = 0
-        count = self._services.telemetry.count
+        count = self._telemetry.count
         try:
-            while self._services.clock() < until:
-                session = await self._services.bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
+            while self._clock() < until:
+                session = await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
                 if session is None:
                     break
                 try:
@@ -201,74 +231,76 @@ class StatsConsumer:
     async def _drain(self, session: Receiver) -> int:
         """Receive what the session has, up to one write's worth; write; archive; settle."""
         assert session.session_id is not None
-        count = self._services.telemetry.count
+        count = self._telemetry.count
         # Look at the stores first: while one is down no message is received, so none uses up its deliveries.
-        await self._services.blobs.ready()
+        await self._blobs.ready()
         shard = await self._read_shard(session.session_id)
         keeper = asyncio.create_task(_keep_lock(session))
         try:
-            hand = _PendingMessages()
-            await self._receive(session, hand, self._receive_seconds)
-            if not hand.messages:
+            pending = _PendingMessages()
+            await self._receive(session, pending, self._receive_seconds)
+            if not pending.messages:
                 return 0
-            await self._complete_last_range(session, shard, hand)
-            again = [each for each in hand.batches if shard.knows(each)]
-            new = [each for each in hand.batches if not shard.knows(each)]
+            await self._complete_last_range(session, shard, pending)
+            again = [each for each in pending.batches if shard.knows(each)]
+            new = [each for each in pending.batches if not shard.knows(each)]
             if again:  # settled first, so that losing the session once more does not bring these again too
                 last_range = shard.last_range(again)
                 if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
-                    await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
-                await session.complete(hand.messages_of(again))
+                    await self._retry(lambda: self._archive(shard, last_range, shard.blob_of_last))
+                await session.complete(pending.messages_of(again))
                 count("batches_rolled_up", "duplicate", amount=len(again))
             if new:
-                if blob := await self._patiently(lambda: self._add(shard, new)):
-                    await self._patiently(lambda: self._archive(shard, new, blob))
-                await session.complete(hand.messages_of(new))
+                if blob := await self._retry(lambda: self._add(shard, new)):
+                    await self._retry(lambda: self._archive(shard, new, blob))
+                await session.complete(pending.messages_of(new))
                 count("batches_rolled_up", "added", amount=len(new))
         finally:
             keeper.cancel()
         return len(new)
 
-    async def _receive(self, session: Receiver, hand: _PendingMessages, seconds: float, enough: int = 0) -> None:
-        """Fill the hand until it is full, the session is empty or the time is up.
+    async def _receive(self, session: Receiver, pending: _PendingMessages, seconds: float, enough: int = 0) -> None:
+        """Receive until `pending` is full, the session is empty or the time is up.
 
-        With `enough`, an empty answer is not the end: until so many messages are in hand, more are waited for.
+        With `enough`, an empty answer is not the end: it waits until there are so many messages.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while loop.time() < until and not (hand.full if not enough else len(hand.messages) >= enough):
-            room = MESSAGES_A_WRITE - len(hand.messages)
+        while loop.time() < until and not (pending.full if not enough else len(pending.messages) >= enough):
+            room = MESSAGES_A_WRITE - len(pending.messages)
             received = await session.receive(min(MESSAGES_A_RECEIVE, max(1, room)), RECEIVE_SECONDS)
             if not received and not enough:
                 break
             batches = await self._readable(session, received)
             numbers = {each.sequence for each in batches}
-            hand.batches = sorted([*hand.batches, *batches], key=lambda each: each.sequence)
-            hand.messages += [message for message in received if message.sequence_number in numbers]
+            pending.batches = sorted([*pending.batches, *batches], key=lambda each: each.sequence)
+            pending.messages += [message for message in received if message.sequence_number in numbers]
 
-    async def _complete_last_range(self, session: Receiver, shard: _Shard, hand: _PendingMessages) -> None:
-        """See to it that the archive has the range added last, or the hand holds all of it.
+    async def _complete_last_range(self, session: Receiver, shard: _Shard, pending: _PendingMessages) -> None:
+        """Make sure that the archive has the range added last, or that `pending` holds all of it.
 
         After a crash between the document and the blob, the whole range comes again, but not always at once. A part
         of it alone may be settled only if the blob is there (the rest was settled then). Otherwise the rest is waited
         for. Raises `_Incomplete` when it does not come: everything stays for the next run.
         """
-        came = len(shard.last_range(hand.batches))
+        came = len(shard.last_range(pending.batches))
         if came in (0, shard.size_of_last) or not shard.blob_of_last or await self._is_archived(shard.blob_of_last):
             return
-        await self._receive(session, hand, self._rest_seconds, enough=shard.size_of_last - came + len(hand.messages))
-        last_range = shard.last_range(hand.batches)
+        await self._receive(
+            session, pending, self._rest_seconds, enough=shard.size_of_last - came + len(pending.messages)
+        )
+        last_range = shard.last_range(pending.batches)
         if len(last_range) == shard.size_of_last:
             return
-        oldest = min(message.enqueued_at for message in hand.messages)
-        tries = max(message.delivery_count for message in hand.messages)
-        if tries < MAX_DELIVERIES and self._services.clock() - oldest < LAST_CHANCE_SECONDS:
+        oldest = min(message.enqueued_at for message in pending.messages)
+        tries = max(message.delivery_count for message in pending.messages)
+        if tries < MAX_DELIVERIES and self._clock() - oldest < LAST_CHANCE_SECONDS:
             raise _Incomplete
         # Some of them will not come any more: better archived without those than not at all.
-        await self._patiently(lambda: self._archive(shard, last_range, shard.blob_of_last))
+        await self._retry(lambda: self._archive(shard, last_range, shard.blob_of_last))
 
     async def _is_archived(self, name: str) -> bool:
-        return name in [blob.name async for blob in self._services.blobs.list(ARCHIVE_BLOBS, name)]
+        return name in [blob.name async for blob in self._blobs.list(ARCHIVE_BLOBS, name)]
 
     async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_SequencedBatch]:
         """The messages as batches; one that cannot be read is dead-lettered with a reason."""
@@ -280,42 +312,39 @@ class StatsConsumer:
                 readable.append(_SequencedBatch(message.sequence_number, decode(message.body), message.enqueued_at))
             except UnreadableBatch as error:
                 await session.dead_letter(message, "unreadable", str(error))
-                self._services.telemetry.count("messages_set_aside", ROLLUP, "unreadable")
+                self._telemetry.count("messages_set_aside", ROLLUP, "unreadable")
         return readable
 
-    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Run a step until the store takes it: messages in hand wait rather than use up their deliveries."""
-        give_up_at = self._services.clock() + PATIENCE_SECONDS
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return await step()
-            except (StoreUnavailable, BlobsUnavailable):
-                self._services.telemetry.count("store_failures", "rollup")
-                if self._services.clock() + pause > give_up_at:
-                    raise
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
-                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+    async def _retry(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Run a step until the store takes it: messages received wait rather than use up their deliveries."""
+        return await retry(
+            step,
+            (StoreUnavailable, BlobsUnavailable),
+            give_up_at=self._clock() + PATIENCE_SECONDS,
+            clock=self._clock,
+            first_pause=FIRST_PAUSE_SECONDS,
+            longest_pause=LONGEST_PAUSE_SECONDS,
+            failed=lambda _: self._telemetry.count("store_failures", "rollup"),
+        )
 
     # ---- statistics
 
     async def _read_shard(self, session_id: str) -> _Shard:
         shard = _Shard(session_id, None)
-        stored = await self._services.documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
+        stored = await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
         return replace(shard, stored=stored)
 
     async def _add(self, shard: _Shard, new: Sequence[_SequencedBatch]) -> str:
         """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
         to archive. Raises `LockLost` when somebody else wrote the document.
         """
-        services = self._services
         batches = await self._still_wanted(shard.tenant_id, new)
         first = new[0]
         archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
         blob = (
             blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batch.accepted_at) if archived else ""
         )
-        facts = await services.video_facts.get(
+        facts = await self._video_facts.get(
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )
         durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
@@ -330,20 +359,20 @@ class StatsConsumer:
             "messages": len(new),
             "blob": blob,
             "enqueuedAt": max(each.enqueued_at for each in new),
-            "updatedAt": services.clock(),
+            "updatedAt": self._clock(),
             "packed": await asyncio.to_thread(table.pack),
         }
         operation = Replace(body, shard.stored.etag) if shard.stored else Create(body)
         try:
-            await services.documents.write(VIDEO_STATS, shard.tenant_id, [operation])
+            await self._documents.write(VIDEO_STATS, shard.tenant_id, [operation])
         except WriteRejected as refused:
             # Either somebody else owns the session by now, or this very write was applied and its answer lost.
             now = await self._read_shard(shard.session_id)
             if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
                 raise LockLost("the shard was written by another owner of the session") from refused
-        services.telemetry.count("rollup_writes")
+        self._telemetry.count("rollup_writes")
         async for part in _in_slices(batches):
-            _count_feedback(part, durations, services)
+            _count_feedback(part, durations, self._telemetry, self._clock())
         return blob
 
     def _read_table(self, shard: _Shard) -> StatsTable:
@@ -353,12 +382,12 @@ class StatsConsumer:
             return StatsTable.unpack(str(shard.stored.body.get("packed", "")))
         except UnreadableStats as error:
             log.error("statistics of a shard of tenant %s start afresh: %s", shard.tenant_id, error)
-            self._services.telemetry.count("store_failures", "unreadable_stats")
+            self._telemetry.count("store_failures", "unreadable_stats")
             return StatsTable()
 
     async def _still_wanted(self, tenant_id: str, numbered: Sequence[_SequencedBatch]) -> list[Batch]:
         """The batches without those of users who were erased after they were accepted, and of no other tenant."""
-        erased = await erasures(self._services.documents, tenant_id)
+        erased = await erasures(self._documents, tenant_id)
         return [
             each.batch
             for each in numbered
@@ -369,23 +398,21 @@ class StatsConsumer:
 
     def _archives(self, tenant_id: str, batches: int) -> bool:
         """Whether the archive is switched on for a tenant; batches it goes without are counted."""
-        tenant = self._services.tenants.get(tenant_id)
-        if self._services.flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
+        tenant = self._tenants.get(tenant_id)
+        if self._flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
             return True
-        self._services.telemetry.count("batches_archived", "switched_off", amount=batches)
+        self._telemetry.count("batches_archived", "switched_off", amount=batches)
         return False
 
     async def _archive(self, shard: _Shard, numbered: Sequence[_SequencedBatch], name: str) -> None:
-        """Write the messages as one blob, also when an erasure or their age has left nothing of them: that it is there
-        says that the range is done.
-        """
-        wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._services.clock()
+        """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived."""
+        wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._clock()
         batches = [batch for batch in wanted if in_time(batch, now)]
-        content = await asyncio.to_thread(to_lines, batches, self._services.identity.archive_pseudonym)
-        await self._services.blobs.write(ARCHIVE_BLOBS, name, content)
-        self._services.telemetry.count("batches_archived", "written", amount=len(batches))
+        content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
+        await self._blobs.write(ARCHIVE_BLOBS, name, content)
+        self._telemetry.count("batches_archived", "written", amount=len(batches))
         if len(batches) < len(wanted):
-            self._services.telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
+            self._telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
 
 
 async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:
@@ -415,12 +442,11 @@ def _stat_events(batches: Sequence[Batch], durations: dict[str, float]) -> list[
     ]
 
 
-def _count_feedback(batches: Sequence[Batch], durations: dict[str, float], services: Services) -> None:
+def _count_feedback(batches: Sequence[Batch], durations: dict[str, float], telemetry: Telemetry, now: float) -> None:
     """What people did with the videos they were served: click-through and watch share, new users against known ones.
 
     Only events that quote a valid feed request say how their video came to be served.
     """
-    now, telemetry = services.clock(), services.telemetry
     for batch in batches:
         telemetry.observe("rollup_lag_ms", (now - batch.accepted_at) * 1000)
         for event in batch.events:

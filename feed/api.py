@@ -1,82 +1,196 @@
-"""`GET /v1/feed` and `GET /v1/config`."""
+"""Feed endpoints for SDKs: `GET /v1/feed` and `GET /v1/config`."""
 
 from __future__ import annotations
 
 import hashlib
 
 import azure.functions as func
-import orjson
 
-from bootstrap import Services
+from feed.cursor import MAX_CHARS
 from feed.pipeline import PERSONALIZED, Feed
 from feed.query import HINTS, parse_query
+from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.records import MAX_LIMIT
+from shared.observability.export import Spans
+from shared.observability.metrics import Telemetry
 from shared.observability.tracing import Stages
-from shared.web.admission import Kind
-from shared.web.endpoint import BASE_HEADERS, JSON, endpoint, json_response, matches_etag
+from shared.web.admission import Kind, Limits
+from shared.web.declaration import Parameter, Response
+from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, as_json, endpoint, json_response, matches_etag
+from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
+from shared.web.problem_codes import USER
 
 CACHE_CONTROL = {True: "private, no-cache", False: "private, max-age=10"}
 """By whether the page is personalized. Private either way: a shared cache ignores `Vary` on identity headers."""
 CONFIG_MAX_AGE_SECONDS = 300
 FLUSH_SECONDS = 5
 
-
-@endpoint("feed")
-async def get_feed(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """The next page for a user, or 304 when it is the page the client has."""
-    stages = Stages()
-    now = services.clock()
-    headers = request.headers
-    caller = services.tenants.authenticate(headers, now)
-    caller.require("sdk", "cms", "ops")
-    tenant = caller.tenant
-    query = parse_query(request.params, headers, tenant.default_limit)
-    user = services.user_tokens.user_of(caller, headers, now)
-    user_key = services.identity.user_key(tenant.id, user.hash)
-    stages.end("authenticate")
-    with services.limits.admit(Kind.FEED, tenant, user_key, now) as admission:
-        result = await services.room(Feed).serve_feed(
-            query, tenant, user_key, now, overloaded=admission.ready_only, stages=stages
-        )
-    page, catalog = result.page, result.catalog
-    etag = page.etag(catalog)
-    answer = {**BASE_HEADERS, "ETag": etag, "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED]}
-    if matches_etag(headers.get("if-none-match"), etag):
-        response = func.HttpResponse(b"", status_code=304, headers=answer)
-    else:
-        response = func.HttpResponse(page.body(catalog), status_code=200, headers=answer, mimetype=JSON)
-    stages.end("render")
-    telemetry = services.telemetry
-    telemetry.count("feed_requests", tenant.id, page.mode, page.reason or "")
-    telemetry.observe("feed_duration_ms", telemetry.observe_stages("feed_stage_ms", stages, page.mode), page.mode)
-    services.spans("get_feed", stages, tenant=tenant.id, mode=page.mode, reason=page.reason or "")
-    if not len(page.rows):
-        telemetry.count("feed_empty", tenant.id)
-    return response
-
-
-@endpoint("config")
-async def get_config(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """What an SDK needs to know to behave: limits, how often to send events, hints, cache times."""
-    caller = services.tenants.authenticate(request.headers, services.clock())
-    caller.require("sdk", "cms", "ops")
-    body = orjson.dumps(
+IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag you have; 304 when it still holds.", {"type": "string"})
+_CACHE_HEADERS = {"ETag": "Weak; send it back in If-None-Match.", "Cache-Control": "Always private."}
+_HINT_EXAMPLES = {"country": "DE", "language": "pt-BR", "ageBand": "13-17", "platform": "ios"}
+_PAGE_EXAMPLE = {
+    "mode": PERSONALIZED,
+    "reason": None,
+    "items": [
         {
-            "feed": {"defaultLimit": caller.tenant.default_limit, "maxLimit": MAX_LIMIT, "cursorHours": 12},
-            "events": {
-                "maxEvents": MAX_EVENTS,
-                "maxBytes": MAX_BODY_BYTES,
-                "flushSeconds": FLUSH_SECONDS,
-                "types": list(EVENT_TYPES),
-                "maxAgeDays": MAX_AGE_DAYS,
-            },
-            "hints": list(HINTS),
-            "cache": {"fallbackSeconds": 10, "configSeconds": CONFIG_MAX_AGE_SECONDS},
+            "videoId": "vid_fitness_1",
+            "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+            "thumbnailUrl": None,
+            "title": "Fitness warmup",
+            "mainTag": "fitness",
+            "tags": ["fitness"],
+            "durationSeconds": 30,
+            "maturityRating": "PG",
+            "score": 12.34,
+            "rank": 0,
         }
+    ],
+    "nextCursor": "AbCd…",
+    "feedRequestId": "AQxS…",
+    "modelVersion": "global-1",
+    "experiment": None,
+    "freshness": {"content": "2026-11-20T12:00:00Z", "signals": "2026-11-20T11:59:55Z"},
+}
+_CONFIG_EXAMPLE = {
+    "feed": {"defaultLimit": 20, "maxLimit": 50, "cursorHours": 12},
+    "events": {
+        "maxEvents": 100,
+        "maxBytes": 262_144,
+        "flushSeconds": 5,
+        "types": ["impression", "video_view"],
+        "maxAgeDays": 7,
+    },
+    "hints": ["country"],
+    "cache": {"fallbackSeconds": 10, "configSeconds": 300},
+}
+
+
+class FeedApi:
+    """Serves pages of the feed and what an SDK needs to know."""
+
+    def __init__(self, edge: Edge, feed: Feed, limits: Limits, telemetry: Telemetry, spans: Spans) -> None:
+        self.edge = edge
+        self._feed = feed
+        self._limits = limits
+        self._telemetry = telemetry
+        self._spans = spans
+
+    @endpoint(
+        "GET",
+        "v1/feed",
+        "The next videos for a user",
+        tag="feed",
+        description="Walk on with `nextCursor` until it is null. When the service cannot or may not personalize, the "
+        "page is the popular feed and `reason` says why: treat it as any other page.",
+        responses={
+            200: Response("A page, best first. No video comes twice.", FeedPage, _PAGE_EXAMPLE, _CACHE_HEADERS),
+            304: Response("The page you have, identified by If-None-Match, is still the one.", headers=_CACHE_HEADERS),
+        },
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        cors=True,
+        parameters=(
+            X_USER,
+            X_USER_TOKEN,
+            X_PERSONALIZATION.saying(
+                "`off`: the user opted out. The feed is the popular one, and nothing is stored about the user."
+            ),
+            IF_NONE_MATCH,
+            Parameter(
+                "limit",
+                "query",
+                "How many videos; the tenant's default when absent.",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+                example=20,
+            ),
+            Parameter(
+                "cursor",
+                "query",
+                "`nextCursor` of the page before; valid 12 hours, for its user only.",
+                {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{0,{MAX_CHARS}}}$"},
+            ),
+            *(
+                Parameter(
+                    name,
+                    "query",
+                    f"{form.description[0].upper()}{form.description[1:]}.",
+                    {"type": "string", "pattern": f"^({form.pattern})$"},
+                    example=_HINT_EXAMPLES[name],
+                )
+                for name, form in HINTS.items()
+            ),
+        ),
+        problems=(
+            *USER,
+            "invalid_limit",
+            "invalid_cursor",
+            "cursor_expired",
+            "invalid_country",
+            "invalid_language",
+            "invalid_age_band",
+            "invalid_platform",
+            "invalid_personalization",
+        ),
     )
-    etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    cache = f"private, max-age={CONFIG_MAX_AGE_SECONDS}"
-    if matches_etag(request.headers.get("if-none-match"), etag):
-        return func.HttpResponse(b"", status_code=304, headers={"ETag": etag, "Cache-Control": cache})
-    return json_response(body, headers={"ETag": etag}, cache=cache)
+    async def get_feed(self, call: Call) -> func.HttpResponse:
+        """The next page for a user, or 304 when it is the page the client has."""
+        stages = Stages(call.started)
+        tenant, now = call.tenant, call.now
+        query = parse_query(call.request.params, call.headers, tenant.default_limit)
+        stages.end("authenticate")
+        with self._limits.admit(Kind.FEED, tenant, call.user_key, now) as admission:
+            result = await self._feed.serve_feed(
+                query, tenant, call.user_key, now, overloaded=admission.ready_only, stages=stages
+            )
+        page, catalog = result.page, result.catalog
+        etag = page.etag(catalog)
+        headers = {**BASE_HEADERS, "ETag": etag, "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED]}
+        if matches_etag(call.headers.get("if-none-match"), etag):
+            response = func.HttpResponse(b"", status_code=304, headers=headers)
+        else:
+            response = func.HttpResponse(page.body(catalog), status_code=200, headers=headers, mimetype=JSON)
+        stages.end("render")
+        telemetry = self._telemetry
+        telemetry.count("feed_requests", tenant.id, page.mode, page.reason or "")
+        telemetry.observe("feed_duration_ms", telemetry.observe_stages("feed_stage_ms", stages, page.mode), page.mode)
+        self._spans.record("get_feed", stages, tenant=tenant.id, mode=page.mode, reason=page.reason or "")
+        if not len(page.rows):
+            telemetry.count("feed_empty", tenant.id)
+        return response
+
+    @endpoint(
+        "GET",
+        "v1/config",
+        "What an SDK needs to know to behave",
+        tag="feed",
+        responses={
+            200: Response(
+                "Limits, how often to send events, hints, cache times.", Config, _CONFIG_EXAMPLE, _CACHE_HEADERS
+            ),
+            304: Response("What you have still holds.", headers=_CACHE_HEADERS),
+        },
+        scopes=("sdk", "cms", "ops"),
+        cors=True,
+        parameters=(IF_NONE_MATCH,),
+    )
+    async def get_config(self, call: Call) -> func.HttpResponse:
+        """What an SDK needs to know to behave: limits, how often to send events, hints, cache times."""
+        config = Config(
+            feed=FeedLimits(default_limit=call.tenant.default_limit, max_limit=MAX_LIMIT, cursor_hours=12),
+            events=EventLimits(
+                max_events=MAX_EVENTS,
+                max_bytes=MAX_BODY_BYTES,
+                flush_seconds=FLUSH_SECONDS,
+                types=list(EVENT_TYPES),
+                max_age_days=MAX_AGE_DAYS,
+            ),
+            hints=list(HINTS),
+            cache=CacheTimes(fallback_seconds=10, config_seconds=CONFIG_MAX_AGE_SECONDS),
+        )
+        body = as_json(config)
+        etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        cache = f"private, max-age={CONFIG_MAX_AGE_SECONDS}"
+        if matches_etag(call.headers.get("if-none-match"), etag):
+            return func.HttpResponse(b"", status_code=304, headers={"ETag": etag, "Cache-Control": cache})
+        return json_response(body, headers={"ETag": etag}, cache=cache)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import orjson
 
-from bootstrap import Services
 from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns
 from ranking.cowatch import CoWatchTable, UnreadableTable
 from ranking.stats import StatsTable, UnreadableStats, merged
-from shared.adapters.blobs.port import TABLES, BlobsUnavailable
+from shared.adapters.blobs.port import TABLES, Blobs, BlobsUnavailable
 from shared.adapters.documents.port import (
     FROM_NOW,
     VIDEO_STATS,
@@ -31,6 +30,8 @@ from shared.adapters.refresh import Refresher
 from shared.adapters.retry import with_timeout
 from shared.domain.cowatch_pointer import blob_of
 from shared.domain.records import AFTER_VIDEOS, Video
+from shared.observability.metrics import Telemetry
+from shared.settings import Settings
 
 SLICE = 50
 """Documents applied before the event loop gets its turn: a few milliseconds."""
@@ -150,16 +151,24 @@ async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Docum
 class Catalogs:
     """The catalogs of the tenants this process serves."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(
+        self,
+        documents: DocumentStore,
+        blobs: Blobs,
+        settings: Settings,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+    ) -> None:
+        self._documents = documents
+        self._blobs = blobs
+        self._settings = settings
+        self._telemetry = telemetry
         self._catalogs: OrderedDict[str, Catalog] = OrderedDict()
         self._applying: dict[str, Catalog] = {}
         self._loads: dict[str, asyncio.Task[Catalog]] = {}
         self._tokens: dict[Container, str] = {}
         self._beginning = asyncio.Lock()
-        self._refresher = Refresher(
-            "content", self._pull, services.settings.content_refresh_seconds, services.clock, services.telemetry
-        )
+        self._refresher = Refresher("content", self._pull, settings.content_refresh_seconds, clock, telemetry)
 
     @property
     def refreshed_at(self) -> float:
@@ -171,7 +180,7 @@ class Catalogs:
 
         A loaded catalog is served however old it is: the answer says how old.
         """
-        settings = self._services.settings
+        settings = self._settings
         catalog = self._catalogs.get(tenant_id)
         if catalog is not None:
             self._catalogs.move_to_end(tenant_id)
@@ -198,7 +207,7 @@ class Catalogs:
 
     async def _load(self, tenant_id: str) -> Catalog:
         await self._begin()
-        documents = self._services.documents
+        documents = self._documents
         catalog = self._applying[tenant_id] = Catalog()
         try:
             videos = await _stored_videos(documents, tenant_id)
@@ -219,17 +228,17 @@ class Catalogs:
     def _evict(self) -> None:
         """Let go of the tenants asked for least lately, while more videos are held than the process has room for."""
         held = sum(len(catalog.columns) for catalog in self._catalogs.values())
-        while held > self._services.settings.videos_in_memory and len(self._catalogs) > 1:
+        while held > self._settings.videos_in_memory and len(self._catalogs) > 1:
             _, idle = self._catalogs.popitem(last=False)
             held -= len(idle.columns)
-            self._services.telemetry.count("catalogs_evicted")
+            self._telemetry.count("catalogs_evicted")
 
     async def _begin(self) -> None:
         """Before the first load: find the place in the change feeds from which nothing is missed."""
         async with self._beginning:
             for container in (VIDEOS, VIDEO_STATS):
                 if container not in self._tokens:
-                    found = await self._services.documents.changes(container, FROM_NOW)
+                    found = await self._documents.changes(container, FROM_NOW)
                     self._tokens[container] = found.token
             if self._refresher.refreshed_at is None:
                 await self._refresher.refresh()
@@ -261,17 +270,17 @@ class Catalogs:
         if blob is None:
             return
         try:
-            content = await self._services.blobs.read(TABLES, blob)
+            content = await self._blobs.read(TABLES, blob)
             if content is None:
                 raise BlobsUnavailable("the table is not there")
             catalog.use_cowatch(content)
         except (BlobsUnavailable, UnreadableTable):
-            self._services.telemetry.count("refresh_failures", "cowatch")
+            self._telemetry.count("refresh_failures", "cowatch")
 
     async def _changed(self, container: Container) -> AsyncIterator[Document]:
-        """Documents written since the last pull, with a breath for the event loop after every slice."""
+        """Documents written since the last pull. Yields to the event loop every `SLICE` documents."""
         while True:
-            changes = await self._services.documents.changes(container, self._tokens[container])
+            changes = await self._documents.changes(container, self._tokens[container])
             for at, document in enumerate(changes.documents):
                 yield document
                 if at % SLICE == SLICE - 1:

@@ -1,4 +1,4 @@
-"""The cursor: an encrypted note to ourselves about what this user was served so far. Nothing is stored.
+"""Pagination cursor: AES-GCM-encrypted list of the videos already served. Nothing is stored.
 
 It carries the fingerprint of every video served, so nothing repeats although ranking, content and even the mode move
 between two pages. It is bound to its tenant and user, lives 12 hours, and stays within 4 kB: when the next page would
@@ -65,7 +65,7 @@ def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: flo
             raise ValueError("version")
         fingerprints = np.frombuffer(plain, "<u4", offset=_HEADER.size)
     except (ValueError, KeyError, IndexError, InvalidTag, struct.error):
-        raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.") from None
+        raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.") from None
     if not -300 <= now - started_at <= VALID_SECONDS:
         raise bad_request("cursor_expired", "The cursor is older than 12 hours. Start again without it.")
     return Served(started_at, seed, fingerprints)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap import Services
+from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("feed.dark_launch")
@@ -56,8 +56,8 @@ def _ranks(videos: Keys, listed: Keys) -> NDArray[np.float64]:
 class DarkLaunch:
     """Compares in the background."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
         self._under_way: set[asyncio.Task[None]] = set()
 
     def compare_later(self, tenant_id: str, baseline: Keys, candidate: Compute) -> None:
@@ -67,14 +67,14 @@ class DarkLaunch:
         personalize by.
         """
         if len(self._under_way) >= MAX_UNDER_WAY:
-            self._services.telemetry.count("dark_launch_compared", tenant_id, "skipped")
+            self._telemetry.count("dark_launch_compared", tenant_id, "skipped")
             return
         task = asyncio.create_task(self._compare(tenant_id, baseline, candidate))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
     async def _compare(self, tenant_id: str, baseline: Keys, candidate: Compute) -> None:
-        telemetry = self._services.telemetry
+        telemetry = self._telemetry
         try:
             other = await candidate()
         except Exception as error:  # a trial must not be able to harm what is served

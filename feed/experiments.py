@@ -7,10 +7,11 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from bootstrap import Services
 from feed.models import resolve
 from ranking.model import InvalidModel, LinearModel
+from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.records import Arm, Experiment, Tenant
+from shared.observability.metrics import Telemetry
 
 log = logging.getLogger("feed.experiments")
 
@@ -48,8 +49,9 @@ def arm_of(experiment: Experiment, user_key: str) -> Arm | None:
 class Experiments:
     """Assignments, with each arm's model resolved once."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, tenants: TenantDirectory, telemetry: Telemetry) -> None:
+        self._tenants = tenants
+        self._telemetry = telemetry
         self._models: OrderedDict[tuple[str, str, int], tuple[Tenant, Experiment, object, LinearModel | None]] = (
             OrderedDict()
         )
@@ -60,7 +62,7 @@ class Experiments:
         An arm whose model cannot be served is counted and logged, and its users are outside: what they would see is
         not what the experiment is about.
         """
-        experiment = self._services.tenants.experiment(tenant.id)
+        experiment = self._tenants.experiment(tenant.id)
         if experiment is None:
             return None
         arm = arm_of(experiment, user_key)
@@ -71,7 +73,7 @@ class Experiments:
 
     def _model(self, tenant: Tenant, experiment: Experiment, arm: Arm) -> LinearModel | None:
         version = arm.model_version or tenant.model_version
-        stored = self._services.tenants.model(tenant.id, version) if version else None
+        stored = self._tenants.model(tenant.id, version) if version else None
         key = (tenant.id, experiment.id, arm.number)
         kept = self._models.get(key)
         if kept is not None and kept[0] is tenant and kept[1] is experiment and kept[2] is stored:
@@ -83,7 +85,7 @@ class Experiments:
             model = resolve(replace(tenant, weights={**tenant.weights, **arm.weights}), stored)
         except InvalidModel as error:
             log.error("arm %d of an experiment of tenant %s is not usable: %s", arm.number, tenant.id, error)
-            self._services.telemetry.count("invalid_weights", tenant.id)
+            self._telemetry.count("invalid_weights", tenant.id)
         self._models[key] = (tenant, experiment, stored, model)
         if len(self._models) > MAX_KEPT:
             self._models.popitem(last=False)

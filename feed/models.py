@@ -11,10 +11,11 @@ from typing import Any
 
 import orjson
 
-from bootstrap import Services
 from ranking.model import InvalidModel, LinearModel, global_model, parse
 from ranking.stats import HALF_LIVES
+from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.records import Tenant
+from shared.observability.metrics import Telemetry
 
 log = logging.getLogger("feed.models")
 
@@ -27,8 +28,9 @@ CO_WATCH_FEATURE = "cowatch"
 class Models:
     """Models by tenant, checked once per configuration."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, tenants: TenantDirectory, telemetry: Telemetry) -> None:
+        self._tenants = tenants
+        self._telemetry = telemetry
         self._resolved: dict[str, tuple[Tenant, object, LinearModel]] = {}
 
     def of(self, tenant: Tenant) -> LinearModel:
@@ -41,7 +43,7 @@ class Models:
             model = resolve(tenant, stored)
         except InvalidModel as error:
             log.error("the model of tenant %s is not usable: %s", tenant.id, error)
-            self._services.telemetry.count("invalid_weights", tenant.id)
+            self._telemetry.count("invalid_weights", tenant.id)
             model = global_model()
         self._resolved[tenant.id] = (tenant, stored, model)
         return model
@@ -49,7 +51,7 @@ class Models:
     def _stored(self, tenant: Tenant) -> Mapping[str, Any] | None:
         if tenant.model_version is None:
             return None
-        return self._services.tenants.model(tenant.id, tenant.model_version)
+        return self._tenants.model(tenant.id, tenant.model_version)
 
 
 def resolve(tenant: Tenant, stored: Mapping[str, Any] | None) -> LinearModel:

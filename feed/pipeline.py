@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap import Services
 from feed import cursor
 from feed.catalog import Catalog, Catalogs
 from feed.cursor import Served
@@ -20,28 +19,33 @@ from feed.dark_launch import DarkLaunch
 from feed.editorial import Rulebook
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
-from feed.filters import Viewer, maturity_limit
 from feed.models import Models, without_cowatch
 from feed.page import Page
 from feed.query import FeedQuery
-from feed.selection import select, with_rule_exclusions
+from feed.selection import select
+from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
 from ranking.model import LinearModel
 from ranking.rank import Slate
-from ranking.user_features import COLD_START_EVENTS, RankingOptions
+from ranking.user_features import COLD_START_EVENTS
 from shared.adapters.flags.evaluation import (
     CO_WATCH,
     DARK_LAUNCH,
     EXPLORATION,
     NEW_DIVERSIFIER,
     PERSONALIZED_FEED,
+    Flags,
     Verdict,
 )
+from shared.adapters.refresh import Refresher
+from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain import feed_receipt
 from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 from shared.domain.fingerprint import fingerprint
+from shared.domain.keys import KeyRing
 from shared.domain.records import Tenant
 from shared.domain.user_signals import Signals
+from shared.observability.metrics import Telemetry
 from shared.observability.tracing import Stages
 
 FLAGS_STALE_SECONDS = 30.0
@@ -74,31 +78,61 @@ _VERDICTS = {
 _fingerprint_of_model = lru_cache(1_024)(fingerprint)
 
 
+@dataclass(slots=True)  # not frozen, which is four times as slow to make
+class Selection:
+    """The chosen videos, whether more can follow, and how they were chosen.
+
+    `reason` says why the page is a fallback, None when it is personalized; `signals` are the user's, as far as read.
+    """
+
+    slate: Slate
+    more: bool
+    reason: str | None
+    signals: Signals | None
+    assignment: Assignment | None
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A served page and the catalog whose rows it speaks of; use both before the next await."""
+    """A served page and the catalog whose rows it refers to; use both before the next await."""
 
     page: Page
     catalog: Catalog
 
 
 class Feed:
-    """The feed room of one process."""
+    """Serves feed requests: one in a process."""
 
-    def __init__(self, services: Services) -> None:
-        self.services = services
-        self.catalogs = Catalogs(services)
-        self.signals = SignalsReader(services)
-        self.models = Models(services)
+    def __init__(
+        self,
+        *,
+        catalogs: Catalogs,
+        signals: SignalsReader,
+        models: Models,
+        experiments: Experiments,
+        dark_launch: DarkLaunch,
+        flags: Flags,
+        flags_refresher: Refresher,
+        tenants: TenantDirectory,
+        keys: KeyRing,
+        telemetry: Telemetry,
+    ) -> None:
+        self.catalogs = catalogs
+        self.signals = signals
+        self.models = models
+        self.experiments = experiments
+        self.dark_launch = dark_launch
         self.fallback = Fallback()
         self.rulebook = Rulebook()
-        self.experiments = Experiments(services)
-        self.dark_launch = DarkLaunch(services)
-        self._cursor_keys = services.keys.for_purpose("cursor")
-        self._request_keys = services.keys.for_purpose("feed-request")
+        self._flags = flags
+        self._flags_refresher = flags_refresher
+        self._tenants = tenants
+        self._telemetry = telemetry
+        self._cursor_keys = keys.for_purpose("cursor")
+        self._receipt_keys = keys.for_purpose("feed-request")
 
     async def close(self) -> None:
-        """Stop pulling content."""
+        """Stop comparing and pulling content."""
         await self.dark_launch.close()
         await self.catalogs.close()
 
@@ -112,12 +146,12 @@ class Feed:
         overloaded: bool = False,
         stages: Stages | None = None,
     ) -> Result:
-        """The next page for a user, the ready one when the process is overloaded; `stages` notes how long each part
+        """The next page for a user, the ready one when the process is overloaded; `stages` records how long each part
         took. Raises a 400 `Problem` for a bad cursor, `StoreUnavailable` when the tenant's catalog was never loaded
         and cannot be."""
         stages = stages or Stages()
-        served = self._served(query, tenant, user_key, now)
-        await self.services.flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, now, 0.05)
+        session = FeedSession(query, tenant, user_key, self._served(query, tenant, user_key, now), now)
+        await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, now, 0.05)
         reason = self.why_not_personalized(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         stages.end("flags")
         signals: Signals | None = None
@@ -128,17 +162,15 @@ class Feed:
         stages.end("catalog")
 
         # No await from here on: the catalog may not change under the request.
-        assignment = self.experiments.of(tenant, user_key) if reason is None else None
-        model = self._model(tenant, user_key, assignment) if reason is None else None
-        slate, more = self._select(query, tenant, user_key, catalog, served, signals, model, now)
+        selection = self._select(session, catalog, signals, reason)
         stages.end("rank")
-        page = self._page(query, tenant, user_key, catalog, served, slate, more, reason, signals, assignment, now)
+        page = self._page(session, catalog, selection)
         stages.end("page")
         if reason == "dark_launch" and not overloaded:
             self.dark_launch.compare_later(
                 tenant.id,
-                catalog.columns.fingerprint[slate.rows],
-                lambda: self._in_the_dark(query, tenant, user_key, served, now),
+                catalog.columns.fingerprint[selection.slate.rows],
+                lambda: self._personalized_instead(session),
             )
         return Result(page, catalog)
 
@@ -150,11 +182,11 @@ class Feed:
         """
         if not query.consented:
             return "no_consent"
-        verdict = self.services.flags.ask(PERSONALIZED_FEED, tenant.id, user_key)
+        verdict = self._flags.ask(PERSONALIZED_FEED, tenant.id, user_key)
         if verdict in (Verdict.SWITCHED_OFF, Verdict.UNKNOWN):
             return _VERDICTS[verdict]
         disabled = not tenant.use_personalization or tenant.feature_flags.get(PERSONALIZED_FEED) is False
-        if not disabled and self.services.flags.on(DARK_LAUNCH, tenant.id, user_key):
+        if not disabled and self._flags.on(DARK_LAUNCH, tenant.id, user_key):
             return "dark_launch"
         if verdict is not Verdict.ON:
             return _VERDICTS[verdict]
@@ -173,54 +205,33 @@ class Feed:
 
     def _model(self, tenant: Tenant, user_key: str, assignment: Assignment | None) -> LinearModel:
         model = assignment.model if assignment is not None else self.models.of(tenant)
-        flags = self.services.flags
+        flags = self._flags
         return model if flags.on(CO_WATCH, tenant.id, user_key, tenant.feature_flags) else without_cowatch(model)
 
-    def _select(
-        self,
-        query: FeedQuery,
-        tenant: Tenant,
-        user_key: str,
-        catalog: Catalog,
-        served: Served,
-        signals: Signals | None,
-        model: LinearModel | None,
-        now: float,
-    ) -> tuple[Slate, bool]:
-        """The videos of the page, and whether more may follow; `model` None asks for the popular feed."""
-        editorial = self.services.tenants.editorial(tenant.id)
-        steering = self.rulebook.of(tenant, editorial, catalog.columns, query.hints, now)
-        viewer = Viewer(
-            now=now,
-            maturity=maturity_limit(tenant, query.hints.age_band),
-            country=query.hints.country,
-            served=served.fingerprints,
-            signals=signals,
-        )
-        flags, own = self.services.flags, tenant.feature_flags
-        context = context_of(
-            query,
-            tenant,
+    def _select(self, session: FeedSession, catalog: Catalog, signals: Signals | None, reason: str | None) -> Selection:
+        """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
+        tenant, user_key, hints = session.tenant, session.user_key, session.query.hints
+        assignment = self.experiments.of(tenant, user_key) if reason is None else None
+        model = self._model(tenant, user_key, assignment) if reason is None else None
+        editorial = self._tenants.editorial(tenant.id)
+        steering = self.rulebook.of(tenant, editorial, catalog.columns, hints, session.now)
+        flags, own = self._flags, tenant.feature_flags
+        options = session.ranking_options(
             catalog,
-            served,
-            now,
             diverse=flags.on(NEW_DIVERSIFIER, tenant.id, user_key, own),
             explore=model is not None and flags.on(EXPLORATION, tenant.id, user_key, own),
         )
-        return select(
-            catalog, with_rule_exclusions(viewer, steering), context, steering, len(served), model, self.fallback
-        )
+        viewer = session.viewer(signals, steering)
+        slate, more = select(catalog, viewer, options, steering, len(session.served), model, self.fallback)
+        return Selection(slate, more, reason, signals, assignment)
 
-    async def _in_the_dark(
-        self, query: FeedQuery, tenant: Tenant, user_key: str, served: Served, now: float
-    ) -> NDArray[np.uint32] | None:
+    async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:
         """The fingerprints of the personalized page that was not served, None when the user is too new for one."""
-        signals, reason = await self._signals(user_key, now)
+        signals, reason = await self._signals(session.user_key, session.now)
         if reason is not None:
             return None
-        catalog = await self.catalogs.get(tenant.id, now)
-        model = self._model(tenant, user_key, self.experiments.of(tenant, user_key))
-        slate, _ = self._select(query, tenant, user_key, catalog, served, signals, model, now)
+        catalog = await self.catalogs.get(session.tenant.id, session.now)
+        slate = self._select(session, catalog, signals, None).slate
         return catalog.columns.fingerprint[slate.rows]
 
     def _served(self, query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> Served:
@@ -228,25 +239,14 @@ class Feed:
             return Served(int(now), fingerprint(f"{user_key}\n{int(now // SEED_SECONDS)}"))
         return cursor.decode(query.cursor, self._cursor_keys, tenant.id, user_key, now)
 
-    def _page(
-        self,
-        query: FeedQuery,
-        tenant: Tenant,
-        user_key: str,
-        catalog: Catalog,
-        served: Served,
-        slate: Slate,
-        more: bool,
-        reason: str | None,
-        signals: Signals | None,
-        assignment: Assignment | None,
-        now: float,
-    ) -> Page:
-        rows, scores = slate.rows, slate.scores
-        every = np.concatenate([served.fingerprints, catalog.columns.fingerprint[rows]])
+    def _page(self, session: FeedSession, catalog: Catalog, selection: Selection) -> Page:
+        tenant, user_key, served = session.tenant, session.user_key, session.served
+        slate, reason, assignment = selection.slate, selection.reason, selection.assignment
+        signals = selection.signals
+        every = np.concatenate([served.fingerprints, catalog.columns.fingerprint[slate.rows]])
         after = Served(served.started_at, served.seed, every)
-        request = FeedReceipt(
-            served_at=int(now),
+        receipt = FeedReceipt(
+            served_at=int(session.now),
             personalized=reason is None,
             warm=signals is not None and signals.events >= COLD_START_EVENTS,
             model=_fingerprint_of_model(slate.model_version),
@@ -254,15 +254,15 @@ class Feed:
             **_explored(slate, len(served)),
         )
         if assignment is not None:
-            self.services.telemetry.count("experiment_feeds", tenant.id, str(assignment.arm.number))
+            self._telemetry.count("experiment_feeds", tenant.id, str(assignment.arm.number))
         return Page(
             mode=PERSONALIZED if reason is None else FALLBACK,
             reason=reason,
-            rows=rows,
-            scores=scores,
+            rows=slate.rows,
+            scores=slate.scores,
             first_rank=len(served),
-            next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if more else None,
-            feed_request_id=feed_receipt.sign(request, self._request_keys, tenant.id, user_key),
+            next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if selection.more else None,
+            feed_request_id=feed_receipt.sign(receipt, self._receipt_keys, tenant.id, user_key),
             model_version=slate.model_version,
             content_at=self.catalogs.refreshed_at,
             signals_at=signals.updated_at if signals is not None and reason is None else None,
@@ -275,32 +275,3 @@ def _explored(slate: Slate, first_rank: int) -> dict[str, Any]:
     if slate.explored is None or first_rank + slate.explored >= NO_POSITION:
         return {}
     return {"explored_rank": first_rank + slate.explored, "propensity": float(slate.propensities[slate.explored])}
-
-
-def context_of(
-    query: FeedQuery,
-    tenant: Tenant,
-    catalog: Catalog,
-    served: Served,
-    now: float,
-    *,
-    diverse: bool = True,
-    explore: bool = False,
-) -> RankingOptions:
-    """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
-    last = served.fingerprints[-max(tenant.streak_cap, 1) :]
-    before = catalog.columns.row_of_each(last).tolist() if len(last) else []
-    return RankingOptions(
-        now=now,
-        limit=query.limit,
-        streak_cap=tenant.streak_cap,
-        creator_cap=tenant.creator_cap,
-        diversity=tenant.diversity if diverse else 0.0,
-        seed=served.seed,
-        explore=explore,
-        served=tuple(row for row in before if row >= 0),
-        country=query.hints.country,
-        language=query.hints.language,
-        age_band=query.hints.age_band,
-        platform=query.hints.platform,
-    )

@@ -6,19 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.adapters.tenant_directory import consented
+from shared.domain.formats import AGE_BAND, COUNTRY, LANGUAGE, PLATFORM, Format
 from shared.domain.records import MAX_LIMIT
+from shared.web.authentication import consented
 from shared.web.problems import bad_request
 
 MAX_CURSOR_CHARS = 4_096
 
-HINTS: dict[str, tuple[re.Pattern[str], str]] = {
-    "country": (re.compile(r"[A-Za-z]{2}"), "two letters (ISO 3166-1)"),
-    "language": (re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}"), "a language tag such as en or pt-BR"),
-    "ageBand": (re.compile(r"[0-9]{1,3}(-[0-9]{1,3}|\+)"), "an age band such as 13-17 or 65+"),
-    "platform": (re.compile(r"[a-z0-9_]{1,16}"), "a short name such as ios, android or web"),
-}
-"""Query parameters that describe the viewer, with the form each must have."""
+HINTS: dict[str, Format] = {"country": COUNTRY, "language": LANGUAGE, "ageBand": AGE_BAND, "platform": PLATFORM}
+"""Query parameters that describe the viewer, with the format each must have."""
 
 _LIMIT = re.compile(r"[0-9]{1,3}")
 
@@ -56,18 +52,20 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
         limit = int(text)
     cursor = params.get("cursor") or None
     if cursor is not None and len(cursor) > MAX_CURSOR_CHARS:
-        raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.")
+        raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
     return FeedQuery(limit, cursor, _hints(params), consented(headers))
 
 
 def _hints(params: Mapping[str, str]) -> Hints:
     values: dict[str, str] = {}
-    for name, (pattern, form) in HINTS.items():
+    for name, form in HINTS.items():
         text = params.get(name)
         if not text:
             continue
-        if not pattern.fullmatch(text):
-            raise bad_request(f"invalid_{'age_band' if name == 'ageBand' else name}", f"{name} must be {form}.")
+        if not form.matches(text):
+            raise bad_request(
+                f"invalid_{'age_band' if name == 'ageBand' else name}", f"{name} must be {form.description}."
+            )
         values[name] = text
     if not values:
         return NO_HINTS

@@ -30,7 +30,7 @@ def select(
 ) -> tuple[Slate, bool]:
     """The videos to serve, and whether there may be more after them.
 
-    `viewer` carries the rules' exclusions (see `with_rule_exclusions`). `first_rank` is the page's first place in the
+    `viewer` carries the rules' exclusions. `first_rank` is the page's first place in the
     walk. `model` None asks for the popular feed. The gate has the last word, whoever put a video where it is.
     """
     columns, stats = catalog.columns, catalog.stats
@@ -60,13 +60,6 @@ def _scored(
     scores = slate.scores.copy()
     scores[places] = own
     return replace(slate, scores=scores)
-
-
-def with_rule_exclusions(viewer: Viewer, steering: Steering) -> Viewer:
-    """The viewer, with what the rules take away."""
-    if steering.excluded is None and steering.outside_limit is None:
-        return viewer
-    return replace(viewer, excluded=steering.excluded, outside_limit=steering.outside_limit)
 
 
 def _keep_allowed(slate: Slate, allowed: np.ndarray) -> Slate:

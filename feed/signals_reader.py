@@ -1,18 +1,21 @@
-"""Reads a user's signals within a budget and keeps them for the next page. A breaker stands around the read: while the
-store keeps failing or answering too late, no request waits for it.
+"""Reads a user's signals within a time budget and keeps them for the next page.
+
+A circuit breaker guards the read: while the store keeps failing or is too late, no request waits for it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 
-from bootstrap import Services
 from feed.breaker import Breaker, Objective, State
-from shared.adapters.documents.port import USER_ACTIVITY, StoreUnavailable
+from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, StoreUnavailable
 from shared.adapters.retry import with_timeout
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document
 from shared.observability.logs import log_event
+from shared.observability.metrics import Telemetry
+from shared.settings import Settings
 
 log = logging.getLogger("feed.signals")
 
@@ -29,49 +32,58 @@ class SignalsPaused(SignalsUnavailable):
 
 
 class SignalsReader:
-    """Signals by user key: from memory for `SIGNALS_CACHE_SECONDS`, else from the store, once for those who wait."""
+    """Signals by user key: from memory for `SIGNALS_CACHE_SECONDS`, else from the store."""
 
-    def __init__(self, services: Services, objective: Objective | None = None) -> None:
-        self._services = services
+    def __init__(
+        self,
+        documents: DocumentStore,
+        settings: Settings,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        objective: Objective | None = None,
+    ) -> None:
+        self._documents = documents
+        self._settings = settings
+        self._telemetry = telemetry
+        self._clock = clock
         self._kept: OrderedDict[str, tuple[Signals | None, float]] = OrderedDict()
         self.breaker = Breaker(objective)
-        services.telemetry.watch("breaker_open", lambda: float(self.breaker.state is not State.CLOSED), "signals")
+        telemetry.watch("breaker_open", lambda: float(self.breaker.state is not State.CLOSED), "signals")
 
     async def get(self, user_key: str, now: float) -> Signals | None:
         """The user's signals, None when there are none. Raises `SignalsUnavailable`, also as `SignalsPaused`."""
         kept = self._kept.get(user_key)
         if kept is not None and now < kept[1]:
             return kept[0]
-        services = self._services
         before = self.breaker.state
         if not self.breaker.allows(now):
             raise SignalsPaused
         try:
             document = await with_timeout(
-                services.settings.signals_budget_ms / 1000,
-                services.documents.read(USER_ACTIVITY, user_key, SIGNALS_ID),
+                self._settings.signals_budget_ms / 1000,
+                self._documents.read(USER_ACTIVITY, user_key, SIGNALS_ID),
                 StoreUnavailable,
             )
             self._answered(True, before)
             signals = from_document(document.body, whole=False) if document else None
         except StoreUnavailable as error:
             self._answered(False, before)
-            services.telemetry.count("signals_late")
+            self._telemetry.count("signals_late")
             raise SignalsUnavailable from error
         except UnreadableSignals as error:
-            services.telemetry.count("store_failures", "unreadable_signals")
+            self._telemetry.count("store_failures", "unreadable_signals")
             raise SignalsUnavailable from error
         self._keep(user_key, signals, now)
         return signals
 
     def _answered(self, ok: bool, before: State) -> None:
-        self.breaker.record(ok, self._services.clock())
+        self.breaker.record(ok, self._clock())
         if self.breaker.state is not before:
-            self._services.telemetry.count("breaker_changes", "signals", self.breaker.state)
+            self._telemetry.count("breaker_changes", "signals", self.breaker.state)
             log_event(log, logging.WARNING, "breaker_changed", breaker="signals", state=self.breaker.state.value)
 
     def _keep(self, user_key: str, signals: Signals | None, now: float) -> None:
-        keep_seconds = self._services.settings.signals_cache_seconds
+        keep_seconds = self._settings.signals_cache_seconds
         if keep_seconds <= 0 or signals is None:  # a new user's first events should show at once
             return
         self._kept[user_key] = (signals, now + keep_seconds)

@@ -78,7 +78,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         lock_seconds=arguments.lock_seconds,
         faults=arguments.faults,
     ) as app:
-        settings = app.services.settings
+        settings = app.app.settings
         state = settings.data_folder if settings.document_store == "sqlite" else "Cosmos DB"
         print(f"Serving on {app.url}  (state in {state}; Ctrl-C stops)")
         if not arguments.no_demo:

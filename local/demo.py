@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from bootstrap import Services
+from bootstrap import App
 from ranking.stats import StatEvent, StatsTable
 from shared.adapters.documents.port import MAX_OPERATIONS, VIDEO_STATS, VIDEOS, Upsert
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
@@ -92,33 +92,33 @@ TENANTS: tuple[tuple[Tenant, int, str], ...] = (
 """Configuration, how many videos, and the key of its app."""
 
 
-async def seed_demo(services: Services) -> bool:
+async def seed_demo(app: App) -> bool:
     """Write the demo unless its first tenant exists already. True when it was written."""
-    if services.tenants.get(TENANTS[0][0].id) is not None:
+    if app.tenants.get(TENANTS[0][0].id) is not None:
         return False
-    now = services.clock()
+    now = app.clock()
     for number, (tenant, count, key) in enumerate(TENANTS):
         draw = random.Random(number)
         videos = demo_videos(count, now, draw)
-        await save_videos(services, tenant.id, videos)
+        await save_videos(app, tenant.id, videos)
         table = StatsTable()
         table.add(_past_views(videos, now, draw))
         seed = {"id": "stats:demo", "kind": "stats", "lastSequence": 0, "packed": table.pack()}
-        await services.documents.write(VIDEO_STATS, tenant.id, [Upsert(seed)])
-        await save_key(services.documents, services.identity, tenant.id, "app", key, frozenset({"sdk"}))
-        await save_tenant(services.documents, tenant)
+        await app.documents.write(VIDEO_STATS, tenant.id, [Upsert(seed)])
+        await save_key(app.documents, app.identity, tenant.id, "app", key, frozenset({"sdk"}))
+        await save_tenant(app.documents, tenant)
     first = TENANTS[0][0].id
-    await save_key(services.documents, services.identity, first, "content team", CMS_KEY, frozenset({"cms"}))
-    await save_key(services.documents, services.identity, PLATFORM, "operators", OPS_KEY, frozenset({"ops"}))
-    await services.tenants_refresher.refresh()
+    await save_key(app.documents, app.identity, first, "content team", CMS_KEY, frozenset({"cms"}))
+    await save_key(app.documents, app.identity, PLATFORM, "operators", OPS_KEY, frozenset({"ops"}))
+    await app.tenants_refresher.refresh()
     return True
 
 
-async def save_videos(services: Services, tenant_id: str, videos: list[Video]) -> None:
+async def save_videos(app: App, tenant_id: str, videos: list[Video]) -> None:
     """Write videos in batches of one partition."""
     for start in range(0, len(videos), MAX_OPERATIONS):
         batch = [Upsert(video.to_document()) for video in videos[start : start + MAX_OPERATIONS]]
-        await services.documents.write(VIDEOS, tenant_id, batch)
+        await app.documents.write(VIDEOS, tenant_id, batch)
 
 
 def demo_videos(count: int, now: float, draw: random.Random) -> list[Video]:

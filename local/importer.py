@@ -24,7 +24,7 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 import bootstrap
-from bootstrap import Services
+from bootstrap import App
 from local.demo import save_videos
 from local.serving import local_settings, running
 from shared.adapters.bus.port import ROLLUP, SIGNALS
@@ -63,40 +63,40 @@ async def run_import(arguments: argparse.Namespace) -> None:
     columns = _columns(arguments.columns)
     if arguments.videos is None and arguments.exposures is None:
         raise BadSetting("Nothing to import: give --videos, --exposures or both.")
-    async with _app(arguments.url) as (url, services):
-        key = await make_tenant(services, arguments.tenant)
+    async with _app(arguments.url) as (url, app):
+        key = await make_tenant(app, arguments.tenant)
         if arguments.videos is not None:
             started = time.perf_counter()
             videos = [to_video(row, columns, arguments.rating) for row in read_rows(arguments.videos)]
-            await save_videos(services, arguments.tenant, videos)
+            await save_videos(app, arguments.tenant, videos)
             print(f"{len(videos)} videos in {time.perf_counter() - started:.1f} s")
         if arguments.exposures is not None:
             exposures = to_events(read_rows(arguments.exposures), columns, time.time())
-            await replay(url, services, arguments.tenant, key, to_batches(exposures, arguments.tenant))
+            await replay(url, app, arguments.tenant, key, to_batches(exposures, arguments.tenant))
 
 
 @asynccontextmanager
-async def _app(url: str | None) -> AsyncIterator[tuple[str, Services]]:
+async def _app(url: str | None) -> AsyncIterator[tuple[str, App]]:
     """A running app (then only its stores are opened here), or one of our own on a free port."""
     if url is None:
-        async with running(local_settings(), port=0, demo=False) as app:
-            yield app.url, app.services
+        async with running(local_settings(), port=0, demo=False) as served:
+            yield served.url, served.app
         return
-    services = bootstrap.build(local_settings(), local=True)
+    app = bootstrap.build(local_settings(), local=True)
     try:
-        await services.start()
-        yield url.rstrip("/"), services
+        await app.start()
+        yield url.rstrip("/"), app
     finally:
-        await services.close()
+        await app.close()
 
 
-async def make_tenant(services: Services, tenant_id: str) -> str:
+async def make_tenant(app: App, tenant_id: str) -> str:
     """Make the tenant unless it is there, and give the importer a key (scope `cms`: its events count in statistics)."""
-    if services.tenants.get(tenant_id) is None:
-        await save_tenant(services.documents, Tenant(tenant_id, "PG", count_anonymous_events=True))
+    if app.tenants.get(tenant_id) is None:
+        await save_tenant(app.documents, Tenant(tenant_id, "PG", count_anonymous_events=True))
     key = hashlib.sha256(f"importer {time.time_ns()}".encode()).hexdigest()
-    await save_key(services.documents, services.identity, tenant_id, IMPORT_KEY_NAME, key, frozenset({"sdk", "cms"}))
-    await services.tenants_refresher.refresh()
+    await save_key(app.documents, app.identity, tenant_id, IMPORT_KEY_NAME, key, frozenset({"sdk", "cms"}))
+    await app.tenants_refresher.refresh()
     return key
 
 
@@ -193,7 +193,7 @@ def _events(row: dict[str, Any], columns: dict[str, str], video_id: str, when: i
             yield {"type": kind, "videoId": video_id, "timestamp": when}
 
 
-async def replay(url: str, services: Services, tenant_id: str, key: str, batches: list[UserBatch]) -> None:
+async def replay(url: str, app: App, tenant_id: str, key: str, batches: list[UserBatch]) -> None:
     total = sum(batch.events for batch in batches)
     started = time.perf_counter()
     rejected = 0
@@ -212,7 +212,7 @@ async def replay(url: str, services: Services, tenant_id: str, key: str, batches
     print(f"{total} events accepted in {sent:.1f} s ({total / sent:,.0f} a second), {rejected} rejected")
     with tqdm(total=len(batches), unit=" batches", desc="counted", smoothing=0.05) as bar:
         while True:
-            waiting = max([(await services.bus.depth(name))[0] for name in (SIGNALS, ROLLUP)])
+            waiting = max([(await app.bus.depth(name))[0] for name in (SIGNALS, ROLLUP)])
             bar.update(max(0, len(batches) - waiting - bar.n))
             if waiting == 0:
                 break

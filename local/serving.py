@@ -14,7 +14,8 @@ from pathlib import Path
 import azure.functions as func
 
 import bootstrap
-from bootstrap import Services, flags_file
+import function_app
+from bootstrap import App, flags_file
 from local.demo import seed_demo
 from local.faults import Faults, faulty
 from local.host import LocalHost
@@ -43,7 +44,7 @@ class Running:
     """A served app. `url` has no slash at its end."""
 
     url: str
-    services: Services
+    app: App
     host: LocalHost
 
 
@@ -73,33 +74,33 @@ async def running(
             "The demo's keys are public, so it is not written to a real account: start with `serve --no-demo`, "
             "or give COSMOS_CONNECTION_STRING of an emulator."
         )
-    services = _services(settings, lock_seconds, faults)
-    bootstrap.use(services)
+    app = _build(settings, lock_seconds, faults)
+    bootstrap.use(app)
     if settings.flags == "file":
         first_flags(flags_file(settings))
     try:
-        await services.start()
-        _warn_without_flags(services)
+        await app.start()
+        _warn_without_flags(app)
         if demo:
-            await seed_demo(services)
-        host = LocalHost(_app(), services.bus, json.loads((ROOT / "host.json").read_text()), lock_seconds=lock_seconds)
+            await seed_demo(app)
+        host = LocalHost(_functions(), app.bus, json.loads((ROOT / "host.json").read_text()), lock_seconds=lock_seconds)
         await host.start(port=port, reuse_port=reuse_port)
-        services.room(_Hosts).host = host
+        _serving.host = host
         try:
-            yield Running(f"http://127.0.0.1:{host.port}", services, host)
+            yield Running(f"http://127.0.0.1:{host.port}", app, host)
         finally:
             await host.stop(grace_seconds)
     finally:
         bootstrap.use(None)
-        await services.close()
+        await app.close()
 
 
-def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> Services:
+def _build(settings: Settings, lock_seconds: float, faults: Path | None) -> App:
     if settings.embedded:
         settings = bootstrap.with_embedded_secrets(settings)
     telemetry = Telemetry()
     documents = bootstrap.documents_from(settings, time.time, telemetry)
-    blobs = bootstrap.blobs_from(settings, time.time)
+    blobs = bootstrap.blobs_from(settings)
     if settings.bus == "sqlite":
         bus: Bus = SqliteBus(bootstrap.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
     else:
@@ -109,16 +110,18 @@ def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> S
     return bootstrap.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
 
 
-class _Hosts:
-    """The host that serves these services."""
+class _Serving:
+    """The host that serves this process's app."""
 
-    def __init__(self, services: Services) -> None:
-        self.host: LocalHost | None = None
+    host: LocalHost | None = None
 
 
-def _warn_without_flags(services: Services) -> None:
+_serving = _Serving()
+
+
+def _warn_without_flags(app: App) -> None:
     """App Configuration begins empty, and a flag nobody defined is off: say what to do. A flags file is made."""
-    if services.settings.flags == "appconfig" and PERSONALIZED_FEED not in services.flags.state():
+    if app.settings.flags == "appconfig" and PERSONALIZED_FEED not in app.flags.state():
         log.warning(
             "no flag %s has been read from App Configuration, so every feed is a fallback: "
             "add the flags with `python -m commands.seed_flags --on`",
@@ -126,30 +129,32 @@ def _warn_without_flags(services: Services) -> None:
         )
 
 
-def _app() -> func.FunctionApp:
+def _functions() -> func.FunctionApp:
     """The real app, plus what only the local host has: `/metrics`, timers by hand, and the daily purge that Azure's
     own expiry and lifecycle rules make needless there.
     """
-    import function_app
-
-    app = function_app.app
+    functions = function_app.app
     logging.getLogger("azure").setLevel(logging.WARNING)
-    if not getattr(app, "_local_functions", False):
-        app.function_name("get_metrics")(app.route("metrics", methods=["GET"])(_get_metrics))
-        app.function_name("run_function")(app.route("admin/functions/{name}", methods=["POST"])(_run_function))
-        app.function_name("purge_expired")(app.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)(_purge_expired))
-        app._local_functions = True  # type: ignore[attr-defined]
-    return app
+    if not getattr(functions, "_local_functions", False):
+        functions.function_name("get_metrics")(functions.route("metrics", methods=["GET"])(_get_metrics))
+        functions.function_name("run_function")(
+            functions.route("admin/functions/{name}", methods=["POST"])(_run_function)
+        )
+        functions.function_name("purge_expired")(
+            functions.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)(_purge_expired)
+        )
+        functions._local_functions = True  # type: ignore[attr-defined]
+    return functions
 
 
 async def _get_metrics(req: func.HttpRequest) -> func.HttpResponse:
-    services = await bootstrap.get()
-    return func.HttpResponse(render_prometheus(services.telemetry), mimetype="text/plain; version=0.0.4")
+    app = await bootstrap.running()
+    return func.HttpResponse(render_prometheus(app.telemetry), mimetype="text/plain; version=0.0.4")
 
 
 async def _run_function(req: func.HttpRequest) -> func.HttpResponse:
     """Run a timer's function now, as the Functions host's own admin address does; 202 once it has run."""
-    host = (await bootstrap.get()).room(_Hosts).host
+    host = _serving.host
     try:
         assert host is not None
         await host.run_timer(req.route_params["name"])
@@ -159,7 +164,7 @@ async def _run_function(req: func.HttpRequest) -> func.HttpResponse:
 
 
 async def _purge_expired(timer: func.TimerRequest) -> None:
-    await purge_expired(await bootstrap.get())
+    await purge_expired(await bootstrap.running())
 
 
 def first_flags(path: Path) -> None:

@@ -18,8 +18,6 @@ import orjson
 
 import bootstrap
 import function_app
-from bootstrap import Services
-from feed.pipeline import Feed
 from local.demo import save_videos
 from local.host import LocalHost
 from shared.adapters.documents.sqlite import SqliteStore
@@ -135,7 +133,7 @@ class App:
     """A served app and the hands a test needs inside it."""
 
     url: str
-    services: Services
+    services: bootstrap.App
     host: LocalHost
     clock: MovableClock
     documents: FaultyDocuments
@@ -206,7 +204,7 @@ class App:
 
     async def see_content(self) -> None:
         """Pull the change feed now instead of at the next interval."""
-        catalogs = self.services.room(Feed).catalogs
+        catalogs = self.services.catalogs
         if catalogs.refreshed_at:  # before the first feed nothing is held that could be stale
             assert await catalogs.refresh()
 

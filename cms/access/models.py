@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, Field
 
-from cms.forms import Distinct, Form, Instant, fault, iso, text_like
+from cms.forms import Distinct, Form, Instant, fault, text_like
 from cms.videos.models import Rating
 from shared.adapters.documents.port import Json
 from shared.adapters.tenant_directory import ApiKey
+from shared.domain.formats import iso_time_or_none
 
 KEY_MARK = "vf_"
 MIN_RSA_BITS = 2048
@@ -97,9 +98,9 @@ def shown_key(key: ApiKey, now: float) -> dict[str, Any]:
         "name": key.name,
         "scopes": sorted(key.scopes),
         "state": "active" if active else "expired",
-        "createdAt": iso(key.created_at) if key.created_at else None,
+        "createdAt": iso_time_or_none(key.created_at) if key.created_at else None,
         "createdBy": key.created_by or None,
-        "expiresAt": iso(key.expires_at),
+        "expiresAt": iso_time_or_none(key.expires_at),
     }
 
 

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from cms.configuration.models import known_weights
-from cms.forms import Form, Slug, fault, iso, text_like
+from cms.forms import Form, Slug, fault, text_like
 from shared.adapters.documents.port import Json
+from shared.domain.formats import iso_time_or_none
 from shared.domain.records import Experiment
 
 MAX_MODELS = 50
@@ -104,9 +105,9 @@ def shown_experiment(document: Json) -> dict[str, Any]:
             for arm in read.arms
         ],
         "outsidePercent": round(100.0 - sum(arm.percent for arm in read.arms), 4),
-        "startedAt": iso(read.started_at),
-        "stoppedAt": iso(read.stopped_at),
-        "updatedAt": iso(document.get("updatedAt")),
+        "startedAt": iso_time_or_none(read.started_at),
+        "stoppedAt": iso_time_or_none(read.stopped_at),
+        "updatedAt": iso_time_or_none(document.get("updatedAt")),
         "updatedBy": document.get("updatedBy"),
     }
 
@@ -124,6 +125,6 @@ def shown_model(document: Json, live: str | None) -> dict[str, Any]:
         "weights": document["weights"],
         "trained": document.get("trained") or {},
         "live": document["version"] == live,
-        "uploadedAt": iso(document.get("uploadedAt")),
+        "uploadedAt": iso_time_or_none(document.get("uploadedAt")),
         "uploadedBy": document.get("uploadedBy"),
     }

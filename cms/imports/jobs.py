@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bootstrap import Services
 from cms.changes import Author, Change, apply_change, audit_entry, without_tombstone
-from cms.forms import iso
 from cms.imports.rows import Outcome, count_rows, judge, parse_row
-from shared.adapters.blobs.port import UPLOADS, BlobsUnavailable
+from shared.adapters.blobs.port import UPLOADS, Blobs, BlobsUnavailable
 from shared.adapters.documents.port import (
     DAY_SECONDS,
     TENANTS,
     VIDEOS,
     Create,
     Document,
+    DocumentStore,
     Json,
     Operation,
     Replace,
@@ -34,10 +32,14 @@ from shared.adapters.documents.port import (
     Upsert,
     WriteRejected,
 )
+from shared.adapters.refresh import Refresher
+from shared.adapters.retry import retry
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.formats import VIDEO_ID, iso_time_or_none
 from shared.domain.records import AFTER_VIDEOS
+from shared.observability.metrics import Telemetry
 from shared.web.problems import Problem
 
-VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}")
 SLICE_ROWS = 90
 """Rows a batch: with progress and audit, below what a batch may hold."""
 READS_AT_ONCE = 16
@@ -50,7 +52,7 @@ PAUSE_SECONDS = 0.02
 KEPT_REJECTIONS = 500
 KEEP_SECONDS = 30 * DAY_SECONDS
 JUDGED_AT_A_TIME = 15
-"""Rows between two breaths of the event loop: about a millisecond."""
+"""Rows before the event loop gets its turn: about a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,59 +76,6 @@ class Job:
 def ticket_id(job_id: str) -> str:
     """The id of a job's ticket."""
     return f"import:{job_id}"
-
-
-async def import_now(services: Services, tenant_id: str, lines: bytes, author: Author) -> list[Outcome]:
-    """Write the rows and say what became of each. A row that is at fault sinks no other."""
-    outcomes: list[Outcome] = []
-    rows = lines.split(b"\n")
-    while len(outcomes) < len(rows):
-        for attempt in range(ATTEMPTS):
-            operations, judged = await _judge_slice(services, tenant_id, rows, len(outcomes), author)
-            try:
-                if operations:
-                    await services.documents.write(VIDEOS, tenant_id, operations)
-                break
-            except WriteRejected as refusal:
-                if attempt == ATTEMPTS - 1:
-                    raise _busy() from refusal
-        outcomes += judged
-    return outcomes
-
-
-async def queue_import(
-    services: Services, tenant_id: str, lines: bytes, author: Author, idempotency_key: str = ""
-) -> Job:
-    """Keep the file and its ticket, and return the job.
-
-    The same file is the same job while that is under way, and with the same idempotency key for as long as it is
-    remembered; without a key, a file that is sent again later is imported again.
-    """
-    job = Job(tenant_id, _digest(tenant_id, idempotency_key, lines), count_rows(lines), author)
-    stored = await services.documents.read(TENANTS, tenant_id, ticket_id(job.id), latest=True)
-    if stored is not None:
-        if idempotency_key or stored.body.get("state") != "done":
-            return read_ticket(stored)
-        job = Job(tenant_id, _digest(tenant_id, f"again {author.at}", lines), job.rows, author)
-    await services.blobs.write(UPLOADS, job.blob, lines)
-    ticket = {
-        "id": ticket_id(job.id),
-        "kind": "import",
-        "jobId": job.id,
-        "state": "queued",
-        "rows": job.rows,
-        "queuedAt": author.at,
-        "who": author.who,
-        "why": author.why,
-        "ttl": KEEP_SECONDS,
-    }
-    try:
-        await apply_change(services, Change(TENANTS, tenant_id, "import", job.id, "queue", None, ticket), author)
-    except Problem as problem:
-        if problem.code != "already_exists":
-            raise
-    await services.tenants_refresher.refresh()
-    return job
 
 
 def _digest(tenant_id: str, key: str, lines: bytes) -> str:
@@ -158,9 +107,9 @@ def shown_job(ticket: Document, progress: Document | None) -> dict[str, Any]:
         "rejectedNotListed": max(
             0, int((done.get("counts") or {}).get("rejected", 0)) - len(done.get("rejections") or [])
         ),
-        "queuedAt": iso(job.author.at),
-        "startedAt": iso(done.get("startedAt")),
-        "finishedAt": iso(done.get("finishedAt")),
+        "queuedAt": iso_time_or_none(job.author.at),
+        "startedAt": iso_time_or_none(done.get("startedAt")),
+        "finishedAt": iso_time_or_none(done.get("finishedAt")),
         "who": job.author.who,
     }
 
@@ -172,13 +121,81 @@ class TakenOver(Exception):
     """Another worker goes on with this import."""
 
 
-class Imports:
-    """Works off the jobs of every tenant, one at a time within this process."""
+class ImportJobs:
+    """Imports files at once or as jobs, and works off the jobs of every tenant, one at a time in a process."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(
+        self,
+        *,
+        documents: DocumentStore,
+        blobs: Blobs,
+        tenants: TenantDirectory,
+        tenants_refresher: Refresher,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+    ) -> None:
+        self._documents = documents
+        self._blobs = blobs
+        self._tenants = tenants
+        self._tenants_refresher = tenants_refresher
+        self._telemetry = telemetry
+        self._clock = clock
         self._worker = secrets.token_hex(6)
         self._busy = asyncio.Lock()
+
+    async def import_now(self, tenant_id: str, lines: bytes, author: Author) -> list[Outcome]:
+        """Write the rows and say what became of each. A row that is at fault sinks no other."""
+        outcomes: list[Outcome] = []
+        rows = lines.split(b"\n")
+        while len(outcomes) < len(rows):
+            outcomes += await self._write_slice(tenant_id, rows, len(outcomes), author)
+        return outcomes
+
+    async def queue(self, tenant_id: str, lines: bytes, author: Author, idempotency_key: str = "") -> Job:
+        """Keep the file and its ticket, and return the job.
+
+        The same file is the same job while that is under way, and with the same idempotency key for as long as it is
+        remembered; without a key, a file that is sent again later is imported again.
+        """
+        job = Job(tenant_id, _digest(tenant_id, idempotency_key, lines), count_rows(lines), author)
+        stored = await self._documents.read(TENANTS, tenant_id, ticket_id(job.id), latest=True)
+        if stored is not None:
+            if idempotency_key or stored.body.get("state") != "done":
+                return read_ticket(stored)
+            job = Job(tenant_id, _digest(tenant_id, f"again {author.at}", lines), job.rows, author)
+        await self._blobs.write(UPLOADS, job.blob, lines)
+        ticket = {
+            "id": ticket_id(job.id),
+            "kind": "import",
+            "jobId": job.id,
+            "state": "queued",
+            "rows": job.rows,
+            "queuedAt": author.at,
+            "who": author.who,
+            "why": author.why,
+            "ttl": KEEP_SECONDS,
+        }
+        try:
+            await apply_change(
+                self._documents, Change(TENANTS, tenant_id, "import", job.id, "queue", None, ticket), author
+            )
+        except Problem as problem:
+            if problem.code != "already_exists":
+                raise
+        await self._tenants_refresher.refresh()
+        return job
+
+    async def _write_slice(self, tenant_id: str, rows: Sequence[bytes], start: int, author: Author) -> list[Outcome]:
+        async def once() -> list[Outcome]:
+            operations, judged = await self._judge_slice(tenant_id, rows, start, author)
+            if operations:
+                await self._documents.write(VIDEOS, tenant_id, operations)
+            return judged
+
+        try:
+            return await retry(once, (WriteRejected,), attempts=ATTEMPTS)
+        except WriteRejected as refusal:
+            raise _busy() from refusal
 
     async def run(self) -> int:
         """Go on with whatever waits and nobody else works on, for a few minutes; how many jobs were finished."""
@@ -186,20 +203,20 @@ class Imports:
             return 0
         finished = 0
         async with self._busy:
-            until = self._services.clock() + RUN_SECONDS
-            for tenant_id, id in self._services.tenants.waiting_imports():
-                if self._services.clock() >= until:
+            until = self._clock() + RUN_SECONDS
+            for tenant_id, id in self._tenants.waiting_imports():
+                if self._clock() >= until:
                     break
                 try:
                     finished += await self._work(tenant_id, id, until)
                 except (StoreUnavailable, BlobsUnavailable):
-                    self._services.telemetry.count("store_failures", "import")
+                    self._telemetry.count("store_failures", "import")
                 except (Problem, TakenOver):
                     continue  # rows kept changing under us, or another worker goes on: the next run looks again
         return finished
 
     async def _work(self, tenant_id: str, id: str, until: float) -> bool:
-        documents = self._services.documents
+        documents = self._documents
         ticket = await documents.read(TENANTS, tenant_id, id, latest=True)
         if ticket is None or ticket.body.get("state") == "done":
             return False
@@ -208,23 +225,23 @@ class Imports:
         if progress is None:
             return False
         if progress.body.get("finishedAt") is None:
-            lines = await self._services.blobs.read(UPLOADS, job.blob)
+            lines = await self._blobs.read(UPLOADS, job.blob)
             rows = lines.split(b"\n") if lines else []
             while progress.body["processed"] < len(rows):
-                if self._services.clock() >= until:
+                if self._clock() >= until:
                     return False
                 progress = await self._slice(job, rows, progress)
                 await asyncio.sleep(PAUSE_SECONDS)
             await self._finish(progress)
         await documents.write(TENANTS, tenant_id, [Upsert({**ticket.body, "state": "done"})])
-        await self._services.blobs.delete(UPLOADS, job.blob)
-        await self._services.tenants_refresher.refresh()
+        await self._blobs.delete(UPLOADS, job.blob)
+        await self._tenants_refresher.refresh()
         return True
 
     async def _lease(self, job: Job) -> Document | None:
         """The progress with our name on it; None while another worker is at it."""
-        now = self._services.clock()
-        documents = self._services.documents
+        now = self._clock()
+        documents = self._documents
         stored = await documents.read(VIDEOS, job.tenant_id, job.progress_id, latest=True)
         if stored is not None:
             owner, until = stored.body.get("worker"), float(stored.body.get("leasedUntil", 0.0))
@@ -253,76 +270,74 @@ class Imports:
     async def _slice(self, job: Job, rows: Sequence[bytes], progress: Document) -> Document:
         """Write the next rows together with the count of them."""
         done = progress.body
-        for _ in range(ATTEMPTS):
-            operations, outcomes = await _judge_slice(
-                self._services, job.tenant_id, rows, done["processed"], job.author
-            )
+
+        async def once() -> Document:
+            operations, outcomes = await self._judge_slice(job.tenant_id, rows, done["processed"], job.author)
             rejected = [outcome.to_json() for outcome in outcomes if outcome.status == "rejected"]
             body = {
                 **done,
                 "processed": done["processed"] + len(outcomes),
                 "counts": dict(Counter(done["counts"]) + Counter(outcome.status for outcome in outcomes)),
                 "rejections": (done["rejections"] + rejected)[:KEPT_REJECTIONS],
-                "leasedUntil": self._services.clock() + LEASE_SECONDS,
+                "leasedUntil": self._clock() + LEASE_SECONDS,
             }
-            try:
-                etags = await self._services.documents.write(
-                    VIDEOS, job.tenant_id, [Replace(body, progress.etag), *operations]
-                )
-            except WriteRejected as refusal:
-                if 0 in refusal.failures:
-                    raise TakenOver from refusal
-                continue  # somebody edited one of these videos: judge the rows again, over what is there now
+            etags = await self._documents.write(VIDEOS, job.tenant_id, [Replace(body, progress.etag), *operations])
             return Document(progress.partition, progress.id, body, etags[0] or "")
-        raise _busy()
+
+        def edited(error: Exception) -> bool:
+            """Whether somebody edited one of these videos, not the progress: judge the rows again."""
+            return isinstance(error, WriteRejected) and 0 not in error.failures
+
+        try:
+            return await retry(once, (WriteRejected,), when=edited, attempts=ATTEMPTS)
+        except WriteRejected as refusal:
+            raise (_busy() if edited(refusal) else TakenOver()) from refusal
 
     async def _finish(self, progress: Document) -> None:
-        body = {**progress.body, "finishedAt": self._services.clock(), "leasedUntil": 0.0}
+        body = {**progress.body, "finishedAt": self._clock(), "leasedUntil": 0.0}
         try:
-            await self._services.documents.write(VIDEOS, progress.partition, [Replace(body, progress.etag)])
+            await self._documents.write(VIDEOS, progress.partition, [Replace(body, progress.etag)])
         except WriteRejected as refusal:
             raise TakenOver from refusal
 
+    async def _judge_slice(
+        self, tenant_id: str, rows: Sequence[bytes], start: int, author: Author
+    ) -> tuple[list[Operation], list[Outcome]]:
+        """What to write for up to `SLICE_ROWS` rows, with one audit entry for all, and each row's outcome."""
+        parsed = [parse_row(line) for line in rows[start : start + SLICE_ROWS]]
+        wanted = {id for id, _, _ in parsed if id and VIDEO_ID.matches(id)}
+        stored = await self._read_all(tenant_id, wanted)
+        now = self._clock()
+        pending: dict[str, Json] = {}
+        outcomes: list[Outcome] = []
+        for at, (id, payload, faults) in enumerate(parsed):
+            status, document = "rejected", None
+            if payload is not None:
+                known = pending.get(id or "") or _body(stored.get(id or ""))
+                status, document, faults = judge(payload, known, now, author.who)
+            if document is not None:
+                pending[document["id"]] = document
+            outcomes.append(Outcome(start + at + 1, id, status, tuple(faults)))
+            if at % JUDGED_AT_A_TIME == JUDGED_AT_A_TIME - 1:
+                await asyncio.sleep(0)
+        operations: list[Operation] = []
+        for id, document in pending.items():
+            before = stored.get(id)
+            operations.append(Replace(document, before.etag) if before else Create(document))
+        if operations:
+            change = Change(VIDEOS, tenant_id, "video", f"{len(operations)} videos", "import", None, None)
+            operations.append(Create(audit_entry(change, author, count=len(operations))))
+        return operations, outcomes
 
-async def _judge_slice(
-    services: Services, tenant_id: str, rows: Sequence[bytes], start: int, author: Author
-) -> tuple[list[Operation], list[Outcome]]:
-    """What to write for up to `SLICE_ROWS` rows from `start`, with one audit entry for all, and each row's outcome."""
-    parsed = [parse_row(line) for line in rows[start : start + SLICE_ROWS]]
-    wanted = {id for id, _, _ in parsed if id and VIDEO_ID.fullmatch(id)}
-    stored = await _read_all(services, tenant_id, wanted)
-    now = services.clock()
-    pending: dict[str, Json] = {}
-    outcomes: list[Outcome] = []
-    for at, (id, payload, faults) in enumerate(parsed):
-        status, document = "rejected", None
-        if payload is not None:
-            known = pending.get(id or "") or _body(stored.get(id or ""))
-            status, document, faults = judge(payload, known, now, author.who)
-        if document is not None:
-            pending[document["id"]] = document
-        outcomes.append(Outcome(start + at + 1, id, status, tuple(faults)))
-        if at % JUDGED_AT_A_TIME == JUDGED_AT_A_TIME - 1:
-            await asyncio.sleep(0)
-    operations: list[Operation] = []
-    for id, document in pending.items():
-        before = stored.get(id)
-        operations.append(Replace(document, before.etag) if before else Create(document))
-    if operations:
-        change = Change(VIDEOS, tenant_id, "video", f"{len(operations)} videos", "import", None, None)
-        operations.append(Create(audit_entry(change, author, count=len(operations))))
-    return operations, outcomes
+    async def _read_all(self, tenant_id: str, ids: set[str]) -> dict[str, Document]:
+        gate = asyncio.Semaphore(READS_AT_ONCE)
 
+        async def read(id: str) -> Document | None:
+            async with gate:
+                return await self._documents.read(VIDEOS, tenant_id, id, latest=True)
 
-async def _read_all(services: Services, tenant_id: str, ids: set[str]) -> dict[str, Document]:
-    gate = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def read(id: str) -> Document | None:
-        async with gate:
-            return await services.documents.read(VIDEOS, tenant_id, id, latest=True)
-
-    found = await asyncio.gather(*(read(id) for id in sorted(ids)))
-    return {document.id: document for document in found if document is not None}
+        found = await asyncio.gather(*(read(id) for id in sorted(ids)))
+        return {document.id: document for document in found if document is not None}
 
 
 def _body(document: Document | None) -> Json | None:

@@ -1,262 +1,332 @@
-"""`/v1/cms/rules` and `/v1/cms/playlists`: named documents of a tenant, each with its ETag; rules also have drafts.
-
-Both work alike, so the flow is written once and `Kind` says what differs.
-"""
+"""CMS endpoints of rules, with drafts, and of playlists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import azure.functions as func
 
-from bootstrap import Services
-from cms.changes import Change, already_exists, apply_change, etag_mismatch, not_found, without_tombstone
-from cms.forms import Form, checked, iso
-from cms.request import CmsRequest, authenticate, bare, quoted
+from cms.documents import (
+    DocumentFlow,
+    Drafts,
+    Kind,
+    NamedDocuments,
+    no_content,
+    reason_of,
+    require_match,
+    with_etag,
+)
+from cms.endpoint import (
+    IF_MATCH,
+    IF_MATCH_PROBLEMS,
+    OPTIONAL_IF_MATCH,
+    OPTIONAL_IF_MATCH_PROBLEMS,
+    REASON,
+    cms_endpoint,
+)
+from cms.forms import checked
+from cms.request import CmsRequest, quoted
 from cms.rules.models import (
     MAX_PLAYLISTS,
     MAX_RULES,
+    ListedPlaylist,
+    ListedRule,
     NewPlaylistForm,
+    NewRule,
     NewRuleForm,
     PlaylistForm,
+    Playlists,
+    RuleDraft,
     RuleForm,
+    Rules,
+    StoredPlaylist,
+    StoredRule,
+    draft_view,
     editable_playlist,
     editable_rule,
+    listed_rule_view,
     playlist_document,
+    playlist_fields,
     rule_document,
-    shown_playlist,
-    shown_rule,
+    rule_view,
     uses_playlist,
 )
-from feed.pipeline import Feed
-from shared.adapters.documents.port import TENANTS, Delete, Document, Json, StoreUnavailable, query_all
-from shared.web.endpoint import endpoint, json_response
-from shared.web.problems import Problem, bad_request
-
-SLUG = r"[a-z0-9][a-z0-9_-]{0,63}"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of named document: its forms, how it is stored, and how many a tenant may have."""
-
-    name: str
-    form: type[Form]
-    new_form: type[Form]
-    to_document: Callable[[str, Any, float, str], Json]
-    editable: Callable[[Json], dict[str, Any]]
-    most: int
-
-    def document_id(self, id: str) -> str:
-        return f"{self.name}:{id}"
-
-    def draft_id(self, id: str) -> str:
-        return f"draft:{self.name}:{id}"
-
+from feed.catalog import Catalogs
+from shared.adapters.documents.port import Document, StoreUnavailable
+from shared.domain.formats import SLUG, iso_time
+from shared.web.declaration import ANY_OBJECT
+from shared.web.endpoint import Edge, json_response
+from shared.web.problems import Problem
 
 RULE = Kind("rule", RuleForm, NewRuleForm, rule_document, editable_rule, MAX_RULES)
 PLAYLIST = Kind("playlist", PlaylistForm, NewPlaylistForm, playlist_document, editable_playlist, MAX_PLAYLISTS)
 
-
-@endpoint("cms_rules")
-async def rules(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` lists every rule, the most important first, each with its draft if it has one; `POST` creates."""
-    call = authenticate(request, services)
-    return await (_list_rules(call) if request.method == "GET" else _create(call, RULE))
+_RULE_EXAMPLE = {"name": "Cup", "action": "pin", "positions": [1], "match": {"playlists": ["cup"]}}
+_PLAYLIST_EXAMPLE = {"name": "Cup", "videoIds": ["vid_core"]}
 
 
-@endpoint("cms_rule")
-async def rule(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET`, `PUT`, `PATCH` or `DELETE` one rule."""
-    return await _one(authenticate(request, services), RULE)
+class RulesApi:
+    """Rules and their drafts."""
 
+    def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
+        self.edge = edge
+        self._flow = flow
+        self._rules = NamedDocuments(flow, RULE)
+        self._drafts = Drafts(flow, RULE.name)
 
-@endpoint("cms_rule_draft")
-async def rule_draft(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET`, `PUT` or `DELETE` the draft of a rule, which may be one that does not exist yet."""
-    call = authenticate(request, services)
-    id = call.path("id", SLUG)
-    documents = services.documents
-    kept = await documents.read(TENANTS, call.tenant_id, RULE.draft_id(id), latest=True)
-    if request.method == "PUT":
-        if (bare(kept.etag) if kept else None) != call.optional_if_match():
-            raise etag_mismatch()
-        payload = call.body()
-        form = checked(RuleForm, payload)
-        live = without_tombstone(await documents.read(TENANTS, call.tenant_id, RULE.document_id(id), latest=True))
-        body = {
-            "id": RULE.draft_id(id),
-            "kind": "draft",
-            "rule": rule_document(id, form, call.now, call.author().who),
-            "basedOn": bare(live.etag) if live else None,
-        }
-        change = Change(TENANTS, call.tenant_id, "rule draft", id, "save_draft", kept, body)
-        etag = await apply_change(services, change, call.author())
-        kept = Document(call.tenant_id, RULE.draft_id(id), body, etag or "")
-    if kept is None:
-        raise not_found("draft")
-    if request.method == "DELETE":
-        await documents.write(TENANTS, call.tenant_id, [Delete(kept.id)])
-        return func.HttpResponse(status_code=204)
-    return json_response(shown_rule(kept.body["rule"], call.now), headers={"ETag": quoted(kept.etag)})
+    @cms_endpoint("GET", "rules", "List rules", {200: Rules})
+    async def list_rules(self, call: CmsRequest) -> func.HttpResponse:
+        """Every rule, the most important first, each with its draft if it has one."""
+        live = await self._rules.list(call)
+        drafts = {each.id: each for each in await self._drafts.list(call.tenant_id, RULE.prefix)}
+        rules: list[ListedRule | NewRule] = []
+        for each in sorted(live, key=lambda each: (-each.body.get("priority", 0), each.id)):
+            draft = drafts.pop(f"draft:{each.id}", None)
+            shown = _draft_view(draft, call.now) if draft else None
+            rules.append(listed_rule_view(each.body, quoted(each.etag), shown, call.now))
+        for draft in drafts.values():
+            id = draft.body["rule"]["ruleId"]
+            rules.append(NewRule.unchecked(id=id, state="draft", draft=_draft_view(draft, call.now)))
+        return json_response(Rules.unchecked(rules=rules, now=iso_time(call.now)))
 
-
-@endpoint("cms_rule_publish")
-async def publish_rule(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """Make a rule's draft live, unless the live rule has changed since."""
-    call = authenticate(request, services)
-    id = call.path("id", SLUG)
-    kept = await services.documents.read(TENANTS, call.tenant_id, RULE.draft_id(id), latest=True)
-    if kept is None:
-        raise not_found("draft")
-    stored = await services.documents.read(TENANTS, call.tenant_id, RULE.document_id(id), latest=True)
-    live = without_tombstone(stored)
-    if kept.body.get("basedOn") != (bare(live.etag) if live else None):
-        raise Problem(412, "draft_outdated", "The rule has changed since this draft was begun: save the draft again.")
-    if live is None:
-        await _require_room(call, RULE)
-    author = call.author(_reason(call.optional_body()))
-    body = {**kept.body["rule"], "updatedAt": call.now, "updatedBy": author.who}
-    change = Change(TENANTS, call.tenant_id, "rule", id, "publish", stored, body)
-    etag = await apply_change(services, change, author, [Delete(kept.id, kept.etag)])
-    await services.tenants_refresher.refresh()
-    return await _answer(call, RULE, Document(call.tenant_id, RULE.document_id(id), body, etag or ""))
-
-
-@endpoint("cms_playlists")
-async def playlists(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` lists every playlist; `POST` creates."""
-    call = authenticate(request, services)
-    if request.method != "GET":
-        return await _create(call, PLAYLIST)
-    documents = await query_all(services.documents, TENANTS, call.tenant_id, "playlist:")
-    known = await _known_videos(call)
-    shown = [
-        {**shown_playlist(document.body, known), "etag": quoted(document.etag)}
-        for document in documents
-        if without_tombstone(document)
-    ]
-    return json_response({"playlists": shown})
-
-
-@endpoint("cms_playlist")
-async def playlist(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET`, `PUT`, `PATCH` or `DELETE` one playlist."""
-    return await _one(authenticate(request, services), PLAYLIST)
-
-
-# ---- the flow of both
-
-
-async def _create(call: CmsRequest, kind: Kind) -> func.HttpResponse:
-    payload = call.body()
-    why = _reason(payload, take=True)
-    form = checked(kind.new_form, payload)
-    id = form.id  # type: ignore[attr-defined]
-    stored = await call.services.documents.read(TENANTS, call.tenant_id, kind.document_id(id), latest=True)
-    if without_tombstone(stored):
-        raise already_exists(kind.name)
-    await _require_room(call, kind)
-    return await _save(call, kind, id, stored, form, "create", why, 201)
-
-
-async def _one(call: CmsRequest, kind: Kind) -> func.HttpResponse:
-    id = call.path("id", SLUG)
-    stored = without_tombstone(
-        await call.services.documents.read(TENANTS, call.tenant_id, kind.document_id(id), latest=True)
+    @cms_endpoint(
+        "POST",
+        "rules",
+        "Create a rule",
+        {201: StoredRule},
+        body=NewRuleForm,
+        example={"id": "cup", **_RULE_EXAMPLE},
+        parameters=(REASON,),
+        problems=("invalid_document", "already_exists", "too_many"),
+        etag=True,
     )
-    if stored is None:
-        raise not_found(kind.name)
-    if call.request.method == "GET":
-        return await _answer(call, kind, stored)
-    if bare(stored.etag) != call.if_match():
-        raise etag_mismatch()
-    if call.request.method == "DELETE":
-        return await _delete(call, kind, id, stored)
-    payload = call.body()
-    why = _reason(payload, take=True)
-    if call.request.method == "PATCH":
-        payload = {**kind.editable(stored.body), **payload}
-    return await _save(call, kind, id, stored, checked(kind.form, payload), "update", why)
+    async def create_rule(self, call: CmsRequest) -> func.HttpResponse:
+        """Create a live rule."""
+        return self._answer(call, await self._rules.create(call), 201)
 
+    @cms_endpoint("GET", "rules/{id}", "Read a rule", {200: StoredRule}, etag=True)
+    async def get_rule(self, call: CmsRequest) -> func.HttpResponse:
+        """The live rule."""
+        return self._answer(call, await self._rules.get(call))
 
-async def _save(
-    call: CmsRequest,
-    kind: Kind,
-    id: str,
-    stored: Document | None,
-    form: Form,
-    action: str,
-    why: str | None,
-    status: int = 200,
-) -> func.HttpResponse:
-    author = call.author(why)
-    body = kind.to_document(id, form, call.now, author.who)
-    etag = await apply_change(
-        call.services, Change(TENANTS, call.tenant_id, kind.name, id, action, stored, body), author
+    @cms_endpoint(
+        "PUT",
+        "rules/{id}",
+        "Replace a rule",
+        {200: StoredRule},
+        body=RuleForm,
+        example=_RULE_EXAMPLE,
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
+        etag=True,
     )
-    await call.services.tenants_refresher.refresh()
-    return await _answer(call, kind, Document(call.tenant_id, kind.document_id(id), body, etag or ""), status)
+    async def replace_rule(self, call: CmsRequest) -> func.HttpResponse:
+        """Replace the whole rule."""
+        return self._answer(call, await self._rules.replace(call))
+
+    @cms_endpoint(
+        "PATCH",
+        "rules/{id}",
+        "Change fields of a rule",
+        {200: StoredRule},
+        body=ANY_OBJECT,
+        example={"name": "Cup"},
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
+        etag=True,
+    )
+    async def change_rule(self, call: CmsRequest) -> func.HttpResponse:
+        """Change the fields that the body names."""
+        return self._answer(call, await self._rules.change(call))
+
+    @cms_endpoint(
+        "DELETE",
+        "rules/{id}",
+        "Delete a rule",
+        {204: None},
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_reason"),
+    )
+    async def delete_rule(self, call: CmsRequest) -> func.HttpResponse:
+        """Delete the live rule; its draft stays."""
+        stored = await self._rules.get(call)
+        require_match(call, stored)
+        await self._rules.delete(call, stored)
+        return no_content()
+
+    # ---- drafts
+
+    @cms_endpoint("GET", "rules/{id}/draft", "Read a rule's draft", {200: StoredRule}, etag=True)
+    async def get_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
+        """The draft of a rule, which may be one that does not exist yet."""
+        return self._answer_draft(call, await self._draft(call))
+
+    @cms_endpoint(
+        "PUT",
+        "rules/{id}/draft",
+        "Save a rule's draft",
+        {200: StoredRule},
+        body=RuleForm,
+        example=_RULE_EXAMPLE,
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=(*OPTIONAL_IF_MATCH_PROBLEMS, "invalid_document"),
+        etag=True,
+    )
+    async def save_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
+        """Save the draft, over the one that `If-Match` names."""
+        id = call.path("id", SLUG)
+        live_id = RULE.document_id(id)
+        kept = await self._drafts.read(call.tenant_id, live_id)
+        self._drafts.require_match(call, kept)
+        form = checked(RuleForm, call.body())
+        live = await self._flow.read(call.tenant_id, live_id)
+        content = {"rule": rule_document(id, form, call.now, call.author().who)}
+        return self._answer_draft(call, await self._drafts.save(call, live_id, id, kept, live, content))
+
+    @cms_endpoint("DELETE", "rules/{id}/draft", "Throw a rule's draft away", {204: None})
+    async def drop_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
+        """Delete the draft."""
+        await self._drafts.drop(call, await self._draft(call), if_unchanged=False)
+        return no_content()
+
+    @cms_endpoint(
+        "POST",
+        "rules/{id}/draft/publish",
+        "Publish a rule's draft",
+        {200: StoredRule},
+        body=ANY_OBJECT,
+        body_required=False,
+        parameters=(REASON,),
+        problems=("draft_outdated", "stale_etag", "already_exists", "too_many"),
+        etag=True,
+    )
+    async def publish_rule(self, call: CmsRequest) -> func.HttpResponse:
+        """Make the draft live, unless the live rule has changed since."""
+        id = call.path("id", SLUG)
+        kept = await self._draft(call)
+        stored = await self._flow.stored(call.tenant_id, RULE.document_id(id))
+        live = await self._flow.read(call.tenant_id, RULE.document_id(id)) if stored else None
+        self._drafts.require_current(kept, live)
+        if live is None:
+            await self._rules.require_below_limit(call)
+        author = call.author(reason_of(call.optional_body()))
+        body = {**kept.body["rule"], "updatedAt": call.now, "updatedBy": author.who}
+        published = await self._flow.write(
+            call.tenant_id, RULE.name, id, "publish", stored, body, author, self._drafts.dropping(kept)
+        )
+        return self._answer(call, published)
+
+    async def _draft(self, call: CmsRequest) -> Document:
+        return await self._drafts.require(call.tenant_id, RULE.document_id(call.path("id", SLUG)))
+
+    def _answer(self, call: CmsRequest, document: Document, status: int = 200) -> func.HttpResponse:
+        return with_etag(rule_view(document.body, call.now), document, status)
+
+    def _answer_draft(self, call: CmsRequest, draft: Document) -> func.HttpResponse:
+        return with_etag(rule_view(draft.body["rule"], call.now), draft)
 
 
-async def _delete(call: CmsRequest, kind: Kind, id: str, stored: Document) -> func.HttpResponse:
-    if kind is PLAYLIST:
-        rules_of_tenant = await query_all(call.services.documents, TENANTS, call.tenant_id, "rule:")
-        users = [
-            each.body["name"] for each in rules_of_tenant if without_tombstone(each) and uses_playlist(each.body, id)
+def _draft_view(draft: Document, now: float) -> RuleDraft:
+    return draft_view(draft.body, quoted(draft.etag), now)
+
+
+class PlaylistsApi:
+    """Playlists. `catalogs` tell which of their videos exist."""
+
+    def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs) -> None:
+        self.edge = edge
+        self._flow = flow
+        self._playlists = NamedDocuments(flow, PLAYLIST)
+        self._catalogs = catalogs
+
+    @cms_endpoint("GET", "playlists", "List playlists", {200: Playlists})
+    async def list_playlists(self, call: CmsRequest) -> func.HttpResponse:
+        """Every playlist."""
+        documents = await self._playlists.list(call)
+        known = await self._known_videos(call)
+        playlists = [
+            ListedPlaylist.unchecked(**playlist_fields(each.body, known), etag=quoted(each.etag)) for each in documents
         ]
+        return json_response(Playlists.unchecked(playlists=playlists))
+
+    @cms_endpoint(
+        "POST",
+        "playlists",
+        "Create a playlist",
+        {201: StoredPlaylist},
+        body=NewPlaylistForm,
+        example={"id": "cup", **_PLAYLIST_EXAMPLE},
+        parameters=(REASON,),
+        problems=("invalid_document", "already_exists", "too_many"),
+        etag=True,
+    )
+    async def create_playlist(self, call: CmsRequest) -> func.HttpResponse:
+        """Create a playlist."""
+        return await self._answer(call, await self._playlists.create(call), 201)
+
+    @cms_endpoint("GET", "playlists/{id}", "Read a playlist", {200: StoredPlaylist}, etag=True)
+    async def get_playlist(self, call: CmsRequest) -> func.HttpResponse:
+        """One playlist."""
+        return await self._answer(call, await self._playlists.get(call))
+
+    @cms_endpoint(
+        "PUT",
+        "playlists/{id}",
+        "Replace a playlist",
+        {200: StoredPlaylist},
+        body=PlaylistForm,
+        example=_PLAYLIST_EXAMPLE,
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
+        etag=True,
+    )
+    async def replace_playlist(self, call: CmsRequest) -> func.HttpResponse:
+        """Replace the whole playlist."""
+        return await self._answer(call, await self._playlists.replace(call))
+
+    @cms_endpoint(
+        "PATCH",
+        "playlists/{id}",
+        "Change fields of a playlist",
+        {200: StoredPlaylist},
+        body=ANY_OBJECT,
+        example={"name": "Cup"},
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
+        etag=True,
+    )
+    async def change_playlist(self, call: CmsRequest) -> func.HttpResponse:
+        """Change the fields that the body names."""
+        return await self._answer(call, await self._playlists.change(call))
+
+    @cms_endpoint(
+        "DELETE",
+        "playlists/{id}",
+        "Delete a playlist",
+        {204: None},
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "in_use", "invalid_reason"),
+    )
+    async def delete_playlist(self, call: CmsRequest) -> func.HttpResponse:
+        """Delete a playlist that no rule uses."""
+        stored = await self._playlists.get(call)
+        require_match(call, stored)
+        rules = await self._flow.list(call.tenant_id, RULE.prefix)
+        id = call.path("id", SLUG)
+        users: list[Any] = [each.body["name"] for each in rules if uses_playlist(each.body, id)]
         if users:
             raise Problem(409, "in_use", f"Rules use this playlist: {', '.join(users[:5])}. Change them first.")
-    change = Change(TENANTS, call.tenant_id, kind.name, id, "delete", stored, None)
-    await apply_change(call.services, change, call.author())
-    await call.services.tenants_refresher.refresh()
-    return func.HttpResponse(status_code=204)
+        await self._playlists.delete(call, stored)
+        return no_content()
 
+    async def _answer(self, call: CmsRequest, document: Document, status: int = 200) -> func.HttpResponse:
+        known = await self._known_videos(call)
+        return with_etag(StoredPlaylist.unchecked(**playlist_fields(document.body, known)), document, status)
 
-async def _answer(call: CmsRequest, kind: Kind, document: Document, status: int = 200) -> func.HttpResponse:
-    if kind is RULE:
-        shown = shown_rule(document.body, call.now)
-    else:
-        shown = shown_playlist(document.body, await _known_videos(call))
-    return json_response(shown, status, headers={"ETag": quoted(document.etag)})
-
-
-async def _list_rules(call: CmsRequest) -> func.HttpResponse:
-    documents = call.services.documents
-    live = [each for each in await query_all(documents, TENANTS, call.tenant_id, "rule:") if without_tombstone(each)]
-    drafts = {each.id: each for each in await query_all(documents, TENANTS, call.tenant_id, "draft:rule:")}
-    shown = []
-    for each in sorted(live, key=lambda each: (-each.body.get("priority", 0), each.id)):
-        draft = drafts.pop(f"draft:{each.id}", None)
-        entry = {**shown_rule(each.body, call.now), "etag": quoted(each.etag)}
-        shown.append({**entry, "draft": _shown_draft(draft, call.now)})
-    for draft in drafts.values():
-        shown.append({"id": draft.body["rule"]["ruleId"], "state": "draft", "draft": _shown_draft(draft, call.now)})
-    return json_response({"rules": shown, "now": iso(call.now)})
-
-
-def _shown_draft(draft: Document | None, now: float) -> dict[str, Any] | None:
-    return None if draft is None else {**shown_rule(draft.body["rule"], now), "etag": quoted(draft.etag)}
-
-
-async def _require_room(call: CmsRequest, kind: Kind) -> None:
-    stored = await query_all(call.services.documents, TENANTS, call.tenant_id, f"{kind.name}:")
-    if sum(without_tombstone(each) is not None for each in stored) >= kind.most:
-        raise Problem(409, "too_many", f"A tenant has {kind.most} {kind.name}s at the most: delete one first.")
-
-
-async def _known_videos(call: CmsRequest) -> set[str] | None:
-    try:
-        catalog = await call.services.room(Feed).catalogs.get(call.tenant_id, call.now)
-    except StoreUnavailable:
-        return None
-    return set(catalog.columns.ids)
-
-
-def _reason(payload: dict[str, Any], take: bool = False) -> str | None:
-    given = payload.pop("reason", None) if take else payload.get("reason")
-    if given is None or isinstance(given, str):
-        return given
-    raise bad_request("invalid_reason", "reason must be text.")
+    async def _known_videos(self, call: CmsRequest) -> set[str] | None:
+        """The ids that the catalog has, None while that cannot be told."""
+        try:
+            catalog = await self._catalogs.get(call.tenant_id, call.now)
+        except StoreUnavailable:
+            return None
+        return set(catalog.columns.ids)

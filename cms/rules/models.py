@@ -1,4 +1,4 @@
-"""A rule or a playlist as a content team writes it. Pure."""
+"""Rules and playlists: what is sent, what is stored, what is answered. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Platform, Slug, VideoId, fault, iso
-from cms.videos.models import Name
+from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Name, Platform, Slug, VideoId, fault
+from cms.views import Etag, Position, Stamped, one_of, stamp
 from shared.adapters.documents.port import Json
-from shared.domain.rules import BOOST, MAX_MULTIPLIER, MIN_MULTIPLIER, PIN, SUPPRESS, Rule
+from shared.domain.formats import iso_time_or_none
+from shared.domain.rules import ACTIONS, BOOST, MAX_MULTIPLIER, MIN_MULTIPLIER, PIN, SUPPRESS, Rule
+from shared.web.responses import Time, View
 
 MAX_RULES = 200
 MAX_PLAYLISTS = 200
@@ -124,6 +126,113 @@ class NewPlaylistForm(PlaylistForm):
     id: Slug
 
 
+Action = Annotated[str, Field(json_schema_extra=one_of(*ACTIONS))]
+Multiplier = Annotated[float, Field(description="Of a boost or a suppress only.")]
+
+
+class Range(View):
+    """A span of numbers; null: open."""
+
+    min: float | None
+    max: float | None
+
+
+class RuleMatch(View):
+    """Which videos; everything given holds."""
+
+    tags: list[str]
+    all_tags: list[str]
+    categories: list[str]
+    creators: list[str]
+    video_ids: list[str]
+    playlists: list[str]
+    duration_seconds: Range
+    age_hours: Range
+
+
+class RuleAudience(View):
+    """For whom; an empty list means everyone."""
+
+    countries: list[str]
+    languages: list[str]
+    age_bands: list[str]
+    platforms: list[str]
+
+
+class StoredRule(Stamped):
+    """A rule, with where it stands at this moment."""
+
+    id: str
+    name: str
+    action: Action
+    multiplier: Multiplier = 1.0
+    positions: Annotated[list[Position], Field(description="Of a pin only; 1 is the top of the walk.")]
+    match: RuleMatch
+    audience: RuleAudience
+    priority: int
+    enabled: bool
+    starts_at: Time | None
+    ends_at: Time | None
+    state: Annotated[
+        str,
+        Field(
+            json_schema_extra=one_of("live", "off", "scheduled", "over"), description="Where it stands at this moment."
+        ),
+    ]
+
+
+class RuleDraft(StoredRule):
+    """The draft of a rule."""
+
+    etag: Etag
+
+
+class ListedRule(StoredRule):
+    """A live rule, with its draft."""
+
+    etag: Etag
+    draft: RuleDraft | None
+
+
+class NewRule(View):
+    """A rule that is only a draft yet."""
+
+    id: str
+    state: Literal["draft"]
+    draft: RuleDraft
+
+
+class Rules(View):
+    """Every rule, the most important first."""
+
+    rules: list[ListedRule | NewRule]
+    now: Time
+
+
+class StoredPlaylist(Stamped):
+    """A playlist."""
+
+    id: str
+    name: str
+    description: str
+    video_ids: list[str]
+    unknown_video_ids: Annotated[
+        list[str] | None, Field(description="Those the catalog does not have; null while that cannot be told.")
+    ]
+
+
+class ListedPlaylist(StoredPlaylist):
+    """A playlist of a list."""
+
+    etag: Etag
+
+
+class Playlists(View):
+    """Every playlist."""
+
+    playlists: list[ListedPlaylist]
+
+
 def rule_document(id: str, form: RuleForm, now: float, who: str) -> Json:
     """A rule as it is stored."""
     body = form.model_dump(by_alias=True, exclude={"id"})
@@ -142,19 +251,34 @@ PLAYLIST_FIELDS = tuple(field.alias or name for name, field in PlaylistForm.mode
 
 def editable_rule(document: Json) -> dict[str, Any]:
     """The fields of a stored rule that an editor may send back."""
-    shown = {name: document.get(name) for name in RULE_FIELDS if document.get(name) is not None}
+    fields = {name: document.get(name) for name in RULE_FIELDS if document.get(name) is not None}
     for name in ("startsAt", "endsAt"):
-        shown[name] = iso(document.get(name))
-    return shown
+        fields[name] = iso_time_or_none(document.get(name))
+    return fields
 
 
-def shown_rule(document: Json, now: float) -> dict[str, Any]:
-    """A rule as the API answers it, with where it stands now: live, off, scheduled or over."""
+def rule_fields(document: Json, now: float) -> dict[str, Any]:
+    """A stored rule as a view's fields, with where it stands now: live, off, scheduled or over."""
     rule = Rule.from_document(document)
     state = "off" if rule is None or not rule.enabled else "live"
     if rule is not None and rule.enabled and not rule.in_force(now):
         state = "scheduled" if rule.starts_at is not None and now < rule.starts_at else "over"
-    return {"id": document["ruleId"], **editable_rule(document), "state": state, **_stamp(document)}
+    return {"id": document["ruleId"], **editable_rule(document), "state": state, **stamp(document)}
+
+
+def rule_view(document: Json, now: float) -> StoredRule:
+    """A rule as it is answered."""
+    return StoredRule.unchecked(**rule_fields(document, now))
+
+
+def draft_view(body: Json, etag: str, now: float) -> RuleDraft:
+    """A rule's draft as it is answered. `body` is the stored draft."""
+    return RuleDraft.unchecked(**rule_fields(body["rule"], now), etag=etag)
+
+
+def listed_rule_view(document: Json, etag: str, draft: RuleDraft | None, now: float) -> ListedRule:
+    """A rule of the list, with its draft."""
+    return ListedRule.unchecked(**rule_fields(document, now), etag=etag, draft=draft)
 
 
 def editable_playlist(document: Json) -> dict[str, Any]:
@@ -162,21 +286,17 @@ def editable_playlist(document: Json) -> dict[str, Any]:
     return {name: document[name] for name in PLAYLIST_FIELDS if name in document}
 
 
-def shown_playlist(document: Json, known: set[str] | None) -> dict[str, Any]:
-    """A playlist as the API answers it; `known` are the ids the catalog has, None while that cannot be told."""
+def playlist_fields(document: Json, known: set[str] | None) -> dict[str, Any]:
+    """A stored playlist as a view's fields. `known`: the ids the catalog has, None while that cannot be told."""
     unknown = None if known is None else [id for id in document["videoIds"] if id not in known]
     return {
         "id": document["playlistId"],
         **editable_playlist(document),
         "unknownVideoIds": unknown,
-        **_stamp(document),
+        **stamp(document),
     }
 
 
 def uses_playlist(rule: Json, playlist_id: str) -> bool:
     """Whether a stored rule names a playlist."""
     return playlist_id in ((rule.get("match") or {}).get("playlists") or ())
-
-
-def _stamp(document: Json) -> dict[str, Any]:
-    return {"updatedAt": iso(document.get("updatedAt")), "updatedBy": document.get("updatedBy")}

@@ -12,7 +12,7 @@ from bootstrap import Services
 from shared.web.endpoint import BASE_HEADERS, endpoint, matches_etag
 from shared.web.problems import Problem
 
-FOLDER = Path(__file__).parent / "studio"
+FOLDER = Path(__file__).parent
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Platform, Url, VideoId, fault, iso
+from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Name, Platform, Url, VideoId, fault
 from shared.adapters.documents.port import DAY_SECONDS, Json
+from shared.domain.formats import iso_time_or_none
 from shared.domain.records import Video
 
 KEEP_EXPIRED_SECONDS = 30 * DAY_SECONDS
 """How long an expired video can still be read and prolonged; then the store forgets it."""
 ACTIVE, INACTIVE, TAKEN_DOWN = "active", "inactive", "taken_down"
 
-Name = Annotated[str, Field(min_length=1, max_length=64)]
 Rating = Literal["G", "PG", "PG13", "R", "NC17"]
 
 
@@ -165,11 +165,11 @@ def shown(document: Json, now: float, figures: dict[str, int] | None) -> dict[st
     return {
         "id": document["id"],
         **editable(document),
-        "publishedAt": iso(document.get("publishedAt")),
-        "expiresAt": iso(document.get("expiresAt")),
+        "publishedAt": iso_time_or_none(document.get("publishedAt")),
+        "expiresAt": iso_time_or_none(document.get("expiresAt")),
         "state": state(document, now),
-        "createdAt": iso(document.get("createdAt")),
-        "updatedAt": iso(document.get("updatedAt")),
+        "createdAt": iso_time_or_none(document.get("createdAt")),
+        "updatedAt": iso_time_or_none(document.get("updatedAt")),
         "updatedBy": document.get("updatedBy"),
         "last7d": None
         if figures is None

@@ -1,40 +1,31 @@
-"""Every tenant's configuration and keys in memory, kept fresh from the change feed, and who a caller is."""
+"""Tenant directory: every tenant's configuration, keys, rules and models in memory, fresh from the change feed."""
 
 from __future__ import annotations
 
-import hmac
 import logging
-import math
-import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Upsert
+from shared.domain.formats import KEY_HASH, is_number
 from shared.domain.keys import Identity
 from shared.domain.records import Experiment, Tenant
 from shared.domain.rules import NO_RULES, Editorial, Rule, playlist_videos
 from shared.observability.metrics import Telemetry
-from shared.web.problems import Problem, bad_request, forbidden, unauthorized, unavailable
 
 log = logging.getLogger("feed.tenants")
 
 PLATFORM = "_platform"
-"""The tenant of the operators: its keys with scope `ops` open every tenant's door."""
+"""The operators' own tenant: its keys with scope `ops` are valid for every tenant."""
 CONFIGURATION_ID = "configuration"
 KEY_PREFIX = "key:"
 SCOPES = ("sdk", "cms", "privacy", "ops")
 
-TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-API_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{8,200}")  # printable, no blank, no comma: a repeated header has one
-USER_HASH = re.compile(r"[0-9a-f]{64}")
-_KEY_HASH = re.compile(r"[0-9a-f]{64}")
-
 KINDS = ("configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import")
 """Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
-OPENING = ("key", "user-token-key")
-"""Kinds that open doors: one that can no longer be read opens nothing. Others stay as they were last read."""
+CREDENTIALS = ("key", "user-token-key")
+"""Credential documents fail closed: one that cannot be parsed is dropped. Others keep their last good version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +50,11 @@ class ApiKey:
         if not (
             all(isinstance(body.get(name, ""), str) for name in ("id", "name", "createdBy"))
             and isinstance(body.get("hash"), str)
-            and _KEY_HASH.fullmatch(body["hash"])
+            and KEY_HASH.matches(body["hash"])
             and isinstance(scopes, list)
             and all(isinstance(scope, str) for scope in scopes)
-            and (expires_at is None or _is_number(expires_at))
-            and _is_number(created_at)
+            and (expires_at is None or is_number(expires_at))
+            and is_number(created_at)
         ):
             raise ValueError("this is no key as it is stored")
         return cls(
@@ -87,24 +78,6 @@ class ApiKey:
             "createdAt": self.created_at,
             "createdBy": self.created_by,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """An authenticated caller: the tenant it acts for, and what its key may do.
-
-    `operator` is True for a key of the platform's own, which opens every tenant's door.
-    """
-
-    tenant: Tenant
-    scopes: frozenset[str]
-    key_name: str
-    operator: bool = False
-
-    def require(self, *scopes: str) -> None:
-        """Raise a 403 `Problem` unless the key has one of the scopes."""
-        if not self.scopes.intersection(scopes):
-            raise forbidden(scopes[0])
 
 
 @dataclass(slots=True)
@@ -134,7 +107,7 @@ class _Entry:
                 raise ValueError("the document is of another kind than its id")
             self._read(kind, name, document)
         except Exception:  # whatever a body holds, it concerns this one document
-            if kind in OPENING:
+            if kind in CREDENTIALS:
                 self._forget(kind, name, document.id)
             return kind
         return None
@@ -186,22 +159,16 @@ def _pem(body: Mapping[str, Any]) -> str:
     return pem
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 class TenantDirectory:
     """All tenants (about 120, each a few documents), pulled by `refresh` and read without waiting."""
 
-    def __init__(self, documents: DocumentStore, identity: Identity, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, documents: DocumentStore, telemetry: Telemetry | None = None) -> None:
         self._documents = documents
         self._telemetry = telemetry or Telemetry()
-        self._identity = identity
         self._entries: dict[str, _Entry] = {}
         self._token: str | None = None
         self.loaded = False
-        """Whether a refresh has ever come to its end."""
-        self._nobody = ApiKey("", "", identity.api_key_hash(secrets.token_hex(16)), frozenset())
+        """Whether a refresh has ever completed."""
 
     async def refresh(self) -> None:
         """Pull what changed since the last call. Raises `StoreUnavailable`.
@@ -256,82 +223,10 @@ class TenantDirectory:
         """Import jobs that are not done: (tenant, id of the job's document)."""
         return [(tenant_id, id) for tenant_id, entry in self._entries.items() for id in sorted(entry.imports)]
 
-    def authenticate(self, headers: Mapping[str, str], now: float) -> Caller:
-        """Who is calling, by `X-Tenant-Id` and `X-Api-Key`.
-
-        Raises a `Problem`: 400 for a missing or malformed header, 401 (one and the same) for an unknown tenant or a
-        wrong key, 503 while the tenants have never been read: nobody is refused for good because a store is down. The
-        presented key is compared with every stored one in constant time.
-        """
-        tenant_id = required_header(headers, "x-tenant-id", TENANT_ID, "tenant")
-        key = required_header(headers, "x-api-key", API_KEY, "api_key")
+    def keys(self, tenant_id: str) -> Mapping[str, ApiKey]:
+        """The tenant's API keys by the id of their document, expired ones included."""
         entry = self._entries.get(tenant_id)
-        presented = self._identity.api_key_hash(key)
-        matched = self._match(entry.keys if entry else {}, presented, now)
-        operator = self._match(self._platform_keys(), presented, now)
-        found = matched or operator
-        if found is None or entry is None or entry.tenant is None:
-            raise unauthorized() if self.loaded else unavailable("The tenants are not known yet. Try again.")
-        return Caller(entry.tenant, found.scopes, found.name, operator=matched is None)
-
-    def authenticate_operator(self, headers: Mapping[str, str], now: float) -> str:
-        """The name of the platform's own key that is calling, for what concerns no single tenant.
-
-        Raises a `Problem`: 400 for a missing or malformed header, 401 for a key nobody has, 403 without scope `ops`.
-        """
-        key = required_header(headers, "x-api-key", API_KEY, "api_key")
-        found = self._match(self._platform_keys(), self._identity.api_key_hash(key), now)
-        if found is None:
-            raise unauthorized()
-        if "ops" not in found.scopes:
-            raise forbidden("ops")
-        return found.name
-
-    def _platform_keys(self) -> dict[str, ApiKey]:
-        platform = self._entries.get(PLATFORM)
-        return platform.keys if platform else {}
-
-    def _match(self, keys: Mapping[str, ApiKey], presented: str, now: float) -> ApiKey | None:
-        """Compares with all of them, and with a key nobody has, so that time tells nothing."""
-        found = None
-        for key in (*keys.values(), self._nobody):
-            same = hmac.compare_digest(key.hash, presented)
-            if same and (key.expires_at is None or now < key.expires_at) and key is not self._nobody:
-                found = key
-        return found
-
-
-def required_header(headers: Mapping[str, str], name: str, pattern: re.Pattern[str], code: str) -> str:
-    """A header that must be there once and well formed; 400 otherwise. Its value is in no message."""
-    value = headers.get(name)
-    if value and pattern.fullmatch(value):
-        return value
-    label = "-".join(part.capitalize() for part in name.split("-"))
-    if not value:
-        raise bad_request(f"missing_{code}", f"The header {label} is missing.")
-    raise bad_request(f"invalid_{code}", f"The header {label} is malformed or given twice.")
-
-
-def user_hash(headers: Mapping[str, str]) -> str:
-    """`X-User`: 64 lower-case hex digits. Anything else (an e-mail, a phone number, a raw id) is refused, unlogged."""
-    try:
-        return required_header(headers, "x-user", USER_HASH, "user")
-    except Problem as problem:
-        if problem.code == "invalid_user":
-            raise bad_request(
-                "invalid_user",
-                "X-User must be given once, as 64 lower-case hex digits: the HMAC-SHA-256 of your user id. "
-                "Never send the id itself.",
-            ) from None
-        raise
-
-
-def consented(headers: Mapping[str, str]) -> bool:
-    """`X-Personalization`: False when the user opted out. 400 for what is neither `on` nor `off`: no guess is safe."""
-    value = headers.get("x-personalization", "").strip().lower()
-    if value not in ("", "on", "off"):
-        raise bad_request("invalid_personalization", "X-Personalization must be given once, as on or off.")
-    return value != "off"
+        return entry.keys if entry else {}
 
 
 async def save_tenant(documents: DocumentStore, tenant: Tenant) -> None:

@@ -21,7 +21,8 @@ from typing import Any
 
 from shared.observability.metric_table import COUNTER, GAUGE, METRICS
 from shared.observability.metrics import Histogram, Key, Telemetry
-from shared.observability.tracing import Stages, Trace
+from shared.observability.spans import Traces
+from shared.observability.tracing import Stages, Trace, current_trace
 from shared.settings import Settings
 
 log = logging.getLogger("feed.telemetry")
@@ -123,6 +124,18 @@ class TelemetryExport:
         if self._in_second < TRACES_PER_SECOND:
             self._in_second += 1
             self._traces.record(name, trace, stages, attributes)
+
+
+class Spans:
+    """Records the stages of the request or message at hand as spans, when its trace is sampled."""
+
+    def __init__(self, export: TelemetryExport | None) -> None:
+        self._export = export
+
+    def record(self, name: str, stages: Stages, **attributes: str) -> None:
+        """`attributes` are as bounded as metric labels."""
+        if self._export is not None:
+            self._export.spans(name, current_trace.get(), stages, attributes)
 
 
 def _send(
@@ -242,18 +255,19 @@ def _resource() -> Any:
     )
 
 
-def build_export(settings: Settings, telemetry: Telemetry) -> TelemetryExport | None:
-    """The exporters that the settings name, None when they name none. Connects to nothing yet."""
+def build_export(settings: Settings, telemetry: Telemetry, credential: Callable[[], Any]) -> TelemetryExport | None:
+    """The exporters that the settings name, None when they name none. Connects to nothing yet.
+
+    `credential` makes the Azure token credential that Azure Monitor signs in with.
+    """
     exporters: list[Exporter] = []
     span_exporters: list[Any] = []
     if settings.otlp_endpoint:
         _add_otlp(settings.otlp_endpoint, exporters, span_exporters)
     if settings.insights_connection_string:
-        _add_azure_monitor(settings.insights_connection_string, exporters, span_exporters)
+        _add_azure_monitor(settings.insights_connection_string, credential, exporters, span_exporters)
     if not exporters:
         return None
-    from shared.observability.spans import Traces
-
     traces = Traces(span_exporters, _resource()) if settings.trace_sample_ratio else None
     return TelemetryExport(
         telemetry,
@@ -274,17 +288,17 @@ def _add_otlp(endpoint: str, exporters: list[Exporter], span_exporters: list[Any
     span_exporters.append(OTLPSpanExporter(endpoint=f"{root}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS))
 
 
-def _add_azure_monitor(connection_string: str, exporters: list[Exporter], span_exporters: list[Any]) -> None:
+def _add_azure_monitor(
+    connection_string: str, credential: Callable[[], Any], exporters: list[Exporter], span_exporters: list[Any]
+) -> None:
     # Before the import: the exporter would report about itself to, and be steered from, addresses outside the network.
     os.environ.setdefault("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
     os.environ.setdefault("APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED", "true")
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter
 
-    from shared.adapters.azure_credential import blocking_azure_credential
-
     given = {
         "connection_string": connection_string,
-        "credential": blocking_azure_credential(),
+        "credential": credential(),
         "disable_offline_storage": True,
         "timeout": EXPORT_TIMEOUT_SECONDS,
     }

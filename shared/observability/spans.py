@@ -1,4 +1,4 @@
-"""The spans of sampled traces, made after the request from the times it noted: nothing else pays for tracing."""
+"""Spans of sampled traces, made after the request from its stage timings. OpenTelemetry is imported when first used."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
-
 from shared.observability.tracing import Stages, Trace
 
 
-class _Ids(IdGenerator):
-    """Gives a trace the id it already has."""
+class _Ids:
+    """OpenTelemetry's `IdGenerator` that gives a trace the id it already has."""
 
     trace_id = 0
 
@@ -28,21 +21,29 @@ class _Ids(IdGenerator):
     def generate_span_id(self) -> int:
         return secrets.randbits(64) | 1
 
+    def is_trace_id_random(self) -> bool:
+        return False
+
 
 class Traces:
     """Turns stages into a span with a child per stage, and hands them to the exporters in batches."""
 
-    def __init__(self, exporters: list[Any], resource: Resource) -> None:
+    def __init__(self, exporters: list[Any], resource: Any) -> None:
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
         self._ids = _Ids()
-        self.provider = TracerProvider(
-            sampler=ALWAYS_ON, resource=resource, id_generator=self._ids, shutdown_on_exit=False
-        )
+        ids: Any = self._ids
+        self.provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, id_generator=ids, shutdown_on_exit=False)
         for exporter in exporters:
             self.provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self.provider.get_tracer("video-feed")
 
     def record(self, name: str, trace: Trace, stages: Stages, attributes: Mapping[str, str]) -> None:
         """Make the spans of one request that has just ended."""
+        from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
+
         offset = time.time() - time.perf_counter()
 
         def nanoseconds(at: float) -> int:

@@ -1,5 +1,4 @@
-"""Who belongs together: the trace id that a request's `traceparent` names, carried to its events' fold, and the times
-of a request's stages.
+"""W3C trace context, carried from a request to the fold of its events, and per-request stage timings.
 
 Whether a trace is sampled is a function of its id alone, so every process that meets it decides alike, and nobody can
 ask for more: the flag a caller sends is not heeded.
@@ -54,9 +53,9 @@ class Stages:
 
     __slots__ = ("marks", "started")
 
-    def __init__(self) -> None:
+    def __init__(self, started: float | None = None) -> None:
         self.marks: list[tuple[str, float]] = []
-        self.started = time.perf_counter()
+        self.started = time.perf_counter() if started is None else started
 
     def end(self, stage: str) -> None:
         """`stage` ends here; the next one begins."""

@@ -1,19 +1,21 @@
-"""The OpenAPI 3.1 document, put together from what each room declares beside its handlers. Pure."""
+"""OpenAPI 3.1 document, made from the endpoints that the API classes declare. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
+from shared.web.declaration import Endpoint, Model, Parameter, Response, Schema
 from shared.web.docs_page import render
-from shared.web.problem_codes import CODES
+from shared.web.problem_codes import ANY, CODES, TENANT
 
 VERSION = "1.0.0"
-Schema = Mapping[str, Any]
+_REFERENCE = "#/components/schemas/{model}"
 
 DESCRIPTION = """\
 Decides which vertical videos a person sees next inside an app.
@@ -22,60 +24,6 @@ Every error is `application/problem+json` (RFC 9457) with a stable `code` and an
 `detail`. On 429 and 503 wait as `Retry-After` says, then repeat the call; on any other 4xx change it first. Limits of
 rate hold in each process; what a key may do in all is limited at the entry.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """Something beside the body. `where`: query, header or path."""
-
-    name: str
-    where: str
-    description: str
-    schema: Schema
-    required: bool = False
-    example: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer that is no problem. `schema` None: without a body. `headers`: name → what it says."""
-
-    description: str
-    schema: Schema | None = None
-    example: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    media_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What is sent. `examples`: name → a body."""
-
-    schema: Schema
-    examples: Mapping[str, Any]
-    required: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one route. `scopes`: a key needs one of them; none at all means open to anybody.
-
-    `problems` are codes of the table; a test fails when the handler answers with another.
-    """
-
-    method: str
-    path: str
-    id: str
-    summary: str
-    tag: str
-    answers: Mapping[int, Answer]
-    description: str = ""
-    scopes: tuple[str, ...] = ()
-    token_instead: bool = False
-    """Whether a user token may stand in for the scope."""
-    parameters: tuple[Parameter, ...] = ()
-    body: Body | None = None
-    problems: tuple[str, ...] = ()
 
 
 X_USER = Parameter(
@@ -91,6 +39,13 @@ X_USER_TOKEN = Parameter(
     "header",
     "A JWT of the tenant's backend that proves X-User; required where the tenant says so.",
     {"type": "string", "maxLength": 4_096},
+)
+
+X_PERSONALIZATION = Parameter(
+    "X-Personalization",
+    "header",
+    "`off`: the user opted out.",
+    {"type": "string", "enum": ["on", "off"], "default": "on"},
 )
 
 TAGS = {
@@ -134,24 +89,23 @@ def problem_schema() -> Schema:
     }
 
 
-class Room(Protocol):
-    """What a room's module of operations holds."""
-
-    OPERATIONS: tuple[Operation, ...]
-    SCHEMAS: dict[str, Schema]
+def problems_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Every code an endpoint answers: its own, those of authentication, and those of any call."""
+    if endpoint.plain:
+        return endpoint.problems
+    return tuple(dict.fromkeys((*(TENANT if endpoint.scopes else ()), *endpoint.problems, *ANY)))
 
 
 class ApiDocument:
-    """The document of some rooms, put together when it is first asked for."""
+    """The document of some endpoints, made when it is first asked for."""
 
-    def __init__(self, *rooms: Room) -> None:
-        self._rooms = rooms
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self.endpoints = tuple(endpoints)
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """The document as data."""
-        schemas = {name: schema for room in self._rooms for name, schema in room.SCHEMAS.items()}
-        return compose([operation for room in self._rooms for operation in room.OPERATIONS], schemas)
+        return compose(self.endpoints)
 
     @cached_property
     def json(self) -> bytes:
@@ -164,14 +118,16 @@ class ApiDocument:
         return render(self.document).encode()
 
 
-def compose(operations: Iterable[Operation], schemas: Mapping[str, Schema]) -> dict[str, Any]:
-    """The whole document. `schemas` are named and may be referred to as `#/components/schemas/<name>`."""
+def compose(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """The whole document. Models become named schemas, referred to as `#/components/schemas/<name>`."""
     paths: dict[str, dict[str, Any]] = {}
     used: list[str] = []
-    for operation in operations:
-        paths.setdefault(f"/{operation.path.strip('/')}", {})[operation.method.lower()] = _operation(operation)
-        if operation.tag not in used:
-            used.append(operation.tag)
+    models: dict[Model, None] = {}
+    for each in endpoints:
+        paths.setdefault(f"/{each.path.strip('/')}", {})[each.method.lower()] = _operation(each)
+        models |= dict.fromkeys(_models_of(each))
+        if each.tag not in used:
+            used.append(each.tag)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Personalized video feed", "version": VERSION, "description": DESCRIPTION},
@@ -179,7 +135,7 @@ def compose(operations: Iterable[Operation], schemas: Mapping[str, Schema]) -> d
         "tags": [{"name": tag, "description": TAGS[tag]} for tag in used],
         "paths": paths,
         "components": {
-            "schemas": {"Problem": problem_schema(), **schemas},
+            "schemas": {"Problem": problem_schema(), **schemas_of(models)},
             "securitySchemes": {
                 "tenant": {"type": "apiKey", "in": "header", "name": "X-Tenant-Id", "description": "The tenant's id."},
                 "apiKey": {
@@ -200,33 +156,75 @@ def compose(operations: Iterable[Operation], schemas: Mapping[str, Schema]) -> d
     }
 
 
-def ref(name: str) -> Schema:
-    """A named schema."""
-    return {"$ref": f"#/components/schemas/{name}"}
+def schemas_of(models: Iterable[Model]) -> dict[str, Schema]:
+    """The JSON schema of each model and of what it refers to, by name.
+
+    All are schemas of validation: a field is required if it has no default. A form is sent so; a view leaves a field
+    with a default out when it is not set.
+    """
+    _, found = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
+    return {name: without_titles(schema) for name, schema in found.get("$defs", {}).items()}
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "operationId": operation.id,
-        "summary": operation.summary,
-        "tags": [operation.tag],
-        "responses": {str(status): _answer(answer) for status, answer in sorted(operation.answers.items())},
+def without_titles(schema: Any) -> Any:
+    """A schema without the titles that pydantic makes from field names."""
+    if isinstance(schema, list):
+        return [without_titles(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: {field: without_titles(part) for field, part in value.items()}
+        if name in ("properties", "$defs") and isinstance(value, dict)
+        else without_titles(value)
+        for name, value in schema.items()
+        if not (name == "title" and isinstance(value, str))
     }
-    if operation.description:
-        made["description"] = operation.description
-    if operation.parameters:
-        made["parameters"] = [_parameter(each) for each in operation.parameters]
-    if operation.body is not None:
-        examples = {name: {"value": value} for name, value in operation.body.examples.items()}
-        content = {"application/json": {"schema": operation.body.schema, "examples": examples}}
-        made["requestBody"] = {"required": operation.body.required, "content": content}
-    if operation.scopes:
-        made["security"] = [{"tenant": [], "apiKey": [scope]} for scope in operation.scopes]
-        if operation.token_instead:
+
+
+def _models_of(endpoint: Endpoint) -> Iterator[Model]:
+    contents = [response.content for response in endpoint.responses.values()]
+    if endpoint.body is not None:
+        contents.append(endpoint.body.content)
+    yield from (each for each in contents if isinstance(each, type) and issubclass(each, BaseModel))
+
+
+def _schema(content: Model | Schema) -> Schema:
+    if isinstance(content, Mapping):
+        return content
+    return _reference(content.__name__)
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": _REFERENCE.format(model=name)}
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": endpoint.id,
+        "summary": endpoint.summary,
+        "tags": [endpoint.tag],
+        "responses": {str(status): _response(each) for status, each in sorted(endpoint.responses.items())},
+    }
+    if endpoint.description:
+        made["description"] = endpoint.description
+    parameters = (*map(_path_parameter, endpoint.path_names), *endpoint.parameters)
+    if parameters:
+        made["parameters"] = [_parameter(each) for each in parameters]
+    if endpoint.body is not None:
+        content = {"schema": _schema(endpoint.body.content), "examples": {"example": {"value": endpoint.body.example}}}
+        made["requestBody"] = {"required": endpoint.body.required, "content": {"application/json": content}}
+    if endpoint.scopes:
+        made["security"] = [{"tenant": [], "apiKey": [scope]} for scope in endpoint.scopes]
+        if endpoint.token_instead:
             made["security"].append({"tenant": [], "apiKey": ["sdk"], "userToken": []})
-    for status in sorted({CODES[code].status for code in operation.problems}):
-        made["responses"][str(status)] = _problems([c for c in operation.problems if CODES[c].status == status])
+    codes = problems_of(endpoint)
+    for status in sorted({CODES[code].status for code in codes}):
+        made["responses"][str(status)] = _problems([code for code in codes if CODES[code].status == status])
     return made
+
+
+def _path_parameter(name: str) -> Parameter:
+    return Parameter(name, "path", f"The {name}.", {"type": "string"}, required=True)
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
@@ -240,17 +238,17 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return made if parameter.example is None else {**made, "example": parameter.example}
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
-    made: dict[str, Any] = {"description": answer.description}
-    if answer.headers:
+def _response(response: Response) -> dict[str, Any]:
+    made: dict[str, Any] = {"description": response.description}
+    if response.headers:
         made["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
+            name: {"description": text, "schema": {"type": "string"}} for name, text in response.headers.items()
         }
-    if answer.schema is not None:
-        content: dict[str, Any] = {"schema": answer.schema}
-        if answer.example is not None:
-            content["example"] = answer.example
-        made["content"] = {answer.media_type: content}
+    if response.content is not None:
+        content: dict[str, Any] = {"schema": _schema(response.content)}
+        if response.example is not None:
+            content["example"] = response.example
+        made["content"] = {response.media_type: content}
     return made
 
 
@@ -261,7 +259,7 @@ def _problems(codes: list[str]) -> dict[str, Any]:
         "description": "\n".join(f"- `{code}`: {CODES[code].meaning}" for code in codes),
         "content": {
             "application/problem+json": {
-                "schema": {"allOf": [ref("Problem"), {"properties": {"code": {"enum": codes}}}]},
+                "schema": {"allOf": [_reference("Problem"), {"properties": {"code": {"enum": codes}}}]},
                 "examples": {code: {"value": _example(code)} for code in codes},
             }
         },

@@ -36,7 +36,7 @@ CODES: dict[str, Code] = {
     "malformed_body": Code(400, "The body broke off, or is no valid HTTP."),
     # what is asked
     "invalid_limit": Code(400, "limit is no whole number in its range."),
-    "invalid_cursor": Code(400, "The cursor is not one of ours, or another user's. Start again without it."),
+    "invalid_cursor": Code(400, "The cursor is not valid, or another user's. Start again without it."),
     "cursor_expired": Code(400, "The cursor is older than 12 hours. Start again without it."),
     "invalid_country": Code(400, "country is not two letters."),
     "invalid_language": Code(400, "language is not a language tag."),

@@ -1,44 +1,122 @@
-"""`GET /health` (the process answers) and `GET /ready` (what it stands on answers)."""
+"""Service endpoints: `/health`, `/ready`, the OpenAPI document and its page."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Literal
 
 import azure.functions as func
+from pydantic import Field
 
-from bootstrap import Services
-from shared.web.endpoint import json_response
+from shared.adapters.refresh import Refresher
+from shared.web.declaration import Response
+from shared.web.endpoint import endpoint, json_response, page_response
+from shared.web.openapi import ApiDocument
+from shared.web.responses import View
 
 CHECK_BUDGET_SECONDS = 2.0
 
-
-def health() -> func.HttpResponse:
-    """200 while the process lives."""
-    return json_response({"status": "alive"})
+Check = Callable[[], Awaitable[object]]
 
 
-async def ready(services: Services) -> func.HttpResponse:
-    """200 when every dependency answers, else 503; either way what each of them says and how old what we hold is."""
-    checks: dict[str, Callable[[], Awaitable[object]]] = {
-        "documents": services.documents.ready,
-        "bus": services.bus.ready,
-        "blobs": services.blobs.ready,
-        "flags": services.flags_refresher.refresh,
-        "tenants": services.tenants_refresher.refresh,
-    }
-    states = dict(zip(checks, await asyncio.gather(*map(_state, checks.values())), strict=True))
-    everything = all(state == "ready" for state in states.values())
-    now = services.clock()
-    ages = {
-        name: None if refresher.refreshed_at is None else round(now - refresher.refreshed_at, 1)
-        for name, refresher in (("flags", services.flags_refresher), ("tenants", services.tenants_refresher))
-    }
-    body = {"status": "ready" if everything else "not_ready", "dependencies": states, "ageSeconds": ages}
-    return json_response(body, 200 if everything else 503)
+class Health(View):
+    """Whether the process lives."""
+
+    status: Literal["alive"]
 
 
-async def _state(check: Callable[[], Awaitable[object]]) -> str:
+class Readiness(View):
+    """What each dependency answers, and how old what is held in memory is."""
+
+    status: Annotated[str, Field(json_schema_extra={"enum": ["ready", "not_ready"]})]
+    dependencies: dict[str, Annotated[str, Field(json_schema_extra={"enum": ["ready", "slow", "unavailable"]})]]
+    age_seconds: dict[str, float | None]
+
+
+class DocumentApi:
+    """What is answered without the app's services: that the process lives, and the API's documentation."""
+
+    def __init__(self, document: ApiDocument) -> None:
+        self.document = document
+
+    @endpoint(
+        "GET",
+        "health",
+        "Whether the process lives",
+        tag="service",
+        responses={200: Response("It does.", Health, {"status": "alive"})},
+        plain=True,
+    )
+    async def get_health(self, request: func.HttpRequest) -> func.HttpResponse:
+        """200 while the process lives."""
+        return json_response(Health(status="alive"))
+
+    @endpoint(
+        "GET",
+        "openapi.json",
+        "This document",
+        tag="service",
+        responses={
+            200: Response(
+                "OpenAPI 3.1.", {"type": "object", "required": ["openapi"], "description": "See spec.openapis.org."}
+            )
+        },
+        plain=True,
+    )
+    async def get_open_api(self, request: func.HttpRequest) -> func.HttpResponse:
+        """The OpenAPI document."""
+        return json_response(self.document.json, cache="public, max-age=300")
+
+    @endpoint(
+        "GET",
+        "docs",
+        "This document as a page",
+        tag="service",
+        responses={
+            200: Response("A page that loads nothing from elsewhere.", {"type": "string"}, media_type="text/html")
+        },
+        plain=True,
+    )
+    async def get_docs(self, request: func.HttpRequest) -> func.HttpResponse:
+        """The document for people."""
+        return page_response(self.document.page)
+
+
+class ReadinessApi:
+    """Asks every dependency. `checks`: name → a call that raises or returns False when it is down."""
+
+    def __init__(self, checks: Mapping[str, Check], refreshers: Mapping[str, Refresher], clock: Callable[[], float]):
+        self._checks = checks
+        self._refreshers = refreshers
+        self._clock = clock
+
+    @endpoint(
+        "GET",
+        "ready",
+        "Whether everything the service stands on answers",
+        tag="service",
+        responses={
+            200: Response("It does.", Readiness),
+            503: Response("Something does not; feeds may still be served from memory.", Readiness),
+        },
+        plain=True,
+    )
+    async def get_ready(self, request: func.HttpRequest) -> func.HttpResponse:
+        """200 when every dependency answers, else 503; either way each one's state and the age of what is held."""
+        states = dict(zip(self._checks, await asyncio.gather(*map(_state, self._checks.values())), strict=True))
+        everything = all(state == "ready" for state in states.values())
+        now = self._clock()
+        ages = {
+            name: None if refresher.refreshed_at is None else round(now - refresher.refreshed_at, 1)
+            for name, refresher in self._refreshers.items()
+        }
+        status = "ready" if everything else "not_ready"
+        readiness = Readiness(status=status, dependencies=states, age_seconds=ages)
+        return json_response(readiness, 200 if everything else 503)
+
+
+async def _state(check: Check) -> str:
     try:
         async with asyncio.timeout(CHECK_BUDGET_SECONDS):
             return "unavailable" if await check() is False else "ready"

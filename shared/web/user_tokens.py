@@ -1,4 +1,4 @@
-"""`X-User-Token`: a short-lived JWT with which a tenant's backend says who the user is.
+"""User tokens (`X-User-Token`): short-lived JWTs in which a tenant's backend states who the user is.
 
 An app's key ships inside the app, so it proves the tenant and nobody else. A token proves the user:
 
@@ -13,7 +13,6 @@ can pass. Clocks may differ by a minute.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,14 +25,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from shared.adapters.tenant_directory import Caller, TenantDirectory, user_hash
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.formats import MIN_RSA_BITS, is_number
+from shared.web.authentication import Caller, user_hash
 from shared.web.problems import Problem
 
 AUDIENCE = "video-feed"
 SKEW_SECONDS = 60.0
 MAX_LIFETIME_SECONDS = 24 * 3600.0
 MAX_CHARS = 4_096
-MIN_RSA_BITS = 2_048
 MAX_KEPT = 20_000
 """Verified tokens remembered in one process: about 300 bytes each."""
 SERVER_SCOPES = frozenset({"cms", "privacy", "ops"})
@@ -128,7 +128,7 @@ class UserTokens:
         if not (
             isinstance(subject, str)
             and claims["tenant"] == tenant_id
-            and all(_is_time(each) for each in (issued_at, expires_at, not_before))
+            and all(is_number(each) for each in (issued_at, expires_at, not_before))
             and max(issued_at, not_before) <= now + SKEW_SECONDS
             and issued_at < expires_at <= issued_at + MAX_LIFETIME_SECONDS
         ):
@@ -158,12 +158,8 @@ def _read_key(pem: str) -> _Key | None:
     return _Key("EdDSA", key) if isinstance(key, Ed25519PublicKey) else None
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _invalid() -> Problem:
-    """One answer for whatever is wrong with a token, so that none of it can be felt out."""
+    """One error for every cause, so that the response is no oracle."""
     return Problem(401, "invalid_user_token", "The user token is not valid.")
 
 

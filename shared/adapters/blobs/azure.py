@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient, ExponentialRetry
 
+from shared.adapters.azure_credential import azure_credential
 from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobsUnavailable
 from shared.settings import Settings
 
@@ -51,8 +52,6 @@ class AzureBlobs:
     @classmethod
     def from_settings(cls, settings: Settings) -> AzureBlobs:
         """As the settings say; nothing connects yet."""
-        from shared.adapters.azure_credential import azure_credential
-
         return cls(
             connection_string=settings.blob_connection_string or None,
             endpoint=settings.blob_endpoint or None,

@@ -44,6 +44,7 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
+from shared.adapters.azure_credential import azure_credential
 from shared.adapters.bus.coalescing import RETRY_AFTER_SECONDS
 from shared.adapters.bus.port import (
     MAX_MESSAGE_BYTES,
@@ -127,8 +128,6 @@ class ServiceBusBus:
     @classmethod
     def from_settings(cls, settings: Settings) -> ServiceBusBus:
         """As the settings say; nothing connects yet."""
-        from shared.adapters.azure_credential import azure_credential
-
         return cls(
             connection_string=settings.servicebus_connection_string or None,
             namespace=settings.servicebus_namespace or None,

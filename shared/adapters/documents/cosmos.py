@@ -36,6 +36,7 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.documents import ConnectionPolicy
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
+from shared.adapters.azure_credential import azure_credential
 from shared.adapters.documents.change_token import Position, pack_positions, unpack_positions
 from shared.adapters.documents.cosmos_items import batch_operation, check, document_of, page_query
 from shared.adapters.documents.cosmos_layout import default_ttl, indexing_policy
@@ -113,8 +114,6 @@ class CosmosStore:
     @classmethod
     def from_settings(cls, settings: Settings, on_call: OnCall | None = None) -> CosmosStore:
         """As the settings say; nothing connects yet."""
-        from shared.adapters.azure_credential import azure_credential
-
         return cls(
             settings.cosmos_database,
             connection_string=settings.cosmos_connection_string or None,

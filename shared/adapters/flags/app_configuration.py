@@ -30,6 +30,7 @@ from azure.appconfiguration.provider import AzureAppConfigurationProvider, load
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 
+from shared.adapters.azure_credential import blocking_azure_credential
 from shared.adapters.flags.port import FlagsUnavailable
 from shared.adapters.flags.switching import switched
 from shared.settings import Settings
@@ -246,8 +247,6 @@ def _answered(call: Callable[[], Any]) -> Any:
 
 
 def _connection(settings: Settings) -> dict[str, Any]:
-    from shared.adapters.azure_credential import blocking_azure_credential
-
     return {
         "connection_string": settings.app_configuration_connection_string or None,
         "endpoint": settings.app_configuration_endpoint or None,

@@ -1,0 +1,50 @@
+"""Builds the CMS endpoints from the parts they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cms.documents import DocumentFlow
+from cms.imports.jobs import ImportJobs
+from cms.rules.api import PlaylistsApi, RulesApi
+from feed.pipeline import Feed
+from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
+from shared.adapters.flags.evaluation import Flags
+from shared.adapters.refresh import Refresher
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.keys import Identity
+from shared.web.endpoint import Edge
+
+CMS_APIS: tuple[type, ...] = (RulesApi, PlaylistsApi)
+"""Every class of CMS endpoints, in the order of the API document."""
+
+
+@dataclass(frozen=True, slots=True)
+class CmsParts:
+    """What the CMS endpoints are built from."""
+
+    edge: Edge
+    documents: DocumentStore
+    tenants: TenantDirectory
+    tenants_refresher: Refresher
+    feed: Feed
+    flags: Flags
+    identity: Identity
+    imports: ImportJobs
+
+
+def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
+    """The object behind each class of CMS endpoints."""
+    edge, catalogs = parts.edge, parts.feed.catalogs
+
+    async def refresh_tenants(tenant_id: str) -> None:
+        await parts.tenants_refresher.refresh()
+
+    tenants = DocumentFlow(parts.documents, TENANTS, refresh_tenants)
+    videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
+    return {
+        RulesApi: RulesApi(edge, tenants),
+        PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),
+    }

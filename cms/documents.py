@@ -1,0 +1,295 @@
+"""The one flow of CMS documents: read → If-Match → check → write with audit → refresh → answer with ETag.
+
+`DocumentFlow` does it for one container; `NamedDocuments` for a kind of document with an id of its own;
+`Drafts` for what is prepared and then published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import azure.functions as func
+from pydantic import BaseModel
+
+from cms.changes import (
+    Author,
+    Change,
+    already_exists,
+    apply_change,
+    etag_mismatch,
+    not_found,
+    without_tombstone,
+)
+from cms.forms import Form, checked
+from cms.request import CmsRequest, bare, quoted
+from shared.adapters.documents.port import (
+    Container,
+    Delete,
+    Document,
+    DocumentStore,
+    Json,
+    Operation,
+    WriteRejected,
+    query_all,
+)
+from shared.domain.formats import SLUG
+from shared.web.endpoint import json_response
+from shared.web.problems import Problem, bad_request
+
+Refresh = Callable[[str], Awaitable[object]]
+F = TypeVar("F", bound=Form)
+
+
+class DocumentFlow:
+    """Reads and writes the CMS documents of one container. A tombstone counts as no document.
+
+    `refresh(tenant_id)` lets this instance see a change at once; the others see it at their next pull.
+    """
+
+    def __init__(self, documents: DocumentStore, container: Container, refresh: Refresh) -> None:
+        self.store = documents
+        self.container = container
+        self._refresh = refresh
+
+    async def stored(self, tenant_id: str, id: str) -> Document | None:
+        """A document as stored now, tombstones included: what a write must be based on."""
+        return await self.store.read(self.container, tenant_id, id, latest=True)
+
+    async def read(self, tenant_id: str, id: str) -> Document | None:
+        """A document as stored now."""
+        return without_tombstone(await self.stored(tenant_id, id))
+
+    async def require(self, tenant_id: str, id: str, kind: str) -> Document:
+        """The same; raises a 404 `Problem` when there is none. `kind` names it in the message."""
+        found = await self.read(tenant_id, id)
+        if found is None:
+            raise not_found(kind)
+        return found
+
+    async def list(self, tenant_id: str, prefix: str) -> list[Document]:
+        """Every document whose id begins so."""
+        found = await query_all(self.store, self.container, tenant_id, prefix)
+        return [each for each in found if without_tombstone(each)]
+
+    async def require_below(self, tenant_id: str, prefix: str, most: int, what: str) -> None:
+        """Raise a 409 `Problem` when the tenant has `most` documents of a kind; `what` names them, in the plural."""
+        if len(await self.list(tenant_id, prefix)) >= most:
+            raise Problem(409, "too_many", f"A tenant can have at most {most} {what}: delete one first.")
+
+    async def write(
+        self,
+        tenant_id: str,
+        kind: str,
+        name: str,
+        action: str,
+        before: Document | None,
+        after: Json | None,
+        author: Author,
+        also: Sequence[Operation] = (),
+    ) -> Document:
+        """Write a change with its audit entry, and refresh. `after` None deletes. Returns the document as it is now.
+
+        Raises a `Problem`: 412 when somebody else was first, 409 when the name is taken.
+        """
+        change = Change(self.container, tenant_id, kind, name, action, before, after)
+        etag = await apply_change(self.store, change, author, also)
+        await self._refresh(tenant_id)
+        body = after if after is not None else {}
+        return Document(tenant_id, str(body.get("id", "")), body, etag or "")
+
+
+def require_match(call: CmsRequest, stored: Document) -> None:
+    """Raise a `Problem` unless `If-Match` names the stored version: 400 when it is missing, 412 when it is stale."""
+    if bare(stored.etag) != call.if_match():
+        raise etag_mismatch()
+
+
+def require_match_if_given(call: CmsRequest, stored: Document) -> None:
+    """Raise a 412 `Problem` when `If-Match` names another version; without the header anything goes."""
+    given = call.optional_if_match()
+    if given is not None and given != bare(stored.etag):
+        raise etag_mismatch()
+
+
+def with_etag(view: BaseModel, document: Document, status: int = 200) -> func.HttpResponse:
+    """A view of a stored document with its ETag."""
+    return json_response(view, status, headers={"ETag": quoted(document.etag)})
+
+
+def no_content() -> func.HttpResponse:
+    """204."""
+    return func.HttpResponse(status_code=204)
+
+
+def reason_of(payload: Mapping[str, Any]) -> str | None:
+    """The `reason` of a body. Raises a 400 `Problem` when it is not text."""
+    given = payload.get("reason")
+    if given is None or isinstance(given, str):
+        return given
+    raise bad_request("invalid_reason", "reason must be text.")
+
+
+def take_reason(payload: dict[str, Any]) -> str | None:
+    """The same, taken out of the body: what is left is the document."""
+    reason = reason_of(payload)
+    payload.pop("reason", None)
+    return reason
+
+
+# ---- named documents
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[F]):
+    """A kind of named document: its forms, how it is stored, and how many a tenant can have.
+
+    `to_document(id, form, now, who)` makes what is stored; `editable(body)` what an editor may send back.
+    """
+
+    name: str
+    form: type[F]
+    new_form: type[Form]
+    to_document: Callable[[str, Any, float, str], Json]
+    editable: Callable[[Json], dict[str, Any]]
+    most: int
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.name}:"
+
+    def document_id(self, id: str) -> str:
+        return f"{self.name}:{id}"
+
+
+class NamedDocuments(Generic[F]):
+    """Create, read, replace, change and delete the documents of one kind."""
+
+    def __init__(self, flow: DocumentFlow, kind: Kind[F]) -> None:
+        self.flow = flow
+        self.kind = kind
+
+    async def list(self, call: CmsRequest) -> list[Document]:
+        return await self.flow.list(call.tenant_id, self.kind.prefix)
+
+    async def get(self, call: CmsRequest) -> Document:
+        """The document that the path names. Raises a 404 `Problem`."""
+        id = call.path("id", SLUG)
+        return await self.flow.require(call.tenant_id, self.kind.document_id(id), self.kind.name)
+
+    async def create(self, call: CmsRequest) -> Document:
+        """Create what the body says. Raises a `Problem`, 409 when the id is taken or there are too many."""
+        payload, kind = call.body(), self.kind
+        why = take_reason(payload)
+        form = checked(kind.new_form, payload)
+        id: str = form.id  # type: ignore[attr-defined]
+        stored = await self.flow.stored(call.tenant_id, kind.document_id(id))
+        if without_tombstone(stored):
+            raise already_exists(kind.name)
+        await self.require_below_limit(call)
+        return await self._save(call, id, stored, form, "create", why)
+
+    async def replace(self, call: CmsRequest) -> Document:
+        """Replace the whole document. Raises a `Problem`."""
+        return await self._update(call, partial=False)
+
+    async def change(self, call: CmsRequest) -> Document:
+        """Change the fields that the body names (RFC 7396). Raises a `Problem`."""
+        return await self._update(call, partial=True)
+
+    async def delete(self, call: CmsRequest, stored: Document) -> None:
+        """Delete a document that was read; `require_match` must have been checked. Raises a `Problem`."""
+        id = call.path("id", SLUG)
+        await self.flow.write(call.tenant_id, self.kind.name, id, "delete", stored, None, call.author())
+
+    async def require_below_limit(self, call: CmsRequest) -> None:
+        """Raise a 409 `Problem` when the tenant has as many as it can."""
+        await self.flow.require_below(call.tenant_id, self.kind.prefix, self.kind.most, f"{self.kind.name}s")
+
+    async def _update(self, call: CmsRequest, partial: bool) -> Document:
+        stored = await self.get(call)
+        require_match(call, stored)
+        payload = call.body()
+        why = take_reason(payload)
+        if partial:
+            payload = {**self.kind.editable(stored.body), **payload}
+        form = checked(self.kind.form, payload)
+        return await self._save(call, call.path("id", SLUG), stored, form, "update", why)
+
+    async def _save(
+        self, call: CmsRequest, id: str, stored: Document | None, form: Form, action: str, why: str | None
+    ) -> Document:
+        author = call.author(why)
+        body = self.kind.to_document(id, form, call.now, author.who)
+        return await self.flow.write(call.tenant_id, self.kind.name, id, action, stored, body, author)
+
+
+# ---- drafts
+
+
+class Drafts:
+    """A document that is prepared beside the live one, and published unless the live one has changed meanwhile.
+
+    `kind` names the live document; its draft has the id `draft:` and the live one's.
+    """
+
+    def __init__(self, flow: DocumentFlow, kind: str) -> None:
+        self._flow = flow
+        self._kind = kind
+
+    async def read(self, tenant_id: str, live_id: str) -> Document | None:
+        return await self._flow.read(tenant_id, _draft_id(live_id))
+
+    async def require(self, tenant_id: str, live_id: str) -> Document:
+        """Raises a 404 `Problem` when there is none."""
+        return await self._flow.require(tenant_id, _draft_id(live_id), "draft")
+
+    async def list(self, tenant_id: str, live_prefix: str) -> list[Document]:
+        return await self._flow.list(tenant_id, _draft_id(live_prefix))
+
+    async def save(
+        self, call: CmsRequest, live_id: str, name: str, kept: Document | None, live: Document | None, content: Json
+    ) -> Document:
+        """Save a draft over the one `kept`, begun from the document `live`. `require_match` must have been checked."""
+        body = {
+            "id": _draft_id(live_id),
+            "kind": "draft",
+            **content,
+            "basedOn": bare(live.etag) if live else None,
+        }
+        return await self._flow.write(
+            call.tenant_id, f"{self._kind} draft", name, "save_draft", kept, body, call.author()
+        )
+
+    def require_match(self, call: CmsRequest, kept: Document | None) -> None:
+        """Raise a 412 `Problem` unless `If-Match` names the draft as it is, or is missing where there is none."""
+        if (bare(kept.etag) if kept else None) != call.optional_if_match():
+            raise etag_mismatch()
+
+    async def drop(self, call: CmsRequest, kept: Document, *, if_unchanged: bool) -> None:
+        """Delete a draft; `if_unchanged`: raise a 412 `Problem` when somebody saved it meanwhile."""
+        try:
+            operation = Delete(kept.id, kept.etag) if if_unchanged else Delete(kept.id)
+            await self._flow.store.write(self._flow.container, call.tenant_id, [operation])
+        except WriteRejected as refusal:
+            raise etag_mismatch() from refusal
+
+    def is_outdated(self, kept: Document, live: Document | None) -> bool:
+        """Whether the live document has changed since the draft was begun."""
+        return kept.body.get("basedOn") != (bare(live.etag) if live else None)
+
+    def require_current(self, kept: Document, live: Document | None) -> None:
+        """Raise a 412 `Problem` when the draft is outdated."""
+        if self.is_outdated(kept, live):
+            raise Problem(
+                412, "draft_outdated", f"The {self._kind} has changed since this draft was begun: save the draft again."
+            )
+
+    def dropping(self, kept: Document) -> tuple[Operation, ...]:
+        """What is written with the live document when the draft is published."""
+        return (Delete(kept.id, kept.etag),)
+
+
+def _draft_id(live_id: str) -> str:
+    return f"draft:{live_id}"

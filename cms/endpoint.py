@@ -1,0 +1,79 @@
+"""Declares CMS endpoints: what all of them share beside shared/web/endpoint.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cms.request import CmsRequest
+from shared.web.declaration import Body, Model, Parameter, Response, Schema
+from shared.web.endpoint import Handler, endpoint
+
+CMS_SCOPES = ("cms", "ops")
+
+BODY_PROBLEMS = ("invalid_json", "invalid_body", "body_too_large", "unsupported_media_type", "invalid_reason")
+IF_MATCH_PROBLEMS = ("missing_if_match", "invalid_if_match", "stale_etag")
+OPTIONAL_IF_MATCH_PROBLEMS = ("invalid_if_match", "stale_etag")
+PAGE_PROBLEMS = ("invalid_limit", "invalid_cursor")
+
+_ETAG: Schema = {"type": "string", "pattern": '^(W/)?"[!#-~]{1,100}"$'}
+IF_MATCH = Parameter("If-Match", "header", "The ETag that was read.", _ETAG, required=True)
+OPTIONAL_IF_MATCH = Parameter("If-Match", "header", "The ETag that was read, if it matters.", _ETAG)
+REASON = Parameter("X-Reason", "header", "Why, for the history.", {"type": "string", "pattern": "^[ -~]{0,300}$"})
+CONFIRM = Parameter(
+    "X-Confirm-Maturity", "header", "`yes`: viewers are meant to see stronger ratings.", {"enum": ["yes"]}
+)
+LIMIT = Parameter("limit", "query", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 200})
+CURSOR = Parameter("cursor", "query", "`nextCursor` of the page before.", {"type": "string"})
+
+_ETAG_HEADER = {"ETag": "Send it in If-Match to change what was read."}
+_MEANING = {200: "Done.", 201: "Created.", 202: "Accepted; it goes on in the background.", 204: "Gone."}
+
+
+def query(name: str, description: str) -> Parameter:
+    """An optional text in the query string."""
+    return Parameter(name, "query", description, {"type": "string"})
+
+
+def cms_endpoint(
+    method: str,
+    path: str,
+    summary: str,
+    responses: Mapping[int, Model | None],
+    *,
+    tag: str = "steering",
+    description: str = "",
+    scopes: tuple[str, ...] = CMS_SCOPES,
+    operator: bool = False,
+    platform: bool = False,
+    parameters: tuple[Parameter, ...] = (),
+    body: Model | Schema | None = None,
+    example: Any = None,
+    body_required: bool = True,
+    problems: tuple[str, ...] = (),
+    etag: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Declare an endpoint below `/v1/cms/`; its handler gets a `CmsRequest`.
+
+    `responses`: status → model, None without a body. `etag`: the responses carry one. `body` without `example`: {}.
+    """
+    sent = BODY_PROBLEMS if body is not None else ()
+    named = ("not_found",) if "{" in path else ()
+    return endpoint(
+        method,
+        f"v1/cms/{path}",
+        summary,
+        tag=tag,
+        description=description,
+        call=CmsRequest,
+        scopes=scopes,
+        operator=operator,
+        platform=platform,
+        parameters=parameters,
+        body=None if body is None else Body(body, {} if example is None else example, body_required),
+        responses={
+            status: Response(_MEANING[status], model, headers=_ETAG_HEADER if etag and model else {})
+            for status, model in responses.items()
+        },
+        problems=tuple(dict.fromkeys((*sent, *named, *problems))),
+    )

@@ -1,0 +1,42 @@
+"""`python -m commands.build_cowatch [TENANT …]`: builds co-watch tables now, for all tenants or those named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import bootstrap
+from shared.adapters.blobs.port import BlobsUnavailable
+from shared.adapters.documents.port import StoreUnavailable
+from shared.settings import BadSetting, Settings
+
+
+async def run(tenant_ids: list[str]) -> None:
+    """Build and print a line for each tenant. Raises `BadSetting`, `BlobsUnavailable`, `StoreUnavailable`."""
+    app = bootstrap.build(Settings.from_environment(os.environ))
+    try:
+        await app.start()
+        known = app.tenants.ids()
+        unknown = [tenant_id for tenant_id in tenant_ids if tenant_id not in known]
+        if unknown:
+            raise BadSetting(f"There is no tenant {unknown[0]!r}; there are: {', '.join(known) or 'none'}.")
+        for tenant_id in tenant_ids or known:
+            built = await app.cowatch.build(tenant_id)
+            print(f"{tenant_id}: {'built' if built else 'nothing archived that was watched long'}")
+    finally:
+        await app.close()
+
+
+def main() -> int:
+    """Exit code 0, or 2 with one sentence on what to do."""
+    try:
+        asyncio.run(run(sys.argv[1:]))
+    except (BadSetting, BlobsUnavailable, StoreUnavailable) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

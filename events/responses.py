@@ -1,0 +1,65 @@
+"""Models of an event batch: what is sent, for the OpenAPI document, and what is answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from events.schema import REJECTIONS, WireEvent
+from shared.domain.event_types import EVENT_TYPES, MAX_EVENTS
+from shared.web.responses import Count, View
+
+
+class RejectedEvent(View):
+    """An event that was refused."""
+
+    index: Count
+    code: Annotated[
+        str,
+        Field(
+            json_schema_extra={"enum": list(REJECTIONS)},
+            description="\n".join(f"- `{code}`: {text}" for code, text in REJECTIONS.items()),
+        ),
+    ]
+    message: str
+
+
+class BatchReceipt(View):
+    """What became of a batch."""
+
+    accepted: Count
+    rejected: Annotated[
+        list[RejectedEvent],
+        Field(description="Events that were refused one by one; the others count. Do not send these again."),
+    ]
+    batch_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Add the types with their meaning, and what a client must know of each field."""
+    properties = schema["properties"]
+    properties["type"] = {
+        "type": "string",
+        "enum": list(EVENT_TYPES),
+        "description": "\n".join(f"- `{name}`: {meaning}" for name, meaning in EVENT_TYPES.items()),
+    }
+    properties["timestamp"]["description"] = (
+        "ISO 8601, or milliseconds since the epoch. More than 5 minutes ahead counts as now; older than 7 days is "
+        "refused."
+    )
+    properties["watchTimeMs"]["description"] = "Required for `video_view`."
+    properties["feedRequestId"]["description"] = "`feedRequestId` of the page that showed the video."
+    properties["eventId"]["description"] = "Yours; the same id is counted once, whatever batch it comes in."
+
+
+class Event(WireEvent):
+    """Unknown fields are dropped."""
+
+    model_config = ConfigDict(json_schema_extra=_describe)
+
+
+class EventBatch(BaseModel):
+    """The body of a batch. The handler reads it by hand, so that one bad event does not sink the others."""
+
+    events: Annotated[list[Event], Field(min_length=1, max_length=MAX_EVENTS)]

@@ -1,0 +1,91 @@
+"""Response models of the feed and of its configuration for SDKs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from feed.cursor import MAX_CHARS
+from feed.pipeline import FALLBACK, PERSONALIZED, REASONS
+from shared.domain.records import MAX_LIMIT, RATINGS
+from shared.web.responses import Amount, Count, Time, View
+
+Rating = Annotated[str, Field(json_schema_extra={"enum": list(RATINGS)})]
+Mode = Annotated[str, Field(json_schema_extra={"enum": [PERSONALIZED, FALLBACK]})]
+Reason = Annotated[
+    str | None,
+    Field(
+        json_schema_extra={"enum": [*REASONS, None]},
+        description="Why it fell back:\n" + "\n".join(f"- `{code}`: {text}" for code, text in REASONS.items()),
+    ),
+]
+
+
+class FeedVideo(View):
+    """A video of a page."""
+
+    video_id: str
+    playback_url: str
+    thumbnail_url: str | None
+    title: str
+    main_tag: str
+    tags: list[str]
+    duration_seconds: Amount
+    maturity_rating: Rating
+    score: Annotated[float, Field(description="Comparable within one page only.")]
+    rank: Annotated[Count, Field(description="0-based place in the whole walk; send it back as `rankPosition`.")]
+
+
+class Freshness(View):
+    """How old the page's content and signals are."""
+
+    content: Time | None
+    signals: Time | None
+
+
+class FeedPage(View):
+    """A page of the feed. `Page.body` joins its bytes; a test holds them to this model."""
+
+    mode: Mode
+    reason: Reason
+    items: Annotated[list[FeedVideo], Field(max_length=MAX_LIMIT)]
+    next_cursor: Annotated[str | None, Field(max_length=MAX_CHARS, description="null: the feed ends here.")]
+    feed_request_id: Annotated[str, Field(description="Quote it in the events about this page.")]
+    model_version: str
+    experiment: str | None
+    freshness: Freshness
+
+
+class FeedLimits(View):
+    """Limits of a feed request."""
+
+    default_limit: Count
+    max_limit: Count
+    cursor_hours: Count
+
+
+class EventLimits(View):
+    """Limits of an event batch."""
+
+    max_events: Count
+    max_bytes: Count
+    flush_seconds: Count
+    types: list[str]
+    max_age_days: Count
+
+
+class CacheTimes(View):
+    """How long a client may keep answers."""
+
+    fallback_seconds: Count
+    config_seconds: Count
+
+
+class Config(View):
+    """What an SDK needs to know."""
+
+    feed: FeedLimits
+    events: EventLimits
+    hints: list[str]
+    cache: CacheTimes

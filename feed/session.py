@@ -1,0 +1,58 @@
+"""One feed request as the pipeline passes it on, and what filters and ranking are told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feed.catalog import Catalog
+from feed.cursor import Served
+from feed.editorial import Steering
+from feed.filters import Viewer, maturity_limit
+from feed.query import FeedQuery
+from ranking.user_features import RankingOptions
+from shared.domain.records import Tenant
+from shared.domain.user_signals import Signals
+
+
+@dataclass(slots=True)  # not frozen, which is four times as slow to make
+class FeedSession:
+    """Who asks for what, and what this walk by cursor has served so far. `now` in seconds since the epoch."""
+
+    query: FeedQuery
+    tenant: Tenant
+    user_key: str
+    served: Served
+    now: float
+
+    def viewer(self, signals: Signals | None, steering: Steering) -> Viewer:
+        """What the filters know of the viewer. `signals` None: nothing but the hints."""
+        hints = self.query.hints
+        return Viewer(
+            now=self.now,
+            maturity=maturity_limit(self.tenant, hints.age_band),
+            country=hints.country,
+            served=self.served.fingerprints,
+            signals=signals,
+            excluded=steering.excluded,
+            outside_limit=steering.outside_limit,
+        )
+
+    def ranking_options(self, catalog: Catalog, *, diverse: bool = True, explore: bool = False) -> RankingOptions:
+        """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
+        tenant, hints = self.tenant, self.query.hints
+        last = self.served.fingerprints[-max(tenant.streak_cap, 1) :]
+        before = catalog.columns.row_of_each(last).tolist() if len(last) else []
+        return RankingOptions(
+            now=self.now,
+            limit=self.query.limit,
+            streak_cap=tenant.streak_cap,
+            creator_cap=tenant.creator_cap,
+            diversity=tenant.diversity if diverse else 0.0,
+            seed=self.served.seed,
+            explore=explore,
+            served=tuple(row for row in before if row >= 0),
+            country=hints.country,
+            language=hints.language,
+            age_band=hints.age_band,
+            platform=hints.platform,
+        )

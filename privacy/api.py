@@ -1,0 +1,178 @@
+"""Privacy endpoints: erase a user, export what is stored about them, and show their signals to operators."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import azure.functions as func
+
+from events.archive import KEEP_DAYS
+from events.erasures import KEEP_SECONDS
+from feed.catalog import Catalogs
+from privacy.erase import Erased, erase
+from privacy.export import describe_all
+from privacy.responses import ErasureReceipt, Remainder, UserExport, UserSignals
+from privacy.signals_view import describe
+from shared.adapters.bus.port import Bus
+from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, query_all
+from shared.domain.formats import USER_HASH, iso_time
+from shared.domain.keys import Identity
+from shared.domain.user_signals import SIGNALS_ID, from_document
+from shared.observability.metrics import Telemetry
+from shared.web.admission import Kind, Limits
+from shared.web.authentication import user_hash
+from shared.web.declaration import Response
+from shared.web.endpoint import Call, Edge, endpoint, json_response
+from shared.web.openapi import X_USER, X_USER_TOKEN
+from shared.web.problem_codes import USER
+from shared.web.problems import Problem, bad_request
+
+BACKUP_DAYS = 7
+"""How long the database's continuous backup can bring a document back."""
+ARCHIVE_NOTE = (
+    "Events live up to 90 days in an archive, under a pseudonym. It has no index of users, "
+    "so this answer leaves it out."
+)
+_RECEIPT_EXAMPLE = {
+    "receiptId": "0123456789abcdef0123456789abcdef",
+    "erasedAt": "2026-11-20T12:00:00Z",
+    "deleted": {"signals": 1, "markers": 12, "deadLetters": 0},
+    "remaining": [{"what": "backups of the database", "until": "2026-11-27T12:00:00Z"}],
+}
+
+
+class PrivacyApi:
+    """Answers what is stored about one user, and deletes it.
+
+    `user_hash_in_url`: whether `userHash=` may name the user; on a server a URL ends up in logs.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        *,
+        documents: DocumentStore,
+        bus: Bus,
+        catalogs: Catalogs,
+        identity: Identity,
+        limits: Limits,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        user_hash_in_url: bool,
+    ) -> None:
+        self.edge = edge
+        self._documents = documents
+        self._bus = bus
+        self._catalogs = catalogs
+        self._identity = identity
+        self._limits = limits
+        self._telemetry = telemetry
+        self._clock = clock
+        self._user_hash_in_url = user_hash_in_url
+
+    @endpoint(
+        "POST",
+        "v1/privacy/export",
+        "Everything stored about a user",
+        tag="privacy",
+        responses={200: Response("In words, as far as names are still known.", UserExport)},
+        scopes=("privacy", "ops"),
+        user=True,
+        token_instead=True,
+        cors=True,
+        parameters=(X_USER, X_USER_TOKEN),
+        problems=(*USER, "no_signals"),
+    )
+    async def export_user(self, call: Call) -> func.HttpResponse:
+        """Everything stored about the user in `X-User`; 404 when there is nothing."""
+        tenant, user_key, now = call.tenant, call.user_key, call.now
+        with self._limits.admit(Kind.PRIVACY, tenant, user_key, now):
+            documents = await query_all(self._documents, USER_ACTIVITY, user_key)
+        if not documents:
+            raise _nothing_stored()
+        catalog = await self._catalogs.get(tenant.id, now)
+        stored = next((document.body for document in documents if document.id == SIGNALS_ID), None)
+        signals = from_document(stored) if stored else None
+        return json_response(
+            UserExport.unchecked(
+                tenant_id=tenant.id,
+                stored_as=user_key,
+                signals=describe_all(signals, catalog.columns, now) if signals else None,
+                erased_at=iso_time(stored["erasedAt"]) if stored and "erasedAt" in stored else None,
+                folded_batches=sorted(d.id.partition(":")[2] for d in documents if d.id != SIGNALS_ID),
+                archive=ARCHIVE_NOTE,
+            )
+        )
+
+    @endpoint(
+        "POST",
+        "v1/privacy/erase",
+        "Delete everything stored about a user",
+        tag="privacy",
+        responses={200: Response("Done; asking twice is harmless.", ErasureReceipt, _RECEIPT_EXAMPLE)},
+        scopes=("privacy", "ops"),
+        user=True,
+        token_instead=True,
+        cors=True,
+        parameters=(X_USER, X_USER_TOKEN),
+        problems=USER,
+    )
+    async def erase_user(self, call: Call) -> func.HttpResponse:
+        """Erase the user in `X-User`, and answer with a receipt. Asking twice is harmless."""
+        tenant_id = call.tenant.id
+        with self._limits.admit(Kind.PRIVACY, call.tenant, call.user_key, call.now):
+            erased = await erase(self._documents, self._bus, self._clock, tenant_id, call.user_key)
+        self._telemetry.count("erasures", tenant_id)
+        return json_response(_receipt(erased))
+
+    @endpoint(
+        "GET",
+        "v1/debug/user-signals",
+        "A user's signals in words",
+        tag="operators",
+        responses={
+            200: Response("Category figures are decayed to now; seven-day totals are plain counts.", UserSignals)
+        },
+        scopes=("ops",),
+        parameters=(X_USER,),
+        problems=("missing_user", "invalid_user", "user_in_url", "no_signals"),
+    )
+    async def get_user_signals(self, call: Call) -> func.HttpResponse:
+        """A user's signals in words; 404 when there are none. Names come from the tenant's catalog."""
+        user_key = self._identity.user_key(call.tenant.id, self._asked_user(call))
+        document = await self._documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
+        signals = from_document(document.body) if document else None
+        if signals is None:
+            raise _nothing_stored()
+        catalog = await self._catalogs.get(call.tenant.id, call.now)
+        return json_response(UserSignals.unchecked(**describe(signals, catalog.columns.categories, call.now)))
+
+    def _asked_user(self, call: Call) -> str:
+        """The hash in `X-User`, or in `userHash=` where that is allowed."""
+        in_query: str | None = call.request.params.get("userHash")
+        if in_query is None:
+            return user_hash(call.headers)
+        if not self._user_hash_in_url:
+            raise bad_request("user_in_url", "Send the user hash in X-User, not in the URL.")
+        if not USER_HASH.matches(in_query):
+            raise bad_request("invalid_user", "userHash must be 64 lower-case hex digits.")
+        return in_query
+
+
+def _nothing_stored() -> Problem:
+    return Problem(404, "no_signals", "Nothing is stored about this user.")
+
+
+def _receipt(erased: Erased) -> ErasureReceipt:
+    now = erased.at
+    return ErasureReceipt(
+        receipt_id=secrets.token_hex(16),
+        erased_at=iso_time(now),
+        deleted={"signals": erased.signals, "markers": erased.markers, "deadLetters": erased.dead_letters},
+        remaining=[
+            Remainder(what="archived events under a keyed pseudonym", until=iso_time(now + KEEP_DAYS * 86_400)),
+            Remainder(what="backups of the database", until=iso_time(now + BACKUP_DAYS * 86_400)),
+            Remainder(what="the note that this user was erased, without any event", until=iso_time(now + KEEP_SECONDS)),
+        ],
+    )

@@ -1,0 +1,114 @@
+"""Response models about one user: their signals, their export, the receipt of an erasure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.web.responses import Amount, Count, Time, View
+
+
+class CategoryFigures(View):
+    """What is counted of a category."""
+
+    views: Amount
+    watch_time_ms: Amount
+    skips: Amount
+
+
+class UserSignals(View):
+    """A user's signals in words."""
+
+    category_stats: dict[str, CategoryFigures]
+    category_stats_lost: Amount
+    half_life_days: Amount
+    total_views_last7d: Annotated[Count, Field(alias="totalViewsLast7d")]
+    total_watch_time_last7d_ms: Annotated[Count, Field(alias="totalWatchTimeLast7dMs")]
+    skip_rate_last7d: Annotated[float, Field(alias="skipRateLast7d", ge=0, le=1)]
+    events: Count
+    seen_videos: Count
+    not_interested_videos: Count
+    last_active_at: Time
+    updated_at: Time
+
+
+class SubjectFigures(View):
+    """What is counted of a tag or a creator."""
+
+    views: Amount
+    watched_share: Amount
+    skips: Amount
+    approvals: Amount
+
+
+class SubjectFiguresWithTime(SubjectFigures):
+    """What is counted of a category."""
+
+    watch_time_ms: Amount
+
+
+class RememberedVideo(View):
+    """A video in one of the lists of a user's signals."""
+
+    video_ids: list[str]
+    at: Time
+
+
+class DayFigures(View):
+    """What a user did on one day (UTC)."""
+
+    day: Annotated[str, Field(json_schema_extra={"format": "date"})]
+    views: Count
+    watch_time_ms: Count
+    skips: Count
+
+
+_BY_NAME = "Decayed to now, by name; `#` and a fingerprint where the name is no longer known."
+_VIDEOS = "Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown."
+Remembered = Annotated[list[RememberedVideo], Field(description=_VIDEOS)]
+
+
+class ExportedSignals(View):
+    """Everything in a user's signals."""
+
+    events: Count
+    last_active_at: Time
+    updated_at: Time
+    half_life_days: Amount
+    categories: Annotated[dict[str, SubjectFiguresWithTime], Field(description=_BY_NAME)]
+    tags: Annotated[dict[str, SubjectFigures], Field(description=_BY_NAME)]
+    creators: Annotated[dict[str, SubjectFigures], Field(description=_BY_NAME)]
+    seen: Remembered
+    watched_long: Remembered
+    skipped: Remembered
+    not_interested: Remembered
+    recent_event_fingerprints: list[Annotated[str, Field(pattern="^[0-9a-f]{8}$")]]
+    days: Annotated[list[DayFigures], Field(description="Plain counts, the newest day first.")]
+
+
+class UserExport(View):
+    """Everything stored about a user."""
+
+    tenant_id: str
+    stored_as: str
+    signals: Annotated[ExportedSignals | None, Field(description="null: erased, or nothing folded yet.")]
+    erased_at: Time | None
+    folded_batches: list[str]
+    archive: str
+
+
+class Remainder(View):
+    """What an erasure leaves for a while."""
+
+    what: str
+    until: Time
+
+
+class ErasureReceipt(View):
+    """What an erasure deleted, and what remains until when."""
+
+    receipt_id: str
+    erased_at: Time
+    deleted: dict[str, Count]
+    remaining: list[Remainder]

@@ -1,0 +1,62 @@
+"""Formats of what comes in over the wire, one place for each: ids, hashes, hints about a viewer, times."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A regular expression that a whole value must match; `description` completes the sentence "must be …"."""
+
+    pattern: str
+    description: str
+    _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_compiled", re.compile(self.pattern))
+
+    def matches(self, value: str) -> bool:
+        """Whether the whole of `value` has this format."""
+        return self._compiled.fullmatch(value) is not None
+
+
+VIDEO_ID = Format(
+    r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}", "1 to 128 letters, digits or . _ : ~ -, a letter or digit first"
+)
+SLUG = Format(r"[a-z0-9][a-z0-9_-]{0,63}", "1 to 64 lower-case letters, digits, - or _, such as summer-push")
+TENANT_ID = Format(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "1 to 64 letters, digits, - or _")
+MODEL_VERSION = Format(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", "a model version of 1 to 64 letters, digits or . _ + -")
+TOKEN_KEY_ID = Format(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits or . _ -")
+FLAG_NAME = Format(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or -")
+API_KEY = Format(r"[\x21-\x2b\x2d-\x7e]{8,200}", "8 to 200 printable characters without a comma")
+"""Without a comma, because a header that is sent twice arrives joined by one."""
+USER_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
+KEY_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
+COUNTRY = Format(r"[A-Za-z]{2}", "a country of two letters (ISO 3166-1)")
+LANGUAGE = Format(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}", "a language tag such as en or pt-BR")
+AGE_BAND = Format(r"[0-9]{1,3}(-[0-9]{1,3}|\+)", "an age band such as 13-17 or 65+")
+PLATFORM = Format(r"[a-z0-9_]{1,16}", "a platform such as ios, android or web")
+
+URL = Format(r"https?://[^\s/?#]+[^\s]{0,2000}", "a link that begins with https:// (2,000 characters)")
+
+MIN_RSA_BITS = 2_048
+"""Shorter RSA keys are refused."""
+
+
+def is_number(value: object) -> bool:
+    """Whether a JSON value is a finite number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def iso_time(at: float) -> str:
+    """Seconds since the epoch as ISO 8601 text in UTC, whole seconds: `2026-11-20T12:00:00Z`."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_time_or_none(at: float | None) -> str | None:
+    """The same for a time that may be missing."""
+    return None if at is None else iso_time(at)
