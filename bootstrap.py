@@ -41,7 +41,7 @@ from shared.adapters.blobs.port import Blobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.documents.metered import MeteredDocuments, count_cosmos_calls
 from shared.adapters.documents.port import DocumentStore
-from shared.adapters.flags.evaluation import FLAGS, Flags
+from shared.adapters.flags.evaluation import Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.refresh import Refresher
 from shared.adapters.tenant_directory import TenantDirectory
@@ -191,7 +191,7 @@ def build(
     bus = bus or bus_from(settings, clock)
     blobs = blobs or blobs_from(settings)
     identity, keys = Identity(settings.identity_secret), KeyRing(settings.signing_keys)
-    flags = Flags(flag_source or flag_source_from(settings))
+    flags = Flags(flag_source or flag_source_from(settings), telemetry)
     tenants = TenantDirectory(documents, telemetry)
     limits = Limits(settings, telemetry)
     export = build_export(settings, telemetry, blocking_azure_credential)
@@ -200,9 +200,6 @@ def build(
 
     async def refresh_flags() -> None:
         await flags.refresh(clock())
-        for name, on in flags.state().items():
-            if name in FLAGS:
-                telemetry.gauge("flags_on", float(on), name)
 
     flags_refresher = Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry)
     tenants_refresher = Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry)

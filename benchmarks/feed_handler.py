@@ -19,10 +19,9 @@ import orjson
 
 import bootstrap
 from benchmarks.measuring import UNLIMITED, Timing, measure_async
-from bootstrap import Services, flags_file
+from bootstrap import App, flags_file
 from events.batch import Batch, encode
 from events.schema import parse_event
-from events.signals_consumer import SignalsConsumer
 from feed.api import get_feed
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import first_flags, local_settings
@@ -92,7 +91,7 @@ def _request(tenant: str, user: str) -> func.HttpRequest:
     return func.HttpRequest("GET", "http://localhost/v1/feed", headers=headers, params={}, body=b"")
 
 
-async def _served(request: func.HttpRequest, services: Services) -> None:
+async def _served(request: func.HttpRequest, services: App) -> None:
     response = await get_feed(request, services)
     assert response.status_code == 200, response.get_body()
 
@@ -108,7 +107,7 @@ async def _no_op() -> Timing:
     return await measure_async(answer, REQUESTS)
 
 
-async def _prepare(services: Services, tenant: str, count: int) -> list[str]:
+async def _prepare(services: App, tenant: str, count: int) -> list[str]:
     """A tenant of `count` videos and users with a history of about 60 events each."""
     draw, now = random.Random(count), time.time()
     await save_tenant(services.documents, Tenant(tenant, "R", count_anonymous_events=True))
@@ -117,7 +116,7 @@ async def _prepare(services: Services, tenant: str, count: int) -> list[str]:
     videos = demo_videos(count, now, draw)
     await save_videos(services, tenant, videos)
     users = [f"{n:064x}" for n in range(USERS)]
-    consumer = services.room(SignalsConsumer)
+    consumer = services.signals_consumer
     for user in users:
         rows = [
             {
@@ -130,7 +129,7 @@ async def _prepare(services: Services, tenant: str, count: int) -> list[str]:
         ]
         events = tuple(parse_event(row, now)[0] for row in rows)
         batch = Batch(f"{tenant}-{user}", tenant, services.identity.user_key(tenant, user), now, events)
-        assert await consumer.handle(batch.id, encode(batch)) == "folded"
+        assert await consumer.handle(encode(batch)) == "folded"
     return users
 
 

@@ -20,7 +20,6 @@ from bootstrap import flags_file
 from events.batch import Batch, decode, encode
 from events.fold import fold
 from events.schema import Event
-from events.signals_consumer import SignalsConsumer
 from events.video_facts import Facts
 from local.demo import demo_videos, save_videos
 from local.serving import first_flags, local_settings
@@ -86,10 +85,10 @@ async def _through_the_store(bodies: list[bytes]) -> Timing:
         await services.start()
         await save_tenant(services.documents, Tenant("tenant", "R"))
         await save_videos(services, "tenant", demo_videos(500, time.time(), random.Random(1)))
-        consumer, turn = services.room(SignalsConsumer), iter(bodies)
+        consumer, turn = services.signals_consumer, iter(bodies)
 
         async def one() -> None:
-            assert await consumer.handle("message", next(turn)) == "folded"
+            assert await consumer.handle(next(turn)) == "folded"
 
         timing = await measure_async(one, TIMES)
         await services.close()

@@ -27,11 +27,9 @@ import orjson
 import bootstrap
 from benchmarks.azure_adapters import ROOT, _azure
 from benchmarks.request_units import read_units, write_units
-from bootstrap import Services
+from bootstrap import App
 from events.batch import Batch, encode
 from events.schema import Event
-from events.signals_consumer import SignalsConsumer
-from events.stats_consumer import StatsConsumer
 from local.demo import demo_videos, save_videos
 from local.serving import local_settings
 from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
@@ -49,6 +47,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant, Video
 from shared.domain.user_signals import MAX_DOCUMENT_BYTES
 from shared.settings import Settings
+from tests.parts import signals_consumer, stats_consumer
 
 AT_ONCE = 32
 VIDEOS = 40
@@ -90,7 +89,7 @@ def _size(body: dict[str, Any]) -> int:
 class Run:
     """A world of tenants with their videos, and the services on it."""
 
-    services: Services
+    services: App
     documents: Counted
     tenants: list[str]
     videos: list[Video]
@@ -178,12 +177,12 @@ async def _fold(run: Run, batches: int, events: int) -> tuple[float, float]:
     for at in range(0, batches, 200):
         chunk = waiting[at : at + 200]
         await asyncio.gather(*(bus.publish(OutgoingMessage(b.id, b.tenant_id, encode(b), SIGNALS)) for b in chunk))
-    consumer = SignalsConsumer(run.services)
+    consumer = signals_consumer(run.services)
     receiver = await bus.receiver(SIGNALS)
     units, cpu, done = run.documents.units, time.process_time(), 0
 
     async def one(message: Any) -> None:
-        await consumer.handle(message.message_id, message.body)
+        await consumer.handle(message.body)
         await receiver.complete([message])
 
     while done < batches:
@@ -202,7 +201,7 @@ async def _roll_up(run: Run) -> tuple[int, float, float]:
     units, cpu = run.documents.units, time.process_time()
     with suppress(StoreUnavailable):
         while (await run.services.bus.depth(ROLLUP))[0]:
-            await StatsConsumer(run.services, receive_seconds=1.0).run()
+            await stats_consumer(run.services, receive_seconds=1.0).run()
     cpu = time.process_time() - cpu
     return int(telemetry.counters["rollup_writes", ()] - before), cpu, run.documents.units - units
 

@@ -25,10 +25,9 @@ from pathlib import Path
 import azure.functions as func
 import orjson
 
-from bootstrap import Services
+from bootstrap import App
 from events.batch import Batch, encode
 from events.schema import parse_event
-from events.signals_consumer import SignalsConsumer
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import local_settings, running
 from ranking.stats import StatEvent, StatsTable
@@ -130,9 +129,9 @@ async def _serve(world: World) -> None:
         await stop.wait()
 
 
-async def _build(world: World, services: Services) -> None:
+async def _build(world: World, services: App) -> None:
     now = time.time()
-    consumer = services.room(SignalsConsumer)
+    consumer = services.signals_consumer
     for number in range(world.tenants):
         draw, name = random.Random(number), tenant_id(number)
         rate = world.noisy_rate if name == WHO_IS_NOISY else None
@@ -161,7 +160,7 @@ async def _build(world: World, services: Services) -> None:
             ]
             events = tuple(parse_event(row, now)[0] for row in rows)
             key = services.identity.user_key(name, user_hash(number, user))
-            await consumer.handle("world", encode(Batch(f"world-{number}-{user}", name, key, now, events)))
+            await consumer.handle(encode(Batch(f"world-{number}-{user}", name, key, now, events)))
     await services.tenants_refresher.refresh()
     _give_back_free_memory()
 

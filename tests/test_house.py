@@ -1,4 +1,4 @@
-"""The rules of the house, read off the source: who imports whom, who knows Azure, what importing may do."""
+"""Rules of the structure, checked in the source: who imports whom, who knows Azure, what importing may do."""
 
 from __future__ import annotations
 
@@ -7,47 +7,52 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+import function_app
 from ranking.compiled import INLINED
+from shared.observability.metrics import METRICS
 from shared.settings import SETTINGS, Settings
+from shared.web.declaration import Endpoint
+from shared.web.endpoint import endpoints_of
+from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("feed", "events", "ranking", "cms", "shared", "local", "evaluation")
-SHIPPED = ("feed", "events", "ranking", "cms", "shared")
+FILES = ("function_app", "bootstrap")
+"""Packages of one file, at the top."""
+PACKAGES = ("feed", "events", "ranking", "cms", "privacy", "shared", "commands", "local", "evaluation")
+SHIPPED = (*FILES, "feed", "events", "ranking", "cms", "privacy", "shared", "commands")
 
+ROOMS = ("privacy", "cms", "feed", "events")
+BELOW_ROOMS = ("ranking", "shared")
 ARROWS: dict[str, tuple[str, ...]] = {
-    "function_app": ("feed", "events", "cms", "shared"),
-    "local": ("feed", "events", "cms", "shared", "function_app"),
-    "cms": ("feed", "ranking", "shared"),
-    "feed": ("ranking", "shared"),
-    "events": ("ranking", "shared"),
-    "ranking": (
-        "shared.domain.records",
-        "shared.domain.fingerprint",
-        "shared.domain.user_signals",
-        "shared.domain.event_types",
-    ),
-    "shared": (),
-    "evaluation": ("ranking", "shared", "feed.filters", "events.fold", "events.schema"),
+    "local": ("function_app", "bootstrap", *ROOMS, *BELOW_ROOMS),
+    "commands": ("bootstrap", *ROOMS, *BELOW_ROOMS),
+    "function_app": ("bootstrap", *ROOMS, "shared"),
+    "bootstrap": (*ROOMS, "shared"),
+    "privacy": ("feed", "events", *BELOW_ROOMS),
+    "cms": ("feed", *BELOW_ROOMS),
+    "feed": BELOW_ROOMS,
+    "events": BELOW_ROOMS,
+    "ranking": ("shared.domain",),
+    "shared.web": ("shared.adapters", "shared.domain", "shared.observability", "shared.settings"),
+    "shared.adapters": ("shared.domain", "shared.observability", "shared.settings"),
+    "shared.domain": ("shared.settings",),
+    "shared.observability": ("shared.settings",),
+    "shared.settings": (),
+    "evaluation": ("ranking", "shared", "feed.filters", "events.fold", "events.schema", "events.video_facts"),
 }
-"""Room → what of ours it may import beside itself: whole rooms, or single modules of one.
-
-`local` hosts the app object itself; `ranking` takes plain records only; the fold's input is an `Event` of the schema.
-"""
-
-LOCAL_MAY_RANK = ("local/demo.py",)
-"""The demo writes statistics as the roll-up does."""
+"""Package → what of ours it may import beside itself: whole packages, or single modules of one. All point downward."""
 
 KEEPS_MACHINE_CODE = "ranking/compiled.py"
 """It reads and keeps files, at import only."""
 
 KNOWS_FUNCTIONS = re.compile(
-    r"function_app\.py|shared/http\.py|local/[a-z_]+\.py|(feed|events|cms)/([a-z]+_)?api\.py"
-    r"|feed/(debug|status|export)\.py|events/(privacy|trigger)\.py|cms/call\.py"
+    r"function_app\.py|shared/web/(endpoint|status)\.py|local/[a-z_]+\.py|(feed|events|privacy)/api\.py"
+    r"|cms/(request|documents|audit|[a-z]+/[a-z_]+)\.py"
 )
 """Where `azure.functions` may be imported: the modules that hold endpoints, and what stands around them."""
 
@@ -63,55 +68,179 @@ SDKS = {
 """The one module that knows each SDK."""
 
 
-def sources(*rooms: str) -> Iterator[Path]:
-    """Every source file of some rooms; `function_app` is a file."""
-    for room in rooms:
-        if room == "function_app":
-            yield ROOT / "function_app.py"
+def sources(*packages: str) -> Iterator[Path]:
+    """Every source file of some packages."""
+    for package in packages:
+        folder = ROOT.joinpath(*package.split("."))
+        if folder.is_dir():
+            yield from sorted(folder.rglob("*.py"))
         else:
-            yield from sorted((ROOT / room).rglob("*.py"))
+            yield folder.with_suffix(".py")
 
 
 def place(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module a file imports, wherever in the file: `a.b` for `import a.b` and for `from a.b import c`;
-    `from a import b` gives `a.b`, because b may be a module."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{place(path)}: relative imports hide who imports whom"
-            assert node.module is not None
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_by(node: ast.AST) -> Iterator[str]:
+    """What an import statement brings: `a.b` for `import a.b` and, because c may be a module, `a.b.c` for
+    `from a.b import c`."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative imports hide who imports whom"
+        assert node.module is not None
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports_in(source: str) -> list[str]:
+    """Every module a source imports, wherever in it."""
+    return [name for node in ast.walk(ast.parse(source)) for name in imported_by(node)]
+
+
+def imports(path: Path) -> list[str]:
+    return imports_in(path.read_text(encoding="utf-8"))
 
 
 def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-@pytest.mark.parametrize("room", ARROWS)
-def test_a_room_imports_only_what_the_house_allows(room: str) -> None:
-    ours = (*ROOMS, "function_app", "tests", "benchmarks")
-    wrong = [
-        f"{place(path)} imports {module}"
-        for path in sources(room)
-        for module in imports(path)
-        if is_in(module, ours)
-        and not is_in(module, (room, *ARROWS[room]))
-        and not (place(path) in LOCAL_MAY_RANK and is_in(module, ("ranking",)))
+def package_of(module: str) -> str:
+    """The entry of `ARROWS` that a module belongs to."""
+    return max((package for package in ARROWS if is_in(module, (package,))), key=len, default="")
+
+
+OURS = (*PACKAGES, *FILES, "tests", "benchmarks", "infra")
+"""Everything of ours that could be imported."""
+
+
+def forbidden_imports(module: str, source: str) -> list[str]:
+    """What a module imports against the arrows."""
+    package = package_of(module)
+    return [
+        f"{module} imports {name}"
+        for name in imports_in(source)
+        if is_in(name, OURS) and not is_in(name, (package, *ARROWS[package]))
     ]
-    assert wrong == []
 
 
-def test_every_room_has_its_arrows() -> None:
+def inner_imports(module: str, source: str) -> list[str]:
+    """What a module imports of ours inside a function, or for type checking only."""
+    tree = ast.parse(source)
+    hidden = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If)]
+    return [
+        f"{module} imports {name} inside a block"
+        for node in hidden
+        for inner in ast.walk(node)
+        for name in imported_by(inner)
+        if is_in(name, OURS)
+    ]
+
+
+def circles(sources: Mapping[str, str]) -> list[list[str]]:
+    """Circles of modules that import each other, each as its modules; found as strongly connected components."""
+    graph = {
+        module: {
+            name
+            for found in imports_in(source)
+            for name in (found, found.rpartition(".")[0])
+            if name in sources and name != module
+        }
+        for module, source in sources.items()
+    }
+    reachable: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for each in graph[waiting.pop()] - seen:
+                seen.add(each)
+                waiting.append(each)
+        reachable[start] = seen
+    rings = {frozenset(b for b in reachable[a] if a in reachable[b]) for a in graph if a in reachable[a]}
+    return sorted(sorted(ring) for ring in rings)
+
+
+def doubled(endpoints: list[Endpoint], functions: list[str]) -> list[str]:
+    """Endpoints that are declared twice, and function names that are used twice."""
+    routes = [f"{each.method} {each.path}" for each in endpoints]
+    return sorted({each for names in (routes, functions) for each in names if names.count(each) > 1})
+
+
+def declared() -> list[Endpoint]:
+    return list(function_app.api.endpoints)
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_a_package_imports_only_what_the_arrows_allow(package: str) -> None:
+    found = [
+        wrong
+        for path in sources(package)
+        if package_of(module_of(path)) == package
+        for wrong in forbidden_imports(module_of(path), path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_every_arrow_points_downward() -> None:
+    order = list(ARROWS)
+    for package, below in ARROWS.items():
+        if package != "evaluation":
+            wholes = [package_of(each) or each for each in below]
+            lower = order[order.index(package) + 1 :]
+            assert all(any(is_in(part, (each,)) for part in lower) for each in wholes), package
+
+
+def test_every_package_has_its_arrows() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert packages <= {*ROOMS, "tests", "benchmarks", "infra"}, "a new room needs its line in ARROWS"
+    assert packages <= {*PACKAGES, "tests", "benchmarks", "infra"}, "a new package needs its line in ARROWS"
+    loose = {path.name for path in (ROOT / "shared").glob("*.py")}
+    assert loose == {"__init__.py", "settings.py"}, "what several packages need has a sub-package of shared/"
 
 
-def test_ranking_is_pure_it_knows_numpy_and_nothing_that_waits_reads_or_tells_the_time() -> None:
+def our_sources() -> dict[str, str]:
+    return {module_of(path): path.read_text(encoding="utf-8") for path in sources(*FILES, *PACKAGES)}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(our_sources()) == []
+
+
+def test_nothing_of_ours_is_imported_inside_a_function() -> None:
+    assert [wrong for module, source in our_sources().items() for wrong in inner_imports(module, source)] == []
+
+
+def test_no_endpoint_is_declared_twice_and_no_function_name_is_used_twice() -> None:
+    names = [function.get_function_name() for function in app_functions()]
+    assert doubled(declared(), names) == []
+    assert {each.name for each in declared()} <= set(names)
+    listed = [each for api in (*function_app.APIS, function_app.DocumentApi) for each in endpoints_of(api)]
+    assert listed == declared()
+
+
+def test_a_planted_mistake_is_found() -> None:
+    assert forbidden_imports("feed.page", "from cms.forms import Form")
+    assert forbidden_imports("shared.adapters.refresh", "from shared.web.problems import Problem")
+    assert forbidden_imports("shared.domain.records", "import shared.adapters.sqlite")
+    assert forbidden_imports("events.api", "import bootstrap")
+    assert not forbidden_imports("feed.page", "from ranking.rank import rank")
+    assert inner_imports("feed.page", "def late():\n    from feed.catalog import Catalog")
+    assert inner_imports("feed.page", "if TYPE_CHECKING:\n    from feed.catalog import Catalog")
+    assert circles({"feed.a": "import feed.b", "feed.b": "from feed import c", "feed.c": "from feed.a import A"}) == [
+        ["feed.a", "feed.b", "feed.c"]
+    ]
+    assert circles({"feed.a": "import feed.b", "feed.b": "import os"}) == []
+    first = declared()[0]
+    assert doubled([*declared(), first], []) == [f"{first.method} {first.path}"]
+    assert doubled(declared(), ["get_feed", "roll_up", "get_feed"]) == ["get_feed"]
+
+
+def test_ranking_knows_numpy_and_nothing_that_waits_reads_or_tells_the_time() -> None:
     allowed = ("numpy", "ranking", "shared", "__future__", "typing", "collections", "dataclasses", "functools")
     plain = (
         "hashlib",
@@ -142,7 +271,7 @@ def test_machine_code_is_thrown_away_when_any_source_it_was_made_from_changed() 
     compiling = [path for path in sources("ranking") if "@compiled" in path.read_text()]
     elsewhere = {module for path in compiling for module in imports(path) if is_in(module, ("shared",))}
     assert len(compiling) > 4
-    assert {".".join(path.with_suffix("").parts[-2:]) for path in INLINED} >= {m.rpartition(".")[0] for m in elsewhere}
+    assert {module_of(path) for path in INLINED} >= {m.rpartition(".")[0] for m in elsewhere}
 
 
 @pytest.mark.parametrize("module", ["events/fold.py", "events/schema.py", "events/batch.py", "feed/filters.py"])
@@ -154,7 +283,7 @@ def test_a_pure_module_is_told_the_time_and_never_waits(module: str) -> None:
 def test_azure_functions_is_known_only_where_endpoints_are() -> None:
     wrong = [
         place(path)
-        for path in sources("function_app", *ROOMS)
+        for path in sources(*FILES, *PACKAGES)
         if any(is_in(module, ("azure.functions",)) for module in imports(path))
         and not KNOWS_FUNCTIONS.fullmatch(place(path))
     ]
@@ -164,9 +293,7 @@ def test_azure_functions_is_known_only_where_endpoints_are() -> None:
 @pytest.mark.parametrize("sdk", SDKS)
 def test_each_azure_sdk_is_known_to_one_module(sdk: str) -> None:
     knowing = {
-        place(path)
-        for path in sources("function_app", *ROOMS)
-        if any(is_in(module, (sdk,)) for module in imports(path))
+        place(path) for path in sources(*FILES, *PACKAGES) if any(is_in(module, (sdk,)) for module in imports(path))
     }
     assert knowing <= {SDKS[sdk]}
 
@@ -175,7 +302,7 @@ def test_no_azure_sdk_is_used_that_is_not_in_the_table() -> None:
     known = (*SDKS, "azure.functions", "azure.core")
     wrong = [
         f"{place(path)} imports {module}"
-        for path in sources("function_app", *ROOMS)
+        for path in sources(*FILES, *PACKAGES)
         for module in imports(path)
         if is_in(module, ("azure",)) and not is_in(module, known)
     ]
@@ -302,8 +429,6 @@ def test_every_setting_is_documented_with_its_default_and_what_it_does() -> None
 
 def test_every_metric_the_code_counts_is_in_the_table_with_as_many_labels() -> None:
     """A name or a label too many would show up on a dashboard as nothing at all."""
-    from shared.observability.metrics import METRICS
-
     wrong = []
     for path in sources(*SHIPPED, "local"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

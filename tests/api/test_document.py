@@ -15,10 +15,11 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 import function_app
-from local.invocation import HTTP, load_functions
-from shared.web.openapi import Operation
+from shared.web.declaration import Endpoint
+from shared.web.openapi import problems_of
 from shared.web.problem_codes import CODES, HOST
 from tests.api.contract import closed
+from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_ONLY = {("GET", "/metrics"), ("POST", "/admin/functions/{name}")}
@@ -30,9 +31,8 @@ MADE_IN_PARTS = re.compile(r"(missing|invalid)_(tenant|api_key|user|country|lang
 document = function_app.api.document
 
 
-def operations() -> Iterator[Operation]:
-    for room in function_app.api._rooms:
-        yield from room.OPERATIONS
+def operations() -> tuple[Endpoint, ...]:
+    return function_app.api.endpoints
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
@@ -42,11 +42,11 @@ def test_the_document_is_valid_openapi_3_1() -> None:
 
 def test_every_route_of_the_app_is_documented_and_nothing_else_is() -> None:
     served = {
-        (method.upper(), "/" + function.trigger["route"].replace("?}", "}"))
-        for function in load_functions(function_app.app, {})
-        if function.kind == HTTP
-        for method in function.trigger["methods"]
-        if method.upper() != "OPTIONS"
+        (str(method), f"/{trigger['route']}")
+        for function in app_functions()
+        if (trigger := function.get_trigger().get_dict_repr())["type"] == "httpTrigger"
+        for method in map(str, trigger["methods"])
+        if str(method) != "OPTIONS"
     }
     documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert served - LOCAL_ONLY == documented
@@ -54,7 +54,7 @@ def test_every_route_of_the_app_is_documented_and_nothing_else_is() -> None:
 
 def codes_in_source() -> Iterator[tuple[str, int | None, str]]:
     """Every literal code that a problem is made with, its status where that is literal too, and the place."""
-    for room in ("feed", "events", "cms", "shared"):
+    for room in ("feed", "events", "cms", "privacy", "shared"):
         for path in sorted((ROOT / room).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
@@ -89,7 +89,7 @@ def test_every_code_of_the_table_is_in_the_source() -> None:
 
 
 def test_every_code_of_the_table_is_documented_for_some_operation_and_no_other_is() -> None:
-    documented = {code for operation in operations() for code in operation.problems}
+    documented = {code for operation in operations() for code in problems_of(operation)}
     assert documented == set(CODES)
 
 
@@ -186,7 +186,7 @@ def test_operation_ids_are_distinct_and_whoever_may_call_is_said() -> None:
     ids = [operation.id for operation in operations()]
     assert len(ids) == len(set(ids))
     for operation in operations():
-        assert bool(operation.scopes) == ("unauthorized" in operation.problems), operation.id
+        assert bool(operation.scopes) == ("unauthorized" in problems_of(operation)), operation.id
 
 
 @pytest.mark.parametrize("text", ["<script", "http://", "https://", "@import", "url(", "src="])

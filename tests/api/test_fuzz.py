@@ -9,8 +9,9 @@ import asyncio
 import json
 import secrets
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from hypothesis import strategies as st
 
 import bootstrap
 import function_app
-from bootstrap import Services
+from bootstrap import App
 from shared.domain.records import Tenant
 from tests.api import contract
+from tests.parts import app_functions
 from tests.served_app import make_videos
 from tests.user_tokens import save_public_key, signer
 
@@ -57,7 +59,7 @@ class Room:
     """The app's handlers on stores of their own, and how often each was called with which result."""
 
     loop: asyncio.AbstractEventLoop
-    services: Services
+    services: App
     tenant_id: str
     key: str
     statuses: Counter[int] = field(default_factory=Counter)
@@ -74,21 +76,20 @@ class Room:
         body: bytes = b"",
     ) -> func.HttpResponse:
         sent = {"x-tenant-id": self.tenant_id, "x-api-key": self.key, "x-user": USER, **(headers or {})}
-        handler = (
-            {
-                "/v1/feed": function_app.get_feed,
-                "/v1/events/batch": function_app.post_events,
-                "/v1/privacy/export": function_app.post_export,
-            }[path]
-            .build()
-            .get_user_function()
-        )
+        handler = handlers()[method, path]
         request = func.HttpRequest(method, f"http://localhost{path}", headers=sent, params=params or {}, body=body)
         response: func.HttpResponse = self.run(handler(request))
         self.statuses[response.status_code] += 1
         assert response.status_code < 500, response.get_body()
         contract.check(method, path, response.status_code, _capitalized(response), response.get_body())
         return response
+
+
+@cache
+def handlers() -> dict[tuple[str, str], Callable[[func.HttpRequest], Coroutine[Any, Any, func.HttpResponse]]]:
+    """The functions of the app, by method and path."""
+    functions = {each.get_function_name(): each.get_user_function() for each in app_functions()}
+    return {(each.method, f"/{each.path}"): functions[each.name] for each in function_app.api.endpoints}
 
 
 def _capitalized(response: func.HttpResponse) -> dict[str, str]:

@@ -25,7 +25,7 @@ from pathlib import Path
 import aiohttp
 
 import bootstrap
-from bootstrap import Services, flags_file
+from bootstrap import App, flags_file
 from events.archive import from_lines
 from local.demo import save_videos
 from local.serving import first_flags
@@ -153,7 +153,7 @@ class Stage:
         return Server(free_port(), self.settings, self.faults, self.lock_seconds, self.folder / f"server-{number}.log")
 
 
-async def _set_up(services: Services, tenants: list[World]) -> None:
+async def _set_up(services: App, tenants: list[World]) -> None:
     if services.settings.flags == "file":
         first_flags(flags_file(services.settings))
     await services.documents.ready()
@@ -205,7 +205,7 @@ async def _traffic(stage: Stage, everybody: list[User], draw: random.Random) -> 
     return client.tally + misfortune.tally + Counter({"seconds of sending": round(seconds)})
 
 
-async def _drain(stage: Stage, services: Services, tally: Counter[str]) -> bool:
+async def _drain(stage: Stage, services: App, tally: Counter[str]) -> bool:
     """Whether the queues run empty once nothing goes wrong any more. Dead letters are counted."""
     write_faults(stage.faults, {})
     if stage.wire is not None:
@@ -233,7 +233,7 @@ async def _drain(stage: Stage, services: Services, tally: Counter[str]) -> bool:
 # ---- the recount
 
 
-async def _compare(services: Services, everybody: list[User], tenants: list[World], tally: Counter[str]) -> list[str]:
+async def _compare(services: App, everybody: list[User], tenants: list[World], tally: Counter[str]) -> list[str]:
     differences = [f"{count} in {name}" for name, count in tally.items() if name.startswith("dead letters") and count]
     pseudonyms = {
         user.hash: services.identity.archive_pseudonym(_user_key(services, user)) for user in everybody if user.consents
@@ -272,11 +272,11 @@ async def _compare(services: Services, everybody: list[User], tenants: list[Worl
     return differences
 
 
-def _user_key(services: Services, user: User) -> str:
+def _user_key(services: App, user: User) -> str:
     return services.identity.user_key(user.world.tenant.id, user.hash)
 
 
-async def _read_archive(services: Services, tenants: list[World], tally: Counter[str]) -> Archived:
+async def _read_archive(services: App, tenants: list[World], tally: Counter[str]) -> Archived:
     archived: Archived = Archived()
     for world in tenants:
         async for blob in services.blobs.list(ARCHIVE, f"{world.tenant.id}/"):

@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from cms.imports.jobs import LEASE_SECONDS, SLICE_ROWS, Imports
-from feed.catalog import Catalogs
 from shared.adapters.blobs.port import UPLOADS
 from shared.adapters.documents.port import VIDEOS, query_all
 from tests.cms.editor import VIDEO, Editor, new_editor
 from tests.faulty_documents import Trouble
+from tests.parts import new_catalogs
 from tests.served_app import App, eventually, make_videos
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,7 +38,7 @@ async def stored(editor: Editor) -> dict[str, dict[str, Any]]:
 
 async def finished(editor: Editor, job: dict[str, Any]) -> dict[str, Any]:
     await editor.app.services.tenants.refresh()
-    await editor.app.services.room(Imports).run()
+    await editor.app.services.imports.run()
     return dict((await editor.get(f"imports/{job['id']}")).json)
 
 
@@ -187,7 +187,7 @@ async def test_a_fresh_catalog_loads_videos_only(app: App) -> None:
     await editor.post("imports", {"videos": rows(450)})
     for n in range(3):
         await editor.change("PATCH", f"videos/vid_{n:05}", {"editorialBoost": 1})
-    fresh = Catalogs(app.services)
+    fresh = new_catalogs(app.services)
     try:
         catalog = await fresh.get(editor.tenant_id, app.clock.now())
     finally:

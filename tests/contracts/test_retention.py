@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import Services
+from bootstrap import App
 from events.batch import Batch, encode
 from events.erasures import erasures
 from events.schema import Event
-from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
+from events.signals_consumer import MAX_AGE_SECONDS
 from privacy.erase import erase
 from shared.adapters.bus.port import MESSAGE_TTL_SECONDS
 from shared.adapters.documents.port import CONTAINERS, USER_ACTIVITY, DocumentStore, query_all
@@ -18,6 +18,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.user_signals import SIGNALS_ID, Signals, from_document
 from tests.contracts.backends import Rig
 from tests.events.topic import services_on
+from tests.parts import signals_consumer
 from tests.privacy.test_erasure import Topic
 
 DAY = 86_400.0
@@ -29,7 +30,7 @@ class World:
 
     def __init__(self, rig: Rig[DocumentStore], folder: Path) -> None:
         self.rig = rig
-        self.services: Services = services_on(rig.port, Topic(), rig.now, folder)
+        self.services: App = services_on(rig.port, Topic(), rig.now, folder)
         self._number = 0
 
     async def send(self, kind: str = "like", video: str = "v1") -> str:
@@ -38,7 +39,7 @@ class World:
         now = self.rig.now()
         event = Event(kind, video, int(now * 1000), fingerprint(f"{self._number}"))
         batch = Batch(f"{self._number:032x}", TENANT, USER, now, (event,))
-        assert await SignalsConsumer(self.services).handle(batch.id, encode(batch)) == "folded"
+        assert await signals_consumer(self.services).handle(encode(batch)) == "folded"
         return batch.id
 
     async def signals(self) -> Signals | None:
@@ -101,7 +102,7 @@ async def test_a_fold_drops_what_is_older_than_90_days_and_keeps_a_dislike_until
 
 async def test_the_tombstone_and_the_note_of_an_erasure_live_longer_than_any_message_and_then_go(world: World) -> None:
     await world.send()
-    await erase(world.services, TENANT, USER)
+    await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, USER)
     assert await world.kept() == {SIGNALS_ID}
     await world.days_pass(13.5)
     assert await world.kept() == {SIGNALS_ID}
@@ -113,10 +114,10 @@ async def test_the_tombstone_and_the_note_of_an_erasure_live_longer_than_any_mes
 
 async def test_who_comes_back_after_an_erasure_is_new_and_still_safe_from_what_was_on_its_way(world: World) -> None:
     late = Batch("f" * 32, TENANT, USER, world.rig.now(), (Event("like", "v1", int(world.rig.now() * 1000), 1),))
-    await erase(world.services, TENANT, USER)
+    await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, USER)
     await world.days_pass(1)
     await world.send()
-    assert await SignalsConsumer(world.services).handle(late.id, encode(late)) == "erased"
+    assert await signals_consumer(world.services).handle(encode(late)) == "erased"
     signals = await world.signals()
     assert signals is not None
     assert signals.events == 1

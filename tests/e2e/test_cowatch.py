@@ -6,13 +6,10 @@ import time
 from pathlib import Path
 
 import bootstrap
-from bootstrap import Services
+from bootstrap import App
 from events.batch import Batch, encode
-from events.cowatch import LongViews, build_all
+from events.cowatch import LongViews
 from events.schema import Event
-from events.signals_consumer import SignalsConsumer
-from events.stats_consumer import StatsConsumer
-from feed.catalog import Catalogs
 from local.demo import save_videos
 from local.serving import local_settings
 from shared.adapters.blobs.port import TABLES
@@ -20,25 +17,26 @@ from shared.adapters.documents.port import VIDEO_STATS, Upsert
 from shared.adapters.tenant_directory import save_tenant
 from shared.domain.cowatch_pointer import Pointer
 from shared.domain.records import Tenant, Video
+from tests.parts import new_catalogs
 
 
 def video(number: int) -> Video:
     return Video(f"v{number}", f"Title {number}", "https://x", "one", duration_seconds=10.0, maturity_rating="G")
 
 
-async def watched(services: Services, user: str, *numbers: int) -> None:
+async def watched(services: App, user: str, *numbers: int) -> None:
     now = time.time()
     events = tuple(
         Event("video_view", f"v{number}", int(now * 1000) - number, hash((user, number)) & 0xFFFFFFFF, 10_000.0)
         for number in numbers
     )
     batch = Batch(f"{user}-{numbers}", "tenant", user, now, events, trusted=True)
-    assert await services.room(SignalsConsumer).handle(batch.id, encode(batch)) == "folded"
+    assert await services.signals_consumer.handle(encode(batch)) == "folded"
 
 
 async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(tmp_path: Path) -> None:
     services = bootstrap.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
-    catalogs = Catalogs(services)
+    catalogs = new_catalogs(services)
     try:
         await save_tenant(services.documents, Tenant("tenant", "R"))
         await services.tenants_refresher.refresh()
@@ -46,11 +44,11 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
         for user in range(5):
             await watched(services, f"user-{user}", 0, 1)
             await watched(services, f"other-{user}", 2, 3)
-        assert await services.room(StatsConsumer).run() == 10
+        assert await services.stats_consumer.run() == 10
         catalog = await catalogs.get("tenant", time.time())
         assert catalog.stats.cowatch is None
 
-        assert await build_all(services) == 1
+        assert await services.cowatch.build_all() == 1
         await catalogs.refresh()
 
         assert catalog.stats.cowatch is not None
@@ -63,7 +61,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
         assert catalog.stats.cowatch.table.dayparts is not None
         assert catalog.stats.cowatch.table.dayparts.sum() == 20, "each long view counts in one part of the day"
 
-        another = Catalogs(services)  # a process that starts later finds the table as well
+        another = new_catalogs(services)  # a process that starts later finds the table as well
         assert (await another.get("tenant", time.time())).stats.cowatch is not None
         await another.close()
     finally:
@@ -73,7 +71,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
 
 async def test_a_damaged_table_costs_nothing_but_itself(tmp_path: Path) -> None:
     services = bootstrap.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
-    catalogs = Catalogs(services)
+    catalogs = new_catalogs(services)
     try:
         await save_videos(services, "tenant", [video(1)])
         await services.blobs.write(TABLES, "tenant/broken.bin", b"CWT1 and then nothing of sense, but long enough")

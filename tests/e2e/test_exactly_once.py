@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from events.signals_consumer import SignalsConsumer
 from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS
 from tests.e2e.test_bad_requests import is_problem
 from tests.faulty_documents import Trouble
+from tests.parts import signals_consumer
 from tests.served_app import App, Client, make_videos
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -129,8 +129,8 @@ async def test_two_workers_that_fold_for_one_user_at_once_lose_and_double_nothin
         )
         for number in range(15)
     ]
-    workers = [SignalsConsumer(app.services), SignalsConsumer(app.services)]
-    deliveries = [worker.handle(f"m-{n}", body) for n, body in enumerate(bodies) for worker in workers]
+    workers = [signals_consumer(app.services), signals_consumer(app.services)]
+    deliveries = [worker.handle(body) for body in bodies for worker in workers]
     outcomes = await asyncio.gather(*deliveries)
     assert sorted(outcomes) == ["duplicate"] * 15 + ["folded"] * 15
     assert await total(client) == 30

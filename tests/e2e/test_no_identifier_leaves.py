@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from feed.pipeline import Feed
 from shared.observability.metrics import render_prometheus
 from tests.faulty_documents import Trouble
 from tests.served_app import Answer, App, Client, make_videos, new_user, served
@@ -215,4 +214,4 @@ async def test_labels_of_metrics_come_from_closed_sets(app: App) -> None:
         label for _, values in (*telemetry.counters, *telemetry.histograms, *telemetry.gauges) for label in values
     ]
     assert not [label for label in labels if "odd" in label]
-    assert app.services.room(Feed).catalogs.refreshed_at
+    assert app.services.feed.catalogs.refreshed_at

@@ -11,10 +11,8 @@ import pytest
 import pytest_asyncio
 
 from events.archive import from_lines
-from events.experiment_report import gather, store_reports
 from events.experiment_statistics import report
 from feed.breaker import Objective, State
-from feed.pipeline import Feed
 from local.story import story_events
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.documents.port import TENANTS, USER_ACTIVITY, Upsert
@@ -52,7 +50,7 @@ async def test_a_dark_launch_serves_the_popular_feed_and_records_how_the_other_d
     before = app.counted("dark_launch_compared", client.tenant_id, "compared")
     dark = await client.feed()
     assert (dark.json["mode"], dark.json["reason"]) == ("fallback", "dark_launch")
-    await app.services.room(Feed).dark_launch.idle()
+    await app.services.feed.dark_launch.idle()
     assert app.counted("dark_launch_compared", client.tenant_id, "compared") == before + 1
     overlap = telemetry.histograms["dark_launch_overlap", ()]
     assert 0 <= overlap.least <= overlap.most <= 1
@@ -65,11 +63,11 @@ async def test_a_dark_launch_of_a_new_user_has_nothing_to_compare_and_of_one_who
     await flags(app, {"id": DARK_LAUNCH, "enabled": True})
     stranger = client.as_user()
     assert (await stranger.feed()).json["reason"] == "dark_launch"
-    await app.services.room(Feed).dark_launch.idle()
+    await app.services.feed.dark_launch.idle()
     assert app.counted("dark_launch_compared", client.tenant_id, "cold_start") == 1
     reads = app.documents.reads
     assert (await client.feed({"X-Personalization": "off"})).json["reason"] == "no_consent"
-    await app.services.room(Feed).dark_launch.idle()
+    await app.services.feed.dark_launch.idle()
     assert app.documents.reads == reads
 
 
@@ -77,13 +75,13 @@ async def test_the_kill_switch_ends_a_dark_launch_too(client: Client, app: App) 
     app.write_flags(personalized(False), {"id": DARK_LAUNCH, "enabled": True})
     assert await app.services.flags_refresher.refresh()
     assert (await client.feed()).json["reason"] == "kill_switch"
-    assert not app.services.room(Feed).dark_launch._under_way
+    assert not app.services.feed.dark_launch._under_way
 
 
 async def test_while_signals_keep_failing_nobody_waits_for_them_until_a_probe_succeeds(
     client: Client, app: App
 ) -> None:
-    reader = app.services.room(Feed).signals
+    reader = app.services.feed.signals
     least = Objective().least_calls
     with app.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), reads_fail=True)):
         reasons = [(await client.feed()).json["reason"] for _ in range(2 * least)]
@@ -194,12 +192,12 @@ async def test_an_experiment_deals_users_to_arms_and_its_report_comes_from_what_
 
     await app.folded()
     await app.rolled_up()
-    result = report(await gather(app.services, client.tenant_id, "fresher"))
+    result = report(await app.services.experiment_reports.gather(client.tenant_id, "fresher"))
     assert {f"fresher/{arm['name']}": arm["users"] for arm in result["arms"]} == {k: len(v) for k, v in arms.items()}
     assert {arm["measures"]["clickThrough"]["value"] for arm in result["arms"]} == {0.5}
     assert result["sampleRatio"]["ok"]
 
-    assert await store_reports(app.services) == 1
+    assert await app.services.experiment_reports.store_all() == 1
     stored = await app.documents.read(TENANTS, client.tenant_id, "experiment-report:fresher", latest=True)
     assert stored is not None
     assert stored.body["report"]["arms"] == json.loads(json.dumps(result["arms"]))

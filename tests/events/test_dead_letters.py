@@ -12,13 +12,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bootstrap import Services
+from bootstrap import App
 from commands.replay_dead_letters import replay
 from events.batch import Batch, encode
-from events.dead_letters import KEEP_SECONDS, purge_dead_letters_of, readable, sweep
+from events.dead_letters import KEEP_SECONDS, purge_dead_letters_of, readable
 from events.erasures import note_erasure
 from events.schema import Event
-from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
+from events.signals_consumer import MAX_AGE_SECONDS
 from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS, ROLLUP, SIGNALS, DeadLetter, OutgoingMessage
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.documents.port import USER_ACTIVITY
@@ -28,6 +28,7 @@ from shared.domain.records import Tenant
 from shared.domain.user_signals import SIGNALS_ID, from_document
 from tests.events.topic import services_on
 from tests.memory_documents import MemoryDocuments
+from tests.parts import signals_consumer
 from tests.served_app import ROOT
 
 NOW = 1_700_000_000.0
@@ -40,7 +41,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.now = NOW
         self.bus = SqliteBus(folder / "bus.db", lambda: self.now)
-        self.services: Services = services_on(MemoryDocuments(lambda: self.now), self.bus, lambda: self.now, folder)  # type: ignore[arg-type]
+        self.services: App = services_on(MemoryDocuments(lambda: self.now), self.bus, lambda: self.now, folder)  # type: ignore[arg-type]
         self.said: list[str] = []
 
     async def bury(self, batch: Batch | bytes, subscription: str = SIGNALS, reason: str = "poison") -> None:
@@ -60,7 +61,7 @@ class World:
         receiver = await self.bus.receiver(SIGNALS)
         outcomes = []
         for message in await receiver.receive(100, 0):
-            outcomes.append(await SignalsConsumer(self.services).handle(message.message_id, message.body))
+            outcomes.append(await signals_consumer(self.services).handle(message.body))
             await receiver.complete([message])
         await receiver.close()
         return outcomes
@@ -176,7 +177,7 @@ async def test_the_sweep_drops_what_is_old_and_what_is_about_an_erased_user_and_
     await world.bury(b"odd")
     await world.bury(batch(4, "ann", world.now), ROLLUP)
     await note_erasure(world.services.documents, TENANT, "ann", world.now)
-    assert await sweep(world.services) == 4
+    assert await world.services.sweep_dead_letters() == 4
     left = await world.letters()
     assert [readable(letter.message) is None for letter in left] == [False, True]
     assert world.services.telemetry.gauges["dead_letters", (SIGNALS,)] == 2
@@ -187,7 +188,7 @@ async def test_the_sweep_drops_what_is_old_and_what_is_about_an_erased_user_and_
 async def test_a_letter_of_events_older_than_its_arrival_is_swept_by_the_age_of_the_events(world: World) -> None:
     await world.bury(batch(1, accepted_at=NOW - 10 * 86_400))
     world.now += KEEP_SECONDS - 5 * 86_400
-    assert await sweep(world.services) == 1
+    assert await world.services.sweep_dead_letters() == 1
 
 
 def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bootstrap import Services
+from bootstrap import App
 from events.batch import Batch, decode, encode
 from events.schema import Event
 from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
@@ -20,6 +20,7 @@ from shared.domain.user_signals import SIGNALS_ID, Signals, from_document
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments
+from tests.parts import signals_consumer
 from tests.served_app import make_video
 
 NOW = 1_700_000_000.0
@@ -33,11 +34,11 @@ class World:
         self.now = NOW
         self.documents = FaultyDocuments(MemoryDocuments(lambda: self.now))
         self.topic = MemoryTopic()
-        self.services: Services = services_on(self.documents, self.topic, lambda: self.now, folder)
+        self.services: App = services_on(self.documents, self.topic, lambda: self.now, folder)
 
     def consumer(self) -> SignalsConsumer:
         """A worker of its own: it shares no lock with the others."""
-        return SignalsConsumer(self.services)
+        return signals_consumer(self.services)
 
     async def signals(self, user: str = USER) -> Signals | None:
         found = await self.documents.inner.read(USER_ACTIVITY, user, SIGNALS_ID)
@@ -74,14 +75,14 @@ def batch(number: int, size: int = 3, accepted_at: float = NOW, user: str = USER
 
 async def test_a_folded_message_that_comes_again_is_a_duplicate(world: World) -> None:
     worker = world.consumer()
-    assert [await worker.handle("m", batch(1)) for _ in range(3)] == ["folded", "duplicate", "duplicate"]
+    assert [await worker.handle(batch(1)) for _ in range(3)] == ["folded", "duplicate", "duplicate"]
     assert await world.views() == 3
     assert world.services.telemetry.counters["batches_folded", ("duplicate",)] == 2
 
 
 async def test_two_workers_at_once_fold_a_message_once_and_each_users_messages_all(world: World) -> None:
     first, second = world.consumer(), world.consumer()
-    deliveries = [worker.handle("m", batch(n)) for n in range(10) for worker in (first, second)]
+    deliveries = [worker.handle(batch(n)) for n in range(10) for worker in (first, second)]
     outcomes = Counter(await asyncio.gather(*deliveries))
     assert outcomes == {"folded": 10, "duplicate": 10}
     assert await world.views() == 30
@@ -90,39 +91,39 @@ async def test_two_workers_at_once_fold_a_message_once_and_each_users_messages_a
 @pytest.mark.parametrize("cuts", [1, 2])
 async def test_a_write_that_was_applied_and_reported_as_failed_is_found_by_its_marker(world: World, cuts: int) -> None:
     worker = world.consumer()
-    await worker.handle("m", batch(1))
+    await worker.handle(batch(1))
     with world.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), cut_after_write=cuts)):
-        assert await worker.handle("m", batch(2)) == "duplicate"
+        assert await worker.handle(batch(2)) == "duplicate"
     assert await world.views() == 6
     assert set(world.handed_on().values()) == {1}
 
 
 async def test_a_store_that_stays_down_gives_the_message_back(world: World) -> None:
     with world.documents.in_trouble(Trouble(writes_fail=True)) as trouble:
-        handling = asyncio.create_task(world.consumer().handle("m", batch(1)))
+        handling = asyncio.create_task(world.consumer().handle(batch(1)))
         while not world.services.telemetry.counters["store_failures", ("fold",)]:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         world.now += world.services.settings.fold_patience_seconds
         with pytest.raises(StoreUnavailable):
             await handling
         trouble.writes_fail = False
-    assert await world.consumer().handle("m", batch(1)) == "folded"
+    assert await world.consumer().handle(batch(1)) == "folded"
 
 
 async def test_a_message_of_which_another_packing_was_folded_hands_on_only_what_is_new(world: World) -> None:
     worker = world.consumer()
-    await worker.handle("m1", batch(1, size=10, first=0))
-    await worker.handle("m2", batch(2, size=10, first=6))
-    assert await worker.handle("m3", batch(3, size=10, first=3)) == "nothing_new"
+    await worker.handle(batch(1, size=10, first=0))
+    await worker.handle(batch(2, size=10, first=6))
+    assert await worker.handle(batch(3, size=10, first=3)) == "nothing_new"
     assert await world.views() == 16
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
 async def test_a_cut_while_handing_on_hands_each_event_on_once(world: World) -> None:
     worker = world.consumer()
-    await worker.handle("m1", batch(1, size=10, first=0))
+    await worker.handle(batch(1, size=10, first=0))
     world.topic.publish_fails = 3
-    assert await worker.handle("m2", batch(2, size=10, first=6)) == "folded"
+    assert await worker.handle(batch(2, size=10, first=6)) == "folded"
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
@@ -130,50 +131,50 @@ async def test_a_bus_that_takes_nothing_gives_the_message_back_and_the_next_try_
     world: World,
 ) -> None:
     worker = world.consumer()
-    await worker.handle("m1", batch(1, size=10, first=0))
+    await worker.handle(batch(1, size=10, first=0))
     world.topic.publish_fails = 1_000_000
-    handling = asyncio.create_task(worker.handle("m2", batch(2, size=10, first=6)))
+    handling = asyncio.create_task(worker.handle(batch(2, size=10, first=6)))
     while not world.services.telemetry.counters["bus_failures", ("fold",)]:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     world.now += world.services.settings.fold_patience_seconds
     with pytest.raises(BusUnavailable):
         await handling
     world.topic.publish_fails = 0
-    assert await worker.handle("m2", batch(2, size=10, first=6)) == "duplicate"
+    assert await worker.handle(batch(2, size=10, first=6)) == "duplicate"
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
 async def test_a_clients_copy_of_a_folded_batch_days_later_hands_on_nothing(world: World) -> None:
     worker = world.consumer()
-    await worker.handle("m", batch(1))
+    await worker.handle(batch(1))
     world.now += 10 * 86_400
-    assert await worker.handle("m", batch(1, accepted_at=world.now)) == "duplicate"
+    assert await worker.handle(batch(1, accepted_at=world.now)) == "duplicate"
     assert set(world.handed_on().values()) == {1}
 
 
 async def test_a_message_older_than_its_marker_could_be_is_refused(world: World) -> None:
-    await world.consumer().handle("m", batch(1))
+    await world.consumer().handle(batch(1))
     world.now += MAX_AGE_SECONDS + 1
-    assert await world.consumer().handle("m", batch(1)) == "too_old"
+    assert await world.consumer().handle(batch(1)) == "too_old"
     assert await world.views() == 3
 
 
 async def test_the_marker_outlives_every_message_it_may_meet(world: World) -> None:
     worker = world.consumer()
-    await worker.handle("m", batch(1))
+    await worker.handle(batch(1))
     world.now += MAX_AGE_SECONDS - 1
-    assert await worker.handle("m", batch(1)) == "duplicate"
+    assert await worker.handle(batch(1)) == "duplicate"
 
 
 async def test_what_is_stored_of_a_user_names_its_tenant(world: World) -> None:
-    await world.consumer().handle("m", batch(1))
+    await world.consumer().handle(batch(1))
     stored = await query_all(world.documents, USER_ACTIVITY, USER)
     assert {document.body["kind"] for document in stored} == {"signals", "marker"}
     assert {document.body["tenantId"] for document in stored} == {TENANT}
 
 
 async def test_a_marker_holds_no_event_and_no_name_but_its_tenants(world: World) -> None:
-    await world.consumer().handle("m", batch(1))
+    await world.consumer().handle(batch(1))
     marker = await world.documents.read(USER_ACTIVITY, USER, f"batch:{1:032x}")
     assert marker is not None
     assert set(marker.body) <= {"id", "kind", "ttl", "userKey", "tenantId", "acceptedAt", "fresh"}
@@ -182,16 +183,19 @@ async def test_a_marker_holds_no_event_and_no_name_but_its_tenants(world: World)
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"v": 99}', b"\xff", batch(1)[:-1]])
 async def test_what_cannot_be_read_is_set_aside_with_a_reason(world: World, body: bytes) -> None:
-    assert await world.consumer().handle("m-1", body) == "unreadable"
-    assert world.topic.set_asides == [("m-1", "unreadable")]
-    assert world.services.telemetry.counters["messages_set_aside", (SIGNALS, "unreadable")] == 1
+    for _ in range(2):
+        assert await world.consumer().handle(body) == "unreadable"
+    ids = {id for id, _ in world.topic.dead_letters}
+    assert len(ids) == 1, "the same body is the same dead letter"
+    assert {reason for _, reason in world.topic.dead_letters} == {"unreadable"}
+    assert world.services.telemetry.counters["messages_set_aside", (SIGNALS, "unreadable")] == 2
 
 
 async def test_a_stored_document_nobody_can_read_starts_afresh_and_is_reported(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.documents.write(USER_ACTIVITY, USER, [Upsert({"id": SIGNALS_ID, "packed": "odd", "updatedAt": 1})])
-    assert await world.consumer().handle("m", batch(1)) == "folded"
+    assert await world.consumer().handle(batch(1)) == "folded"
     assert await world.views() == 3
     assert world.services.telemetry.counters["store_failures", ("unreadable_signals",)] == 1
     assert USER not in caplog.text
@@ -201,7 +205,7 @@ async def test_facts_come_from_the_tenants_own_videos(world: World) -> None:
     for tenant, category in ((TENANT, "fitness"), ("tenant_2", "cooking")):
         documents = [Upsert(make_video(f"v{n}", category).to_document()) for n in range(7)]
         await world.documents.write(VIDEOS, tenant, documents)
-    await world.consumer().handle("m", batch(0))
+    await world.consumer().handle(batch(0))
     signals = await world.signals()
     assert signals is not None
     assert signals.categories.keys.tolist() == [fingerprint("fitness")]
@@ -209,7 +213,7 @@ async def test_facts_come_from_the_tenants_own_videos(world: World) -> None:
 
 
 async def test_events_about_unknown_videos_are_counted(world: World) -> None:
-    await world.consumer().handle("m", batch(0))
+    await world.consumer().handle(batch(0))
     assert world.services.telemetry.counters["events_unknown_video", (TENANT,)] == 3
 
 
@@ -234,9 +238,9 @@ def test_however_deliveries_fail_and_repeat_every_batch_counts_once(
             world.topic.publish_fails = int(failure == "bus")
             with world.documents.in_trouble(trouble):
                 try:
-                    await worker.handle("m", batch(number, size=5))
+                    await worker.handle(batch(number, size=5))
                 except BusUnavailable:
-                    await worker.handle("m", batch(number, size=5))
+                    await worker.handle(batch(number, size=5))
             world.topic.publish_fails = 0
         delivered = {number for number, _ in story}
         assert await world.views() == 5 * len(delivered)

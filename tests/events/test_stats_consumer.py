@@ -9,11 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bootstrap import Services
+from bootstrap import App
 from events.archive import KEEP_DAYS, LATEST_DAYS, from_lines, is_due
 from events.batch import Batch, encode
 from events.schema import Event
-from events.stats_consumer import StatsConsumer
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
@@ -23,6 +22,7 @@ from shared.domain.fingerprint import fingerprint
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments
+from tests.parts import stats_consumer
 from tests.served_app import make_video
 
 NOW = 1_700_000_000.0
@@ -36,8 +36,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.documents = FaultyDocuments(MemoryDocuments(lambda: NOW))
         self.topic = MemoryTopic()
-        self.services: Services = services_on(self.documents, self.topic, lambda: NOW, folder)
-        self.rollup = StatsConsumer(self.services)
+        self.services: App = services_on(self.documents, self.topic, lambda: NOW, folder)
+        self.rollup = stats_consumer(self.services)
 
     async def prepare(self, *tenants: str) -> None:
         for tenant in tenants or (TENANT,):
@@ -165,7 +165,7 @@ async def test_an_owner_that_lost_its_session_while_it_worked_writes_nothing(wor
         world.topic.take_away(TENANT)
         for number in range(more):
             world.send(batch(2 + number))
-        await StatsConsumer(world.services).run()
+        await stats_consumer(world.services).run()
 
     with world.documents.in_trouble(Trouble(frozenset({VIDEO_STATS.name}), before_write=second_owner)):
         await world.rollup.run()

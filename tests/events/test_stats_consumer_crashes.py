@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bootstrap import Services
-from events.stats_consumer import StatsConsumer
+from bootstrap import App
 from shared.adapters.blobs.port import BlobInfo
 from shared.adapters.bus.port import ReceivedMessage
 from shared.adapters.documents.port import Document, Page
 from tests.events.test_stats_consumer import NOW, TENANT, World, batch
 from tests.events.topic import MemorySession
+from tests.parts import stats_consumer
 
 BEFORE, AFTER = "before", "after"
 DIE, OVERTAKEN = "die", "overtaken"
@@ -131,10 +131,10 @@ async def work(world: World, at: int, when: str, what: str, portion: int = 1_000
         if what == DIE:
             raise Died
         world.send(batch(next(_numbers), (0, 1)))
-        await StatsConsumer(world.services, rest_seconds=0.0).run()
+        await stats_consumer(world.services, rest_seconds=0.0).run()
 
     steps = Steps(at, when, happen)
-    stepped: Services = replace(
+    stepped: App = replace(
         world.services,
         documents=SteppedDocuments(world.documents, steps),  # type: ignore[arg-type]
         blobs=SteppedBlobs(world.services.blobs, steps),  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ async def work(world: World, at: int, when: str, what: str, portion: int = 1_000
     )
     alive = asyncio.all_tasks()
     with contextlib.suppress(Died):
-        await StatsConsumer(stepped, rest_seconds=0.01).run()
+        await stats_consumer(stepped, rest_seconds=0.01).run()
     await end(asyncio.all_tasks() - alive)
     world.topic.take_away(TENANT)
     return steps.count
@@ -157,7 +157,7 @@ async def end(tasks: set[asyncio.Task[Any]]) -> None:
 
 async def finish(world: World) -> None:
     for _ in range(3):
-        await StatsConsumer(world.services, rest_seconds=0.0).run()
+        await stats_consumer(world.services, rest_seconds=0.0).run()
 
 
 async def check(world: World, sent: Counter[str]) -> None:
@@ -241,7 +241,7 @@ async def die_between_document_and_blob(world: World) -> None:
     broken = replace(world.services, blobs=SteppedBlobs(blobs, Steps(1, BEFORE, die)))  # type: ignore[arg-type]
     alive = asyncio.all_tasks()
     with pytest.raises(Died):
-        await StatsConsumer(broken).run()
+        await stats_consumer(broken).run()
     await end(asyncio.all_tasks() - alive)
     world.topic.take_away(TENANT)
 
@@ -327,7 +327,7 @@ class BusySession(SteppedSession):
 async def test_a_session_that_never_runs_dry_is_written_all_the_same(world: World) -> None:
     busy = replace(world.services, bus=BusyTopic(world))  # type: ignore[arg-type]
     world.send(batch(0, (0,)))
-    running = asyncio.create_task(StatsConsumer(busy, receive_seconds=0.02).run())
+    running = asyncio.create_task(stats_consumer(busy, receive_seconds=0.02).run())
     async with asyncio.timeout(10):
         while sum(await world.views()) < 5:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

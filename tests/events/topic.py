@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bootstrap
-from bootstrap import Services
+from bootstrap import App
 from shared.adapters.bus.port import ROLLUP, SUBSCRIPTIONS, BusUnavailable, LockLost, OutgoingMessage, ReceivedMessage
 from shared.adapters.documents.port import DocumentStore
 from shared.settings import Settings
@@ -23,7 +23,7 @@ class MemoryTopic:
     lose_session_before: str = ""
     """Set to "complete", the next session to be settled is taken away just before."""
     published: list[OutgoingMessage] = field(default_factory=list)
-    set_asides: list[tuple[str, str]] = field(default_factory=list)
+    dead_letters: list[tuple[str, str]] = field(default_factory=list)
     dead: list[tuple[int, str]] = field(default_factory=list)
     waiting: dict[str, dict[int, ReceivedMessage]] = field(default_factory=dict)
     """Per session of the roll-up, by sequence number."""
@@ -52,7 +52,7 @@ class MemoryTopic:
     async def dead_letter(
         self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
     ) -> None:
-        self.set_asides.append((message.message_id, reason))
+        self.dead_letters.append((message.message_id, reason))
 
     async def next_session(self, subscription: str, wait_seconds: float) -> MemorySession | None:
         for session_id, messages in self.waiting.items():
@@ -114,8 +114,8 @@ class MemorySession:
             self.topic.take_away(self.session_id)
 
 
-def services_on(documents: DocumentStore, topic: MemoryTopic, clock: Callable[[], float], folder: Path) -> Services:
-    """Services over a store and a topic in memory; `folder` holds blobs only."""
+def services_on(documents: DocumentStore, topic: MemoryTopic, clock: Callable[[], float], folder: Path) -> App:
+    """App over a store and a topic in memory; `folder` holds blobs only."""
     secret = base64.b64encode(b"for tests only, 32 bytes or more").decode()
     settings = Settings(
         data_folder=str(folder), signing_keys=f"test:{secret}", identity_secret=secret, rollup_seconds=5.0

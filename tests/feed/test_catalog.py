@@ -3,16 +3,15 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import bootstrap
-from bootstrap import Services
 from feed.catalog import SLICE, STALE_SECONDS, Catalogs
 from ranking.stats import StatsTable
+from shared.adapters.blobs.folder import FolderBlobs
 from shared.adapters.documents.port import VIDEO_STATS, VIDEOS, Container, Page, StoreUnavailable, Upsert
+from shared.observability.metrics import Telemetry
 from shared.settings import Settings
 from tests.faulty_documents import Trouble
 from tests.memory_documents import MemoryDocuments
@@ -54,21 +53,13 @@ class SlowQueries(MemoryDocuments):
 
 class World:
     def __init__(self, folder: Path) -> None:
-        self.now = NOW
+        self.now, self.folder = NOW, folder
         self.documents = SlowQueries()
-        self.services: Services = bootstrap.build(
-            Settings(
-                data_folder=str(folder),
-                signing_keys=f"test:{SECRET}",
-                identity_secret=SECRET,
-                content_refresh_seconds=30.0,
-                catalog_budget_ms=5_000.0,
-            ),
-            clock=lambda: self.now,
-            documents=self.documents,
-            bus=object(),  # type: ignore[arg-type]
-        )
-        self.catalogs = Catalogs(self.services)
+        self.catalogs = self.new_catalogs()
+
+    def new_catalogs(self, budget_ms: float = 5_000.0) -> Catalogs:
+        settings = Settings(content_refresh_seconds=30.0, catalog_budget_ms=budget_ms)
+        return Catalogs(self.documents, FolderBlobs(self.folder), settings, Telemetry(), lambda: self.now)
 
     async def write(self, *videos: object, tenant: str = TENANT) -> None:
         await self.documents.write(VIDEOS, tenant, [Upsert(video.to_document()) for video in videos])  # type: ignore[attr-defined]
@@ -164,11 +155,13 @@ async def test_a_load_that_fails_is_tried_again_by_the_next_request(world: World
 async def test_a_load_that_takes_too_long_is_given_up_by_its_request_and_finished_for_the_next(world: World) -> None:
     await world.write(make_video("v0"))
     world.documents.gates[VIDEOS.name] = asyncio.Event()
-    world.services.settings = replace(world.services.settings, catalog_budget_ms=10.0)
+    await world.catalogs.close()
+    world.catalogs = world.new_catalogs(budget_ms=10.0)
     with pytest.raises(StoreUnavailable):
         await world.catalogs.get(TENANT, NOW)
+    loading = list(world.catalogs._loads.values())
     world.documents.gates[VIDEOS.name].set()
-    world.services.settings = replace(world.services.settings, catalog_budget_ms=5_000.0)
+    await asyncio.gather(*loading)
     assert await world.active() == {"v0"}
     assert world.documents.queries == 2
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import bootstrap
-from feed.catalog import Catalogs
 from local.demo import demo_videos, save_videos
 from local.serving import local_settings
+from tests.parts import new_catalogs
 
 
 async def test_the_tenant_asked_for_least_lately_makes_room_and_is_loaded_again_when_asked(tmp_path: Path) -> None:
     settings = replace(local_settings({"DATA_FOLDER": str(tmp_path)}), videos_in_memory=250.0)
     services = bootstrap.build(settings)
-    catalogs = Catalogs(services)
+    catalogs = new_catalogs(services)
     now = services.clock()
     try:
         for tenant in ("a", "b", "c"):

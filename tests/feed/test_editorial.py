@@ -14,7 +14,7 @@ from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters
 from feed.models import DEMAND, with_half_life
 from feed.query import NO_HINTS, Hints
-from feed.selection import select, with_rule_exclusions
+from feed.selection import select
 from ranking.columns import MAX_TAGS
 from ranking.model import global_model
 from ranking.user_features import RankingOptions
@@ -118,10 +118,17 @@ def test_no_rule_shows_what_a_filter_removes_or_anything_twice(
 ) -> None:
     catalog, editorial = catalog_of(videos), editorial_of(rules)
     steering = steer(editorial, catalog.columns, NO_HINTS, NOW)
-    viewer = Viewer(NOW, limit_of_ratings, None, np.zeros(0, np.uint32))
+    viewer = Viewer(
+        NOW,
+        limit_of_ratings,
+        None,
+        np.zeros(0, np.uint32),
+        excluded=steering.excluded,
+        outside_limit=steering.outside_limit,
+    )
     context = RankingOptions(NOW, limit=limit)
     model = global_model() if personal else None
-    slate, _ = select(catalog, with_rule_exclusions(viewer, steering), context, steering, 0, model, Fallback())
+    slate, _ = select(catalog, viewer, context, steering, 0, model, Fallback())
     rows = slate.rows.tolist()
     assert len(rows) == len(set(rows)) <= limit
     assert len(slate.scores) == len(rows)

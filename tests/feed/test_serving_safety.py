@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bootstrap
-from bootstrap import Services
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
@@ -30,6 +29,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.records import RATINGS, Tenant, Video
 from shared.domain.user_signals import to_document
 from shared.settings import Settings
+from tests.events.topic import MemoryTopic
 from tests.memory_documents import MemoryDocuments
 
 NOW = 1_700_000_000.0
@@ -115,15 +115,15 @@ def events_of(rows: list[tuple[str, int, int, int]]) -> list[Event]:
 
 @dataclass
 class World:
-    """One tenant's feed room on a store in memory."""
+    """One tenant's feed on a store in memory."""
 
-    services: Services
+    feed: Feed
     documents: MemoryDocuments
     tenant: Tenant
 
     async def page(self, hints: Hints, cursor: str | None, limit: int, consented: bool = True) -> Result:
         query = FeedQuery(limit, cursor, hints, consented)
-        return await self.services.room(Feed).serve_feed(query, self.tenant, USER, NOW)
+        return await self.feed.serve_feed(query, self.tenant, USER, NOW)
 
 
 async def world(
@@ -146,15 +146,15 @@ async def world(
         facts = {v.id: Facts(v.category, v.tags, v.creator, v.duration_seconds) for v in catalog}
         signals = fold(None, told, facts, tenant.affinity_half_life_days, NOW)
         await documents.write(USER_ACTIVITY, USER, [Upsert(to_document(signals))])
-    services = bootstrap.build(
+    app = bootstrap.build(
         Settings(data_folder=str(folder), signing_keys=f"test:{SECRET}", identity_secret=SECRET),
         clock=lambda: NOW,
         documents=documents,
-        bus=object(),  # type: ignore[arg-type]
+        bus=MemoryTopic(),  # type: ignore[arg-type]
         flag_source=Flag(flag),
     )
-    await services.flags_refresher.refresh()
-    return World(services, documents, tenant)
+    await app.flags_refresher.refresh()
+    return World(app.feed, documents, tenant)
 
 
 def may_be_served(video: Video, tenant: Tenant, hints: Hints) -> bool:
@@ -280,7 +280,7 @@ def test_a_video_that_changes_between_two_pages_is_judged_as_it_is_now(
                 }[kind]
             )
             await here.documents.write(VIDEOS, tenant.id, [Upsert(changed[-1].to_document())])
-        assert await here.services.room(Feed).catalogs.refresh()
+        assert await here.feed.catalogs.refresh()
         allowed = {video.id for video in changed if may_be_served(video, tenant, hints)}
         for consented in (True, False):
             result = await here.page(hints, None, 50, consented)

@@ -12,12 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bootstrap import Services
+from bootstrap import App
 from events.archive import from_lines
 from events.batch import Batch, encode
 from events.schema import Event
-from events.signals_consumer import SignalsConsumer
-from events.stats_consumer import StatsConsumer
 from privacy.erase import erase
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
@@ -28,6 +26,7 @@ from shared.domain.user_signals import SIGNALS_ID, from_document
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments
+from tests.parts import signals_consumer, stats_consumer
 from tests.served_app import make_video
 
 NOW = 1_700_000_000.0
@@ -81,7 +80,7 @@ class World:
         self.now = NOW
         self.documents = FaultyDocuments(MemoryDocuments(lambda: self.now))
         self.topic = Topic()
-        self.services: Services = services_on(self.documents, self.topic, lambda: self.now, folder)
+        self.services: App = services_on(self.documents, self.topic, lambda: self.now, folder)
         self.messages: list[Batch] = []
         self.erased_at = dict.fromkeys(USERS, 0.0)
         self.views_then = dict.fromkeys(USERS, 0)
@@ -103,7 +102,7 @@ class World:
     async def deliver(self, number: int) -> None:
         if self.messages:
             batch = self.messages[number % len(self.messages)]
-            await SignalsConsumer(self.services).handle(batch.id, encode(batch))
+            await signals_consumer(self.services).handle(encode(batch))
 
     async def deliver_and_die(self, number: int, cut: bool) -> None:
         """The worker dies after its write, or after that and before handing on."""
@@ -118,14 +117,14 @@ class World:
     async def erase(self, user: str) -> None:
         self.now += 0.01
         self.views_then[user] = 0  # what is rolled up while it runs is set below
-        erased = await erase(self.services, TENANT, user)
+        erased = await erase(self.services.documents, self.services.bus, self.services.clock, TENANT, user)
         self.now += 0.01
         self.erased_at[user] = erased.at
         self.views_then[user] = (await self.views())[user]
         self.lines_then[user] = set(await self.lines(user))
 
     async def roll_up(self) -> None:
-        await StatsConsumer(self.services, rest_seconds=0.0).run()
+        await stats_consumer(self.services, rest_seconds=0.0).run()
 
     async def views(self) -> dict[str, int]:
         shards = await query_all(self.documents.inner, VIDEO_STATS, TENANT)
@@ -243,10 +242,10 @@ async def test_an_erasure_says_what_it_deleted_and_a_second_one_finds_nothing(tm
         ReceivedMessage("m", "s", encode(world.messages[number]), number, 10, NOW) for number in (0, 2)
     )
     world.topic.letters["signals"] = [ann_dead, bob_dead]
-    first = await erase(world.services, TENANT, "ann")
+    first = await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, "ann")
     assert (first.signals, first.markers, first.dead_letters) == (1, 2, 1)
     assert world.topic.letters["signals"] == [bob_dead]
-    again = await erase(world.services, TENANT, "ann")
+    again = await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, "ann")
     assert (again.signals, again.markers, again.dead_letters) == (0, 0, 0)
     assert again.at >= first.at
     left = {document.id for document in await query_all(world.documents, USER_ACTIVITY, "ann")}

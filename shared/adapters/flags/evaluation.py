@@ -15,6 +15,7 @@ from typing import Any
 from featuremanagement import FeatureManager, TargetingContext
 
 from shared.adapters.flags.port import FlagSource, FlagsUnavailable
+from shared.observability.metrics import Telemetry
 from shared.adapters.flags.switching import excluded_groups
 
 PERSONALIZED_FEED = "personalized-feed"
@@ -101,8 +102,9 @@ class Verdict(StrEnum):
 class Flags:
     """The flags in force. `loaded_at` is when they were last confirmed (seconds since the epoch), None before that."""
 
-    def __init__(self, source: FlagSource) -> None:
+    def __init__(self, source: FlagSource, telemetry: Telemetry | None = None) -> None:
         self._source = source
+        self._telemetry = telemetry or Telemetry()
         self._manager: FeatureManager | None = None
         self._enabled: dict[str, bool] = {}
         self._filtered: set[str] = set()
@@ -117,6 +119,8 @@ class Flags:
         elif self._manager is None:
             raise FlagsUnavailable("the source has not answered with flags yet")
         self.loaded_at = now
+        for name in FLAGS.keys() & self._enabled.keys():
+            self._telemetry.gauge("flags_on", float(self._enabled[name]), name)
 
     def _install(self, loaded: dict[str, Any]) -> None:
         flags = loaded["feature_management"]["feature_flags"]

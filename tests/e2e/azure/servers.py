@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 import bootstrap
-from bootstrap import Services
+from bootstrap import App
 from shared.settings import Settings
 from tests.emulators.azurite import needs_azurite
 from tests.emulators.broker_here import broker_of_user_events
@@ -51,7 +51,7 @@ class Servers:
     """
 
     settings: dict[str, str]
-    services: Services
+    services: App
     _control: aiohttp.ClientSession
 
     async def advance(self, seconds: float) -> None:

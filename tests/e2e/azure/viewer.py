@@ -12,9 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from bootstrap import Services
+from bootstrap import App
 from events.archive import from_lines
-from events.stats_consumer import StatsConsumer
 from local.demo import save_videos
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
@@ -22,6 +21,7 @@ from shared.adapters.documents.port import VIDEO_STATS, query_all
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
 from shared.domain.records import Tenant
 from tests.e2e.azure.servers import RunningApp
+from tests.parts import stats_consumer
 from tests.served_app import make_videos, new_user
 
 VIDEOS_ASKED_FOR = 5
@@ -49,7 +49,7 @@ class Viewer:
 
     app: RunningApp
     http: aiohttp.ClientSession
-    services: Services
+    services: App
     tenant_id: str
     key: str
     user: str
@@ -131,7 +131,7 @@ class Viewer:
 
     async def roll_up(self) -> None:
         """What another instance would do with the messages that wait for the statistics."""
-        await StatsConsumer(self.services).run()
+        await stats_consumer(self.services).run()
 
     async def views_in_statistics(self) -> int:
         shards = await query_all(self.services.documents, VIDEO_STATS, self.tenant_id)
@@ -145,7 +145,7 @@ class Viewer:
         return sum(len(list(from_lines(content))) for content in contents if content is not None)
 
 
-async def new_viewer(app: RunningApp, http: aiohttp.ClientSession, services: Services) -> Viewer:
+async def new_viewer(app: RunningApp, http: aiohttp.ClientSession, services: App) -> Viewer:
     """Somebody new in a tenant of their own, which the app has come to know."""
     tenant_id, key, ops_key = f"tenant-{secrets.token_hex(4)}", secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     viewer = Viewer(app, http, services, tenant_id, key, new_user(), ops_key)

@@ -17,7 +17,7 @@ from shared.adapters.documents.sqlite import SqliteStore
 from tests.contracts.drain import ids
 from tests.shared.adapters.crashing import BLOB_BYTES, WRITERS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def start(program: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from feed.models import resolve
 from ranking.model import InvalidModel
 from shared.adapters.documents.port import TENANTS, Upsert
-from shared.adapters.tenant_directory import KINDS, OPENING, SCOPES, ApiKey, Caller, TenantDirectory
+from shared.adapters.tenant_directory import CREDENTIALS, KINDS, SCOPES, ApiKey, TenantDirectory
 from shared.domain.keys import Identity
 from shared.domain.records import Tenant
 from shared.observability.metrics import Telemetry
+from shared.web.authentication import Authenticator, Caller
 from shared.web.problems import Problem
 from tests.memory_documents import MemoryDocuments
 
@@ -55,7 +56,8 @@ class Directory:
     def __init__(self) -> None:
         self.documents = MemoryDocuments()
         self.telemetry = Telemetry()
-        self.tenants = TenantDirectory(self.documents, IDENTITY, self.telemetry)
+        self.tenants = TenantDirectory(self.documents, self.telemetry)
+        self.authenticator = Authenticator(self.tenants, IDENTITY)
 
     async def write(self, *bodies: dict[str, Any], tenant_id: str = "tenant") -> None:
         await self.documents.write(TENANTS, tenant_id, [Upsert(body) for body in bodies])
@@ -63,7 +65,7 @@ class Directory:
 
     def caller(self) -> Caller | None:
         try:
-            return self.tenants.authenticate(HEADERS, NOW)
+            return self.authenticator.authenticate(HEADERS, NOW)
         except Problem:
             return None
 
@@ -82,7 +84,7 @@ def test_no_stored_body_stops_the_refresh_or_opens_a_door(
         await directory.write(Tenant("other").to_document(), stored_key(), tenant_id="other")
         tenants = directory.tenants
         assert tenants.loaded
-        assert tenants.authenticate({**HEADERS, "x-tenant-id": "other"}, NOW).tenant.id == "other"
+        assert directory.authenticator.authenticate({**HEADERS, "x-tenant-id": "other"}, NOW).tenant.id == "other"
         assert directory.caller() is None
         tenant = tenants.get("tenant")
         assert tenant is None or tenant.id == "tenant"
@@ -133,7 +135,7 @@ async def test_a_key_that_becomes_unreadable_closes_its_door_and_no_other(field:
     )
     await directory.write(stored_key(**{field: value}))
     assert directory.caller() is None
-    assert directory.tenants.authenticate({**HEADERS, "x-api-key": other}, NOW).key_name == "app"
+    assert directory.authenticator.authenticate({**HEADERS, "x-api-key": other}, NOW).key_name == "app"
     assert directory.unreadable("key") == 1
     await directory.write(stored_key())
     assert directory.caller()
@@ -185,4 +187,4 @@ async def test_the_log_names_the_kind_of_an_unreadable_document_and_nothing_of_i
 
 
 def test_kinds_that_open_doors_are_among_those_that_are_held() -> None:
-    assert set(OPENING) < set(KINDS)
+    assert set(CREDENTIALS) < set(KINDS)

@@ -90,7 +90,7 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 def exporting(taker: Collector, telemetry: Telemetry, **settings: Any) -> TelemetryExport:
-    export = build_export(Settings(otlp_endpoint=taker.url, **settings), telemetry)
+    export = build_export(Settings(otlp_endpoint=taker.url, **settings), telemetry, object)
     assert export is not None
     return export
 
@@ -100,7 +100,7 @@ def attributes(point: Any) -> dict[str, str]:
 
 
 def test_nothing_is_exported_unless_a_setting_names_where_to() -> None:
-    assert build_export(Settings(), Telemetry()) is None
+    assert build_export(Settings(), Telemetry(), object) is None
 
 
 async def test_sums_gauges_and_histograms_arrive_at_a_collector_with_their_labels() -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.tenant_directory import Caller
 from shared.domain.records import Tenant
+from shared.web.authentication import Caller
 from shared.web.problems import Problem
 from shared.web.user_tokens import UserTokens
 from tests.user_tokens import Signer, signer

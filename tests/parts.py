@@ -1,0 +1,54 @@
+"""Parts of the app that tests take out: its functions, and further instances of its long-lived objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import function_app
+from bootstrap import App
+from events.signals_consumer import SignalsConsumer
+from events.stats_consumer import StatsConsumer
+from feed.catalog import Catalogs
+from shared.observability.export import Spans
+
+
+def app_functions() -> list[Any]:
+    """Every function of the app. The SDK remembers the names it has seen, and would refuse a second look."""
+    function_app.app.functions_bindings = {}
+    return list(function_app.app.get_functions())
+
+
+def signals_consumer(app: App) -> SignalsConsumer:
+    """Another consumer of the subscription `signals`."""
+    return SignalsConsumer(
+        documents=app.documents,
+        bus=app.bus,
+        video_facts=app.video_facts,
+        tenants=app.tenants,
+        telemetry=app.telemetry,
+        spans=Spans(app.export),
+        clock=app.clock,
+        patience_seconds=app.settings.fold_patience_seconds,
+    )
+
+
+def stats_consumer(app: App, **changed: Any) -> StatsConsumer:
+    """Another consumer of the subscription `rollup`. `changed` replaces arguments of its constructor."""
+    parts: dict[str, Any] = {
+        "documents": app.documents,
+        "bus": app.bus,
+        "blobs": app.blobs,
+        "video_facts": app.video_facts,
+        "tenants": app.tenants,
+        "flags": app.flags,
+        "identity": app.identity,
+        "telemetry": app.telemetry,
+        "clock": app.clock,
+        "run_seconds": app.settings.rollup_seconds,
+    }
+    return StatsConsumer(**{**parts, **changed})
+
+
+def new_catalogs(app: App) -> Catalogs:
+    """Another process's catalogs."""
+    return Catalogs(app.documents, app.blobs, app.settings, app.telemetry, app.clock)
