@@ -22,12 +22,14 @@ from benchmarks.measuring import UNLIMITED, Timing, measure_async
 from bootstrap import App, flags_file
 from events.batch import Batch, encode
 from events.schema import parse_event
-from feed.api import get_feed
+from feed.api import FeedApi
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import first_flags, local_settings
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.records import Tenant
+from shared.web.endpoint import endpoints_of
 
+GET_FEED = next(each for each in endpoints_of(FeedApi) if each.name == "get_feed")
 USERS = 200
 REQUESTS = 1_500
 
@@ -92,7 +94,8 @@ def _request(tenant: str, user: str) -> func.HttpRequest:
 
 
 async def _served(request: func.HttpRequest, services: App) -> None:
-    response = await get_feed(request, services)
+    api = services.apis[FeedApi]
+    response = await api.edge.answer(GET_FEED, api, request)
     assert response.status_code == 200, response.get_body()
 
 

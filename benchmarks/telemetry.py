@@ -83,8 +83,8 @@ def _record(telemetry: Telemetry) -> None:
     telemetry.count("feed_requests", "tenant_1", "personalized", "")
     milliseconds = telemetry.observe_stages("feed_stage_ms", _SOME_STAGES, "personalized")
     telemetry.observe("feed_duration_ms", milliseconds, "personalized")
-    telemetry.count("http_requests", "feed", "2xx")
-    telemetry.observe("http_duration_ms", milliseconds, "feed")
+    telemetry.count("http_requests", "get_feed", "2xx")
+    telemetry.observe("http_duration_ms", milliseconds, "get_feed")
 
 
 def _store_call(telemetry: Telemetry) -> None:

@@ -27,6 +27,7 @@ from shared.domain.records import Tenant, Video
 from shared.settings import Settings
 from tests.api import contract
 from tests.emulators.clock import MovableClock
+from tests.faulty_bus import FaultyBus
 from tests.faulty_documents import FaultyDocuments
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,6 +138,7 @@ class App:
     host: LocalHost
     clock: MovableClock
     documents: FaultyDocuments
+    bus: FaultyBus
     http: aiohttp.ClientSession
     ops_key: str
     secrets: set[str] = field(default_factory=set)
@@ -260,7 +262,8 @@ async def served(folder: Path, *, flags: bool = True, operators: bool = True, **
     }
     configured = Settings(data_folder=str(folder), flags_file=str(flags_file), **chosen)
     documents = FaultyDocuments(SqliteStore(folder / "documents.db", clock.now))
-    services = bootstrap.build(configured, clock=clock.now, documents=documents, local=True)
+    bus = FaultyBus(bootstrap.bus_from(configured, clock.now))
+    services = bootstrap.build(configured, clock=clock.now, documents=documents, bus=bus, local=True)  # type: ignore[arg-type]
     bootstrap.use(services)
     try:
         await services.start()
@@ -273,7 +276,7 @@ async def served(folder: Path, *, flags: bool = True, operators: bool = True, **
         try:
             async with aiohttp.ClientSession() as http:
                 url = f"http://127.0.0.1:{host.port}"
-                yield App(url, services, host, clock, documents, http, ops_key, {ops_key})
+                yield App(url, services, host, clock, documents, bus, http, ops_key, {ops_key})
         finally:
             await host.stop(2.0)
     finally:

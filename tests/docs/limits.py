@@ -28,7 +28,7 @@ from feed.cursor import MAX_CHARS
 from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
 from feed.editorial import MOMENT_SECONDS
 from infra.capacity import RATES, write_units
-from privacy.erase import BACKUP_DAYS
+from privacy.api import BACKUP_DAYS
 from ranking.catalog_stats import KEEP_SECONDS as KEEP_STATIC_SECONDS
 from ranking.features import FRESH_HOURS
 from ranking.watching import LONG_VIEW_SECONDS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS
+from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS, BusUnavailable, OutgoingMessage
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS
 from tests.e2e.test_bad_requests import is_problem
 from tests.faulty_documents import Trouble
@@ -159,20 +159,11 @@ async def test_a_store_that_is_down_for_a_while_delays_the_fold_and_loses_nothin
 
 
 async def test_a_bus_that_is_down_is_a_503_and_the_same_batch_counts_later(app: App) -> None:
-    from shared.adapters.bus.port import BusUnavailable
-
     client = await app.tenant(make_videos(20))
     batch = views(client, 4)
-
-    class DownBus:
-        async def publish(self, message: object) -> None:
-            raise BusUnavailable("down", retry_after_seconds=7)
-
-    bus, app.services.bus = app.services.bus, DownBus()  # type: ignore[assignment]
-    try:
-        answer = await client.post(batch)
-    finally:
-        app.services.bus = bus
+    app.bus.down = BusUnavailable("down", retry_after_seconds=7)
+    answer = await client.post(batch)
+    app.bus.down = None
     assert is_problem(answer, 503, "unavailable")
     assert answer.headers["Retry-After"] == "7"
     assert await total(client) == 0
@@ -181,7 +172,6 @@ async def test_a_bus_that_is_down_is_a_503_and_the_same_batch_counts_later(app: 
 
 
 async def test_a_message_that_cannot_be_read_is_set_aside_with_its_reason_and_blocks_nobody(app: App) -> None:
-    from shared.adapters.bus.port import OutgoingMessage
 
     client = await app.tenant(make_videos(20))
     before = len(await app.services.bus.peek_dead_letters("signals", 100))

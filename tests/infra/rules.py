@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from privacy.erase import BACKUP_DAYS
+from privacy.api import BACKUP_DAYS
 from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS, UPLOAD_DAYS, UPLOADS
 from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, TOPIC
 from shared.adapters.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
