@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cms.configuration.api import ConfigurationApi
 from cms.documents import DocumentFlow
+from cms.experiments.api import ExperimentsApi
+from cms.experiments.model_versions import ModelsApi
 from cms.imports.jobs import ImportJobs
 from cms.rules.api import PlaylistsApi, RulesApi
 from feed.pipeline import Feed
@@ -17,7 +20,7 @@ from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity
 from shared.web.endpoint import Edge
 
-CMS_APIS: tuple[type, ...] = (RulesApi, PlaylistsApi)
+CMS_APIS: tuple[type, ...] = (ConfigurationApi, RulesApi, PlaylistsApi, ModelsApi, ExperimentsApi)
 """Every class of CMS endpoints, in the order of the API document."""
 
 
@@ -45,6 +48,9 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     tenants = DocumentFlow(parts.documents, TENANTS, refresh_tenants)
     videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
     return {
+        ConfigurationApi: ConfigurationApi(edge, tenants),
         RulesApi: RulesApi(edge, tenants),
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),
+        ModelsApi: ModelsApi(edge, tenants),
+        ExperimentsApi: ExperimentsApi(edge, tenants),
     }

@@ -138,6 +138,12 @@ def take_reason(payload: dict[str, Any]) -> str | None:
     return reason
 
 
+def reason_if_text(payload: Mapping[str, Any]) -> str | None:
+    """The `reason` of a body; anything but text is ignored."""
+    given = payload.get("reason")
+    return given if isinstance(given, str) else None
+
+
 # ---- named documents
 
 

@@ -14,6 +14,7 @@ from statistics import NormalDist
 from typing import Any
 
 from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, SAVE, SHARE, SKIP, VIDEO_VIEW
+from shared.domain.experiment_measures import MEASURES
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Arm, Experiment
 
@@ -22,14 +23,6 @@ MISMATCH = 0.001
 """A sample-ratio check with a smaller p-value says that the assignment or the logging is broken: believe no lift."""
 MAX_WATCH_MS = 3_600_000.0
 """Of one view; what an app reports beyond it is a phone left alone."""
-
-MEASURES: dict[str, str] = {
-    "clickThrough": "views per video shown",
-    "watchSeconds": "seconds watched per video shown",
-    "completion": "videos watched to their end per video shown",
-    "approval": "likes, shares and saves per video shown",
-    "skip": "skips per video shown",
-}
 
 
 @dataclass(slots=True)

@@ -1,180 +1,265 @@
-"""`/v1/cms/configuration`: read, change, and prepare a change as a draft that is published or thrown away."""
+"""CMS endpoints of a tenant's configuration and of its draft, and the operators' switch of personalization."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import azure.functions as func
 
-from bootstrap import Services
-from cms.changes import Author, Change, apply_change, etag_mismatch, not_found, without_tombstone
+from cms.changes import Author
 from cms.configuration.models import (
+    Configuration,
+    ConfigurationDraft,
     ConfigurationForm,
+    PersonalizationSwitch,
+    configuration_document,
+    configuration_view,
+    draft_content,
+    draft_view,
     editable,
-    raised_maturity,
     require_confirmation,
-    shown,
-    to_document,
 )
-from cms.forms import checked, iso
-from cms.request import CmsRequest, authenticate, bare, quoted
-from shared.adapters.documents.port import TENANTS, Delete, Document, Json, Operation, WriteRejected
+from cms.configuration.stored import CONFIGURATION, stored_configuration
+from cms.documents import DocumentFlow, Drafts, no_content, reason_if_text, require_match, with_etag
+from cms.endpoint import (
+    CONFIRM,
+    IF_MATCH,
+    IF_MATCH_PROBLEMS,
+    OPTIONAL_IF_MATCH,
+    OPTIONAL_IF_MATCH_PROBLEMS,
+    REASON,
+    cms_endpoint,
+)
+from cms.forms import checked
+from cms.request import CmsRequest
+from shared.adapters.documents.port import Document, Json, Operation
 from shared.adapters.tenant_directory import CONFIGURATION_ID
 from shared.domain.records import Tenant
-from shared.web.endpoint import endpoint, json_response
+from shared.web.declaration import ANY_OBJECT, Parameter, Response
+from shared.web.endpoint import Edge, endpoint, json_response
 from shared.web.problems import Problem, bad_request
 
-DRAFT_ID = "draft:configuration"
+_EXAMPLE = {"maturityPolicy": "PG13"}
+_ENABLE = Parameter(
+    "enable",
+    "query",
+    "true or false.",
+    {"type": "string", "enum": ["true", "false"]},
+    required=True,
+    example="false",
+)
 
 
-@endpoint("cms_configuration")
-async def configuration(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` reads; `PUT` replaces the whole, `PATCH` changes the fields it names. Both need `If-Match`."""
-    call = authenticate(request, services)
-    stored = await stored_configuration(call)
-    if request.method == "GET":
-        return answer(stored)
-    if bare(stored.etag) != call.if_match():
-        raise etag_mismatch()
-    form, why = _form(call, stored)
-    return await save_configuration(call, stored, form, call.author(why), "update")
+class ConfigurationApi:
+    """A tenant's configuration and its draft."""
 
+    def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
+        self.edge = edge
+        self._flow = flow
+        self._drafts = Drafts(flow, CONFIGURATION)
 
-@endpoint("debug_personalization")
-async def set_personalization(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """An operator switches the tenant's own `usePersonalization`; instances follow within their refresh."""
-    call = authenticate(request, services, "ops")
-    enable = (request.params.get("enable") or "").lower()
-    if enable not in ("true", "false"):
-        raise bad_request("invalid_enable", "enable must be true or false.")
-    stored = without_tombstone(await services.documents.read(TENANTS, call.tenant_id, CONFIGURATION_ID, latest=True))
-    if stored is None:
-        raise Problem(404, "no_configuration", "This tenant has no configuration.")
-    body = {**stored.body, "usePersonalization": enable == "true"}
-    change = Change(TENANTS, call.tenant_id, "configuration", "configuration", "switch_personalization", stored, body)
-    try:
-        await apply_change(services, change, call.author())
-    except Problem as problem:
-        if problem.code != "stale_etag":
-            raise
-        raise Problem(409, "conflict", "Somebody else changed the configuration. Try again.") from None
-    await services.tenants_refresher.refresh()
-    return json_response({"tenantId": call.tenant_id, "usePersonalization": enable == "true"})
+    @cms_endpoint(
+        "GET",
+        "configuration",
+        "Read the configuration",
+        {200: Configuration},
+        problems=("not_found",),
+        etag=True,
+    )
+    async def get_configuration(self, call: CmsRequest) -> func.HttpResponse:
+        """The live configuration."""
+        return _answer(await self._live(call))
 
+    @cms_endpoint(
+        "PUT",
+        "configuration",
+        "Replace the configuration",
+        {200: Configuration},
+        body=ConfigurationForm,
+        example=_EXAMPLE,
+        parameters=(IF_MATCH, REASON, CONFIRM),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        etag=True,
+    )
+    async def replace_configuration(self, call: CmsRequest) -> func.HttpResponse:
+        """Replace the whole configuration."""
+        return await self._update(call, partial=False)
 
-@endpoint("cms_configuration_draft")
-async def draft(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` reads the draft, `PUT` or `PATCH` saves one over the live configuration, `DELETE` throws it away."""
-    call = authenticate(request, services)
-    kept = await call.services.documents.read(TENANTS, call.tenant_id, DRAFT_ID, latest=True)
-    if request.method == "DELETE":
+    @cms_endpoint(
+        "PATCH",
+        "configuration",
+        "Change fields of the configuration",
+        {200: Configuration},
+        body=ANY_OBJECT,
+        example={"streakCap": 3},
+        parameters=(IF_MATCH, REASON, CONFIRM),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        etag=True,
+    )
+    async def change_configuration(self, call: CmsRequest) -> func.HttpResponse:
+        """Change the fields that the body names."""
+        return await self._update(call, partial=True)
+
+    # ---- draft
+
+    @cms_endpoint(
+        "GET",
+        "configuration/draft",
+        "Read the draft",
+        {200: ConfigurationDraft},
+        problems=("not_found",),
+        etag=True,
+    )
+    async def get_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
+        """The draft, compared with the live configuration."""
+        live = await self._live(call)
+        return self._answer_draft(await self._drafts.require(call.tenant_id, CONFIGURATION_ID), live)
+
+    @cms_endpoint(
+        "PUT",
+        "configuration/draft",
+        "Save a draft",
+        {200: ConfigurationDraft},
+        body=ConfigurationForm,
+        example=_EXAMPLE,
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=(*OPTIONAL_IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        etag=True,
+    )
+    async def save_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
+        """Save a whole draft, over the one that `If-Match` names."""
+        return await self._save_draft(call, partial=False)
+
+    @cms_endpoint(
+        "PATCH",
+        "configuration/draft",
+        "Change fields of the draft",
+        {200: ConfigurationDraft},
+        body=ANY_OBJECT,
+        example={"streakCap": 3},
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=(*OPTIONAL_IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        etag=True,
+    )
+    async def change_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
+        """Change the fields that the body names; without a draft, begin one from the live configuration."""
+        return await self._save_draft(call, partial=True)
+
+    @cms_endpoint("DELETE", "configuration/draft", "Throw the draft away", {204: None}, problems=("stale_etag",))
+    async def drop_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
+        """Delete the draft, if there is one."""
+        kept = await self._drafts.read(call.tenant_id, CONFIGURATION_ID)
         if kept is not None:
-            await _write(call, [Delete(DRAFT_ID, kept.etag)])
-        return func.HttpResponse(status_code=204)
-    stored = await stored_configuration(call)
-    if request.method in ("PUT", "PATCH"):
-        given = call.optional_if_match()
-        if (bare(kept.etag) if kept else None) != given:
-            raise etag_mismatch()
-        form, _ = _form(call, stored, kept)
-        body = {
-            "id": DRAFT_ID,
-            "kind": "draft",
-            "configuration": form.model_dump(by_alias=True),
-            "basedOn": bare(stored.etag),
-            "savedAt": call.now,
-            "savedBy": call.author().who,
-        }
-        change = Change(TENANTS, call.tenant_id, "configuration draft", "configuration", "save_draft", kept, body)
-        etag = await apply_change(services, change, call.author())
-        kept = Document(call.tenant_id, DRAFT_ID, body, etag or "")
-    if kept is None:
-        raise not_found("draft")
-    return _answer_draft(kept, stored)
+            await self._drafts.drop(call, kept, if_unchanged=True)
+        return no_content()
 
-
-@endpoint("cms_configuration_publish")
-async def publish(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """Make the draft the live configuration, unless the live one has changed since the draft was begun."""
-    call = authenticate(request, services)
-    kept = await services.documents.read(TENANTS, call.tenant_id, DRAFT_ID, latest=True)
-    if kept is None:
-        raise not_found("draft")
-    stored = await stored_configuration(call)
-    if kept.body.get("basedOn") != bare(stored.etag):
-        raise Problem(412, "draft_outdated", "The configuration has changed since this draft was begun: save it again.")
-    form = checked(ConfigurationForm, kept.body["configuration"])
-    why = call.optional_body().get("reason")
-    author = call.author(why if isinstance(why, str) else None)
-    return await save_configuration(call, stored, form, author, "publish", [Delete(DRAFT_ID, kept.etag)])
-
-
-async def stored_configuration(call: CmsRequest) -> Document:
-    """The tenant's live configuration as stored now."""
-    stored = without_tombstone(
-        await call.services.documents.read(TENANTS, call.tenant_id, CONFIGURATION_ID, latest=True)
+    @cms_endpoint(
+        "POST",
+        "configuration/draft/publish",
+        "Publish the draft",
+        {200: Configuration},
+        body=ANY_OBJECT,
+        body_required=False,
+        parameters=(REASON, CONFIRM),
+        problems=("not_found", "draft_outdated", "stale_etag", "invalid_document"),
+        etag=True,
     )
-    if stored is None:
-        raise not_found("configuration")
-    return stored
+    async def publish_configuration(self, call: CmsRequest) -> func.HttpResponse:
+        """Make the draft live, unless the live configuration has changed since."""
+        kept = await self._drafts.require(call.tenant_id, CONFIGURATION_ID)
+        live = await self._live(call)
+        self._drafts.require_current(kept, live)
+        form = checked(ConfigurationForm, kept.body["configuration"])
+        author = call.author(reason_if_text(call.optional_body()))
+        return await self._save(call, live, form, "publish", author, self._drafts.dropping(kept))
 
+    # ---- the operators' switch
 
-async def save_configuration(
-    call: CmsRequest,
-    stored: Document,
-    form: ConfigurationForm,
-    author: Author,
-    action: str,
-    also: list[Operation] | None = None,
-) -> func.HttpResponse:
-    """Write a checked configuration over the stored one. Raises a `Problem` when stronger ratings need a yes."""
-    body = to_document(form, stored.body, call.tenant_id)
-    raised = require_confirmation(Tenant.from_document(stored.body), Tenant.from_document(body), call.confirmed())
-    change = Change(
-        TENANTS,
-        call.tenant_id,
-        "configuration",
-        "configuration",
-        f"{action}_raising_maturity" if raised else action,
-        stored,
-        body,
+    @endpoint(
+        "POST",
+        "v1/debug/set-personalization",
+        "Switch personalization for one tenant",
+        tag="operators",
+        call=CmsRequest,
+        scopes=("ops",),
+        parameters=(_ENABLE, REASON),
+        responses={
+            200: Response(
+                "Written; every instance follows within seconds.",
+                PersonalizationSwitch,
+                {"tenantId": "tenant_1", "usePersonalization": False},
+            )
+        },
+        problems=("invalid_enable", "invalid_reason", "no_configuration", "conflict"),
     )
-    etag = await apply_change(call.services, change, author, also or ())
-    await call.services.tenants_refresher.refresh()
-    return answer(Document(call.tenant_id, CONFIGURATION_ID, {**body, "tenantId": call.tenant_id}, etag or ""))
+    async def set_personalization(self, call: CmsRequest) -> func.HttpResponse:
+        """Switch the tenant's `usePersonalization`; instances follow within their refresh."""
+        given = (call.request.params.get("enable") or "").lower()
+        if given not in ("true", "false"):
+            raise bad_request("invalid_enable", "enable must be true or false.")
+        enable = given == "true"
+        stored = await self._flow.read(call.tenant_id, CONFIGURATION_ID)
+        if stored is None:
+            raise Problem(404, "no_configuration", "This tenant has no configuration.")
+        body = {**stored.body, "usePersonalization": enable}
+        try:
+            await self._write(call, stored, body, "switch_personalization", call.author())
+        except Problem as problem:
+            if problem.code != "stale_etag":
+                raise
+            raise Problem(409, "conflict", "Somebody else changed the configuration. Try again.") from None
+        return json_response(PersonalizationSwitch(tenant_id=call.tenant_id, use_personalization=enable))
+
+    async def _live(self, call: CmsRequest) -> Document:
+        return await stored_configuration(self._flow, call.tenant_id)
+
+    async def _update(self, call: CmsRequest, partial: bool) -> func.HttpResponse:
+        live = await self._live(call)
+        require_match(call, live)
+        form, why = _form(call, editable(live.body) if partial else {})
+        return await self._save(call, live, form, "update", call.author(why))
+
+    async def _save(
+        self,
+        call: CmsRequest,
+        live: Document,
+        form: ConfigurationForm,
+        action: str,
+        author: Author,
+        also: Sequence[Operation] = (),
+    ) -> func.HttpResponse:
+        """Write a checked configuration over the live one. Raises a 422 `Problem` when stronger ratings need a yes."""
+        body = configuration_document(form, live.body, call.tenant_id)
+        raised = require_confirmation(Tenant.from_document(live.body), Tenant.from_document(body), call.confirmed())
+        action = f"{action}_raising_maturity" if raised else action
+        return _answer(await self._write(call, live, body, action, author, also))
+
+    async def _write(
+        self, call: CmsRequest, live: Document, body: Json, action: str, author: Author, also: Sequence[Operation] = ()
+    ) -> Document:
+        return await self._flow.write(call.tenant_id, CONFIGURATION, CONFIGURATION, action, live, body, author, also)
+
+    async def _save_draft(self, call: CmsRequest, partial: bool) -> func.HttpResponse:
+        kept = await self._drafts.read(call.tenant_id, CONFIGURATION_ID)
+        live = await self._live(call)
+        self._drafts.require_match(call, kept)
+        base = kept.body["configuration"] if kept else editable(live.body)
+        form, _ = _form(call, base if partial else {})
+        content = draft_content(form, call.now, call.author().who)
+        saved = await self._drafts.save(call, CONFIGURATION_ID, CONFIGURATION, kept, live, content)
+        return self._answer_draft(saved, live)
+
+    def _answer_draft(self, draft: Document, live: Document) -> func.HttpResponse:
+        return with_etag(draft_view(draft.body, live.body, self._drafts.is_outdated(draft, live)), draft)
 
 
-def answer(stored: Document) -> func.HttpResponse:
-    """A configuration with its ETag."""
-    return json_response(shown(stored.body), headers={"ETag": quoted(stored.etag)})
+def _answer(live: Document) -> func.HttpResponse:
+    return with_etag(configuration_view(live.body), live)
 
 
-def _form(call: CmsRequest, stored: Document, draft: Document | None = None) -> tuple[ConfigurationForm, str | None]:
+def _form(call: CmsRequest, base: Json) -> tuple[ConfigurationForm, str | None]:
+    """The configuration that the body makes of `base`, checked, and its reason. Raises a `Problem`."""
     payload = call.body()
-    why = payload.pop("reason", None)
-    if call.request.method == "PATCH":
-        base: Json = draft.body["configuration"] if draft else editable(stored.body)
-        payload = {**base, **payload}
-    return checked(ConfigurationForm, payload), why if isinstance(why, str) else None
-
-
-def _answer_draft(draft: Document, live: Document) -> func.HttpResponse:
-    tenant = Tenant.from_document(live.body)
-    proposed = Tenant.from_document({**live.body, **draft.body["configuration"]})
-    now, then = editable(live.body), draft.body["configuration"]
-    body: dict[str, Any] = {
-        "configuration": then,
-        "changes": {name: {"from": now[name], "to": then[name]} for name in now if now[name] != then.get(name)},
-        "needsConfirmation": raised_maturity(tenant, proposed),
-        "outdated": draft.body.get("basedOn") != bare(live.etag),
-        "savedAt": iso(draft.body.get("savedAt")),
-        "savedBy": draft.body.get("savedBy"),
-    }
-    return json_response(body, headers={"ETag": quoted(draft.etag)})
-
-
-async def _write(call: CmsRequest, operations: list[Operation]) -> None:
-    try:
-        await call.services.documents.write(TENANTS, call.tenant_id, operations)
-    except WriteRejected as refusal:
-        raise etag_mismatch() from refusal
+    why = reason_if_text(payload)
+    payload.pop("reason", None)
+    return checked(ConfigurationForm, {**base, **payload}), why

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cms.forms import iso
 from shared.adapters.documents.port import DAY_SECONDS, VIDEOS
+from shared.domain.formats import iso_time
 from tests.cms.editor import RULE, VIDEO, new_editor
+from tests.faulty_documents import Trouble
 from tests.served_app import App, make_video, make_videos
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,6 +160,25 @@ async def test_a_draft_over_a_configuration_that_changed_since_is_not_published(
     assert (outdated.status, outdated.code) == (412, "draft_outdated")
 
 
+async def test_a_draft_saved_meanwhile_is_not_thrown_away(app: App) -> None:
+    editor = await new_editor(app)
+    assert (await editor.call("DELETE", "configuration/draft")).status == 204
+    saved = await editor.call("PATCH", "configuration/draft", {"defaultLimit": 3})
+
+    async def save_again() -> None:
+        etag = {"If-Match": saved.headers["Etag"]}
+        assert (await editor.call("PATCH", "configuration/draft", {"streakCap": 4}, etag)).status == 200
+
+    partition = frozenset({editor.tenant_id})
+    with app.documents.in_trouble(Trouble(partitions=partition, before_write=save_again)):
+        refused = await editor.call("DELETE", "configuration/draft")
+    assert (refused.status, refused.code) == (412, "stale_etag")
+    assert set((await editor.get("configuration/draft")).json["changes"]) == {"defaultLimit", "streakCap"}
+    assert (await editor.call("PATCH", "configuration/draft", {"streakCap": 5})).code == "stale_etag"
+    assert (await editor.call("DELETE", "configuration/draft")).status == 204
+    assert (await editor.get("configuration/draft")).status == 404
+
+
 async def test_rules_pin_exclude_limit_and_boost_in_their_order_of_precedence(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     await editor.post("playlists", {"id": "top", "name": "Top", "videoIds": ["vid_travel_4", "vid_cooking_4"]})
@@ -267,7 +287,7 @@ async def test_every_kind_of_change_can_be_taken_back(app: App, what: str) -> No
 
 async def test_a_video_taken_back_is_still_forgotten_a_month_after_it_ends(app: App) -> None:
     editor = await new_editor(app)
-    await editor.post("videos", {**VIDEO, "id": "vid_core", "expiresAt": iso(app.clock.now() + DAY_SECONDS)})
+    await editor.post("videos", {**VIDEO, "id": "vid_core", "expiresAt": iso_time(app.clock.now() + DAY_SECONDS)})
     await editor.change("PATCH", "videos/vid_core", {"title": "Other"})
     entry = (await editor.get("audit")).json["entries"][0]
     assert (await editor.post(f"audit/{entry['id']}/revert")).status == 200

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from cms.experiments.models import MAX_EXPERIMENTS, MAX_MODELS
-from shared.adapters.documents.port import TENANTS, query_all
+from events.experiment_statistics import Outcomes, report
+from shared.adapters.documents.port import TENANTS, Upsert, query_all
+from shared.domain.event_types import VIDEO_VIEW
+from shared.domain.records import Experiment
 from tests.cms.editor import Editor, new_editor
 from tests.faulty_documents import Trouble
 from tests.served_app import Answer, App, make_videos
@@ -162,3 +165,24 @@ async def test_who_has_too_many_can_delete_one_and_go_on(app: App) -> None:
         assert (await editor.post(resource, body)).status == 201
     stored = await query_all(app.documents, TENANTS, editor.tenant_id, "model:")
     assert sum(bool(each.body.get("deleted")) for each in stored) == 1
+
+
+@pytest.mark.parametrize("users", [0, 3])
+async def test_a_report_is_answered_as_it_was_computed(app: App, users: int) -> None:
+    editor = await new_editor(app)
+    await experiment(editor, "taste")
+    started = await editor.post("experiments/taste/start")
+    stored = await app.documents.read(TENANTS, editor.tenant_id, "experiment:taste", latest=True)
+    assert stored is not None
+    outcomes = Outcomes(Experiment.from_document(stored.body))
+    for arm in (1, 2):
+        for user in range(users):
+            request = {"arm": arm, "servedAt": app.now_ms()}
+            view = {"type": VIDEO_VIEW, "videoId": "vid_1", "watchMs": 900 * (user + arm)}
+            outcomes.add([{**view, "request": request, "user": f"user {user} of arm {arm}"}])
+    computed = {**report(outcomes), "at": int(app.clock.now())}
+    document = {"id": "experiment-report:taste", "kind": "experiment-report", "report": computed}
+    await app.documents.write(TENANTS, editor.tenant_id, [Upsert(document)])
+    answer = await editor.get("experiments/taste/report")
+    assert answer.json == {"experiment": started.json, "report": computed}
+    assert (answer.json["report"]["arms"][1]["measures"]["watchSeconds"]["lift"] is None) == (users == 0)

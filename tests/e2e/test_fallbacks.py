@@ -221,7 +221,7 @@ async def test_a_store_that_is_down_costs_the_personal_touch_and_nothing_else(cl
     assert (await client.signals()).json["events"] == 20, "what was accepted meanwhile counts once it is back"
 
 
-async def test_a_catalog_that_was_never_loaded_and_cannot_be_is_a_503_that_says_when_to_try_again(app: App) -> None:
+async def test_a_catalog_that_cannot_be_loaded_is_a_503_that_says_when_to_try_again(app: App) -> None:
     client = await app.tenant(make_videos(9))
     with app.documents.in_trouble(Trouble(reads_fail=True)):
         answer = await client.feed()
