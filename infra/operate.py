@@ -56,12 +56,12 @@ from bootstrap import build
 from shared.settings import Settings
 from shared.adapters.tenant_directory import PLATFORM, save_key
 async def main():
-    services = build(Settings.from_environment(os.environ))
+    app = build(Settings.from_environment(os.environ))
     try:
         key, scopes = os.environ["FIRST_KEY"], frozenset({"ops"})
-        await save_key(services.documents, services.identity, PLATFORM, "first", key, scopes)
+        await save_key(app.documents, app.identity, PLATFORM, "first", key, scopes)
     finally:
-        await services.close()
+        await app.close()
 asyncio.run(main())
 """
 

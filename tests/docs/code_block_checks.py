@@ -51,7 +51,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "README.md#watch-a-feed-become-personal sh": Executed(
         "tests/e2e/azure/test_story.py::test_the_story_of_the_readme_is_what_happens_embedded"
     ),
-    "README.md#the-map-of-the-house plain": Compared(f"{_HERE}test_the_map_of_the_house_is_complete"),
+    "README.md#where-things-are plain": Compared(f"{_HERE}test_the_readme_names_every_folder"),
     "CONTRIBUTING.md#run sh": NotRun("this is what runs the tests; the targets, modules and options are looked up"),
     "docs/api.md#the-api-for-those-who-build-an-sdk sh": Executed(f"{_API}test_the_first_commands_do_what_they_say"),
     "docs/azure.md#on-our-test-servers sh": Executed(_AZURE),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra import package
+from tests.parts import app_functions
 from tests.infra.bicep_files import read_folder
 from tests.infra.rules import closed, declared, every_rule
 
@@ -20,14 +21,8 @@ FILES = read_folder(BICEP)
 
 
 def routes_by_function() -> dict[str, str | None]:
-    """Function → its route, or None: read from the source, because an app can be indexed only once in a process."""
-    found: dict[str, str | None] = {}
-    for node in ast.parse((ROOT / "function_app.py").read_text()).body:
-        for decorator in node.decorator_list if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef) else []:
-            if ast.unparse(decorator).startswith("app."):
-                route = ast.unparse(decorator).startswith("app.route")
-                found[node.name] = ast.literal_eval(decorator.args[0]) if route else None
-    return found
+    """Function → its route, None for what has no HTTP trigger."""
+    return {each.get_function_name(): each.get_trigger().get_dict_repr().get("route") for each in app_functions()}
 
 
 def test_the_files_obey_every_rule():

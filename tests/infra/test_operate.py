@@ -26,6 +26,7 @@ from shared.adapters.tenant_directory import save_tenant
 from shared.domain.keys import Identity, KeyRing
 from shared.domain.records import Tenant
 from shared.settings import Settings
+from shared.web.authentication import Authenticator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -352,7 +353,7 @@ async def test_a_command_runs_in_the_package_with_the_settings_and_identity_of_t
 
 
 async def test_flags_are_seeded_by_the_package_as_operations(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
-    package = zipped(shared____init___py="", shared__flags__seed_py="import os; print(os.environ['AZURE_CLIENT_ID'])")
+    package = zipped(commands____init___py="", commands__seed_flags_py="import os; print(os.environ['AZURE_CLIENT_ID'])")
     cloud.blobs = {f"{sha256(package)}.zip": package, "current": sha256(package).encode()}
     assert await cloud.run("seed-flags") == 0
     assert capfd.readouterr().out.strip() == "operations"
@@ -399,6 +400,7 @@ async def test_the_first_operators_key_opens_the_door_and_is_made_once(tmp_path:
     await services.documents.ready()
     await save_tenant(services.documents, Tenant(id="fitapp"))
     await services.tenants.refresh()
-    caller = services.tenants.authenticate({"x-tenant-id": "fitapp", "x-api-key": key}, now=0.0)
+    authenticator = Authenticator(services.tenants, services.identity)
+    caller = authenticator.authenticate({"x-tenant-id": "fitapp", "x-api-key": key}, now=0.0)
     assert caller.scopes == frozenset({"ops"})
     await services.close()
