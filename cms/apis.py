@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cms.documents import DocumentFlow
-from cms.imports.jobs import ImportJobs
+from cms.imports.api import ImportsApi
+from cms.imports.jobs import Importer
 from cms.rules.api import PlaylistsApi, RulesApi
+from cms.videos.api import VideosApi
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
 from shared.adapters.flags.evaluation import Flags
@@ -17,7 +19,7 @@ from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity
 from shared.web.endpoint import Edge
 
-CMS_APIS: tuple[type, ...] = (RulesApi, PlaylistsApi)
+CMS_APIS: tuple[type, ...] = (VideosApi, ImportsApi, RulesApi, PlaylistsApi)
 """Every class of CMS endpoints, in the order of the API document."""
 
 
@@ -32,7 +34,7 @@ class CmsParts:
     feed: Feed
     flags: Flags
     identity: Identity
-    imports: ImportJobs
+    imports: Importer
 
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
@@ -45,6 +47,8 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     tenants = DocumentFlow(parts.documents, TENANTS, refresh_tenants)
     videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
     return {
+        VideosApi: VideosApi(edge, videos, catalogs),
+        ImportsApi: ImportsApi(edge, parts.imports, catalogs),
         RulesApi: RulesApi(edge, tenants),
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),
     }

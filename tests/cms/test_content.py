@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cms.forms import iso
 from shared.adapters.documents.port import DAY_SECONDS, VIDEOS
+from shared.domain.formats import iso_time
 from tests.cms.editor import RULE, VIDEO, new_editor
 from tests.served_app import App, make_video, make_videos
 
@@ -198,7 +198,7 @@ async def test_a_rule_holds_for_its_audience_and_window_only(app: App) -> None:
     assert len((await editor.client.feed(ageBand="0-12")).ids) == 6
 
 
-async def test_a_video_made_for_an_age_band_or_platform_comes_first_there_and_last_elsewhere(app: App) -> None:
+async def test_a_video_for_an_age_band_or_platform_is_first_there_and_last_elsewhere(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     assert (await editor.change("PATCH", "videos/vid_travel_1", {"ageBands": ["13-17"]})).json["ageBands"] == ["13-17"]
     assert (await editor.change("PATCH", "videos/vid_fitness_1", {"platforms": ["tv"]})).json["platforms"] == ["tv"]
@@ -267,7 +267,7 @@ async def test_every_kind_of_change_can_be_taken_back(app: App, what: str) -> No
 
 async def test_a_video_taken_back_is_still_forgotten_a_month_after_it_ends(app: App) -> None:
     editor = await new_editor(app)
-    await editor.post("videos", {**VIDEO, "id": "vid_core", "expiresAt": iso(app.clock.now() + DAY_SECONDS)})
+    await editor.post("videos", {**VIDEO, "id": "vid_core", "expiresAt": iso_time(app.clock.now() + DAY_SECONDS)})
     await editor.change("PATCH", "videos/vid_core", {"title": "Other"})
     entry = (await editor.get("audit")).json["entries"][0]
     assert (await editor.post(f"audit/{entry['id']}/revert")).status == 200
