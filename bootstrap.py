@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cms.apis import CmsParts, cms_apis
-from cms.imports.jobs import ImportJobs
+from cms.imports.jobs import Importer
 from events import dead_letters
 from events.api import EventsApi
 from events.cowatch import CoWatchBuilder
@@ -97,7 +97,7 @@ class App:
     stats_consumer: StatsConsumer
     cowatch: CoWatchBuilder
     experiment_reports: ExperimentReports
-    imports: ImportJobs
+    imports: Importer
     apis: Mapping[type, Any]
     """The object behind each class of endpoints."""
     export: TelemetryExport | None = None
@@ -215,7 +215,7 @@ def build(
         keys=keys,
         telemetry=telemetry,
     )
-    imports = ImportJobs(
+    imports = Importer(
         documents=documents,
         blobs=blobs,
         tenants=tenants,

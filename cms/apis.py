@@ -10,8 +10,10 @@ from cms.configuration.api import ConfigurationApi
 from cms.documents import DocumentFlow
 from cms.experiments.api import ExperimentsApi
 from cms.experiments.model_versions import ModelsApi
-from cms.imports.jobs import ImportJobs
+from cms.imports.api import ImportsApi
+from cms.imports.jobs import Importer
 from cms.rules.api import PlaylistsApi, RulesApi
+from cms.videos.api import VideosApi
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
 from shared.adapters.flags.evaluation import Flags
@@ -20,7 +22,15 @@ from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity
 from shared.web.endpoint import Edge
 
-CMS_APIS: tuple[type, ...] = (ConfigurationApi, RulesApi, PlaylistsApi, ModelsApi, ExperimentsApi)
+CMS_APIS: tuple[type, ...] = (
+    VideosApi,
+    ImportsApi,
+    ConfigurationApi,
+    RulesApi,
+    PlaylistsApi,
+    ModelsApi,
+    ExperimentsApi,
+)
 """Every class of CMS endpoints, in the order of the API document."""
 
 
@@ -35,7 +45,7 @@ class CmsParts:
     feed: Feed
     flags: Flags
     identity: Identity
-    imports: ImportJobs
+    imports: Importer
 
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
@@ -48,6 +58,8 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     tenants = DocumentFlow(parts.documents, TENANTS, refresh_tenants)
     videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
     return {
+        VideosApi: VideosApi(edge, videos, catalogs),
+        ImportsApi: ImportsApi(edge, parts.imports, catalogs),
         ConfigurationApi: ConfigurationApi(edge, tenants),
         RulesApi: RulesApi(edge, tenants),
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),

@@ -28,6 +28,14 @@ class Stamped(View):
     updated_by: KeyName
 
 
+class FaultView(View):
+    """One thing that is wrong with a document. `field` is a path, empty for the document as a whole."""
+
+    field: str
+    code: str
+    message: str
+
+
 def stamp(document: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `Stamped` from a stored document."""
     return {"updatedAt": iso_time_or_none(document.get("updatedAt")), "updatedBy": document.get("updatedBy")}

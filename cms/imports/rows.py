@@ -11,7 +11,15 @@ from typing import Any
 import orjson
 
 from cms.forms import Fault, check
-from cms.videos.models import NewVideoForm, VideoForm, editable, row_from_text, same_content, to_document
+from cms.videos.models import (
+    LISTS,
+    NUMBERS,
+    NewVideoForm,
+    VideoForm,
+    editable_video,
+    same_content,
+    video_document,
+)
 from shared.adapters.documents.port import Json
 from shared.web.problems import Problem, bad_request
 
@@ -20,11 +28,12 @@ MAX_FILE_BYTES = 32_000_000
 MAX_ROWS = 50_000
 MAX_ROWS_AT_ONCE = 1_000
 """More rows than this become a job."""
+CREATED, UPDATED, UNCHANGED, REJECTED = STATUSES = ("created", "updated", "unchanged", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row: created, updated, unchanged or rejected. `row` counts from 1, as in a spreadsheet."""
+    """What became of a row; `status` is one of `STATUSES`. `row` counts from 1, as in a spreadsheet."""
 
     row: int
     id: str | None
@@ -32,20 +41,20 @@ class Outcome:
     faults: tuple[Fault, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"row": self.row, "id": self.id, "status": self.status}
+        row: dict[str, Any] = {"row": self.row, "id": self.id, "status": self.status}
         if self.faults:
-            shown["errors"] = [fault.to_json() for fault in self.faults]
-        return shown
+            row["errors"] = [fault.to_json() for fault in self.faults]
+        return row
 
 
 def read_file(body: bytes, content_type: str) -> bytes:
-    """A JSON `{"videos": [...]}`, a JSON line per video or a CSV with a header, as JSON lines: a line per row.
+    """Convert a file to JSON lines, one per row: from JSON `{"videos": [...]}`, from JSON lines, or from CSV.
 
-    Raises a 4xx `Problem` for a file that is no list of rows. Rows themselves are judged one by one, later.
+    Raises a 4xx `Problem` when the file as a whole cannot be read. What a row holds is checked later, row by row.
     """
     kind = content_type.partition(";")[0].strip().lower() or JSON_KIND
     if len(body) > MAX_FILE_BYTES:
-        raise Problem(413, "file_too_large", f"A file may have {MAX_FILE_BYTES // 1_000_000} MB at the most: split it.")
+        raise Problem(413, "file_too_large", f"A file can have at most {MAX_FILE_BYTES // 1_000_000} MB: split it.")
     if kind == JSON_KIND:
         lines = b"\n".join(map(orjson.dumps, _videos(body)))
     elif kind == LINES_KIND:
@@ -58,7 +67,7 @@ def read_file(body: bytes, content_type: str) -> bytes:
     if not rows:
         raise bad_request("empty_file", "The file has no rows.")
     if rows > MAX_ROWS:
-        raise Problem(413, "too_many_rows", f"A file may have {MAX_ROWS:,} rows at the most: split it.")
+        raise Problem(413, "too_many_rows", f"A file can have at most {MAX_ROWS:,} rows: split it.")
     return lines
 
 
@@ -91,15 +100,36 @@ def _table(body: bytes) -> Iterator[dict[str, Any]]:
     try:
         for row in reader:
             if None in row:
-                yield {**row_from_text(row), "(more cells than columns)": True}
+                yield {**_row_from_text(row), "(more cells than columns)": True}
             else:
-                yield row_from_text(row)
+                yield _row_from_text(row)
     except csv.Error:
         raise bad_request("invalid_csv", "The file is not a table that can be read.") from None
 
 
+def _row_from_text(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a table as JSON. Empty cells are left out."""
+    return {
+        name: _value_from_text(name, text.strip())
+        for name, text in row.items()
+        if name is not None and isinstance(text, str) and text.strip()
+    }
+
+
+def _value_from_text(name: str, text: str) -> object:
+    """A cell as JSON: numbers are read, lists split at `|`. What is no number stays text, and is refused later."""
+    if name in LISTS:
+        return [part.strip() for part in text.split("|") if part.strip()]
+    if name in NUMBERS:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
+
+
 def parse_row(line: bytes) -> tuple[str | None, dict[str, Any] | None, list[Fault]]:
-    """A line's id and payload, or why it has none."""
+    """A line's id and payload, or the faults for which it has none."""
     try:
         payload = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -110,20 +140,22 @@ def parse_row(line: bytes) -> tuple[str | None, dict[str, Any] | None, list[Faul
     return (id if isinstance(id, str) else None), payload, []
 
 
-def judge(payload: dict[str, Any], stored: Json | None, now: float, who: str) -> tuple[str, Json | None, list[Fault]]:
-    """What a row makes of a video: the status, the document to write (None when nothing is), and the faults.
+def apply_row(
+    payload: dict[str, Any], stored: Json | None, now: float, who: str
+) -> tuple[str, Json | None, list[Fault]]:
+    """What a row makes of a video: the status, the document to write (None when there is none), and the faults.
 
-    A row is laid over what is stored, so a file may hold only some fields, and a video that was taken down stays down
+    A row changes the fields that it names, so a file can hold only some, and a video that was taken down stays down
     unless the row says otherwise. A new video needs every required field.
     """
     if stored is None:
         form, faults = check(NewVideoForm, payload)
         if form is None:
-            return "rejected", None, faults
-        return "created", to_document(form.id, form, now, who, None), []
+            return REJECTED, None, faults
+        return CREATED, video_document(form.id, form, now, who, None), []
     fields = {name: value for name, value in payload.items() if name != "id"}
-    changed, faults = check(VideoForm, {**editable(stored), **fields})
+    changed, faults = check(VideoForm, {**editable_video(stored), **fields})
     if changed is None:
-        return "rejected", None, faults
-    document = to_document(stored["id"], changed, now, who, stored)
-    return ("unchanged", None, []) if same_content(document, stored) else ("updated", document, [])
+        return REJECTED, None, faults
+    document = video_document(stored["id"], changed, now, who, stored)
+    return (UNCHANGED, None, []) if same_content(document, stored) else (UPDATED, document, [])

@@ -1,4 +1,4 @@
-"""`/v1/cms/videos`: create, read, change, take down, restore, list."""
+"""CMS endpoints of videos: list, create, read, change, take down, restore."""
 
 from __future__ import annotations
 
@@ -6,178 +6,276 @@ from typing import Any
 
 import azure.functions as func
 
-from bootstrap import Services
-from cms.changes import Change, already_exists, apply_change, etag_mismatch, not_found, without_tombstone
+from cms.changes import already_exists, etag_mismatch, not_found, without_tombstone
+from cms.documents import DocumentFlow, reason_of, require_match, with_etag
+from cms.endpoint import (
+    CURSOR,
+    IF_MATCH,
+    IF_MATCH_PROBLEMS,
+    LIMIT,
+    OPTIONAL_IF_MATCH,
+    OPTIONAL_IF_MATCH_PROBLEMS,
+    PAGE_PROBLEMS,
+    REASON,
+    cms_endpoint,
+    query,
+)
 from cms.forms import checked
-from cms.request import CmsRequest, authenticate, bare, cursor_after, quoted
-from cms.videos.models import ACTIVE, TAKEN_DOWN, NewVideoForm, VideoForm, editable, shown, state, to_document
-from feed.pipeline import Feed
+from cms.request import CmsRequest, bare, cursor_after, quoted
+from cms.videos.models import (
+    ACTIVE,
+    TAKEN_DOWN,
+    ListedVideo,
+    NewVideoForm,
+    StoredVideo,
+    VideoFilter,
+    VideoForm,
+    VideoPage,
+    editable_video,
+    video_document,
+    video_fields,
+)
+from feed.catalog import Catalogs
 from ranking.stats import StatsTable
-from shared.adapters.documents.port import VIDEOS, Document, StoreUnavailable
+from shared.adapters.documents.port import Document, StoreUnavailable
+from shared.adapters.retry import retry
 from shared.domain.records import AFTER_VIDEOS
-from shared.web.endpoint import endpoint, json_response
+from shared.web.declaration import ANY_OBJECT
+from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, bad_request
 
-LOOKED_AT = 2_000
-"""Videos one list call looks through at the most; a filter that finds few of them continues with the cursor."""
+MAX_SCANNED = 2_000
+"""Videos that one list call reads at most; with a filter that admits few of them, the cursor continues."""
+SCANNED_AT_A_TIME = 200
 TAKEDOWN_ATTEMPTS = 5
 
-
-@endpoint("cms_videos")
-async def videos(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` lists, `POST` creates."""
-    call = authenticate(request, services)
-    return await (_list(call) if request.method == "GET" else _create(call))
-
-
-@endpoint("cms_video")
-async def video(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` reads, `PUT` replaces the whole, `PATCH` changes the fields it names (RFC 7396)."""
-    call = authenticate(request, services)
-    stored = await _stored(call)
-    if request.method == "GET":
-        return await _answer(call, stored)
-    if bare(stored.etag) != call.if_match():
-        raise etag_mismatch()
-    payload = call.body()
-    why = payload.pop("reason", None)
-    if request.method == "PATCH":
-        payload = {**editable(stored.body), **payload}
-    form = checked(VideoForm, payload)
-    return await _save(call, stored, form, "update", why)
+VIDEO_EXAMPLE = {
+    "title": "Core",
+    "playbackUrl": "https://cdn.example/core.m3u8",
+    "mainTag": "fitness",
+    "durationSeconds": 41,
+    "maturityRating": "PG",
+}
 
 
-@endpoint("cms_takedown")
-async def takedown(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """Take a video out of every feed, now, whoever else is editing it."""
-    return await _switch(request, services, TAKEN_DOWN, "takedown")
+class VideosApi:
+    """Videos of a tenant's catalog."""
 
+    def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs) -> None:
+        self.edge = edge
+        self._flow = flow
+        self._catalogs = catalogs
 
-@endpoint("cms_restore")
-async def restore(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """Undo a takedown."""
-    return await _switch(request, services, ACTIVE, "restore")
-
-
-async def _create(call: CmsRequest) -> func.HttpResponse:
-    payload = call.body()
-    why = payload.pop("reason", None)
-    form = checked(NewVideoForm, payload)
-    before = await call.services.documents.read(VIDEOS, call.tenant_id, form.id, latest=True)
-    if without_tombstone(before) is not None:
-        raise already_exists("video")
-    return await _save(call, before, form, "create", why, form.id, 201)
-
-
-async def _switch(request: func.HttpRequest, services: Services, status: str, action: str) -> func.HttpResponse:
-    call = authenticate(request, services)
-    why = call.optional_body().get("reason")
-    wanted = call.optional_if_match()
-    for attempt in range(TAKEDOWN_ATTEMPTS):
-        stored = await _stored(call)
-        if wanted is not None and bare(stored.etag) != wanted:
-            raise etag_mismatch()
-        after = {**stored.body, "status": status, "updatedAt": call.now, "updatedBy": call.author().who}
-        change = Change(VIDEOS, call.tenant_id, "video", stored.id, action, stored, after)
-        try:
-            etag = await apply_change(services, change, call.author(_reason(why)))
-        except Problem as problem:
-            if problem.code != "stale_etag" or wanted is not None or attempt == TAKEDOWN_ATTEMPTS - 1:
-                raise
-            continue
-        await show_soon(services, call.tenant_id)
-        return await _answer(call, Document(call.tenant_id, stored.id, after, etag or ""))
-    raise etag_mismatch()
-
-
-async def _save(
-    call: CmsRequest,
-    before: Document | None,
-    form: VideoForm,
-    action: str,
-    why: object,
-    id: str | None = None,
-    status: int = 200,
-) -> func.HttpResponse:
-    author = call.author(_reason(why))
-    known = without_tombstone(before)
-    video_id = id or (known.id if known else "")
-    document = to_document(video_id, form, call.now, author.who, known.body if known else None)
-    change = Change(VIDEOS, call.tenant_id, "video", video_id, action, before, document)
-    etag = await apply_change(call.services, change, author)
-    await show_soon(call.services, call.tenant_id)
-    return await _answer(call, Document(call.tenant_id, video_id, document, etag or ""), status)
-
-
-async def show_soon(services: Services, tenant_id: str) -> None:
-    """Let this instance see a change now; the others see it at their next pull."""
-    await services.room(Feed).catalogs.refresh_if_loaded(tenant_id)
-
-
-async def _list(call: CmsRequest) -> func.HttpResponse:
-    """By id, a page at a time; `prefix`, `q` (in title or id), `category`, `tag` and `state` narrow it down."""
-    limit, after = call.page()
-    wanted = {name: call.request.params.get(name) for name in ("q", "category", "tag", "state")}
-    prefix = call.request.params.get("prefix") or ""
-    if prefix.startswith(AFTER_VIDEOS) or len(prefix) > 128:
-        raise bad_request("invalid_prefix", "prefix must be the beginning of a video's id.")
-    figures = await _figures(call)
-    found: list[dict[str, Any]] = []
-    looked_at, last, more = 0, after, True
-    while more and len(found) < limit and looked_at < LOOKED_AT:
-        page = await call.services.documents.query(VIDEOS, call.tenant_id, id_prefix=prefix, after=last, limit=200)
-        more = page.next is not None
-        for document in page.documents:
-            if document.id.startswith(AFTER_VIDEOS) or len(found) == limit:
-                more = len(found) == limit and not document.id.startswith(AFTER_VIDEOS)
-                break
-            looked_at, last = looked_at + 1, document.id
-            if (
-                document.body.get("kind") == "video"
-                and without_tombstone(document)
-                and _fits(document, wanted, call.now)
-            ):
-                found.append({**_shown(call, document, figures), "etag": quoted(document.etag)})
-    return json_response({"videos": found, "nextCursor": cursor_after(last) if more else None})
-
-
-def _fits(document: Document, wanted: dict[str, str | None], now: float) -> bool:
-    body = document.body
-    text = (wanted["q"] or "").casefold()
-    return (
-        (not text or text in str(body.get("title", "")).casefold() or text in document.id.casefold())
-        and (not wanted["category"] or body.get("mainTag") == wanted["category"])
-        and (not wanted["tag"] or wanted["tag"] in (body.get("tags") or ()))
-        and (not wanted["state"] or state(body, now) == wanted["state"])
+    @cms_endpoint(
+        "GET",
+        "videos",
+        "List videos",
+        {200: VideoPage},
+        tag="videos",
+        parameters=(
+            LIMIT,
+            CURSOR,
+            query("prefix", "The beginning of the id."),
+            query("q", "In title or id."),
+            query("category", "The category."),
+            query("tag", "A tag."),
+            query("state", "The state."),
+        ),
+        problems=(*PAGE_PROBLEMS, "invalid_prefix"),
     )
+    async def list_videos(self, call: CmsRequest) -> func.HttpResponse:
+        """A page of videos by id; `prefix`, `q`, `category`, `tag` and `state` narrow it down."""
+        limit, after = call.page()
+        params = call.request.params
+        wanted = VideoFilter(params.get("q"), params.get("category"), params.get("tag"), params.get("state"))
+        prefix = params.get("prefix") or ""
+        if prefix.startswith(AFTER_VIDEOS) or len(prefix) > 128:
+            raise bad_request("invalid_prefix", "prefix must be the beginning of a video's id.")
+        stats = await self._stats(call)
+        found, last = await self._find(call, prefix, wanted, limit, after)
+        videos = [
+            ListedVideo.unchecked(**_fields(call, document, stats), etag=quoted(document.etag)) for document in found
+        ]
+        return json_response(VideoPage.unchecked(videos=videos, nextCursor=cursor_after(last)))
+
+    @cms_endpoint(
+        "POST",
+        "videos",
+        "Create a video",
+        {201: StoredVideo},
+        tag="videos",
+        body=NewVideoForm,
+        example={"id": "vid_core", **VIDEO_EXAMPLE},
+        parameters=(REASON,),
+        problems=("invalid_document", "already_exists"),
+        etag=True,
+    )
+    async def create_video(self, call: CmsRequest) -> func.HttpResponse:
+        """Create a video, which feeds show as soon as it is published."""
+        payload = call.body()
+        form = checked(NewVideoForm, _without_reason(payload))
+        before = await self._flow.stored(call.tenant_id, form.id)
+        if without_tombstone(before) is not None:
+            raise already_exists("video")
+        return await self._save(call, form.id, before, form, "create", payload, 201)
+
+    @cms_endpoint("GET", "videos/{id}", "Read a video", {200: StoredVideo}, tag="videos", etag=True)
+    async def get_video(self, call: CmsRequest) -> func.HttpResponse:
+        """One video."""
+        return await self._answer(call, await self._require(call))
+
+    @cms_endpoint(
+        "PUT",
+        "videos/{id}",
+        "Replace a video",
+        {200: StoredVideo},
+        tag="videos",
+        body=VideoForm,
+        example=VIDEO_EXAMPLE,
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
+        etag=True,
+    )
+    async def replace_video(self, call: CmsRequest) -> func.HttpResponse:
+        """Replace the whole video."""
+        stored = await self._require(call)
+        require_match(call, stored)
+        payload = call.body()
+        form = checked(VideoForm, _without_reason(payload))
+        return await self._save(call, stored.id, stored, form, "update", payload)
+
+    @cms_endpoint(
+        "PATCH",
+        "videos/{id}",
+        "Change fields of a video",
+        {200: StoredVideo},
+        tag="videos",
+        body=ANY_OBJECT,
+        example={"title": "Core"},
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
+        etag=True,
+    )
+    async def change_video(self, call: CmsRequest) -> func.HttpResponse:
+        """Change the fields that the body names (RFC 7396)."""
+        stored = await self._require(call)
+        require_match(call, stored)
+        payload = call.body()
+        form = checked(VideoForm, {**editable_video(stored.body), **_without_reason(payload)})
+        return await self._save(call, stored.id, stored, form, "update", payload)
+
+    @cms_endpoint(
+        "POST",
+        "videos/{id}/takedown",
+        "Take a video out of every feed",
+        {200: StoredVideo},
+        tag="videos",
+        body=ANY_OBJECT,
+        body_required=False,
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=OPTIONAL_IF_MATCH_PROBLEMS,
+        etag=True,
+    )
+    async def takedown_video(self, call: CmsRequest) -> func.HttpResponse:
+        """Take a video out of every feed at once, even while somebody else is editing it."""
+        return await self._set_status(call, TAKEN_DOWN, "takedown")
+
+    @cms_endpoint(
+        "POST",
+        "videos/{id}/restore",
+        "Undo a takedown",
+        {200: StoredVideo},
+        tag="videos",
+        body=ANY_OBJECT,
+        body_required=False,
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=OPTIONAL_IF_MATCH_PROBLEMS,
+        etag=True,
+    )
+    async def restore_video(self, call: CmsRequest) -> func.HttpResponse:
+        """Undo a takedown."""
+        return await self._set_status(call, ACTIVE, "restore")
+
+    async def _set_status(self, call: CmsRequest, status: str, action: str) -> func.HttpResponse:
+        """Change the status alone. Without `If-Match`, repeats when somebody edited the video in between."""
+        payload = call.optional_body()
+        wanted = call.optional_if_match()
+
+        async def write() -> Document:
+            stored = await self._require(call)
+            if wanted is not None and bare(stored.etag) != wanted:
+                raise etag_mismatch()
+            author = call.author(reason_of(payload))
+            after = {**stored.body, "status": status, "updatedAt": call.now, "updatedBy": author.who}
+            return await self._flow.write(call.tenant_id, "video", stored.id, action, stored, after, author)
+
+        def edited(error: Exception) -> bool:
+            return wanted is None and isinstance(error, Problem) and error.code == "stale_etag"
+
+        return await self._answer(call, await retry(write, (Problem,), when=edited, attempts=TAKEDOWN_ATTEMPTS))
+
+    async def _save(
+        self,
+        call: CmsRequest,
+        id: str,
+        before: Document | None,
+        form: VideoForm,
+        action: str,
+        payload: dict[str, Any],
+        status: int = 200,
+    ) -> func.HttpResponse:
+        author = call.author(reason_of(payload))
+        known = without_tombstone(before)
+        body = video_document(id, form, call.now, author.who, known.body if known else None)
+        document = await self._flow.write(call.tenant_id, "video", id, action, before, body, author)
+        return await self._answer(call, document, status)
+
+    async def _require(self, call: CmsRequest) -> Document:
+        """The video that the path names. Raises a 404 `Problem`."""
+        stored = await self._flow.require(call.tenant_id, call.path("id"), "video")
+        if stored.body.get("kind") != "video":
+            raise not_found("video")
+        return stored
+
+    async def _find(
+        self, call: CmsRequest, prefix: str, wanted: VideoFilter, limit: int, after: str | None
+    ) -> tuple[list[Document], str | None]:
+        """Up to `limit` videos that the filter admits, and the id to continue after, None at the end."""
+        store, container = self._flow.store, self._flow.container
+        found: list[Document] = []
+        scanned, last, more = 0, after, True
+        while more and len(found) < limit and scanned < MAX_SCANNED:
+            page = await store.query(container, call.tenant_id, id_prefix=prefix, after=last, limit=SCANNED_AT_A_TIME)
+            more = page.next is not None
+            for document in page.documents:
+                if document.id.startswith(AFTER_VIDEOS):
+                    return found, None
+                if len(found) == limit:
+                    return found, last
+                scanned, last = scanned + 1, document.id
+                is_video = document.body.get("kind") == "video" and without_tombstone(document) is not None
+                if is_video and wanted.admits(document.body, call.now):
+                    found.append(document)
+        return found, last if more else None
+
+    async def _answer(self, call: CmsRequest, document: Document, status: int = 200) -> func.HttpResponse:
+        fields = _fields(call, document, await self._stats(call))
+        return with_etag(StoredVideo.unchecked(**fields), document, status)
+
+    async def _stats(self, call: CmsRequest) -> StatsTable | None:
+        """The tenant's statistics as the feed has them; None when they cannot be loaded in time."""
+        try:
+            catalog = await self._catalogs.get(call.tenant_id, call.now)
+        except StoreUnavailable:
+            return None
+        return catalog.stats.table
 
 
-async def _stored(call: CmsRequest) -> Document:
-    id = call.path("id")
-    stored = without_tombstone(await call.services.documents.read(VIDEOS, call.tenant_id, id, latest=True))
-    if stored is None or stored.body.get("kind") != "video":
-        raise not_found("video")
-    return stored
+def _fields(call: CmsRequest, document: Document, stats: StatsTable | None) -> dict[str, Any]:
+    figures = None if stats is None else stats.week(document.id, call.now)
+    return video_fields(document.body, call.now, figures)
 
 
-async def _answer(call: CmsRequest, document: Document, status: int = 200) -> func.HttpResponse:
-    return json_response(_shown(call, document, await _figures(call)), status, headers={"ETag": quoted(document.etag)})
-
-
-def _shown(call: CmsRequest, document: Document, figures: StatsTable | None) -> dict[str, Any]:
-    return shown(document.body, call.now, figures.week(document.id, call.now) if figures is not None else None)
-
-
-async def _figures(call: CmsRequest) -> StatsTable | None:
-    """The tenant's statistics as the feed has them; None when they cannot be had in time."""
-    try:
-        catalog = await call.services.room(Feed).catalogs.get(call.tenant_id, call.now)
-    except StoreUnavailable:
-        return None
-    return catalog.stats.table
-
-
-def _reason(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise bad_request("invalid_reason", "reason must be text.")
+def _without_reason(payload: dict[str, Any]) -> dict[str, Any]:
+    """The document of a body; its `reason` is for the history."""
+    return {name: value for name, value in payload.items() if name != "reason"}

@@ -1,37 +1,26 @@
-"""What a video may look like when a content team writes it, and how it is shown to them. Pure."""
+"""Videos: what is sent, what is stored, what is answered. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Name, Platform, Url, VideoId, fault
+from cms.views import Etag, NextCursor, Stamped, one_of, stamp
 from shared.adapters.documents.port import DAY_SECONDS, Json
 from shared.domain.formats import iso_time_or_none
-from shared.domain.records import Video
+from shared.domain.records import RATINGS, Video
+from shared.web.responses import Count, Time, View
 
 KEEP_EXPIRED_SECONDS = 30 * DAY_SECONDS
 """How long an expired video can still be read and prolonged; then the store forgets it."""
-ACTIVE, INACTIVE, TAKEN_DOWN = "active", "inactive", "taken_down"
+ACTIVE, INACTIVE, TAKEN_DOWN = STATUSES = ("active", "inactive", "taken_down")
+STATES = ("live", "scheduled", "expired", INACTIVE, TAKEN_DOWN, "unrated")
 
 Rating = Literal["G", "PG", "PG13", "R", "NC17"]
-
-
-def _number_from_text(value: object) -> object:
-    """A spreadsheet has only text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _list_from_text(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split("|") if part.strip()]
-    return value
 
 
 class VideoForm(Form):
@@ -72,20 +61,66 @@ NUMBERS = ("durationSeconds", "editorialBoost", "popularityOverride")
 LISTS = ("tags", "countries", "ageBands", "platforms")
 FIELDS = tuple(field.alias or name for name, field in VideoForm.model_fields.items())
 
-
-def row_from_text(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table as JSON: empty cells are left out, numbers read, lists split at `|`."""
-    read: dict[str, Any] = {}
-    for name, text in row.items():
-        if name is None or not isinstance(text, str) or not text.strip():
-            continue
-        value = _number_from_text(text.strip()) if name in NUMBERS else text.strip()
-        read[name] = _list_from_text(value) if name in LISTS else value
-    return read
+StoredRating = Annotated[str, Field(description=f"{', '.join(RATINGS)}; a video with any other is never served.")]
 
 
-def to_document(id: str, form: VideoForm, now: float, who: str, before: Json | None) -> Json:
-    """What is stored. A video without a time of publication is published now, once."""
+class VideoFigures(View):
+    """What viewers did with a video."""
+
+    impressions: Count
+    views: Count
+    likes: Count
+    avg_watch_time_ms: Count
+    watch_time_ms: Count
+
+
+class StoredVideo(Stamped):
+    """A video, with where it stands at this moment and how it did lately."""
+
+    id: str
+    title: str
+    playback_url: str
+    thumbnail_url: str | None
+    main_tag: str
+    tags: list[str]
+    creator_id: str
+    duration_seconds: float
+    maturity_rating: StoredRating
+    editorial_boost: float
+    popularity_override: float | None
+    language: str | None
+    countries: list[str]
+    age_bands: list[str]
+    platforms: list[str]
+    status: Annotated[str, Field(json_schema_extra=one_of(*STATUSES))]
+    published_at: Time
+    expires_at: Time | None
+    state: Annotated[str, Field(json_schema_extra=one_of(*STATES), description="Where it stands at this moment.")]
+    created_at: Time | None
+    last_7d: Annotated[
+        VideoFigures | None,
+        Field(
+            alias="last7d",
+            description="The last seven days (UTC), today included; null while that cannot be told.",
+        ),
+    ]
+
+
+class ListedVideo(StoredVideo):
+    """A video of a list."""
+
+    etag: Etag
+
+
+class VideoPage(View):
+    """A page of videos, by id."""
+
+    videos: list[ListedVideo]
+    next_cursor: NextCursor
+
+
+def video_document(id: str, form: VideoForm, now: float, who: str, before: Json | None) -> Json:
+    """A video as it is stored. One without a time of publication is published now, once."""
     published_at = form.published_at
     if published_at is None:
         published_at = float(before["publishedAt"]) if before and before.get("publishedAt") else now
@@ -125,29 +160,29 @@ def time_to_live(expires_at: float | None, now: float) -> Json:
 
 
 def same_content(one: Json, other: Json) -> bool:
-    """Whether two stored videos say the same, whoever wrote them and whenever."""
-    aside = ("tenantId", "createdAt", "updatedAt", "updatedBy", "ttl", "deleted")
+    """Whether two stored videos are equal apart from who wrote them, and when."""
+    ignored = ("tenantId", "createdAt", "updatedAt", "updatedBy", "ttl", "deleted")
 
     def content(video: Json) -> Json:
-        # An empty list says what a missing one says: a video stored before a field existed did not change with it.
-        return {name: value for name, value in video.items() if name not in aside and value != []}
+        # An empty list means the same as a missing one: a video stored before a field existed has not changed.
+        return {name: value for name, value in video.items() if name not in ignored and value != []}
 
     return content(one) == content(other)
 
 
-def editable(document: Json) -> dict[str, Any]:
+def editable_video(document: Json) -> dict[str, Any]:
     """The fields of a stored video that an editor may send back, as they would be sent."""
-    shown = {name: document.get(name) for name in FIELDS}
-    shown["status"] = document.get("status") or ACTIVE
+    fields = {name: document.get(name) for name in FIELDS}
+    fields["status"] = document.get("status") or ACTIVE
     for name in LISTS:
-        shown[name] = document.get(name) or []
-    shown["editorialBoost"] = float(document.get("editorialBoost") or 0.0)
-    shown["creatorId"] = document.get("creatorId") or ""
-    return shown
+        fields[name] = document.get(name) or []
+    fields["editorialBoost"] = float(document.get("editorialBoost") or 0.0)
+    fields["creatorId"] = document.get("creatorId") or ""
+    return fields
 
 
-def state(document: Json, now: float) -> str:
-    """Where a video stands now: live, scheduled, expired, inactive, taken_down or unrated."""
+def video_state(document: Json, now: float) -> str:
+    """Where a stored video stands now: one of `STATES`."""
     video = Video.from_document(document)
     if document.get("status") == TAKEN_DOWN:
         return TAKEN_DOWN
@@ -157,27 +192,51 @@ def state(document: Json, now: float) -> str:
         return "scheduled"
     if video.expires_at is not None and video.expires_at <= now:
         return "expired"
-    return "live" if video.maturity_rating in ("G", "PG", "PG13", "R", "NC17") else "unrated"
+    return "live" if video.maturity_rating in RATINGS else "unrated"
 
 
-def shown(document: Json, now: float, figures: dict[str, int] | None) -> dict[str, Any]:
-    """A video as the API answers it. `figures` are those of the last seven days, None while they are not known."""
+def video_fields(document: Json, now: float, figures: Mapping[str, int] | None) -> dict[str, Any]:
+    """A stored video as a view's fields. `figures`: those of the last seven days, None while they are not known."""
     return {
         "id": document["id"],
-        **editable(document),
+        **editable_video(document),
         "publishedAt": iso_time_or_none(document.get("publishedAt")),
         "expiresAt": iso_time_or_none(document.get("expiresAt")),
-        "state": state(document, now),
+        "state": video_state(document, now),
         "createdAt": iso_time_or_none(document.get("createdAt")),
-        "updatedAt": iso_time_or_none(document.get("updatedAt")),
-        "updatedBy": document.get("updatedBy"),
-        "last7d": None
-        if figures is None
-        else {
-            "impressions": figures["impressions"],
-            "views": figures["views"],
-            "likes": figures["likes"],
-            "avgWatchTimeMs": figures["avgWatchMs"],
-            "watchTimeMs": figures["watchMs"],
-        },
+        **stamp(document),
+        "last7d": None if figures is None else _figures_view(figures),
     }
+
+
+def _figures_view(figures: Mapping[str, int]) -> VideoFigures:
+    return VideoFigures.unchecked(
+        impressions=figures["impressions"],
+        views=figures["views"],
+        likes=figures["likes"],
+        avgWatchTimeMs=figures["avgWatchMs"],
+        watchTimeMs=figures["watchMs"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFilter:
+    """What narrows a list of videos down; a criterion that is empty or None admits every video.
+
+    `text` is searched for in title and id, in either case.
+    """
+
+    text: str | None = None
+    category: str | None = None
+    tag: str | None = None
+    state: str | None = None
+
+    def admits(self, document: Json, now: float) -> bool:
+        """Whether a stored video meets every criterion."""
+        text = (self.text or "").casefold()
+        return (
+            (not text or text in str(document.get("title", "")).casefold() or text in document["id"].casefold())
+            and (not self.category or document.get("mainTag") == self.category)
+            and (not self.tag or self.tag in (document.get("tags") or ()))
+            and (not self.state or video_state(document, now) == self.state)
+        )

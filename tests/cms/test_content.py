@@ -218,7 +218,7 @@ async def test_a_rule_holds_for_its_audience_and_window_only(app: App) -> None:
     assert len((await editor.client.feed(ageBand="0-12")).ids) == 6
 
 
-async def test_a_video_made_for_an_age_band_or_platform_comes_first_there_and_last_elsewhere(app: App) -> None:
+async def test_a_video_for_an_age_band_or_platform_is_first_there_and_last_elsewhere(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     assert (await editor.change("PATCH", "videos/vid_travel_1", {"ageBands": ["13-17"]})).json["ageBands"] == ["13-17"]
     assert (await editor.change("PATCH", "videos/vid_fitness_1", {"platforms": ["tv"]})).json["platforms"] == ["tv"]

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cms.imports.jobs import LEASE_SECONDS, SLICE_ROWS, Imports
+from cms.imports.jobs import LEASE_SECONDS, SLICE_ROWS, Importer
 from shared.adapters.blobs.port import UPLOADS
 from shared.adapters.documents.port import VIDEOS, query_all
 from tests.cms.editor import VIDEO, Editor, new_editor
@@ -34,6 +34,19 @@ CSV = {"Content-Type": "text/csv"}
 async def stored(editor: Editor) -> dict[str, dict[str, Any]]:
     documents = await query_all(editor.app.documents, VIDEOS, editor.tenant_id)
     return {each.id: each.body for each in documents if each.body["kind"] == "video"}
+
+
+def new_worker(app: App) -> Importer:
+    """A worker as another process would have it."""
+    services = app.services
+    return Importer(
+        documents=services.documents,
+        blobs=services.blobs,
+        tenants=services.tenants,
+        tenants_refresher=services.tenants_refresher,
+        telemetry=services.telemetry,
+        clock=services.clock,
+    )
 
 
 async def finished(editor: Editor, job: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +132,7 @@ async def test_a_worker_that_dies_is_followed_by_another_and_every_row_counts_on
     editor = await new_editor(app)
     job = (await editor.post("imports", lines(rows(1_500)), NDJSON)).json
     await app.services.tenants.refresh()
-    worker = asyncio.create_task(Imports(app.services).run())
+    worker = asyncio.create_task(new_worker(app).run())
     while (await editor.get(f"imports/{job['id']}")).json["processed"] < 3 * SLICE_ROWS:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     worker.cancel()
@@ -127,7 +140,7 @@ async def test_a_worker_that_dies_is_followed_by_another_and_every_row_counts_on
     at_death = (await editor.get(f"imports/{job['id']}")).json
     assert at_death["state"] == "processing"
     assert len(await stored(editor)) == at_death["processed"] == at_death["counts"]["created"]
-    other = Imports(app.services)
+    other = new_worker(app)
     assert await other.run() == 0, "the dead worker's lease still holds"
     app.clock.advance(LEASE_SECONDS + 1)
 
@@ -145,7 +158,7 @@ async def test_two_workers_do_not_do_the_same_job(app: App) -> None:
     editor = await new_editor(app)
     job = (await editor.post("imports", lines(rows(1_100)), NDJSON)).json
     await app.services.tenants.refresh()
-    finishes = await asyncio.gather(Imports(app.services).run(), Imports(app.services).run())
+    finishes = await asyncio.gather(new_worker(app).run(), new_worker(app).run())
     assert sum(finishes) <= 1
     await finished(editor, job)
     assert (await editor.get(f"imports/{job['id']}")).json["counts"]["created"] == 1_100
@@ -155,7 +168,7 @@ async def test_a_job_waits_for_a_store_that_is_down(app: App) -> None:
     editor = await new_editor(app)
     job = (await editor.post("imports", lines(rows(1_001)), NDJSON)).json
     await app.services.tenants.refresh()
-    worker = Imports(app.services)
+    worker = new_worker(app)
     with app.documents.in_trouble(Trouble(partitions=frozenset({editor.tenant_id}), writes_fail=True)):
         assert await worker.run() == 0
     cut = Trouble(partitions=frozenset({editor.tenant_id}), containers=frozenset({VIDEOS.name}), cut_after_write=3)

@@ -10,7 +10,7 @@ from cms.access.models import NewKeyForm, NewTenantForm, RotationForm, UserToken
 from cms.configuration.models import ConfigurationForm
 from cms.experiments.models import NewExperimentForm
 from cms.forms import Form, check
-from cms.imports.rows import judge, parse_row, read_file
+from cms.imports.rows import apply_row, parse_row, read_file
 from cms.rules.models import NewPlaylistForm, NewRuleForm
 from cms.videos.models import NewVideoForm
 from shared.web.problems import Problem
@@ -41,7 +41,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("video", {"id": "~audit:1"}, "id must be 1 to 128 letters, digits or . _ : ~ -, a letter or digit first."),
     ("video", {"title": GONE}, "title is missing."),
     ("video", {"title": "   "}, "title must not be empty."),
-    ("video", {"title": "x" * 201}, "title must have 200 characters at the most."),
+    ("video", {"title": "x" * 201}, "title can have at most 200 characters."),
     ("video", {"title": 7}, "title must be text."),
     ("video", {"playbackUrl": "ftp://x/y"}, "playbackUrl must be a link that begins with https:// (2,000 characters)."),
     ("video", {"playbackUrl": "javascript:alert(1)"}, "playbackUrl must be a link that begins with https:// "
@@ -55,7 +55,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("video", {"editorialBoost": 11}, "editorialBoost must be 10 or less."),
     ("video", {"popularityOverride": -1}, "popularityOverride must be 0 or more."),
     ("video", {"tags": "fitness"}, "tags must be a list."),
-    ("video", {"tags": [f"t{n}" for n in range(21)]}, "tags must have 20 entries at the most."),
+    ("video", {"tags": [f"t{n}" for n in range(21)]}, "tags can have at most 20 entries."),
     ("video", {"tags": ["ok", ""]}, "tags[1] must not be empty."),
     ("video", {"ageBands": ["teens"]}, "ageBands[0] must be an age band such as 13-17 or 65+."),
     ("video", {"countries": ["Germany"]}, "countries[0] must be a country of two letters (ISO 3166-1)."),
@@ -112,7 +112,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("rule", {"priority": 5_000}, "priority must be 1000 or less."),
     ("rule", {"startsAt": 1_000, "endsAt": 900}, "endsAt must be later than startsAt."),
     ("playlist", {"videoIds": ["a", "b", "a"]}, "videoIds names a video twice: a playlist holds each one once."),
-    ("playlist", {"videoIds": [f"v{n}" for n in range(501)]}, "videoIds must have 500 entries at the most."),
+    ("playlist", {"videoIds": [f"v{n}" for n in range(501)]}, "videoIds can have at most 500 entries."),
     ("playlist", {"name": None}, "name must be text."),
     ("experiment", {"arms": [{"name": "a", "percent": 60}, {"name": "b", "percent": 60, "weights": {"quality": 1}}]},
      "The shares of the arms add up to 120 %, more than 100 %."),
@@ -175,8 +175,8 @@ FILES: list[tuple[bytes, str, int, str]] = [
     (b"title,tags\nx,y", "text/csv", 400, "The first line must name the columns, and one of them must be id."),
     (b"id,title\n\xff\xfe", "text/csv", 400, "The file is not UTF-8: save it as 'CSV UTF-8'."),
     (b"<videos/>", "text/xml", 415, "Send application/json, application/x-ndjson or text/csv."),
-    (b"1\n" * 50_001, "application/x-ndjson", 413, "A file may have 50,000 rows at the most: split it."),
-    (b"x" * 32_000_001, "text/csv", 413, "A file may have 32 MB at the most: split it."),
+    (b"1\n" * 50_001, "application/x-ndjson", 413, "A file can have at most 50,000 rows: split it."),
+    (b"x" * 32_000_001, "text/csv", 413, "A file can have at most 32 MB: split it."),
 ]
 
 
@@ -203,7 +203,7 @@ ROWS: list[tuple[bytes, str]] = [
 def test_a_bad_row_is_refused_alone(line: bytes, message: str) -> None:
     _, payload, faults = parse_row(line)
     if payload is not None:
-        status, document, faults = judge(payload, None, 0.0, "Anna")
+        status, document, faults = apply_row(payload, None, 0.0, "Anna")
         assert (status, document) == ("rejected", None)
     assert message in [fault.message for fault in faults]
 

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from cms.changes import AUDIT_TTL_SECONDS, MAX_KEPT_BYTES
-from cms.imports.jobs import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
+from cms.imports.models import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
 from cms.imports.rows import MAX_FILE_BYTES
 from cms.videos.models import KEEP_EXPIRED_SECONDS
 from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS

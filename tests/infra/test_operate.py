@@ -353,7 +353,9 @@ async def test_a_command_runs_in_the_package_with_the_settings_and_identity_of_t
 
 
 async def test_flags_are_seeded_by_the_package_as_operations(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
-    package = zipped(commands____init___py="", commands__seed_flags_py="import os; print(os.environ['AZURE_CLIENT_ID'])")
+    package = zipped(
+        commands____init___py="", commands__seed_flags_py="import os; print(os.environ['AZURE_CLIENT_ID'])"
+    )
     cloud.blobs = {f"{sha256(package)}.zip": package, "current": sha256(package).encode()}
     assert await cloud.run("seed-flags") == 0
     assert capfd.readouterr().out.strip() == "operations"

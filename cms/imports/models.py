@@ -1,0 +1,162 @@
+"""Import jobs: what is stored, what is answered. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from cms.changes import Author
+from cms.imports.rows import REJECTED, STATUSES, Outcome
+from cms.views import FaultView, one_of
+from shared.adapters.documents.port import DAY_SECONDS, Document, Json
+from shared.domain.formats import Format, iso_time, iso_time_or_none
+from shared.domain.records import AFTER_VIDEOS
+from shared.web.responses import Count, Time, View
+
+JOB_ID = Format(r"[0-9a-f]{24}", "24 lower-case hex digits")
+JOB_PREFIX = "import:"
+KEEP_SECONDS = 30 * DAY_SECONDS
+"""How long a job can be read after it was queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A queued file. `author` is who uploaded it, and when."""
+
+    tenant_id: str
+    id: str
+    rows: int
+    author: Author
+
+    @classmethod
+    def from_document(cls, document: Document) -> Job:
+        """The job of a stored document."""
+        body = document.body
+        author = Author(str(body.get("who", "")), float(body["queuedAt"]), body.get("why"))
+        return cls(document.partition, str(body["jobId"]), int(body["rows"]), author)
+
+    def to_document(self) -> Json:
+        """The job as it is stored when it is queued."""
+        return {
+            "id": job_document_id(self.id),
+            "kind": "import",
+            "jobId": self.id,
+            "state": "queued",
+            "rows": self.rows,
+            "queuedAt": self.author.at,
+            "who": self.author.who,
+            "why": self.author.why,
+            "ttl": KEEP_SECONDS,
+        }
+
+    @property
+    def blob(self) -> str:
+        return f"{self.tenant_id}/{self.id}.ndjson"
+
+    @property
+    def progress_id(self) -> str:
+        return f"{AFTER_VIDEOS}import:{self.id}"
+
+
+def job_document_id(job_id: str) -> str:
+    """The id of a job's document."""
+    return f"{JOB_PREFIX}{job_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job and its stored progress, {} before the work began."""
+
+    job: Job
+    progress: Json
+
+
+class ImportRow(View):
+    """What became of a row. `row` counts from 1."""
+
+    row: Annotated[int, Field(ge=1)]
+    id: Annotated[str | None, Field(description="null: the row has none that can be read.")]
+    status: Annotated[str, Field(json_schema_extra=one_of(*STATUSES))]
+    errors: Annotated[list[FaultView], Field(description="Why it was rejected.")] = []
+
+
+class ReportCounts(View):
+    """Rows by what became of them; a status that no row has is left out."""
+
+    created: Count = 0
+    updated: Count = 0
+    unchanged: Count = 0
+    rejected: Count = 0
+
+
+class ImportReport(View):
+    """What became of each row of a small file."""
+
+    rows: list[ImportRow]
+    counts: ReportCounts
+
+
+class JobCounts(View):
+    """Rows by what became of them."""
+
+    created: Count
+    updated: Count
+    unchanged: Count
+    rejected: Count
+
+
+class ImportJob(View):
+    """How far the import of a large file is."""
+
+    id: str
+    state: Annotated[str, Field(json_schema_extra=one_of("queued", "processing", "done"))]
+    rows: Count
+    processed: Count
+    counts: Annotated[JobCounts, Field(description="Rows processed, by what became of them.")]
+    rejected: Annotated[list[ImportRow], Field(description="The first of the rejected rows.")]
+    rejected_not_listed: Count
+    queued_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    who: Annotated[str, Field(description="The name of the key that sent the file.")]
+
+
+class ImportJobs(View):
+    """The jobs of the last 30 days."""
+
+    imports: Annotated[list[ImportJob], Field(description="The latest first.")]
+
+
+def report_view(outcomes: Sequence[Outcome]) -> ImportReport:
+    """The answer to a small file."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    return ImportReport.unchecked(
+        rows=[ImportRow.unchecked(**outcome.to_json()) for outcome in outcomes],
+        counts=ReportCounts.unchecked(**counts),
+    )
+
+
+def job_view(status: JobStatus) -> ImportJob:
+    """A job as it is answered."""
+    job, progress = status.job, status.progress
+    processed = int(progress.get("processed", 0))
+    counts = {name: int((progress.get("counts") or {}).get(name, 0)) for name in STATUSES}
+    rejections = progress.get("rejections") or []
+    done = progress.get("finishedAt") is not None
+    return ImportJob.unchecked(
+        id=job.id,
+        state="done" if done else "processing" if processed else "queued",
+        rows=job.rows,
+        processed=processed,
+        counts=JobCounts.unchecked(**counts),
+        rejected=[ImportRow.unchecked(**row) for row in rejections],
+        rejectedNotListed=max(0, counts[REJECTED] - len(rejections)),
+        queuedAt=iso_time(job.author.at),
+        startedAt=iso_time_or_none(progress.get("startedAt")),
+        finishedAt=iso_time_or_none(progress.get("finishedAt")),
+        who=job.author.who,
+    )
