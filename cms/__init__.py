@@ -1,11 +1,12 @@
-"""Where content teams steer the feed: videos, playlists, rules, configuration, models, experiments, keys, preview.
+"""The CMS: content teams steer videos, playlists, rules, configuration, models, experiments, keys, preview.
 
-function_app → *_api.py            one module a resource: parse, authorize, call, answer
-               call.py             one CMS request: who, for which tenant, under which conditions
-               forms.py            strict forms, faults in plain sentences
-               videos.py …         pure: what a document may look like, how it is shown
-               changes.py          every change: the document and its audit entry in one atomic batch
-               imports.py          bulk import, at once or as a job that survives a crash
-               preview.py          the production pipeline without its side effects
-               studio/             the page at /studio
+RESOURCE/api.py      endpoints: declared at their handlers
+RESOURCE/models.py   what is sent (forms), stored and answered (views); pure
+endpoint.py          declares CMS endpoints: what all of them share
+request.py           an authenticated CMS request: body, If-Match, page, author
+documents.py         the one flow: read → If-Match → check → write with audit → refresh → answer with ETag
+changes.py           a change and its audit entry in one atomic batch
+forms.py views.py    strict forms with plain messages; fields that responses share
+audit.py             the history of changes, and taking one back
+apis.py              builds the endpoints from the parts they need
 """

@@ -93,13 +93,13 @@ def etag_mismatch() -> Problem:
 
 
 def already_exists(kind: str) -> Problem:
-    """409: something of that name is there already."""
-    return Problem(409, "already_exists", f"There is a {kind} of that name already.")
+    """409: the id is taken."""
+    return Problem(409, "already_exists", f"A {kind} with this id exists already.")
 
 
 def not_found(kind: str) -> Problem:
     """404."""
-    return Problem(404, "not_found", f"There is no {kind} of that name.")
+    return Problem(404, "not_found", f"There is no {kind} with this id.")
 
 
 def audit_entry(change: Change, author: Author, count: int | None = None) -> Json:

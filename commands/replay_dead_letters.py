@@ -56,52 +56,52 @@ async def _run(options: argparse.Namespace) -> int:
     try:
         if options.content:
             print("warning: what follows says what people watched. Keep it out of every log.", file=sys.stderr)
-        letters = [letter async for letter in _letters(app, options)]
+        dead_letters = [dead async for dead in _dead_letters(app, options)]
         if options.command == "replay":
-            return await replay(app, options.subscription, letters, dry_run=options.dry_run)
-        for letter in letters:
-            print(_line(letter))
+            return await replay(app, options.subscription, dead_letters, dry_run=options.dry_run)
+        for dead in dead_letters:
+            print(_line(dead))
             if options.command == "show":
-                shown = _content(letter.message) if options.content else _outline(letter)
+                shown = _content(dead.message) if options.content else _outline(dead)
                 print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
-        print(f"{len(letters)} dead letters of {options.subscription}")
+        print(f"{len(dead_letters)} dead letters of {options.subscription}")
         return 0
     finally:
         await app.close()
 
 
-async def _letters(app: App, options: argparse.Namespace) -> Any:
+async def _dead_letters(app: App, options: argparse.Namespace) -> Any:
     after = 0
     while True:
         page = await app.bus.peek_dead_letters(options.subscription, PAGE, after)
-        for letter in page:
-            if options.sequence not in (None, letter.message.sequence_number):
+        for dead in page:
+            if options.sequence not in (None, dead.message.sequence_number):
                 continue
-            if options.reason in (None, letter.reason):
-                yield letter
+            if options.reason in (None, dead.reason):
+                yield dead
         if len(page) < PAGE:
             return
         after = page[-1].message.sequence_number
 
 
-def _line(letter: DeadLetter) -> str:
-    message = letter.message
+def _line(dead: DeadLetter) -> str:
+    message = dead.message
     at = datetime.fromtimestamp(message.enqueued_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
     batch = readable(message)
     what = (
         f"{len(batch.events)} events of tenant {batch.tenant_id}" if batch else f"{len(message.body)} unreadable bytes"
     )
-    return f"{message.sequence_number:>12}  {at}  {letter.reason}: {letter.description or '-'}  ({what})"
+    return f"{message.sequence_number:>12}  {at}  {dead.reason}: {dead.description or '-'}  ({what})"
 
 
-def _outline(letter: DeadLetter) -> dict[str, Any]:
+def _outline(dead: DeadLetter) -> dict[str, Any]:
     """What a letter is about, without what anybody watched: the user by the beginning of the stored pseudonym."""
-    batch = readable(letter.message)
+    batch = readable(dead.message)
     if batch is None:
-        return {"reason": letter.reason, "unreadableBytes": len(letter.message.body)}
+        return {"reason": dead.reason, "unreadableBytes": len(dead.message.body)}
     times = [event.at_ms // 1000 for event in batch.events]
     return {
-        "reason": letter.reason,
+        "reason": dead.reason,
         "batch": batch.id,
         "tenant": batch.tenant_id,
         "user": batch.user_key[:6],
@@ -128,7 +128,7 @@ def _content(message: ReceivedMessage) -> dict[str, Any]:
 async def replay(
     app: App,
     subscription: str,
-    letters: list[DeadLetter],
+    dead_letters: list[DeadLetter],
     *,
     dry_run: bool = False,
     say: Callable[[str], None] = print,
@@ -140,33 +140,33 @@ async def replay(
     """
     now = app.clock()
     wanted: set[int] = set()
-    for letter in letters:
-        reason = _why_not(letter, subscription, now)
+    for dead in dead_letters:
+        reason = _why_not(dead, subscription, now)
         if reason is None:
-            wanted.add(letter.message.sequence_number)
+            wanted.add(dead.message.sequence_number)
         verb = f"stays, {reason}:" if reason else "would replay:" if dry_run else "replaying:"
-        say(f"{verb} {_line(letter)}")
+        say(f"{verb} {_line(dead)}")
     if dry_run or not wanted:
-        return 0 if len(wanted) == len(letters) else 1
+        return 0 if len(wanted) == len(dead_letters) else 1
     with _Progress(len(wanted)) as done:
 
-        async def again(letter: ReceivedMessage) -> None:
-            batch = readable(letter)
+        async def again(dead: ReceivedMessage) -> None:
+            batch = readable(dead)
             assert batch is not None
             tenant = app.tenants.get(batch.tenant_id)
-            session = letter.session_id or batch.session(tenant.rollup_shards if tenant else 1)
-            id = f"{letter.message_id[:80]}.replay.{letter.sequence_number}"
-            await app.bus.publish(OutgoingMessage(id, session, letter.body, subscription))
+            session = dead.session_id or batch.session(tenant.rollup_shards if tenant else 1)
+            id = f"{dead.message_id[:80]}.replay.{dead.sequence_number}"
+            await app.bus.publish(OutgoingMessage(id, session, dead.body, subscription))
             done(1)
 
         replayed = await take_out(app.bus, subscription, lambda m: m.sequence_number in wanted, again)
-    say(f"{replayed} of {len(letters)} replayed to {subscription}")
-    return 0 if replayed == len(letters) else 1
+    say(f"{replayed} of {len(dead_letters)} replayed to {subscription}")
+    return 0 if replayed == len(dead_letters) else 1
 
 
-def _why_not(letter: DeadLetter, subscription: str, now: float) -> str | None:
+def _why_not(dead: DeadLetter, subscription: str, now: float) -> str | None:
     """Why a letter is not replayed, None when it is."""
-    batch = readable(letter.message)
+    batch = readable(dead.message)
     if batch is None:
         return "unreadable"
     if subscription == SIGNALS and now - batch.accepted_at > MAX_AGE_SECONDS:

@@ -1,1 +1,1 @@
-"""One event batch: validate and publish; then fold into signals, roll up into video stats."""
+"""Event batches: validate and publish; then fold into signals, add to video statistics, archive."""

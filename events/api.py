@@ -197,7 +197,7 @@ def _rows(body: bytes, content_type: str) -> list[Any]:
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "unsupported_media_type", "Send the batch as application/json.")
     if len(body) > MAX_BODY_BYTES:
-        raise Problem(413, "body_too_large", f"A batch may have {MAX_BODY_BYTES} bytes at the most: send two.")
+        raise Problem(413, "body_too_large", f"A batch can have at most {MAX_BODY_BYTES} bytes: send two.")
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -208,7 +208,7 @@ def _rows(body: bytes, content_type: str) -> list[Any]:
     if not rows:
         raise bad_request("empty_batch", "The batch has no events.")
     if len(rows) > MAX_EVENTS:
-        raise bad_request("too_many_events", f"A batch may have {MAX_EVENTS} events at the most: send two.")
+        raise bad_request("too_many_events", f"A batch can have at most {MAX_EVENTS} events: send two.")
     return rows
 
 

@@ -15,7 +15,7 @@ from shared.observability.metrics import Telemetry
 KEEP_SECONDS = 89 * 86_400
 """Swept daily, so nothing is older than 90 days."""
 RECEIVE_SECONDS = 1.0
-LETTERS_A_RECEIVE = 100
+MESSAGES_A_RECEIVE = 100
 
 Wanted = Callable[[ReceivedMessage], bool]
 Action = Callable[[ReceivedMessage], Awaitable[None]]
@@ -41,22 +41,22 @@ async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action |
     taken = 0
     try:
         while left > 0:
-            letters = await receiver.receive(min(left, LETTERS_A_RECEIVE), RECEIVE_SECONDS)
-            if not letters:
+            messages = await receiver.receive(min(left, MESSAGES_A_RECEIVE), RECEIVE_SECONDS)
+            if not messages:
                 break
-            left -= len(letters)
-            for letter in letters:
-                if not wanted(letter):
-                    unwanted.append(letter)
+            left -= len(messages)
+            for message in messages:
+                if not wanted(message):
+                    unwanted.append(message)
                     continue
                 if action is not None:
-                    await action(letter)
-                await receiver.complete([letter])
+                    await action(message)
+                await receiver.complete([message])
                 taken += 1
     finally:
-        for letter in unwanted:
+        for message in unwanted:
             with contextlib.suppress(LockLost):  # then it is free already
-                await receiver.abandon(letter)
+                await receiver.abandon(message)
         await receiver.close()
     return taken
 
@@ -64,8 +64,8 @@ async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action |
 async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> int:
     """Drop every dead letter with events of a user accepted until `erased_at`; how many there were."""
 
-    def about_user(letter: ReceivedMessage) -> bool:
-        batch = readable(letter)
+    def about_user(message: ReceivedMessage) -> bool:
+        batch = readable(message)
         return batch is not None and batch.user_key == user_key and batch.accepted_at <= erased_at
 
     return sum([await take_out(bus, subscription, about_user) for subscription in SUBSCRIPTIONS])
@@ -78,10 +78,10 @@ async def sweep(bus: Bus, documents: DocumentStore, tenants: TenantDirectory, te
         user_key: at for tenant_id in tenants.ids() for user_key, at in (await erasures(documents, tenant_id)).items()
     }
 
-    def unwanted(letter: ReceivedMessage) -> bool:
-        batch = readable(letter)
+    def unwanted(message: ReceivedMessage) -> bool:
+        batch = readable(message)
         if batch is None:
-            return letter.enqueued_at < oldest
+            return message.enqueued_at < oldest
         return batch.accepted_at < oldest or batch.accepted_at <= erased.get(batch.user_key, 0.0)
 
     dropped = 0

@@ -1,4 +1,4 @@
-"""Who asked to be forgotten lately: what is still on its way about them must be dropped wherever it arrives.
+"""Recent erasures of users: messages about them that are still on the bus are dropped wherever they arrive.
 
 One small document per erased user, in a partition per tenant, for as long as a message can live.
 """

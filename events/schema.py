@@ -1,4 +1,4 @@
-"""What an event may look like: one model for the wire, one code per way to be refused."""
+"""The event as SDKs send it: one model for the wire, one code per way to be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fold and the roll-up need to know about a video: read on demand, remembered for a while, bounded.
+"""Facts about videos for the consumers of events: read on demand, cached for a while, bounded.
 
 Consumers of events run on other instances than the feed and touch few videos at a time, so they do not load whole
 catalogs.

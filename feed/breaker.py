@@ -1,4 +1,4 @@
-"""A breaker: while a dependency keeps failing, or answering too late, requests stop waiting for it.
+"""Circuit breaker: while a dependency keeps failing, or answers too late, requests stop waiting for it.
 
     closed ── too many of the last calls failed ──▶ open ── its pause is over ──▶ probing
        ▲                                              ▲                              │

@@ -1,4 +1,4 @@
-"""A tenant's rules over a catalog: masks and one column of adjustments, worked out once per kind of viewer.
+"""Compiles a tenant's rules over a catalog: masks and one column of score adjustments, once per kind of viewer.
 
 A request costs a look-up. Rules are compiled when a tenant's rules, its catalog or (every ten seconds) the time moved,
 and only for kinds of viewers that come.
@@ -67,7 +67,7 @@ NOTHING = Steering()
 
 
 def steer(editorial: Editorial, columns: VideoColumns, hints: Hints, now: float) -> Steering:
-    """Work it out. Costs some tens of microseconds per rule that applies."""
+    """Compile the rules in force for one viewer into masks (~20 µs per rule)."""
     rules = [
         rule
         for rule in editorial.rules

@@ -1,4 +1,4 @@
-"""Which arm of a tenant's running experiment a user is in, and the model that arm ranks with."""
+"""Assigns users to the arms of a tenant's running experiment, each with the model it ranks with."""
 
 from __future__ import annotations
 

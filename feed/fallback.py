@@ -1,4 +1,4 @@
-"""The plain popular feed: what everybody gets when nothing about a user may or can be used.
+"""The fallback: the popular feed, served when nothing about a user may or can be used.
 
 The order is computed once per tenant and kind of viewer and kept for seconds, and so is its first page: pulling the
 kill switch sheds load, and an overloaded process has a page ready.

@@ -1,4 +1,4 @@
-"""Which videos may be ranked for this viewer: one table of filters, each of which keeps or removes whole columns.
+"""Filters: one table of functions that decide which videos can be ranked for a viewer, over whole columns.
 
 Nothing later may bring a removed video back. A filter answers with a mask over the catalog's rows, True where it keeps.
 """

@@ -1,4 +1,4 @@
-"""Which ranking model serves a tenant: the one it promoted or the global one, with its own weights over it."""
+"""Resolves a tenant's ranking model: the one it promoted or the global one, with its own weights over it."""
 
 from __future__ import annotations
 

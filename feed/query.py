@@ -1,4 +1,4 @@
-"""What a caller asks of the feed, parsed and checked."""
+"""Parses and checks the query of a feed request."""
 
 from __future__ import annotations
 

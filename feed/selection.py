@@ -1,4 +1,4 @@
-"""From a catalog to a slate: filters → ranking or popularity → pins → maturity gate. No I/O, nothing is recorded.
+"""Selects a slate from a catalog: filters → ranking or popularity → pins → serving policy. No I/O, nothing is recorded.
 
 The feed serves what this returns; the content room's preview shows it.
 """

@@ -1,4 +1,4 @@
-"""One feed request as the pipeline passes it on, and what filters and ranking are told of it."""
+"""The feed session: one request with what its walk served so far, and the inputs of filters and ranking."""
 
 from __future__ import annotations
 

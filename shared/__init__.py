@@ -1,1 +1,1 @@
-"""What more than one room needs. Imports nothing of ours from outside this package."""
+"""Records, backends, HTTP edge and telemetry that several packages share. Imports nothing of ours from outside."""

@@ -96,7 +96,7 @@ class RuleForm(Form):
                 raise fault("multiplier", "unused_multiplier", "A multiplier belongs to a boost or a suppress.")
         elif given is None or not bounds[0] <= given <= bounds[1] or given == 1.0:
             low, high = (f"{bound:g}" for bound in bounds)
-            words = f"more than {low} and {high} at the most" if self.action == BOOST else f"from {low} to below {high}"
+            words = f"more than {low} and at most {high}" if self.action == BOOST else f"from {low} to below {high}"
             raise fault("multiplier", "invalid_multiplier", f"The multiplier of a {self.action} must be {words}.")
 
 

@@ -1,4 +1,4 @@
-"""Who the app is towards Azure when no connection string is given: its managed identity, never a key.
+"""Azure credentials (managed identity); used when no connection string is set.
 
 `DefaultAzureCredential` reads AZURE_CLIENT_ID (which user-assigned identity) and AZURE_TOKEN_CREDENTIALS (set it to
 ManagedIdentityCredential in Azure, so that nothing else is tried) from the environment by itself. On an operator's

@@ -1,4 +1,4 @@
-"""Keeps something in memory fresh: a loop beside the requests, and a safety net for a process that slept.
+"""Refreshes data in memory: a background loop, and a catch-up for a process that slept.
 
 A request never waits for a refresh unless what it holds is older than it may be (a frozen instance that wakes up),
 and then only within a budget.

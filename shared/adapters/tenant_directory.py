@@ -45,7 +45,7 @@ class ApiKey:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> ApiKey:
-        """Read a stored key. Raises `ValueError` unless it is exactly as keys are written: no guess opens a door."""
+        """Read a stored key. Raises `ValueError` unless it is exactly as keys are written: credentials fail closed."""
         scopes, expires_at, created_at = body.get("scopes"), body.get("expiresAt"), body.get("createdAt", 0.0)
         if not (
             all(isinstance(body.get(name, ""), str) for name in ("id", "name", "createdBy"))

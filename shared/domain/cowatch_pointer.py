@@ -1,4 +1,4 @@
-"""Where a tenant's co-watch table is: an immutable file in Blob Storage, and a small document that points to it.
+"""Pointer to a tenant's co-watch table: a small document that names an immutable file in Blob Storage.
 
 The document lives beside the tenant's statistics, so catalogs learn of a new table from the same change feed.
 """

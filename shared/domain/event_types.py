@@ -1,4 +1,4 @@
-"""The events an SDK may send, and the limits of a batch: what the feed announces and the events room enforces."""
+"""Event types that SDKs can send, and the limits of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feed request id: a receipt for a served page that describes itself and cannot be forged.
+"""Signed receipt of a served page (`feedRequestId`): it carries its facts and cannot be forged.
 
 The SDK quotes it in events, which are thereby attributed (mode, model, arm) without a look-up. It is bound to a
 tenant and a user; 43 URL-safe characters; valid for 24 hours.

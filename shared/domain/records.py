@@ -1,4 +1,4 @@
-"""The plain records every room agrees on: maturity ratings, a video, a tenant, a ranking model."""
+"""Plain records: maturity ratings, a video, a tenant, an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What content teams decide about a feed: rules and playlists, as the feed reads them.
+"""Rules and playlists of content teams, as the feed reads them.
 
 The content room checks what it writes; these readers take what is there, and leave out a rule they cannot read.
 """

@@ -1,4 +1,4 @@
-"""Tracebacks fit for a log: where something failed, never with which values."""
+"""Formats tracebacks for the log: places, never values."""
 
 from __future__ import annotations
 

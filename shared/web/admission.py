@@ -1,4 +1,4 @@
-"""What one process takes on: rates per user and tenant, a share of the requests in flight, and shedding when late.
+"""Admission control of one process: rates per user and tenant, a share of the requests in flight, shedding when late.
 
     rates        one user and one tenant may only ask so often              → 429 `rate_limited`
     share        while others are served too, a tenant holds half the slots  → feeds get the ready page, the rest 429

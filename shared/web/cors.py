@@ -1,4 +1,4 @@
-"""Which web pages may call the service from a browser (the Fetch standard's CORS protocol). None unless configured.
+"""CORS: which origins can call the service from a browser. None unless configured.
 
 Credentials in the browser's sense (cookies) play no part: a caller is who its headers say.
 """

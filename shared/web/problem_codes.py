@@ -1,4 +1,4 @@
-"""Every code a problem may carry: its status, when it comes, what to do. Tests hold the code against this table."""
+"""Problem codes: status, meaning and what to do, for every code. Tests hold the code against this table."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ CODES: dict[str, Code] = {
     "no_signals": Code(404, "Nothing is stored about this user."),
     "no_configuration": Code(404, "The tenant has no configuration."),
     "conflict": Code(409, "Somebody else changed it at the same time. Read it again and repeat."),
-    # the content room
+    # the CMS
     "invalid_document": Code(422, "The document breaks a rule. `errors` names every fault: field, code, message."),
     "invalid_body": Code(400, "The body is not a JSON object."),
     "invalid_reason": Code(400, "The reason is not text of at most 300 characters."),
@@ -67,8 +67,8 @@ CODES: dict[str, Code] = {
     "invalid_if_match": Code(400, "If-Match is not one ETag."),
     "stale_etag": Code(412, "Somebody else saved a change first. Read it again, then repeat yours."),
     "draft_outdated": Code(412, "What the draft was begun from has changed since. Save the draft again."),
-    "not_found": Code(404, "There is nothing of that name in this tenant."),
-    "already_exists": Code(409, "There is something of that name already."),
+    "not_found": Code(404, "Not found in this tenant."),
+    "already_exists": Code(409, "The id is taken already."),
     "too_many": Code(409, "The tenant has as many of these as it may. Delete one first."),
     "in_use": Code(409, "It is in use, and `detail` says by what. Change that first."),
     "changed_since": Code(409, "It was changed again since. Look at the later changes, or send force."),

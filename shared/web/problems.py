@@ -1,4 +1,4 @@
-"""What a caller is told when a request cannot be served: a status, a stable code and a sentence.
+"""Problems: a status, a stable code and a sentence for a request that cannot be served.
 
 Problem                an answer other than 2xx, on purpose
 (anything else)        a defect; the caller gets a 500 with an error id and nothing more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shutil
@@ -11,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from infra import package
-from tests.parts import app_functions
 from tests.infra.bicep_files import read_folder
 from tests.infra.rules import closed, declared, every_rule
+from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parents[2]
 BICEP = ROOT / "infra" / "bicep"

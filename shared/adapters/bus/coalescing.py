@@ -1,4 +1,4 @@
-"""One writer for many callers: what waits while a send is under way goes out together in the next one."""
+"""Coalescing writer: items that arrive during a send are sent together in the next one."""
 
 from __future__ import annotations
 

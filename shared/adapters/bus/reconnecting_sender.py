@@ -1,4 +1,4 @@
-"""A way out to the bus that all callers share: one link, opened ahead of use, replaced by a fresh one when it fails.
+"""Reconnecting sender: one connection to the bus for all callers, opened ahead of use, replaced when it fails.
 
 Knows no SDK: what a link is and how one is opened comes from the adapter.
 """

@@ -1,4 +1,4 @@
-"""The embedded queue's tables, and what happens to them: plain functions over a connection inside a transaction.
+"""The embedded queue's tables and their transitions: plain functions over a connection inside a transaction.
 
 A message is stored once, and has one delivery per queue it stands in. A queue is a subscription or its dead
 letters. Publishing adds a delivery for each subscription; completing removes one; the message goes with its last.

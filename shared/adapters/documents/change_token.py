@@ -1,4 +1,4 @@
-"""Where a reader of a change feed stands in each feed range, packed into one string."""
+"""Change-feed token: a reader's position in each feed range, packed into one string."""
 
 from __future__ import annotations
 

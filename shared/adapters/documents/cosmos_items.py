@@ -1,4 +1,4 @@
-"""Between the documents of the port and the items of Cosmos DB; refuses what the service would refuse anyway."""
+"""Converts documents of the port to items of Cosmos DB and back; refuses what the service would refuse."""
 
 from __future__ import annotations
 

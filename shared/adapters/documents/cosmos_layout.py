@@ -1,4 +1,4 @@
-"""What Cosmos DB must be told when a container is made: its partition key, TTL and indexing policy.
+"""Cosmos DB containers as data: partition key, TTL and indexing policy.
 
 Bicep makes the containers in production and a test holds it against this table; `CosmosStore.ready` makes them on
 an emulator. Only what is queried is indexed: reads go by id, queries by partition and id prefix in id order, and

@@ -1,4 +1,4 @@
-"""Session tokens of Cosmos DB, kept where its SDK forgets them: after a batch."""
+"""Session tokens of Cosmos DB, kept after a batch, where its SDK forgets them."""
 
 from __future__ import annotations
 

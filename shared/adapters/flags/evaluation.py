@@ -15,8 +15,8 @@ from typing import Any
 from featuremanagement import FeatureManager, TargetingContext
 
 from shared.adapters.flags.port import FlagSource, FlagsUnavailable
-from shared.observability.metrics import Telemetry
 from shared.adapters.flags.switching import excluded_groups
+from shared.observability.metrics import Telemetry
 
 PERSONALIZED_FEED = "personalized-feed"
 DARK_LAUNCH = "dark-launch"

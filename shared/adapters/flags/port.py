@@ -1,4 +1,4 @@
-"""Where flags come from. Both sources speak Microsoft's feature-flag schema."""
+"""The flag port: where flags come from. Both sources speak Microsoft's feature-flag schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Switching a flag, as a pure change of the feature-flag document: for everyone, or for one tenant."""
+"""Switches a flag in a feature-flag document, for everyone or for one tenant. Pure."""
 
 from __future__ import annotations
 
