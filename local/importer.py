@@ -28,6 +28,7 @@ from bootstrap import App
 from local.demo import save_videos
 from local.serving import local_settings, running
 from shared.adapters.bus.port import ROLLUP, SIGNALS
+from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.event_types import MAX_AGE_DAYS, MAX_EVENTS
 from shared.domain.records import Tenant, Video
@@ -221,6 +222,10 @@ async def replay(url: str, app: App, tenant_id: str, key: str, batches: list[Use
     print(f"all of them counted after {counted:.1f} s ({total / counted:,.0f} a second)")
 
 
+class _TryAgain(Exception):
+    """The app is busy or does not know the key yet."""
+
+
 async def _send(session: aiohttp.ClientSession, url: str, tenant_id: str, key: str, batch: UserBatch) -> int:
     """Send one batch, again after 429 and 5xx with growing pauses; how many of its events were refused."""
     headers = {
@@ -229,11 +234,18 @@ async def _send(session: aiohttp.ClientSession, url: str, tenant_id: str, key: s
         "X-User": batch.user_hash,
         "Content-Type": "application/json",
     }
-    for attempt in range(ATTEMPTS):
+
+    async def once() -> int:
         async with session.post(f"{url}/v1/events/batch", data=batch.body, headers=headers) as response:
             if response.status == 202:
                 return len((await response.json())["rejected"])
-            if response.status not in (401, 429, 500, 503):  # 401: another process has not seen the new key yet
-                raise BadSetting(f"The app refused a batch with {response.status}: {await response.text()}")
-        await asyncio.sleep(min(5.0, 0.25 * 2**attempt))
-    raise BadSetting("The app kept refusing a batch; the import can be repeated: events are counted once.")
+            if response.status in (401, 429, 500, 503):  # 401: another process has not seen the new key yet
+                raise _TryAgain
+            raise BadSetting(f"The app refused a batch with {response.status}: {await response.text()}")
+
+    try:
+        return await retry(once, (_TryAgain,), attempts=ATTEMPTS, first_pause=0.25, longest_pause=5.0)
+    except _TryAgain:
+        raise BadSetting(
+            "The app kept refusing a batch; the import can be repeated: events are counted once."
+        ) from None

@@ -68,7 +68,7 @@ class SigningKeys:
 
 
 class KeyRing:
-    """The rotating keys of `SIGNING_KEYS`, derived per purpose with HKDF, so a cursor cannot be replayed as a receipt."""
+    """The rotating keys of `SIGNING_KEYS`, derived per purpose with HKDF: a cursor cannot be replayed as a receipt."""
 
     def __init__(self, setting: str) -> None:
         self._secrets: dict[int, bytes] = {}
