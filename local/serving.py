@@ -1,4 +1,4 @@
-"""Starts the whole app in this process: services from the settings, the demo's tenants, the host with every trigger."""
+"""Runs the whole app in this process: services from the settings, the demo's tenants, the host with every trigger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,12 @@ from pathlib import Path
 import azure.functions as func
 
 import bootstrap
+import function_app
 from bootstrap import Services, flags_file
 from local.demo import seed_demo
 from local.faults import Faults, faulty
 from local.host import LocalHost
-from local.purge import purge_expired
+from local.purge import purge_expired as purge
 from shared.adapters.bus.port import LOCK_SECONDS, Bus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
@@ -82,9 +83,14 @@ async def running(
         _warn_without_flags(services)
         if demo:
             await seed_demo(services)
-        host = LocalHost(_app(), services.bus, json.loads((ROOT / "host.json").read_text()), lock_seconds=lock_seconds)
+        host = LocalHost(
+            function_app.app,
+            services.bus,
+            json.loads((ROOT / "host.json").read_text()),
+            extra=_local_functions(services, lambda name: host.run_timer(name)),
+            lock_seconds=lock_seconds,
+        )
         await host.start(port=port, reuse_port=reuse_port)
-        services.room(_Hosts).host = host
         try:
             yield Running(f"http://127.0.0.1:{host.port}", services, host)
         finally:
@@ -109,13 +115,6 @@ def _services(settings: Settings, lock_seconds: float, faults: Path | None) -> S
     return bootstrap.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
 
 
-class _Hosts:
-    """The host that serves these services."""
-
-    def __init__(self, services: Services) -> None:
-        self.host: LocalHost | None = None
-
-
 def _warn_without_flags(services: Services) -> None:
     """App Configuration begins empty, and a flag nobody defined is off: say what to do. A flags file is made."""
     if services.settings.flags == "appconfig" and PERSONALIZED_FEED not in services.flags.state():
@@ -126,40 +125,30 @@ def _warn_without_flags(services: Services) -> None:
         )
 
 
-def _app() -> func.FunctionApp:
-    """The real app, plus what only the local host has: `/metrics`, timers by hand, and the daily purge that Azure's
-    own expiry and lifecycle rules make needless there.
+def _local_functions(services: Services, run_timer: Callable[[str], Awaitable[None]]) -> func.FunctionApp:
+    """Functions that only the local host has: `/metrics`, timers run on request as the Functions host's own admin
+    address does, and the daily purge that Azure's own expiry and lifecycle rules make needless there.
     """
-    import function_app
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-    app = function_app.app
-    logging.getLogger("azure").setLevel(logging.WARNING)
-    if not getattr(app, "_local_functions", False):
-        app.function_name("get_metrics")(app.route("metrics", methods=["GET"])(_get_metrics))
-        app.function_name("run_function")(app.route("admin/functions/{name}", methods=["POST"])(_run_function))
-        app.function_name("purge_expired")(app.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)(_purge_expired))
-        app._local_functions = True  # type: ignore[attr-defined]
+    @app.route("metrics", methods=["GET"])
+    async def get_metrics(req: func.HttpRequest) -> func.HttpResponse:
+        return func.HttpResponse(render_prometheus(services.telemetry), mimetype="text/plain; version=0.0.4")
+
+    @app.route("admin/functions/{name}", methods=["POST"])
+    async def run_function(req: func.HttpRequest) -> func.HttpResponse:
+        """202 once the function has run."""
+        try:
+            await run_timer(req.route_params["name"])
+        except KeyError:
+            return func.HttpResponse("No timer function has that name.", status_code=404, mimetype="text/plain")
+        return func.HttpResponse(status_code=202)
+
+    @app.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)
+    async def purge_expired(timer: func.TimerRequest) -> None:
+        await purge(services)
+
     return app
-
-
-async def _get_metrics(req: func.HttpRequest) -> func.HttpResponse:
-    services = await bootstrap.get()
-    return func.HttpResponse(render_prometheus(services.telemetry), mimetype="text/plain; version=0.0.4")
-
-
-async def _run_function(req: func.HttpRequest) -> func.HttpResponse:
-    """Run a timer's function now, as the Functions host's own admin address does; 202 once it has run."""
-    host = (await bootstrap.get()).room(_Hosts).host
-    try:
-        assert host is not None
-        await host.run_timer(req.route_params["name"])
-    except KeyError:
-        return func.HttpResponse("No timer function has that name.", status_code=404, mimetype="text/plain")
-    return func.HttpResponse(status_code=202)
-
-
-async def _purge_expired(timer: func.TimerRequest) -> None:
-    await purge_expired(await bootstrap.get())
 
 
 def first_flags(path: Path) -> None:

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import function_app
 from benchmarks.__main__ import BENCHMARKS
-from local.routes import Found, RouteTable
+from tests.api.contract import documented_path
 from tests.docs.pages import ROOT, Block, Place, pages
 
 PYTHONS = ("python", "python3", ".venv/bin/python")
@@ -220,14 +219,6 @@ def _az(words: list[str]) -> str | None:
     return next((f"{template.name} has no parameter {name}" for name in given if name not in known), None)
 
 
-@cache
-def _routes() -> RouteTable[str]:
-    routes: RouteTable[str] = RouteTable()
-    for path, methods in function_app.api.document["paths"].items():
-        routes.add(path, [method.upper() for method in methods], path)
-    return routes
-
-
 def _curl(words: list[str]) -> str | None:
     address = next((word for word in words if re.match(r"https?://|\$\w+/", word)), None)
     if address is None:
@@ -243,5 +234,5 @@ def route_is_there(method: str, path: str) -> str | None:
     """What is wrong with a route that a page names."""
     if path.startswith("/admin/functions/"):  # the local host's own, as the Functions host has it
         return None
-    found = _routes().find(method, re.sub(r"\{\w+\}", "x", path))
-    return None if isinstance(found, Found) else f"the app has no {method} {path}"
+    found = documented_path(method, re.sub(r"\{\w+\}", "x", path))
+    return None if found is not None else f"the app has no {method} {path}"
