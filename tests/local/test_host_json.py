@@ -36,7 +36,7 @@ def test_time_spans(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "30", "24:00:00", "00:60:00", "-00:00:01", "00:00"])
-def test_other_time_spans_are_refused(text: str) -> None:
+def test_malformed_time_spans_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write"):
         parse_timespan(text)
 

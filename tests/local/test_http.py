@@ -148,11 +148,11 @@ async def test_the_path_is_percent_decoded_but_for_a_slash(host: LocalHost) -> N
 @pytest.mark.parametrize(
     "path", ["/x/../echo/n", "/./echo/n", "/../../echo/n", "/%65cho/n", "/echo/m/../n", "/echo/n/."]
 )
-async def test_a_path_is_brought_to_its_plain_form_first(host: LocalHost, path: str) -> None:
+async def test_dot_segments_and_percent_encoding_are_resolved_before_routing(host: LocalHost, path: str) -> None:
     assert (await echo(host, one(f"GET {path}")))["route"] == {"name": "n"}
 
 
-async def test_the_url_is_the_one_asked_for(host: LocalHost) -> None:
+async def test_the_url_is_the_one_that_was_requested(host: LocalHost) -> None:
     assert (await echo(host, one("GET /echo/a%20b?x=1")))["url"] == "http://h/echo/a%20b?x=1"
 
 
@@ -171,7 +171,7 @@ async def test_a_body_in_chunks_arrives_whole(client: ClientSession) -> None:
         assert (await answer.json())["body"] == "one two three"
 
 
-async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(host: LocalHost) -> None:
+async def test_expect_100_continue_is_answered_before_the_body_is_sent(host: LocalHost) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
     writer.write(one("POST /echo/x", "Content-Length: 2", "Expect: 100-continue").encode())
     assert (await reader.readline()).startswith(b"HTTP/1.1 100")
@@ -200,7 +200,7 @@ async def test_a_malformed_body_is_400(host: LocalHost) -> None:
     assert "400 Bad Request" in answer.splitlines()[0]
 
 
-async def test_a_client_that_leaves_amid_its_body_is_no_error(
+async def test_a_client_that_disconnects_amid_its_body_is_not_logged(
     host: LocalHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", host.port)
@@ -230,7 +230,7 @@ async def test_headers_of_a_function_reach_the_client(client: ClientSession) -> 
     ("kind", "status", "body"),
     [("empty", 202, b""), ("304", 304, b""), ("binary", 200, bytes(range(256)))],
 )
-async def test_bodies(client: ClientSession, kind: str, status: int, body: bytes) -> None:
+async def test_status_and_body_reach_the_client(client: ClientSession, kind: str, status: int, body: bytes) -> None:
     async with client.get(f"/answers/{kind}") as answer:
         assert (answer.status, await answer.read()) == (status, body)
 
@@ -285,7 +285,7 @@ async def test_a_function_that_runs_too_long_is_stopped(gate: Gate) -> None:
 # ---- limits, ports, stopping
 
 
-async def test_the_limits_of_host_json_hold(gate: Gate) -> None:
+async def test_requests_beyond_the_limits_of_host_json_wait_or_get_429(gate: Gate) -> None:
     limits = {"routePrefix": "", "maxConcurrentRequests": 2, "maxOutstandingRequests": 3}
     host = LocalHost(toy_app(gate), FakeBus(), {"extensions": {"http": limits}})
     await host.start(port=0)
@@ -312,7 +312,7 @@ async def test_an_address_that_is_not_ours_is_refused_clearly(gate: Gate) -> Non
         await LocalHost(toy_app(gate), FakeBus(), HOST_JSON).start(bind="192.0.2.1", port=0)
 
 
-async def test_two_hosts_may_share_a_port_when_both_say_so(gate: Gate) -> None:
+async def test_two_hosts_can_share_a_port_with_reuse_port(gate: Gate) -> None:
     first, second = (LocalHost(toy_app(gate), FakeBus(), HOST_JSON) for _ in range(2))
     await first.start(port=0, reuse_port=True)
     await second.start(port=first.port, reuse_port=True)

@@ -151,7 +151,7 @@ async def test_no_more_run_at_once_than_host_json_says_and_no_more_are_locked(
     assert all(1 <= asked <= 3 for asked in bus.done("receive"))
 
 
-async def test_an_exception_gives_the_message_back_at_once_and_touches_no_other(
+async def test_an_exception_abandons_the_message_at_once_and_no_other(
     bus: FakeBus, clock: ManualClock, work: Work
 ) -> None:
     work.fail_on = lambda message: message.get_body() == b"bad" and (message.delivery_count or 0) < 3
@@ -164,7 +164,7 @@ async def test_an_exception_gives_the_message_back_at_once_and_touches_no_other(
     assert sorted(bus.done("complete")) == [1, 2, 3]
 
 
-async def test_a_message_that_always_fails_ends_among_the_dead_letters(
+async def test_a_message_that_always_fails_is_dead_lettered(
     bus: FakeBus, clock: ManualClock, work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:
     work.fail_on = lambda message: True
@@ -236,7 +236,7 @@ async def test_a_lost_lock_means_the_message_comes_again(
     assert "could not be completed and will come again" in caplog.text
 
 
-async def test_completing_is_tried_again_before_the_message_is_left_to_its_lock(
+async def test_completing_is_retried_before_the_lock_is_left_to_run_out(
     bus: FakeBus, clock: ManualClock, work: Work
 ) -> None:
     bus.refuse_completes = 2
@@ -252,7 +252,7 @@ async def test_completing_is_tried_again_before_the_message_is_left_to_its_lock(
 # ---- a bus that fails
 
 
-async def test_a_bus_that_fails_is_asked_again_with_growing_pauses(
+async def test_receiving_from_a_failing_bus_is_retried_with_growing_pauses(
     bus: FakeBus, clock: ManualClock, work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(app_with(work.function), bus, clock) as host:
@@ -273,9 +273,11 @@ async def test_a_bus_that_fails_is_asked_again_with_growing_pauses(
     assert caplog.text.count("the bus is back") == 1
 
 
-async def test_a_message_in_hand_survives_the_receiver_it_came_by(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+async def test_an_unsettled_message_is_completed_after_its_receiver_failed(
+    bus: FakeBus, clock: ManualClock, work: Work
+) -> None:
     async with running(app_with(work.function), bus, clock) as host:
-        await bus.put(b"in hand")
+        await bus.put(b"unsettled")
         await settle()
         bus.failing = ConnectionResetError("a surprise")
         await bus.wake()
@@ -310,7 +312,7 @@ async def test_stopping_lets_a_call_finish_and_receives_nothing_more(
     assert bus.closed == bus.opened
 
 
-async def test_what_outlasts_the_grace_is_cancelled_and_given_back(
+async def test_a_call_that_outlasts_the_grace_is_cancelled_and_abandoned(
     bus: FakeBus, clock: ManualClock, work: Work
 ) -> None:
     async with running(app_with(work.function), bus, clock) as host:
@@ -322,9 +324,7 @@ async def test_what_outlasts_the_grace_is_cancelled_and_given_back(
     assert len(bus.free()) == 2
 
 
-async def test_what_arrives_in_the_moment_of_stopping_is_given_back(
-    bus: FakeBus, clock: ManualClock, work: Work
-) -> None:
+async def test_a_message_that_arrives_while_stopping_is_abandoned(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     bus.answer_after_cancel = True
     async with running(app_with(work.function), bus, clock):
         await bus.put(b"a", b"b")
@@ -335,7 +335,7 @@ async def test_what_arrives_in_the_moment_of_stopping_is_given_back(
     assert len(bus.free()) == 2
 
 
-async def test_the_next_host_delivers_what_was_given_back(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+async def test_the_next_host_delivers_what_was_abandoned(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     async with running(app_with(work.function), bus, clock):
         await bus.put(b"a")
         await settle()

@@ -1,4 +1,4 @@
-"""Timer triggers, on a clock moved by hand."""
+"""Timer triggers on a manual clock: schedules, overlap, failures, stopping."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def at(text: str) -> float:
         ("0 0 0 29 2 *", "2028-02-29T00:00:00"),
     ],
 )
-def test_the_following_tick(schedule: str, following: str) -> None:
+def test_the_next_tick(schedule: str, following: str) -> None:
     assert next_tick(schedule, NOON) == at(following)
 
 
 @given(st.floats(0, 4_000_000_000), st.sampled_from(["*/30 * * * * *", "0 0 3 * * *", "7 * * * * *"]))
-def test_the_following_tick_is_always_later(after: float, schedule: str) -> None:
+def test_the_next_tick_is_always_later(after: float, schedule: str) -> None:
     assert next_tick(schedule, after) > after
 
 
@@ -131,9 +131,7 @@ async def test_a_rare_timer_is_on_time(ticks: Ticks, clock: ManualClock) -> None
     assert ticks.at == [15 * 3_600]
 
 
-async def test_a_run_that_outlasts_its_schedule_is_not_overlapped_and_made_up_for_once(
-    ticks: Ticks, clock: ManualClock
-) -> None:
+async def test_ticks_missed_during_a_long_run_are_made_up_for_by_one_run(ticks: Ticks, clock: ManualClock) -> None:
     async with running(ticks, "*/30 * * * * *"):
         ticks.free.clear()
         await clock.advance(130)
@@ -157,7 +155,7 @@ async def test_a_failure_is_logged_and_the_next_tick_goes_on(
     assert caplog.text.count("function tick failed") == 1
 
 
-async def test_a_timer_can_be_run_by_hand_but_not_twice_at_once(ticks: Ticks, clock: ManualClock) -> None:
+async def test_a_timer_run_on_request_never_overlaps_another_run(ticks: Ticks, clock: ManualClock) -> None:
     async with running(ticks, "*/30 * * * * *") as host:
         ticks.free.clear()
         by_hand = [asyncio.create_task(host.run_timer("tick")) for _ in range(2)]
@@ -175,7 +173,7 @@ async def test_a_timer_can_be_run_by_hand_but_not_twice_at_once(ticks: Ticks, cl
             await host.run_timer("tock")
 
 
-async def test_the_schedules_state_is_told(ticks: Ticks, clock: ManualClock) -> None:
+async def test_a_timer_gets_the_status_of_its_schedule(ticks: Ticks, clock: ManualClock) -> None:
     told: list[dict[str, str]] = []
 
     async def tick(timer: func.TimerRequest) -> None:
