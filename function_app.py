@@ -41,8 +41,8 @@ app.register_functions(blueprint(DocumentApi, documentation))
     subscription_name="signals",
     data_type=func.DataType.BINARY,
 )
-async def fold_signals(message: func.ServiceBusMessage) -> None:
-    await (await bootstrap.running()).signals_consumer.handle(message.get_body())
+async def fold_signals(message: bytes) -> None:
+    await (await bootstrap.running()).signals_consumer.handle(message)
 
 
 @app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")

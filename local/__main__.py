@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from local.demo import CMS_KEY, SDK_KEY
-from local.host import CannotListen
+from local.http_server import CannotListen
+from local.importer import run_import
 from local.serving import local_settings, running
 from shared.adapters.bus.port import LOCK_SECONDS
 from shared.adapters.documents.port import StoreUnavailable
@@ -56,14 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--columns", action="append", default=[], metavar="FIELD=COLUMN", help="see docs/import.md")
     load.add_argument("--rating", default="PG", help="maturity rating of videos that have none (default PG)")
     load.add_argument("--url", help="a running app to send events to (default: one started for the import)")
-    load.set_defaults(run=_import)
+    load.set_defaults(run=run_import)
     return parser
-
-
-async def _import(arguments: argparse.Namespace) -> None:
-    from local.importer import run_import
-
-    await run_import(arguments)
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

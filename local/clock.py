@@ -1,4 +1,4 @@
-"""The host's clock: seconds since the epoch, and sleeping. Tests move it by hand."""
+"""The clock of message pump and timers: seconds since the epoch, and sleeping. Tests replace it by one they move."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the host asks of a clock."""
+    """What the host needs of a clock."""
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -1,4 +1,4 @@
-"""A small world to look at: three tenants, a few hundred videos with plausible titles, and a week of past views.
+"""Demo data: three tenants, a few hundred videos with plausible titles, and a week of past views.
 
 Everything is drawn from a fixed seed, so every machine sees the same demo.
 """

@@ -1,7 +1,7 @@
-"""Faults on demand, to show what the app survives: `python -m local serve --faults FILE`. No other host has them.
+"""Injects faults into the backends, to show what the app survives: `python -m local serve --faults FILE`.
 
-The file holds one JSON object and is looked at again before every call, so faults come and go while the app runs;
-absent or empty, nothing is wrong. Its fields:
+The file holds one JSON object and is read again before every call when it has changed, so faults come and go while the
+app runs. Without it there are no faults. Its fields:
 
     store_down, bus_down, blobs_down   every call fails (the bus still delivers, so that consumers feel it too)
     cut_writes, cut_publishes, cut_blobs   the share of writes that are done and then reported as failed

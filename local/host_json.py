@@ -1,107 +1,80 @@
-"""The parts of host.json that the local host obeys, with the defaults of the Functions host.
+"""Settings of the local host, read from host.json; what is absent has the default of the Functions host.
 
-    {"functionTimeout": "00:10:00",
-     "extensions": {"http": {"routePrefix": "", "maxConcurrentRequests": 100, "maxOutstandingRequests": 200},
-                    "serviceBus": {"autoCompleteMessages": true, "maxConcurrentCalls": 32,
-                                   "maxAutoLockRenewalDuration": "00:10:00"}}}
-
-A wrong value raises `HostJsonError` with the setting's path and what would be right.
+{"functionTimeout": "00:10:00",
+ "extensions": {"http": {"routePrefix": "", "maxConcurrentRequests": 100, "maxOutstandingRequests": 200},
+                "serviceBus": {"maxConcurrentCalls": 32, "maxAutoLockRenewalDuration": "00:10:00"}}}
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
+from pydantic.alias_generators import to_camel
 
 _TIMESPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):([0-5]?\d):([0-5]?\d(?:\.\d{1,7})?)", re.ASCII)
 
 
 class HostJsonError(ValueError):
-    """host.json says something the host cannot obey."""
+    """host.json has a value that the host cannot obey; the message names it and says what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What host.json asks for. None means without a limit."""
-
-    route_prefix: str = "api"
-    max_concurrent_requests: int | None = None
-    max_outstanding_requests: int | None = None
-    auto_complete_messages: bool = True
-    max_concurrent_calls: int = 16
-    max_lock_renewal_seconds: float = 300.0
-    function_timeout_seconds: float | None = None
-
-
-def read_host_json(host_json: Mapping[str, Any]) -> HostSettings:
-    """The settings of a parsed host.json; what is absent keeps the default of the Functions host."""
-    http = _section(host_json, "extensions", "http")
-    bus = _section(host_json, "extensions", "serviceBus")
-    timeout = host_json.get("functionTimeout")
-    return HostSettings(
-        route_prefix=_text(http.get("routePrefix", "api"), "extensions.http.routePrefix").strip("/"),
-        max_concurrent_requests=_limit(http, "maxConcurrentRequests"),
-        max_outstanding_requests=_limit(http, "maxOutstandingRequests"),
-        auto_complete_messages=_flag(bus, "autoCompleteMessages", True),
-        max_concurrent_calls=_count(bus, "maxConcurrentCalls", 16),
-        max_lock_renewal_seconds=_seconds(bus.get("maxAutoLockRenewalDuration", "00:05:00"), "serviceBus"),
-        function_timeout_seconds=None if timeout in (None, "-1") else _seconds(timeout, "functionTimeout"),
-    )
-
-
-def parse_timespan(text: str) -> float:
+def parse_timespan(value: Any) -> float:
     """Seconds of a .NET time span: `hh:mm:ss`, with optional `days.` in front and a fraction behind.
 
     Raises ValueError. `24:00:00` is refused: .NET reads it as 24 days, which nobody means.
     """
-    match = _TIMESPAN.fullmatch(text.strip())
+    match = _TIMESPAN.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a time span; write hh:mm:ss, such as 00:00:30")
+        raise ValueError(f"{value!r} is not a time span; write hh:mm:ss, such as 00:00:30")
     days, hours, minutes, seconds = match.groups()
     if int(hours) > 23:
-        raise ValueError(f"{text!r} has more than 23 hours; write days in front, such as 1.00:00:00")
+        raise ValueError(f"{value!r} has more than 23 hours; write days in front, such as 1.00:00:00")
     return int(days or 0) * 86_400 + int(hours) * 3_600 + int(minutes) * 60 + float(seconds)
 
 
-def _section(document: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    section = document
-    for name in path:
-        inner = section.get(name, {})
-        if not isinstance(inner, Mapping):
-            raise HostJsonError(f"host.json: {'.'.join(path)} must be an object")
-        section = inner
-    return section
+Seconds = Annotated[float, BeforeValidator(parse_timespan)]
 
 
-def _text(value: Any, path: str) -> str:
-    if not isinstance(value, str):
-        raise HostJsonError(f"host.json: {path} must be text")
-    return value
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, alias_generator=to_camel)
 
 
-def _flag(section: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = section.get(name, default)
-    if not isinstance(value, bool):
-        raise HostJsonError(f"host.json: {name} must be true or false")
-    return value
+class HttpSettings(_Section):
+    """Limits of HTTP requests; None is no limit."""
+
+    route_prefix: str = "api"
+    max_concurrent_requests: PositiveInt | None = None
+    max_outstanding_requests: PositiveInt | None = None
 
 
-def _count(section: Mapping[str, Any], name: str, default: int) -> int:
-    value = section.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise HostJsonError(f"host.json: {name} must be a whole number of at least 1")
-    return value
+class ServiceBusSettings(_Section):
+    """How messages are delivered. The message pump always completes what succeeded."""
+
+    auto_complete_messages: Literal[True] = True
+    max_concurrent_calls: PositiveInt = 16
+    max_auto_lock_renewal_duration: Seconds = 300.0
 
 
-def _limit(section: Mapping[str, Any], name: str) -> int | None:
-    """A count, where -1 (the default) means without a limit."""
-    return None if section.get(name, -1) == -1 else _count(section, name, 1)
+class _Extensions(_Section):
+    http: HttpSettings = HttpSettings()
+    service_bus: ServiceBusSettings = ServiceBusSettings()
 
 
-def _seconds(value: Any, name: str) -> float:
+class HostSettings(_Section):
+    """What host.json asks for. Without `function_timeout` (seconds) a function can run for any time."""
+
+    function_timeout: Seconds | None = None
+    extensions: _Extensions = _Extensions()
+
+
+def read_host_json(host_json: Mapping[str, Any]) -> HostSettings:
+    """The settings of a parsed host.json. Raises `HostJsonError`."""
     try:
-        return parse_timespan(_text(value, name))
-    except ValueError as error:
-        raise HostJsonError(f"host.json: {name}: {error}") from None
+        return HostSettings.model_validate(host_json)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise HostJsonError(f"host.json: {place}: {first['msg']}") from None

@@ -1,8 +1,9 @@
-"""The HTTP front of the local host, on aiohttp's low-level server.
+"""HTTP server of the local host: aiohttp's server, router and runner in front of the HTTP functions.
 
 A request reaches a function as the Functions host would pass it on: header names in lower case, repeated headers
 joined with a comma, repeated query parameters too (their names compared without regard to case), empty ones left
-out, the path percent-decoded except for %2F, the body as sent (never decompressed).
+out, the path percent-decoded except for %2F, the body as sent (never decompressed). HEAD is answered by GET. Paths are
+compared without regard to case and to one slash at their end.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ import asyncio
 import contextlib
 import errno
 import logging
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
-from azure.functions.meta import Datum
-from multidict import CIMultiDict
+from yarl import URL
 
-from local import invocation
-from local.invocation import HostedFunction, Invoker
-from local.routes import NotFound, RouteTable
+from local.host_json import HttpSettings
+from local.invocation import HostedFunction, Invoker, UnsupportedFunction, http_request, http_response
 from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("local.host")
@@ -35,7 +36,6 @@ BODY_SECONDS = 60.0
 BACKLOG = 1024
 MAX_LINE_BYTES = 64 * 1024  # of the request line and of each header: the app refuses far less, and says so better
 _CUT_OFF_SECONDS = 0.05
-_SET_BY_THE_SERVER = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})
 
 
 class CannotListen(Exception):
@@ -47,145 +47,173 @@ class PortTaken(CannotListen):
 
 
 class _Refused(Exception):
-    """Answered by the host itself."""
+    """The host itself answers with a problem."""
 
-    def __init__(self, status: int, code: str, **headers: str) -> None:
-        self.status, self.code, self.headers = status, code, headers
+    def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
+        self.status, self.code, self.headers = status, code, headers or {}
         super().__init__(code)
 
 
 class HttpServer:
-    """Serves the HTTP functions of an app."""
+    """Serves the HTTP functions of an app. Raises `UnsupportedFunction` for a route that it cannot serve."""
 
     def __init__(
-        self,
-        functions: Iterable[HostedFunction],
-        invoker: Invoker,
-        *,
-        route_prefix: str,
-        max_body_bytes: int,
-        max_concurrent: int | None,
-        max_outstanding: int | None,
+        self, functions: Iterable[HostedFunction], invoker: Invoker, settings: HttpSettings, max_body_bytes: int
     ) -> None:
         self._invoker = invoker
         self._max_body_bytes = max_body_bytes
-        self._turns = None if max_concurrent is None else asyncio.Semaphore(max_concurrent)
-        self._max_outstanding = max_outstanding
+        concurrent = settings.max_concurrent_requests
+        self._turns = asyncio.Semaphore(concurrent) if concurrent else contextlib.nullcontext()
+        self._max_outstanding = settings.max_outstanding_requests or float("inf")
         self._outstanding = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
-        self._server: asyncio.Server | None = None
-        self._connections: _Connections | None = None
-        self._routes: RouteTable[HostedFunction] = RouteTable(route_prefix)
+        self._runner: web.ServerRunner | None = None
+        self._router = web.UrlDispatcher()
+        taken: set[tuple[str, str]] = set()
         for function in functions:
-            self._routes.add(function.trigger["route"], function.trigger.get("methods"), function)
+            pattern, parameters = _pattern(function, settings.route_prefix)
+            for method in function.trigger["methods"]:
+                if (method, pattern) in taken:
+                    raise UnsupportedFunction(f"function {function.name}: {method} {pattern} has a function already")
+                taken.add((method, pattern))
+                for each in (method, "HEAD") if method == "GET" else (method,):
+                    self._router.add_route(each, pattern, partial(self._call, function, parameters))
 
     async def start(self, bind: str, port: int, reuse_port: bool) -> int:
         """Listen; returns the port. Raises `PortTaken` or `CannotListen`."""
-        self._connections = _Connections(
-            self._answer,
+        loop = asyncio.get_running_loop()
+        server = _Server(
+            self._answer,  # type: ignore[arg-type]  # takes what the factory makes
+            request_factory=partial(web.Request, loop=loop, client_max_size=self._max_body_bytes),
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
         )
+        self._runner = web.ServerRunner(server, shutdown_timeout=_CUT_OFF_SECONDS)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, bind, port, backlog=BACKLOG, reuse_port=reuse_port or None)
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._connections, bind, port, backlog=BACKLOG, reuse_port=reuse_port or None
-            )
+            await site.start()
         except OSError as error:
             raise _cannot_listen(error, bind, port) from None
         except OverflowError:
             raise CannotListen(f"There is no port {port}. Choose one from 1 to 65535, or 0 for a free one.") from None
-        return int(self._server.sockets[0].getsockname()[1])
+        return site.port
 
     async def stop(self, grace_seconds: float) -> None:
-        """Accept nothing more, let what runs finish within the grace, cut the rest."""
-        if self._server is None or self._connections is None:
+        """Accept nothing more, let what runs finish within the grace, cut the rest. Safe to call twice."""
+        runner, self._runner = self._runner, None
+        if runner is None or runner.server is None:
             return
-        self._server.close()
-        self._connections.pre_shutdown()
+        for site in runner.sites:
+            await site.stop()
+        runner.server.pre_shutdown()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._quiet.wait(), grace_seconds)
-        await self._connections.shutdown(_CUT_OFF_SECONDS)
-        self._server = self._connections = None
+            await asyncio.wait_for(runner.server.shutdown(), grace_seconds)
+        await runner.cleanup()
 
     # ---- one request
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         self._outstanding += 1
-        self._quiet.clear()
         try:
-            if self._max_outstanding is not None and self._outstanding > self._max_outstanding:
-                raise _Refused(429, "too_many_requests", **{"Retry-After": "1"})
-            if self._turns is None:
-                return await self._invoke(request)
+            if self._outstanding > self._max_outstanding:
+                raise _Refused(429, "too_many_requests", {"Retry-After": "1"})
             async with self._turns:
-                return await self._invoke(request)
-        except _Refused as refusal:
-            response = _problem(refusal.status, refusal.code, refusal.headers)
+                match = await self._router.resolve(_normalized(request))
+                refusal = match.http_exception
+                if refusal is None:
+                    return await match.handler(request)
+                if isinstance(refusal, web.HTTPMethodNotAllowed):
+                    allowed = ", ".join(sorted(refusal.allowed_methods))
+                    raise _Refused(405, "method_not_allowed", {"Allow": allowed})
+                raise _Refused(404, "not_found")
+        except _Refused as refused:
+            response = _problem(refused.status, refused.code, refused.headers)
             if not request.content.is_eof():
                 response.force_close()  # the rest of a refused body is not worth reading
             return response
         finally:
             self._outstanding -= 1
-            if not self._outstanding:
-                self._quiet.set()
 
-    async def _invoke(self, request: web.BaseRequest) -> web.StreamResponse:
-        target = request.raw_path
-        path, _, query = target.partition("?")
-        if "%" in path or "/." in path or not path.startswith("/") or not path.isascii():
-            path = _decoded_path(request)
-        found = self._routes.find(request.method, path)
-        if isinstance(found, NotFound):
-            if found.allowed:
-                raise _Refused(405, "method_not_allowed", Allow=", ".join(found.allowed))
-            raise _Refused(404, "not_found")
+    async def _call(
+        self, function: HostedFunction, parameters: Mapping[int, str], request: web.Request
+    ) -> web.StreamResponse:
         headers = _headers(request)
         body = await self._body(request, headers) if request.body_exists else b""
-        function = found.target
-        decoded = invocation.http_request(
-            found.method,
-            f"http://{headers.get('host', '')}{target}",
+        segments = _path(request).split("/") if parameters else []
+        decoded = http_request(
+            "GET" if request.method == "HEAD" else request.method,
+            f"http://{headers.get('host', '')}{request.raw_path}",
             headers,
-            _query(request) if query else {},
-            found.parameters,
+            _query(request) if "?" in request.raw_path else {},
+            {name: segments[at] for at, name in parameters.items()},
             body,
         )
-        trace = (headers.get("traceparent", ""), headers.get("tracestate", ""))
         try:
-            return _response(invocation.http_response(await self._invoker.call(function, decoded, trace)))
+            status, answered, body = http_response(await self._invoker.call(function, decoded))
+            return web.Response(status=status, body=body, headers={**answered, "Server": SERVER})
         except Exception as error:
             return _problem(500, "internal", {}, self._invoker.failed(function, error))
 
-    async def _body(self, request: web.BaseRequest, headers: dict[str, str]) -> bytes:
+    async def _body(self, request: web.Request, headers: Mapping[str, str]) -> bytes:
         """The whole body. Raises `_Refused` when it is too large or does not come in time."""
-        length = request.content_length
-        if length is not None and length > self._max_body_bytes:
+        if (request.content_length or 0) > self._max_body_bytes:
             raise _Refused(413, "too_large")
-        content = request.content
-        if content.is_eof() and not content.exception():
-            body = content.read_nowait()
-            if len(body) > self._max_body_bytes:
-                raise _Refused(413, "too_large")
-            return body
-        if headers.get("expect", "").lower() == "100-continue":
+        arrived = request.content.is_eof()
+        if not arrived and headers.get("expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # type: ignore[attr-defined]  # the answer is still to come
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                parts = bytearray()
-                while part := await content.readany():
-                    parts += part
-                    if len(parts) > self._max_body_bytes:
-                        raise _Refused(413, "too_large")
+            async with asyncio.timeout(None if arrived else BODY_SECONDS):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise _Refused(413, "too_large") from None
         except TimeoutError:
             raise _Refused(408, "body_too_slow") from None
         except (web.RequestPayloadError, ConnectionError):
             raise _Refused(400, "malformed_body") from None
-        return bytes(parts)
+
+
+# ---- routes
+
+
+def _pattern(function: HostedFunction, prefix: str) -> tuple[str, dict[int, str]]:
+    """A route for aiohttp with its literals in lower case, and the names of its parameters by their position."""
+    segments = [segment for segment in f"{prefix}/{function.trigger['route']}".split("/") if segment]
+    if not all(re.fullmatch(r"\{\w+\}|[^{}]+", segment) for segment in segments):
+        raise UnsupportedFunction(f"function {function.name}: a route has whole segments as parameters, such as {{id}}")
+    parameters = {at: segment[1:-1] for at, segment in enumerate(segments, start=1) if segment.startswith("{")}
+    parts = [f"{{p{at}:[^/]+}}" if at in parameters else text.lower() for at, text in enumerate(segments, start=1)]
+    return "/" + "/".join(parts), parameters
+
+
+def _path(request: web.BaseRequest) -> str:
+    """Percent-decoded but for %2F, without dot segments, as Kestrel hands it on."""
+    path = request.raw_path.partition("?")[0]
+    if path.isascii() and path.startswith("/") and "%" not in path and "/." not in path:
+        return path
+    path = request.rel_url.path_safe.replace("%25", "%")
+    if "\0" in path:
+        raise _Refused(400, "malformed_path")
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[max(1, len(kept) - 1) :]  # never above the root
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(kept) + ("/" if segments[-1] in (".", "..") else "")
+
+
+def _normalized(request: web.Request) -> web.Request:
+    """The request with its path as routes are registered: in lower case, without a slash at its end."""
+    path = _path(request).lower()
+    path = path.removesuffix("/") or path
+    return request if path == request.rel_url.path_safe else request.clone(rel_url=URL.build(path=path))
 
 
 # ---- from the wire to the function
@@ -219,46 +247,10 @@ def _joined(first: str, second: str) -> str:
     return f"{first},{second}" if first and second else first or second
 
 
-def _decoded_path(request: web.BaseRequest) -> str:
-    """Percent-decoded but for %2F, without dot segments, as Kestrel hands it on."""
-    path = request.rel_url.path_safe.replace("%25", "%")
-    if "\0" in path:
-        raise _Refused(400, "malformed_path")
-    if "/." not in path:
-        return path
-    kept: list[str] = []
-    segments = path.split("/")
-    for segment in segments:
-        if segment == "..":
-            del kept[max(1, len(kept) - 1) :]  # never above the root
-        elif segment != ".":
-            kept.append(segment)
-    return "/".join(kept) + ("/" if segments[-1] in (".", "..") else "")
+# ---- problems
 
 
-# ---- from the function to the wire
-
-
-def _response(datum: Datum | None) -> web.Response:
-    if datum is None:
-        return web.Response(status=204, headers={"Server": SERVER})
-    if datum.type == "string":
-        return web.Response(text=datum.value, headers={"Server": SERVER})
-    value: dict[str, Any] = datum.value
-    status = int(value["status_code"].value)
-    if not 200 <= status <= 599:
-        raise ValueError(f"a function answered with the status {status}")
-    headers = CIMultiDict(
-        (name, header.value) for name, header in value["headers"].items() if name.lower() not in _SET_BY_THE_SERVER
-    )
-    headers["Server"] = SERVER
-    for cookies in value["cookies"] or ():
-        for cookie in cookies.values():
-            headers.add("Set-Cookie", cookie.OutputString())
-    return web.Response(status=status, body=value["body"].value, headers=headers)
-
-
-def _problem(status: int, code: str, headers: dict[str, str], error_id: str | None = None) -> web.Response:
+def _problem(status: int, code: str, headers: Mapping[str, str], error_id: str | None = None) -> web.Response:
     problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -278,7 +270,7 @@ def _problem(status: int, code: str, headers: dict[str, str], error_id: str | No
 
 
 class _Connection(RequestHandler):
-    """aiohttp's own answers, without what the client sent: its log line and its page would quote that."""
+    """aiohttp's connection, whose own answers and log lines do not quote what the client sent."""
 
     __slots__ = ()
 
@@ -297,7 +289,7 @@ class _Connection(RequestHandler):
         log.error("a connection failed: %s", type(kw.get("exc_info")).__name__)
 
 
-class _Connections(web.Server):
+class _Server(web.Server):
     """aiohttp's server with our connections."""
 
     def __call__(self) -> RequestHandler:

@@ -18,9 +18,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-import pyarrow as pa
-import pyarrow.json
-import pyarrow.parquet
 from tqdm import tqdm
 
 import bootstrap
@@ -112,6 +109,10 @@ def _columns(given: list[str]) -> dict[str, str]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow as pa  # costs more to import than the rest of the local host
+    import pyarrow.json
+    import pyarrow.parquet
+
     if path.suffix not in (".parquet", ".jsonl"):
         raise BadSetting(f"{path.name} must be a .parquet or a .jsonl file.")
     try:

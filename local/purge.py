@@ -1,4 +1,4 @@
-"""What nobody may see any more leaves the disk: expired documents, archived events by day 90, forgotten uploads.
+"""Daily purge of the local host: deletes expired documents, archived events from day 90 on, and abandoned uploads.
 
 In Azure the containers' time to live and lifecycle rules of the storage account do this.
 """

@@ -1,4 +1,4 @@
-"""Starts the whole app in this process: services from the settings, the demo's tenants, the host with every trigger."""
+"""Runs the whole app in this process: services from the settings, the demo's tenants, the host with every trigger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from bootstrap import App, flags_file
 from local.demo import seed_demo
 from local.faults import Faults, faulty
 from local.host import LocalHost
-from local.purge import purge_expired
+from local.purge import purge_expired as purge
 from shared.adapters.bus.port import LOCK_SECONDS, Bus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
@@ -83,9 +83,14 @@ async def running(
         _warn_without_flags(app)
         if demo:
             await seed_demo(app)
-        host = LocalHost(_functions(), app.bus, json.loads((ROOT / "host.json").read_text()), lock_seconds=lock_seconds)
+        host = LocalHost(
+            function_app.app,
+            app.bus,
+            json.loads((ROOT / "host.json").read_text()),
+            extra=_local_functions(app, lambda name: host.run_timer(name)),
+            lock_seconds=lock_seconds,
+        )
         await host.start(port=port, reuse_port=reuse_port)
-        _serving.host = host
         try:
             yield Running(f"http://127.0.0.1:{host.port}", app, host)
         finally:
@@ -110,15 +115,6 @@ def _build(settings: Settings, lock_seconds: float, faults: Path | None) -> App:
     return bootstrap.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
 
 
-class _Serving:
-    """The host that serves this process's app."""
-
-    host: LocalHost | None = None
-
-
-_serving = _Serving()
-
-
 def _warn_without_flags(app: App) -> None:
     """App Configuration begins empty, and a flag nobody defined is off: say what to do. A flags file is made."""
     if app.settings.flags == "appconfig" and PERSONALIZED_FEED not in app.flags.state():
@@ -129,42 +125,30 @@ def _warn_without_flags(app: App) -> None:
         )
 
 
-def _functions() -> func.FunctionApp:
-    """The real app, plus what only the local host has: `/metrics`, timers by hand, and the daily purge that Azure's
-    own expiry and lifecycle rules make needless there.
+def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]]) -> func.FunctionApp:
+    """Functions that only the local host has: `/metrics`, timers run on request as the Functions host's own admin
+    address does, and the daily purge that Azure's own expiry and lifecycle rules make needless there.
     """
-    functions = function_app.app
-    logging.getLogger("azure").setLevel(logging.WARNING)
-    if not getattr(functions, "_local_functions", False):
-        functions.function_name("get_metrics")(functions.route("metrics", methods=["GET"])(_get_metrics))
-        functions.function_name("run_function")(
-            functions.route("admin/functions/{name}", methods=["POST"])(_run_function)
-        )
-        functions.function_name("purge_expired")(
-            functions.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)(_purge_expired)
-        )
-        functions._local_functions = True  # type: ignore[attr-defined]
+    functions = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    @functions.route("metrics", methods=["GET"])
+    async def get_metrics(req: func.HttpRequest) -> func.HttpResponse:
+        return func.HttpResponse(render_prometheus(app.telemetry), mimetype="text/plain; version=0.0.4")
+
+    @functions.route("admin/functions/{name}", methods=["POST"])
+    async def run_function(req: func.HttpRequest) -> func.HttpResponse:
+        """202 once the function has run."""
+        try:
+            await run_timer(req.route_params["name"])
+        except KeyError:
+            return func.HttpResponse("No timer function has that name.", status_code=404, mimetype="text/plain")
+        return func.HttpResponse(status_code=202)
+
+    @functions.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)
+    async def purge_expired(timer: func.TimerRequest) -> None:
+        await purge(app)
+
     return functions
-
-
-async def _get_metrics(req: func.HttpRequest) -> func.HttpResponse:
-    app = await bootstrap.running()
-    return func.HttpResponse(render_prometheus(app.telemetry), mimetype="text/plain; version=0.0.4")
-
-
-async def _run_function(req: func.HttpRequest) -> func.HttpResponse:
-    """Run a timer's function now, as the Functions host's own admin address does; 202 once it has run."""
-    host = _serving.host
-    try:
-        assert host is not None
-        await host.run_timer(req.route_params["name"])
-    except KeyError:
-        return func.HttpResponse("No timer function has that name.", status_code=404, mimetype="text/plain")
-    return func.HttpResponse(status_code=202)
-
-
-async def _purge_expired(timer: func.TimerRequest) -> None:
-    await purge_expired(await bootstrap.running())
 
 
 def first_flags(path: Path) -> None:

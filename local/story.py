@@ -1,4 +1,4 @@
-"""`python -m local.story` prints a batch of events: somebody watches fitness to the end and skips cooking."""
+"""`python -m local.story` prints a batch of events of a user who watches fitness to the end and skips cooking."""
 
 from __future__ import annotations
 

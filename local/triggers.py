@@ -1,4 +1,4 @@
-"""Service Bus triggers: one pump per function moves messages from a subscription of the bus to the function.
+"""Service Bus triggers: a pump per function receives messages of a subscription and calls the function.
 
 One message a call, at most `maxConcurrentCalls` at once. Success completes the message, an exception abandons it at
 once (its delivery count stays raised; the bus dead-letters it in the end), and while the function runs its lock is
@@ -11,17 +11,11 @@ import asyncio
 import contextlib
 import logging
 import random
-import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from local.clock import Clock
-from local.host_json import HostSettings
-from local.invocation import (
-    HostedFunction,
-    Invoker,
-    UnsupportedFunction,
-    service_bus_message,
-)
+from local.host_json import ServiceBusSettings
+from local.invocation import HostedFunction, Invoker, UnsupportedFunction, message_argument
 from shared.adapters.bus.port import (
     SESSION_SUBSCRIPTIONS,
     SUBSCRIPTIONS,
@@ -43,12 +37,9 @@ ABANDON_SECONDS = 2.0
 
 
 def subscription_of(function: HostedFunction) -> str:
-    """The subscription a function listens to. Raises `UnsupportedFunction` for what could not run the same way
-    when deployed, or not at all."""
+    """The subscription a function listens to. Raises `UnsupportedFunction` for what would run differently in Azure."""
     trigger, name = function.trigger, function.name
-    subscription = trigger.get("subscriptionName")
-    if not subscription:
-        raise UnsupportedFunction(f"function {name}: the local bus has a topic with subscriptions, but no queues")
+    subscription = str(trigger.get("subscriptionName"))
     if subscription not in SUBSCRIPTIONS:
         raise UnsupportedFunction(
             f"function {name}: there is no subscription {subscription!r}; there are {', '.join(SUBSCRIPTIONS)}"
@@ -66,39 +57,38 @@ def subscription_of(function: HostedFunction) -> str:
         raise UnsupportedFunction(
             f"function {name}: set data_type to binary, because the keys of a text body would replace the metadata"
         )
-    return str(subscription)
+    return subscription
 
 
 @dataclass(slots=True, eq=False)
-class _Link:
-    """An open receiver, and how many of its messages are in hand."""
+class _Connection:
+    """An open receiver and how many of its messages are unsettled. A retired one is closed after the last of them."""
 
     receiver: Receiver
-    in_hand: int = 0
+    unsettled: int = 0
     retired: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class _Delivery:
-    """A message in hand. `locked_at` is when its lock was last started afresh."""
+    """An unsettled message. `locked_at` is when its lock was taken or last renewed."""
 
     message: ReceivedMessage
-    link: _Link
+    connection: _Connection
     received_at: float
     locked_at: float
     lock_lost: bool = False
-    lock_token: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class MessagePump:
-    """Feeds one function from its subscription."""
+    """Calls one function with the messages of its subscription. `lock_seconds` is how long the bus locks a message."""
 
     def __init__(
         self,
         function: HostedFunction,
         bus: Bus,
         invoker: Invoker,
-        settings: HostSettings,
+        settings: ServiceBusSettings,
         clock: Clock,
         lock_seconds: float,
     ) -> None:
@@ -113,7 +103,7 @@ class MessagePump:
         self._free = asyncio.Event()
         self._free.set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._link: _Link | None = None
+        self._connection: _Connection | None = None
 
     def start(self) -> None:
         """Begin to receive."""
@@ -122,18 +112,13 @@ class MessagePump:
             asyncio.create_task(self._keep_locks(), name=f"renew {self.subscription}"),
         ]
 
-    @property
-    def in_flight(self) -> int:
-        """Messages in hand."""
-        return len(self._deliveries)
-
     async def idle(self) -> bool:
-        """Whether nothing is in hand and nothing waits (messages under lock count as waiting)."""
+        """Whether nothing is unsettled and nothing waits (messages under lock count as waiting)."""
         waiting, _ = await self._bus.depth(self.subscription)
         return waiting == 0 and not self._deliveries
 
     async def stop(self, grace_seconds: float) -> None:
-        """Receive no more, let calls finish within the grace, cancel the rest and give their messages back."""
+        """Receive no more, let calls finish within the grace, cancel the rest and abandon their messages."""
         if not self._tasks:
             return
         receiving, renewing = self._tasks
@@ -147,7 +132,7 @@ class MessagePump:
             await asyncio.gather(*late, return_exceptions=True)
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
-        await self._retire_link()
+        await self._retire_connection()
 
     # ---- receiving
 
@@ -156,17 +141,17 @@ class MessagePump:
         while True:
             await self._free.wait()
             try:
-                if self._link is None:
-                    self._link = _Link(await self._bus.receiver(self.subscription))
-                link = self._link
-                room = self._settings.max_concurrent_calls - len(self._deliveries)
-                messages = await self._next_messages(link.receiver, room)
+                if self._connection is None:
+                    self._connection = _Connection(await self._bus.receiver(self.subscription))
+                connection = self._connection
+                free = self._settings.max_concurrent_calls - len(self._deliveries)
+                messages = await self._next_messages(connection.receiver, free)
             except Exception as error:
                 if not failures:
                     expected = isinstance(error, BusError)
                     what = type(error).__name__ if expected else traceback_without_values(error)
                     log.warning("%s: the bus failed, trying again: %s", self.subscription, what)
-                await self._retire_link()
+                await self._retire_connection()
                 pause = REOPEN_SECONDS[min(failures, len(REOPEN_SECONDS) - 1)]
                 failures += 1
                 await self._clock.sleep(pause * random.uniform(0.5, 1.0))
@@ -175,11 +160,11 @@ class MessagePump:
                 log.warning("%s: the bus is back after %d failures", self.subscription, failures)
                 failures = 0
             for message in messages:
-                self._take(message, link)
+                self._begin(message, connection)
 
-    async def _next_messages(self, receiver: Receiver, room: int) -> list[ReceivedMessage]:
-        """Wait for messages. What arrives although we were just cancelled is given back at once."""
-        arriving = asyncio.ensure_future(receiver.receive(room, WAIT_SECONDS))
+    async def _next_messages(self, receiver: Receiver, limit: int) -> list[ReceivedMessage]:
+        """Wait for messages. When cancelled, abandon what arrives in spite of that."""
+        arriving = asyncio.ensure_future(receiver.receive(limit, WAIT_SECONDS))
         try:
             return await asyncio.shield(arriving)
         except asyncio.CancelledError:
@@ -189,55 +174,52 @@ class MessagePump:
                     await receiver.abandon(message)
             raise
 
-    def _take(self, message: ReceivedMessage, link: _Link) -> None:
+    def _begin(self, message: ReceivedMessage, connection: _Connection) -> None:
         now = self._clock.now()
-        delivery = _Delivery(message, link, received_at=now, locked_at=now)
+        delivery = _Delivery(message, connection, received_at=now, locked_at=now)
         task = asyncio.create_task(self._deliver(delivery), name=f"deliver {self.function.name}")
         self._deliveries[task] = delivery
-        link.in_hand += 1
+        connection.unsettled += 1
         if len(self._deliveries) >= self._settings.max_concurrent_calls:
             self._free.clear()
 
-    async def _retire_link(self) -> None:
-        """Let go of the receiver, but not before the last of its messages is settled."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.retired = True
-            await self._close_if_done(link)
+    async def _retire_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.retired = True
+            await self._close_if_done(connection)
 
-    async def _close_if_done(self, link: _Link) -> None:
-        if link.retired and not link.in_hand:
+    async def _close_if_done(self, connection: _Connection) -> None:
+        if connection.retired and not connection.unsettled:
             with contextlib.suppress(Exception):
-                await link.receiver.close()
+                await connection.receiver.close()
 
     # ---- one message
 
     async def _deliver(self, delivery: _Delivery) -> None:
         try:
-            message = service_bus_message(delivery.message, delivery.lock_token)
-            await self._invoker.trigger(self.function, message)
+            await self._invoker.trigger(self.function, message_argument(self.function, delivery.message))
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(delivery))
+            await asyncio.shield(self._abandon(delivery))
             raise
         except Exception as error:
-            await self._give_back(delivery)
+            await self._abandon(delivery)
             self._invoker.failed(self.function, error)
         else:
-            if self._settings.auto_complete_messages:
-                await self._complete(delivery)
+            await self._complete(delivery)
         finally:
             task = asyncio.current_task()
             assert task is not None
             del self._deliveries[task]
-            delivery.link.in_hand -= 1
+            delivery.connection.unsettled -= 1
             self._free.set()
-            await self._close_if_done(delivery.link)
+            await self._close_if_done(delivery.connection)
 
     async def _complete(self, delivery: _Delivery) -> None:
         """Without success the message comes again once its lock has run out, as it may on Azure."""
         for attempt in range(1, SETTLE_ATTEMPTS + 1):
             try:
-                await delivery.link.receiver.complete([delivery.message])
+                await delivery.connection.receiver.complete([delivery.message])
                 return
             except LockLost:
                 break
@@ -246,25 +228,25 @@ class MessagePump:
                     await self._clock.sleep(SETTLE_RETRY_SECONDS * attempt)
         log.warning("%s: a message could not be completed and will come again", self.function.name)
 
-    async def _give_back(self, delivery: _Delivery) -> None:
-        """Abandon; when that fails too, the lock runs out by itself."""
+    async def _abandon(self, delivery: _Delivery) -> None:
+        """Let the message come again. When this fails too, its lock runs out by itself."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(ABANDON_SECONDS):
-                await delivery.link.receiver.abandon(delivery.message)
+                await delivery.connection.receiver.abandon(delivery.message)
 
     # ---- locks
 
     async def _keep_locks(self) -> None:
-        """Renew each lock when half of it is gone; looking twice as often leaves time for a second attempt."""
+        """Renew each lock when half of it is over. Looking twice as often leaves time for a second attempt."""
         while True:
             await self._clock.sleep(self._lock_seconds / 4)
             now = self._clock.now()
             for delivery in list(self._deliveries.values()):
-                kept_long_enough = now - delivery.received_at > self._settings.max_lock_renewal_seconds
+                kept_long_enough = now - delivery.received_at > self._settings.max_auto_lock_renewal_duration
                 if delivery.lock_lost or kept_long_enough or now - delivery.locked_at < self._lock_seconds / 2:
                     continue
                 try:
-                    await delivery.link.receiver.renew(delivery.message)
+                    await delivery.connection.receiver.renew(delivery.message)
                     delivery.locked_at = now
                 except LockLost:
                     delivery.lock_lost = True

@@ -17,18 +17,17 @@ BY_THE_HOST = {405, 431}
 
 
 @cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    """The documented paths as patterns, those without parameters first."""
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """Every documented path and what it matches, those without parameters first."""
     paths = sorted(function_app.api.document["paths"], key=lambda path: path.count("{"))
-    return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), path) for path in paths]
+    return {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + "/?", re.IGNORECASE) for path in paths}
 
 
 def documented_path(method: str, path: str) -> str | None:
-    """The documented path that a request with this method goes to, None when there is none."""
-    paths = function_app.api.document["paths"]
-    for pattern, documented in _patterns():
-        if pattern.fullmatch(path) and method.lower() in paths[documented]:
-            return str(documented)
+    """The path of the document, such as `/v1/cms/rules/{id}`, that a request goes to."""
+    for documented, pattern in _patterns().items():
+        if pattern.fullmatch(path) and method.lower() in function_app.api.document["paths"][documented]:
+            return documented
     return None
 
 
@@ -54,19 +53,21 @@ def closed(schema: Any) -> Any:
 
 def check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
     """Fail when the document does not know this answer. Paths it does not have are nobody's promise."""
-    found = documented_path(method, path.partition("?")[0])
-    if found is None or status in BY_THE_HOST:
+    documented = documented_path(method, path.partition("?")[0])
+    if documented is None or status in BY_THE_HOST:
         return
-    operation: dict[str, Any] = function_app.api.document["paths"][found][method.lower()]
+    operation: dict[str, Any] = function_app.api.document["paths"][documented][method.lower()]
     answer = operation["responses"].get(str(status))
     media_type = headers.get("Content-Type", "").partition(";")[0]
     code = orjson.loads(body).get("code") if status >= 400 and media_type.endswith("json") else None
-    assert answer is not None, f"{method} {found} answered {status} {code}, which is not documented"
+    assert answer is not None, f"{method} {documented} answered {status} {code}, which is not documented"
     if "Retry-After" in answer.get("headers", {}):
         assert int(headers["Retry-After"]) >= 1
     if "content" not in answer:
         assert not body
         return
     if media_type.endswith("json"):
-        error = next(_validator(found, method.lower(), str(status), media_type).iter_errors(orjson.loads(body)), None)
-        assert error is None, f"{method} {found} {status} {code}: {error and error.message}"
+        error = next(
+            _validator(documented, method.lower(), str(status), media_type).iter_errors(orjson.loads(body)), None
+        )
+        assert error is None, f"{method} {documented} {status} {code}: {error and error.message}"

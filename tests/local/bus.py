@@ -1,4 +1,4 @@
-"""A bus in memory with peek-lock, as much of the port as triggers use, and faults on demand."""
+"""In-memory bus with peek-lock and faults on demand: as much of the port as the message pump uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it, and wakes sleepers in order."""
+"""Manual clock: stands still until a test moves it, and wakes sleepers in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the local host takes from host.json."""
+"""Settings that the local host reads from host.json."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from local.host_json import HostJsonError, HostSettings, parse_timespan, read_host_json
+from local.host_json import HostJsonError, parse_timespan, read_host_json
 
 
 def test_the_projects_own_host_json_is_understood() -> None:
     settings = read_host_json(json.loads((Path(__file__).parents[2] / "host.json").read_text()))
-    assert settings.route_prefix == ""
-    assert settings.max_concurrent_calls > 1
-    assert settings.auto_complete_messages
+    assert settings.extensions.http.route_prefix == ""
+    assert settings.extensions.http.max_outstanding_requests == 200
+    assert settings.extensions.service_bus.max_concurrent_calls > 1
+    assert settings.function_timeout == settings.extensions.service_bus.max_auto_lock_renewal_duration == 600
 
 
 def test_an_empty_host_json_means_the_defaults_of_the_functions_host() -> None:
-    assert read_host_json({}) == HostSettings(route_prefix="api", max_concurrent_calls=16)
+    settings = read_host_json({})
+    assert settings.extensions.http.route_prefix == "api"
+    assert settings.extensions.http.max_concurrent_requests is None
+    assert settings.extensions.service_bus.max_concurrent_calls == 16
+    assert settings.extensions.service_bus.max_auto_lock_renewal_duration == 300
+    assert settings.function_timeout is None
 
 
 @pytest.mark.parametrize(
@@ -30,7 +36,7 @@ def test_time_spans(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "30", "24:00:00", "00:60:00", "-00:00:01", "00:00"])
-def test_other_time_spans_are_refused(text: str) -> None:
+def test_malformed_time_spans_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write"):
         parse_timespan(text)
 
@@ -43,11 +49,11 @@ def test_other_time_spans_are_refused(text: str) -> None:
         {"extensions": {"http": {"maxConcurrentRequests": 0}}},
         {"extensions": {"serviceBus": {"maxConcurrentCalls": "32"}}},
         {"extensions": {"serviceBus": {"maxConcurrentCalls": True}}},
-        {"extensions": {"serviceBus": {"autoCompleteMessages": "yes"}}},
+        {"extensions": {"serviceBus": {"autoCompleteMessages": False}}},
         {"extensions": {"serviceBus": {"maxAutoLockRenewalDuration": 600}}},
         {"functionTimeout": "ten minutes"},
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place(document: dict) -> None:
-    with pytest.raises(HostJsonError, match=r"host\.json: \w+"):
+    with pytest.raises(HostJsonError, match=r"host\.json: (extensions|functionTimeout)[\w.]*: \w+"):
         read_host_json(document)

@@ -1,4 +1,4 @@
-"""HTTP through the host: real sockets, a toy app."""
+"""HTTP of the local host, over real sockets with a toy app: requests, answers, failures, limits, stopping."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import re
-import threading
 from collections.abc import AsyncIterator
 
 import azure.functions as func
@@ -48,7 +47,7 @@ class Gate:
 def toy_app(gate: Gate) -> func.FunctionApp:
     app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-    @app.route("echo/{name?}")
+    @app.route("echo/{name}", methods=["GET", "POST"])
     async def echo(req: func.HttpRequest) -> func.HttpResponse:
         seen = {
             "method": req.method,
@@ -60,32 +59,16 @@ def toy_app(gate: Gate) -> func.FunctionApp:
         }
         return func.HttpResponse(json.dumps(seen), mimetype="application/json")
 
-    @app.route("plain", methods=["GET"])
-    def plain(req: func.HttpRequest, context: func.Context) -> str:
-        assert context.thread_local_storage.invocation_id == context.invocation_id
-        return threading.current_thread().name
-
-    @app.route("context", methods=["GET"])
-    async def in_context(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-        trace = context.trace_context
-        told = [context.function_name, context.invocation_id, trace.trace_parent, trace.trace_state]
-        return func.HttpResponse(json.dumps(told))
-
     @app.route("answers/{kind}", methods=["GET", "DELETE"])
-    async def answers(req: func.HttpRequest) -> func.HttpResponse | None:
+    async def answers(req: func.HttpRequest) -> func.HttpResponse:
         kind = req.route_params["kind"]
-        if kind == "none":
-            return None
         if kind == "empty":
             return func.HttpResponse(status_code=202)
         if kind == "304":
             return func.HttpResponse(b"not sent", status_code=304, headers={"ETag": 'W/"1"'})
         if kind == "binary":
             return func.HttpResponse(bytes(range(256)), mimetype="application/octet-stream")
-        response = func.HttpResponse("ok", headers={"X-One": "1", "Content-Length": "999", "Connection": "upgrade"})
-        response.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly")
-        response.headers.add("Set-Cookie", "b=2; Secure; SameSite=Lax")
-        return response
+        return func.HttpResponse("ok", headers={"X-One": "1"})
 
     @app.route("fails", methods=["POST"])
     async def fails(req: func.HttpRequest) -> func.HttpResponse:
@@ -146,14 +129,14 @@ async def echo(host: LocalHost, request: str) -> dict:
 
 
 async def test_header_names_arrive_in_lower_case_and_repeated_ones_joined(host: LocalHost) -> None:
-    seen = await echo(host, one("GET /echo", "X-Tenant-Id: a", "X-API-KEY: k", "x-tenant-id: b", "X-Empty:"))
+    seen = await echo(host, one("GET /echo/x", "X-Tenant-Id: a", "X-API-KEY: k", "x-tenant-id: b", "X-Empty:"))
     assert seen["headers"]["x-tenant-id"] == "a,b"
     assert seen["headers"]["x-api-key"] == "k"
     assert seen["headers"]["x-empty"] == ""
 
 
 async def test_repeated_query_parameters_are_joined_and_empty_ones_left_out(host: LocalHost) -> None:
-    seen = await echo(host, one("GET /echo?limit=1&cursor=&Limit=2&a+b=c%20d%2B&e&limit=&x=%C3%A9"))
+    seen = await echo(host, one("GET /echo/x?limit=1&cursor=&Limit=2&a+b=c%20d%2B&e&limit=&x=%C3%A9"))
     assert seen["query"] == {"limit": "1,2", "a b": "c d+", "x": "é"}
 
 
@@ -165,17 +148,17 @@ async def test_the_path_is_percent_decoded_but_for_a_slash(host: LocalHost) -> N
 @pytest.mark.parametrize(
     "path", ["/x/../echo/n", "/./echo/n", "/../../echo/n", "/%65cho/n", "/echo/m/../n", "/echo/n/."]
 )
-async def test_a_path_is_brought_to_its_plain_form_first(host: LocalHost, path: str) -> None:
+async def test_dot_segments_and_percent_encoding_are_resolved_before_routing(host: LocalHost, path: str) -> None:
     assert (await echo(host, one(f"GET {path}")))["route"] == {"name": "n"}
 
 
-async def test_the_url_is_the_one_asked_for(host: LocalHost) -> None:
+async def test_the_url_is_the_one_that_was_requested(host: LocalHost) -> None:
     assert (await echo(host, one("GET /echo/a%20b?x=1")))["url"] == "http://h/echo/a%20b?x=1"
 
 
 async def test_a_body_arrives_as_it_was_sent_even_if_it_says_it_is_compressed(client: ClientSession) -> None:
     body = b"\x00\xff not gzip"
-    async with client.post("/echo", data=body, headers={"Content-Encoding": "gzip"}) as answer:
+    async with client.post("/echo/x", data=body, headers={"Content-Encoding": "gzip"}) as answer:
         assert (await answer.json())["body"] == body.decode("latin-1")
 
 
@@ -184,13 +167,13 @@ async def test_a_body_in_chunks_arrives_whole(client: ClientSession) -> None:
         for part in (b"one ", b"two ", b"three"):
             yield part
 
-    async with client.post("/echo", data=chunks()) as answer:
+    async with client.post("/echo/x", data=chunks()) as answer:
         assert (await answer.json())["body"] == "one two three"
 
 
-async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(host: LocalHost) -> None:
+async def test_expect_100_continue_is_answered_before_the_body_is_sent(host: LocalHost) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
-    writer.write(one("POST /echo", "Content-Length: 2", "Expect: 100-continue").encode())
+    writer.write(one("POST /echo/x", "Content-Length: 2", "Expect: 100-continue").encode())
     assert (await reader.readline()).startswith(b"HTTP/1.1 100")
     writer.write(b"hi")
     answer = await reader.read()
@@ -205,23 +188,23 @@ async def test_a_body_above_the_limit_is_413(client: ClientSession, chunked: boo
         for _ in range(MAX_BODY):
             yield b"x" * 100
 
-    async with client.post("/echo", data=endless() if chunked else b"x" * (MAX_BODY + 1)) as answer:
+    async with client.post("/echo/x", data=endless() if chunked else b"x" * (MAX_BODY + 1)) as answer:
         assert answer.status == 413
         assert (await answer.json())["code"] == "too_large"
-    async with client.post("/echo", data=b"x" * MAX_BODY) as answer:
+    async with client.post("/echo/x", data=b"x" * MAX_BODY) as answer:
         assert answer.status == 200
 
 
 async def test_a_malformed_body_is_400(host: LocalHost) -> None:
-    answer = await raw(host, one("POST /echo", "Transfer-Encoding: chunked", body="2\r\nab\r\nnonsense\r\n"))
+    answer = await raw(host, one("POST /echo/x", "Transfer-Encoding: chunked", body="2\r\nab\r\nnonsense\r\n"))
     assert "400 Bad Request" in answer.splitlines()[0]
 
 
-async def test_a_client_that_leaves_amid_its_body_is_no_error(
+async def test_a_client_that_disconnects_amid_its_body_is_not_logged(
     host: LocalHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", host.port)
-    writer.write(one("POST /echo", "Content-Length: 100", body="a little").encode())
+    writer.write(one("POST /echo/x", "Content-Length: 100", body="a little").encode())
     await writer.drain()
     await asyncio.sleep(0.01)
     writer.close()
@@ -231,73 +214,32 @@ async def test_a_client_that_leaves_amid_its_body_is_no_error(
 
 
 async def test_a_header_that_is_not_utf8_is_400(host: LocalHost) -> None:
-    assert (await raw(host, one("GET /echo", "X-Odd: \xff\xfe"))).startswith("HTTP/1.1 400")
-
-
-# ---- routes
-
-
-async def test_an_unknown_path_is_404_and_a_wrong_method_405_with_allow(client: ClientSession) -> None:
-    async with client.get("/nowhere") as answer:
-        assert answer.status == 404
-        assert answer.content_type == "application/problem+json"
-        assert (await answer.json())["code"] == "not_found"
-    async with client.post("/answers/empty") as answer:
-        assert answer.status == 405
-        assert answer.headers["Allow"] == "DELETE, GET, HEAD"
-
-
-async def test_head_is_get_without_the_body(host: LocalHost) -> None:
-    head, _, body = (await raw(host, one("HEAD /answers/cookies"))).partition("\r\n\r\n")
-    assert head.startswith("HTTP/1.1 200")
-    assert "Content-Length: 2" in head
-    assert body == ""
+    assert (await raw(host, one("GET /echo/x", "X-Odd: \xff\xfe"))).startswith("HTTP/1.1 400")
 
 
 # ---- answers
 
 
-async def test_headers_and_several_cookies_reach_the_client(client: ClientSession) -> None:
-    async with client.get("/answers/cookies") as answer:
-        assert answer.headers["X-One"] == "1"
-        assert answer.headers["Content-Length"] == "2"
-        cookies = answer.headers.getall("Set-Cookie")
-    assert [cookie.split(";")[0] for cookie in cookies] == ["a=1", "b=2"]
-    assert "HttpOnly" in cookies[0]
-    assert "SameSite=Lax" in cookies[1]
+async def test_headers_of_a_function_reach_the_client(client: ClientSession) -> None:
+    async with client.get("/answers/headers") as answer:
+        assert (answer.headers["X-One"], answer.headers["Content-Length"]) == ("1", "2")
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
 @pytest.mark.parametrize(
     ("kind", "status", "body"),
-    [("none", 204, b""), ("empty", 202, b""), ("304", 304, b""), ("binary", 200, bytes(range(256)))],
+    [("empty", 202, b""), ("304", 304, b""), ("binary", 200, bytes(range(256)))],
 )
-async def test_bodies(client: ClientSession, kind: str, status: int, body: bytes) -> None:
+async def test_status_and_body_reach_the_client(client: ClientSession, kind: str, status: int, body: bytes) -> None:
     async with client.get(f"/answers/{kind}") as answer:
         assert (answer.status, await answer.read()) == (status, body)
 
 
 async def test_many_requests_share_one_connection(client: ClientSession) -> None:
-    for kind in ("empty", "304", "binary", "none", "cookies"):
+    for kind in ("empty", "304", "binary", "headers"):
         async with client.get(f"/answers/{kind}") as answer:
             await answer.read()
             assert "Connection" not in answer.headers
-
-
-async def test_a_plain_function_runs_in_a_thread(client: ClientSession) -> None:
-    async with client.get("/plain") as answer:
-        assert (await answer.text()).startswith("function_")
-        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-
-
-async def test_the_context_names_the_call_and_its_trace(client: ClientSession) -> None:
-    sent = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "k=v"}
-    async with client.get("/context", headers=sent) as answer:
-        name, first_id, parent, state = json.loads(await answer.text())
-    assert (name, parent, state) == ("in_context", sent["traceparent"], "k=v")
-    async with client.get("/context", headers={"traceparent": "nonsense"}) as answer:
-        _, second_id, parent, _ = json.loads(await answer.text())
-    assert first_id != second_id
-    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", parent)
 
 
 # ---- failures
@@ -326,25 +268,10 @@ async def test_a_result_that_is_no_response_is_500(client: ClientSession) -> Non
 
 
 async def test_a_malformed_request_is_400_and_not_quoted(host: LocalHost, caplog: pytest.LogCaptureFixture) -> None:
-    answer = await raw(host, "GET /echo HTTP/1.1\r\nHost: h\r\nX-Api-Key secret-key-1\r\n\r\n")
+    answer = await raw(host, "GET /echo/x HTTP/1.1\r\nHost: h\r\nX-Api-Key secret-key-1\r\n\r\n")
     assert "400 Bad Request" in answer.splitlines()[0]
     assert "malformed_request" in answer
     assert "secret-key-1" not in answer + caplog.text
-
-
-async def test_on_error_hears_of_a_failure_and_may_fail_itself(gate: Gate) -> None:
-    heard: list[tuple[str, str]] = []
-
-    def on_error(name: str, error: BaseException) -> None:
-        heard.append((name, type(error).__name__))
-        raise RuntimeError("the listener fails too")
-
-    host = LocalHost(toy_app(gate), FakeBus(), HOST_JSON, on_error=on_error)
-    await host.start(port=0)
-    answer = await raw(host, one("POST /fails", "X-Api-Key: k"))
-    await host.stop(0)
-    assert answer.startswith("HTTP/1.1 500")
-    assert heard == [("fails", "ValueError")]
 
 
 async def test_a_function_that_runs_too_long_is_stopped(gate: Gate) -> None:
@@ -358,7 +285,7 @@ async def test_a_function_that_runs_too_long_is_stopped(gate: Gate) -> None:
 # ---- limits, ports, stopping
 
 
-async def test_the_limits_of_host_json_hold(gate: Gate) -> None:
+async def test_requests_beyond_the_limits_of_host_json_wait_or_get_429(gate: Gate) -> None:
     limits = {"routePrefix": "", "maxConcurrentRequests": 2, "maxOutstandingRequests": 3}
     host = LocalHost(toy_app(gate), FakeBus(), {"extensions": {"http": limits}})
     await host.start(port=0)
@@ -385,7 +312,7 @@ async def test_an_address_that_is_not_ours_is_refused_clearly(gate: Gate) -> Non
         await LocalHost(toy_app(gate), FakeBus(), HOST_JSON).start(bind="192.0.2.1", port=0)
 
 
-async def test_two_hosts_may_share_a_port_when_both_say_so(gate: Gate) -> None:
+async def test_two_hosts_can_share_a_port_with_reuse_port(gate: Gate) -> None:
     first, second = (LocalHost(toy_app(gate), FakeBus(), HOST_JSON) for _ in range(2))
     await first.start(port=0, reuse_port=True)
     await second.start(port=first.port, reuse_port=True)
@@ -419,16 +346,3 @@ async def test_stopping_does_not_wait_for_idle_connections(host: LocalHost) -> N
         await host.stop(grace_seconds=60)
         await host.stop(grace_seconds=60)
     writer.close()
-
-
-async def test_a_host_starts_once(host: LocalHost) -> None:
-    with pytest.raises(RuntimeError, match="starts once"):
-        await host.start(port=0)
-
-
-async def test_functions_can_be_invoked_by_hand(host: LocalHost) -> None:
-    request = func.HttpRequest("GET", "http://h/echo", headers={"A": "1"}, body=b"")
-    response = await host.invoke("echo", request)
-    assert json.loads(response.get_body())["headers"] == {"a": "1"}
-    with pytest.raises(KeyError, match="no function"):
-        await host.invoke("unknown")

@@ -1,4 +1,4 @@
-"""The daily purge of the local host: nothing that has expired stays on the disk."""
+"""The daily purge of the local host deletes what has expired and nothing else."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ DAY = 86_400.0
 NOW = 1_790_000_000.0
 
 
-async def test_expired_documents_and_archived_events_of_90_days_leave_the_disk_and_nothing_else_does(
-    tmp_path: Path,
-) -> None:
+async def test_expired_documents_and_events_archived_90_days_ago_are_deleted(tmp_path: Path) -> None:
     now = NOW
     services = bootstrap.build(Settings(data_folder=str(tmp_path)), clock=lambda: now)
     for number in range(2_500):
@@ -42,7 +40,7 @@ async def test_expired_documents_and_archived_events_of_90_days_leave_the_disk_a
         assert file.execute('SELECT count(*) FROM "user-activity"').fetchone() == (0,)
 
 
-async def test_an_upload_whose_import_never_ended_leaves_the_disk_after_a_week(tmp_path: Path) -> None:
+async def test_an_upload_whose_import_never_ended_is_deleted_after_a_week(tmp_path: Path) -> None:
     ahead = 0.0
     services = bootstrap.build(Settings(data_folder=str(tmp_path)), clock=lambda: time.time() + ahead)
     await services.blobs.write(UPLOADS, "tenant/job.ndjson", b"{}")

@@ -1,140 +1,146 @@
-"""Route templates, methods and precedence."""
+"""Routes of the local host: which function answers a method and a path, compared as Azure does."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+import azure.functions as func
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from aiohttp import ClientSession
+from yarl import URL
 
-from local.routes import Found, NotFound, RouteError, RouteTable
+from local.host import LocalHost
+from local.invocation import UnsupportedFunction
+from tests.local.bus import FakeBus
 
-
-def table(*templates: str, prefix: str = "", methods: tuple[str, ...] = ("GET",)) -> RouteTable[str]:
-    routes: RouteTable[str] = RouteTable(prefix)
-    for template in templates:
-        routes.add(template, methods, template)
-    return routes
+VIDEOS = [("v/{id}", "GET"), ("v/new", "GET"), ("v/{id}/x", "GET"), ("v/{id}", "DELETE"), ("{tenant}/new", "GET")]
 
 
-def target(routes: RouteTable[str], path: str, method: str = "GET") -> str | None:
-    found = routes.find(method, path)
-    return found.target if isinstance(found, Found) else None
+def app_with(*routes: tuple[str, str]) -> func.FunctionApp:
+    """Functions that answer with their route, their parameters and the method they see."""
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    def add(number: int, route: str, method: str) -> None:
+        async def answer(req: func.HttpRequest) -> func.HttpResponse:
+            return func.HttpResponse(f"{req.method} {route} {dict(req.route_params)}")
+
+        app.function_name(f"function_{number}")(app.route(route, methods=[method])(answer))
+
+    for number, (route, method) in enumerate(routes):
+        add(number, route, method)
+    return app
 
 
-def parameters(routes: RouteTable[str], path: str) -> dict[str, str] | None:
-    found = routes.find("GET", path)
-    return dict(found.parameters) if isinstance(found, Found) else None
+def host_of(*routes: tuple[str, str], prefix: str = "") -> LocalHost:
+    return LocalHost(app_with(*routes), FakeBus(), {"extensions": {"http": {"routePrefix": prefix}}})
 
 
-@pytest.mark.parametrize("path", ["/v1/feed", "/V1/Feed", "/v1/feed/"])
-def test_case_and_a_trailing_slash_do_not_matter(path: str) -> None:
-    assert target(table("v1/feed"), path) == "v1/feed"
+class Client:
+    def __init__(self, http: ClientSession, port: int) -> None:
+        self.http, self.port = http, port
+
+    async def ask(self, path: str, method: str = "GET") -> tuple[int, str, Any]:
+        """Status, text and headers; the path is sent as it is."""
+        url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
+        async with self.http.request(method, url) as answer:
+            return answer.status, await answer.text(), answer.headers
+
+    async def text(self, path: str, method: str = "GET") -> str | None:
+        """What a function answered; None when there is none."""
+        status, text, _ = await self.ask(path, method)
+        return text if status == 200 else None
 
 
-@pytest.mark.parametrize("path", ["/", "", "/v1", "/v1/feeds", "//v1/feed", "/v1//feed", "/v1/feed//", "v1/feed"])
-def test_other_paths_are_not_found(path: str) -> None:
-    assert target(table("v1/feed"), path) is None
+@asynccontextmanager
+async def serving(*routes: tuple[str, str], prefix: str = "") -> AsyncIterator[Client]:
+    host = host_of(*routes, prefix=prefix)
+    await host.start(port=0)
+    async with ClientSession() as http:
+        yield Client(http, host.port)
+    await host.stop(0)
 
 
-def test_the_prefix_of_host_json_comes_first() -> None:
-    routes = table("feed", "videos/{id}", prefix="api")
-    assert (target(routes, "/api/feed"), target(routes, "/feed")) == ("feed", None)
-    assert parameters(routes, "/api/videos/7") == {"id": "7"}
+async def test_case_and_a_slash_at_the_end_do_not_matter() -> None:
+    async with serving(("v1/Feed", "GET")) as client:
+        for path in ("/v1/feed", "/V1/FEED", "/v1/feed/"):
+            assert await client.text(path) == "GET v1/Feed {}"
 
 
-def test_an_empty_template_answers_at_the_root() -> None:
-    assert target(table(""), "/") == ""
+async def test_an_unknown_path_is_404() -> None:
+    async with serving(("v1/feed", "GET")) as client:
+        for path in ("/", "/v1", "/v1/feeds", "//v1/feed", "/v1//feed", "/v1/feed//", "/v1%2Ffeed", "/v1/fee%2564"):
+            status, text, headers = await client.ask(path)
+            assert (status, headers["Content-Type"]) == (404, "application/problem+json"), path
+            assert '"code":"not_found"' in text
 
 
-def test_parameters_keep_their_case() -> None:
-    assert parameters(table("videos/{id}/tags/{tag}"), "/Videos/Vid_A/TAGS/Fit") == {"id": "Vid_A", "tag": "Fit"}
+async def test_the_prefix_of_host_json_comes_first() -> None:
+    async with serving(("feed", "GET"), ("videos/{id}", "GET"), prefix="api") as client:
+        assert await client.text("/feed") is None
+        assert await client.text("/api/feed") == "GET feed {}"
+        assert await client.text("/api/videos/7") == "GET videos/{id} {'id': '7'}"
 
 
-@given(st.text(min_size=1).filter(lambda text: "/" not in text))
-def test_any_text_without_a_slash_is_one_parameter(text: str) -> None:
-    assert parameters(table("videos/{id}"), f"/videos/{text}") == {"id": text}
+async def test_parameters_keep_their_case() -> None:
+    async with serving(("videos/{id}/tags/{tag}", "GET")) as client:
+        expected = "GET videos/{id}/tags/{tag} {'id': 'Vid_A', 'tag': 'Fit'}"
+        assert await client.text("/Videos/Vid_A/TAGS/Fit/") == expected
 
 
 @pytest.mark.parametrize(
-    ("template", "path", "expected"),
-    [
-        ("n/{id:int}", "/n/42", {"id": "42"}),
-        ("n/{id:int}", "/n/-7", {"id": "-7"}),
-        ("n/{id:int}", "/n/4x", None),
-        ("n/{id:int}", "/n/٣", None),
-        ("n/{id:guid}", "/n/3f2504e0-4f89-11d3-9a0c-0305e82c3301", {"id": "3f2504e0-4f89-11d3-9a0c-0305e82c3301"}),
-        ("n/{id:guid}", "/n/3f2504e0", None),
-        ("n/{id:bool}", "/n/True", {"id": "True"}),
-        ("n/{id:alpha}", "/n/ab1", None),
-        ("n/{id:min(3)}", "/n/2", None),
-        ("n/{id:max(3)}", "/n/3", {"id": "3"}),
-        ("n/{id:int:range(1,9)}", "/n/10", None),
-        ("n/{id:length(2,3)}", "/n/abcd", None),
-        ("n/{id:minlength(2)}", "/n/ab", {"id": "ab"}),
-        ("n/{id?}", "/n", {}),
-        ("n/{id?}", "/n/5", {"id": "5"}),
-        ("n/{id:int?}", "/n/x", None),
-        ("n/{id=all}", "/n", {"id": "all"}),
-        ("n/{id=all}", "/n/one", {"id": "one"}),
-        ("f/{*rest}", "/f/a/b.txt", {"rest": "a/b.txt"}),
-        ("f/{*rest}", "/f", {}),
-        ("f/{name}.{kind}", "/f/a.b.json", {"name": "a.b", "kind": "json"}),
-        ("f/v{version:int}/x", "/f/v2/x", {"version": "2"}),
-        ("{tenant}/feed", "/t1/feed", {"tenant": "t1"}),
-    ],
+    "text", ["x", "{id}", "new", "a;b=c", "a:b@c!$&'()*+,=", "50%", "é", "İ", "\n", " ", "...", "?#"]
 )
-def test_parameters(template: str, path: str, expected: dict[str, str] | None) -> None:
-    assert parameters(table(template), path) == expected
+async def test_any_text_without_a_slash_is_one_parameter(text: str) -> None:
+    async with serving(("videos/{id}", "GET")) as client:
+        assert await client.text(f"/videos/{quote(text)}") == f"GET videos/{{id}} { ({'id': text}) }"
 
 
-def test_the_most_specific_route_wins_in_whatever_order_they_were_added() -> None:
-    templates = ["{*all}", "v/{id}", "v/{id:int}", "v/new", "v/{id}/x", "{room}/new", "v/{*rest}"]
-    expected = {
-        "/v/new": "v/new",
-        "/v/5": "v/{id:int}",
-        "/v/abc": "v/{id}",
-        "/v/abc/x": "v/{id}/x",
-        "/v/a/b/c": "v/{*rest}",
-        "/w/new": "{room}/new",
-        "/q": "{*all}",
-    }
-    for order in (templates, templates[::-1]):
-        assert {path: target(table(*order), path) for path in expected} == expected
+async def test_the_most_specific_route_wins_in_whatever_order_they_were_added() -> None:
+    expected = {"/v/new": "v/new", "/v/abc": "v/{id}", "/v/abc/x": "v/{id}/x", "/w/new": "{tenant}/new"}
+    for routes in (VIDEOS, VIDEOS[::-1]):
+        async with serving(*routes) as client:
+            for path, route in expected.items():
+                assert (await client.text(path) or "").split()[1] == route
 
 
-def test_a_less_specific_route_answers_the_methods_the_specific_one_lacks() -> None:
-    routes: RouteTable[str] = RouteTable()
-    routes.add("v/search", ["GET"], "search")
-    routes.add("v/{id}", ["DELETE"], "remove")
-    assert target(routes, "/v/search", "DELETE") == "remove"
-    assert routes.find("PUT", "/v/search") == NotFound(("DELETE", "GET", "HEAD"))
+async def test_each_method_of_a_route_can_have_its_own_function() -> None:
+    async with serving(("v", "GET"), ("v/{id}", "PUT"), ("v", "POST"), ("V/{name}", "DELETE")) as client:
+        assert await client.text("/v") == "GET v {}"
+        assert await client.text("/v", "POST") == "POST v {}"
+        assert await client.text("/v/1", "PUT") == "PUT v/{id} {'id': '1'}"
+        assert await client.text("/v/1", "DELETE") == "DELETE V/{name} {'name': '1'}"
 
 
-def test_head_is_answered_by_get_and_seen_as_get() -> None:
-    found = table("v/{id}").find("HEAD", "/v/1")
-    assert isinstance(found, Found)
-    assert (found.target, found.method, dict(found.parameters)) == ("v/{id}", "GET", {"id": "1"})
+async def test_a_less_specific_route_answers_methods_the_specific_one_lacks() -> None:
+    async with serving(*VIDEOS) as client:
+        assert await client.text("/v/new", "DELETE") == "DELETE v/{id} {'id': 'new'}"
 
 
-def test_a_route_without_methods_answers_all_of_them() -> None:
-    routes: RouteTable[str] = RouteTable()
-    routes.add("any", None, "any")
-    assert [target(routes, "/any", method) for method in ("GET", "DELETE", "OPTIONS")] == ["any"] * 3
+async def test_a_method_without_a_function_is_405_and_allow_names_the_others() -> None:
+    async with serving(*VIDEOS, ("v/{id}", "OPTIONS")) as client:
+        for path, allowed in (("/v/new", "DELETE, GET, HEAD, OPTIONS"), ("/v/1/x", "GET, HEAD")):
+            status, text, headers = await client.ask(path, "PUT")
+            assert (status, headers["Allow"]) == (405, allowed)
+            assert '"code":"method_not_allowed"' in text
 
 
-@pytest.mark.parametrize(("template", "again"), [("v/x", "V/x"), ("v/{id}", "v/{name}"), ("v/{id:int}", "v/{n:int}")])
-def test_two_functions_on_one_route_are_refused(template: str, again: str) -> None:
-    routes = table(template)
-    routes.add(again, ["POST"], "other method")
-    with pytest.raises(RouteError, match="routed to two functions"):
-        routes.add(again, ["GET", "PUT"], "again")
+async def test_head_is_answered_by_get_without_a_body() -> None:
+    async with serving(("v/{id}", "GET")) as client:
+        status, text, headers = await client.ask("/v/1", "HEAD")
+        assert (status, text) == (200, "")
+        assert headers["Content-Length"] == str(len("GET v/{id} {'id': '1'}"))
 
 
-@pytest.mark.parametrize("template", ["{*a}/b", "{a?}/b", "x{*a}", "{a", "a}", "{a:nonsense}", "{a}/{a}", "{a:min(x)}"])
-def test_a_template_that_cannot_be_served_is_refused(template: str) -> None:
-    with pytest.raises(RouteError):
-        table(template)
+@pytest.mark.parametrize(("route", "again"), [("v/x", "V/x"), ("v/{id}", "v/{name}")])
+def test_two_functions_for_one_method_of_a_route_are_refused(route: str, again: str) -> None:
+    with pytest.raises(UnsupportedFunction, match=r"function function_2: GET .* has a function already"):
+        host_of((route, "GET"), (route, "POST"), (again, "GET"))
 
 
-def test_an_absurdly_deep_path_is_not_found() -> None:
-    assert target(table("{*all}"), "/a" * 10_000) is None
+@pytest.mark.parametrize("route", ["{*a}", "{a?}", "x{a}", "{a", "{a:int}", "{a=b}"])
+def test_a_route_that_cannot_be_served_is_refused(route: str) -> None:
+    with pytest.raises(UnsupportedFunction, match="function function_0: a route has whole segments"):
+        host_of((route, "GET"))

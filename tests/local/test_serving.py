@@ -1,4 +1,4 @@
-"""What the local host says when it stands on Azure adapters."""
+"""The whole app as the local host serves it: its own functions, and what it reports on Azure adapters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import logging
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
+import function_app
+from local.invocation import load_functions
 from local.serving import _services, running
 from shared.adapters.bus.port import SIGNALS, OutgoingMessage
 from shared.settings import BadSetting, Settings
@@ -26,7 +29,19 @@ async def test_the_demo_with_its_public_keys_is_never_written_to_a_real_account(
             pass
 
 
-async def test_a_bus_on_this_machine_makes_its_folder_where_every_other_store_is_in_azure(tmp_path: Path) -> None:
+async def test_the_local_host_serves_metrics_and_runs_timers_on_request(tmp_path: Path) -> None:
+    settings = Settings.from_environment({**SECRETS, "DATA_FOLDER": str(tmp_path)})
+    async with running(settings, port=0, demo=False, grace_seconds=0.1) as app, ClientSession(app.url) as http:
+        async with http.get("/metrics") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/plain")
+            assert "flags_on" in await answer.text()
+        for name, status in (("roll_up", 202), ("purge_expired", 202), ("get_feed", 404), ("nothing", 404)):
+            async with http.post(f"/admin/functions/{name}") as answer:
+                assert answer.status == status, name
+    assert not any("admin" in function.trigger.get("route", "") for function in load_functions(function_app.app))
+
+
+async def test_the_embedded_bus_makes_its_folder_beside_stores_in_azure(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there"
     settings = Settings.from_environment(
         {
@@ -47,7 +62,7 @@ async def test_a_bus_on_this_machine_makes_its_folder_where_every_other_store_is
     await services.close()
 
 
-async def test_flags_that_were_never_seeded_are_said_with_what_to_do(
+async def test_flags_that_were_never_seeded_are_reported_with_the_command(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "local.serving")

@@ -51,7 +51,7 @@ async def publish(bus: SqliteBus, count: int) -> set[str]:
     return {message.message_id for message in messages}
 
 
-async def test_every_published_message_is_done_once_though_some_fail_first(tmp_path: Path) -> None:
+async def test_every_message_is_completed_once_although_some_calls_fail(tmp_path: Path) -> None:
     bus, seen = SqliteBus(tmp_path / "bus.db"), Seen()
     host = LocalHost(seen.app(), bus, HOST_JSON)
     await host.start(port=0)
@@ -64,7 +64,7 @@ async def test_every_published_message_is_done_once_though_some_fail_first(tmp_p
     await bus.close()
 
 
-async def test_a_host_stopped_in_the_middle_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
+async def test_what_a_stopped_host_has_not_completed_goes_to_the_next_host(tmp_path: Path) -> None:
     bus, seen = SqliteBus(tmp_path / "bus.db"), Seen()
     published = await publish(bus, 40)
     seen.open.clear()
