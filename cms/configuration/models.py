@@ -1,18 +1,19 @@
-"""A tenant's configuration as its content team writes it, and what a change would mean for viewers. Pure."""
+"""A tenant's configuration: what is sent, stored and answered, and who a change would show stronger ratings. Pure."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from cms.forms import AgeBand, Fault, Form, fault, refused
 from cms.videos.models import Rating
+from cms.views import KeyName
 from feed.filters import maturity_limit
 from ranking.model import InvalidModel, checked_weights
 from shared.adapters.documents.port import Json
 from shared.adapters.flags.evaluation import wrong_tenant_flags
+from shared.domain.formats import FLAG_NAME, iso_time_or_none
 from shared.domain.records import (
     DEFAULT_CREATOR_CAP,
     DEFAULT_DIVERSITY,
@@ -21,14 +22,13 @@ from shared.domain.records import (
     RATINGS,
     Tenant,
 )
-from shared.web.problems import Problem
+from shared.web.responses import Time, View
 
-FLAG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _BY_RANK = {rank: rating for rating, rank in RATINGS.items()}
 
 
 class RateLimitsForm(Form):
-    """Requests a second a tenant may make; None for no limit of its own."""
+    """Requests per second that a tenant can make; None: no limit of its own."""
 
     feed_requests_per_second: Annotated[float, Field(ge=1, le=100_000)] | None = None
     event_batches_per_second: Annotated[float, Field(ge=1, le=100_000)] | None = None
@@ -44,15 +44,15 @@ def known_weights(given: dict[str, float]) -> dict[str, float]:
 
 def _flags(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name in given:
-        if not FLAG.fullmatch(name):
-            raise fault("featureFlags", "invalid_flag", "A feature flag has 1 to 64 lower-case letters, digits or -.")
+        if not FLAG_NAME.matches(name):
+            raise fault("featureFlags", "invalid_flag", f"A feature flag has {FLAG_NAME.description}.")
     for name, wrong in wrong_tenant_flags(given).items():
         raise fault(f"featureFlags.{name}", "invalid_flag", f"featureFlags.{name} {wrong}")
     return given
 
 
 class ConfigurationForm(Form):
-    """The whole configuration a content team may set."""
+    """The whole configuration that a content team can set."""
 
     maturity_policy: Rating
     age_band_policies: Annotated[dict[AgeBand, Rating], Field(max_length=20)] = {}
@@ -84,12 +84,85 @@ class ConfigurationForm(Form):
 
 FIELDS = tuple(field.alias or name for name, field in ConfigurationForm.model_fields.items())
 
+ModelVersion = Annotated[str | None, Field(description="null: the shipped model.")]
+ModelHistory = Annotated[list[ModelVersion], Field(description="Versions served before, the latest first.")]
+RaisedMaturity = Annotated[
+    list[str], Field(description="Who would be shown stronger ratings; send X-Confirm-Maturity then.")
+]
 
-def to_document(form: ConfigurationForm, before: Json | None, tenant_id: str) -> Json:
-    """What is stored; what is not the form's, such as the model's pointer, stays as it is."""
-    known = before or {}
-    tenant = Tenant.from_document({**known, "tenantId": tenant_id, **form.model_dump(by_alias=True)})
-    return {**known, **tenant.to_document()}
+
+class RateLimits(View):
+    """Requests per second; null: no limit of the tenant's own."""
+
+    feed_requests_per_second: float | None
+    event_batches_per_second: float | None
+
+
+class EditableConfiguration(View):
+    """The fields of a configuration that a content team can set."""
+
+    maturity_policy: Annotated[str | None, Field(description=f"{', '.join(RATINGS)}; anything else counts as G.")]
+    age_band_policies: dict[str, Rating]
+    use_personalization: bool
+    default_limit: int
+    weights: dict[str, float]
+    affinity_half_life_days: float
+    popularity_half_life_hours: float | None
+    streak_cap: int
+    creator_cap: int
+    diversity: float
+    rate_limits: RateLimits
+    feature_flags: Annotated[dict[str, bool], Field(description="By the name of the flag.")]
+    count_anonymous_events: bool
+    require_user_token: bool
+
+
+class Configuration(EditableConfiguration):
+    """A tenant's live configuration."""
+
+    tenant_id: str
+    model_version: Annotated[str | None, Field(description="The version served; null: the shipped model.")]
+    model_history: ModelHistory
+
+
+class DraftedConfiguration(EditableConfiguration):
+    """A configuration that was checked when it was saved as a draft."""
+
+    maturity_policy: Rating
+
+
+class FieldChange(View):
+    """A field that a draft changes."""
+
+    live: Annotated[Any, Field(alias="from", description="The live value.")]
+    drafted: Annotated[Any, Field(alias="to", description="The drafted value.")]
+
+
+class ConfigurationDraft(View):
+    """The draft of a configuration, compared with the live one."""
+
+    configuration: Annotated[DraftedConfiguration, Field(description="The whole configuration as it would be.")]
+    changes: Annotated[
+        dict[str, FieldChange],
+        Field(description="By the name of the field; only what differs from the live configuration."),
+    ]
+    needs_confirmation: RaisedMaturity
+    outdated: Annotated[bool, Field(description="The live configuration has changed since: save the draft again.")]
+    saved_at: Time | None
+    saved_by: KeyName
+
+
+class PersonalizationSwitch(View):
+    """Whether a tenant's feeds are personalized."""
+
+    tenant_id: str
+    use_personalization: bool
+
+
+def configuration_document(form: ConfigurationForm, before: Json, tenant_id: str) -> Json:
+    """A configuration as it is stored. What the form does not set, such as the live model, stays as it was `before`."""
+    tenant = Tenant.from_document({**before, "tenantId": tenant_id, **form.model_dump(by_alias=True)})
+    return {**before, **tenant.to_document()}
 
 
 def editable(document: Json) -> dict[str, Any]:
@@ -98,8 +171,8 @@ def editable(document: Json) -> dict[str, Any]:
     return {name: whole[name] for name in FIELDS}
 
 
-def shown(document: Json) -> dict[str, Any]:
-    """A configuration as the API answers it."""
+def configuration_fields(document: Json) -> dict[str, Any]:
+    """A stored configuration as a view's fields."""
     tenant = Tenant.from_document(document)
     return {
         "tenantId": tenant.id,
@@ -107,6 +180,29 @@ def shown(document: Json) -> dict[str, Any]:
         "modelVersion": tenant.model_version,
         "modelHistory": list(tenant.model_history),
     }
+
+
+def configuration_view(document: Json) -> Configuration:
+    """A configuration as it is answered."""
+    return Configuration.unchecked(**configuration_fields(document))
+
+
+def draft_content(form: ConfigurationForm, now: float, who: str) -> Json:
+    """What the draft of a configuration stores."""
+    return {"configuration": form.model_dump(by_alias=True), "savedAt": now, "savedBy": who}
+
+
+def draft_view(draft: Json, live: Json, outdated: bool) -> ConfigurationDraft:
+    """A stored draft as it is answered, compared with the `live` configuration."""
+    now, drafted = editable(live), draft["configuration"]
+    return ConfigurationDraft.unchecked(
+        configuration=drafted,
+        changes={name: {"from": now[name], "to": drafted.get(name)} for name in now if now[name] != drafted.get(name)},
+        needs_confirmation=raised_maturity(Tenant.from_document(live), Tenant.from_document({**live, **drafted})),
+        outdated=outdated,
+        saved_at=iso_time_or_none(draft.get("savedAt")),
+        saved_by=draft.get("savedBy"),
+    )
 
 
 def raised_maturity(before: Tenant, after: Tenant) -> list[str]:
@@ -122,22 +218,13 @@ def raised_maturity(before: Tenant, after: Tenant) -> list[str]:
 
 
 def require_confirmation(before: Tenant, after: Tenant, confirmed: bool) -> bool:
-    """Whether the change shows somebody stronger ratings. Raises a 422 `Problem` when it does and nobody confirmed."""
+    """Whether the change shows somebody stronger ratings.
+
+    Raises a 422 `Problem` that says who would see what, when it does and the caller has not `confirmed`.
+    """
     raised = raised_maturity(before, after)
     if raised and not confirmed:
-        raise maturity_problem(raised)
+        words = "; ".join(raised)
+        message = f"{words[0].upper()}{words[1:]}. To confirm, repeat the request with X-Confirm-Maturity: yes."
+        raise refused([Fault("maturityPolicy", "confirmation_required", message)])
     return bool(raised)
-
-
-def maturity_problem(raised: list[str]) -> Problem:
-    """422: says who would see what, and how to go on."""
-    sentence = "; ".join(raised)
-    return refused(
-        [
-            Fault(
-                "maturityPolicy",
-                "confirmation_required",
-                f"{sentence[0].upper()}{sentence[1:]}. To confirm, repeat the request with X-Confirm-Maturity: yes.",
-            )
-        ],
-    )

@@ -1,27 +1,44 @@
-"""Ranking models and experiments as a team writes them. Pure."""
+"""Model versions and experiments: what is sent, what is stored, what is answered. Pure."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
-from cms.configuration.models import known_weights
-from cms.forms import Form, Slug, fault, text_like
+from cms.configuration.models import ModelHistory, ModelVersion, known_weights
+from cms.forms import Fault, Form, Slug, fault, refused, text_like
+from cms.views import Etag, KeyName, Stamped, one_of, stamp
+from ranking.model import InvalidModel, LinearModel, global_model, parse
 from shared.adapters.documents.port import Json
-from shared.domain.formats import iso_time_or_none
-from shared.domain.records import Experiment
+from shared.domain.experiment_measures import MEASURES
+from shared.domain.formats import MODEL_VERSION, iso_time_or_none
+from shared.domain.records import Arm, Experiment
+from shared.web.responses import Count, Time, View
 
 MAX_MODELS = 50
 MAX_EXPERIMENTS = 100
 MAX_HISTORY = 10
 RUNNING_ID = "running-experiment"
+MODEL_PREFIX, EXPERIMENT_PREFIX = "model:", "experiment:"
+GLOBAL = "global"
+"""Names the shipped model where a version is expected."""
+_RESERVED = (GLOBAL, "rollback")
+"""Versions cannot have these names: paths give them another meaning."""
 
-Version = Annotated[
-    str, text_like(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", "a model version of 1 to 64 letters, digits or . _ + -")
-]
+Version = Annotated[str, text_like(MODEL_VERSION)]
+
+
+def model_id(version: str) -> str:
+    """The id of a model version's document."""
+    return f"{MODEL_PREFIX}{version}"
+
+
+def experiment_id(id: str) -> str:
+    """The id of an experiment's document."""
+    return f"{EXPERIMENT_PREFIX}{id}"
 
 
 class ArmForm(Form):
@@ -59,11 +76,131 @@ class NewExperimentForm(ExperimentForm):
     id: Slug
 
 
+Weights = Annotated[dict[str, float], Field(description="By the name of the feature.")]
+Status = Annotated[str, Field(json_schema_extra=one_of("draft", "running", "stopped"))]
+ArmNumber = Annotated[Count, Field(description="1 for the first arm, …")]
+
+
+class StoredModel(View):
+    """A model version."""
+
+    version: str
+    type: str
+    weights: Weights
+    trained: Annotated[dict[str, Any], Field(description="Where the weights come from, as it was sent with the model.")]
+    live: Annotated[bool, Field(description="It ranks for this tenant now.")]
+    uploaded_at: Time | None
+    uploaded_by: KeyName
+    shipped: Annotated[Literal[True], Field(alias="global", description="Only of the shipped model.")] = True
+
+
+class Models(View):
+    """The shipped model, then the tenant's versions."""
+
+    models: list[StoredModel]
+    live: ModelVersion
+    history: ModelHistory
+
+
+class ExperimentArm(View):
+    """What a share of the users sees."""
+
+    number: ArmNumber
+    name: str
+    percent: float
+    model_version: ModelVersion
+    weights: Weights
+
+
+class StoredExperiment(Stamped):
+    """An experiment."""
+
+    id: str
+    name: str
+    hypothesis: str
+    arms: list[ExperimentArm]
+    status: Status
+    outside_percent: Annotated[float, Field(description="Users in no arm; they see what the tenant serves.")]
+    started_at: Time | None
+    stopped_at: Time | None
+
+
+class ListedExperiment(StoredExperiment):
+    """An experiment of a list."""
+
+    etag: Etag
+
+
+class Experiments(View):
+    """Every experiment."""
+
+    experiments: list[ListedExperiment]
+
+
+class Measure(View):
+    """What an arm achieved by one measure, against the control."""
+
+    meaning: str
+    value: Annotated[float | None, Field(description="null: too little to say; so for the fields below.")]
+    lift: Annotated[
+        float | None, Field(description="Against the control: 0.05 is 5 % more; null of the control itself.")
+    ]
+    interval: Annotated[
+        Annotated[list[float], Field(min_length=2, max_length=2)] | None,
+        Field(description="From, to: holds the lift with 95 %."),
+    ]
+    clear: Annotated[bool | None, Field(description="The interval leaves out no difference.")]
+
+
+_MEASURE_FIELDS: dict[str, Any] = dict.fromkeys(MEASURES, (Measure, ...))
+Measures = create_model("Measures", __base__=View, __doc__="By the name of the measure.", **_MEASURE_FIELDS)
+
+
+class ArmResults(View):
+    """What an arm achieved."""
+
+    number: ArmNumber
+    name: str
+    percent: float
+    users: Count
+    shown: Annotated[Count, Field(description="Videos shown.")]
+    measures: Measures  # type: ignore[valid-type]
+
+
+class SampleRatio(View):
+    """Whether users fell on arms as the shares say."""
+
+    p_value: float
+    ok: bool
+
+
+class ExperimentResults(View):
+    """What the arms achieved, from archived events."""
+
+    experiment: Annotated[str, Field(description="Its id.")]
+    name: str
+    status: Status
+    events: Annotated[Count, Field(description="Events counted.")]
+    sample_of_users: Annotated[float, Field(description="1: all of them; less: a hashed sample.")]
+    users_in_two_arms: Annotated[Count, Field(description="Left out of both.")]
+    sample_ratio: Annotated[SampleRatio, Field(description="Not ok: users fell on arms unevenly; believe no lift.")]
+    control: Annotated[str, Field(description="The name of the first arm.")]
+    arms: list[ArmResults]
+    at: Annotated[Count, Field(description="When it was worked out, in seconds since the epoch.")]
+
+
+class ExperimentReport(View):
+    """An experiment with its results."""
+
+    experiment: StoredExperiment
+    report: Annotated[ExperimentResults | None, Field(description="null: not worked out yet.")]
+
+
 def experiment_document(id: str, form: ExperimentForm, now: float, who: str) -> Json:
     """An experiment as it is stored, not yet running."""
     body = form.model_dump(by_alias=True, exclude={"id"})
     return {
-        "id": f"experiment:{id}",
+        "id": experiment_id(id),
         "kind": "experiment",
         "experimentId": id,
         **body,
@@ -76,55 +213,78 @@ def experiment_document(id: str, form: ExperimentForm, now: float, who: str) -> 
     }
 
 
-def running_document(experiment_id: str | None, versions: Sequence[str]) -> Json:
-    """The tenant's one slot: which experiment runs, None for none, and the model versions that its arms show."""
+def running_document(running: str | None, versions: Sequence[str]) -> Json:
+    """The lock of running experiments: the one that runs, None for none, and the model versions that its arms show."""
     return {
         "id": RUNNING_ID,
         "kind": "running-experiment",
-        "experimentId": experiment_id,
+        "experimentId": running,
         "modelVersions": sorted(versions),
     }
 
 
-def shown_experiment(document: Json) -> dict[str, Any]:
-    """An experiment as the API answers it."""
+def experiment_fields(document: Json) -> dict[str, Any]:
+    """A stored experiment as a view's fields."""
     read = Experiment.from_document(document)
     return {
         "id": read.id,
         "name": read.name,
         "hypothesis": document.get("hypothesis", ""),
         "status": read.status,
-        "arms": [
-            {
-                "number": arm.number,
-                "name": arm.name,
-                "percent": arm.percent,
-                "modelVersion": arm.model_version,
-                "weights": arm.weights,
-            }
-            for arm in read.arms
-        ],
+        "arms": [_arm_view(arm) for arm in read.arms],
         "outsidePercent": round(100.0 - sum(arm.percent for arm in read.arms), 4),
         "startedAt": iso_time_or_none(read.started_at),
         "stoppedAt": iso_time_or_none(read.stopped_at),
-        "updatedAt": iso_time_or_none(document.get("updatedAt")),
-        "updatedBy": document.get("updatedBy"),
+        **stamp(document),
     }
 
 
-def model_document(document: Json, now: float, who: str) -> Json:
+def experiment_view(document: Json) -> StoredExperiment:
+    """An experiment as it is answered."""
+    return StoredExperiment.unchecked(**experiment_fields(document))
+
+
+def _arm_view(arm: Arm) -> ExperimentArm:
+    return ExperimentArm.unchecked(
+        number=arm.number, name=arm.name, percent=arm.percent, model_version=arm.model_version, weights=arm.weights
+    )
+
+
+def checked_model(payload: Json) -> LinearModel:
+    """The model version that was sent. Raises a 422 `Problem`."""
+    try:
+        model = parse(payload)
+    except InvalidModel as error:
+        raise refused([Fault("", "invalid_model", str(error))]) from None
+    if not MODEL_VERSION.matches(model.version) or model.version in _RESERVED:
+        names = " or ".join(_RESERVED)
+        what = f"version must be 1 to 64 letters, digits or . _ + -, but not {names}."
+        raise refused([Fault("version", "format", what)])
+    return model
+
+
+def model_document(model: LinearModel, now: float, who: str) -> Json:
     """A model version as it is stored, in the file format with what the store needs; it never changes again."""
-    return {**document, "id": f"model:{document['version']}", "kind": "model", "uploadedAt": now, "uploadedBy": who}
+    body = model.to_document()
+    return {**body, "id": model_id(model.version), "kind": "model", "uploadedAt": now, "uploadedBy": who}
 
 
-def shown_model(document: Json, live: str | None) -> dict[str, Any]:
-    """A model version as the API answers it."""
+def _model_fields(document: Json) -> dict[str, Any]:
     return {
         "version": document["version"],
         "type": document["type"],
         "weights": document["weights"],
         "trained": document.get("trained") or {},
-        "live": document["version"] == live,
         "uploadedAt": iso_time_or_none(document.get("uploadedAt")),
         "uploadedBy": document.get("uploadedBy"),
     }
+
+
+def model_view(document: Json, live: str | None) -> StoredModel:
+    """A model version as it is answered. `live`: the version served, None for the shipped model."""
+    return StoredModel.unchecked(**_model_fields(document), live=document["version"] == live)
+
+
+def shipped_model_view(live: str | None) -> StoredModel:
+    """The shipped model as it is answered."""
+    return StoredModel.unchecked(**_model_fields(global_model().to_document()), live=live is None, shipped=True)
