@@ -52,9 +52,7 @@ def package() -> bytes:
     return zipped(**{str(path.relative_to(ROOT)).replace("/", "__"): path.read_text() for path in files})
 
 
-async def test_an_operator_gets_from_an_empty_store_to_the_first_feed_by_the_written_commands(
-    cloud: Cloud, tmp_path: Path
-) -> None:
+async def test_the_documented_commands_lead_from_an_empty_store_to_the_first_feed(cloud: Cloud, tmp_path: Path) -> None:
     content = package()
     cloud.blobs = {f"{sha256(content)}.zip": content, "current": sha256(content).encode()}
     cloud.settings = {"DATA_FOLDER": str(tmp_path), **{k: v for k, v in os.environ.items() if k == "PATH"}}
@@ -68,11 +66,11 @@ async def test_an_operator_gets_from_an_empty_store_to_the_first_feed_by_the_wri
         operators_key = cloud.secrets["first-operators-key"]
         app.secrets.add(operators_key)
 
-        async def door_open() -> bool:
+        async def authenticated() -> bool:
             headers = {"X-Api-Key": operators_key}
             return (await app.request("GET", "/v1/cms/tenants", headers)).status == 200
 
-        await eventually(door_open)
+        await eventually(authenticated)
         made = await curl(app, create_tenant, OPERATORS_KEY=operators_key)
         assert (made.status, made.json["tenantId"]) == (201, "news")
         issued = await curl(app, issue_key, OPERATORS_KEY=operators_key)
