@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cms.access.api import KeysApi, PublicKeysApi, TenantsApi
+from cms.audit import AuditApi
 from cms.documents import DocumentFlow
 from cms.imports.jobs import ImportJobs
+from cms.preview.api import PreviewApi
 from cms.rules.api import PlaylistsApi, RulesApi
+from cms.studio.api import StudioApi
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
 from shared.adapters.flags.evaluation import Flags
@@ -17,7 +21,16 @@ from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity
 from shared.web.endpoint import Edge
 
-CMS_APIS: tuple[type, ...] = (RulesApi, PlaylistsApi)
+CMS_APIS: tuple[type, ...] = (
+    RulesApi,
+    PlaylistsApi,
+    PreviewApi,
+    AuditApi,
+    TenantsApi,
+    KeysApi,
+    PublicKeysApi,
+    StudioApi,
+)
 """Every class of CMS endpoints, in the order of the API document."""
 
 
@@ -37,7 +50,7 @@ class CmsParts:
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     """The object behind each class of CMS endpoints."""
-    edge, catalogs = parts.edge, parts.feed.catalogs
+    edge, catalogs, identity = parts.edge, parts.feed.catalogs, parts.identity
 
     async def refresh_tenants(tenant_id: str) -> None:
         await parts.tenants_refresher.refresh()
@@ -47,4 +60,12 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     return {
         RulesApi: RulesApi(edge, tenants),
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),
+        PreviewApi: PreviewApi(
+            edge, tenants, tenants=parts.tenants, feed=parts.feed, flags=parts.flags, identity=identity
+        ),
+        AuditApi: AuditApi(edge, tenants, videos),
+        TenantsApi: TenantsApi(edge, tenants, parts.tenants, identity),
+        KeysApi: KeysApi(edge, tenants, identity),
+        PublicKeysApi: PublicKeysApi(edge, tenants),
+        StudioApi: StudioApi(edge),
     }
