@@ -50,10 +50,11 @@ async def curl(app: App, command: str, **variables: str) -> Answer:
 
 
 def packaged() -> bytes:
-    """The app's own files as they are deployed; the dependencies are those of this interpreter."""
+    """The app's own files and the machine code of this interpreter, which also has the dependencies."""
+    machine_code = [path.relative_to(ROOT) for path in (ROOT / "ranking" / "__pycache__").rglob("*.nb[ci]")]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for path in package.own_files(ROOT):
+        for path in (*package.own_files(ROOT), *machine_code):
             archive.write(ROOT / path, path)
     return buffer.getvalue()
 
