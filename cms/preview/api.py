@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +27,7 @@ from feed.query import FeedQuery, Hints
 from feed.session import FeedSession
 from ranking.model import InvalidModel
 from ranking.user_features import COLD_START_EVENTS
-from shared.adapters.documents.port import USER_ACTIVITY, StoreUnavailable
+from shared.adapters.documents.port import USER_ACTIVITY, Json, StoreUnavailable
 from shared.adapters.flags.evaluation import CO_WATCH, NEW_DIVERSIFIER, Flags
 from shared.adapters.retry import with_timeout
 from shared.adapters.tenant_directory import TenantDirectory
@@ -50,7 +49,6 @@ _X_USER = Parameter("X-User", "header", "The user whose feed to show.", {"type":
 class _Viewer:
     """Whose feed is previewed. `synthetic`: described by the request; `unavailable`: the signals could not be read."""
 
-    user_key: str
     signals: Signals | None
     synthetic: bool = False
     unavailable: bool = False
@@ -99,7 +97,7 @@ class PreviewApi:
         catalog = await self._feed.catalogs.get(call.tenant_id, call.now)
 
         # No await from here on: the catalog may not change under the preview.
-        viewer = stored or _Viewer(user_key, _described_signals(form.viewer, catalog, call), synthetic=True)
+        viewer = stored or _Viewer(_described_signals(form.viewer, catalog, call), synthetic=True)
         seed = fingerprint(call.tenant_id if synthetic else hashed)  # the same for both feeds: only the draft differs
         tenant = Tenant.from_document(configuration)
         editorial = self._tenants.editorial(call.tenant_id)
@@ -125,9 +123,9 @@ class PreviewApi:
         try:
             read = self._flow.store.read(USER_ACTIVITY, user_key, SIGNALS_ID)
             document = await with_timeout(READ_SECONDS, read, StoreUnavailable)
-            return _Viewer(user_key, from_document(document.body) if document else None)
+            return _Viewer(from_document(document.body) if document else None)
         except (StoreUnavailable, UnreadableSignals):
-            return _Viewer(user_key, None, unavailable=True)
+            return _Viewer(None, unavailable=True)
 
     def _input(self, session: FeedSession, viewer: _Viewer, editorial: Editorial) -> PreviewInput:
         """What the feed would use for this viewer under the session's tenant: reason, arm, model, flags."""
@@ -157,9 +155,9 @@ class PreviewApi:
             return "cold_start"
         return None
 
-    def _proposed(self, draft: DraftForm, stored: Mapping[str, Any], call: CmsRequest) -> Tenant:
+    def _proposed(self, draft: DraftForm, stored: Json, call: CmsRequest) -> Tenant:
         """The tenant under a draft. Raises a 422 `Problem` for what could not be saved."""
-        form = checked(ConfigurationForm, {**editable(dict(stored)), **draft.configuration})
+        form = checked(ConfigurationForm, {**editable(stored), **draft.configuration})
         body = {**stored, **form.model_dump(by_alias=True)}
         if draft.model_version is not None:
             if self._tenants.model(call.tenant_id, draft.model_version) is None:
