@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cms.access.api import KeysApi, PublicKeysApi, TenantsApi
+from cms.audit import AuditApi
 from cms.configuration.api import ConfigurationApi
 from cms.documents import DocumentFlow
 from cms.experiments.api import ExperimentsApi
 from cms.experiments.model_versions import ModelsApi
 from cms.imports.api import ImportsApi
 from cms.imports.jobs import Importer
+from cms.preview.api import PreviewApi
 from cms.rules.api import PlaylistsApi, RulesApi
+from cms.studio.api import StudioApi
 from cms.videos.api import VideosApi
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
@@ -30,6 +34,12 @@ CMS_APIS: tuple[type, ...] = (
     PlaylistsApi,
     ModelsApi,
     ExperimentsApi,
+    PreviewApi,
+    AuditApi,
+    TenantsApi,
+    KeysApi,
+    PublicKeysApi,
+    StudioApi,
 )
 """Every class of CMS endpoints, in the order of the API document."""
 
@@ -50,7 +60,7 @@ class CmsParts:
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     """The object behind each class of CMS endpoints."""
-    edge, catalogs = parts.edge, parts.feed.catalogs
+    edge, catalogs, identity = parts.edge, parts.feed.catalogs, parts.identity
 
     async def refresh_tenants(tenant_id: str) -> None:
         await parts.tenants_refresher.refresh()
@@ -65,4 +75,12 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),
         ModelsApi: ModelsApi(edge, tenants),
         ExperimentsApi: ExperimentsApi(edge, tenants),
+        PreviewApi: PreviewApi(
+            edge, tenants, tenants=parts.tenants, feed=parts.feed, flags=parts.flags, identity=identity
+        ),
+        AuditApi: AuditApi(edge, tenants, videos),
+        TenantsApi: TenantsApi(edge, tenants, parts.tenants, identity),
+        KeysApi: KeysApi(edge, tenants, identity),
+        PublicKeysApi: PublicKeysApi(edge, tenants),
+        StudioApi: StudioApi(edge),
     }

@@ -1,142 +1,216 @@
-"""`/v1/cms/audit`: who changed what, when and why, the newest first, for 90 days; and taking a change back."""
+"""CMS endpoints of the audit: who changed what, when and why, for 90 days; and reverting a change."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import azure.functions as func
+from pydantic import Field
 
-from bootstrap import Services
-from cms.changes import AUDIT_ID, AUDIT_PREFIX, Change, apply_change, kept_body, not_found, without_tombstone
+from cms.changes import AUDIT_PREFIX, kept_body, not_found, without_tombstone
 from cms.configuration.models import require_confirmation
-from cms.forms import iso
-from cms.request import CmsRequest, authenticate, cursor_after
-from cms.videos.api import show_soon
+from cms.documents import DocumentFlow
+from cms.endpoint import CONFIRM, CURSOR, LIMIT, PAGE_PROBLEMS, REASON, cms_endpoint, query
+from cms.experiments.models import model_id
+from cms.request import CmsRequest, cursor_after
 from cms.videos.models import TAKEN_DOWN, time_to_live
-from shared.adapters.documents.port import TENANTS, VIDEOS, Container, Document, Json, Operation, Replace
+from cms.views import NextCursor
+from shared.adapters.documents.port import Document, Json, Operation, Replace
+from shared.domain.formats import AUDIT_ENTRY_ID, iso_time
 from shared.domain.records import Tenant
-from shared.web.endpoint import endpoint, json_response
+from shared.web.declaration import ANY_OBJECT
+from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, bad_request
+from shared.web.responses import Count, Time, View
 
-CONTAINERS = (TENANTS, VIDEOS)
 REVERTIBLE = ("configuration", "rule", "playlist", "video")
 _STAMPS = ("updatedAt", "updatedBy", "tenantId", "ttl")
+_NOT_SHOWN = (*_STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "experimentId", "salt")
 
 
-@endpoint("cms_audit")
-async def audit(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` a page of entries; `resource` and `name` narrow it down."""
-    call = authenticate(request, services)
-    limit, after = call.page()
-    if after is not None and not AUDIT_ID.fullmatch(after):
-        raise bad_request("invalid_cursor", "The cursor is not one of ours. Start again without it.")
-    wanted = {name: request.params.get(name) for name in ("resource", "name")}
-    entries: list[Document] = []
-    more = False
-    for container in CONTAINERS:
-        page = await services.documents.query(
-            container, call.tenant_id, id_prefix=AUDIT_PREFIX, after=after, limit=limit
-        )
-        entries += page.documents
-        more = more or page.next is not None
-    entries.sort(key=lambda entry: entry.id)
-    more = more or len(entries) > limit
-    entries = entries[:limit]
-    shown = [
-        _shown(entry.body)
-        for entry in entries
-        if all(value is None or entry.body.get(name) == value for name, value in wanted.items())
-    ]
-    return json_response({"entries": shown, "nextCursor": cursor_after(entries[-1].id) if more and entries else None})
+class AuditedField(View):
+    """A field that a change gave another value."""
+
+    field: str
+    before: Annotated[Any, Field(alias="from", description="The value before, null for none.")]
+    after: Annotated[Any, Field(alias="to", description="The value after, null for none.")]
 
 
-@endpoint("cms_revert")
-async def revert(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """Put back what one change replaced. Refused when somebody changed it again since, unless `force` says so."""
-    call = authenticate(request, services)
-    body = call.optional_body()
-    container, entry = await _entry(call)
-    if entry["resource"] not in REVERTIBLE or not entry.get("whole") or entry.get("count") is not None:
-        raise Problem(409, "not_revertible", "This kind of change cannot be taken back here.")
-    stored = await services.documents.read(container, call.tenant_id, entry["documentId"], latest=True)
-    now_there = without_tombstone(stored)
-    if body.get("force") is not True and not _same(now_there.body if now_there else None, entry["after"]):
-        raise Problem(
-            409, "changed_since", 'It was changed again since. Look at the later changes, or send {"force": true}.'
-        )
-    back = _restored(entry, now_there, call)
-    if entry["resource"] == "configuration" and now_there and back:
-        before, after = Tenant.from_document(now_there.body), Tenant.from_document({**now_there.body, **back})
-        require_confirmation(before, after, call.confirmed())
-    if back is None and now_there is None:
-        raise Problem(409, "changed_since", "It is gone already.")
-    reason = body.get("reason")
-    author = call.author(reason if isinstance(reason, str) else f"takes back the change of {iso(entry['at'])}")
-    change = Change(container, call.tenant_id, entry["resource"], entry["name"], "revert", stored, back)
-    also = await _model_it_needs(call, back) if entry["resource"] == "configuration" else []
-    await apply_change(services, change, author, also)
-    await services.tenants_refresher.refresh()
-    await show_soon(services, call.tenant_id)
-    return json_response({"reverted": entry["id"], "resource": entry["resource"], "name": entry["name"]})
+class AuditEntry(View):
+    """One change."""
+
+    id: Annotated[str, Field(description="For taking the change back.")]
+    at: Time
+    who: Annotated[str, Field(description="The name of a key.")]
+    why: str | None
+    action: Annotated[str, Field(description="Such as create, update, publish.")]
+    resource: Annotated[str, Field(description="The kind of thing, such as video or rule.")]
+    name: Annotated[str, Field(description="The thing's id, or how many there were.")]
+    count: Annotated[Count | None, Field(description="Rows of an import; null of a single change.")]
+    changes: list[AuditedField]
+    revertible: bool
 
 
-async def _entry(call: CmsRequest) -> tuple[Container, Json]:
-    id = AUDIT_PREFIX + call.path("id", r"[0-9]{14}[0-9a-f]{8}")
-    for container in CONTAINERS:
-        found = await call.services.documents.read(container, call.tenant_id, id, latest=True)
-        if found is not None:
-            return container, found.body
-    raise not_found("audit entry")
+class Audit(View):
+    """A page of entries, the newest first."""
+
+    entries: list[AuditEntry]
+    next_cursor: NextCursor
 
 
-async def _model_it_needs(call: CmsRequest, back: Json | None) -> list[Operation]:
-    """The version a configuration points to must still be there when that configuration is written."""
-    version = (back or {}).get("modelVersion")
-    if version is None:
-        return []
-    stored = without_tombstone(
-        await call.services.documents.read(TENANTS, call.tenant_id, f"model:{version}", latest=True)
+class Reverted(View):
+    """The change that was reverted."""
+
+    reverted: Annotated[str, Field(description="The entry.")]
+    resource: str
+    name: str
+
+
+class AuditApi:
+    """Audit entries, which lie in the container of what they are about."""
+
+    def __init__(self, edge: Edge, tenants: DocumentFlow, videos: DocumentFlow) -> None:
+        self.edge = edge
+        self._tenants = tenants
+        self._flows = (tenants, videos)
+
+    @cms_endpoint(
+        "GET",
+        "audit",
+        "Who changed what, when and why",
+        {200: Audit},
+        parameters=(LIMIT, CURSOR, query("resource", "Only this kind."), query("name", "Only this one.")),
+        problems=PAGE_PROBLEMS,
     )
-    if stored is None:
-        raise Problem(409, "not_revertible", "The model version that was served then has been deleted.")
-    return [Replace(stored.body, stored.etag)]
+    async def list_changes(self, call: CmsRequest) -> func.HttpResponse:
+        """A page of entries, the newest first; `resource` and `name` narrow it down."""
+        limit, after = call.page()
+        if after is not None and not _is_entry_id(after):
+            raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
+        wanted = {name: call.request.params.get(name) for name in ("resource", "name")}
+        entries: list[Document] = []
+        more = False
+        for flow in self._flows:
+            page = await flow.store.query(
+                flow.container, call.tenant_id, id_prefix=AUDIT_PREFIX, after=after, limit=limit
+            )
+            entries += page.documents
+            more = more or page.next is not None
+        entries.sort(key=lambda entry: entry.id)
+        more = more or len(entries) > limit
+        entries = entries[:limit]
+        shown = [
+            _entry_view(entry.body)
+            for entry in entries
+            if all(value is None or entry.body.get(name) == value for name, value in wanted.items())
+        ]
+        next_cursor = cursor_after(entries[-1].id) if more and entries else None
+        return json_response(Audit.unchecked(entries=shown, next_cursor=next_cursor))
+
+    @cms_endpoint(
+        "POST",
+        "audit/{id}/revert",
+        "Take a change back",
+        {200: Reverted},
+        body=ANY_OBJECT,
+        example={"force": False},
+        body_required=False,
+        parameters=(REASON, CONFIRM),
+        problems=("not_revertible", "changed_since", "stale_etag", "already_exists", "invalid_document"),
+    )
+    async def revert_change(self, call: CmsRequest) -> func.HttpResponse:
+        """Restore what one change replaced, unless it has changed again since and the body does not say `force`."""
+        body = call.optional_body()
+        flow, entry = await self._entry(call)
+        resource: str = entry["resource"]
+        if not _is_revertible(entry):
+            raise Problem(409, "not_revertible", "This kind of change cannot be taken back here.")
+        stored = await flow.stored(call.tenant_id, entry["documentId"])
+        live = without_tombstone(stored)
+        current = live.body if live else None
+        if body.get("force") is not True and not _same_content(current, entry["after"]):
+            raise Problem(
+                409, "changed_since", 'It was changed again since. Look at the later changes, or send {"force": true}.'
+            )
+        restored = _restored(entry, current, call)
+        if resource == "configuration" and current and restored:
+            before, after = Tenant.from_document(current), Tenant.from_document({**current, **restored})
+            require_confirmation(before, after, call.confirmed())
+        if restored is None and current is None:
+            raise Problem(409, "changed_since", "It is gone already.")
+        reason = body.get("reason")
+        author = call.author(reason if isinstance(reason, str) else f"takes back the change of {iso_time(entry['at'])}")
+        also = await self._keeping_model(call, restored) if resource == "configuration" else []
+        await flow.write(call.tenant_id, resource, entry["name"], "revert", stored, restored, author, also)
+        return json_response(Reverted.unchecked(reverted=entry["id"], resource=resource, name=entry["name"]))
+
+    async def _entry(self, call: CmsRequest) -> tuple[DocumentFlow, Json]:
+        """The entry that the path names, and the flow of what it is about. Raises a 404 `Problem`."""
+        id = AUDIT_PREFIX + call.path("id", AUDIT_ENTRY_ID)
+        for flow in self._flows:
+            found = await flow.stored(call.tenant_id, id)
+            if found is not None:
+                return flow, found.body
+        raise not_found("audit entry")
+
+    async def _keeping_model(self, call: CmsRequest, configuration: Json | None) -> list[Operation]:
+        """Makes a write fail when the model version that a configuration names is deleted meanwhile.
+
+        Raises a 409 `Problem` when it is gone already.
+        """
+        version = (configuration or {}).get("modelVersion")
+        if version is None:
+            return []
+        stored = await self._tenants.read(call.tenant_id, model_id(version))
+        if stored is None:
+            raise Problem(409, "not_revertible", "The model version that was served then has been deleted.")
+        return [Replace(stored.body, stored.etag)]
 
 
-def _restored(entry: Json, stored: Document | None, call: CmsRequest) -> Json | None:
+def _is_entry_id(id: str) -> bool:
+    return id.startswith(AUDIT_PREFIX) and AUDIT_ENTRY_ID.matches(id.removeprefix(AUDIT_PREFIX))
+
+
+def _is_revertible(entry: Json) -> bool:
+    return entry["resource"] in REVERTIBLE and bool(entry.get("whole")) and entry.get("count") is None
+
+
+def _restored(entry: Json, current: Json | None, call: CmsRequest) -> Json | None:
     """The document as it was before the change, None when there was none. A created video is taken down instead."""
     stamp = {"updatedAt": call.now, "updatedBy": call.author().who}
-    if entry["before"] is not None:
-        lives = time_to_live(entry["before"].get("expiresAt"), call.now) if entry["resource"] == "video" else {}
-        return {**entry["before"], **stamp, **lives}
-    if entry["resource"] == "video" and stored is not None:
-        return {**stored.body, **stamp, "status": TAKEN_DOWN}
+    before: Json | None = entry["before"]
+    if before is not None:
+        lifetime = time_to_live(before.get("expiresAt"), call.now) if entry["resource"] == "video" else {}
+        return {**before, **stamp, **lifetime}
+    if entry["resource"] == "video" and current is not None:
+        return {**current, **stamp, "status": TAKEN_DOWN}
     return None
 
 
-def _same(stored: Json | None, written: Json | None) -> bool:
+def _same_content(stored: Json | None, written: Json | None) -> bool:
+    """Whether a document is as a change wrote it, apart from who wrote it and when."""
     if stored is None or written is None:
         return stored is written
-    kept = kept_body(stored) or stored
-    return {k: v for k, v in kept.items() if k not in _STAMPS} == {k: v for k, v in written.items() if k not in _STAMPS}
+    return _content(kept_body(stored) or stored) == _content(written)
 
 
-def _shown(entry: Json) -> dict[str, Any]:
+def _content(document: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in document.items() if name not in _STAMPS}
+
+
+def _entry_view(entry: Json) -> AuditEntry:
     before, after = entry.get("before") or {}, entry.get("after") or {}
-    fields = [
-        name
-        for name in {**before, **after}
-        if name not in (*_STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "experimentId", "salt")
-        and before.get(name) != after.get(name)
-    ]
-    return {
-        "id": entry["id"].removeprefix(AUDIT_PREFIX),
-        "at": iso(entry["at"]),
-        "who": entry["who"],
-        "why": entry.get("why"),
-        "action": entry["action"],
-        "resource": entry["resource"],
-        "name": entry["name"],
-        "count": entry.get("count"),
-        "changes": [{"field": name, "from": before.get(name), "to": after.get(name)} for name in fields],
-        "revertible": entry["resource"] in REVERTIBLE and bool(entry.get("whole")) and entry.get("count") is None,
-    }
+    fields = [name for name in {**before, **after} if name not in _NOT_SHOWN and before.get(name) != after.get(name)]
+    return AuditEntry.unchecked(
+        id=entry["id"].removeprefix(AUDIT_PREFIX),
+        at=iso_time(entry["at"]),
+        who=entry["who"],
+        why=entry.get("why"),
+        action=entry["action"],
+        resource=entry["resource"],
+        name=entry["name"],
+        count=entry.get("count"),
+        changes=[AuditedField.unchecked(field=name, before=before.get(name), after=after.get(name)) for name in fields],
+        revertible=_is_revertible(entry),
+    )

@@ -6,7 +6,6 @@ every video's, newest first, so that loading a catalog can stop before the entri
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from shared.domain.records import AFTER_VIDEOS
 from shared.web.problems import Problem
 
 AUDIT_PREFIX = f"{AFTER_VIDEOS}audit:"
-AUDIT_ID = re.compile(r"~audit:[0-9]{14}[0-9a-f]{8}")
 AUDIT_TTL_SECONDS = 90 * DAY_SECONDS
 TOMBSTONE_TTL_SECONDS = 30 * DAY_SECONDS
 """How long readers may be away and still learn that something is gone."""

@@ -1,245 +1,341 @@
-"""`/v1/cms/tenants`, `/v1/cms/keys` and `/v1/cms/user-token-keys`: who may come in. Scope `ops`.
+"""CMS endpoints of tenants, API keys and public keys, all for scope `ops`.
 
-A tenant's own `ops` key looks after that tenant's keys; only the platform's open more than one door. Every instance
-follows within its refresh of tenants (five seconds unless set otherwise).
+A tenant's own `ops` key manages that tenant's keys; only the platform's keys act on more than one tenant. Every
+instance sees a change at its next refresh of the tenants.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import azure.functions as func
 
-from bootstrap import Services
 from cms.access.models import (
+    PUBLIC_KEY_PREFIX,
     KeyNameForm,
+    Keys,
+    NewKey,
     NewKeyForm,
+    NewTenant,
     NewTenantForm,
+    PublicKey,
+    PublicKeys,
+    RotatedKey,
     RotationForm,
+    StoredKey,
+    Tenants,
     UserTokenKeyForm,
+    key_fields,
     new_key,
     new_key_id,
-    shown_key,
-    user_token_key_document,
+    new_tenant_view,
+    public_key_document,
+    public_key_view,
+    tenant_document,
 )
-from cms.changes import Author, Change, already_exists, apply_change, not_found, without_tombstone
-from cms.configuration.models import shown as shown_configuration
-from cms.forms import Fault, checked, iso, refused
-from cms.request import MAX_BODY_BYTES, CmsRequest, authenticate, read_json
-from shared.adapters.documents.port import TENANTS, Create, Document, query_all
-from shared.adapters.tenant_directory import CONFIGURATION_ID, KEY_PREFIX, PLATFORM, ApiKey, Caller
+from cms.changes import Author, already_exists, not_found, without_tombstone
+from cms.configuration.models import configuration_view
+from cms.documents import DocumentFlow, no_content
+from cms.endpoint import REASON, cms_endpoint
+from cms.forms import Fault, checked, refused
+from cms.request import MAX_BODY_BYTES, CmsRequest, read_json
+from shared.adapters.documents.port import Create, Document, Json
+from shared.adapters.tenant_directory import CONFIGURATION_ID, KEY_PREFIX, PLATFORM, ApiKey, TenantDirectory
+from shared.domain.formats import KEY_ID, TOKEN_KEY_ID, iso_time
+from shared.domain.keys import Identity
 from shared.domain.records import Tenant
-from shared.web.endpoint import endpoint, json_response
+from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, forbidden
 
-MOST_KEYS = 100
-ACTIVE_PER_NAME = 2
+MAX_KEYS = 100
+MAX_PUBLIC_KEYS = 10
+TAG = "access"
+OPS = ("ops",)
 
 
-@endpoint("cms_tenants")
-async def tenants(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` lists every tenant, `POST` creates one with a first key. For the platform's own keys only."""
-    now = services.clock()
-    who = services.tenants.authenticate_operator(request.headers, now)
-    if request.method == "GET":
-        known = [services.tenants.get(id) for id in sorted(services.tenants.ids())]
-        return json_response({"tenants": [_shown_tenant(tenant) for tenant in known if tenant]})
-    form = checked(NewTenantForm, read_json(request, MAX_BODY_BYTES))
-    stored = await services.documents.read(TENANTS, form.tenant_id, CONFIGURATION_ID, latest=True)
-    if without_tombstone(stored):
-        raise already_exists("tenant")
-    author = Author(f"{who} (operator)", now)
-    tenant = Tenant(form.tenant_id, form.maturity_policy)
-    key, record = _issue(services, NewKeyForm(name=form.key_name, scopes=["cms"]), author)
-    change = Change(TENANTS, tenant.id, "tenant", tenant.id, "create", stored, tenant.to_document())
-    await apply_change(services, change, author, [Create(record.to_document())])
-    await services.tenants_refresher.refresh()
-    return json_response({**_shown_tenant(tenant), "key": key, "keyInfo": shown_key(record, now)}, 201)
+class TenantsApi:
+    """Tenants, for the platform's own keys."""
+
+    def __init__(self, edge: Edge, flow: DocumentFlow, tenants: TenantDirectory, identity: Identity) -> None:
+        self.edge = edge
+        self._flow = flow
+        self._tenants = tenants
+        self._identity = identity
+
+    @cms_endpoint("GET", "tenants", "List tenants", {200: Tenants}, tag=TAG, scopes=OPS, operator=True)
+    async def list_tenants(self, call: CmsRequest) -> func.HttpResponse:
+        """Every tenant, by id."""
+        known = [self._tenants.get(id) for id in sorted(self._tenants.ids())]
+        tenants = [configuration_view(tenant_document(tenant)) for tenant in known if tenant]
+        return json_response(Tenants.unchecked(tenants=tenants))
+
+    @cms_endpoint(
+        "POST",
+        "tenants",
+        "Create a tenant with a first key",
+        {201: NewTenant},
+        tag=TAG,
+        scopes=OPS,
+        operator=True,
+        body=NewTenantForm,
+        example={"tenantId": "news"},
+        problems=("invalid_document", "already_exists"),
+    )
+    async def create_tenant(self, call: CmsRequest) -> func.HttpResponse:
+        """Create a tenant with a first key of scope `cms`, which only this response shows."""
+        form = checked(NewTenantForm, read_json(call.request, MAX_BODY_BYTES))
+        stored = await self._flow.stored(form.tenant_id, CONFIGURATION_ID)
+        if without_tombstone(stored):
+            raise already_exists("tenant")
+        author = Author(f"{call.caller.key_name} (operator)", call.now)
+        tenant = Tenant(form.tenant_id, form.maturity_policy)
+        key, record = _issue(self._identity, form.key_name, ["cms"], None, author)
+        await self._flow.write(
+            tenant.id,
+            "tenant",
+            tenant.id,
+            "create",
+            stored,
+            tenant.to_document(),
+            author,
+            [Create(record.to_document())],
+        )
+        return json_response(new_tenant_view(tenant, key, record, call.now), 201)
 
 
-@endpoint("cms_keys")
-async def keys(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` lists the tenant's keys by name; `POST` issues one, which only this answer ever shows."""
-    call = _open(request, services)
-    stored = await _keys(call)
-    if request.method == "GET":
-        return json_response({"keys": [shown_key(ApiKey.from_document(each.body), call.now) for each in stored]})
-    form = checked(NewKeyForm, call.body())
-    if form.expires_at is not None and form.expires_at <= call.now:
-        raise refused([Fault("expiresAt", "in_the_past", "expiresAt lies in the past.")])
-    if "ops" in form.scopes and not call.caller.operator:
-        raise forbidden("ops of the platform")
-    if len(stored) >= MOST_KEYS:
-        raise Problem(409, "too_many", f"A tenant has {MOST_KEYS} keys at the most: revoke one first.")
-    _require_free_name(stored, form.name, call.now)
-    return await _store_new(call, form, "issue")
+class KeysApi:
+    """API keys of a tenant, or of the platform."""
 
+    def __init__(self, edge: Edge, flow: DocumentFlow, identity: Identity) -> None:
+        self.edge = edge
+        self._flow = flow
+        self._identity = identity
 
-@endpoint("cms_key")
-async def key(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`PATCH` renames a key, `DELETE` revokes it, also one that nobody can read any more."""
-    call = _open(request, services)
-    stored = await _key(call)
-    if request.method == "PATCH":
-        if _record(stored) is None:
-            raise not_found("key")
+    @cms_endpoint("GET", "keys", "List keys", {200: Keys}, tag=TAG, scopes=OPS, platform=True)
+    async def list_keys(self, call: CmsRequest) -> func.HttpResponse:
+        """The tenant's keys, by name."""
+        records = await self._records(call)
+        return json_response(
+            Keys.unchecked(keys=[StoredKey.unchecked(**key_fields(each, call.now)) for each in records])
+        )
+
+    @cms_endpoint(
+        "POST",
+        "keys",
+        "Issue a key, shown once",
+        {201: NewKey},
+        tag=TAG,
+        scopes=OPS,
+        platform=True,
+        body=NewKeyForm,
+        example={"name": "Anna", "scopes": ["cms"]},
+        parameters=(REASON,),
+        problems=("invalid_document", "already_active", "already_exists", "too_many"),
+    )
+    async def issue_key(self, call: CmsRequest) -> func.HttpResponse:
+        """Issue a key, which only this response shows."""
+        records = await self._records(call)
+        form = checked(NewKeyForm, call.body())
+        if form.expires_at is not None and form.expires_at <= call.now:
+            raise refused([Fault("expiresAt", "in_the_past", "expiresAt lies in the past.")])
+        _require_operator_for_ops(call, form.scopes)
+        if len(records) >= MAX_KEYS:
+            raise Problem(409, "too_many", f"A tenant can have at most {MAX_KEYS} keys: revoke one first.")
+        if _active_keys(records, form.name, call.now):
+            what = "There is an active key of that name: rotate it, or choose another name."
+            raise Problem(409, "already_active", what)
+        author = call.author()
+        key, record = _issue(self._identity, form.name, form.scopes, form.expires_at, author)
+        await self._flow.write(call.tenant_id, "key", record.name, "issue", None, record.to_document(), author)
+        return json_response(NewKey.unchecked(**key_fields(record, call.now), key=key), 201)
+
+    @cms_endpoint(
+        "PATCH",
+        "keys/{id}",
+        "Rename a key",
+        {200: StoredKey},
+        tag=TAG,
+        scopes=OPS,
+        platform=True,
+        body=KeyNameForm,
+        example={"name": "Anna"},
+        problems=("invalid_document", "stale_etag"),
+    )
+    async def rename_key(self, call: CmsRequest) -> func.HttpResponse:
+        """Rename a key."""
+        stored = await self._stored(call)
+        _require_record(stored)
         form = checked(KeyNameForm, call.body())
         body = {**stored.body, "name": form.name}
-        await _apply(call, "rename", stored, body)
-        return json_response(shown_key(ApiKey.from_document(body), call.now))
-    if call.tenant_id == PLATFORM and not _others_stay(await _keys(call), stored.id):
-        raise Problem(409, "last_key", "This is the last key of the platform: issue another one first.")
-    await _apply(call, "revoke", stored, None)
-    return func.HttpResponse(status_code=204)
+        await self._write(call, "rename", stored, body)
+        return json_response(StoredKey.unchecked(**key_fields(ApiKey.from_document(body), call.now)))
 
-
-@endpoint("cms_key_rotation")
-async def rotate_key(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """Issue a key's successor of the same name and scopes; the old one goes on for `overlapHours`, then it is over."""
-    call = _open(request, services)
-    form = checked(RotationForm, call.optional_body())
-    stored = await _key(call)
-    old = _record(stored)
-    if old is None:
-        raise not_found("key")
-    if "ops" in old.scopes and not call.caller.operator:
-        raise forbidden("ops of the platform")
-    _require_free_name(await _keys(call), old.name, call.now, allowed=ACTIVE_PER_NAME - 1)
-    ends_at = call.now + form.overlap_hours * 3_600.0
-    if old.expires_at is not None:
-        ends_at = min(ends_at, old.expires_at)
-    key, record = _issue(services, NewKeyForm(name=old.name, scopes=sorted(old.scopes)), call.author())  # type: ignore[arg-type]
-    await _apply(call, "rotate", stored, {**stored.body, "expiresAt": ends_at}, Create(record.to_document()))
-    return json_response({"key": key, **shown_key(record, call.now), "oldKeyEndsAt": iso(ends_at)}, 201)
-
-
-@endpoint("cms_user_token_keys")
-async def user_token_keys(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`GET` lists the public keys for user tokens, `POST` adds one: several may be in use, so that they can rotate."""
-    call = _open(request, services)
-    stored = await query_all(services.documents, TENANTS, call.tenant_id, "user-token-key:")
-    if request.method == "GET":
-        return json_response({"keys": [_shown_public(each) for each in stored if without_tombstone(each)]})
-    form = checked(UserTokenKeyForm, call.body())
-    if sum(without_tombstone(each) is not None for each in stored) >= 10:
-        raise Problem(409, "too_many", "A tenant has 10 public keys at the most: remove one first.")
-    author = call.author()
-    body = user_token_key_document(form, call.now, author.who)
-    before = next((each for each in stored if each.id == body["id"]), None)
-    if before is not None and without_tombstone(before):
-        raise already_exists("public key")
-    change = Change(TENANTS, call.tenant_id, "public key", form.key_id, "add", before, body)
-    await apply_change(services, change, author)
-    await services.tenants_refresher.refresh()
-    return json_response(_shown_public(Document(call.tenant_id, body["id"], body, "")), 201)
-
-
-@endpoint("cms_user_token_key")
-async def user_token_key(request: func.HttpRequest, services: Services) -> func.HttpResponse:
-    """`DELETE` removes a public key: tokens signed with it are refused from then on."""
-    call = _open(request, services)
-    key_id = call.path("id", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-    stored = without_tombstone(
-        await services.documents.read(TENANTS, call.tenant_id, f"user-token-key:{key_id}", latest=True)
+    @cms_endpoint(
+        "DELETE",
+        "keys/{id}",
+        "Revoke a key",
+        {204: None},
+        tag=TAG,
+        scopes=OPS,
+        platform=True,
+        parameters=(REASON,),
+        problems=("last_key", "stale_etag", "invalid_reason"),
     )
-    if stored is None:
-        raise not_found("public key")
-    await apply_change(
-        services, Change(TENANTS, call.tenant_id, "public key", key_id, "remove", stored, None), call.author()
+    async def revoke_key(self, call: CmsRequest) -> func.HttpResponse:
+        """Revoke a key, also one whose document is damaged."""
+        stored = await self._stored(call)
+        if call.tenant_id == PLATFORM and not _is_operable_without(await self._records(call), stored.id):
+            raise Problem(409, "last_key", "This is the last key of the platform: issue another one first.")
+        await self._write(call, "revoke", stored, None)
+        return no_content()
+
+    @cms_endpoint(
+        "POST",
+        "keys/{id}/rotate",
+        "Issue a key's successor",
+        {201: RotatedKey},
+        tag=TAG,
+        scopes=OPS,
+        platform=True,
+        body=RotationForm,
+        example={"overlapHours": 24},
+        body_required=False,
+        parameters=(REASON,),
+        problems=("invalid_document", "already_active", "stale_etag"),
     )
-    await services.tenants_refresher.refresh()
-    return func.HttpResponse(status_code=204)
+    async def rotate_key(self, call: CmsRequest) -> func.HttpResponse:
+        """Issue a successor of the same name and scopes; the old key works for `overlapHours` more."""
+        form = checked(RotationForm, call.optional_body())
+        stored = await self._stored(call)
+        old = _require_record(stored)
+        _require_operator_for_ops(call, old.scopes)
+        if _active_keys(await self._records(call), old.name, call.now) > 1:
+            what = "Two keys of that name are active already: revoke one, or wait for the old one to end."
+            raise Problem(409, "already_active", what)
+        ends_at = call.now + form.overlap_hours * 3_600.0
+        if old.expires_at is not None:
+            ends_at = min(ends_at, old.expires_at)
+        key, record = _issue(self._identity, old.name, old.scopes, None, call.author())
+        await self._write(call, "rotate", stored, {**stored.body, "expiresAt": ends_at}, Create(record.to_document()))
+        rotated = RotatedKey.unchecked(**key_fields(record, call.now), key=key, old_key_ends_at=iso_time(ends_at))
+        return json_response(rotated, 201)
+
+    async def _records(self, call: CmsRequest) -> list[ApiKey]:
+        """The tenant's keys by name, without damaged ones, which authenticate nobody."""
+        found = [_record(each) for each in await self._flow.list(call.tenant_id, KEY_PREFIX)]
+        return sorted((each for each in found if each is not None), key=lambda each: (each.name, each.id))
+
+    async def _stored(self, call: CmsRequest) -> Document:
+        """The key that the path names. Raises a 404 `Problem`."""
+        return await self._flow.require(call.tenant_id, f"{KEY_PREFIX}{call.path('id', KEY_ID)}", "key")
+
+    async def _write(self, call: CmsRequest, action: str, stored: Document, after: Json | None, *also: Create) -> None:
+        name = str(stored.body.get("name"))
+        await self._flow.write(call.tenant_id, "key", name, action, stored, after, call.author(), also)
 
 
-def _open(request: func.HttpRequest, services: Services) -> CmsRequest:
-    """A call for scope `ops`. An operator may also name the platform itself, to look after its own keys."""
-    if request.headers.get("x-tenant-id") != PLATFORM:
-        return authenticate(request, services, "ops")
-    now = services.clock()
-    who = services.tenants.authenticate_operator(request.headers, now)
-    return CmsRequest(request, services, Caller(Tenant(PLATFORM), frozenset({"ops"}), who, operator=True), now)
+class PublicKeysApi:
+    """Public keys that verify user tokens. A tenant can use several at once, and so replace one by another."""
+
+    def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
+        self.edge = edge
+        self._flow = flow
+
+    @cms_endpoint(
+        "GET",
+        "user-token-keys",
+        "List public keys for user tokens",
+        {200: PublicKeys},
+        tag=TAG,
+        scopes=OPS,
+        platform=True,
+    )
+    async def list_public_keys(self, call: CmsRequest) -> func.HttpResponse:
+        """The tenant's public keys."""
+        stored = await self._flow.list(call.tenant_id, PUBLIC_KEY_PREFIX)
+        return json_response(PublicKeys.unchecked(keys=[public_key_view(each.body) for each in stored]))
+
+    @cms_endpoint(
+        "POST",
+        "user-token-keys",
+        "Add a public key for user tokens",
+        {201: PublicKey},
+        tag=TAG,
+        scopes=OPS,
+        platform=True,
+        body=UserTokenKeyForm,
+        example={"keyId": "2026", "publicKey": "-----BEGIN PUBLIC KEY-----…"},
+        problems=("invalid_document", "already_exists", "too_many", "stale_etag"),
+    )
+    async def add_public_key(self, call: CmsRequest) -> func.HttpResponse:
+        """Add a public key."""
+        form = checked(UserTokenKeyForm, call.body())
+        if len(await self._flow.list(call.tenant_id, PUBLIC_KEY_PREFIX)) >= MAX_PUBLIC_KEYS:
+            what = f"A tenant can have at most {MAX_PUBLIC_KEYS} public keys: remove one first."
+            raise Problem(409, "too_many", what)
+        author = call.author()
+        body = public_key_document(form, call.now, author.who)
+        before = await self._flow.stored(call.tenant_id, body["id"])
+        if without_tombstone(before):
+            raise already_exists("public key")
+        await self._flow.write(call.tenant_id, "public key", form.key_id, "add", before, body, author)
+        return json_response(public_key_view(body), 201)
+
+    @cms_endpoint(
+        "DELETE",
+        "user-token-keys/{id}",
+        "Remove a public key",
+        {204: None},
+        tag=TAG,
+        scopes=OPS,
+        platform=True,
+        parameters=(REASON,),
+        problems=("stale_etag", "invalid_reason"),
+    )
+    async def remove_public_key(self, call: CmsRequest) -> func.HttpResponse:
+        """Remove a public key. Tokens signed with it are refused from then on."""
+        key_id = call.path("id", TOKEN_KEY_ID)
+        stored = await self._flow.require(call.tenant_id, f"{PUBLIC_KEY_PREFIX}{key_id}", "public key")
+        await self._flow.write(call.tenant_id, "public key", key_id, "remove", stored, None, call.author())
+        return no_content()
 
 
-def _issue(services: Services, form: NewKeyForm, author: Author) -> tuple[str, ApiKey]:
+def _issue(
+    identity: Identity, name: str, scopes: Iterable[str], expires_at: float | None, author: Author
+) -> tuple[str, ApiKey]:
+    """A new key and the record of it, which is stored."""
     key = new_key()
-    record = ApiKey(
-        new_key_id(),
-        form.name,
-        services.identity.api_key_hash(key),
-        frozenset(form.scopes),
-        form.expires_at,
-        author.at,
-        author.who,
-    )
-    return key, record
+    hashed = identity.api_key_hash(key)
+    return key, ApiKey(new_key_id(), name, hashed, frozenset(scopes), expires_at, author.at, author.who)
 
 
-async def _store_new(call: CmsRequest, form: NewKeyForm, action: str) -> func.HttpResponse:
-    author = call.author()
-    key, record = _issue(call.services, form, author)
-    change = Change(TENANTS, call.tenant_id, "key", record.name, action, None, record.to_document())
-    await apply_change(call.services, change, author)
-    await call.services.tenants_refresher.refresh()
-    return json_response({"key": key, **shown_key(record, call.now)}, 201)
+def _require_operator_for_ops(call: CmsRequest, scopes: Iterable[str]) -> None:
+    """Raise a 403 `Problem` unless an operator asks for a key of scope `ops`."""
+    if "ops" in scopes and not call.caller.operator:
+        raise forbidden("ops of the platform")
 
 
-def _require_free_name(stored: list[Document], name: str, now: float, allowed: int = 0) -> None:
-    """A name belongs to one holder, so it has one key, and two only while the first is being replaced."""
-    records = [ApiKey.from_document(each.body) for each in stored]
-    active = sum(each.name == name and (each.expires_at is None or now < each.expires_at) for each in records)
-    if active > allowed:
-        what = (
-            "There is an active key of that name: rotate it, or choose another name."
-            if not allowed
-            else "Two keys of that name are active already: revoke one, or wait for the old one to end."
-        )
-        raise Problem(409, "already_active", what)
+def _active_keys(records: Iterable[ApiKey], name: str, now: float) -> int:
+    """How many keys of a name work now. A name belongs to one holder: one key, and two only during a rotation."""
+    return sum(each.name == name and each.active(now) for each in records)
 
 
-def _others_stay(stored: list[Document], id: str) -> bool:
-    """Whether an operator's key without an end remains when one goes."""
-    records = [ApiKey.from_document(each.body) for each in stored if each.id != id]
-    return any("ops" in each.scopes and each.expires_at is None for each in records)
-
-
-async def _keys(call: CmsRequest) -> list[Document]:
-    """The tenant's keys by name, without those nobody can read and which therefore open nothing."""
-    found = await query_all(call.services.documents, TENANTS, call.tenant_id, KEY_PREFIX)
-    known = [(record.name, each.id, each) for each in found if without_tombstone(each) and (record := _record(each))]
-    return [each for _, _, each in sorted(known, key=lambda entry: entry[:2])]
+def _is_operable_without(records: Iterable[ApiKey], id: str) -> bool:
+    """Whether a key of scope `ops` that does not expire remains when the one of this id goes."""
+    return any("ops" in each.scopes and each.expires_at is None for each in records if each.id != id)
 
 
 def _record(stored: Document) -> ApiKey | None:
+    """A key as stored; None when its document is damaged."""
     try:
         return ApiKey.from_document(stored.body)
     except ValueError:
         return None
 
 
-async def _key(call: CmsRequest) -> Document:
-    id = call.path("id", r"[\w .()@-]{1,80}")
-    stored = without_tombstone(
-        await call.services.documents.read(TENANTS, call.tenant_id, f"{KEY_PREFIX}{id}", latest=True)
-    )
-    if stored is None:
+def _require_record(stored: Document) -> ApiKey:
+    """The same; raises a 404 `Problem` when its document is damaged."""
+    record = _record(stored)
+    if record is None:
         raise not_found("key")
-    return stored
-
-
-async def _apply(call: CmsRequest, action: str, stored: Document, after: dict[str, Any] | None, *also: Create) -> None:
-    change = Change(TENANTS, call.tenant_id, "key", str(stored.body.get("name")), action, stored, after)
-    await apply_change(call.services, change, call.author(), also)
-    await call.services.tenants_refresher.refresh()
-
-
-def _shown_tenant(tenant: Tenant) -> dict[str, Any]:
-    return shown_configuration(tenant.to_document() | {"tenantId": tenant.id})
-
-
-def _shown_public(document: Document) -> dict[str, Any]:
-    return {
-        "keyId": document.body["keyId"],
-        "publicKey": document.body["publicKey"],
-        "addedAt": iso(document.body.get("updatedAt")),
-        "addedBy": document.body.get("updatedBy"),
-    }
+    return record

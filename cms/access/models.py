@@ -1,4 +1,4 @@
-"""Tenants, their keys, and the public keys of their user tokens, as operators write them. Pure."""
+"""Tenants, API keys and public keys: what is sent, what is stored, what is answered."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, Field
 
+from cms.configuration.models import Configuration, configuration_fields
 from cms.forms import Distinct, Form, Instant, fault, text_like
 from cms.videos.models import Rating
+from cms.views import KeyName, one_of
 from shared.adapters.documents.port import Json
-from shared.adapters.tenant_directory import ApiKey
-from shared.domain.formats import iso_time_or_none
+from shared.adapters.tenant_directory import KEY_PREFIX, SCOPES, ApiKey
+from shared.domain.formats import KEY_NAME, MIN_RSA_BITS, TENANT_ID, TOKEN_KEY_ID, iso_time_or_none
+from shared.domain.records import Tenant
+from shared.web.responses import Time, View
 
 KEY_MARK = "vf_"
-MIN_RSA_BITS = 2048
 MAX_OVERLAP_HOURS = 168
 DEFAULT_OVERLAP_HOURS = 24
+PUBLIC_KEY_PREFIX = "user-token-key:"
 
-TenantId = Annotated[str, text_like(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "1 to 64 letters, digits, - or _")]
-KeyName = Annotated[
-    str, Field(min_length=1, max_length=64), text_like(r"[^\x00-\x1f\x7f]+", "a name such as Anna (newsroom)")
-]
+GivenName = Annotated[str, Field(min_length=1, max_length=64), text_like(KEY_NAME)]
 
 
 class NewTenantForm(Form):
-    """A tenant begins strict: the mildest policy, unless told otherwise."""
+    """A tenant. It begins with the mildest rating unless told otherwise."""
 
-    tenant_id: TenantId
+    tenant_id: Annotated[str, text_like(TENANT_ID)]
     maturity_policy: Rating = "G"
-    key_name: KeyName = "content team"
+    key_name: GivenName = "content team"
 
 
 class NewKeyForm(Form):
-    """A key for somebody: the name is what the audit will show."""
+    """A key. The audit shows its name."""
 
-    name: KeyName
+    name: GivenName
     scopes: Annotated[list[Literal["sdk", "cms", "privacy", "ops"]], Field(min_length=1), Distinct]
     expires_at: Instant | None = None
 
@@ -46,16 +47,16 @@ class NewKeyForm(Form):
 class KeyNameForm(Form):
     """Another name for a key."""
 
-    name: KeyName
+    name: GivenName
 
 
 class RotationForm(Form):
-    """How long the old key goes on beside the new one."""
+    """How long the old key works beside the new one."""
 
     overlap_hours: Annotated[float, Field(ge=0, le=MAX_OVERLAP_HOURS)] = DEFAULT_OVERLAP_HOURS
 
 
-def _public_key(text: str) -> str:
+def _checked_public_key(text: str) -> str:
     if "PRIVATE" in text:
         raise fault("publicKey", "private_key", "publicKey holds a private key. Send the public one, and replace both.")
     try:
@@ -74,43 +75,128 @@ def _public_key(text: str) -> str:
 
 
 class UserTokenKeyForm(Form):
-    """A public key with which the tenant's backend signs user tokens, known by the token's `kid`."""
+    """A public key that verifies user tokens; `key_id` is the `kid` of those tokens."""
 
-    key_id: Annotated[str, text_like(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits or . _ -")]
-    public_key: Annotated[str, Field(max_length=4_000), AfterValidator(_public_key)]
+    key_id: Annotated[str, text_like(TOKEN_KEY_ID)]
+    public_key: Annotated[str, Field(max_length=4_000), AfterValidator(_checked_public_key)]
+
+
+Scope = Annotated[str, Field(json_schema_extra=one_of(*SCOPES))]
+Secret = Annotated[str, Field(description="The key itself, which no other response shows: keep it now.")]
+
+
+class StoredKey(View):
+    """A key, without its secret."""
+
+    id: str
+    name: Annotated[str, Field(description="Whose it is, as the history shows it.")]
+    scopes: list[Scope]
+    state: Annotated[str, Field(json_schema_extra=one_of("active", "expired"))]
+    created_at: Time | None
+    created_by: KeyName
+    expires_at: Annotated[Time | None, Field(description="null: it does not.")]
+
+
+class Keys(View):
+    """A tenant's keys, by name."""
+
+    keys: list[StoredKey]
+
+
+class NewKey(StoredKey):
+    """A key that was just issued."""
+
+    key: Secret
+
+
+class RotatedKey(NewKey):
+    """The successor of a key."""
+
+    old_key_ends_at: Time
+
+
+class Tenants(View):
+    """Every tenant, by id."""
+
+    tenants: list[Configuration]
+
+
+class NewTenant(Configuration):
+    """A tenant that was just created, with its first key."""
+
+    key: Secret
+    key_info: StoredKey
+
+
+class PublicKey(View):
+    """A public key that verifies user tokens."""
+
+    key_id: Annotated[str, Field(description="The `kid` of tokens signed with it.")]
+    public_key: Annotated[str, Field(description="PEM.")]
+    added_at: Time | None
+    added_by: KeyName
+
+
+class PublicKeys(View):
+    """A tenant's public keys."""
+
+    keys: list[PublicKey]
 
 
 def new_key() -> str:
-    """256 random bits, recognizable to people and to scanners for leaked secrets."""
+    """256 random bits, with a prefix that people and secret scanners recognize."""
     return KEY_MARK + secrets.token_urlsafe(32)
 
 
 def new_key_id() -> str:
-    """The id of a key's document; says nothing about the key."""
-    return f"key:{secrets.token_hex(8)}"
+    """The id of a key's document. It reveals nothing about the key."""
+    return f"{KEY_PREFIX}{secrets.token_hex(8)}"
 
 
-def shown_key(key: ApiKey, now: float) -> dict[str, Any]:
-    """A key as the API answers it: never the key, never its hash."""
-    active = key.expires_at is None or now < key.expires_at
+def tenant_document(tenant: Tenant) -> Json:
+    """A tenant's configuration as it is read back."""
+    return tenant.to_document() | {"tenantId": tenant.id}
+
+
+def new_tenant_view(tenant: Tenant, key: str, record: ApiKey, now: float) -> NewTenant:
+    """A new tenant as it is answered."""
+    return NewTenant.unchecked(
+        **configuration_fields(tenant_document(tenant)),
+        key=key,
+        key_info=StoredKey.unchecked(**key_fields(record, now)),
+    )
+
+
+def key_fields(key: ApiKey, now: float) -> dict[str, Any]:
+    """A stored key as a view's fields: never the key, never its hash."""
     return {
-        "id": key.id.removeprefix("key:"),
+        "id": key.id.removeprefix(KEY_PREFIX),
         "name": key.name,
         "scopes": sorted(key.scopes),
-        "state": "active" if active else "expired",
-        "createdAt": iso_time_or_none(key.created_at) if key.created_at else None,
-        "createdBy": key.created_by or None,
-        "expiresAt": iso_time_or_none(key.expires_at),
+        "state": "active" if key.active(now) else "expired",
+        "created_at": iso_time_or_none(key.created_at) if key.created_at else None,
+        "created_by": key.created_by or None,
+        "expires_at": iso_time_or_none(key.expires_at),
     }
 
 
-def user_token_key_document(form: UserTokenKeyForm, now: float, who: str) -> Json:
+def public_key_document(form: UserTokenKeyForm, now: float, who: str) -> Json:
     """A public key as it is stored."""
     return {
-        "id": f"user-token-key:{form.key_id}",
+        "id": f"{PUBLIC_KEY_PREFIX}{form.key_id}",
         "kind": "user-token-key",
         "keyId": form.key_id,
         "publicKey": form.public_key,
         "updatedAt": now,
         "updatedBy": who,
     }
+
+
+def public_key_view(document: Json) -> PublicKey:
+    """A stored public key as it is answered."""
+    return PublicKey.unchecked(
+        key_id=document["keyId"],
+        public_key=document["publicKey"],
+        added_at=iso_time_or_none(document.get("updatedAt")),
+        added_by=document.get("updatedBy"),
+    )

@@ -1,4 +1,4 @@
-"""A viewer in words, for previews: what the signals of somebody with these tastes would look like. Pure."""
+"""Makes the signals of a synthetic viewer with given tastes, for previews. Pure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from shared.domain.user_signals import (
     Timeline,
 )
 
-VIEWS_OF_A_TASTE = 20.0
-"""As if they had watched twenty videos of each category they like, or skipped twenty of each they do not."""
-WATCHED = 0.9
+VIEWS_PER_TASTE = 20.0
+"""Videos watched of each category and tag that is liked, and skipped of each category that is not."""
+WATCHED_FRACTION = 0.9
+"""How much of each video is watched."""
+WATCHED_MS = WATCHED_FRACTION * 30_000.0
 
 
-def described_signals(
+def synthetic_signals(
     liked: Sequence[str],
     skipped: Sequence[str],
     liked_tags: Sequence[str],
@@ -34,26 +36,26 @@ def described_signals(
     half_life_days: float,
     now: float,
 ) -> Signals | None:
-    """Signals of a viewer who watches `liked` categories and tags and skips `skipped`; None for a newcomer.
+    """Signals of a viewer who watches `liked` categories and `liked_tags` and skips `skipped`; None without tastes.
 
-    What they watched last stands for itself: the newest videos of what they like, which are not taken as seen.
+    The newest videos of the liked categories count as watched last, but not as seen: the preview may show them.
     """
     if not liked and not skipped and not liked_tags:
         return None
     rows: dict[str, list[float]] = {}
     for name in liked:
         row = rows.setdefault(name, [0.0] * CATEGORY_FIELDS)
-        row[VIEWS] += VIEWS_OF_A_TASTE
-        row[WATCH_FRACTION] += VIEWS_OF_A_TASTE * WATCHED
-        row[WATCH_MS] += VIEWS_OF_A_TASTE * WATCHED * 30_000.0
+        row[VIEWS] += VIEWS_PER_TASTE
+        row[WATCH_FRACTION] += VIEWS_PER_TASTE * WATCHED_FRACTION
+        row[WATCH_MS] += VIEWS_PER_TASTE * WATCHED_MS
     for name in skipped:
-        rows.setdefault(name, [0.0] * CATEGORY_FIELDS)[SKIPS] += VIEWS_OF_A_TASTE
+        rows.setdefault(name, [0.0] * CATEGORY_FIELDS)[SKIPS] += VIEWS_PER_TASTE
     minute = int(now // 60)
-    tags = [[VIEWS_OF_A_TASTE, VIEWS_OF_A_TASTE * WATCHED] + [0.0] * (TAG_FIELDS - 2) for _ in liked_tags]
+    tags = [[VIEWS_PER_TASTE, VIEWS_PER_TASTE * WATCHED_FRACTION] + [0.0] * (TAG_FIELDS - 2) for _ in liked_tags]
     return Signals(
         half_life_days=half_life_days,
         newest_minute=minute,
-        events=int(VIEWS_OF_A_TASTE) * (len(rows) + len(tags)),
+        events=int(VIEWS_PER_TASTE) * (len(rows) + len(tags)),
         categories=_counters(list(rows), list(rows.values()), CATEGORY_FIELDS, minute),
         watched=_watched(liked, columns, minute),
         tags=_counters(list(liked_tags), tags, TAG_FIELDS, minute),

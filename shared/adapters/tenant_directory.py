@@ -67,6 +67,10 @@ class ApiKey:
             created_by=body.get("createdBy", ""),
         )
 
+    def active(self, now: float) -> bool:
+        """Whether the key has not expired. `now` in seconds since the epoch."""
+        return self.expires_at is None or now < self.expires_at
+
     def to_document(self) -> dict[str, Any]:
         return {
             "id": self.id,

@@ -34,6 +34,9 @@ TOKEN_KEY_ID = Format(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digi
 FLAG_NAME = Format(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or -")
 API_KEY = Format(r"[\x21-\x2b\x2d-\x7e]{8,200}", "8 to 200 printable characters without a comma")
 """Without a comma, because a header that is sent twice arrives joined by one."""
+KEY_NAME = Format(r"[^\x00-\x1f\x7f]+", "a name such as Anna (newsroom)")
+KEY_ID = Format(r"[\w .()@-]{1,80}", "1 to 80 letters, digits, spaces or . ( ) @ - _")
+AUDIT_ENTRY_ID = Format(r"[0-9]{14}[0-9a-f]{8}", "14 digits and 8 lower-case hex digits")
 USER_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
 KEY_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
 COUNTRY = Format(r"[A-Za-z]{2}", "a country of two letters (ISO 3166-1)")

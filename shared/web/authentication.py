@@ -76,7 +76,7 @@ class Authenticator:
         found = None
         for key in (*keys.values(), self._nobody):
             same = hmac.compare_digest(key.hash, presented)
-            if same and (key.expires_at is None or now < key.expires_at) and key is not self._nobody:
+            if same and key.active(now) and key is not self._nobody:
                 found = key
         return found
 

@@ -1,4 +1,4 @@
-"""Tenants and keys: who may come in, and from when to when."""
+"""Tenants, API keys and public keys: who is authenticated, and until when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def operator(app: App) -> Editor:
     return editor.with_key(app.ops_key)
 
 
-async def test_a_tenant_is_created_with_a_key_that_works_at_once_and_is_stored_hashed(app: App) -> None:
+async def test_a_new_tenant_has_a_key_that_works_at_once_and_is_stored_hashed(app: App) -> None:
     ops = await operator(app)
     made = await ops.post("tenants", {"tenantId": f"news-{ops.tenant_id}", "keyName": "Newsroom"})
     assert made.status == 201
@@ -46,7 +46,7 @@ async def test_only_the_platforms_keys_create_or_list_tenants(app: App) -> None:
             assert answer.status == 401
 
 
-async def test_a_rotated_key_and_its_successor_work_side_by_side_until_the_old_one_ends(app: App) -> None:
+async def test_a_rotated_key_works_beside_its_successor_until_it_expires(app: App) -> None:
     ops = await operator(app)
     issued = (await ops.post("keys", {"name": "Ben", "scopes": ["cms"]})).json
     rotated = (await ops.post(f"keys/{issued['id']}/rotate", {"overlapHours": 2})).json
@@ -100,7 +100,7 @@ async def test_keys_are_for_scope_ops_and_ops_keys_for_the_platform(app: App) ->
     assert past.json["detail"] == "expiresAt lies in the past."
 
 
-async def test_an_sdk_key_opens_nothing_of_the_content_room(app: App) -> None:
+async def test_an_sdk_key_is_refused_by_every_cms_endpoint(app: App) -> None:
     editor = await new_editor(app)
     sdk = editor.with_key(editor.client.key)
     for path in ("videos", "configuration", "rules", "playlists", "audit", "imports", "models", "experiments", "keys"):
@@ -108,7 +108,7 @@ async def test_an_sdk_key_opens_nothing_of_the_content_room(app: App) -> None:
     assert (await sdk.post("preview")).status == 403
 
 
-async def test_operators_look_after_their_own_keys_and_keep_the_last_one(app: App) -> None:
+async def test_operators_manage_the_platform_keys_but_cannot_revoke_the_last(app: App) -> None:
     ops = await operator(app)
     platform = {"X-Tenant-Id": PLATFORM, "X-Api-Key": app.ops_key}
     listed = (await app.request("GET", "/v1/cms/keys", platform)).json["keys"]

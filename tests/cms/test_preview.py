@@ -1,4 +1,4 @@
-"""The preview: what the feed would be, why, and that asking leaves no trace."""
+"""The preview: it equals the feed, explains it, and records nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def preview(editor: Editor, body: dict[str, Any] | None = None, user: bool
     return dict(answer.json)
 
 
-async def test_the_preview_of_a_user_is_the_feed_that_user_gets_but_for_exploration(app: App) -> None:
+async def test_the_preview_of_a_user_equals_their_feed_without_exploration(app: App) -> None:
     editor = await new_editor(app, make_videos(40), feature_flags={"exploration": False})
     await watched(editor)
     seen = await preview(editor, user=True)
@@ -68,7 +68,7 @@ async def test_nothing_is_recorded_by_a_preview(app: App) -> None:
         await preview(editor, {"draft": {"configuration": {"weights": {"quality": 3}}}, "why": ["x"]}, user=True)
     assert app.documents.writes == writes
     changed = {name for name, value in app.services.telemetry.counters.items() if counters.get(name) != value}
-    asked = {("http_requests", ("cms_preview", "2xx")), ("http_requests", ("debug_signals", "2xx"))}
+    asked = {("http_requests", ("preview", "2xx")), ("http_requests", ("get_user_signals", "2xx"))}
     assert changed - asked <= {("refresh_failures", ("content",))}
     assert undecayed((await editor.client.signals()).json) == signals
     assert (await editor.client.feed()).ids == before_feed
@@ -124,7 +124,7 @@ async def test_a_draft_that_shows_stronger_ratings_says_so_and_shows_them(app: A
     assert [item["videoId"] for item in seen["live"]["items"]] == ["mild"]
 
 
-async def test_for_every_absent_video_there_is_a_reason_in_words(app: App) -> None:
+async def test_every_absent_video_has_a_reason_in_words(app: App) -> None:
     later = app.clock.now() + 3600
     videos = [
         *make_videos(30), make_video("strong", rating="R"), make_video("later", published_at=later),
@@ -153,14 +153,14 @@ async def test_for_every_absent_video_there_is_a_reason_in_words(app: App) -> No
     assert why["vid_fitness_1"]["reason"] in ({"served"} if "vid_fitness_1" in on_page else set(ABSENCES))
 
 
-async def test_what_a_user_has_seen_is_told_apart(app: App) -> None:
+async def test_a_seen_video_is_reported_as_seen(app: App) -> None:
     editor = await new_editor(app, make_videos(30))
     await watched(editor)
     seen = await preview(editor, {"why": ["vid_fitness_2"]}, user=True)
     assert (seen["why"][0]["reason"], seen["why"][0]["text"]) == ("seen", "The user has seen it.")
 
 
-async def test_the_preview_knows_the_state_of_the_switch(app: App) -> None:
+async def test_the_preview_reports_the_state_of_the_switch(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     app.write_flags(personalized(False))
     try:
@@ -200,7 +200,7 @@ async def test_a_bad_preview_is_refused(app: App) -> None:
     assert "anna" not in raw.body.decode()
 
 
-async def test_a_user_in_an_experiment_is_shown_their_arm_and_flags_count_as_in_the_feed(app: App) -> None:
+async def test_a_preview_applies_the_arm_and_flags_of_the_user_as_the_feed_does(app: App) -> None:
     editor = await new_editor(app, make_videos(40), feature_flags={"exploration": False, "use-new-diversifier": False})
     await watched(editor)
     arms = [{"name": "a", "percent": 50, "weights": {"recent_category": -3}}, {"name": "b", "percent": 50}]

@@ -67,7 +67,7 @@ async def test_with_their_token_users_manage_their_own_data_and_nobody_elses(app
     assert is_problem(other, 403, "user_token_mismatch")
 
 
-async def test_a_key_taken_away_closes_the_door_within_a_refresh(app: App) -> None:
+async def test_a_token_is_refused_once_its_public_key_is_removed(app: App) -> None:
     client = await tenant_with_keys(app, required=True)
     token = token_of(client)
     assert (await client.feed(token)).status == 200

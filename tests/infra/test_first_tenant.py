@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
+import zipfile
 from pathlib import Path
 
 import orjson
 
-from tests.infra.test_operate import Cloud, cloud, sha256, zipped
+from infra import package
+from tests.infra.test_operate import Cloud, cloud, sha256
 from tests.served_app import Answer, App, eventually, new_user, served
 
 __all__ = ["cloud"]
@@ -46,16 +49,18 @@ async def curl(app: App, command: str, **variables: str) -> Answer:
     return await app.request("GET" if body is None else "POST", url, headers, body=body)
 
 
-def package() -> bytes:
-    """What the app runs, as far as making a key needs it."""
-    files = sorted((ROOT / "shared").rglob("*.py"))
-    return zipped(**{str(path.relative_to(ROOT)).replace("/", "__"): path.read_text() for path in files})
+def packaged() -> bytes:
+    """The app's own files and the machine code of this interpreter, which also has the dependencies."""
+    machine_code = [path.relative_to(ROOT) for path in (ROOT / "ranking" / "__pycache__").rglob("*.nb[ci]")]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in (*package.own_files(ROOT), *machine_code):
+            archive.write(ROOT / path, path)
+    return buffer.getvalue()
 
 
-async def test_an_operator_gets_from_an_empty_store_to_the_first_feed_by_the_written_commands(
-    cloud: Cloud, tmp_path: Path
-) -> None:
-    content = package()
+async def test_the_documented_commands_lead_from_an_empty_store_to_the_first_feed(cloud: Cloud, tmp_path: Path) -> None:
+    content = packaged()
     cloud.blobs = {f"{sha256(content)}.zip": content, "current": sha256(content).encode()}
     cloud.settings = {"DATA_FOLDER": str(tmp_path), **{k: v for k, v in os.environ.items() if k == "PATH"}}
     create_tenant, issue_key, import_videos, ask = commands("Add a tenant")
@@ -68,11 +73,11 @@ async def test_an_operator_gets_from_an_empty_store_to_the_first_feed_by_the_wri
         operators_key = cloud.secrets["first-operators-key"]
         app.secrets.add(operators_key)
 
-        async def door_open() -> bool:
+        async def authenticated() -> bool:
             headers = {"X-Api-Key": operators_key}
             return (await app.request("GET", "/v1/cms/tenants", headers)).status == 200
 
-        await eventually(door_open)
+        await eventually(authenticated)
         made = await curl(app, create_tenant, OPERATORS_KEY=operators_key)
         assert (made.status, made.json["tenantId"]) == (201, "news")
         issued = await curl(app, issue_key, OPERATORS_KEY=operators_key)
