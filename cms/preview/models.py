@@ -9,11 +9,12 @@ from pydantic import Field, WithJsonSchema
 from cms.experiments.models import Version
 from cms.forms import AgeBand, Country, Form, Language, Platform, Slug, VideoId
 from cms.rules.models import Action, Multiplier, NewRuleForm, Texts
+from cms.videos.models import StoredRating
 from cms.views import Position, one_of
 from feed.filters import FILTERS
 from feed.responses import Mode, Reason
 from ranking.explain import ABSENCES
-from shared.domain.records import MAX_LIMIT, RATINGS
+from shared.domain.records import MAX_LIMIT
 from shared.web.responses import Amount, Count, View
 
 
@@ -46,9 +47,6 @@ class PreviewForm(Form):
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] | None = None
     draft: DraftForm | None = None
     why: Annotated[list[VideoId], Field(max_length=50)] = []
-
-
-StoredRating = Annotated[str, Field(description=f"{', '.join(RATINGS)}; a video with any other is never served.")]
 
 
 class VideoSummary(View):

@@ -76,8 +76,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh": _SUBSCRIPTION,
     "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh 2": _SUBSCRIPTION,
     "docs/operations.md#add-a-tenant sh": Executed(
-        "tests/infra/test_first_tenant.py::"
-        "test_an_operator_gets_from_an_empty_store_to_the_first_feed_by_the_written_commands"
+        "tests/infra/test_first_tenant.py::test_the_documented_commands_lead_from_an_empty_store_to_the_first_feed"
     ),
     "docs/ranking.md#ranking plain": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there"),
     "docs/ranking.md#the-model json": NotRun("shows the shape, with most of it left out"),

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 import function_app
 from local.invocation import load_functions
-from local.serving import _services, running
+from local.serving import _build, running
 from shared.adapters.bus.port import SIGNALS, OutgoingMessage
 from shared.settings import BadSetting, Settings
 from tests.emulators.appconfig import AppConfigurationServer
@@ -56,7 +56,7 @@ async def test_the_embedded_bus_makes_its_folder_beside_stores_in_azure(tmp_path
             "APP_CONFIGURATION_CONNECTION_STRING": f"Endpoint=http://127.0.0.1:1;Id=a;Secret={SECRET}",
         }
     )
-    services = _services(settings, lock_seconds=1.0, faults=None)
+    services = _build(settings, lock_seconds=1.0, faults=None)
     await services.bus.publish(OutgoingMessage("m", "tenant", b"{}", SIGNALS))
     assert (folder / "bus.db").exists()
     await services.close()
