@@ -34,7 +34,7 @@ from shared.adapters.documents.port import (
     WriteRejected,
     query_all,
 )
-from shared.domain.formats import SLUG
+from shared.domain.formats import SLUG, Format
 from shared.web.endpoint import json_response
 from shared.web.problems import Problem, bad_request
 
@@ -149,24 +149,23 @@ def reason_if_text(payload: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[F]):
-    """A kind of named document: its forms, how it is stored, and how many a tenant can have.
+    """A kind of named document: its forms, how it is stored, and how many a tenant can have (None: any number).
 
-    `to_document(id, form, now, who)` makes what is stored; `editable(body)` what an editor may send back.
+    `to_document(id, form, now, who, before)` makes what is stored, `before` being the stored body or None;
+    `editable(body)` what an editor may send back.
     """
 
     name: str
     form: type[F]
     new_form: type[Form]
-    to_document: Callable[[str, Any, float, str], Json]
+    to_document: Callable[[str, Any, float, str, Json | None], Json]
     editable: Callable[[Json], dict[str, Any]]
-    most: int
-
-    @property
-    def prefix(self) -> str:
-        return f"{self.name}:"
+    most: int | None
+    prefix: str
+    id_format: Format = SLUG
 
     def document_id(self, id: str) -> str:
-        return f"{self.name}:{id}"
+        return f"{self.prefix}{id}"
 
 
 class NamedDocuments(Generic[F]):
@@ -181,8 +180,11 @@ class NamedDocuments(Generic[F]):
 
     async def get(self, call: CmsRequest) -> Document:
         """The document that the path names. Raises a 404 `Problem`."""
-        id = call.path("id", SLUG)
-        return await self.flow.require(call.tenant_id, self.kind.document_id(id), self.kind.name)
+        id = call.path("id", self.kind.id_format)
+        stored = await self.flow.require(call.tenant_id, self.kind.document_id(id), self.kind.name)
+        if stored.body.get("kind", self.kind.name) != self.kind.name:
+            raise not_found(self.kind.name)
+        return stored
 
     async def create(self, call: CmsRequest) -> Document:
         """Create what the body says. Raises a `Problem`, 409 when the id is taken or there are too many."""
@@ -206,11 +208,13 @@ class NamedDocuments(Generic[F]):
 
     async def delete(self, call: CmsRequest, stored: Document) -> None:
         """Delete a document that was read; `require_match` must have been checked. Raises a `Problem`."""
-        id = call.path("id", SLUG)
+        id = call.path("id", self.kind.id_format)
         await self.flow.write(call.tenant_id, self.kind.name, id, "delete", stored, None, call.author())
 
     async def require_below_limit(self, call: CmsRequest) -> None:
         """Raise a 409 `Problem` when the tenant has as many as it can."""
+        if self.kind.most is None:
+            return
         await self.flow.require_below(call.tenant_id, self.kind.prefix, self.kind.most, f"{self.kind.name}s")
 
     async def _update(self, call: CmsRequest, partial: bool) -> Document:
@@ -221,13 +225,14 @@ class NamedDocuments(Generic[F]):
         if partial:
             payload = {**self.kind.editable(stored.body), **payload}
         form = checked(self.kind.form, payload)
-        return await self._save(call, call.path("id", SLUG), stored, form, "update", why)
+        return await self._save(call, call.path("id", self.kind.id_format), stored, form, "update", why)
 
     async def _save(
         self, call: CmsRequest, id: str, stored: Document | None, form: Form, action: str, why: str | None
     ) -> Document:
         author = call.author(why)
-        body = self.kind.to_document(id, form, call.now, author.who)
+        known = without_tombstone(stored)
+        body = self.kind.to_document(id, form, call.now, author.who, known.body if known else None)
         return await self.flow.write(call.tenant_id, self.kind.name, id, action, stored, body, author)
 
 

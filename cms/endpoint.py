@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cms.request import CmsRequest
-from shared.web.declaration import Body, Model, Parameter, Response, Schema
+from shared.web.declaration import ANY_OBJECT, Body, Model, Parameter, Response, Schema
 from shared.web.endpoint import Handler, endpoint
 
 CMS_SCOPES = ("cms", "ops")
+STEERING = "steering"
 
 BODY_PROBLEMS = ("invalid_json", "invalid_body", "body_too_large", "unsupported_media_type", "invalid_reason")
 IF_MATCH_PROBLEMS = ("missing_if_match", "invalid_if_match", "stale_etag")
@@ -41,7 +42,7 @@ def cms_endpoint(
     summary: str,
     responses: Mapping[int, Model | None],
     *,
-    tag: str = "steering",
+    tag: str = STEERING,
     description: str = "",
     scopes: tuple[str, ...] = CMS_SCOPES,
     operator: bool = False,
@@ -76,4 +77,113 @@ def cms_endpoint(
             for status, model in responses.items()
         },
         problems=tuple(dict.fromkeys((*sent, *named, *problems))),
+    )
+
+
+Declare = Callable[[Handler], Handler]
+
+
+def reads(path: str, summary: str, model: Model, *problems: str, tag: str = STEERING) -> Declare:
+    """Declare an endpoint that reads one document, with its ETag."""
+    return cms_endpoint("GET", path, summary, {200: model}, tag=tag, problems=problems, etag=True)
+
+
+def creates(
+    path: str, summary: str, model: Model, form: Model, example: Any, *problems: str, tag: str = STEERING
+) -> Declare:
+    """Declare an endpoint that creates a document from a form with its id."""
+    return cms_endpoint(
+        "POST",
+        path,
+        summary,
+        {201: model},
+        tag=tag,
+        body=form,
+        example=example,
+        parameters=(REASON,),
+        problems=("invalid_document", "already_exists", *problems),
+        etag=True,
+    )
+
+
+def replaces(
+    path: str,
+    summary: str,
+    model: Model,
+    form: Model,
+    example: Any,
+    *problems: str,
+    tag: str = STEERING,
+    confirm: bool = False,
+) -> Declare:
+    """Declare an endpoint that replaces the document that `If-Match` names. `confirm`: stronger ratings need a yes."""
+    return _writes("PUT", path, summary, model, form, example, problems, tag, confirm)
+
+
+def changes(
+    path: str, summary: str, model: Model, example: Any, *problems: str, tag: str = STEERING, confirm: bool = False
+) -> Declare:
+    """Declare an endpoint that changes the fields that the body names (RFC 7396)."""
+    return _writes("PATCH", path, summary, model, ANY_OBJECT, example, problems, tag, confirm)
+
+
+def _writes(
+    method: str,
+    path: str,
+    summary: str,
+    model: Model,
+    body: Model | Schema,
+    example: Any,
+    problems: tuple[str, ...],
+    tag: str,
+    confirm: bool,
+) -> Declare:
+    return cms_endpoint(
+        method,
+        path,
+        summary,
+        {200: model},
+        tag=tag,
+        body=body,
+        example=example,
+        parameters=(IF_MATCH, REASON, CONFIRM) if confirm else (IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document", *problems),
+        etag=True,
+    )
+
+
+def deletes(path: str, summary: str, *problems: str) -> Declare:
+    """Declare an endpoint that deletes the document that `If-Match` names."""
+    return cms_endpoint(
+        "DELETE",
+        path,
+        summary,
+        {204: None},
+        parameters=(IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, *problems, "invalid_reason"),
+    )
+
+
+def acts(
+    path: str,
+    summary: str,
+    model: Model,
+    *problems: str,
+    tag: str = STEERING,
+    if_match: bool = False,
+    confirm: bool = False,
+) -> Declare:
+    """Declare an endpoint that does something to a document; a body can hold a reason. `if_match`: it is heeded."""
+    parameters = ((OPTIONAL_IF_MATCH,) if if_match else ()) + (REASON,) + ((CONFIRM,) if confirm else ())
+    return cms_endpoint(
+        "POST",
+        path,
+        summary,
+        {200: model},
+        tag=tag,
+        body=ANY_OBJECT,
+        body_required=False,
+        parameters=parameters,
+        problems=(*problems, *(OPTIONAL_IF_MATCH_PROBLEMS if if_match else ())),
+        etag=True,
     )

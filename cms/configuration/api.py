@@ -22,13 +22,14 @@ from cms.configuration.models import (
 from cms.configuration.stored import CONFIGURATION, stored_configuration
 from cms.documents import DocumentFlow, Drafts, no_content, reason_if_text, require_match, with_etag
 from cms.endpoint import (
-    CONFIRM,
-    IF_MATCH,
-    IF_MATCH_PROBLEMS,
     OPTIONAL_IF_MATCH,
     OPTIONAL_IF_MATCH_PROBLEMS,
     REASON,
+    acts,
+    changes,
     cms_endpoint,
+    reads,
+    replaces,
 )
 from cms.forms import checked
 from cms.request import CmsRequest
@@ -58,43 +59,31 @@ class ConfigurationApi:
         self._flow = flow
         self._drafts = Drafts(flow, CONFIGURATION)
 
-    @cms_endpoint(
-        "GET",
-        "configuration",
-        "Read the configuration",
-        {200: Configuration},
-        problems=("not_found",),
-        etag=True,
-    )
+    @reads("configuration", "Read the configuration", Configuration, "not_found")
     async def get_configuration(self, call: CmsRequest) -> func.HttpResponse:
         """The live configuration."""
         return _answer(await self._live(call))
 
-    @cms_endpoint(
-        "PUT",
+    @replaces(
         "configuration",
         "Replace the configuration",
-        {200: Configuration},
-        body=ConfigurationForm,
-        example=_EXAMPLE,
-        parameters=(IF_MATCH, REASON, CONFIRM),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
-        etag=True,
+        Configuration,
+        ConfigurationForm,
+        _EXAMPLE,
+        "not_found",
+        confirm=True,
     )
     async def replace_configuration(self, call: CmsRequest) -> func.HttpResponse:
         """Replace the whole configuration."""
         return await self._update(call, partial=False)
 
-    @cms_endpoint(
-        "PATCH",
+    @changes(
         "configuration",
         "Change fields of the configuration",
-        {200: Configuration},
-        body=ANY_OBJECT,
-        example={"streakCap": 3},
-        parameters=(IF_MATCH, REASON, CONFIRM),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
-        etag=True,
+        Configuration,
+        {"streakCap": 3},
+        "not_found",
+        confirm=True,
     )
     async def change_configuration(self, call: CmsRequest) -> func.HttpResponse:
         """Change the fields that the body names."""
@@ -102,14 +91,7 @@ class ConfigurationApi:
 
     # ---- draft
 
-    @cms_endpoint(
-        "GET",
-        "configuration/draft",
-        "Read the draft",
-        {200: ConfigurationDraft},
-        problems=("not_found",),
-        etag=True,
-    )
+    @reads("configuration/draft", "Read the draft", ConfigurationDraft, "not_found")
     async def get_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
         """The draft, compared with the live configuration."""
         live = await self._live(call)
@@ -153,16 +135,15 @@ class ConfigurationApi:
             await self._drafts.drop(call, kept, if_unchanged=True)
         return no_content()
 
-    @cms_endpoint(
-        "POST",
+    @acts(
         "configuration/draft/publish",
         "Publish the draft",
-        {200: Configuration},
-        body=ANY_OBJECT,
-        body_required=False,
-        parameters=(REASON, CONFIRM),
-        problems=("not_found", "draft_outdated", "stale_etag", "invalid_document"),
-        etag=True,
+        Configuration,
+        "not_found",
+        "draft_outdated",
+        "stale_etag",
+        "invalid_document",
+        confirm=True,
     )
     async def publish_configuration(self, call: CmsRequest) -> func.HttpResponse:
         """Make the draft live, unless the live configuration has changed since."""

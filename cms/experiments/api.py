@@ -8,7 +8,7 @@ import azure.functions as func
 
 from cms.changes import already_exists, without_tombstone
 from cms.documents import DocumentFlow, no_content, require_match, with_etag
-from cms.endpoint import IF_MATCH, IF_MATCH_PROBLEMS, REASON, cms_endpoint
+from cms.endpoint import REASON, cms_endpoint, creates, deletes, reads, replaces
 from cms.experiments.models import (
     EXPERIMENT_PREFIX,
     MAX_EXPERIMENTS,
@@ -56,16 +56,13 @@ class ExperimentsApi:
         ]
         return json_response(Experiments.unchecked(experiments=experiments))
 
-    @cms_endpoint(
-        "POST",
+    @creates(
         "experiments",
         "Create an experiment",
-        {201: StoredExperiment},
-        body=NewExperimentForm,
-        example={"id": "taste", **_EXAMPLE},
-        parameters=(REASON,),
-        problems=("invalid_document", "already_exists", "too_many"),
-        etag=True,
+        StoredExperiment,
+        NewExperimentForm,
+        {"id": "taste", **_EXAMPLE},
+        "too_many",
     )
     async def create_experiment(self, call: CmsRequest) -> func.HttpResponse:
         """Create an experiment, which does not run yet."""
@@ -78,21 +75,19 @@ class ExperimentsApi:
         body = experiment_document(form.id, form, call.now, call.author().who)
         return _answer(await self._write(call, form.id, before, body, "create"), 201)
 
-    @cms_endpoint("GET", "experiments/{id}", "Read an experiment", {200: StoredExperiment}, etag=True)
+    @reads("experiments/{id}", "Read an experiment", StoredExperiment)
     async def get_experiment(self, call: CmsRequest) -> func.HttpResponse:
         """One experiment."""
         return _answer(await self._stored(call))
 
-    @cms_endpoint(
-        "PUT",
+    @replaces(
         "experiments/{id}",
         "Change an experiment that has not started",
-        {200: StoredExperiment},
-        body=ExperimentForm,
-        example=_EXAMPLE,
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "running", "already_ran"),
-        etag=True,
+        StoredExperiment,
+        ExperimentForm,
+        _EXAMPLE,
+        "running",
+        "already_ran",
     )
     async def replace_experiment(self, call: CmsRequest) -> func.HttpResponse:
         """Replace an experiment that has not started."""
@@ -106,14 +101,7 @@ class ExperimentsApi:
         body = experiment_document(id, form, call.now, call.author().who)
         return _answer(await self._write(call, id, stored, body, "update"))
 
-    @cms_endpoint(
-        "DELETE",
-        "experiments/{id}",
-        "Delete an experiment that is not running",
-        {204: None},
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "running", "invalid_reason"),
-    )
+    @deletes("experiments/{id}", "Delete an experiment that is not running", "running")
     async def delete_experiment(self, call: CmsRequest) -> func.HttpResponse:
         """Delete an experiment that is not running."""
         stored = await self._based(call)

@@ -10,7 +10,7 @@ from cms.changes import without_tombstone
 from cms.configuration.models import Configuration, configuration_view
 from cms.configuration.stored import CONFIGURATION, stored_configuration
 from cms.documents import DocumentFlow, no_content, reason_if_text, require_match_if_given, with_etag
-from cms.endpoint import OPTIONAL_IF_MATCH, OPTIONAL_IF_MATCH_PROBLEMS, REASON, cms_endpoint
+from cms.endpoint import REASON, acts, cms_endpoint
 from cms.experiments.models import (
     GLOBAL,
     MAX_HISTORY,
@@ -91,17 +91,7 @@ class ModelsApi:
         await retry_on_conflict(lambda: self._delete(call, version))
         return no_content()
 
-    @cms_endpoint(
-        "POST",
-        "models/{version}/promote",
-        "Serve a version from now on",
-        {200: Configuration},
-        body=ANY_OBJECT,
-        body_required=False,
-        parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=OPTIONAL_IF_MATCH_PROBLEMS,
-        etag=True,
-    )
+    @acts("models/{version}/promote", "Serve a version from now on", Configuration, if_match=True)
     async def promote_model(self, call: CmsRequest) -> func.HttpResponse:
         """Make a version live; the version `global` is the shipped model."""
         named = call.path("version", MODEL_VERSION)
@@ -115,16 +105,8 @@ class ModelsApi:
         history = [tenant.model_version, *tenant.model_history][:MAX_HISTORY]
         return await self._set_live_model(call, live, version, history, "promote_model", guard)
 
-    @cms_endpoint(
-        "POST",
-        "models/rollback",
-        "Serve the version before",
-        {200: Configuration},
-        body=ANY_OBJECT,
-        body_required=False,
-        parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=("nothing_to_roll_back", *OPTIONAL_IF_MATCH_PROBLEMS, "not_found"),
-        etag=True,
+    @acts(
+        "models/rollback", "Serve the version before", Configuration, "nothing_to_roll_back", "not_found", if_match=True
     )
     async def roll_back_model(self, call: CmsRequest) -> func.HttpResponse:
         """Make the version live that was before; skips those that were deleted since."""

@@ -17,12 +17,16 @@ from cms.documents import (
     with_etag,
 )
 from cms.endpoint import (
-    IF_MATCH,
-    IF_MATCH_PROBLEMS,
     OPTIONAL_IF_MATCH,
     OPTIONAL_IF_MATCH_PROBLEMS,
     REASON,
+    acts,
+    changes,
     cms_endpoint,
+    creates,
+    deletes,
+    reads,
+    replaces,
 )
 from cms.forms import checked
 from cms.request import CmsRequest, quoted
@@ -54,12 +58,13 @@ from cms.rules.models import (
 from feed.catalog import Catalogs
 from shared.adapters.documents.port import Document, StoreUnavailable
 from shared.domain.formats import SLUG, iso_time
-from shared.web.declaration import ANY_OBJECT
 from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem
 
-RULE = Kind("rule", RuleForm, NewRuleForm, rule_document, editable_rule, MAX_RULES)
-PLAYLIST = Kind("playlist", PlaylistForm, NewPlaylistForm, playlist_document, editable_playlist, MAX_PLAYLISTS)
+RULE = Kind("rule", RuleForm, NewRuleForm, rule_document, editable_rule, MAX_RULES, "rule:")
+PLAYLIST = Kind(
+    "playlist", PlaylistForm, NewPlaylistForm, playlist_document, editable_playlist, MAX_PLAYLISTS, "playlist:"
+)
 
 _RULE_EXAMPLE = {"name": "Cup", "action": "pin", "positions": [1], "match": {"playlists": ["cup"]}}
 _PLAYLIST_EXAMPLE = {"name": "Cup", "videoIds": ["vid_core"]}
@@ -89,64 +94,27 @@ class RulesApi:
             rules.append(NewRule.unchecked(id=id, state="draft", draft=_draft_view(draft, call.now)))
         return json_response(Rules.unchecked(rules=rules, now=iso_time(call.now)))
 
-    @cms_endpoint(
-        "POST",
-        "rules",
-        "Create a rule",
-        {201: StoredRule},
-        body=NewRuleForm,
-        example={"id": "cup", **_RULE_EXAMPLE},
-        parameters=(REASON,),
-        problems=("invalid_document", "already_exists", "too_many"),
-        etag=True,
-    )
+    @creates("rules", "Create a rule", StoredRule, NewRuleForm, {"id": "cup", **_RULE_EXAMPLE}, "too_many")
     async def create_rule(self, call: CmsRequest) -> func.HttpResponse:
         """Create a live rule."""
         return self._answer(call, await self._rules.create(call), 201)
 
-    @cms_endpoint("GET", "rules/{id}", "Read a rule", {200: StoredRule}, etag=True)
+    @reads("rules/{id}", "Read a rule", StoredRule)
     async def get_rule(self, call: CmsRequest) -> func.HttpResponse:
         """The live rule."""
         return self._answer(call, await self._rules.get(call))
 
-    @cms_endpoint(
-        "PUT",
-        "rules/{id}",
-        "Replace a rule",
-        {200: StoredRule},
-        body=RuleForm,
-        example=_RULE_EXAMPLE,
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
-        etag=True,
-    )
+    @replaces("rules/{id}", "Replace a rule", StoredRule, RuleForm, _RULE_EXAMPLE)
     async def replace_rule(self, call: CmsRequest) -> func.HttpResponse:
         """Replace the whole rule."""
         return self._answer(call, await self._rules.replace(call))
 
-    @cms_endpoint(
-        "PATCH",
-        "rules/{id}",
-        "Change fields of a rule",
-        {200: StoredRule},
-        body=ANY_OBJECT,
-        example={"name": "Cup"},
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
-        etag=True,
-    )
+    @changes("rules/{id}", "Change fields of a rule", StoredRule, {"name": "Cup"})
     async def change_rule(self, call: CmsRequest) -> func.HttpResponse:
         """Change the fields that the body names."""
         return self._answer(call, await self._rules.change(call))
 
-    @cms_endpoint(
-        "DELETE",
-        "rules/{id}",
-        "Delete a rule",
-        {204: None},
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_reason"),
-    )
+    @deletes("rules/{id}", "Delete a rule")
     async def delete_rule(self, call: CmsRequest) -> func.HttpResponse:
         """Delete the live rule; its draft stays."""
         stored = await self._rules.get(call)
@@ -156,7 +124,7 @@ class RulesApi:
 
     # ---- drafts
 
-    @cms_endpoint("GET", "rules/{id}/draft", "Read a rule's draft", {200: StoredRule}, etag=True)
+    @reads("rules/{id}/draft", "Read a rule's draft", StoredRule)
     async def get_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
         """The draft of a rule, which may be one that does not exist yet."""
         return self._answer_draft(call, await self._draft(call))
@@ -189,16 +157,14 @@ class RulesApi:
         await self._drafts.drop(call, await self._draft(call), if_unchanged=False)
         return no_content()
 
-    @cms_endpoint(
-        "POST",
+    @acts(
         "rules/{id}/draft/publish",
         "Publish a rule's draft",
-        {200: StoredRule},
-        body=ANY_OBJECT,
-        body_required=False,
-        parameters=(REASON,),
-        problems=("draft_outdated", "stale_etag", "already_exists", "too_many"),
-        etag=True,
+        StoredRule,
+        "draft_outdated",
+        "stale_etag",
+        "already_exists",
+        "too_many",
     )
     async def publish_rule(self, call: CmsRequest) -> func.HttpResponse:
         """Make the draft live, unless the live rule has changed since."""
@@ -249,64 +215,34 @@ class PlaylistsApi:
         ]
         return json_response(Playlists.unchecked(playlists=playlists))
 
-    @cms_endpoint(
-        "POST",
+    @creates(
         "playlists",
         "Create a playlist",
-        {201: StoredPlaylist},
-        body=NewPlaylistForm,
-        example={"id": "cup", **_PLAYLIST_EXAMPLE},
-        parameters=(REASON,),
-        problems=("invalid_document", "already_exists", "too_many"),
-        etag=True,
+        StoredPlaylist,
+        NewPlaylistForm,
+        {"id": "cup", **_PLAYLIST_EXAMPLE},
+        "too_many",
     )
     async def create_playlist(self, call: CmsRequest) -> func.HttpResponse:
         """Create a playlist."""
         return await self._answer(call, await self._playlists.create(call), 201)
 
-    @cms_endpoint("GET", "playlists/{id}", "Read a playlist", {200: StoredPlaylist}, etag=True)
+    @reads("playlists/{id}", "Read a playlist", StoredPlaylist)
     async def get_playlist(self, call: CmsRequest) -> func.HttpResponse:
         """One playlist."""
         return await self._answer(call, await self._playlists.get(call))
 
-    @cms_endpoint(
-        "PUT",
-        "playlists/{id}",
-        "Replace a playlist",
-        {200: StoredPlaylist},
-        body=PlaylistForm,
-        example=_PLAYLIST_EXAMPLE,
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
-        etag=True,
-    )
+    @replaces("playlists/{id}", "Replace a playlist", StoredPlaylist, PlaylistForm, _PLAYLIST_EXAMPLE)
     async def replace_playlist(self, call: CmsRequest) -> func.HttpResponse:
         """Replace the whole playlist."""
         return await self._answer(call, await self._playlists.replace(call))
 
-    @cms_endpoint(
-        "PATCH",
-        "playlists/{id}",
-        "Change fields of a playlist",
-        {200: StoredPlaylist},
-        body=ANY_OBJECT,
-        example={"name": "Cup"},
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
-        etag=True,
-    )
+    @changes("playlists/{id}", "Change fields of a playlist", StoredPlaylist, {"name": "Cup"})
     async def change_playlist(self, call: CmsRequest) -> func.HttpResponse:
         """Change the fields that the body names."""
         return await self._answer(call, await self._playlists.change(call))
 
-    @cms_endpoint(
-        "DELETE",
-        "playlists/{id}",
-        "Delete a playlist",
-        {204: None},
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "in_use", "invalid_reason"),
-    )
+    @deletes("playlists/{id}", "Delete a playlist", "in_use")
     async def delete_playlist(self, call: CmsRequest) -> func.HttpResponse:
         """Delete a playlist that no rule uses."""
         stored = await self._playlists.get(call)

@@ -233,13 +233,13 @@ class Playlists(View):
     playlists: list[ListedPlaylist]
 
 
-def rule_document(id: str, form: RuleForm, now: float, who: str) -> Json:
+def rule_document(id: str, form: RuleForm, now: float, who: str, before: Json | None = None) -> Json:
     """A rule as it is stored."""
     body = form.model_dump(by_alias=True, exclude={"id"})
     return {"id": f"rule:{id}", "kind": "rule", "ruleId": id, **body, "updatedAt": now, "updatedBy": who}
 
 
-def playlist_document(id: str, form: PlaylistForm, now: float, who: str) -> Json:
+def playlist_document(id: str, form: PlaylistForm, now: float, who: str, before: Json | None = None) -> Json:
     """A playlist as it is stored."""
     body = form.model_dump(by_alias=True, exclude={"id"})
     return {"id": f"playlist:{id}", "kind": "playlist", "playlistId": id, **body, "updatedAt": now, "updatedBy": who}

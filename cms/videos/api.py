@@ -6,21 +6,20 @@ from typing import Any
 
 import azure.functions as func
 
-from cms.changes import already_exists, etag_mismatch, not_found, without_tombstone
-from cms.documents import DocumentFlow, reason_of, require_match, with_etag
+from cms.changes import etag_mismatch, without_tombstone
+from cms.documents import DocumentFlow, Kind, NamedDocuments, reason_of, with_etag
 from cms.endpoint import (
     CURSOR,
-    IF_MATCH,
-    IF_MATCH_PROBLEMS,
     LIMIT,
-    OPTIONAL_IF_MATCH,
-    OPTIONAL_IF_MATCH_PROBLEMS,
     PAGE_PROBLEMS,
-    REASON,
+    acts,
+    changes,
     cms_endpoint,
+    creates,
     query,
+    reads,
+    replaces,
 )
-from cms.forms import checked
 from cms.request import CmsRequest, bare, cursor_after, quoted
 from cms.videos.models import (
     ACTIVE,
@@ -39,8 +38,8 @@ from feed.catalog import Catalogs
 from ranking.stats import StatsTable
 from shared.adapters.documents.port import Document, StoreUnavailable
 from shared.adapters.retry import retry
+from shared.domain.formats import VIDEO_ID
 from shared.domain.records import AFTER_VIDEOS
-from shared.web.declaration import ANY_OBJECT
 from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, bad_request
 
@@ -58,12 +57,16 @@ VIDEO_EXAMPLE = {
 }
 
 
+VIDEO = Kind("video", VideoForm, NewVideoForm, video_document, editable_video, None, "", VIDEO_ID)
+
+
 class VideosApi:
     """Videos of a tenant's catalog."""
 
     def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs) -> None:
         self.edge = edge
         self._flow = flow
+        self._videos = NamedDocuments(flow, VIDEO)
         self._catalogs = catalogs
 
     @cms_endpoint(
@@ -98,100 +101,32 @@ class VideosApi:
         ]
         return json_response(VideoPage.unchecked(videos=videos, nextCursor=cursor_after(last)))
 
-    @cms_endpoint(
-        "POST",
-        "videos",
-        "Create a video",
-        {201: StoredVideo},
-        tag="videos",
-        body=NewVideoForm,
-        example={"id": "vid_core", **VIDEO_EXAMPLE},
-        parameters=(REASON,),
-        problems=("invalid_document", "already_exists"),
-        etag=True,
-    )
+    @creates("videos", "Create a video", StoredVideo, NewVideoForm, {"id": "vid_core", **VIDEO_EXAMPLE}, tag="videos")
     async def create_video(self, call: CmsRequest) -> func.HttpResponse:
         """Create a video, which feeds show as soon as it is published."""
-        payload = call.body()
-        form = checked(NewVideoForm, _without_reason(payload))
-        before = await self._flow.stored(call.tenant_id, form.id)
-        if without_tombstone(before) is not None:
-            raise already_exists("video")
-        return await self._save(call, form.id, before, form, "create", payload, 201)
+        return await self._answer(call, await self._videos.create(call), 201)
 
-    @cms_endpoint("GET", "videos/{id}", "Read a video", {200: StoredVideo}, tag="videos", etag=True)
+    @reads("videos/{id}", "Read a video", StoredVideo, tag="videos")
     async def get_video(self, call: CmsRequest) -> func.HttpResponse:
         """One video."""
-        return await self._answer(call, await self._require(call))
+        return await self._answer(call, await self._videos.get(call))
 
-    @cms_endpoint(
-        "PUT",
-        "videos/{id}",
-        "Replace a video",
-        {200: StoredVideo},
-        tag="videos",
-        body=VideoForm,
-        example=VIDEO_EXAMPLE,
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
-        etag=True,
-    )
+    @replaces("videos/{id}", "Replace a video", StoredVideo, VideoForm, VIDEO_EXAMPLE, tag="videos")
     async def replace_video(self, call: CmsRequest) -> func.HttpResponse:
         """Replace the whole video."""
-        stored = await self._require(call)
-        require_match(call, stored)
-        payload = call.body()
-        form = checked(VideoForm, _without_reason(payload))
-        return await self._save(call, stored.id, stored, form, "update", payload)
+        return await self._answer(call, await self._videos.replace(call))
 
-    @cms_endpoint(
-        "PATCH",
-        "videos/{id}",
-        "Change fields of a video",
-        {200: StoredVideo},
-        tag="videos",
-        body=ANY_OBJECT,
-        example={"title": "Core"},
-        parameters=(IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
-        etag=True,
-    )
+    @changes("videos/{id}", "Change fields of a video", StoredVideo, {"title": "Core"}, tag="videos")
     async def change_video(self, call: CmsRequest) -> func.HttpResponse:
         """Change the fields that the body names (RFC 7396)."""
-        stored = await self._require(call)
-        require_match(call, stored)
-        payload = call.body()
-        form = checked(VideoForm, {**editable_video(stored.body), **_without_reason(payload)})
-        return await self._save(call, stored.id, stored, form, "update", payload)
+        return await self._answer(call, await self._videos.change(call))
 
-    @cms_endpoint(
-        "POST",
-        "videos/{id}/takedown",
-        "Take a video out of every feed",
-        {200: StoredVideo},
-        tag="videos",
-        body=ANY_OBJECT,
-        body_required=False,
-        parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=OPTIONAL_IF_MATCH_PROBLEMS,
-        etag=True,
-    )
+    @acts("videos/{id}/takedown", "Take a video out of every feed", StoredVideo, if_match=True, tag="videos")
     async def takedown_video(self, call: CmsRequest) -> func.HttpResponse:
         """Take a video out of every feed at once, even while somebody else is editing it."""
         return await self._set_status(call, TAKEN_DOWN, "takedown")
 
-    @cms_endpoint(
-        "POST",
-        "videos/{id}/restore",
-        "Undo a takedown",
-        {200: StoredVideo},
-        tag="videos",
-        body=ANY_OBJECT,
-        body_required=False,
-        parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=OPTIONAL_IF_MATCH_PROBLEMS,
-        etag=True,
-    )
+    @acts("videos/{id}/restore", "Undo a takedown", StoredVideo, if_match=True, tag="videos")
     async def restore_video(self, call: CmsRequest) -> func.HttpResponse:
         """Undo a takedown."""
         return await self._set_status(call, ACTIVE, "restore")
@@ -202,7 +137,7 @@ class VideosApi:
         wanted = call.optional_if_match()
 
         async def write() -> Document:
-            stored = await self._require(call)
+            stored = await self._videos.get(call)
             if wanted is not None and bare(stored.etag) != wanted:
                 raise etag_mismatch()
             author = call.author(reason_of(payload))
@@ -213,29 +148,6 @@ class VideosApi:
             return wanted is None and isinstance(error, Problem) and error.code == "stale_etag"
 
         return await self._answer(call, await retry(write, (Problem,), when=edited, attempts=TAKEDOWN_ATTEMPTS))
-
-    async def _save(
-        self,
-        call: CmsRequest,
-        id: str,
-        before: Document | None,
-        form: VideoForm,
-        action: str,
-        payload: dict[str, Any],
-        status: int = 200,
-    ) -> func.HttpResponse:
-        author = call.author(reason_of(payload))
-        known = without_tombstone(before)
-        body = video_document(id, form, call.now, author.who, known.body if known else None)
-        document = await self._flow.write(call.tenant_id, "video", id, action, before, body, author)
-        return await self._answer(call, document, status)
-
-    async def _require(self, call: CmsRequest) -> Document:
-        """The video that the path names. Raises a 404 `Problem`."""
-        stored = await self._flow.require(call.tenant_id, call.path("id"), "video")
-        if stored.body.get("kind") != "video":
-            raise not_found("video")
-        return stored
 
     async def _find(
         self, call: CmsRequest, prefix: str, wanted: VideoFilter, limit: int, after: str | None
@@ -274,8 +186,3 @@ class VideosApi:
 def _fields(call: CmsRequest, document: Document, stats: StatsTable | None) -> dict[str, Any]:
     figures = None if stats is None else stats.week(document.id, call.now)
     return video_fields(document.body, call.now, figures)
-
-
-def _without_reason(payload: dict[str, Any]) -> dict[str, Any]:
-    """The document of a body; its `reason` is for the history."""
-    return {name: value for name, value in payload.items() if name != "reason"}
