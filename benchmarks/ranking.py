@@ -1,6 +1,6 @@
-"""The whole ranking of one request: features, model, order, exploration, variety; 500 and 10,000 candidates.
+"""Measures the ranking of one request (features, model, order, exploration, diversity), 500 and 10,000 candidates.
 
-Read it so: `ratio` is the time of `rank` over a bare NumPy dot product of as many features, and top-k, on as many
+How to read it: `ratio` is the time of `rank` over a bare NumPy dot product of as many features, and top-k, on as many
 rows in the same run: what the arithmetic alone would cost. It says how much the rest adds and does not depend on the
 machine much; the absolute time does. `static` is what a catalog costs once a minute, or when it changed.
 """
@@ -46,27 +46,27 @@ def whole(count: int) -> Timing:
     """The whole ranking of one request of so many candidates."""
     columns, stats, signals = _instance(count)
     rows, model = columns.rows(), global_model()
-    context = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
-    return measure(lambda: rank(columns, stats, signals, rows, model, context), TIMES)
+    options = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
+    return measure(lambda: rank(columns, stats, signals, rows, model, options), TIMES)
 
 
 def _measure(count: int) -> None:
     columns, stats, signals = _instance(count)
     rows, model = columns.rows(), global_model()
-    context = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
-    plain = replace(context, explore=False, diversity=0.0, streak_cap=0, creator_cap=0)
-    first = int(rank(columns, stats, signals, rows, model, context).rows[0])
+    options = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
+    plain = replace(options, explore=False, diversity=0.0, streak_cap=0, creator_cap=0)
+    first = int(rank(columns, stats, signals, rows, model, options).rows[0])
 
     def changed() -> object:
         stats.table.version += 1
-        return stats.static(NOW).score(model)
+        return stats.static_score(model, NOW)
 
     bare = measure(_bare(count), TIMES)
     for what, timing in (
         ("dot product and top-k", bare),
-        ("rank", measure(lambda: rank(columns, stats, signals, rows, model, context), TIMES)),
+        ("rank", measure(lambda: rank(columns, stats, signals, rows, model, options), TIMES)),
         ("without rules and slot", measure(lambda: rank(columns, stats, signals, rows, model, plain), TIMES)),
-        ("explain one", measure(lambda: explain(columns, stats, signals, first, model, context), TIMES)),
+        ("explain one", measure(lambda: explain(columns, stats, signals, first, model, options), TIMES)),
         ("static", measure(changed, 30, warm_up=2)),
     ):
         print(f"{count:>10,} {what:>22} {timing.p50:>9,.0f} {timing.p99:>9,.0f} {timing.p50 / bare.p50:>7.1f}")

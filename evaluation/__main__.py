@@ -211,8 +211,8 @@ def _train(options: argparse.Namespace) -> int:
         weights, without_cowatch = fit(samples, start, options.shrink), None
     else:
         light_start = prior.suited(cowatch=False).weights if prior else None
-        neighboured = samples.having("cowatch").weighing_shown(options.shown_weight_cowatch)
-        weights = fit(neighboured, start, options.shrink)
+        with_neighbours = samples.having("cowatch").weighing_shown(options.shown_weight_cowatch)
+        weights = fit(with_neighbours, start, options.shrink)
         without_cowatch = fit(samples.leaving_out("cowatch"), light_start, options.shrink)
     shipped = prior or (popularity_model() if options.popularity else global_model())
     by_hand = {name: weight for name, weight in shipped.weights.items() if name in NOT_LEARNED}

@@ -1,4 +1,4 @@
-"""Who is compared: the shipped models as they are served, the fitted popularity they must beat, and simpler ideas."""
+"""Models under comparison: the shipped ones as served, the fitted popularity they must beat, and simple baselines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.replay import Replay, Visit, features_of, neighboured
+from evaluation.replay import Replay, Visit, features_of, has_cowatch
 from ranking.features import FEATURES
 from ranking.model import LinearModel
 from ranking.rank import rank
@@ -46,14 +46,14 @@ class Scorer:
     def __init__(self, replay: Replay, visit: Visit, rows: Rows) -> None:
         self._replay, self._visit, self._rows = replay, visit, rows
         self._features = features_of(replay, visit, rows, self.names).astype(np.float64)
-        self._neighboured = neighboured(replay, visit)
+        self._has_cowatch = has_cowatch(replay, visit)
 
     def of(self, contestant: Contestant) -> Scores:
         """Scores of the rows. For what is served, the same bits as `ranking.rank.score` gives (a test says so); what is
         only compared is added up faster, which may differ in the last one."""
         if contestant.scores is not None:
             return contestant.scores(self._replay, self._visit, self._rows)
-        model = contestant.model_for(self._visit).suited(self._neighboured)
+        model = contestant.model_for(self._visit).suited(self._has_cowatch)
         if not contestant.as_served:
             return np.asarray(self._features @ _weights(model))
         total = np.zeros(len(self._rows))
@@ -68,7 +68,7 @@ class Scorer:
             replay, visit = self._replay, self._visit
             cold = model is contestant.fallback
             signals = None if cold else visit.signals
-            return rank(replay.columns, replay.stats, signals, self._rows, model, context_of(visit)).rows
+            return rank(replay.columns, replay.stats, signals, self._rows, model, options_of(visit)).rows
         scores = self.of(contestant)
         best = np.lexsort((self._replay.columns.key[self._rows], -scores))[:20]
         return self._rows[best]
@@ -79,8 +79,8 @@ def _weights(model: LinearModel) -> Scores:
     return np.array([model.weights.get(name, 0.0) for name in FEATURES])
 
 
-def context_of(visit: Visit) -> RankingOptions:
-    """What a feed request of the visit would ask for, without the exploration slot: it would only add noise here."""
+def options_of(visit: Visit) -> RankingOptions:
+    """Return the ranking options of the visit's feed request, without the exploration slot, which adds noise."""
     return RankingOptions(now=visit.now, limit=20, explore=False)
 
 

@@ -1,6 +1,6 @@
-"""Walks through a log in time order with the production fold, roll-up and filters; yields each request as it stood.
+"""Replays a log in time order with the production fold, statistics and filters, and yields each request.
 
-Strictly as of the request: signals hold only that user's earlier events; stats are a snapshot at most
+State is strictly as of the request: signals hold only that user's earlier events; statistics are a snapshot at most
 `STATS_SECONDS` old; the co-watch table is rebuilt at the start of each day from the days before.
 """
 
@@ -33,7 +33,7 @@ SESSION_GAP_SECONDS = 1_800.0
 STATS_SECONDS = 600.0
 POOL = 500
 DAY = 86_400.0
-_NOBODY = np.zeros(0, np.uint32)
+_NOTHING_SERVED = np.zeros(0, np.uint32)
 
 
 @dataclass(eq=False)
@@ -94,7 +94,9 @@ class Replay:
                 self._rebuild_cowatch(day * DAY)
             user = int(shown.user[session[0]])
             signals = self.signals.get(user)
-            viewer = Viewer(now=now, maturity=max(RATINGS.values()), country=None, served=_NOBODY, signals=signals)
+            viewer = Viewer(
+                now=now, maturity=max(RATINGS.values()), country=None, served=_NOTHING_SERVED, signals=signals
+            )
             kept = np.zeros(len(self.columns), np.bool_)
             kept[apply_filters(self.columns, viewer).kept] = True
             pool = popular[kept[popular]][:POOL]
@@ -172,18 +174,18 @@ def _events(log: Exposures, i: int) -> Sequence[tuple[str, float]]:
     return events
 
 
-def request_of(replay: Replay, visit: Visit) -> UserFeatures:
-    """The production request of a visit."""
+def user_features_of(replay: Replay, visit: Visit) -> UserFeatures:
+    """Build the production user features of a visit."""
     return UserFeatures(replay.columns, replay.stats.static(visit.now), visit.signals, RankingOptions(visit.now))
 
 
 def features_of(replay: Replay, visit: Visit, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:
-    """(rows, names): the production features as of the visit."""
-    request = request_of(replay, visit)
-    columns = [values_of(FEATURES[name], request, rows) for name in names]
+    """Return the production features as of the visit, (rows, names)."""
+    user = user_features_of(replay, visit)
+    columns = [values_of(FEATURES[name], user, rows) for name in names]
     return np.stack(columns, axis=1)
 
 
-def neighboured(replay: Replay, visit: Visit) -> bool:
-    """Whether the co-watch table has something to say at this visit."""
-    return request_of(replay, visit).neighboured
+def has_cowatch(replay: Replay, visit: Visit) -> bool:
+    """Whether the co-watch table has neighbours for the user's last long views at this visit."""
+    return user_features_of(replay, visit).has_cowatch

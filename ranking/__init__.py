@@ -1,30 +1,33 @@
-"""Pure NumPy ranking: no I/O, no clock, no environment. docs/ranking.md says why; this is how the other rooms use it.
+"""Ranks videos with pure NumPy and compiled loops: no I/O, no clock, no environment. docs/ranking.md gives the reasons.
 
-    columns = VideoColumns(videos)               # one a tenant; upsert(video), remove(id) as the change feed tells
-    stats = StatsColumns(columns)                # stats.replace(merged(StatsTable.unpack(shard) for shard in …))
-    stats.use_cowatch(CoWatchTable.from_bytes(raw))     # when the pointer to a newer table appears; None for none
-    model = global_model().overridden(tenant.weights)   # keep it: caches know a model by its identity
-    context = Context(now, limit=20, streak_cap=tenant.streak_cap, seed=…, explore=True, country=…, language=…)
+    columns = VideoColumns(videos)               # one per tenant; then upsert(video) and remove(id) on every change
+    stats = CatalogStats(columns)                # stats.replace(merged(StatsTable.unpack(shard) for shard in …))
+    stats.use_cowatch(CoWatchTable.from_bytes(raw))     # whenever a newer table is there; None for none
+    model = global_model().overridden(tenant.weights)   # keep the object: caches compare models by identity
+    options = RankingOptions(now, limit=20, streak_cap=tenant.streak_cap, seed=…, explore=True, country=…, language=…)
 
-    kept = columns.rows()[…]                     # the filters' work: columns.without(signals.seen.keys, bits=24), …
-    slate = rank(columns, stats, signals, kept, model, context)
-    slate = with_pins(slate, {place: row}, kept, context.limit)
-    [columns.ids[row] for row in slate.rows]     # with slate.scores; the place in the slate is the rank
-    slate.explored, slate.propensities           # what to log with the feed request: the slot and its chance
+    kept = columns.rows()[…]                     # what the filters keep: columns.without(signals.seen.keys, bits=24), …
+    slate = rank(columns, stats, signals, kept, model, options)
+    slate = with_pins(slate, {place: row}, kept, options.limit)
+    [columns.ids[row] for row in slate.rows]     # with slate.scores; the index is the rank
+    slate.explored, slate.propensities           # log these with the request: the exploration slot, the probabilities
 
-    ordering = popularity_order(columns, stats, kept, context)       # the fallback, once for many requests
-    slate = page_of(columns, ordering, context, keep=columns.without(served))
+    ordering = popularity_order(columns, stats, kept, options)       # the fallback, once for many requests
+    slate = page_of(columns, ordering, options, keep=columns.without(served))
 
-    explain(columns, stats, signals, row, model, context)            # exact contributions of one row
-    why_absent(columns, stats, signals, kept, model, context, slate, row)       # the stage and rule, None if served
+    explain(columns, stats, signals, row, model, options)            # exact contributions to one row's score
+    why_absent(columns, stats, signals, kept, model, options, slate, row)       # stage and rule; None if served
     what_if(columns, stats, requests, current, candidate)            # before a configuration is saved
 
-`ordering` holds row numbers: throw it away when `columns.version` moves.
-The roll-up: `table.add([(video_id, seconds, type, watch_ms, duration_seconds), …])`, `table.pack()`,
-`StatsTable.unpack(text)`, `merged(tables)`, `table.week(video_id, now)` for the plain figures of seven days.
-The fold: `is_long_view(watch_ms, duration_seconds)` decides what enters the `watched` ring.
-The co-watch builder: `build(user codes, video keys by key64, times, built_at=now).to_bytes()` from the archive's long
-views; seconds of CPU and a few hundred MB for 10,000 videos, so not on a serving instance.
+`ordering` holds row numbers: discard it when `columns.version` changes.
+
+The statistics consumer uses `table.add([(video_id, seconds, type, watch_ms, duration_seconds), …])`, `table.pack()`,
+`StatsTable.unpack(text)`, `merged(tables)`, and `table.week(video_id, now)` for the totals of seven days. The fold of
+user signals uses `is_long_view(watch_ms, duration_seconds)`. The co-watch job uses `build(user codes, video keys by
+key64, times, built_at=now).to_bytes()` on the archive's long views; this takes seconds of CPU and a few hundred MB for
+10,000 videos, so it does not run on a serving instance.
+
+Modules inside this package import its submodules, never the package itself.
 """
 
 from ranking.catalog_stats import CatalogStats

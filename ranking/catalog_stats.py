@@ -1,15 +1,18 @@
-"""A tenant's stats on the rows of its catalog, and every feature that no user can change, kept for a minute."""
+"""One tenant's statistics aligned to the rows of its catalog, with a one-minute cache of the static features."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns, Vocabulary
 from ranking.cowatch import CoWatch, CoWatchTable
+from ranking.exploration import posterior
+from ranking.features import static_values
+from ranking.model import LinearModel
+from ranking.static_features import Shares, StaticFeatures
 from ranking.stats import (
     DECAYED,
     DEMAND_7D,
@@ -21,77 +24,15 @@ from ranking.stats import (
     StatsTable,
 )
 
-if TYPE_CHECKING:
-    from ranking.model import LinearModel
-
 KEEP_SECONDS = 60
-"""How long static features are kept. `now` is rounded down to it, so equal inputs give equal scores."""
+"""How long static features are cached. `now` is rounded down to it, so equal inputs give equal scores."""
 _MODELS_KEPT = 16
 _BASE_PRIOR = 50.0
-"""Long views that the even share of a catalog weighs in a category's base rate."""
-
-Column = NDArray[np.float32]
-
-
-@dataclass(slots=True, eq=False)
-class Shares:
-    """A vocabulary's base rates in a tenant: per code, what a user's own rates are compared with.
-
-    `demand`: share of long views (sums to one over categories); `skip_rate`: skips per view; `watch`: mean watched
-    fraction of a view. All strictly positive; 1 in one more place, for what has no code.
-    """
-
-    demand: NDArray[np.float64]
-    skip_rate: NDArray[np.float64]
-    watch: NDArray[np.float64]
-
-
-@dataclass(slots=True, eq=False)
-class StaticFeatures:
-    """Everything about a catalog that does not depend on the user, as of `now`.
-
-    `values` maps each static feature to a float32 column over all rows; `decayed` is (n, 9) as of `now`. `shown`: how
-    often each video was tried (impressions, or views where an app reports more of these); `rates`: the mean and the
-    deviation of what is believed of each video's long views per try. `means` is filled as asked for.
-    """
-
-    columns: VideoColumns
-    now: float
-    decayed: NDArray[np.float64]
-    shown: NDArray[np.float64]
-    rates: tuple[NDArray[np.float64], NDArray[np.float64]]
-    categories: Shares
-    tags: Shares
-    creators: Shares
-    cowatch: CoWatch | None
-    values: dict[str, Column]
-    scores: dict[int, tuple[LinearModel, NDArray[np.float64]]]
-    means: dict[str, float] = field(default_factory=dict)
-
-    def mean(self, name: str) -> float:
-        """The mean of a static feature over the active videos."""
-        known = self.means.get(name)
-        if known is None:
-            values = self.values[name][self.columns.active]
-            known = self.means[name] = float(values.mean(dtype=np.float64)) if len(values) else 0.0
-        return known
-
-    def score(self, model: LinearModel) -> NDArray[np.float64]:
-        """The static part of a model's score for all rows: weight × value, added in the order of the model's terms."""
-        known = self.scores.get(id(model))
-        if known is not None and known[0] is model:
-            return known[1]
-        total = np.zeros(len(self.columns))
-        for name, weight in model.static_terms:
-            total += np.multiply(self.values[name], weight, dtype=np.float64)
-        if len(self.scores) >= _MODELS_KEPT:
-            self.scores.clear()
-        self.scores[id(model)] = (model, total)
-        return total
+"""Long views that the even share of a catalog counts for in a category's base rate."""
 
 
 class CatalogStats:
-    """One tenant's stats as its catalog's rows see them. `replace` the table whenever a newer one was read."""
+    """Statistics of one tenant, aligned to its catalog's rows. Call `replace` whenever a newer table is read."""
 
     def __init__(self, columns: VideoColumns, table: StatsTable | None = None) -> None:
         self.columns = columns
@@ -100,10 +41,11 @@ class CatalogStats:
         self.cowatch: CoWatch | None = None
         self._gathered: tuple[tuple[int, int, int], NDArray[np.float64]] | None = None
         self._static: tuple[tuple[int, int, int, int], StaticFeatures] | None = None
+        self._static_scores: dict[LinearModel, NDArray[np.float64]] = {}
 
     @property
     def version(self) -> tuple[int, int]:
-        """Which statistics these are: it changes with the table, and none comes twice."""
+        """Version of the statistics. It changes with the table and never repeats."""
         return self.table.version, self._replaced
 
     def replace(self, table: StatsTable) -> None:
@@ -117,24 +59,41 @@ class CatalogStats:
         self._replaced += 1
 
     def gathered(self) -> NDArray[np.float64]:
-        """The table's decayed counters on the catalog's rows, (n, 9), as of the table's reference; zeros if absent."""
+        """Return the decayed counters per catalog row, (n, 9), as of the table's reference; zeros where unknown."""
         version = (self.columns.version, self.table.version, self._replaced)
         if self._gathered is None or self._gathered[0] != version:
             self._gathered = (version, _gather(self.columns, self.table))
         return self._gathered[1]
 
     def static(self, now: float) -> StaticFeatures:
-        """The static features as of `now`, rounded down to the minute; computed once per catalog, stats and time."""
+        """Return the static features as of `now`, rounded down to the minute.
+
+        They are computed once per version of catalog and statistics and per minute.
+        """
         moment = int(now // KEEP_SECONDS)
         version = (self.columns.version, self.table.version, self._replaced, moment)
         if self._static is None or self._static[0] != version:
             self._static = (version, self._compute(float(moment * KEEP_SECONDS)))
+            self._static_scores.clear()
         return self._static[1]
 
-    def _compute(self, now: float) -> StaticFeatures:
-        from ranking.exploration import posterior
-        from ranking.features import static_values
+    def static_score(self, model: LinearModel, now: float) -> NDArray[np.float64]:
+        """Return the static part of a model's score for all rows: Σ weight × value, in the order of the model's terms.
 
+        Cached with the static features, for up to 16 models. Models are compared by identity.
+        """
+        static = self.static(now)
+        total = self._static_scores.get(model)
+        if total is None:
+            total = np.zeros(len(self.columns))
+            for name, weight in model.static_terms:
+                total += np.multiply(static.values[name], weight, dtype=np.float64)
+            if len(self._static_scores) >= _MODELS_KEPT:
+                self._static_scores.clear()
+            self._static_scores[model] = total
+        return total
+
+    def _compute(self, now: float) -> StaticFeatures:
         age = max(0.0, now - self.table.reference) if len(self.table) else 0.0
         half_lives = np.array([*HALF_LIVES, *([HALF_LIVES[-1]] * (DECAYED - len(HALF_LIVES)))])
         with np.errstate(under="ignore"):
@@ -142,21 +101,17 @@ class CatalogStats:
         columns = self.columns
         shown = np.maximum(decayed[:, IMPRESSIONS], decayed[:, VIEWS])
         long_rate = float(np.clip((decayed[:, DEMAND_7D].sum() + 1.0) / (shown.sum() + 4.0), 0.01, 0.99))
-        categories = _shares(columns.category, columns.categories, decayed, columns.active)
-        tags = _shares(columns.tags[:, : max(1, columns.tag_width)], columns.tag_names, decayed, columns.active)
-        creators = _shares(columns.creator, columns.creators, decayed, columns.active)
+        tags = columns.tags[:, : max(1, columns.tag_width)]
         static = StaticFeatures(
-            columns,
-            now,
-            decayed,
-            shown,
-            posterior(decayed[:, DEMAND_7D], shown, long_rate),
-            categories,
-            tags,
-            creators,
-            self.cowatch,
-            {},
-            {},
+            columns=columns,
+            now=now,
+            decayed=decayed,
+            shown=shown,
+            rates=posterior(decayed[:, DEMAND_7D], shown, long_rate),
+            categories=_shares(columns.category, columns.categories, decayed, columns.active),
+            tags=_shares(tags, columns.tag_names, decayed, columns.active),
+            creators=_shares(columns.creator, columns.creators, decayed, columns.active),
+            cowatch=self.cowatch,
         )
         static.values = static_values(static)
         return static
@@ -176,7 +131,7 @@ def _gather(columns: VideoColumns, table: StatsTable) -> NDArray[np.float64]:
 def _shares(
     codes: NDArray[np.int32], vocabulary: Vocabulary, decayed: NDArray[np.float64], active: NDArray[np.bool_]
 ) -> Shares:
-    """Base rates per code; `codes` is (n,) or (n, 8) with -1 for none. Smoothed, so that none is zero."""
+    """Compute base rates per code; `codes` is (n,) or (n, 8) with -1 for none. Smoothing keeps them above zero."""
     size = len(vocabulary)
     flat, per_row = codes.reshape(-1), 1 if codes.ndim == 1 else codes.shape[1]
     index = np.where(flat < 0, size, flat)

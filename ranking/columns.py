@@ -1,8 +1,8 @@
-"""One tenant's catalog as columns: a row per video, no object per video on the request path.
+"""Columnar catalog of one tenant: one row per video, and no object per video on the request path.
 
-Rows are updated in place. A request ranks without awaiting, so in a single-threaded event loop nobody ever sees a
-half-written row; row numbers may be reused after `remove`, so they must not be kept across an await (ids and
-fingerprints may).
+Rows are updated in place. A request ranks without awaiting, so in the single-threaded event loop no reader sees a
+half-written row. Row numbers are reused after `remove`, so do not keep them across an await; ids and fingerprints are
+safe to keep.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.domain.fingerprint import SEEN_MASK, fingerprint
 from shared.domain.records import Video, rating_rank
 
 MAX_TAGS = 8
-"""Tags a row holds; a video's further tags play no part in the ranking."""
+"""Tags per row; the ranking ignores a video's further tags."""
 NO_CODE = -1
 NEVER = float("inf")
 _FIRST_CAPACITY = 64
@@ -29,9 +29,9 @@ Rows = NDArray[np.int64]
 
 
 class Vocabulary:
-    """Texts as small codes 0, 1, 2, …, found by text or by the text's fingerprint. Codes are never taken back.
+    """Maps texts to small integer codes 0, 1, 2, …, found by text or by fingerprint. Codes are never removed.
 
-    Texts with the same fingerprint share a code, because a user's signals could not tell them apart either.
+    Texts with equal fingerprints share a code, because a user's signals cannot tell them apart either.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Vocabulary:
         return len(self.texts)
 
     def add(self, text: str) -> int:
-        """The code of a text, new if need be; `NO_CODE` for the empty text."""
+        """Return the code of a text, adding it if it is new; `NO_CODE` for the empty text."""
         if not text:
             return NO_CODE
         code = self._codes.setdefault(fingerprint(text), len(self.texts))
@@ -52,16 +52,16 @@ class Vocabulary:
         return code
 
     def code(self, text: str | None) -> int:
-        """The code of a text, `NO_CODE` if no video ever had it."""
+        """Return the code of a text, `NO_CODE` if no video ever had it."""
         return self._codes.get(fingerprint(text), NO_CODE) if text else NO_CODE
 
     def shown(self, fingerprint: int) -> str:
-        """The text with a fingerprint, or the fingerprint as `#` and hex digits if no video ever had it."""
+        """Return the text of a fingerprint, or `#` and the fingerprint in hex if no video ever had it."""
         code = self._codes.get(fingerprint)
         return f"#{fingerprint:08x}" if code is None else self.texts[code]
 
     def codes(self, fingerprints: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """The codes of some fingerprints, one more than there are where unknown."""
+        """Return the codes of some fingerprints; `len(self)` for unknown ones."""
         if len(self._ascending[0]) != len(self):
             keys = np.fromiter(self._codes, np.uint32, len(self))
             codes = np.fromiter(self._codes.values(), np.int64, len(self))
@@ -71,7 +71,7 @@ class Vocabulary:
 
 
 class NameSets:
-    """Sets of names, such as the countries a video is for, as small codes. Codes are never taken back."""
+    """Maps sets of names, such as a video's countries, to small integer codes. Codes are never removed."""
 
     def __init__(self) -> None:
         self._codes: dict[frozenset[str], int] = {}
@@ -81,29 +81,29 @@ class NameSets:
         return len(self._codes)
 
     def add(self, names: Iterable[str]) -> int:
-        """The code of a set, new if need be; `NO_CODE` for the empty one."""
+        """Return the code of a set, adding it if it is new; `NO_CODE` for the empty set."""
         wanted = frozenset(names)
         return self._codes.setdefault(wanted, len(self._codes)) if wanted else NO_CODE
 
     def having(self, name: str) -> NDArray[np.bool_]:
-        """Per code, whether the set has the name; False in one more place, for `NO_CODE`."""
-        known = self._having.get(name)
-        if known is None or len(known) != len(self) + 1:
-            known = np.array([name in names for names in self._codes] + [False], np.bool_)
-            if known.any():  # what a client makes up is not kept
-                self._having[name] = known
-        return known
+        """Return per code whether the set contains the name; the last element is False, for `NO_CODE`."""
+        cached = self._having.get(name)
+        if cached is None or len(cached) != len(self) + 1:
+            cached = np.array([name in names for names in self._codes] + [False], np.bool_)
+            if cached.any():  # names that clients invent are not cached
+                self._having[name] = cached
+        return cached
 
 
 def key64(video_id: str) -> int:
-    """64 bits of BLAKE2b: names a video in the stats and breaks ties; collisions are out of reach for a tenant."""
+    """Hash a video id to 64 bits (BLAKE2b): the key in the statistics, and a tie-breaker. Collisions are negligible."""
     return int.from_bytes(blake2b(video_id.encode(), digest_size=8).digest(), "little")
 
 
 def title_key(title: str) -> int:
-    """A fingerprint that near-duplicate titles share: the set of words, without case, accents' form or punctuation.
+    """Fingerprint of a title's set of words, ignoring case, punctuation and Unicode form; near-duplicates share it.
 
-    0 for a title without words, which is a near-duplicate of nothing.
+    0 for a title without words, which has no near-duplicates.
     """
     text = unicodedata.normalize("NFKC", title).casefold()
     words = "".join(c if c.isalnum() else " " for c in text).split()
@@ -132,19 +132,18 @@ _ROW = [
 ]
 
 _CODES = ("category", "creator", "language", "country_set", "age_band_set", "platform_set", "tags")
-"""Columns of codes, where nothing is -1."""
+"""Columns of codes; -1 means none."""
 
 
 class VideoColumns:
-    """A mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
+    """Mutable table of videos. Every column has `len(columns)` rows; a removed row stays, inactive, until reused.
 
     Columns: `fingerprint` u32, `key` u64, `category`, `creator`, `language`, `country_set`, `age_band_set`,
     `platform_set` (codes, -1 none), `tags` (n, 8) codes padded with -1 (no row uses more than `tag_width` of them),
     `tag_share` (1 / their number), `tag_bits` (a bit per tag, by its code modulo 64), `duration` seconds,
     `published_at` and `expires_at` seconds since the epoch (infinity: never), `maturity` rank (`UNRATED` = 127),
-    `boost` in [-10, 10], `popularity` the percentile of demand a content team gave it (-1 none), `title`
-    (near-duplicates share it, 0 none), `active`. `version` counts the
-    changes; caches compare it.
+    `boost` in [-10, 10], `popularity`: the percentile of demand set by a content team (-1 none), `title`
+    (near-duplicates share it, 0 none), `active`. `version` counts the changes; caches compare it.
     """
 
     fingerprint: NDArray[np.uint32]
@@ -180,27 +179,27 @@ class VideoColumns:
         self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
         self._lookups: dict[int, tuple[NDArray[np.uint32], Rows]] = {}
         self._on_air: tuple[int, float, float, NDArray[np.bool_]] = (-1, 0.0, 0.0, np.zeros(0, np.bool_))
-        self._show()
+        self._update_views()
         for video in videos:
             self.upsert(video)
 
     def __len__(self) -> int:
-        """How many rows there are, removed ones included."""
+        """Return the number of rows, including removed ones."""
         return len(self.ids)
 
     def __contains__(self, video_id: str) -> bool:
         return video_id in self._rows
 
     def row(self, video_id: str) -> int | None:
-        """The row of a video, None if the catalog does not have it."""
+        """Return the row of a video, None if it is not in the catalog."""
         return self._rows.get(video_id)
 
     def rows(self) -> Rows:
-        """The rows that hold a video, in no particular order."""
+        """Return the rows that hold a video, in no particular order."""
         return np.fromiter(self._rows.values(), np.int64, len(self._rows))
 
     def upsert(self, video: Video) -> int:
-        """Add a video or overwrite its row; the row it has from now on."""
+        """Add a video or overwrite its row; returns the row."""
         row = self._rows.get(video.id)
         if row is None:
             row = self._new_row(video.id)
@@ -230,7 +229,7 @@ class VideoColumns:
         return row
 
     def remove(self, video_id: str) -> bool:
-        """Forget a video; whether it was there."""
+        """Remove a video; returns whether it was there."""
         row = self._rows.pop(video_id, None)
         if row is None:
             return False
@@ -245,20 +244,22 @@ class VideoColumns:
         return True
 
     def find(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> Rows:
-        """The rows whose fingerprints (their low `bits`) are among the given ones; all of them under a collision."""
+        """Return the rows whose fingerprints (low `bits`) are among the given ones; all rows of a collision."""
         return np.flatnonzero(~self.without(fingerprints, bits=bits))
 
     def without(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> NDArray[np.bool_]:
-        """False for the rows `find` would return, True for all others."""
+        """Return a mask: False for the rows `find` returns, True for all others."""
         return rows_without(fingerprints, *self.by_fingerprint(bits), len(self))
 
     def row_of_each(self, fingerprints: NDArray[np.uint32]) -> Rows:
-        """One row per 32-bit fingerprint, -1 where the catalog has none; the first by `key` under a collision."""
+        """Return one row per 32-bit fingerprint, -1 if there is none; the first by `key` in a collision."""
         return value_of_each(fingerprints, *self.by_fingerprint(), -1)
 
     def by_fingerprint(self, bits: int = 32) -> tuple[NDArray[np.uint32], Rows]:
-        """The fingerprints' low bits in ascending order, equal ones by `key`, and the row of each; rebuilt after rows
-        came or went."""
+        """Return the fingerprints' low bits in ascending order, equal ones by `key`, and the row of each.
+
+        Cached until a row is added or removed.
+        """
         found = self._lookups.get(bits)
         if found is None:
             rows = self.rows()
@@ -268,7 +269,7 @@ class VideoColumns:
         return found
 
     def on_air(self, now: float) -> NDArray[np.bool_]:
-        """True for the rows that are published and have not expired; kept until the next of them starts or ends."""
+        """Return a mask: True for rows that are published and not expired. Cached until the next one starts or ends."""
         version, since, until, mask = self._on_air
         if version == self.version and since <= now < until:
             return mask
@@ -279,7 +280,7 @@ class VideoColumns:
         return mask
 
     def allowed_in(self, country: str | None) -> NDArray[np.bool_]:
-        """True for the rows a country may see: videos for everywhere, and those that name it. None: any country."""
+        """Return a mask: True for rows without a country list and rows that list the country. None: all rows."""
         if country is None:
             return np.ones(len(self), np.bool_)
         allowed: NDArray[np.bool_] = self.country_sets.having(country)[self.country_set]
@@ -295,7 +296,7 @@ class VideoColumns:
             self.ids.append(video_id)
             if row >= len(self._full["active"]):
                 self._grow()
-            self._show()
+            self._update_views()
         self._rows[video_id] = row
         self._lookups.clear()
         return row
@@ -303,7 +304,7 @@ class VideoColumns:
     def _grow(self) -> None:
         self._full = {name: np.concatenate([column, np.zeros_like(column)]) for name, column in self._full.items()}
 
-    def _show(self) -> None:
-        """Let the public columns be views of the rows in use."""
+    def _update_views(self) -> None:
+        """Make the public columns views of the rows in use."""
         for name, column in self._full.items():
             setattr(self, name, column[: len(self.ids)])

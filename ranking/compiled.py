@@ -1,8 +1,8 @@
-"""`compiled`: a loop over candidates as machine code, for what a chain of array operations would say less plainly.
+"""`@compiled`: numba.njit with an explicit signature taken from the annotations, cached on disk.
 
-A compiled function takes numbers and arrays, allocates little, and knows no object of ours. Its annotations are its
-signature, so everything is compiled, or read from disk, at import: never within a request. Arrays are read-only unless
-they are `Written…`, and vectors have no gaps. Indices are not checked, but in tests they are (`NUMBA_BOUNDSCHECK=1`).
+A compiled function takes only numbers and arrays and allocates little. Its signature is explicit, so it is compiled, or
+loaded from disk, at import and never within a request. Arrays are read-only unless their type is `Written…`; vectors
+are contiguous. Indices are checked only in tests (`NUMBA_BOUNDSCHECK=1`).
 """
 
 from __future__ import annotations
@@ -38,18 +38,21 @@ CodesTable = Annotated[NDArray[np.int32], 2]
 WrittenDoubles = Annotated[NDArray[np.float64], WRITTEN]
 WrittenBytes = Annotated[NDArray[np.uint8], WRITTEN]
 
-_ROOM = Path(__file__).parent
-INLINED = (*sorted(_ROOM.glob("*.py")), _ROOM.parent / "shared" / "domain" / "user_signals.py")
-"""Where what is compiled may have its constants and helpers from."""
+_PACKAGE = Path(__file__).parent
+INLINED = (*sorted(_PACKAGE.glob("*.py")), _PACKAGE.parent / "shared" / "domain" / "user_signals.py")
+"""Sources that compiled functions take constants and helpers from; a change in any of them discards the cache."""
 
 
 def _folder() -> Path:
-    """Where machine code is kept: beside the byte code, or in a copy of it on a disk that cannot be written to, so that
-    what does not fit there (it is of another version of the compiler) can still be compiled and kept."""
-    beside = _ROOM / "__pycache__"
+    """Return the folder of the machine-code cache: beside the byte code, or a writable copy if that is read-only.
+
+    The copy is for code that does not fit, such as code from another version of the compiler: it can still be compiled
+    and cached.
+    """
+    beside = _PACKAGE / "__pycache__"
     if vars(config)["BOUNDSCHECK"]:
-        beside /= "checked"  # other code: every index is checked, which tests ask for
-    if os.access(beside if beside.exists() else _ROOM, os.W_OK):
+        beside /= "checked"  # code with index checks, for tests
+    if os.access(beside if beside.exists() else _PACKAGE, os.W_OK):
         return beside
     copy = beside
     with suppress(OSError):
@@ -64,11 +67,11 @@ _FOLDER = _folder()
 _STAMP = hashlib.sha256(b"\0".join(source.read_bytes() for source in INLINED)).digest()
 
 
-class KeptCode(InTreeCacheLocator):
-    """Tells the compiler where to look for machine code, and which sources it must have been made from."""
+class CacheLocator(InTreeCacheLocator):
+    """Tells numba the folder of the machine-code cache and the stamp of the sources it must match."""
 
     @classmethod
-    def from_function(cls, py_func: Any, py_file: str) -> KeptCode:
+    def from_function(cls, py_func: Any, py_file: str) -> CacheLocator:
         return cls(py_func, py_file)
 
     def get_cache_path(self) -> str:
@@ -80,23 +83,23 @@ class KeptCode(InTreeCacheLocator):
 
 if not any(_FOLDER.glob("*.nbi")):
     logging.getLogger(__name__).warning("compiling the ranking's loops: this takes some seconds, and is done once")
-vars(config)["CACHE_LOCATOR_CLASSES"] = f"{__name__}.{KeptCode.__name__}"
-# Code for any processor of its kind, so that what the package brings along suits the machine it lands on. Wider
-# registers gain nothing here: the loops gather.
+vars(config)["CACHE_LOCATOR_CLASSES"] = f"{__name__}.{CacheLocator.__name__}"
+# Code for the generic processor of the architecture, so the shipped package runs on any machine. Wider registers gain
+# nothing here: the loops are gathers.
 vars(config)["CPU_NAME"] = "generic"
 
 
 def compiled(function: Function) -> Function:
-    """The function as machine code; a division by zero is infinite. What it calls must be above it."""
-    # Without the folder, so that machine code is the same bytes wherever it is made.
+    """Compile a function to machine code. Division by zero gives infinity. What it calls must be defined above it."""
+    # A relative file name makes the machine code the same bytes in every folder.
     code = function.__code__
-    function.__code__ = code.replace(co_filename=Path(code.co_filename).relative_to(_ROOM.parent).as_posix())
+    function.__code__ = code.replace(co_filename=Path(code.co_filename).relative_to(_PACKAGE.parent).as_posix())
     hints = get_type_hints(function, include_extras=True)
     hints.pop("return")
     signature = tuple(_type_of(hint) for hint in hints.values())
     try:
         return cast(Function, njit(signature, cache=True, error_model="numpy")(function))
-    except Exception:  # nowhere to keep it (every disk is full, say), or what was kept is damaged; others come again
+    except Exception:  # no space for the cache, or a damaged cache file; other errors occur again below
         for damaged in _FOLDER.glob(f"*.{function.__qualname__}-*.nb?"):
             with suppress(OSError):
                 damaged.unlink()
@@ -104,7 +107,7 @@ def compiled(function: Function) -> Function:
 
 
 def _type_of(hint: Any) -> Any:
-    """The compiler's name for an annotation."""
+    """Translate an annotation to a numba type."""
     notes: tuple[Any, ...] = ()
     if get_origin(hint) is Annotated:
         hint, *noted = get_args(hint)

@@ -1,8 +1,8 @@
-"""Co-watch: for each video the few that the same people watched long, built offline, one gather on the request.
+"""Co-watch table: the nearest neighbours of each video by shared long views. Built offline; a lookup per request.
 
 The similarity of videos i and j is Σ over users who watched both of 1 / log2(2 + the user's long views), divided by
 (nᵢ·nⱼ)^`POPULARITY_POWER` and shrunk by n/(n + `SHRINK`) where few watched both (item-kNN after Deshpande & Karypis,
-TOIS 2004; the user weight after Adamic & Adar, 2003: who watches everything says little about any pair).
+TOIS 2004; the user weight after Adamic & Adar, 2003: a user who watches everything tells little about any pair).
 """
 
 from __future__ import annotations
@@ -14,34 +14,37 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking import dayparts
 from ranking.columns import Rows, VideoColumns
 from ranking.compiled import CodesTable, Integers, Singles, SinglesTable, compiled
+from ranking.dayparts import DAYPARTS, count_by_daypart, daypart_of, lift_by_daypart
 
 NEIGHBOURS = 50
 POPULARITY_POWER = 0.7
-"""0.5 is the cosine; more of it favours the less popular of two neighbours."""
+"""0.5 is cosine similarity; a higher power favors the less popular of two neighbours."""
 SHRINK = 2.0
 MAX_PER_USER = 100
-"""A user's newest long views that count: bounds the work a single user can cause to 10,000 pairs."""
+"""How many of a user's newest long views count; limits the work for one user to 10,000 pairs."""
 FADE = 0.9
-"""What a long view counts against the next newer one."""
+"""Weight of a long view relative to the next newer one."""
 _BLOCK = 512
 _MAGIC = b"CWT2"
 _WITHOUT_DAYPARTS = b"CWT1"
-"""How files began before they held parts of the day; still read."""
+"""Magic bytes of files without parts of the day, which are still read."""
 _HEADER = struct.Struct("<4sdIHI")
 
 
 class UnreadableTable(ValueError):
-    """Bytes that are no co-watch table of this version."""
+    """Raised for bytes that are not a co-watch table of this version."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoWatchTable:
-    """An immutable table: `keys` u64 (n,) ascending; `neighbours` int32 (n, k) positions in `keys`, -1 for none;
-    `weights` float32 (n, k), falling along each row, 0 for none. `built_at` in seconds since the epoch.
-    `dayparts` (n, `dayparts.PARTS`): each video's long views by part of the day, None where they were not counted."""
+    """Immutable co-watch table of n videos with k neighbours each.
+
+    `keys` u64 (n,), ascending; `neighbours` int32 (n, k): positions in `keys`, -1 for none; `weights` float32 (n, k):
+    descending along each row, 0 for none. `built_at`: seconds since the epoch. `dayparts` (n, `DAYPARTS`): each video's
+    long views by part of the day, None if they were not counted.
+    """
 
     keys: NDArray[np.uint64]
     neighbours: NDArray[np.int32]
@@ -50,7 +53,7 @@ class CoWatchTable:
     dayparts: NDArray[np.uint32] | None = None
 
     def to_bytes(self) -> bytes:
-        """The column file: a header, a CRC of the columns, the columns themselves, little-endian."""
+        """Serialize to the column file: a header with a CRC of the columns, then the columns, little-endian."""
         columns = (self.keys.astype("<u8"), self.neighbours.astype("<i4"), self.weights.astype("<f4"))
         body = b"".join(column.tobytes() for column in columns)
         if self.dayparts is not None:
@@ -61,14 +64,14 @@ class CoWatchTable:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> CoWatchTable:
-        """The inverse. Raises `UnreadableTable`, also when bytes were damaged on the way."""
+        """Parse the column file. Raises `UnreadableTable`, also for damaged bytes."""
         if len(raw) < _HEADER.size:
             raise UnreadableTable("The file is shorter than its header.")
         magic, built_at, count, width, crc = _HEADER.unpack_from(raw)
         body = raw[_HEADER.size :]
         if magic not in (_MAGIC, _WITHOUT_DAYPARTS):
             raise UnreadableTable("This is no co-watch table, or one of another version.")
-        parts = dayparts.PARTS if magic == _MAGIC else 0
+        parts = DAYPARTS if magic == _MAGIC else 0
         if len(body) != count * (8 + 8 * width + 4 * parts) or zlib.crc32(body) != crc:
             raise UnreadableTable("The table is damaged: its length or checksum does not match.")
         keys = np.frombuffer(body, "<u8", count)
@@ -89,15 +92,15 @@ def build(
     neighbours: int = NEIGHBOURS,
     dated: NDArray[np.bool_] | None = None,
 ) -> CoWatchTable:
-    """The table from long views: one entry each of user (any integer code), video key and time, in any order.
+    """Build the table from long views: one entry each of user (any integer code), video key and time, in any order.
 
-    `dated` tells which times are known to the hour (None: all); only these say anything about the time of day.
-    Where the log is large, pass those of a hashed sample of users: a user's long views are in as a whole or not at all.
+    `dated`: which times are known to the hour (None: all); only these count for the time of day. For a large log, pass
+    all long views of a hashed sample of users.
     """
     clocked = slice(None) if dated is None else dated
     clocked_keys, clocked_times = keys[clocked], times[clocked]
     users, items, known = _distinct(users, keys, times)
-    by_part = dayparts.count(known, clocked_keys, clocked_times)
+    by_part = count_by_daypart(known, clocked_keys, clocked_times)
     count = len(known)
     if not count:
         return CoWatchTable(known, np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32), built_at, by_part)
@@ -116,7 +119,7 @@ def build(
         entries = by_item[first[low] : first[high]]
         watched_by = of_user[entries]
         sizes = lengths[watched_by]
-        # Every pair of an item in this block with everything its watcher watched.
+        # Every pair of an item in this block with every item of the same user.
         other = np.arange(int(sizes.sum())) + np.repeat(starts[watched_by] - (np.cumsum(sizes) - sizes), sizes)
         pair = np.repeat(items[entries] - low, sizes) * count + items[other]
         shape = (high - low, count)
@@ -125,7 +128,7 @@ def build(
         trust = together / (together + SHRINK)
         similar = weighted * trust / np.outer(watchers[low:high], watchers) ** POPULARITY_POWER
         similar[np.arange(high - low), np.arange(low, high)] = 0.0
-        # A stable sort: equal neighbours in the order of their keys, so equal logs give equal bytes.
+        # A stable sort keeps equal neighbours in the order of their keys, so equal logs give equal bytes.
         order = np.argsort(-similar, axis=1, kind="stable")[:, :width]
         top = np.take_along_axis(similar, order, axis=1)
         best[low:high] = np.where(top > 0, order, -1)
@@ -136,7 +139,7 @@ def build(
 def _distinct(
     users: NDArray[np.int64], keys: NDArray[np.uint64], times: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
-    """Each user's newest distinct videos, sorted by user; items as positions in the ascending distinct keys."""
+    """Return each user's newest distinct videos, sorted by user, and the ascending distinct keys the items index."""
     order = np.lexsort((keys, -times, users))
     users, keys = users[order], keys[order]
     known, items = np.unique(keys, return_inverse=True)
@@ -152,8 +155,7 @@ def _distinct(
 
 @dataclass(eq=False)
 class CoWatch:
-    """A table on the rows of one catalog. Videos the table does not know, or no longer has, get nothing and give
-    nothing."""
+    """Co-watch table aligned to the rows of one catalog. Videos missing from either side have no similarity."""
 
     columns: VideoColumns
     table: CoWatchTable
@@ -163,20 +165,23 @@ class CoWatch:
     _daypart_lift: NDArray[np.float32] | None = None
 
     def daypart_lift(self, now: float) -> NDArray[np.float32] | None:
-        """`dayparts.lift` of every row for the part of the day of `now`; None when the table has none."""
+        """Return the lift of every row for the part of the day of `now`; None if the table has no parts of the day."""
         self._bind()
         if self.table.dayparts is None:
             return None
         if self._daypart_lift is None:
-            counts = np.zeros((len(self.columns), dayparts.PARTS))
+            counts = np.zeros((len(self.columns), DAYPARTS))
             known = self._place >= 0
             counts[known] = self.table.dayparts[self._place[known]]
-            self._daypart_lift = np.asfortranarray(dayparts.lift(self.columns, counts))
-        return self._daypart_lift[:, dayparts.part_of(now)]
+            self._daypart_lift = np.asfortranarray(lift_by_daypart(self.columns, counts))
+        return self._daypart_lift[:, daypart_of(now)]
 
     def similar_to(self, watched: Rows) -> NDArray[np.float32] | None:
-        """Σ of the similarities to the watched rows (newest first, each counting 0.9 of the one before), for every row
-        of the catalog, divided by the mean similarity of a neighbour. None when the table knows none of them."""
+        """Return every catalog row's similarity to the watched rows; None if the table has no neighbours for these.
+
+        Σ of the similarities to the watched rows (newest first, each weighs 0.9 of the one before), divided by the mean
+        similarity of a neighbour.
+        """
         self._bind()
         if not len(watched):
             return None
@@ -185,13 +190,13 @@ class CoWatch:
         return total if found else None
 
     def _bind(self) -> None:
-        """Match the table's keys with the catalog's rows; again whenever the catalog changed."""
+        """Match the table's keys with the catalog's rows, again after every change of the catalog."""
         if self._version == self.columns.version:
             return
         size, known = len(self.columns), self.table.keys
         self._daypart_lift = None
         self._place = np.full(size, -1, np.int64)
-        # One place more than keys: position -1, no neighbour, points to the bin that is thrown away.
+        # One more element than keys: position -1 (no neighbour) points to an extra element that is dropped.
         self._row = np.full(len(known) + 1, size, np.int64)
         if len(known) and size:
             rows = self.columns.rows()
@@ -206,7 +211,7 @@ class CoWatch:
 def _similar_to(
     watched: Integers, place: Integers, row_of: Integers, neighbours: CodesTable, weights: SinglesTable, size: int
 ) -> tuple[int, Singles]:
-    """How many neighbours the watched rows have, and `similar_to`. `row_of[-1]` is `size`, the bin for no neighbour."""
+    """Return the neighbour count of the watched rows, and `similar_to`. `row_of[-1]` is `size`, which is dropped."""
     found, sum_of_weights, total, faded = 0, 0.0, np.zeros(size + 1), 1.0
     for row in watched:
         at = place[row]

@@ -1,12 +1,12 @@
-"""From scores to a page: variety by MMR, and rules against streaks, one-creator pages and near-duplicate titles.
+"""Selects a page from scored candidates: MMR diversity, and caps on streaks, creators and near-duplicate titles.
 
 Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): the next place goes to the video with the highest
-score − `context.diversity` × (its similarity to the most similar video already on the page).
+score − `options.diversity` × (its similarity to the most similar video already on the page).
 
-Nothing is lost: what is passed over keeps its place in line, so it comes later on the page or on a later one. When
-only such videos are left they are served, for a short page would be the worse answer.
+A skipped video stays a candidate, so it comes later on this page or on a later one. If only blocked videos are left,
+they are served, because a short page is worse.
 
-Videos are named by their position among the candidates. Equal scores are told apart by the video's key.
+Functions refer to videos by their position among the candidates. Equal scores are ordered by the video's key.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ from ranking.compiled import (
 from ranking.user_features import RankingOptions
 
 Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]
-"""(m, m) similarities in [0, 1] of some rows."""
+"""Function that returns the (m, m) similarities in [0, 1] of some rows."""
 
 NONE = -1
 _TAKEN, _SAME_TITLE, _FULL_CREATOR = 1, 2, 4
-"""Why a candidate may not come: on the page or promised to the slot; like one in title; its creator has enough."""
+"""Bits that say why a candidate is blocked: on the page or reserved for exploration; near-duplicate; creator cap."""
 
 
 def metadata_similarity(columns: VideoColumns, rows: Rows) -> NDArray[np.float64]:
-    """0.5 for the same creator, 0.3 for the same category, 0.2 × the share of common tags; no tag is no likeness.
+    """Return 0.5 for the same creator + 0.3 for the same category + 0.2 × the Jaccard similarity of the tags.
 
-    A tag is one of 64 bits (`VideoColumns.tag_bits`): two that share a bit look alike, which costs variety a little.
+    A tag is one of 64 bits (`VideoColumns.tag_bits`). Two tags that share a bit count as equal, which costs a little
+    diversity. Videos without tags have a tag similarity of 0.
     """
-    return _likeness(rows, columns.creator, columns.category, columns.tag_bits)
+    return _similarity(rows, columns.creator, columns.category, columns.tag_bits)
 
 
 def best_of(columns: VideoColumns, rows: Rows, scores: NDArray[np.float64], count: int) -> Integers:
-    """The positions of the best `count` candidates, from best to worst."""
+    """Return the positions of the best `count` candidates, from best to worst."""
     return _best_of(rows, scores, columns.key, count)
 
 
@@ -55,32 +56,32 @@ def diversify(
     rows: Rows,
     scores: NDArray[np.float64],
     best: Integers,
-    context: RankingOptions,
+    options: RankingOptions,
     *,
     similarity: Similarity = metadata_similarity,
     explored: int = NONE,
     explored_place: int = 0,
 ) -> Integers:
-    """The page as positions among the candidates `rows`, at most `context.limit`.
+    """Select the page, as positions among the candidates `rows`; at most `options.limit`.
 
-    Variety is sought among the `best`; the rest is looked at only when a rule leaves none of these. `explored`: the
-    position to put at `explored_place`, or at the first place after it where no rule forbids.
+    MMR applies to the `best`; the other candidates are searched only when rules block all of these. `explored`: the
+    position to put at `explored_place`, or at the first place after it where no rule blocks it.
     """
-    likeness = similarity(columns, rows[best]) if context.diversity > 0 else np.zeros((0, 0))
+    similarities = similarity(columns, rows[best]) if options.diversity > 0 else np.zeros((0, 0))
     return _select_page(
         rows,
         scores,
         best,
-        likeness,
-        context.diversity,
-        np.array(context.served, np.int64),
+        similarities,
+        options.diversity,
+        np.array(options.served, np.int64),
         columns.category,
         columns.creator,
         columns.title,
         columns.key,
-        context.limit,
-        context.streak_cap,
-        context.creator_cap,
+        options.limit,
+        options.streak_cap,
+        options.creator_cap,
         explored,
         explored_place,
     )
@@ -88,7 +89,7 @@ def diversify(
 
 @compiled
 def _bits_set(bits: np.uint64) -> np.int64:
-    """How many bits are set, eight at a time (Warren, Hacker's Delight, 5-1)."""
+    """Count the set bits, eight at a time (Warren, Hacker's Delight, 5-1)."""
     bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
     bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
     bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -96,8 +97,8 @@ def _bits_set(bits: np.uint64) -> np.int64:
 
 
 @compiled
-def _likeness(rows: Integers, creator: Codes, category: Codes, tag_bits: Keys) -> DoublesTable:
-    like = np.zeros((len(rows), len(rows)))
+def _similarity(rows: Integers, creator: Codes, category: Codes, tag_bits: Keys) -> DoublesTable:
+    similarities = np.zeros((len(rows), len(rows)))
     tags = np.empty(len(rows), np.int64)
     for i in range(len(rows)):
         a = rows[i]
@@ -110,8 +111,8 @@ def _likeness(rows: Integers, creator: Codes, category: Codes, tag_bits: Keys) -
             both = _bits_set(tag_bits[a] & tag_bits[b])
             if both:
                 value += both / (tags[i] + tags[j] - both) * 0.2
-            like[i, j] = like[j, i] = value
-    return like
+            similarities[i, j] = similarities[j, i] = value
+    return similarities
 
 
 @compiled
@@ -121,7 +122,7 @@ def _ahead(score: float, key: np.uint64, other_score: float, other_key: np.uint6
 
 @compiled
 def _best_of(rows: Integers, scores: Doubles, key: Keys, count: int) -> Integers:
-    """By insertion: after the first few, hardly any candidate is better than the last of the best."""
+    """Insertion sort of the best: after the first few, hardly any candidate beats the worst of them."""
     best = np.empty(max(0, min(count, len(rows))), np.int64)
     if not len(best):
         return best
@@ -142,8 +143,8 @@ def _best_of(rows: Integers, scores: Doubles, key: Keys, count: int) -> Integers
 
 
 @compiled
-def _has_enough(page: Integers, rows: Integers, creator: Codes, row: int, creator_cap: int) -> bool:
-    """Whether the page has as many videos of the row's creator as it may have."""
+def _creator_is_full(page: Integers, rows: Integers, creator: Codes, row: int, creator_cap: int) -> bool:
+    """Whether the page has reached the creator cap for the row's creator."""
     if creator_cap == 0 or creator[row] < 0:
         return False
     count = 0
@@ -154,47 +155,47 @@ def _has_enough(page: Integers, rows: Integers, creator: Codes, row: int, creato
 
 @compiled
 def _mark_blocked(
-    barred: WrittenBytes,
-    kept: Integers,
+    blocked: WrittenBytes,
+    positions: Integers,
     rows: Integers,
     title: Fingerprints,
     same: np.uint32,
     creator: Codes,
     full: int,
 ) -> None:
-    """Note at the kept positions which have a title (0 is none) or a creator (`NONE`: none) that may not come."""
+    """Mark those of the positions that have the title `same` (0: none) or the creator `full` (`NONE`: none)."""
     if same == 0 and full == NONE:
         return
-    for position in kept:
+    for position in positions:
         row = rows[position]
         if same != 0 and title[row] == same:
-            barred[position] |= _SAME_TITLE
+            blocked[position] |= _SAME_TITLE
         if full != NONE and creator[row] == full:
-            barred[position] |= _FULL_CREATOR
+            blocked[position] |= _FULL_CREATOR
 
 
 @compiled
-def _most_worth(
-    best: Integers, worth: Doubles, barred: WrittenBytes, rows: Integers, category: Codes, capped: int
+def _best_by_mmr(
+    best: Integers, mmr: Doubles, blocked: WrittenBytes, rows: Integers, category: Codes, capped: int
 ) -> int:
-    """Which of the best, as a place among these, is worth most beside the page; of equal ones the first."""
+    """Return the index in `best` of the highest MMR value that no rule blocks; the first one of equal values."""
     top, found = -np.inf, NONE
     for i in range(len(best)):
-        if worth[i] > top and barred[best[i]] == 0 and (capped == NONE or category[rows[best[i]]] != capped):
-            top, found = worth[i], i
+        if mmr[i] > top and blocked[best[i]] == 0 and (capped == NONE or category[rows[best[i]]] != capped):
+            top, found = mmr[i], i
     return found
 
 
 @compiled
-def _first_left(
-    scores: Doubles, rows: Integers, barred: WrittenBytes, bars: int, key: Keys, category: Codes, capped: int
+def _best_unblocked(
+    scores: Doubles, rows: Integers, blocked: WrittenBytes, reasons: int, key: Keys, category: Codes, capped: int
 ) -> int:
-    """The best of all candidates that have none of these bars and are not of the capped category."""
+    """Return the best of all candidates that no given reason blocks and that are not of the capped category."""
     found = NONE
     for i in range(len(rows)):
         if found != NONE and scores[i] < scores[found]:
             continue
-        if barred[i] & bars or (capped != NONE and category[rows[i]] == capped):
+        if blocked[i] & reasons or (capped != NONE and category[rows[i]] == capped):
             continue
         if found == NONE or _ahead(scores[i], key[rows[i]], scores[found], key[rows[found]]):
             found = i
@@ -203,7 +204,7 @@ def _first_left(
 
 @compiled
 def _has_title(page: Integers, rows: Integers, served: Integers, title: Fingerprints, wanted: np.uint32) -> bool:
-    """Whether a video with this title was served before or is on the page; 0 is no title."""
+    """Whether a video with this title is on the page or the previous one; 0 is no title."""
     found = 0
     for row in served:
         found += title[row] == wanted
@@ -213,10 +214,10 @@ def _has_title(page: Integers, rows: Integers, served: Integers, title: Fingerpr
 
 
 @compiled
-def _look_further(
+def _search_all(
     scores: Doubles,
     rows: Integers,
-    barred: WrittenBytes,
+    blocked: WrittenBytes,
     page: Integers,
     served: Integers,
     key: Keys,
@@ -226,31 +227,36 @@ def _look_further(
     creator_cap: int,
     capped: int,
 ) -> int:
-    """The best of all when none of the first ones may come: first by all rules, then by ever fewer of them.
+    """Return the best of all candidates when rules block all of `best`, by ever fewer rules until one candidate passes.
 
-    Rather many of a creator than a streak, rather a streak than a near-duplicate, rather that than nothing. A bar is
-    found when a search meets it, and then noted for all alike at once, so that no catalog (one creator, one title)
-    makes a search long.
+    The creator cap is dropped first, then the streak cap, then the near-duplicate rule. When the search finds a
+    video that a rule blocks, it marks all videos with the same title or creator at once. So the search stays short even
+    in a catalog of one creator or one title.
     """
-    by_titles = _TAKEN | _SAME_TITLE
-    for bars, cap in ((by_titles | _FULL_CREATOR, capped), (by_titles, capped), (by_titles, NONE), (_TAKEN, NONE)):
-        found = _first_left(scores, rows, barred, bars, key, category, cap)
+    taken_or_title = _TAKEN | _SAME_TITLE
+    for reasons, cap in (
+        (taken_or_title | _FULL_CREATOR, capped),
+        (taken_or_title, capped),
+        (taken_or_title, NONE),
+        (_TAKEN, NONE),
+    ):
+        found = _best_unblocked(scores, rows, blocked, reasons, key, category, cap)
         while found != NONE:
             row = rows[found]
             same, full = np.uint32(0), NONE
-            if bars & _SAME_TITLE and _has_title(page, rows, served, title, title[row]):
+            if reasons & _SAME_TITLE and _has_title(page, rows, served, title, title[row]):
                 same = title[row]
-            if bars & _FULL_CREATOR and _has_enough(page, rows, creator, row, creator_cap):
+            if reasons & _FULL_CREATOR and _creator_is_full(page, rows, creator, row, creator_cap):
                 full = creator[row]
             if same == 0 and full == NONE:
                 return found
-            _mark_blocked(barred, np.arange(len(rows)), rows, title, same, creator, full)
-            found = _first_left(scores, rows, barred, bars, key, category, cap)
+            _mark_blocked(blocked, np.arange(len(rows)), rows, title, same, creator, full)
+            found = _best_unblocked(scores, rows, blocked, reasons, key, category, cap)
     return NONE
 
 
 @compiled
-def _place_of(position: int, best: Integers) -> int:
+def _index_in(position: int, best: Integers) -> int:
     for i in range(len(best)):
         if best[i] == position:
             return i
@@ -262,7 +268,7 @@ def _select_page(
     rows: Integers,
     scores: Doubles,
     best: Integers,
-    likeness: DoublesTable,
+    similarities: DoublesTable,
     diversity: float,
     served: Integers,
     category: Codes,
@@ -276,54 +282,54 @@ def _select_page(
     explored_place: int,
 ) -> Integers:
     page, size = np.empty(min(limit, len(rows)), np.int64), 0
-    worth = np.empty(len(best))
+    mmr = np.empty(len(best))
     for i in range(len(best)):
-        worth[i] = scores[best[i]]
-    barred = np.zeros(len(rows), np.uint8)
-    # Bars are kept for the best and the explored one; for others they are found when the page looks further.
-    kept = np.empty(len(best) + 1, np.int64)
-    kept[:-1], kept[-1] = best, explored
+        mmr[i] = scores[best[i]]
+    blocked = np.zeros(len(rows), np.uint8)
+    # Blocks are kept up to date for the best and the explored one; `_search_all` finds those of the others.
+    marked = np.empty(len(best) + 1, np.int64)
+    marked[:-1], marked[-1] = best, explored
     if explored == NONE:
-        kept = kept[:-1]
+        marked = marked[:-1]
     else:
-        barred[explored] = _TAKEN
+        blocked[explored] = _TAKEN
     streak, last = 0, NONE
     for row in served:
         streak = streak + 1 if category[row] == last else 1
         last = category[row]
-        _mark_blocked(barred, kept, rows, title, title[row], creator, NONE)
+        _mark_blocked(blocked, marked, rows, title, title[row], creator, NONE)
     while size < len(page):
         capped = last if streak_cap and streak >= streak_cap else NONE
         chosen, at = NONE, NONE
         if (
             explored != NONE
             and size >= explored_place
-            and barred[explored] == _TAKEN
+            and blocked[explored] == _TAKEN
             and (capped == NONE or category[rows[explored]] != capped)
         ):
             chosen, explored = explored, NONE
         if chosen == NONE:
-            at = _most_worth(best, worth, barred, rows, category, capped)
+            at = _best_by_mmr(best, mmr, blocked, rows, category, capped)
             chosen = best[at] if at != NONE else NONE
         if chosen == NONE:
-            chosen = _look_further(
-                scores, rows, barred, page[:size], served, key, category, creator, title, creator_cap, capped
+            chosen = _search_all(
+                scores, rows, blocked, page[:size], served, key, category, creator, title, creator_cap, capped
             )
         if chosen == NONE:
             break
         page[size] = chosen
         size += 1
-        barred[chosen] |= _TAKEN
+        blocked[chosen] |= _TAKEN
         row = rows[chosen]
         # Videos without a category make no streak.
         streak = streak + 1 if category[row] == last else 1
         last = category[row]
-        full = creator[row] if _has_enough(page[:size], rows, creator, row, creator_cap) else NONE
-        _mark_blocked(barred, kept, rows, title, title[row], creator, full)
+        full = creator[row] if _creator_is_full(page[:size], rows, creator, row, creator_cap) else NONE
+        _mark_blocked(blocked, marked, rows, title, title[row], creator, full)
         if diversity > 0.0:
             if at == NONE:
-                at = _place_of(chosen, best)
+                at = _index_in(chosen, best)
             if at != NONE:
                 for i in range(len(best)):
-                    worth[i] = min(worth[i], scores[best[i]] - diversity * likeness[at, i])
+                    mmr[i] = min(mmr[i], scores[best[i]] - diversity * similarities[at, i])
     return page[:size]

@@ -1,4 +1,4 @@
-"""Why this video, and why not that one: exact contributions, and the stage and rule that kept a video off the page."""
+"""Explains a page: exact score contributions per feature, and the stage and rule that kept a video off the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.domain.user_signals import Signals
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One feature's part of a score: `amount` = `weight` × `value`."""
+    """One feature's contribution to a score: `amount` = `weight` × `value`."""
 
     feature: str
     unit: str
@@ -28,7 +28,7 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`score` is the sum of the contributions' amounts, added in this order, and bit for bit the score that ranked."""
+    """Score of one video and its contributions. Their amounts, added in this order, equal the score bit for bit."""
 
     video_id: str
     score: float
@@ -41,19 +41,19 @@ def explain(
     signals: Signals | None,
     row: int,
     model: LinearModel,
-    context: RankingOptions,
+    options: RankingOptions,
 ) -> Explanation:
-    """The contributions to the score of any row, candidate or not.
+    """Compute the contributions to the score of any row, candidate or not.
 
-    Exact: values are float32, weights and sums float64, in the order in which `rank.score` adds them.
+    Exact: values are float32, weights and sums float64, added in the order of `rank.score`.
     """
-    static = stats.static(context.now)
-    request, only = UserFeatures(columns, static, signals, context), np.array([row], np.int64)
-    model = model.suited(request.neighboured)
+    static = stats.static(options.now)
+    user, only = UserFeatures(columns, static, signals, options), np.array([row], np.int64)
+    model = model.suited(user.has_cowatch)
     contributions, total = [], 0.0
     for name, weight in (*model.static_terms, *model.user_terms):
         feature = FEATURES[name]
-        value = float(values_of(feature, request, only)[0])
+        value = float(values_of(feature, user, only)[0])
         amount = weight * value
         contributions.append(Contribution(name, feature.unit, value, weight, amount))
         total += amount
@@ -69,13 +69,15 @@ ABSENCES: dict[str, tuple[str, str]] = {
     "variety": ("diversity", "It is too much like videos on the page."),
     "pinned": ("pins", "A pinned video took the last place."),
 }
-"""Rule → the stage it belongs to, and what it means."""
+"""Rule → its stage and its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Why a video is not on a page: `stage` and `rule` as in `ABSENCES`. `place`: where its score alone would put it
-    among `candidates` candidates, 0-based; None when it was none."""
+    """Reason why a video is not on a page: `stage`, `rule` and `meaning` as in `ABSENCES`.
+
+    `place`: the video's 0-based rank by score alone among the `candidates` candidates; None if it was not a candidate.
+    """
 
     stage: str
     rule: str
@@ -90,26 +92,26 @@ def why_absent(
     signals: Signals | None,
     candidates: Rows,
     model: LinearModel,
-    context: RankingOptions,
+    options: RankingOptions,
     slate: Slate,
     row: int,
     adjustment: Scores | None = None,
 ) -> Absence | None:
-    """Why `row` is not on `slate`, which `rank` made of the same inputs; None when it is."""
+    """Find out why `row` is not on `slate`, which `rank` made from the same inputs; None if it is on it."""
     if row in slate.rows:
         return None
     found = np.flatnonzero(candidates == row)
     if not len(found):
         return _absence("filtered", None, len(candidates))
-    scores = score(columns, stats, signals, candidates, model, context)
+    scores = score(columns, stats, signals, candidates, model, options)
     if adjustment is not None:
         scores += adjustment[candidates]
     own = scores[found[0]]
     place = int((scores > own).sum() + ((scores == own) & (columns.key[candidates] < columns.key[row])).sum())
-    return _absence(_rule(columns, context, slate, row, float(own)), place, len(candidates))
+    return _absence(_rule(columns, options, slate, row, float(own)), place, len(candidates))
 
 
-def _rule(columns: VideoColumns, context: RankingOptions, slate: Slate, row: int, own: float) -> str:
+def _rule(columns: VideoColumns, options: RankingOptions, slate: Slate, row: int, own: float) -> str:
     rows = slate.rows
     by_rule = [*slate.pinned, *(() if slate.explored is None else (slate.explored,))]
     merit = np.delete(slate.scores, by_rule)
@@ -120,9 +122,9 @@ def _rule(columns: VideoColumns, context: RankingOptions, slate: Slate, row: int
     if columns.title[row] and columns.title[row] in columns.title[rows]:
         return "near_duplicate"
     creator, category = columns.creator[row], columns.category[row]
-    if context.creator_cap and creator >= 0 and (columns.creator[rows] == creator).sum() >= context.creator_cap:
+    if options.creator_cap and creator >= 0 and (columns.creator[rows] == creator).sum() >= options.creator_cap:
         return "creator_cap"
-    if context.streak_cap and category >= 0 and (columns.category[rows] == category).sum() >= context.streak_cap:
+    if options.streak_cap and category >= 0 and (columns.category[rows] == category).sum() >= options.streak_cap:
         return "streak_cap"
     return "variety"
 

@@ -1,14 +1,14 @@
-"""One slot for a video that few have seen: Thompson sampling, with the chance of the choice to log.
+"""Exploration slot: Thompson sampling picks one little-shown video and returns its exact propensity.
 
 Each eligible video's long-view rate has the posterior Beta(α + long views, β + impressions − long views), where α and
-β are the tenant's rate, worth `PRIOR` impressions (Chapelle & Li, NeurIPS 2011). It is drawn from the normal
-distribution of that mean and variance, by hashing, which costs a tenth of a generator. The best of one draw would be
-served.
+β are the tenant's rate, worth `PRIOR` impressions (Chapelle & Li, NeurIPS 2011). The rate is drawn from the normal
+distribution with the posterior's mean and variance. Draws are hashes, which cost a tenth of a random generator. Plain
+Thompson sampling serves the best of one draw.
 
-The chance of that has no closed form, so the choice is made in two steps whose chances are known exactly: `DRAWS`
-draws are made for a shortlist taken by lot, and the winner of one of them, picked at random, is served; one time in
-`1 / UNIFORM` any of the shortlist. Given the draws, a video's chance is known; times its chance to be on the shortlist,
-that is the propensity, never zero, and 1/propensity weighs an outcome without bias.
+The probability of that has no closed form. So the choice has two steps of exactly known probability: a random shortlist
+of `SHORTLIST` videos, then `DRAWS` draws for these, of which one, picked at random, decides. With probability `UNIFORM`
+any video of the shortlist is served instead. The propensity is the probability given the draws × the probability of
+being on the shortlist. It is never zero, so weighting outcomes by 1 / propensity is unbiased.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.catalog_stats import StaticFeatures
 from ranking.columns import Rows, VideoColumns
 from ranking.compiled import Doubles, Integers, Keys, compiled
+from ranking.static_features import StaticFeatures
 from ranking.user_features import RankingOptions
 
 MAX_IMPRESSIONS = 1_000.0
-"""A video shown more often than this (decayed, half-life 7 d) is known well enough."""
+"""A video shown this often or more (decayed, half-life 7 d) is not explored."""
 SHORTLIST = 24
 DRAWS = 16
 PRIOR = 4.0
@@ -37,10 +37,10 @@ _QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 2**_QUANTILE_BITS) for i
 
 
 def _mixed(seed: int) -> tuple[int, int, int]:
-    """Three numbers of 64 bits, so that near seeds give unlike ones (SplitMix64).
+    """Return three 64-bit numbers that differ even for close seeds (SplitMix64).
 
-    The first two turn keys, which are random themselves, into lots that are evenly spread over the seeds
-    (multiply-shift; Dietzfelbinger et al., J. Algorithms 1997).
+    The first two hash video keys uniformly over the seeds (multiply-shift; Dietzfelbinger et al.,
+    J. Algorithms 1997).
     """
     numbers = []
     for step in (1, 2, 3):
@@ -52,12 +52,12 @@ def _mixed(seed: int) -> tuple[int, int, int]:
 
 
 _FACTORS = np.array([_mixed(draw)[0] | 1 for draw in range(DRAWS)], np.uint64)
-"""What turns a lot into each draw's own."""
+"""Multipliers that derive each draw's random number from a video's hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """Which of the candidates to serve in the exploration slot, and the chance with which it was chosen."""
+    """Position, among the candidates, of the video for the exploration slot, and the probability of that choice."""
 
     position: int
     propensity: float
@@ -66,21 +66,23 @@ class Exploration:
 def posterior(
     long_views: NDArray[np.float64], shown: NDArray[np.float64], long_rate: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean and the deviation of each video's long-view rate, `long_rate` being the tenant's."""
+    """Return the posterior mean and standard deviation of each video's long-view rate; `long_rate` is the tenant's."""
     wins = np.minimum(np.maximum(long_views, 0.0), shown)
     mean = (PRIOR * long_rate + wins) / (PRIOR + shown)
     return mean, np.sqrt(mean * (1.0 - mean) / (PRIOR + shown + 1.0))
 
 
 def explore(
-    columns: VideoColumns, static: StaticFeatures, candidates: Rows, context: RankingOptions
+    columns: VideoColumns, static: StaticFeatures, candidates: Rows, options: RankingOptions
 ) -> Exploration | None:
-    """Choose among the candidates that few have seen; None when there is none. Depends on `context.seed` alone
-    for its chance, and not on the order of the rows."""
-    flip, factor, own = _mixed(context.seed)
+    """Choose one of the little-shown candidates; None if there is none.
+
+    `options.seed` is the only source of randomness. The order of the rows does not matter.
+    """
+    flip, factor, random = _mixed(options.seed)
     mean, deviation = static.rates
     position, propensity = _choose(
-        candidates, static.shown, mean, deviation, columns.key, np.uint64(flip), np.uint64(factor | 1), own / 2.0**64
+        candidates, static.shown, mean, deviation, columns.key, np.uint64(flip), np.uint64(factor | 1), random / 2.0**64
     )
     return Exploration(position, propensity) if propensity > 0.0 else None
 
@@ -89,28 +91,27 @@ def explore(
 def _shortlist(
     candidates: Integers, shown: Doubles, key: Keys, flip: np.uint64, factor: np.uint64
 ) -> tuple[Integers, Keys, int]:
-    """The positions of the eligible candidates with the lowest lots, lowest first, the lots, and how many were
-    eligible."""
+    """Return the positions of the eligible candidates with the lowest hashes, these hashes, and the eligible count."""
     listed = np.empty(SHORTLIST, np.int64)
-    lots = np.empty(SHORTLIST, np.uint64)
+    hashes = np.empty(SHORTLIST, np.uint64)
     size = eligible = 0
     for i in range(len(candidates)):
         row = candidates[i]
         if shown[row] >= MAX_IMPRESSIONS:
             continue
         eligible += 1
-        lot = (key[row] ^ flip) * factor
+        hashed = (key[row] ^ flip) * factor
         if size == SHORTLIST:
-            if lot >= lots[size - 1]:
+            if hashed >= hashes[size - 1]:
                 continue
             size -= 1
         at = size
-        while at > 0 and lot < lots[at - 1]:
-            listed[at], lots[at] = listed[at - 1], lots[at - 1]
+        while at > 0 and hashed < hashes[at - 1]:
+            listed[at], hashes[at] = listed[at - 1], hashes[at - 1]
             at -= 1
-        listed[at], lots[at] = i, lot
+        listed[at], hashes[at] = i, hashed
         size += 1
-    return listed[:size], lots[:size], eligible
+    return listed[:size], hashes[:size], eligible
 
 
 @compiled
@@ -122,13 +123,13 @@ def _choose(
     key: Keys,
     flip: np.uint64,
     factor: np.uint64,
-    lot: float,
+    random: float,
 ) -> tuple[int, float]:
-    """The position of the chosen candidate and its chance; the chance is 0 when none is eligible.
+    """Return the position of the chosen candidate and its propensity, which is 0 if no candidate is eligible.
 
-    `lot` in [0, 1) picks the draw whose winner is served, or any of the shortlist.
+    `random` in [0, 1) picks the draw whose winner is served, or any video of the shortlist.
     """
-    shortlist, lots, eligible = _shortlist(candidates, shown, key, flip, factor)
+    shortlist, hashes, eligible = _shortlist(candidates, shown, key, flip, factor)
     if eligible == 0:
         return -1, 0.0
     winners = np.zeros(DRAWS, np.int64)
@@ -136,14 +137,15 @@ def _choose(
         highest = -np.inf
         for place in range(len(shortlist)):
             row = candidates[shortlist[place]]
-            drawn = ((lots[place] ^ (lots[place] >> np.uint64(32))) * _FACTORS[draw]) >> np.uint64(64 - _QUANTILE_BITS)
-            rate = mean[row] + deviation[row] * _QUANTILES[np.int64(drawn)]
+            mixed = (hashes[place] ^ (hashes[place] >> np.uint64(32))) * _FACTORS[draw]
+            quantile = _QUANTILES[np.int64(mixed >> np.uint64(64 - _QUANTILE_BITS))]
+            rate = mean[row] + deviation[row] * quantile
             if rate > highest:
                 highest, winners[draw] = rate, place
-    if lot < UNIFORM:
-        winner = min(int(lot / UNIFORM * len(shortlist)), len(shortlist) - 1)
+    if random < UNIFORM:
+        winner = min(int(random / UNIFORM * len(shortlist)), len(shortlist) - 1)
     else:
-        winner = winners[min(int((lot - UNIFORM) / (1.0 - UNIFORM) * DRAWS), DRAWS - 1)]
+        winner = winners[min(int((random - UNIFORM) / (1.0 - UNIFORM) * DRAWS), DRAWS - 1)]
     won = 0
     for draw in range(DRAWS):
         won += winners[draw] == winner

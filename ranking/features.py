@@ -1,11 +1,11 @@
-"""`FEATURES`: every number the model may weigh, in one table.
+"""`FEATURES`: the table of every feature a model can weight, with the formulas of the static ones.
 
-A static feature is a column over all rows of a catalog and depends on no user; it is computed once a minute.
-A user feature is a term of one request, None where it has nothing to say. All are float32, of the order of one, and 0
-where nothing is known, so that a missing fact neither helps nor harms a video.
+A static feature is a column over all rows of a catalog. It does not depend on the user and is computed once a minute.
+A user feature is a term of one ranking, None where nothing is known. All values are float32, of the order of one, and
+0 where nothing is known, so a missing fact neither helps nor harms a video.
 
-A feature that is the same for all candidates cannot change an order, so what is known about a user as a whole (total
-watch time, skip rate) appears crossed with the category.
+A feature with the same value for all candidates cannot change their order. Facts about a user as a whole (total watch
+time, skip rate) are therefore crossed with the category.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.catalog_stats import Column, StaticFeatures
 from ranking.columns import Rows
+from ranking.static_features import Column, StaticFeatures
 from ranking.stats import (
     APPROVALS,
     DEMAND_1H,
@@ -34,14 +34,14 @@ from ranking.user_features import UserFeatures
 from shared.domain.records import RATINGS
 
 QUALITY_PRIOR = 10.0
-"""Impressions that the backed-off rate weighs at each step video → creator → category → tenant."""
+"""Impressions that the prior counts for at each step video → creator → category → tenant."""
 DURATION_BINS = 10
 FRESH_HOURS = 24.0
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One line of the table: what it measures, in which unit, where the formula is from, and the function itself."""
+    """Feature definition: name, unit, source of the formula, and its function, either `static` or `user`."""
 
     name: str
     unit: str
@@ -63,7 +63,7 @@ def _demand(window: int) -> Callable[[StaticFeatures], Column]:
 
 
 def _overridden(static: StaticFeatures, demand: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The demand with each video that a content team gave a popularity at that percentile of the others' demand."""
+    """Replace the demand of videos with a popularity override by that percentile of the other videos' demand."""
     given = static.columns.popularity
     rows = np.flatnonzero(given >= 0)
     others = demand[(given < 0) & static.columns.active]
@@ -75,7 +75,7 @@ def _overridden(static: StaticFeatures, demand: NDArray[np.float64]) -> NDArray[
 
 
 def _rate(positives: int, floor: float, trials: int | None = None) -> Callable[[StaticFeatures], Column]:
-    """Positives per trial; trials are what was shown unless a column is named."""
+    """Rate of positives per trial; trials are `static.shown` unless a column is given."""
 
     def compute(static: StaticFeatures) -> Column:
         tried = static.shown if trials is None else static.decayed[:, trials]
@@ -87,11 +87,11 @@ def _rate(positives: int, floor: float, trials: int | None = None) -> Callable[[
 def smoothed_lift(
     static: StaticFeatures, positives: NDArray[np.float64], trials: NDArray[np.float64], floor: float
 ) -> Column:
-    """log(smoothed rate ÷ the tenant's rate), backing off video → creator → category → tenant.
+    """Return log(smoothed rate ÷ the tenant's rate), backing off video → creator → category → tenant.
 
-    Each step is (positives + w·prior) / (trials + w) with w = `QUALITY_PRIOR` (Dirichlet smoothing). 0 for a video
-    nobody saw in a tenant nobody watched, and for all where there are no positives: an app without a like button must
-    not rank by who has fewer likes than nothing. `floor` keeps the tenant's rate away from zero.
+    Each step is (positives + w·prior) / (trials + w) with w = `QUALITY_PRIOR` (Dirichlet smoothing). `floor` keeps the
+    tenant's rate above zero. Values are 0 for a video nobody saw in a tenant nobody watched, and for all videos when
+    there are no positives: an app without a like button must not rank by the lack of likes.
     """
     positives, trials = np.maximum(positives, 0.0), np.maximum(trials, 0.0)
     positives = np.minimum(positives, trials)
@@ -110,9 +110,10 @@ def smoothed_lift(
 
 
 def _watch_percentile(static: StaticFeatures) -> Column:
-    """The rank of a video's mean watched fraction among videos of like duration, in [-0.5, 0.5], shrunk by views.
+    """Return the percentile of a video's mean watched fraction among videos of similar duration, − 0.5.
 
-    Raw seconds favour long videos and raw completion short ones (D2Q, KDD 2022); a rank inside a bin favours neither.
+    Shrunk by views. Raw seconds favor long videos and raw completion short ones (D2Q, KDD 2022); a percentile within a
+    bin of duration favors neither.
     """
     columns = static.columns
     views = np.maximum(static.decayed[:, VIEWS], 0.0)
@@ -220,7 +221,7 @@ _TABLE = (
 )
 
 FEATURES: dict[str, Feature] = {feature.name: feature for feature in _TABLE}
-"""By name, in the order in which contributions are added."""
+"""Features by name, in the order in which contributions are added."""
 
 ALIASES = {
     "CategoryAffinity": "category_affinity",
@@ -231,17 +232,17 @@ ALIASES = {
     "UserSkipRateLast7d": "category_skips",
     "IsMatureContent": "is_mature",
 }
-"""The first design's names. A weight given under one weighs the normalized feature it stands for."""
+"""Feature names of the first design → normalized feature. A weight for an alias applies to that feature."""
 
 
 def static_values(static: StaticFeatures) -> dict[str, Column]:
-    """Every static feature's column over all rows."""
+    """Compute every static feature's column over all rows."""
     return {feature.name: feature.static(static) for feature in _TABLE if feature.static is not None}
 
 
-def values_of(feature: Feature, request: UserFeatures, rows: Rows) -> Column:
-    """A feature's values on some rows; 0 where it has nothing to say."""
+def values_of(feature: Feature, user: UserFeatures, rows: Rows) -> Column:
+    """Return a feature's values for some rows; 0 where nothing is known."""
     if feature.user is None:
-        return request.static.values[feature.name][rows]
-    term = feature.user(request)
+        return user.static.values[feature.name][rows]
+    term = feature.user(user)
     return np.zeros(len(rows), np.float32) if term is None else term.on(rows)

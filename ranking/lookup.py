@@ -1,4 +1,4 @@
-"""Finding fingerprints in a catalog: binary search in keys kept in ascending order, equal ones side by side."""
+"""Binary search for fingerprints in ascending keys, which can contain duplicates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ranking.compiled import Fingerprints, Integers, compiled
 
 @compiled
 def first_places(keys: Fingerprints, ascending: Fingerprints) -> Integers:
-    """Where in `ascending` each key is, or would be: the first place that is not below it."""
+    """Return the first position in `ascending` that is not below the key, for each key (like `np.searchsorted`)."""
     found = np.empty(len(keys), np.int64)
     for i in range(len(keys)):
         low, high = 0, len(ascending)
@@ -26,7 +26,7 @@ def first_places(keys: Fingerprints, ascending: Fingerprints) -> Integers:
 
 @compiled
 def value_of_each(keys: Fingerprints, ascending: Fingerprints, values: Integers, unknown: int) -> Integers:
-    """The value of each key, the first one's where it is there more than once; `unknown` where it is not there."""
+    """Return the value of each key: the first one of duplicates, `unknown` for a missing key."""
     found = first_places(keys, ascending)
     for i in range(len(keys)):
         at = found[i]
@@ -36,7 +36,7 @@ def value_of_each(keys: Fingerprints, ascending: Fingerprints, values: Integers,
 
 @compiled
 def rows_without(keys: Fingerprints, ascending: Fingerprints, rows: Integers, size: int) -> NDArray[np.bool_]:
-    """Over `size` rows, False for those whose key is among the given ones."""
+    """Return a mask over `size` rows: False for rows whose key is among the given ones."""
     without = np.ones(size, np.bool_)
     found = first_places(keys, ascending)
     for i in range(len(keys)):

@@ -1,7 +1,8 @@
-"""The linear model: a version and named weights, checked against `FEATURES` before anything else sees them."""
+"""Linear ranking model: a version and named weights, validated against `FEATURES`."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,17 +18,17 @@ _HERE = Path(__file__).parent
 
 
 class InvalidModel(ValueError):
-    """A model that must not be saved or served; the message says which part and what to do."""
+    """Raised for a model that must not be saved or served; the message names the part and the fix."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearModel:
-    """An immutable ranking model: score = Σ weight × feature, in the order of the `FEATURES` table.
+    """Immutable ranking model: score = Σ weight × feature, in the order of the `FEATURES` table.
 
-    Make one with `parse` or `checked`, which refuse what cannot be served. `trained` says where the weights come from.
-    `without_cowatch` serves requests for which the co-watch table has nothing to say (no table yet, or none of the
-    user's last long views in it): co-watch carries part of what popularity tells, so its absence asks for other
-    weights, and a newcomer must not be ranked by what is left of a model made for others. None: the same weights.
+    Create one with `parse` or `checked`, which validate it. `trained` records where the weights come from.
+    `without_cowatch` ranks users for whom the co-watch table has no neighbours (no table yet, or none of the user's
+    last long views in it); None: the same weights. The co-watch feature overlaps with popularity, so without it other
+    weights are right, and new users need them.
     """
 
     version: str
@@ -45,7 +46,7 @@ class LinearModel:
         trained: Mapping[str, Any] | None = None,
         without_cowatch: Mapping[str, Any] | None = None,
     ) -> LinearModel:
-        """A model of these weights. Raises `InvalidModel`."""
+        """Validate the weights and return a model of them. Raises `InvalidModel`."""
         if not isinstance(version, str) or not version or len(version) > 64:
             raise InvalidModel("A model needs a version of 1 to 64 characters.")
         named = checked_weights(weights)
@@ -60,11 +61,11 @@ class LinearModel:
         )
 
     def suited(self, cowatch: bool) -> LinearModel:
-        """The weights for a request: `cowatch` tells whether the co-watch table has something to say about it."""
+        """Select the weights for a user; `cowatch`: whether the co-watch table has neighbours for their long views."""
         return self if cowatch or self.without_cowatch is None else self.without_cowatch
 
     def overridden(self, weights: Mapping[str, Any], version: str | None = None) -> LinearModel:
-        """This model with some weights replaced, such as a tenant's. Raises `InvalidModel`."""
+        """Return this model with some weights replaced, such as a tenant's. Raises `InvalidModel`."""
         if not weights:
             return self
         named = checked_weights(weights)
@@ -72,7 +73,7 @@ class LinearModel:
         return LinearModel.checked(version or self.version, {**self.weights, **named}, self.trained, other)
 
     def to_document(self) -> dict[str, Any]:
-        """The file format; `parse` reads it back."""
+        """Return the JSON document of the file format; `parse` reads it back."""
         document = {"type": "linear", "version": self.version, "weights": dict(self.weights)}
         if self.without_cowatch is not None:
             document["weightsWithoutCoWatch"] = dict(self.without_cowatch.weights)
@@ -80,8 +81,10 @@ class LinearModel:
 
 
 def parse(document: object) -> LinearModel:
-    """Read the file format: `{"type": "linear", "version": …, "weights": {name: number}}`, and `weightsWithoutCoWatch`
-    if the model has them. Raises `InvalidModel`."""
+    """Parse the file format: `{"type": "linear", "version": …, "weights": {name: number}}`.
+
+    `weightsWithoutCoWatch` is optional. Raises `InvalidModel`.
+    """
     if not isinstance(document, Mapping):
         raise InvalidModel("A model is a JSON object with type, version and weights.")
     kind = document.get("type")
@@ -96,9 +99,9 @@ def parse(document: object) -> LinearModel:
 
 
 def checked_weights(weights: Mapping[str, Any]) -> dict[str, float]:
-    """Weights under their feature names, aliases resolved. Raises `InvalidModel` for what could not be served.
+    """Validate weights and return them by feature name, with aliases resolved. Raises `InvalidModel`.
 
-    An alias and the name it stands for may not both be given.
+    An alias and its feature cannot both have a weight.
     """
     named: dict[str, float] = {}
     for given, value in weights.items():
@@ -118,16 +121,14 @@ def checked_weights(weights: Mapping[str, Any]) -> dict[str, float]:
 
 @cache
 def _shipped(name: str) -> LinearModel:
-    import json
-
     return parse(json.loads((_HERE / name).read_text(encoding="utf-8")))
 
 
 def global_model() -> LinearModel:
-    """The shipped model that every tenant starts from."""
+    """Load the shipped model that every tenant starts from."""
     return _shipped("global_model.json")
 
 
 def popularity_model() -> LinearModel:
-    """The shipped fallback: popularity over several windows, fitted, with nothing about the user in it."""
+    """Load the shipped fallback model: fitted popularity over several windows, the same for every user."""
     return _shipped("popularity_model.json")

@@ -1,4 +1,4 @@
-"""Pins: the places editors chose, filled last, and only with videos that every filter has kept."""
+"""Pins: puts the videos editors pinned at their places, as the last step and only if every filter kept them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ranking.rank import Slate
 
 
 def with_pins(slate: Slate, pins: Mapping[int, int], candidates: Rows, limit: int) -> Slate:
-    """The slate with pinned rows at their places (0-based place → row), at most `limit` long.
+    """Return the slate with pinned rows at their places (0-based place → row); at most `limit` long.
 
-    A pin is ignored when its row is not among the candidates: nothing brings back what a filter removed. The others
-    keep their order around the pins; what then no longer fits is left for the next page. A pin past the end goes last.
-    A pinned video that the scores had not brought onto the page has the score 0.
+    A pin is ignored if its row is not among the candidates, so no pin brings back a row that a filter removed. The
+    other rows keep their order around the pins; those that no longer fit are left for the next page. A pin past the end
+    goes last. A pinned video that was not on the page by its score gets the score 0.
     """
     allowed = set(candidates.tolist())
     wanted = {place: row for place, row in sorted(pins.items()) if 0 <= place < limit and row in allowed}
@@ -24,10 +24,10 @@ def with_pins(slate: Slate, pins: Mapping[int, int], candidates: Rows, limit: in
         return slate
     pinned = set(wanted.values())
     rest = [at for at, row in enumerate(slate.rows.tolist()) if row not in pinned]
-    known = {row: at for at, row in enumerate(slate.rows.tolist())}
+    place_of = {row: at for at, row in enumerate(slate.rows.tolist())}
     rows: list[int] = []
     scores: list[float] = []
-    chances: list[float] = []
+    propensities: list[float] = []
     explored = None
     waiting = list(wanted.items())
     while len(rows) < limit and (rest or waiting):
@@ -36,20 +36,20 @@ def with_pins(slate: Slate, pins: Mapping[int, int], candidates: Rows, limit: in
             if row in rows:
                 continue
             rows.append(row)
-            scores.append(float(slate.scores[known[row]]) if row in known else 0.0)
-            chances.append(1.0)
+            scores.append(float(slate.scores[place_of[row]]) if row in place_of else 0.0)
+            propensities.append(1.0)
         else:
             at = rest.pop(0)
             if at == slate.explored:
                 explored = len(rows)
             rows.append(int(slate.rows[at]))
             scores.append(float(slate.scores[at]))
-            chances.append(float(slate.propensities[at]))
+            propensities.append(float(slate.propensities[at]))
     return replace(
         slate,
         rows=np.array(rows, np.int64),
         scores=np.array(scores),
-        propensities=np.array(chances),
+        propensities=np.array(propensities),
         explored=explored,
         pinned=frozenset(place for place, row in enumerate(rows) if row in pinned),
     )

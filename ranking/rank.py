@@ -1,4 +1,4 @@
-"""From candidates to a slate: features → model → order → diversity. The whole path reads top to bottom in `rank`."""
+"""Ranks candidates into a slate: features → model → order → diversity. `rank` reads top to bottom as the pipeline."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ranking.user_features import RankingOptions, UserFeatures
 from shared.domain.user_signals import Signals
 
 _LOOK = 3
-"""How many times the page's length variety is sought among; the rest is never sorted."""
+"""Diversity considers this many times the page's length; candidates beyond are not sorted."""
 EXPLORATION_PLACE = 5
-"""Where the exploration slot is, 0-based: seen by most who open the feed, after what they came for."""
+"""Place of the exploration slot, 0-based: below the best videos, yet high enough for most users to see it."""
 
 Scores = NDArray[np.float64]
 
 
-@dataclass(slots=True, eq=False)  # not frozen, which is four times as dear to make
+@dataclass(slots=True, eq=False)  # not frozen: a frozen dataclass takes four times as long to construct
 class Slate:
-    """The chosen rows in order: `rank` is the place, 0-based; `scores` are the model's, before diversity.
+    """One page: the chosen rows in order, with the model's `scores` before diversity. A row's index is its place.
 
-    `propensities[i]` is the chance with which place i was filled: 1 except for the exploration slot.
+    `propensities[i]` is the probability with which place i was filled: 1 except for the exploration slot.
     """
 
     rows: Rows
@@ -36,9 +36,9 @@ class Slate:
     propensities: Scores
     model_version: str
     explored: int | None = None
-    """The place of the exploration slot, None if it was not used."""
+    """Place of the exploration slot, None if it was not used."""
     pinned: frozenset[int] = frozenset()
-    """The places that `pins.with_pins` filled."""
+    """Places that `pins.with_pins` filled."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -46,7 +46,7 @@ class Slate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ordering:
-    """Rows from best to worst with their scores: a tenant's fallback, computed once for many requests."""
+    """Rows from best to worst with their scores: a tenant's fallback order, computed once for many requests."""
 
     rows: Rows
     scores: Scores
@@ -59,21 +59,21 @@ def rank(
     signals: Signals | None,
     candidates: Rows,
     model: LinearModel,
-    context: RankingOptions,
+    options: RankingOptions,
     adjustment: Scores | None = None,
 ) -> Slate:
-    """The page for one user: at most `context.limit` of the candidate rows, best first.
+    """Rank the page for one user: at most `options.limit` of the candidate rows, best first.
 
     `candidates` are the distinct rows the filters kept; no other row can appear. Equal inputs give equal slates,
-    whatever the order of the rows. `adjustment`, over all rows, is what editorial rules add to the scores.
+    whatever the order of the rows. `adjustment`, over all rows, holds what editorial rules add to the scores.
     """
-    scores = score(columns, stats, signals, candidates, model, context)
+    scores = score(columns, stats, signals, candidates, model, options)
     if adjustment is not None:
         scores += adjustment[candidates]
-    best = best_of(columns, candidates, scores, context.limit * _LOOK)
-    exploration = explore(columns, stats.static(context.now), candidates, context) if context.explore else None
-    if exploration is None or exploration.position in best[: context.limit].tolist():
-        explored = NONE  # a video that the scores bring onto the page needs no slot: it is served in its own place
+    best = best_of(columns, candidates, scores, options.limit * _LOOK)
+    exploration = explore(columns, stats.static(options.now), candidates, options) if options.explore else None
+    if exploration is None or exploration.position in best[: options.limit].tolist():
+        explored = NONE  # its score alone brings it onto the page, so it keeps that place and the slot is not used
     else:
         explored = exploration.position
     page = diversify(
@@ -81,9 +81,9 @@ def rank(
         candidates,
         scores,
         best,
-        context,
+        options,
         explored=explored,
-        explored_place=min(EXPLORATION_PLACE, context.limit - 1),
+        explored_place=min(EXPLORATION_PLACE, options.limit - 1),
     )
     propensities, place = np.ones(len(page)), None
     if exploration is not None and explored in (listed := page.tolist()):
@@ -98,17 +98,16 @@ def score(
     signals: Signals | None,
     candidates: Rows,
     model: LinearModel,
-    context: RankingOptions,
+    options: RankingOptions,
 ) -> Scores:
-    """The model's score of each candidate: the static part, then each user feature in the table's order."""
-    static = stats.static(context.now)
-    request = UserFeatures(columns, static, signals, context)
-    model = model.suited(request.neighboured)
-    total = static.score(model)[candidates]
+    """Compute the model's score of each candidate: the static part, then each user feature in the table's order."""
+    user = UserFeatures(columns, stats.static(options.now), signals, options)
+    model = model.suited(user.has_cowatch)
+    total = stats.static_score(model, options.now)[candidates]
     for name, weight in model.user_terms:
         compute = FEATURES[name].user
         assert compute is not None
-        term = compute(request)
+        term = compute(user)
         if term is not None:
             term.add_to(total, candidates, weight)
     return total
@@ -118,13 +117,13 @@ def popularity_order(
     columns: VideoColumns,
     stats: CatalogStats,
     candidates: Rows,
-    context: RankingOptions,
+    options: RankingOptions,
     model: LinearModel | None = None,
     adjustment: Scores | None = None,
 ) -> Ordering:
-    """The candidates from most to least popular: the same for every user, so one per tenant and hints will do."""
+    """Order the candidates by popularity. The same for every user, so one per tenant and set of hints is enough."""
     model = model or popularity_model()
-    scores = score(columns, stats, None, candidates, model, context)
+    scores = score(columns, stats, None, candidates, model, options)
     if adjustment is not None:
         scores += adjustment[candidates]
     order = np.lexsort((columns.key[candidates], -scores))
@@ -132,13 +131,13 @@ def popularity_order(
 
 
 def page_of(
-    columns: VideoColumns, ordering: Ordering, context: RankingOptions, keep: NDArray[np.bool_] | None = None
+    columns: VideoColumns, ordering: Ordering, options: RankingOptions, keep: NDArray[np.bool_] | None = None
 ) -> Slate:
-    """A page from a ready ordering, with the same diversity; `keep` (over all rows) leaves out what was served."""
+    """Cut a page from an ordering, with the same diversity; `keep` (over all rows) is False for rows to leave out."""
     rows, scores = ordering.rows, ordering.scores
     if keep is not None:
         kept = keep[rows]
         rows, scores = rows[kept], scores[kept]
-    best = best_of(columns, rows, scores, context.limit * _LOOK)
-    page = diversify(columns, rows, scores, best, context)
+    best = best_of(columns, rows, scores, options.limit * _LOOK)
+    page = diversify(columns, rows, scores, best, options)
     return Slate(rows[page], scores[page], np.ones(len(page)), ordering.model_version)

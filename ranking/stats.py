@@ -1,7 +1,7 @@
-"""What a tenant's videos received: decayed counters and seven exact daily buckets a video, as columns.
+"""Statistics of a tenant's videos: decayed counters and seven exact daily buckets per video, as columns.
 
-The roll-up adds events in bulk; addition commutes, so order and sharding do not matter. The store keeps one packed
-text per shard; the feed merges the shards and gathers them onto the rows of its catalog (`ranking.statscolumns`).
+`events/stats_consumer.py` adds events in bulk; addition commutes, so order and sharding do not matter. The store keeps
+one packed text per shard. The feed merges the shards; `ranking/catalog_stats.py` aligns them to the catalog's rows.
 
 Counters are forward-decayed (Cormode et al., ICDE 2009): an event at time t adds 2^((t − reference) / half-life), and
 `reference` moves with the newest event, so nothing overflows and nothing depends on the order of arrival.
@@ -27,9 +27,9 @@ DAY = 86_400
 HALF_LIVES = (1 * HOUR, 6 * HOUR, 24 * HOUR, 168 * HOUR)
 """Demand windows, in seconds."""
 DEMAND_1H, DEMAND_6H, DEMAND_24H, DEMAND_7D = range(4)
-"""Columns of `decayed` 0 to 3: long views, decayed with each of `HALF_LIVES`. The rest decays with the last one."""
+"""Columns 0 to 3 of `decayed`: long views, decayed with each of `HALF_LIVES`. Other columns decay with the last one."""
 IMPRESSIONS, VIEWS, WATCH_FRACTION, APPROVALS, SKIPS = range(4, 9)
-"""Impressions shown; views; Σ share watched (0 to 1 a view); likes − unlikes + shares + saves; skips + dismissals."""
+"""Impressions; views; Σ watched fraction (0 to 1 per view); likes − unlikes + shares + saves; skips + dismissals."""
 DECAYED = 9
 DAY_IMPRESSIONS, DAY_VIEWS, DAY_WATCH_MS, DAY_LIKES = range(4)
 DAILY = 4
@@ -51,7 +51,7 @@ _LIKE = np.array([0, 0, 0, 0, 1, -1, 0, 0, 0], np.float64)
 
 _DECAY = np.array([*HALF_LIVES, *([HALF_LIVES[-1]] * (DECAYED - len(HALF_LIVES)))])
 _NEGLIGIBLE = 1e-4
-"""A video whose counters are all below this and whose week is empty is dropped when packing."""
+"""`pack` drops a video whose counters are all below this and whose daily buckets are empty."""
 _VERSION = 1
 _HEADER = struct.Struct("<BdI")
 
@@ -59,14 +59,14 @@ _key = lru_cache(maxsize=65_536)(key64)
 
 
 class UnreadableStats(ValueError):
-    """A packed text this version cannot read."""
+    """Raised for a packed text this version cannot read."""
 
 
 class StatsTable:
-    """Counters of some videos. `version` counts the changes; caches compare it.
+    """Counters of n videos. `version` counts the changes; caches compare it.
 
-    `keys` u64 (n,), `decayed` float64 (n, 9) as of `reference`, `daily` float64 (n, 7, 4) where day 0 is the UTC day
-    of `reference`, day 1 the one before, …
+    `keys` u64 (n,), `decayed` float64 (n, 9) as of `reference`, `daily` float64 (n, 7, 4): day 0 is the UTC day of
+    `reference`, day 1 the day before, and so on.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class StatsTable:
         return self._daily[: self._count]
 
     def add(self, events: Iterable[StatEvent]) -> int:
-        """Add events in bulk; how many counted. Unknown types, and times that are not finite, count for nothing."""
+        """Add events in bulk; returns how many counted. Unknown types and times that are not finite are ignored."""
         types = _TYPES
         known = [
             (_key(video), at, types[kind], watch, duration)
@@ -151,7 +151,7 @@ class StatsTable:
         self.version += 1
 
     def week(self, video_id: str, now: float) -> dict[str, int]:
-        """The plain figures of the last seven UTC days, the one of `now` included; zeros for a video never seen.
+        """Return the totals of the last seven UTC days, including the day of `now`; zeros for an unknown video.
 
         `views`, `likes`, `impressions`, `watchMs`, and `avgWatchMs` per view.
         """
@@ -169,16 +169,16 @@ class StatsTable:
         }
 
     def copy(self) -> StatsTable:
-        """An independent copy."""
+        """Return an independent copy."""
         twin = StatsTable()
         twin.merge(self)
         twin.reference = self.reference
         return twin
 
     def pack(self) -> str:
-        """As base64 text: a header, then columns (float32 counters, whole-number days) compressed by zlib.
+        """Serialize to base64 text: a header, then zlib-compressed columns (float32 counters, whole-number days).
 
-        In the order of `keys`' values, so equal tables pack to equal texts. About 60–90 characters a busy video.
+        Rows are ordered by key, so equal tables give equal texts. A busy video takes about 60–90 characters.
         """
         alive = (np.abs(self.decayed) > _NEGLIGIBLE).any(axis=1) | self.daily.any(axis=(1, 2))
         rows = np.flatnonzero(alive)
@@ -195,7 +195,7 @@ class StatsTable:
 
     @classmethod
     def unpack(cls, text: str) -> StatsTable:
-        """The inverse of `pack`. Raises `UnreadableStats`."""
+        """Parse the text that `pack` made. Raises `UnreadableStats`."""
         try:
             raw = base64.b64decode(text, validate=True)
             version, reference, count = _HEADER.unpack_from(raw)
@@ -236,7 +236,7 @@ class StatsTable:
         return row
 
     def _advance(self, newest: float) -> None:
-        """Move `reference` up to the newest event, fading the counters and shifting the days."""
+        """Move `reference` forward to the newest event: decay the counters and shift the days."""
         if newest <= self.reference:
             return
         with np.errstate(under="ignore"):
@@ -252,7 +252,7 @@ class StatsTable:
 
 
 def merged(tables: Iterable[StatsTable]) -> StatsTable:
-    """One table with the sums of several, whichever order they come in (up to rounding)."""
+    """Sum several tables into one; the order does not matter (up to rounding)."""
     total = StatsTable()
     for table in tables:
         total.merge(table)
@@ -264,7 +264,7 @@ def _day(at: float) -> int:
 
 
 def _planes(column: NDArray[Any]) -> bytes:
-    """A column's bytes, all first bytes first: small numbers then compress to almost nothing."""
+    """Return a column's bytes, all first bytes first: small numbers then compress to almost nothing."""
     flat = np.ascontiguousarray(column).reshape(-1)
     return flat.view(np.uint8).reshape(-1, flat.itemsize).T.tobytes()
 

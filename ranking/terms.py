@@ -1,7 +1,7 @@
-"""What a user feature is made of: a value for each video by something the video has (a code, its tags, its row).
+"""Lazily evaluated feature columns: each term holds a value per code, tag or row and reads it for the rows asked for.
 
-A term is worked out once per request and then read for every candidate, so the cost of what is known about a user does
-not grow with the catalog. The same loop adds it to scores and shows its values, so both agree to the last bit.
+A term is built once per request, so the cost of the user's history does not grow with the catalog. The same loop adds
+a term to scores and returns its values, so both agree to the last bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ranking.compiled import Codes, CodesTable, Integers, Singles, WrittenDouble
 
 
 class Term(ABC):
-    """One user feature of one request: a float32 value for every row of the catalog."""
+    """One user feature of one ranking: a float32 value for every row of the catalog."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class Term(ABC):
         """Add weight × value to the total of each of the rows."""
 
     def on(self, rows: Integers) -> Singles:
-        """The values of some rows."""
+        """Return the values of some rows."""
         values = np.zeros(len(rows))
         self.add_to(values, rows, 1.0)
         return values.astype(np.float32)
@@ -34,18 +34,18 @@ class Term(ABC):
 
 @dataclass(slots=True, eq=False)
 class LookupColumn(Term):
-    """A value per code of a column; the last value answers for code −1."""
+    """Looks up a value per code of a column; the last value is for code −1 (no code)."""
 
     codes: Codes
     values: Singles
 
     def add_to(self, total: NDArray[np.float64], rows: Integers, weight: float) -> None:
-        _add_by_code(total, rows, weight, self.codes, self.values)
+        _add_lookup(total, rows, weight, self.codes, self.values)
 
 
 @dataclass(slots=True, eq=False)
 class TagMeanColumn(Term):
-    """The mean over a video's tags of a value per tag; the last value answers for no tag and must be 0."""
+    """Averages a value per tag over a video's tags. The last value, for no tag, must be 0. `share`: 1 ÷ tag count."""
 
     tags: CodesTable
     width: int
@@ -53,12 +53,12 @@ class TagMeanColumn(Term):
     values: Singles
 
     def add_to(self, total: NDArray[np.float64], rows: Integers, weight: float) -> None:
-        _add_by_tags(total, rows, weight, self.tags, self.width, self.share, self.values)
+        _add_tag_mean(total, rows, weight, self.tags, self.width, self.share, self.values)
 
 
 @dataclass(slots=True, eq=False)
 class ScaledColumn(Term):
-    """A static feature times a number that only the user decides."""
+    """Multiplies a static feature by one factor per user."""
 
     values: Singles
     factor: float
@@ -69,39 +69,39 @@ class ScaledColumn(Term):
 
 @dataclass(slots=True, eq=False)
 class DistanceColumn(Term):
-    """−factor × |value − usual| where `known` is above 0, and 0 elsewhere."""
+    """Computes −factor × |value − usual| where `present` is above 0, and 0 elsewhere."""
 
     values: Singles
-    known: Singles
+    present: Singles
     usual: float
     factor: float
 
     def add_to(self, total: NDArray[np.float64], rows: Integers, weight: float) -> None:
-        _add_distance(total, rows, weight, self.values, self.known, self.usual, self.factor)
+        _add_distance(total, rows, weight, self.values, self.present, self.usual, self.factor)
 
 
 @dataclass(slots=True, eq=False)
 class LogColumn(Term):
-    """log(1 + factor · value), values ≥ 0."""
+    """Computes log(1 + factor · value), values ≥ 0."""
 
     values: Singles
     factor: float
 
     def add_to(self, total: NDArray[np.float64], rows: Integers, weight: float) -> None:
-        _add_dampened(total, rows, weight, self.values, self.factor)
+        _add_log(total, rows, weight, self.values, self.factor)
 
 
-# In the loops a value is rounded to float32 before it is weighed, as everything in the table of features is.
+# The loops round each value to float32 before weighting it, because all values of the feature table are float32.
 
 
 @compiled
-def _add_by_code(total: WrittenDoubles, rows: Integers, weight: float, codes: Codes, values: Singles) -> None:
+def _add_lookup(total: WrittenDoubles, rows: Integers, weight: float, codes: Codes, values: Singles) -> None:
     for i in range(len(rows)):
         total[i] += weight * values[codes[rows[i]]]
 
 
 @compiled
-def _add_by_tags(
+def _add_tag_mean(
     total: WrittenDoubles,
     rows: Integers,
     weight: float,
@@ -113,8 +113,8 @@ def _add_by_tags(
     for i in range(len(rows)):
         row = rows[i]
         mean = np.float32(0.0)
-        for place in range(width):
-            mean += values[tags[row, place]]
+        for i_tag in range(width):
+            mean += values[tags[row, i_tag]]
         total[i] += weight * (mean * share[row])
 
 
@@ -130,18 +130,18 @@ def _add_distance(
     rows: Integers,
     weight: float,
     values: Singles,
-    known: Singles,
+    present: Singles,
     usual: float,
     factor: float,
 ) -> None:
     for i in range(len(rows)):
         row = rows[i]
-        if known[row] > 0.0:
+        if present[row] > 0.0:
             total[i] -= weight * np.float32(factor * abs(values[row] - usual))
 
 
 @compiled
-def _add_dampened(total: WrittenDoubles, rows: Integers, weight: float, values: Singles, factor: float) -> None:
+def _add_log(total: WrittenDoubles, rows: Integers, weight: float, values: Singles, factor: float) -> None:
     for i in range(len(rows)):
         value = values[rows[i]]
         if value > 0.0:

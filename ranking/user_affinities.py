@@ -1,4 +1,7 @@
-"""What is known about a user, per code: some dozens of numbers from the folded signals, compared with the tenant's."""
+"""Compiled loops that turn one user's folded signals into values per code: affinities, rates and recent shares.
+
+Each compares some dozens of the user's counters with the tenant's base rates.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,24 @@ from ranking.lookup import value_of_each
 from shared.domain.user_signals import APPROVALS, SKIPS, VIEWS
 
 AFFINITY_PRIOR = 5.0
-"""Views that the tenant's base rate weighs against the user's own. Matters more than the half-life does."""
+"""Views that the tenant's base rate counts for beside the user's own. Matters more than the half-life does."""
 RATE_PRIOR = 10.0
+"""The same for rates: tries that the tenant's rate counts for."""
 
 
 @compiled
 def _interest_in(values: SinglesTable, entry: int) -> float:
-    """What an entry shows of interest: views that were not skipped, and approvals; never below zero.
+    """Return the user's interest in one entry: views that were not skipped, plus approvals; never below zero.
 
     Predicts better than watched fractions, which say more about the video than about the user.
     """
-    shown: float = values[entry, VIEWS] - values[entry, SKIPS] + values[entry, APPROVALS]
-    return max(shown, 0.0)
+    interest: float = values[entry, VIEWS] - values[entry, SKIPS] + values[entry, APPROVALS]
+    return max(interest, 0.0)
 
 
 @compiled
-def interest(values: SinglesTable) -> float:
-    """What all entries together show of interest."""
+def total_interest(values: SinglesTable) -> float:
+    """Return the user's interest in all entries together."""
     total = 0.0
     for i in range(len(values)):
         total += _interest_in(values, i)
@@ -35,13 +39,13 @@ def interest(values: SinglesTable) -> float:
 
 
 @compiled
-def affinities(values: SinglesTable, codes: Integers, base: Doubles, decay: float, everything: float) -> Singles:
-    """log((own + K·base) / ((everything + K)·base)) per code, 0 for the last, which stands for none.
+def affinities(values: SinglesTable, codes: Integers, base: Doubles, decay: float, total: float) -> Singles:
+    """Return log((own + K·base) / ((total + K)·base)) per code; 0 for the last element, which stands for no code.
 
-    `own` is an entry's interest times `decay`, `base` the tenant's share, `everything` the user's interest in all
-    categories. A code the user never touched gets log(K / (everything + K)) whatever its base rate.
+    `own`: an entry's interest times `decay`; `base`: the tenant's share; `total`: the user's interest in all
+    categories; K: `AFFINITY_PRIOR`. A code the user never touched gets log(K / (total + K)) whatever its base rate.
     """
-    scale = everything + AFFINITY_PRIOR
+    scale = total + AFFINITY_PRIOR
     lift = np.empty(len(base), np.float32)
     lift[:] = math.log(AFFINITY_PRIOR / scale)
     for i in range(len(codes)):
@@ -52,8 +56,11 @@ def affinities(values: SinglesTable, codes: Integers, base: Doubles, decay: floa
 
 
 @compiled
-def rates(values: SinglesTable, positives: int, codes: Integers, base: Doubles, decay: float) -> Singles:
-    """log((positives + P·base) / ((tries + P)·base)) per code; 0 for the last, and where the user never tried."""
+def rate_lifts(values: SinglesTable, positives: int, codes: Integers, base: Doubles, decay: float) -> Singles:
+    """Return log((positives + P·base) / ((tries + P)·base)) per code, with P = `RATE_PRIOR`.
+
+    0 for the last element, which stands for no code, and for codes the user never tried. `positives` is a column.
+    """
     lift = np.zeros(len(base), np.float32)
     for i in range(len(codes)):
         wins = max(values[i, positives], 0.0) * decay
@@ -64,8 +71,10 @@ def rates(values: SinglesTable, positives: int, codes: Integers, base: Doubles, 
 
 
 @compiled
-def present(keys: Fingerprints, minutes: Codes, ascending: Fingerprints, rows: Integers) -> tuple[Integers, Codes]:
-    """The rows of a ring's videos that the catalog still has, in the ring's order, and the minute of each."""
+def rows_in_catalog(
+    keys: Fingerprints, minutes: Codes, ascending: Fingerprints, rows: Integers
+) -> tuple[Integers, Codes]:
+    """Return the rows of a timeline's videos that the catalog still has, in the timeline's order, and their minutes."""
     found = value_of_each(keys, ascending, rows, -1)
     times = np.empty(len(found), np.int32)
     count = 0
@@ -77,12 +86,12 @@ def present(keys: Fingerprints, minutes: Codes, ascending: Fingerprints, rows: I
 
 
 @compiled
-def portions(
+def recent_shares(
     rows: Integers, minutes: Codes, now_minute: float, half_life_hours: float, codes: Codes, size: int
 ) -> Singles:
-    """For codes 0 to `size` − 1, the part of a ring whose entries fade with age, and 0 in one more place, for none.
+    """Return each code's share of a timeline whose entries decay with age; 0 for the last element (no code).
 
-    One full entry more than there are counts, so that a lone or an old one is only a hint.
+    `size`: number of codes. One full entry is added to the total, so a single or an old entry is only a hint.
     """
     fresh = np.zeros(size + 1)
     total = 1.0
@@ -90,15 +99,15 @@ def portions(
         weight = 2.0 ** (-max(now_minute - minutes[i], 0.0) / 60.0 / half_life_hours)
         fresh[codes[rows[i]]] += weight
         total += weight
-    portion = np.zeros(size + 1, np.float32)
+    share = np.zeros(size + 1, np.float32)
     for code in range(size):
-        portion[code] = fresh[code] / total
-    return portion
+        share[code] = fresh[code] / total
+    return share
 
 
 @compiled
 def mean_of(values: Singles, rows: Integers) -> float:
-    """The mean of some rows' values, of which there is at least one."""
+    """Return the mean value of some rows, of which there is at least one."""
     total = 0.0
     for row in rows:
         total += values[row]

@@ -1,6 +1,6 @@
-"""One request as the features see it: the user's signals against a catalog, and the hints; each part worked out once.
+"""User features: values per video that depend on one user's signals and on the hints of the request.
 
-A feature is a `Term`: a value per category, creator, tag or row. None where there is nothing to say.
+Each feature is a `Term` that holds a value per category, creator, tag or row; None where nothing is known.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking import user_affinities
-from ranking.catalog_stats import Shares, StaticFeatures
 from ranking.columns import NameSets, VideoColumns
 from ranking.compiled import Codes, Integers, Singles
+from ranking.static_features import Shares, StaticFeatures
 from ranking.terms import DistanceColumn, LogColumn, LookupColumn, ScaledColumn, TagMeanColumn, Term
+from ranking.user_affinities import affinities, mean_of, rate_lifts, recent_shares, rows_in_catalog, total_interest
 from shared.domain.user_signals import SKIPS, WATCH_FRACTION, Signals, Timeline
 
 COLD_START_EVENTS = 3
-"""With fewer events than this a user is new: the fallback serves better than a guess."""
+"""A user with fewer events is new and gets the fallback, which serves new users better than a guess."""
 USUAL_DEMAND = 1.0
-"""The log-ratio of demand that is neither mainstream nor niche: what is watched is more popular than what exists."""
+"""Usual mean of `demand_7d` (a log ratio) over a user's long views: watched videos are more popular than the mean."""
 TASTE_PRIOR = 5.0
-"""Long views that what is usual weighs against the user's own."""
-CATEGORY_FADES_HOURS, CREATOR_FADES_HOURS = 12.0, 48.0
-"""Half-lives of the newest events in the portions of what was watched or skipped last."""
+"""Long views that the usual value counts for beside the user's own."""
+CATEGORY_HALF_LIFE_HOURS, CREATOR_HALF_LIFE_HOURS = 12.0, 48.0
+"""Half-lives of the newest events in `recent_category`, `recent_skips` and `recent_creator`."""
 COWATCH_FACTOR = 3.0
 
 
-@dataclass(slots=True)  # not frozen, which is four times as dear to make
+@dataclass(slots=True)  # not frozen: a frozen dataclass takes four times as long to construct
 class RankingOptions:
-    """What a ranking is asked for. Nothing in here can bring back a row that the filters removed.
+    """Options of one ranking. None of them can bring back a row that the filters removed.
 
-    `now`: seconds since the epoch. `limit`: videos on the page. `streak_cap`: longest run of one category;
-    `creator_cap`: most videos of one creator on a page; 0 for no cap. `diversity` (≥ 0, in units of the score): what a
-    video that is entirely like one already on the page loses. `explore`: whether one place goes to a video that few
-    have seen, and `seed` what makes that choice differ between requests and agree within one. `served`: rows of the
-    page before, last one last, so that streaks count across pages. Hints are None when the client gave none.
+    `now`: seconds since the epoch. `limit`: videos on the page. `streak_cap`: longest run of one category.
+    `creator_cap`: most videos of one creator on a page. 0 turns either cap off. `diversity` (≥ 0, in units of the
+    score): the penalty for a video that is entirely similar to one already on the page. `explore`: whether one place
+    goes to a video that few have seen; equal `seed`s choose the same one. `served`: rows of the previous page, last one
+    last, so streaks count across pages. The hints (`country` to `platform`) are None when the client sent none.
     """
 
     now: float
@@ -54,24 +54,24 @@ class RankingOptions:
 
 
 class UserFeatures:
-    """The inputs of the user features. `signals` None stands for a user of whom nothing is user_affinities."""
+    """Computes the user features of one ranking. `signals` is None for a user about whom nothing is known."""
 
     def __init__(
-        self, columns: VideoColumns, static: StaticFeatures, signals: Signals | None, context: RankingOptions
+        self, columns: VideoColumns, static: StaticFeatures, signals: Signals | None, options: RankingOptions
     ) -> None:
-        self.columns, self.static, self.signals, self.context = columns, static, signals, context
-        self._decay = 1.0 if signals is None else signals.decay_to(context.now)
-        self.watched, self._watched_minutes = self._present(None if signals is None else signals.watched)
-        """The rows of the user's last long views that the catalog still has, newest first, and the minute of each."""
+        self.columns, self.static, self.signals, self.options = columns, static, signals, options
+        self._decay = 1.0 if signals is None else signals.decay_to(options.now)
+        self.watched, self._watched_minutes = self._in_catalog(None if signals is None else signals.watched)
+        """Rows of the user's last long views that the catalog still has, newest first, and the minute of each."""
         self._similar = None if static.cowatch is None else static.cowatch.similar_to(self.watched)
         if signals is not None:
             self._category_codes = columns.categories.codes(signals.categories.keys)
-            self._interest = user_affinities.interest(signals.categories.values) * self._decay
+            self._interest = total_interest(signals.categories.values) * self._decay
 
-    # Affinity: what the user watched, against what the tenant's users watch ------------------------------------
+    # Affinity: the user's share of attention, compared with the tenant's -----------------------------------------
 
     def category_affinity(self) -> Term | None:
-        """Shrunk log-lift of the category's share of the user's attention over its share of the tenant's."""
+        """Return the shrunk log-lift of the category's share of the user's attention over the tenant's."""
         signals, columns = self.signals, self.columns
         if signals is None:
             return None
@@ -79,7 +79,7 @@ class UserFeatures:
         return LookupColumn(columns.category, self._affinities(values, self._category_codes, self.static.categories))
 
     def creator_affinity(self) -> Term | None:
-        """The same for creators."""
+        """Return `category_affinity` for creators."""
         signals, columns = self.signals, self.columns
         if signals is None:
             return None
@@ -87,7 +87,7 @@ class UserFeatures:
         return LookupColumn(columns.creator, self._affinities(signals.creators.values, codes, self.static.creators))
 
     def tag_affinity(self) -> Term | None:
-        """The mean over a video's tags."""
+        """Return `category_affinity` for tags: the mean over a video's tags."""
         signals, columns = self.signals, self.columns
         if signals is None or not len(columns.tag_names):
             return None
@@ -96,133 +96,133 @@ class UserFeatures:
         return TagMeanColumn(columns.tags, columns.tag_width, columns.tag_share, values)
 
     def _affinities(self, values: Singles, codes: Integers, base: Shares) -> Singles:
-        return user_affinities.affinities(values, codes, base.demand, self._decay, self._interest)
+        return affinities(values, codes, base.demand, self._decay, self._interest)
 
-    # Rates: how the user took what they were shown, against how others take it ---------------------------------
+    # Rates: the user's watched fraction and skip rate, compared with the tenant's -------------------------------
 
     def category_watch(self) -> Term | None:
-        """log of the user's smoothed watched fraction in the category ÷ the tenant's."""
+        """Return log of the user's smoothed watched fraction in the category ÷ the tenant's."""
         return self._category_rate(WATCH_FRACTION, self.static.categories.watch)
 
     def category_skips(self) -> Term | None:
-        """log of the user's smoothed skip rate in the category ÷ the tenant's."""
+        """Return log of the user's smoothed skip rate in the category ÷ the tenant's."""
         return self._category_rate(SKIPS, self.static.categories.skip_rate)
 
     def _category_rate(self, positives: int, base: NDArray[np.float64]) -> Term | None:
         if self.signals is None:
             return None
         values = self.signals.categories.values
-        return LookupColumn(
-            self.columns.category, user_affinities.rates(values, positives, self._category_codes, base, self._decay)
-        )
+        lifts = rate_lifts(values, positives, self._category_codes, base, self._decay)
+        return LookupColumn(self.columns.category, lifts)
 
-    # The newest events, before they weigh much in the decayed counters ------------------------------------------
+    # Recency: the newest events, which the decayed counters hardly show yet -------------------------------------
 
     def recent_category(self) -> Term | None:
-        """The portion of the newest long views that were of the candidate's category, half-life 12 h."""
+        """Return the share of the newest long views that are of the candidate's category, half-life 12 h."""
         columns = self.columns
-        return self._portion(
-            self.watched, self._watched_minutes, CATEGORY_FADES_HOURS, columns.category, len(columns.categories)
+        return self._recent_share(
+            self.watched, self._watched_minutes, CATEGORY_HALF_LIFE_HOURS, columns.category, len(columns.categories)
         )
 
     def recent_creator(self) -> Term | None:
-        """The same for its creator, half-life 48 h."""
+        """Return the share of the newest long views that are of the candidate's creator, half-life 48 h."""
         columns = self.columns
-        return self._portion(
-            self.watched, self._watched_minutes, CREATOR_FADES_HOURS, columns.creator, len(columns.creators)
+        return self._recent_share(
+            self.watched, self._watched_minutes, CREATOR_HALF_LIFE_HOURS, columns.creator, len(columns.creators)
         )
 
     def recent_skips(self) -> Term | None:
-        """The portion of the newest skips that were of the candidate's category, half-life 12 h."""
+        """Return the share of the newest skips that are of the candidate's category, half-life 12 h."""
         columns = self.columns
-        rows, minutes = self._present(None if self.signals is None else self.signals.skipped)
-        return self._portion(rows, minutes, CATEGORY_FADES_HOURS, columns.category, len(columns.categories))
+        rows, minutes = self._in_catalog(None if self.signals is None else self.signals.skipped)
+        return self._recent_share(rows, minutes, CATEGORY_HALF_LIFE_HOURS, columns.category, len(columns.categories))
 
-    def _portion(self, rows: Integers, minutes: Codes, half_life_hours: float, codes: Codes, size: int) -> Term | None:
+    def _recent_share(
+        self, rows: Integers, minutes: Codes, half_life_hours: float, codes: Codes, size: int
+    ) -> Term | None:
         if not len(rows):
             return None
-        return LookupColumn(
-            codes, user_affinities.portions(rows, minutes, self.context.now / 60.0, half_life_hours, codes, size)
-        )
+        now_minute = self.options.now / 60.0
+        return LookupColumn(codes, recent_shares(rows, minutes, now_minute, half_life_hours, codes, size))
 
-    def _present(self, ring: Timeline | None) -> tuple[Integers, Codes]:
-        if ring is None or not len(ring.keys):
+    def _in_catalog(self, timeline: Timeline | None) -> tuple[Integers, Codes]:
+        if timeline is None or not len(timeline.keys):
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
         ascending, rows = self.columns.by_fingerprint()
-        return user_affinities.present(ring.keys, ring.times.astype(np.int32, copy=False), ascending, rows)
+        minutes = timeline.times.astype(np.int32, copy=False)
+        return rows_in_catalog(timeline.keys, minutes, ascending, rows)
 
     def duration_match(self) -> Term | None:
-        """−|log(duration ÷ the mean of the user's last long views)|, shrunk when these are few."""
+        """Return −|log(duration ÷ mean duration of the user's last long views)|, shrunk when these are few."""
         columns, log_duration = self.columns, self.static.values["duration"]
         watched = self.watched[columns.duration[self.watched] > 0]
         if not len(watched):
             return None
-        usual = user_affinities.mean_of(log_duration, watched)
+        usual = mean_of(log_duration, watched)
         return DistanceColumn(log_duration, columns.duration, usual, len(watched) / (len(watched) + 5.0))
 
     def popularity_taste(self) -> Term | None:
-        """The video's 7-day demand × how much more popular than the mean video the user's last long views are.
+        """Return the video's 7-day demand × how much more popular the user's last long views are than usual.
 
-        Some come for what everybody watches and some for the rest; shrunk when the long views are few.
+        Some users prefer what everybody watches, others the rest. Shrunk when the long views are few.
         """
         return self._taste("demand_7d", USUAL_DEMAND)
 
     def approval_taste(self) -> Term | None:
-        """The video's approval × how much more approved of than the mean video the user's last long views are.
+        """Return the video's approval × how much more approved the user's last long views are than the mean video.
 
-        Some come for what people like and share, some for what they only watch.
+        Some users prefer what people like and share, others what people only watch.
         """
         return self._taste("approval", self.static.mean("approval"))
 
     def _taste(self, name: str, usual: float) -> Term | None:
-        """A static feature × its mean over the user's last n long views, less what is usual; shrunk by n / (n + 5)."""
+        """Return a static feature × (its mean over the user's last n long views − `usual`) × n / (n + 5)."""
         count = len(self.watched)
         if not count:
             return None
         values = self.static.values[name]
-        return ScaledColumn(
-            values, (user_affinities.mean_of(values, self.watched) - usual) * count / (count + TASTE_PRIOR)
-        )
+        factor = (mean_of(values, self.watched) - usual) * count / (count + TASTE_PRIOR)
+        return ScaledColumn(values, factor)
 
     @property
-    def neighboured(self) -> bool:
-        """Whether the co-watch table has something to say: it knows at least one of the user's last long views."""
+    def has_cowatch(self) -> bool:
+        """Whether the co-watch table has neighbours for at least one of the user's last long views."""
         return self._similar is not None
 
     def cowatch(self) -> Term | None:
-        """log(1 + 3 · similarity to the user's last long views, in units of a neighbour's mean similarity)."""
+        """Return log(1 + 3 · similarity to the user's last long views, in units of a neighbour's mean similarity)."""
         return None if self._similar is None else LogColumn(self._similar, COWATCH_FACTOR)
 
     # Hints --------------------------------------------------------------------------------------------------------
 
     def language_match(self) -> Term | None:
-        """1 for a video in the hinted language, −1 for one in another, 0 when either is unknown."""
+        """Return 1 for a video in the hinted language, −1 for one in another, 0 when either is unknown."""
         languages = self.columns.languages
-        if not self.context.language:
+        if not self.options.language:
             return None
         match = np.full(len(languages) + 1, -1, np.float32)
-        wanted = languages.code(self.context.language.lower())
+        wanted = languages.code(self.options.language.lower())
         if wanted >= 0:
             match[wanted] = 1.0
         match[-1] = 0.0
         return LookupColumn(self.columns.language, match)
 
     def country_match(self) -> Term | None:
-        """1 for a video whose list of countries names the hinted one."""
+        """Return 1 for a video whose list of countries contains the hinted one."""
         sets = self.columns.country_sets
-        if not self.context.country or not len(sets):
+        if not self.options.country or not len(sets):
             return None
-        return LookupColumn(self.columns.country_set, sets.having(self.context.country).astype(np.float32))
+        return LookupColumn(self.columns.country_set, sets.having(self.options.country).astype(np.float32))
 
     def age_band_match(self) -> Term | None:
-        """1 for a video made for the hinted age band, −1 for one made for others, 0 when either is unknown."""
-        return self._made_for(self.context.age_band, self.columns.age_band_sets, self.columns.age_band_set)
+        """Return 1 for a video made for the hinted age band, −1 for one made for others, 0 when either is unknown."""
+        return self._audience_match(self.options.age_band, self.columns.age_band_sets, self.columns.age_band_set)
 
     def platform_match(self) -> Term | None:
-        """The same for the platform."""
-        return self._made_for(self.context.platform, self.columns.platform_sets, self.columns.platform_set)
+        """Return `age_band_match` for the platform."""
+        return self._audience_match(self.options.platform, self.columns.platform_sets, self.columns.platform_set)
 
-    def _made_for(self, hint: str | None, sets: NameSets, codes: Codes) -> Term | None:
+    def _audience_match(self, hint: str | None, sets: NameSets, codes: Codes) -> Term | None:
         if not hint or not len(sets):
             return None
         match = np.where(sets.having(hint), np.float32(1), np.float32(-1))

@@ -1,8 +1,9 @@
-"""What would change if another configuration were saved: logged requests, ranked by both, side by side.
+"""Counterfactual comparison of two configurations: ranks logged requests under both and reports the differences.
 
-Positions, exposure and maturity follow from the two slates alone. What people would do does not: only videos that were
-shown by chance tell that. So the change in long views comes from the exploration slots of the log, weighted by their
-propensities (self-normalized inverse propensity scoring; Swaminathan & Joachims, NIPS 2015), or is not given.
+Positions, exposure and maturity follow from the two slates alone. The users' reaction does not: only randomly shown
+videos tell about it. The change in long views is therefore estimated from the log's exploration slots, weighted by
+their propensities (self-normalized inverse propensity scoring; Swaminathan & Joachims, NIPS 2015). With too few of
+them no estimate is given.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from ranking.user_features import RankingOptions
 from shared.domain.user_signals import Signals
 
 ENOUGH = 100.0
-"""Effective explored impressions that each side needs before an effect is claimed."""
+"""Effective explored impressions that each configuration needs for an estimate."""
 _DRAWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What came of one exploration slot: the row shown, the chance it had, and whether it was watched long."""
+    """Outcome of one exploration slot: the row shown, its propensity, and whether it was watched long."""
 
     row: int
     propensity: float
@@ -36,9 +37,9 @@ class Explored:
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """A request to rank again: `candidates` are the rows the filters kept, `maturity` the strongest rank allowed."""
+    """Logged request to rank again. `candidates`: rows the filters kept; `maturity`: the strongest rank allowed."""
 
-    context: RankingOptions
+    options: RankingOptions
     signals: Signals | None
     candidates: Rows
     maturity: int
@@ -47,17 +48,17 @@ class LoggedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a tenant can change about its ranking."""
+    """Ranking settings a tenant can change."""
 
     model: LinearModel
     streak_cap: int = 2
     creator_cap: int = 3
     diversity: float = 0.1
 
-    def applied(self, context: RankingOptions) -> RankingOptions:
-        """The request's context under this configuration, without the exploration slot, which blurs a comparison."""
+    def applied(self, options: RankingOptions) -> RankingOptions:
+        """Return the request's options under this configuration, without the exploration slot, which adds noise."""
         return replace(
-            context,
+            options,
             streak_cap=self.streak_cap,
             creator_cap=self.creator_cap,
             diversity=self.diversity,
@@ -67,7 +68,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class LongViews:
-    """Long views per impression of the videos each side would show, and the change with its 95 % interval."""
+    """Estimated long views per impression under each configuration, and the change with its 95 % interval."""
 
     current: float
     candidate: float
@@ -78,9 +79,12 @@ class LongViews:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The answer. `moved`: mean places by which a video shown by both moved; `replaced`: share of places whose video
-    the other side does not show; `categories` and `creators`: change in the share of all places, largest first.
-    `long_views` is None when the log has too few explored impressions: `effective_samples` says how many it has.
+    """Result of the comparison.
+
+    `moved`: mean number of places by which a video on both pages moved; `replaced`: share of the candidate's places
+    whose video is not on the current page; `unchanged_pages`: share of equal pages; `maturity_violations`: videos above
+    the request's limit. `categories`, `creators`: change in the share of all places, largest first. `long_views` is
+    None if the log has too few explored impressions; `effective_samples` is their number.
     """
 
     requests: int
@@ -102,7 +106,7 @@ def what_if(
     candidate: Configuration,
     seed: int = 0,
 ) -> WhatIf:
-    """Rank every request both ways, with the catalog and the stats as they are now."""
+    """Rank every request under both configurations, with today's catalog and statistics, and compare the pages."""
     pages = [
         (_page(columns, stats, request, current), _page(columns, stats, request, candidate)) for request in requests
     ]
@@ -136,14 +140,14 @@ def what_if(
 Pages = list[tuple[list[int], list[int]]]
 
 
-def _page(columns: VideoColumns, stats: CatalogStats, request: LoggedRequest, how: Configuration) -> list[int]:
-    context = how.applied(request.context)
-    rows: list[int] = rank(columns, stats, request.signals, request.candidates, how.model, context).rows.tolist()
+def _page(columns: VideoColumns, stats: CatalogStats, request: LoggedRequest, under: Configuration) -> list[int]:
+    options = under.applied(request.options)
+    rows: list[int] = rank(columns, stats, request.signals, request.candidates, under.model, options).rows.tolist()
     return rows
 
 
 def _shift(pages: Pages, codes: NDArray[np.int32], vocabulary: Vocabulary, most: int = 20) -> list[tuple[str, float]]:
-    """How each code's share of all places changes, the largest changes first."""
+    """Compute the change of each code's share of all places, largest changes first."""
     shares = []
     for side in (0, 1):
         rows = [row for page in pages for row in page[side]]
@@ -156,8 +160,10 @@ def _shift(pages: Pages, codes: NDArray[np.int32], vocabulary: Vocabulary, most:
 
 
 def _long_views(requests: Sequence[LoggedRequest], pages: Pages, seed: int) -> tuple[LongViews | None, float]:
-    """The self-normalized estimate for both sides and a paired bootstrap over requests; and the smaller of the two
-    effective sample sizes, (Σw)² / Σw²."""
+    """Estimate long views under both configurations, with an interval from a paired bootstrap over requests.
+
+    Also returns the smaller of the two effective sample sizes, (Σw)² / Σw².
+    """
     explored = [
         (request.explored, request.explored.row in before, request.explored.row in after)
         for request, (before, after) in zip(requests, pages, strict=True)

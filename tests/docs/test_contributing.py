@@ -13,7 +13,7 @@ from tests.test_house import ARROWS
 
 PAGE = pages()["CONTRIBUTING.md"]
 PATH = re.compile(r"(?:[\w.-]+/)*[\w.-]+\.(?:py|md|json|bicep|txt|yml|toml)")
-NAME = re.compile(r"\.?(_?[A-Z][A-Z_]{2,}|_\w+|[a-z]+_[a-z_]+|Viewer|View|FeedApi|Problem)")
+NAME = re.compile(r"\.?(_?[A-Z][A-Z_]{2,}|_\w+|[a-z]+_[a-z_]+|Viewer|View|FeedApi|StaticFeatures|UserFeatures|Problem)")
 PLACES = (
     "a-ranking-feature",
     "a-filter",

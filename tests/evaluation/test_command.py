@@ -35,9 +35,7 @@ def day(number: int) -> str:
     return str(np.datetime64(int(START), "s").astype("datetime64[D]") + number)
 
 
-def test_a_trained_model_beats_popularity_where_users_have_tastes_and_the_report_counts_its_looks(
-    files, tmp_path
-) -> None:
+def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files, tmp_path) -> None:
     model, out = tmp_path / "model.json", tmp_path / "report"
     trained = ["train", *files, "--train-from", day(1), "--train-until", day(4), "--out", str(model)]
     assert main(trained) == 0
@@ -71,7 +69,7 @@ def test_a_trained_model_beats_popularity_where_users_have_tastes_and_the_report
     assert json.loads((out / "report.json").read_text())["look"] == 2
 
 
-def test_a_tenants_weights_are_shrunk_towards_the_prior_the_harder_the_closer(files, tmp_path) -> None:
+def test_stronger_shrinkage_keeps_a_tenants_weights_closer_to_the_prior(files, tmp_path) -> None:
     weights = {"demand_24h": 1.0, "category_affinity": 1.0, "recent_category": 1.0, "category_skips": -0.5}
     prior = LinearModel.checked("prior", {**weights, "recent_skips": -0.6, "cowatch": 1.0})
     path = tmp_path / "prior.json"

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.contestants import Contestant, Scorer, context_of
+from evaluation.contestants import Contestant, Scorer, options_of
 from evaluation.log import Exposures
 from evaluation.replay import Replay, features_of, sessions
 from evaluation.synthetic import DAY, START, tastes_log
@@ -54,9 +54,9 @@ def test_offline_and_online_scores_and_slates_agree_bit_for_bit() -> None:
         if visit.history < 3:
             continue
         scorer = Scorer(replayed, visit, visit.pool)
-        online = score(replayed.columns, replayed.stats, visit.signals, visit.pool, model, context_of(visit))
+        online = score(replayed.columns, replayed.stats, visit.signals, visit.pool, model, options_of(visit))
         assert scorer.of(ours).tolist() == online.tolist()
-        page = rank(replayed.columns, replayed.stats, visit.signals, visit.pool, model, context_of(visit))
+        page = rank(replayed.columns, replayed.stats, visit.signals, visit.pool, model, options_of(visit))
         assert scorer.order(ours).tolist() == page.rows.tolist()
         compared += 1
     assert compared > 100

@@ -39,7 +39,7 @@ def test_a_strong_prior_holds_the_weights_and_a_weak_one_lets_go() -> None:
     assert fit(samples, {"demand_24h": 3.0}, shrink=1e-6)["demand_24h"] == pytest.approx(1.0, abs=0.2)
 
 
-def test_choices_that_weigh_nothing_teach_nothing() -> None:
+def test_choices_of_weight_zero_do_not_change_the_fit() -> None:
     real, noise = choices(("quality",), (1.0,)), choices(("quality",), (-1.0,), seed=1)
     both = Samples(
         np.concatenate([real.features, noise.features]),

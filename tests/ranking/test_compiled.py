@@ -1,4 +1,4 @@
-"""Machine code is made once, used again, made anew when a source changed, and the same bytes wherever it is made."""
+"""The machine-code cache: loaded at start, rebuilt when a source changes or a file is damaged, reproducible."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ tempfile.mkdtemp = caching.IndexDataCacheFile.save = full
 """
 RANK_ONE = """
 import numpy as np
-from ranking import Context, StatsColumns, VideoColumns, global_model, rank
+from ranking import CatalogStats, RankingOptions, VideoColumns, global_model, rank
 from shared.domain.records import Video
 columns = VideoColumns([Video("a", "title", "url", "category")])
-print("ranked", rank(columns, StatsColumns(columns), None, columns.rows(), global_model(), Context(1.0)).rows.tolist())
+stats, options = CatalogStats(columns), RankingOptions(1.0)
+print("ranked", rank(columns, stats, None, columns.rows(), global_model(), options).rows.tolist())
 """
 
 
 def checkout(folder: Path) -> Path:
-    """The ranking room and what it needs, without machine code."""
+    """The ranking package and what it needs, without machine code."""
     for room in ("ranking", "shared"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
 def start(folder: Path, before: str = "") -> str:
-    """A fresh process that ranks: what the compiler says about what it keeps."""
+    """Rank in a fresh process; returns the compiler's messages about its cache."""
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "0", "NUMBA_DEBUG_CACHE": "1", "PYTHONPATH": str(folder)}
     found = subprocess.run(
         [sys.executable, "-c", before + RANK_ONE], cwd=folder, env=environment, capture_output=True, text=True
@@ -51,38 +52,38 @@ def start(folder: Path, before: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with machine code as the package has it."""
+    """A checkout with machine code, as the deployment package has it."""
     folder = checkout(tmp_path_factory.mktemp("one"))
     package.add_machine_code(folder)
     return folder
 
 
-def test_a_start_uses_the_machine_code_of_the_package_and_compiles_nothing(made: Path) -> None:
-    said = start(made)
-    assert "data loaded" in said
-    assert "data saved" not in said
-    assert "compiling" not in said
+def test_start_loads_the_packaged_machine_code_and_compiles_nothing(made: Path) -> None:
+    log = start(made)
+    assert "data loaded" in log
+    assert "data saved" not in log
+    assert "compiling" not in log
 
 
-def test_a_start_on_a_disk_that_cannot_be_written_to_uses_it_too_and_leaves_no_copy_behind(
+def test_start_on_a_read_only_disk_loads_it_too_and_removes_its_copy(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    said = start(made, ONLY_READ)
-    assert f"data loaded from '{tmp_path}" in said
-    assert "data saved" not in said
+    log = start(made, ONLY_READ)
+    assert f"data loaded from '{tmp_path}" in log
+    assert "data saved" not in log
     assert not list(tmp_path.glob("ranking-*"))
 
 
 @pytest.mark.parametrize("before", [FULL_DISKS, ONLY_READ + FULL_DISKS])
-def test_a_start_without_machine_code_and_without_room_for_it_ranks_all_the_same(before: str, tmp_path: Path) -> None:
+def test_start_without_machine_code_or_disk_space_still_ranks(before: str, tmp_path: Path) -> None:
     assert "compiling the ranking's loops" in start(checkout(tmp_path), before)
     assert not list(tmp_path.rglob("*.nbc"))
 
 
 @pytest.mark.parametrize("kept", [0, 20])
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
-def test_damaged_machine_code_is_thrown_away_and_made_anew(kind: str, kept: int, made: Path, tmp_path: Path) -> None:
+def test_damaged_machine_code_is_discarded_and_rebuilt(kind: str, kept: int, made: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(made, tmp_path / "damaged")
     for file in (folder / "ranking" / "__pycache__").glob(f"terms._add_scaled-*.{kind}"):
         file.write_bytes(file.read_bytes()[:kept])
@@ -91,16 +92,16 @@ def test_damaged_machine_code_is_thrown_away_and_made_anew(kind: str, kept: int,
     assert "saved" not in start(folder)
 
 
-def test_a_changed_source_is_compiled_anew_wherever_its_constants_are_used(made: Path, tmp_path: Path) -> None:
+def test_a_changed_source_is_recompiled_wherever_its_constants_are_used(made: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(made, tmp_path / "changed")
     constants = changed / "shared" / "domain" / "user_signals.py"
     constants.write_text(constants.read_text().replace("MAX_SEEN = 920", "MAX_SEEN = 921"))
-    said = start(changed)
-    assert "data saved" in said
-    assert "data loaded" not in said
+    log = start(changed)
+    assert "data saved" in log
+    assert "data loaded" not in log
 
 
-def test_machine_code_is_the_same_bytes_wherever_it_is_made(made: Path, tmp_path: Path) -> None:
+def test_machine_code_has_the_same_bytes_in_every_folder(made: Path, tmp_path: Path) -> None:
     other = checkout(tmp_path / "a longer name")
     package.add_machine_code(other)
     one, two = (sorted((folder / "ranking" / "__pycache__").glob("*.nb?")) for folder in (made, other))
@@ -114,7 +115,7 @@ def test_compiled_code_is_tested_with_every_index_checked() -> None:
         value_of_each(np.zeros(1, np.uint32), np.zeros(1, np.uint32), np.zeros(0, np.int64), -1)
 
 
-def test_compiled_code_takes_arrays_of_its_own_types_alone() -> None:
+def test_compiled_code_accepts_only_arrays_of_its_declared_types() -> None:
     keys = np.array([7], np.uint32)
     assert value_of_each(keys, keys, np.array([3]), -1).tolist() == [3]
     with pytest.raises(TypeError):

@@ -27,7 +27,7 @@ def neighbours(table: CoWatchTable, video: str) -> list[str]:
     return [names[int(table.keys[place])] for place in row if place >= 0]
 
 
-def test_what_the_same_people_watched_is_a_neighbour_and_more_of_them_make_a_nearer_one() -> None:
+def test_videos_watched_by_the_same_users_are_neighbours_most_shared_first() -> None:
     table = build(*long_views("abc", "ab", "ab", "xy", "xy"))
     assert neighbours(table, "a") == ["b", "c"]
     assert neighbours(table, "x") == ["y"]
@@ -64,7 +64,7 @@ def test_a_table_read_back_is_the_same_and_a_damaged_one_is_refused() -> None:
             CoWatchTable.from_bytes(broken)
 
 
-def test_a_file_from_before_parts_of_the_day_is_read_and_says_nothing_about_them() -> None:
+def test_a_file_without_parts_of_the_day_is_read_and_gives_no_lift() -> None:
     table = build(*long_views("abc", "bcd"), built_at=5.0)
     old = CoWatchTable.from_bytes(replace(table, dayparts=None).to_bytes())
     assert old.dayparts is None
@@ -72,25 +72,25 @@ def test_a_file_from_before_parts_of_the_day_is_read_and_says_nothing_about_them
     assert CoWatch(catalog("abcd"), old).daypart_lift(0.0) is None
 
 
-def test_an_empty_log_gives_an_empty_table_that_says_nothing() -> None:
+def test_an_empty_log_gives_an_empty_table_without_similarities() -> None:
     nothing = np.zeros(0)
     table = CoWatchTable.from_bytes(build(nothing.astype(int), nothing.astype(np.uint64), nothing).to_bytes())
     assert CoWatch(catalog("ab"), table).similar_to(np.array([0])) is None
 
 
-def test_similarity_reaches_the_neighbours_of_what_was_watched_and_nothing_else() -> None:
+def test_only_neighbours_of_watched_videos_are_similar() -> None:
     columns = catalog("abcxyz")
     similar = CoWatch(columns, build(*long_views("abc", "xy"))).similar_to(np.array([columns.row("a")]))
     assert similar is not None
     assert {columns.ids[row] for row in np.flatnonzero(similar)} == {"b", "c"}
 
 
-def test_a_user_whose_long_views_the_table_does_not_know_is_none_of_its_business() -> None:
+def test_a_user_whose_long_views_are_not_in_the_table_gets_no_similarities() -> None:
     columns = catalog("abq")
     assert CoWatch(columns, build(*long_views("ab"))).similar_to(np.array([columns.row("q")])) is None
 
 
-def test_a_video_that_left_the_catalog_gets_nothing_and_its_row_number_passes_on_clean() -> None:
+def test_the_reused_row_of_a_removed_video_has_no_similarity() -> None:
     columns = catalog("abc")
     bound = CoWatch(columns, build(*long_views("abc")))
     before = bound.similar_to(np.array([columns.row("a")]))

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from ranking import CatalogStats, VideoColumns, key64
 from ranking.cowatch import build
-from ranking.dayparts import PARTS, count, lift, part_of
+from ranking.dayparts import DAYPARTS, count_by_daypart, daypart_of, lift_by_daypart
 from shared.domain.records import Video
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -19,7 +19,7 @@ def catalog(categories: str) -> VideoColumns:
 
 
 def test_the_parts_cover_the_day_in_order() -> None:
-    assert [part_of(NOON + hour * HOUR) for hour in range(-12, 12)] == [hour // 4 for hour in range(24)]
+    assert [daypart_of(NOON + hour * HOUR) for hour in range(-12, 12)] == [hour // 4 for hour in range(24)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -30,23 +30,23 @@ def test_every_long_view_of_a_known_video_counts_once_whatever_the_order(views, 
     times = np.array([at for _, at in views])
     order = list(range(len(views)))
     random.shuffle(order)
-    counts = count(known, keys, times)
-    assert counts.tolist() == count(known, keys[order], times[order]).tolist()
+    counts = count_by_daypart(known, keys, times)
+    assert counts.tolist() == count_by_daypart(known, keys[order], times[order]).tolist()
     assert counts.sum() == sum(i < 5 for i, _ in views)
 
 
 def test_a_video_watched_at_noon_gains_at_noon_and_loses_at_midnight() -> None:
-    counts = np.zeros((3, PARTS))
+    counts = np.zeros((3, DAYPARTS))
     counts[0, 3], counts[1, 0] = 200, 200
-    values = lift(catalog("abc"), counts)
+    values = lift_by_daypart(catalog("abc"), counts)
     assert values[0, 3] > 0.3 > 0 > values[0, 0]
     assert values[1, 0] > 0.3 > 0 > values[1, 3]
 
 
-def test_a_new_video_is_taken_for_one_of_its_category_and_one_without_for_nothing() -> None:
-    counts = np.zeros((4, PARTS))
+def test_a_new_video_gets_the_lift_of_its_category_and_0_without_a_category() -> None:
+    counts = np.zeros((4, DAYPARTS))
     counts[0, 3], counts[3, 0] = 400, 400
-    values = lift(catalog("aa b"), counts)
+    values = lift_by_daypart(catalog("aa b"), counts)
     assert values[1, 3] > 0.3
     assert not values[2].any()
 
@@ -56,7 +56,7 @@ def test_only_views_with_a_known_hour_count() -> None:
     users, times = np.array([1, 1, 2, 2]), np.array([NOON, NOON, 0.0, 0.0])
     table = build(users, keys, times, dated=times > 0)
     assert table.dayparts is not None
-    assert table.dayparts[:, part_of(NOON)].tolist() == [1, 1]
+    assert table.dayparts[:, daypart_of(NOON)].tolist() == [1, 1]
     assert table.dayparts.sum() == 2
 
 

@@ -5,10 +5,11 @@ import pytest
 
 from ranking import LinearModel, RankingOptions, global_model, rank
 from ranking.diversity import diversify, metadata_similarity
+from ranking.exploration import explore
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
 
-def test_likeness_is_symmetric_and_grows_with_creator_category_and_tags() -> None:
+def test_similarity_is_symmetric_and_grows_with_creator_category_and_tags() -> None:
     alike = replace(make_videos(1)[0], category="a", creator="c", tags=("t",))
     others = [
         replace(alike, id="same"),
@@ -23,7 +24,7 @@ def test_likeness_is_symmetric_and_grows_with_creator_category_and_tags() -> Non
     assert like[4, 4] == 0.0
 
 
-def test_more_diversity_makes_pages_less_alike_and_none_keeps_the_scores_order() -> None:
+def test_more_diversity_makes_pages_less_similar_and_none_keeps_score_order() -> None:
     columns, stats = make_catalog(make_videos(300, categories=4))
     pages = {
         diversity: rank(
@@ -48,8 +49,8 @@ def test_another_similarity_can_be_plugged_in() -> None:
     def parity(_, rows):
         return (rows[:, None] % 2 == rows % 2).astype(float)
 
-    context = RankingOptions(NOW, limit=2, diversity=1.0, streak_cap=0)
-    page = ordered[diversify(columns, ordered, scores, np.arange(10), context, similarity=parity)]
+    options = RankingOptions(NOW, limit=2, diversity=1.0, streak_cap=0)
+    page = ordered[diversify(columns, ordered, scores, np.arange(10), options, similarity=parity)]
     assert page[0] % 2 != page[1] % 2
 
 
@@ -68,37 +69,35 @@ def test_a_catalog_of_one_creator_and_one_category_still_fills_the_page() -> Non
     assert len(slate) == 20
 
 
-def explore(seed: int, count: int = 60) -> tuple[object, object]:
+def explored_page(seed: int, count: int = 60) -> tuple[object, object]:
     columns, stats = make_catalog(make_videos(count), events=0)
     model = LinearModel.checked("m", {"editorial_boost": 1.0})
     return columns, rank(columns, stats, None, columns.rows(), model, RankingOptions(NOW, seed=seed, explore=True))
 
 
-def test_the_exploration_slot_has_a_chance_and_every_other_place_is_certain() -> None:
-    _, slate = explore(7, count=400)
+def test_only_the_exploration_slot_has_a_propensity_below_one() -> None:
+    _, slate = explored_page(7, count=400)
     assert slate.explored == 5
     assert 0 < slate.propensities[5] < 1
     assert np.delete(slate.propensities, 5).tolist() == [1.0] * 19
 
 
 def test_equal_seeds_explore_the_same_video_and_many_seeds_reach_many() -> None:
-    assert explore(7)[1].rows.tolist() == explore(7)[1].rows.tolist()
+    assert explored_page(7)[1].rows.tolist() == explored_page(7)[1].rows.tolist()
     reached = set()
     for seed in range(60):
-        columns, slate = explore(seed)
+        columns, slate = explored_page(seed)
         if slate.explored is not None:
             reached.add(columns.ids[slate.rows[slate.explored]])
     assert len(reached) > 20
 
 
-def test_the_logged_propensity_weighs_each_explored_video_to_one_on_average() -> None:
-    from ranking.exploration import explore as choose
-
+def test_weights_of_one_over_the_propensity_average_to_one_per_video() -> None:
     columns, stats = make_catalog(make_videos(40), events=200)
     static, rows, draws = stats.static(NOW), columns.rows(), 3_000
     weights = np.zeros(len(columns))
     for seed in range(draws):
-        found = choose(columns, static, rows, RankingOptions(NOW, seed=seed))
+        found = explore(columns, static, rows, RankingOptions(NOW, seed=seed))
         assert found is not None
         weights[rows[found.position]] += 1 / found.propensity
     assert weights.sum() / draws == pytest.approx(len(columns), rel=0.25)
@@ -106,20 +105,18 @@ def test_the_logged_propensity_weighs_each_explored_video_to_one_on_average() ->
 
 def explored_by(columns, static, seeds: int) -> np.ndarray:
     """How often each row gets the slot."""
-    from ranking.exploration import explore as choose
-
     rows = columns.rows()
-    found = [choose(columns, static, rows, RankingOptions(NOW, seed=seed)) for seed in range(seeds)]
+    found = [explore(columns, static, rows, RankingOptions(NOW, seed=seed)) for seed in range(seeds)]
     return np.bincount(rows[[choice.position for choice in found if choice]], minlength=len(columns))
 
 
-def test_videos_of_which_nothing_is_known_are_explored_alike() -> None:
+def test_videos_without_statistics_are_explored_equally_often() -> None:
     columns, stats = make_catalog(make_videos(50), events=0)
     times = explored_by(columns, stats.static(NOW), 5_000)
     assert ((times - 100) ** 2 / 100).sum() < 49 + 5 * np.sqrt(2 * 49)  # χ² of 49 degrees: mean and five deviations
 
 
-def test_exploration_draws_as_from_the_posterior() -> None:
+def test_exploration_follows_the_posterior() -> None:
     columns, stats = make_catalog(make_videos(20), events=0)
     known = [(f"vid_{i}", NOW, "impression", 0.0, 0.0) for i in range(20) for _ in range(6 * i)]
     liked = [(f"vid_{i}", NOW, "video_view", 30_000.0, 60.0) for i in range(20) for _ in range(3 * (i % 5))]
@@ -132,12 +129,10 @@ def test_exploration_draws_as_from_the_posterior() -> None:
     assert np.abs(explored_by(columns, static, 6_000) / 6_000 - wanted).max() < 0.02
 
 
-def test_a_video_everybody_has_seen_is_not_explored() -> None:
+def test_a_video_with_many_impressions_is_not_explored() -> None:
     columns, stats = make_catalog(make_videos(30), events=0)
     stats.table.add([(f"vid_{i}", NOW, "impression", 0.0, 0.0) for i in range(29) for _ in range(1_100)])
-    from ranking.exploration import explore as choose
-
-    found = choose(columns, stats.static(NOW), columns.rows(), RankingOptions(NOW, seed=3))
+    found = explore(columns, stats.static(NOW), columns.rows(), RankingOptions(NOW, seed=3))
     assert found is not None
     assert columns.ids[columns.rows()[found.position]] == "vid_29"
-    assert choose(columns, stats.static(NOW), columns.rows()[:29], RankingOptions(NOW, seed=3)) is None
+    assert explore(columns, stats.static(NOW), columns.rows()[:29], RankingOptions(NOW, seed=3)) is None

@@ -7,17 +7,17 @@ from ranking.explain import ABSENCES, why_absent
 from ranking.pins import with_pins
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
-CONTEXT = RankingOptions(NOW)
+OPTIONS = RankingOptions(NOW)
 MODEL = global_model().overridden({"editorial_boost": 50.0})
 
 
 def ranked(videos, candidates=None):
     columns, stats = make_catalog(videos)
     kept = columns.rows() if candidates is None else candidates
-    slate = rank(columns, stats, make_signals(), kept, MODEL, CONTEXT)
+    slate = rank(columns, stats, make_signals(), kept, MODEL, OPTIONS)
 
     def why(row, page=slate):
-        return why_absent(columns, stats, make_signals(), kept, MODEL, CONTEXT, page, int(row))
+        return why_absent(columns, stats, make_signals(), kept, MODEL, OPTIONS, page, int(row))
 
     return columns, kept, slate, why
 
@@ -32,7 +32,7 @@ def test_every_absent_video_has_a_stage_and_a_rule_and_every_served_one_has_none
             assert (absence.rule == "filtered") == (row >= 100)
 
 
-def test_a_low_score_a_copied_title_a_busy_creator_and_a_streak_are_told_apart() -> None:
+def test_low_score_copied_title_creator_cap_and_streak_cap_are_told_apart() -> None:
     even = [replace(v, editorial_boost=0.0, language=None) for v in make_videos(100)]
     copied = [
         *even,

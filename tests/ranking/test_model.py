@@ -13,7 +13,7 @@ def test_every_alias_stands_for_a_feature_and_the_shipped_models_name_only_featu
     )
 
 
-def test_the_first_designs_names_are_understood() -> None:
+def test_feature_names_of_the_first_design_are_accepted() -> None:
     names = [*ALIASES, "bias"]
     model = LinearModel.checked("first", dict.fromkeys(names, 2.0))
     assert model.weights["category_affinity"] == 2.0
@@ -21,7 +21,7 @@ def test_the_first_designs_names_are_understood() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True, 1e9])
-def test_a_weight_that_is_no_finite_number_in_bounds_is_refused_by_name(value: object) -> None:
+def test_a_weight_that_is_not_finite_or_out_of_bounds_is_refused_by_name(value: object) -> None:
     with pytest.raises(InvalidModel, match="quality"):
         LinearModel.checked("m", {"quality": value})
 

@@ -11,7 +11,6 @@ from ranking import (
     CatalogStats,
     LinearModel,
     RankingOptions,
-    StatsTable,
     VideoColumns,
     explain,
     global_model,
@@ -38,23 +37,23 @@ def ids(columns: VideoColumns, rows: np.ndarray) -> list[str]:
 def test_no_weights_boosts_or_history_bring_in_a_row_that_the_filters_removed(seed, named, limit, cap, share) -> None:
     columns, stats = make_catalog(make_videos(120, seed, titles=40), seed=seed)
     candidates = np.flatnonzero(np.random.default_rng(seed).random(len(columns)) < share)
-    context = RankingOptions(NOW, limit=limit, streak_cap=cap, language="en", country="DE", seed=seed, explore=True)
-    slate = rank(columns, stats, make_signals(seed), candidates, LinearModel.checked("m", named), context)
+    options = RankingOptions(NOW, limit=limit, streak_cap=cap, language="en", country="DE", seed=seed, explore=True)
+    slate = rank(columns, stats, make_signals(seed), candidates, LinearModel.checked("m", named), options)
     assert set(slate.rows) <= set(candidates)
     assert len(set(slate.rows)) == len(slate) == min(limit, len(candidates))
 
 
 @some
 @given(seeds, weights)
-def test_the_order_of_the_rows_changes_no_served_order(seed, named) -> None:
+def test_the_order_of_the_rows_does_not_change_the_page(seed, named) -> None:
     videos = make_videos(150, seed, titles=60)
     shuffled = [videos[i] for i in np.random.default_rng(seed).permutation(len(videos))]
     model = LinearModel.checked("m", named)
-    context = RankingOptions(NOW, limit=30, seed=seed, explore=True)
+    options = RankingOptions(NOW, limit=30, seed=seed, explore=True)
     pages = []
     for catalog in (videos, shuffled):
         columns, stats = make_catalog(catalog, seed=seed)
-        slate = rank(columns, stats, make_signals(seed), columns.rows(), model, context)
+        slate = rank(columns, stats, make_signals(seed), columns.rows(), model, options)
         pages.append(ids(columns, slate.rows))
     assert pages[0] == pages[1]
 
@@ -80,11 +79,11 @@ def test_ranking_the_same_inputs_twice_gives_the_same_slate() -> None:
 @given(seeds, weights)
 def test_contributions_add_up_to_the_score_bit_for_bit(seed, named) -> None:
     columns, stats = make_catalog(make_videos(80, seed), seed=seed)
-    signals, context = make_signals(seed), RankingOptions(NOW, language="de")
+    signals, options = make_signals(seed), RankingOptions(NOW, language="de")
     model = LinearModel.checked("m", named)
-    slate = rank(columns, stats, signals, columns.rows(), model, context)
+    slate = rank(columns, stats, signals, columns.rows(), model, options)
     for row, score in zip(slate.rows, slate.scores, strict=True):
-        explanation = explain(columns, stats, signals, int(row), model, context)
+        explanation = explain(columns, stats, signals, int(row), model, options)
         assert explanation.score == score
         assert sum(part.amount for part in explanation.contributions) == pytest.approx(score, abs=1e-9)
 
@@ -112,14 +111,14 @@ def test_a_streak_counts_across_pages() -> None:
     columns, stats = make_catalog(videos)
     first = rank(columns, stats, None, columns.rows(), global_model(), RankingOptions(NOW, limit=7))
     rest = np.setdiff1d(columns.rows(), first.rows)
-    context = RankingOptions(NOW, limit=7, served=tuple(first.rows.tolist()))
-    second = rank(columns, stats, None, rest, global_model(), context)
+    options = RankingOptions(NOW, limit=7, served=tuple(first.rows.tolist()))
+    second = rank(columns, stats, None, rest, global_model(), options)
     joined = np.concatenate([first.rows, second.rows])
     assert longest_run(columns.category[joined].tolist()) <= 2
 
 
 @pytest.mark.parametrize("categories", [1, 3])
-def test_a_walk_page_by_page_serves_every_video_once_although_streaks_and_titles_are_limited(categories: int) -> None:
+def test_paging_serves_every_video_once_despite_streak_and_title_rules(categories: int) -> None:
     columns, stats = make_catalog(make_videos(230, categories=categories, titles=20))
     left, walked = columns.rows(), []
     while len(left):
@@ -185,7 +184,7 @@ def test_the_fallback_is_the_same_for_everybody_and_skips_what_was_served() -> N
     assert len(second) == 20
 
 
-def test_a_video_made_for_the_viewers_age_band_or_platform_gains_and_one_made_for_others_loses() -> None:
+def test_a_matching_age_band_or_platform_gives_1_and_another_minus_1() -> None:
     plain = make_videos(4)
     videos = [
         replace(plain[0], age_bands=("13-17", "18-24"), platforms=("ios",)),
@@ -194,17 +193,17 @@ def test_a_video_made_for_the_viewers_age_band_or_platform_gains_and_one_made_fo
     ]
     columns, stats = make_catalog(videos)
     rows = np.array([columns.row(video.id) for video in videos])
-    for context, expected in (
+    for options, expected in (
         (RankingOptions(NOW, age_band="18-24", platform="ios"), [1, -1, 0, 0]),
         (RankingOptions(NOW, age_band="25-34", platform="made-up"), [-1, -1, 0, 0]),
         (RankingOptions(NOW), [0, 0, 0, 0]),
     ):
-        request = UserFeatures(columns, stats.static(NOW), None, context)
+        user = UserFeatures(columns, stats.static(NOW), None, options)
         for name in ("age_band_match", "platform_match"):
-            assert values_of(FEATURES[name], request, rows).tolist() == expected
+            assert values_of(FEATURES[name], user, rows).tolist() == expected
 
 
-def test_who_watches_what_others_like_is_served_more_of_it_and_who_does_not_less() -> None:
+def test_approval_taste_follows_how_approved_the_users_long_views_are() -> None:
     columns, stats = make_catalog(make_videos(60), events=3_000)
     static = stats.static(NOW)
     approval = static.values["approval"]
@@ -217,7 +216,7 @@ def test_who_watches_what_others_like_is_served_more_of_it_and_who_does_not_less
     assert UserFeatures(columns, static, None, RankingOptions(NOW)).approval_taste() is None
 
 
-def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_the_table() -> None:
+def test_every_feature_is_finite_for_a_video_without_metadata_or_statistics() -> None:
     columns, stats = make_catalog(
         [replace(v, category="", creator="", tags=(), language=None) for v in make_videos(3)], 0
     )
@@ -225,24 +224,3 @@ def test_a_video_of_which_nothing_is_known_has_finite_features_in_every_line_of_
     for signals in (None, make_signals()):
         slate = rank(columns, stats, signals, columns.rows(), model, RankingOptions(NOW, language="en", country="DE"))
         assert np.isfinite(slate.scores).all()
-
-
-def test_events_added_to_a_table_that_was_empty_when_the_columns_got_it_reach_the_ranking() -> None:
-    columns, table = VideoColumns(make_videos(50)), StatsTable()
-    stats = CatalogStats(columns, table)
-    before = stats.static(NOW)
-    table.add([("vid_7", NOW, "video_view", 60_000, 60.0)] * 20)
-    after = stats.static(NOW)
-    assert before.values["demand_24h"].tolist() == [0.0] * 50
-    assert after.values["demand_24h"].argmax() == columns.row("vid_7")
-
-
-def test_every_replaced_table_reaches_the_ranking_even_when_memory_is_reused() -> None:
-    columns = VideoColumns(make_videos(10))
-    stats = CatalogStats(columns)
-    for turn in range(30):
-        table = StatsTable()
-        table.add([(f"vid_{turn % 10}", NOW, "video_view", 60_000, 60.0)] * 3)
-        stats.replace(table)
-        if turn % 3:
-            assert stats.static(NOW).values["demand_24h"].argmax() == columns.row(f"vid_{turn % 10}")

@@ -34,7 +34,7 @@ def same(a: StatsTable, b: StatsTable) -> bool:
 
 @settings(max_examples=40, deadline=None)
 @given(events, st.randoms(use_true_random=False), st.integers(1, 4))
-def test_any_order_any_slicing_and_any_sharding_of_events_gives_the_same_stats(batch, random, shards) -> None:
+def test_order_slicing_and_sharding_of_events_do_not_change_the_stats(batch, random, shards) -> None:
     whole = StatsTable()
     whole.add(batch)
     shuffled = list(batch)
@@ -90,7 +90,7 @@ def test_the_plain_week_counts_seven_days_and_no_more() -> None:
     assert table.week("never seen", NOW)["views"] == 0
 
 
-def test_unknown_types_and_times_that_are_no_numbers_count_for_nothing() -> None:
+def test_unknown_types_and_times_that_are_not_finite_are_ignored() -> None:
     table = StatsTable()
     assert table.add([("a", NOW, "teleport", 0, 0), ("a", float("nan"), "like", 0, 0)]) == 0
     assert table.add([("a", NOW, "video_view", float("inf"), 10.0)]) == 1
@@ -98,6 +98,6 @@ def test_unknown_types_and_times_that_are_no_numbers_count_for_nothing() -> None
 
 
 @pytest.mark.parametrize("text", ["", "not base64!", "AAAA", "x" * 40])
-def test_a_text_that_is_no_stats_is_refused_by_name(text: str) -> None:
+def test_a_text_that_is_not_packed_stats_is_refused(text: str) -> None:
     with pytest.raises(UnreadableStats):
         StatsTable.unpack(text)

@@ -29,7 +29,7 @@ def test_the_same_configuration_changes_nothing() -> None:
     assert answer.categories == answer.creators == []
 
 
-def test_another_model_moves_and_replaces_videos_and_the_shifts_of_all_shares_cancel() -> None:
+def test_another_model_replaces_videos_and_the_shifts_of_shares_add_up_to_0() -> None:
     other = Configuration(LinearModel.checked("short", {"duration": -5.0}))
     answer = what_if(COLUMNS, STATS, requests(10), SHIPPED, other)
     assert answer.replaced > 0
@@ -37,20 +37,20 @@ def test_another_model_moves_and_replaces_videos_and_the_shifts_of_all_shares_ca
     assert abs(sum(change for _, change in answer.categories)) < 1e-9
 
 
-def test_what_the_filters_kept_is_never_a_violation_and_what_they_should_not_have_kept_is_counted() -> None:
+def test_only_candidates_above_the_maturity_limit_count_as_violations() -> None:
     other = Configuration(LinearModel.checked("short", {"duration": -5.0}))
     assert what_if(COLUMNS, STATS, requests(5), SHIPPED, other).maturity_violations == 0
     assert what_if(COLUMNS, STATS, requests(5, maturity=0), SHIPPED, other).maturity_violations == 100
 
 
-def test_without_exploration_there_is_no_claim_about_long_views() -> None:
+def test_without_enough_exploration_long_views_are_not_estimated() -> None:
     answer = what_if(COLUMNS, STATS, requests(5), SHIPPED, SHIPPED)
     assert answer.long_views is None
     assert answer.effective_samples == 0.0
     assert what_if(COLUMNS, STATS, requests(30, explored=True), SHIPPED, SHIPPED).long_views is None
 
 
-def test_enough_exploration_finds_the_better_configuration_with_an_interval_above_zero() -> None:
+def test_enough_exploration_finds_the_better_configuration() -> None:
     worse = Configuration(LinearModel.checked("worse", {"editorial_boost": -10.0}))
     better = Configuration(LinearModel.checked("better", {"editorial_boost": 10.0}))
     answer = what_if(COLUMNS, STATS, requests(2_000, explored=True), worse, better)
@@ -60,7 +60,7 @@ def test_enough_exploration_finds_the_better_configuration_with_an_interval_abov
 
 
 def test_a_candidate_configuration_is_judged_without_its_exploration_slot() -> None:
-    exploring = [replace(r, context=replace(r.context, explore=True, seed=4)) for r in requests(3)]
+    exploring = [replace(r, options=replace(r.options, explore=True, seed=4)) for r in requests(3)]
     assert what_if(COLUMNS, STATS, exploring, SHIPPED, SHIPPED).unchanged_pages == 1.0
-    page = rank(COLUMNS, STATS, None, COLUMNS.rows(), SHIPPED.model, SHIPPED.applied(exploring[0].context))
+    page = rank(COLUMNS, STATS, None, COLUMNS.rows(), SHIPPED.model, SHIPPED.applied(exploring[0].options))
     assert page.explored is None

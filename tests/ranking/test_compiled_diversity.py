@@ -1,4 +1,4 @@
-"""The quick page is the page made plainly, one candidate after another, however few of them were put in order."""
+"""The compiled page equals that of the reference implementation, however few candidates are sorted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ranking import RankingOptions
 from ranking.diversity import NONE, best_of, diversify
-from tests.ranking import plain_diversity
+from tests.ranking import reference_diversity
 from tests.ranking.catalogs import NOW, make_catalog, make_videos
 
 
@@ -25,7 +25,7 @@ from tests.ranking.catalogs import NOW, make_catalog, make_videos
     explored=st.none() | st.integers(0, 89),
     ties=st.booleans(),
 )
-def test_the_quick_page_is_the_plain_page(
+def test_the_compiled_page_equals_the_reference_page(
     seed: int,
     count: int,
     limit: int,
@@ -45,20 +45,20 @@ def test_the_quick_page_is_the_plain_page(
     order = np.lexsort((columns.key[rows], -values))
     ordered, scores = rows[order], values[order]
     served = tuple(draw.choice(count, size=min(count, 3), replace=False).tolist()) if count and seed % 2 else ()
-    context = RankingOptions(NOW, limit, streak_cap=caps[0], creator_cap=caps[1], diversity=diversity, served=served)
+    options = RankingOptions(NOW, limit, streak_cap=caps[0], creator_cap=caps[1], diversity=diversity, served=served)
     place = explored if explored is not None and explored < count else None
     best = best_of(columns, rows, values, looked)
     assert rows[best].tolist() == ordered[:looked].tolist()
-    quick = diversify(
+    compiled = diversify(
         columns,
         rows,
         values,
         best,
-        context,
+        options,
         explored=NONE if place is None else int(order[place]),
         explored_place=min(4, limit - 1),
     )
-    plain = plain_diversity.diversify(
-        columns, ordered, scores, context, look=looked, explored=place, explored_place=min(4, limit - 1)
+    reference = reference_diversity.diversify(
+        columns, ordered, scores, options, look=looked, explored=place, explored_place=min(4, limit - 1)
     )
-    assert rows[quick].tolist() == ordered[plain].tolist()
+    assert rows[compiled].tolist() == ordered[reference].tolist()
