@@ -28,7 +28,7 @@ async def test_a_published_message_reaches_every_subscription(bus: Rig[Bus]) -> 
     assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
-async def test_a_message_arrives_as_it_was_sent_with_its_first_delivery_counted_and_its_time(bus: Rig[Bus]) -> None:
+async def test_a_message_arrives_as_sent_with_its_delivery_count_and_enqueue_time(bus: Rig[Bus]) -> None:
     body = bytes(range(256)) * 10
     await bus.port.publish(OutgoingMessage("m1", "tenant_1", body))
 

@@ -82,7 +82,7 @@ async def test_the_tenth_delivery_can_still_succeed(bus: Rig[Bus]) -> None:
     assert await bus.port.depth(SIGNALS) == (0, 0)
 
 
-async def test_a_message_nobody_took_within_its_life_is_not_delivered_but_kept_as_a_dead_letter(
+async def test_an_expired_message_becomes_a_dead_letter(
     bus: Rig[Bus],
 ) -> None:
     await bus.port.publish(message("old"))
@@ -134,7 +134,7 @@ async def test_a_dead_letter_stays_however_old_it_is_and_however_often_it_was_lo
     assert ids(await take(receiver, 1)) == ["m1"]
 
 
-async def test_a_message_set_aside_is_in_the_dead_letters_of_that_subscription_alone(bus: Rig[Bus]) -> None:
+async def test_a_dead_lettered_message_is_in_that_subscription_alone(bus: Rig[Bus]) -> None:
     await bus.port.dead_letter(ROLLUP, message("m1"), "unreadable", "no such schema version")
 
     (dead,) = await bus.port.peek_dead_letters(ROLLUP, 10)
@@ -166,7 +166,7 @@ async def test_reasons_are_cut_to_what_every_bus_keeps(bus: Rig[Bus]) -> None:
         assert (dead.reason, dead.description) == ("r" * 4096, "d" * 4096)
 
 
-async def test_a_message_sent_again_reaches_that_subscription_alone_although_it_was_published_before(
+async def test_a_message_published_again_to_one_subscription_reaches_it_alone(
     bus: Rig[Bus],
 ) -> None:
     await bus.port.publish(message("m1", "tenant_7"))

@@ -47,7 +47,7 @@ def latest(found: list[Document]) -> dict[tuple[str, str], Document]:
     return {(document.partition, document.id): document for document in found}
 
 
-async def test_an_empty_container_has_no_changes_and_a_token_from_which_later_ones_are_seen(
+async def test_an_empty_container_has_no_changes_and_a_token_that_sees_later_ones(
     documents: Documents,
 ) -> None:
     found, token = await follow(documents.port, None)

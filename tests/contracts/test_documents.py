@@ -64,7 +64,7 @@ async def test_a_created_item_reads_back_with_its_partition_its_etag_and_nothing
     assert found == Document("t1", "v1", {**body, "tenantId": "t1"}, str(etag))
 
 
-async def test_the_store_sets_the_partition_field_whatever_the_body_says_and_leaves_the_body_alone(
+async def test_the_store_sets_the_partition_field_and_leaves_the_given_body_alone(
     documents: Documents,
 ) -> None:
     body = {"id": "v1", "tenantId": "somebody else"}

@@ -59,7 +59,7 @@ async def world(documents: Rig[DocumentStore], tmp_path: Path) -> World:
     return World(documents, tmp_path)
 
 
-async def test_signals_live_90_days_after_the_last_activity_and_then_nothing_of_the_user_is_left(world: World) -> None:
+async def test_nothing_of_a_user_is_left_90_days_after_the_last_activity(world: World) -> None:
     await world.send()
     await world.days_pass(60)
     await world.send()
@@ -100,7 +100,7 @@ async def test_a_fold_drops_what_is_older_than_90_days_and_keeps_a_dislike_until
     assert len(signals.watched.keys) == 0
 
 
-async def test_the_tombstone_and_the_note_of_an_erasure_live_longer_than_any_message_and_then_go(world: World) -> None:
+async def test_tombstone_and_erasure_note_outlive_every_message_and_then_expire(world: World) -> None:
     await world.send()
     await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, USER)
     assert await world.kept() == {SIGNALS_ID}
@@ -112,7 +112,7 @@ async def test_the_tombstone_and_the_note_of_an_erasure_live_longer_than_any_mes
     assert await erasures(world.rig.port, TENANT) == {}
 
 
-async def test_who_comes_back_after_an_erasure_is_new_and_still_safe_from_what_was_on_its_way(world: World) -> None:
+async def test_a_user_who_returns_after_an_erasure_is_new_and_old_messages_stay_dropped(world: World) -> None:
     late = Batch("f" * 32, TENANT, USER, world.rig.now(), (Event("like", "v1", int(world.rig.now() * 1000), 1),))
     await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, USER)
     await world.days_pass(1)

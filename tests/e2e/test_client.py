@@ -187,7 +187,7 @@ async def test_a_batch_is_sent_again_as_the_same_bytes_under_the_same_key() -> N
     assert len({headers["idempotency-key"] for _, headers, _ in script.asked}) == 1
 
 
-async def test_after_giving_up_nothing_is_lost_and_what_came_meanwhile_goes_into_another_batch() -> None:
+async def test_a_run_that_gives_up_loses_nothing_and_later_messages_form_another_batch() -> None:
     waits: list[float] = []
     with scripted(*[DOWN] * 6, RECEIPT, RECEIPT) as (url, script):
         client = _client(url, waits)

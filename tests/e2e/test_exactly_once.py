@@ -171,7 +171,7 @@ async def test_a_bus_that_is_down_is_a_503_and_the_same_batch_counts_later(app: 
     assert await total(client) == 4
 
 
-async def test_a_message_that_cannot_be_read_is_set_aside_with_its_reason_and_blocks_nobody(app: App) -> None:
+async def test_an_unreadable_message_is_dead_lettered_with_its_reason_and_blocks_nobody(app: App) -> None:
 
     client = await app.tenant(make_videos(20))
     before = len(await app.services.bus.peek_dead_letters("signals", 100))
@@ -212,7 +212,7 @@ async def test_events_that_quote_a_served_feed_count_for_videos_and_others_do_no
     assert await total(client) == 17, "in the user's own signals all of them count"
 
 
-async def test_events_of_a_trusted_sender_or_of_a_tenant_that_allows_it_count_without_a_feed(app: App) -> None:
+async def test_events_of_trusted_senders_or_permissive_tenants_count_without_a_receipt(app: App) -> None:
     trusted = await app.tenant(make_videos(20))
     await app.save_key(trusted.tenant_id, "key-of-the-cms-0001", "cms", name="cms")
     await trusted.with_key("key-of-the-cms-0001").post(views(trusted, 2, videoId="vid_fitness_1"))

@@ -114,7 +114,7 @@ async def test_a_dislike_lives_90_days_and_outlives_a_thousand_other_videos(app:
     assert disliked in await everything(client), "after 90 days it is forgotten"
 
 
-async def test_a_store_that_is_down_for_ten_minutes_buries_nothing_and_catches_up_by_itself(app: App) -> None:
+async def test_a_store_outage_of_ten_minutes_fills_no_dead_letters_and_recovers_by_itself(app: App) -> None:
     clients = [await app.tenant(make_videos(9), count_anonymous_events=True) for _ in range(3)]
     dead = {name: await app.services.bus.peek_dead_letters(name, 100) for name in ("signals", "rollup")}
     with app.documents.in_trouble(Trouble(reads_fail=True, writes_fail=True)):

@@ -56,7 +56,7 @@ async def test_one_user_asking_too_often_is_told_when_to_come_back_and_others_ar
     assert (await client.feed()).status == 200
 
 
-async def test_event_batches_have_a_limit_of_their_own_and_people_without_consent_share_none(app: App) -> None:
+async def test_event_batches_have_their_own_limit_and_opted_out_users_share_none(app: App) -> None:
     client = await app.tenant(make_videos(10))
     event = {"type": "like", "videoId": "vid_fitness_1", "timestamp": app.now_ms()}
     off = {"X-Personalization": "off"}

@@ -57,7 +57,7 @@ async def test_a_dark_launch_serves_the_popular_feed_and_records_how_the_other_d
     assert telemetry.histograms["dark_launch_correlation", ()].number == overlap.number
 
 
-async def test_a_dark_launch_of_a_new_user_has_nothing_to_compare_and_of_one_who_opted_out_reads_nothing(
+async def test_a_dark_launch_compares_no_new_user_and_reads_nothing_of_an_opted_out_one(
     client: Client, app: App
 ) -> None:
     await flags(app, {"id": DARK_LAUNCH, "enabled": True})

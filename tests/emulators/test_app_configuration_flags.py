@@ -63,7 +63,7 @@ async def due() -> None:
     ],
     ids=["503 with HTML", "500 with broken JSON", "429", "cut", "silent"],
 )
-async def test_a_source_that_fails_says_so_keeps_the_flags_in_force_and_recovers_within_seconds(server, source, fault):
+async def test_a_failing_source_keeps_the_flags_in_force_and_recovers_within_seconds(server, source, fault):
     server.put_flag(ON)
     flags = Flags(source)
     await flags.refresh(1.0)
@@ -81,7 +81,7 @@ async def test_a_source_that_fails_says_so_keeps_the_flags_in_force_and_recovers
     assert flags.loaded_at == 3.0
 
 
-async def test_a_source_that_refuses_connections_is_unavailable_and_blocks_nobody_meanwhile(server, source):
+async def test_a_source_that_refuses_connections_is_unavailable_and_blocks_nobody(server, source):
     await server.refuse()
     ticks = 0
 

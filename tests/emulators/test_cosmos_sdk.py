@@ -27,7 +27,7 @@ async def stock(cosmos: CosmosServer, store: CosmosStore) -> AsyncIterator[Conta
         yield container
 
 
-async def test_the_stock_client_sends_a_write_again_after_a_cut_and_reports_a_false_conflict(stock, cosmos):
+async def test_the_stock_client_repeats_a_cut_write_and_reports_a_false_conflict(stock, cosmos):
     cosmos.faults.add(Fault("batch", cut=AFTER))
     with pytest.raises(CosmosBatchOperationError) as raised:
         await stock.execute_item_batch([("create", ({"id": "a", "tenantId": "t"},))], "t")

@@ -82,7 +82,7 @@ async def test_a_write_the_service_did_not_touch_is_sent_again(store, cosmos, st
     assert cosmos.faults.count("batch") == 3
 
 
-async def test_throttling_without_end_is_given_up_after_three_tries_with_the_time_to_come_back(store, cosmos):
+async def test_endless_throttling_ends_after_three_tries_with_a_retry_after(store, cosmos):
     cosmos.faults.add(Fault("batch", status=429, retry_after_ms=20, times=None))
     with pytest.raises(StoreUnavailable) as raised:
         await store.write(USER_ACTIVITY, "u", [Create(MARKER)])

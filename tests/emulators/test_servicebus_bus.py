@@ -179,7 +179,7 @@ async def test_a_dead_letter_by_the_consumer_and_one_by_the_service_are_found_in
     assert await bus.peek_dead_letters(ROLLUP, 10) == []
 
 
-async def test_a_replayed_message_keeps_its_id_although_the_service_must_not_take_it_for_a_duplicate(broker, bus):
+async def test_a_replayed_message_keeps_its_id_and_is_not_taken_for_a_duplicate(broker, bus):
     await bus.publish(message("m"))
     await bus.resend(SIGNALS, message("m"))
     receiver = await bus.receiver(SIGNALS)

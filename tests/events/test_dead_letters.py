@@ -84,7 +84,7 @@ def batch(number: int, user: str = "user", accepted_at: float = NOW) -> Batch:
     return Batch(f"{number:032x}", TENANT, user, accepted_at, (event,))
 
 
-async def test_a_replayed_letter_reaches_the_one_subscription_that_failed_and_leaves_the_dead_letters(
+async def test_a_replayed_dead_letter_reaches_only_the_subscription_that_failed(
     world: World,
 ) -> None:
     await world.bury(batch(1))
@@ -166,7 +166,7 @@ async def test_letters_of_forgotten_users_go_and_later_ones_stay(world: World) -
     assert await world.letters(ROLLUP) == []
 
 
-async def test_the_sweep_drops_what_is_old_and_what_is_about_an_erased_user_and_counts_the_rest(world: World) -> None:
+async def test_the_sweep_drops_old_dead_letters_and_those_of_erased_users(world: World) -> None:
     await save_tenant(world.services.documents, Tenant(TENANT))
     assert await world.services.tenants_refresher.refresh()
     await world.bury(batch(1, "old"))

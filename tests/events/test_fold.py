@@ -345,7 +345,7 @@ def test_a_damaged_document_is_unreadable_or_signals_and_nothing_worse(data: st.
         unpack(base64.b64encode(raw).decode())
 
 
-def test_what_a_ranking_reads_of_a_document_is_what_all_of_it_says_and_cannot_be_stored() -> None:
+def test_a_partial_read_equals_the_whole_document_and_cannot_be_stored() -> None:
     document = to_document(at_every_cap(np.random.default_rng(2)))
     whole, part = from_document(document), from_document(document, whole=False)
     assert whole is not None

@@ -127,7 +127,7 @@ async def test_a_cut_while_handing_on_hands_each_event_on_once(world: World) -> 
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
-async def test_a_bus_that_takes_nothing_gives_the_message_back_and_the_next_try_hands_on_the_same_events(
+async def test_a_bus_outage_gives_the_message_back_and_the_retry_hands_on_the_same_events(
     world: World,
 ) -> None:
     worker = world.consumer()
@@ -182,7 +182,7 @@ async def test_a_marker_holds_no_event_and_no_name_but_its_tenants(world: World)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"v": 99}', b"\xff", batch(1)[:-1]])
-async def test_what_cannot_be_read_is_set_aside_with_a_reason(world: World, body: bytes) -> None:
+async def test_an_unreadable_message_is_dead_lettered_with_a_reason(world: World, body: bytes) -> None:
     for _ in range(2):
         assert await world.consumer().handle(body) == "unreadable"
     ids = {id for id, _ in world.topic.dead_letters}

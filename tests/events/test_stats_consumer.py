@@ -237,7 +237,7 @@ async def test_every_event_kind_lands_in_its_counter(world: World) -> None:
     assert week == {"impressions": 1, "views": 1, "watchMs": 20_000, "likes": 1, "avgWatchMs": 20_000}
 
 
-async def test_what_was_accepted_too_long_ago_to_be_deleted_in_time_counts_and_is_not_archived(world: World) -> None:
+async def test_events_too_old_to_be_deleted_in_time_count_and_are_not_archived(world: World) -> None:
     on_time = replace(batch(1), accepted_at=NOW - LATEST_DAYS * DAY_SECONDS)
     too_late = replace(batch(2), accepted_at=NOW - LATEST_DAYS * DAY_SECONDS - 1)
     world.send(too_late)

@@ -216,9 +216,7 @@ async def test_whatever_step_it_ends_at_counters_and_archive_have_each_event_onc
 
 
 @pytest.mark.parametrize("portion", range(1, MESSAGES))
-async def test_a_range_whose_blob_is_missing_and_that_comes_back_in_parts_is_archived_whole(
-    world: World, portion: int
-) -> None:
+async def test_a_range_without_its_blob_that_returns_in_parts_is_archived_whole(world: World, portion: int) -> None:
     for number in range(MESSAGES):
         world.send(batch(number, (number % 5,)))
     await die_between_document_and_blob(world)
@@ -246,7 +244,7 @@ async def die_between_document_and_blob(world: World) -> None:
     world.topic.take_away(TENANT)
 
 
-async def test_when_the_rest_of_a_range_never_comes_the_part_is_archived_at_its_last_delivery(world: World) -> None:
+async def test_a_range_whose_rest_never_comes_is_archived_in_part_at_its_last_delivery(world: World) -> None:
     for number in range(MESSAGES):
         world.send(batch(number, (number % 5,)))
     await die_between_document_and_blob(world)

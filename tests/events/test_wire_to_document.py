@@ -67,7 +67,7 @@ def test_no_sequence_of_events_makes_a_document_unreadable_or_larger_than_it_may
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
-def test_events_packed_again_count_once_however_old_they_are_and_in_any_order_of_folding(seed: int) -> None:
+def test_re_packed_events_count_once_whatever_their_age_and_order(seed: int) -> None:
     """A hundred events, a first packing, and any number of others of which each is accepted later."""
     draw = random.Random(seed)
     history = [

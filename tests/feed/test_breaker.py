@@ -37,7 +37,7 @@ def test_failures_of_long_ago_do_not_count() -> None:
     assert breaker.state is State.CLOSED
 
 
-def test_open_it_lets_nothing_through_until_its_pause_is_over_and_then_one_probe_at_a_time() -> None:
+def test_an_open_breaker_waits_and_then_lets_one_probe_through_at_a_time() -> None:
     breaker = opened()
     assert not breaker.allows(0.0)
     assert not breaker.allows(0.99)

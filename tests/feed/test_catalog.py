@@ -152,7 +152,7 @@ async def test_a_load_that_fails_is_tried_again_by_the_next_request(world: World
     assert await world.active() == {"v0"}
 
 
-async def test_a_load_that_takes_too_long_is_given_up_by_its_request_and_finished_for_the_next(world: World) -> None:
+async def test_a_slow_load_is_given_up_by_its_request_and_finished_for_the_next(world: World) -> None:
     await world.write(make_video("v0"))
     world.documents.gates[VIDEOS.name] = asyncio.Event()
     await world.catalogs.close()

@@ -188,7 +188,7 @@ BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 
 @BOUNDED
 @given(tenants, videos, history, flags, hints, st.integers(1, 50), st.booleans())
-def test_nothing_ever_puts_a_video_into_a_feed_that_may_not_be_served_and_everything_else_comes(
+def test_only_servable_videos_are_served_and_all_of_them_come(
     tmp_path: Path,
     tenant: Tenant,
     catalog: list[Video],

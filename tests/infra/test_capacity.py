@@ -49,7 +49,7 @@ def test_a_dearer_price_shows_in_its_own_part_only():
     assert before == after
 
 
-def test_request_units_are_those_of_the_published_table_and_between_its_rows_on_a_line():
+def test_request_units_follow_the_published_table_and_interpolate_between_its_rows():
     assert (capacity.read_units(0), capacity.write_units(0)) == (1.0, 4.95)
     assert (capacity.read_units(8_192), capacity.write_units(8_192)) == (1.33, 7.04)
     assert capacity.read_units(12 * 1024) == (1.33 + 1.67) / 2

@@ -20,7 +20,7 @@ def repository_files() -> list[str]:
     return listed.stdout.split()
 
 
-def test_the_package_imports_apart_has_every_function_and_nothing_that_is_not_deployed(tmp_path: Path):
+def test_the_package_imports_alone_with_every_function_and_nothing_undeployed(tmp_path: Path):
     built = tmp_path / "package.zip"
     package.build(ROOT, built)
     with zipfile.ZipFile(built) as archive:

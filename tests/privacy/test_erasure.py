@@ -180,7 +180,7 @@ steps = st.one_of(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=25))
-def test_whatever_the_order_nothing_accepted_before_an_erasure_comes_back_and_nothing_after_it_is_lost(
+def test_in_any_order_an_erasure_drops_what_came_before_and_nothing_after(
     tmp_path_factory: pytest.TempPathFactory, told: list[tuple[Any, ...]]
 ) -> None:
     async def tell() -> None:
@@ -273,7 +273,7 @@ async def test_a_user_who_is_never_still_is_erased_all_the_same(tmp_path: Path) 
     await world.check()
 
 
-async def test_a_batch_folded_while_an_erasure_ends_keeps_its_marker_and_is_handed_on_later(tmp_path: Path) -> None:
+async def test_a_batch_folded_while_an_erasure_ends_keeps_its_marker_and_counts_later(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.prepare()
     world.accept("ann", [1])

@@ -23,7 +23,7 @@ async def test_the_feed_goes_on_and_every_accepted_event_counts_once_while(
     assert not [secret for secret in azure_app.secrets if secret in azure_app.output], "a key or a user was logged"
 
 
-async def test_an_app_that_starts_while_everything_is_down_comes_up_piece_by_piece_without_a_restart(
+async def test_an_app_started_in_an_outage_recovers_piece_by_piece_without_a_restart(
     servers: Servers, http: aiohttp.ClientSession
 ) -> None:
     dependencies = ("cosmos", "servicebus", "appconfig")

@@ -56,7 +56,7 @@ async def test_a_file_that_makes_no_sense_is_refused_with_its_name_and_the_place
     assert str(path) in str(refused.value)
 
 
-async def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+async def test_missing_flags_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FlagsUnavailable, match=r"flags\.json cannot be read: No such file"):
         await FileFlags(tmp_path / "flags.json").load()
     with pytest.raises(FlagsUnavailable, match="cannot be read"):

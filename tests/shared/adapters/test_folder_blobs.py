@@ -54,7 +54,7 @@ async def test_a_folder_that_goes_while_a_blob_is_on_its_way_into_it_is_made_aga
     assert await blobs.read(ARCHIVE, "t1/2026/2") == b"y"
 
 
-async def test_what_a_crash_left_half_written_is_cleared_away_but_not_what_is_being_written(tmp_path: Path) -> None:
+async def test_half_written_files_of_a_crash_are_removed_but_not_those_being_written(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     await blobs.ready()
     (tmp_path / ".being-written" / "fresh").write_bytes(b"half")

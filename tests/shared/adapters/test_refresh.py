@@ -43,7 +43,7 @@ async def eventually(happened: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_refresh_asked_for_after_a_write_sees_it_even_while_an_older_one_is_under_way() -> None:
+async def test_a_refresh_after_a_write_sees_it_even_while_an_older_one_runs() -> None:
     source = Source()
     source.gate.clear()
     under_way = asyncio.create_task(source.refresher.refresh())

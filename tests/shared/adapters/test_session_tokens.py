@@ -29,7 +29,7 @@ def test_an_answer_without_a_token_changes_nothing():
     assert kept(None) is None
 
 
-def test_partitions_and_containers_are_apart_and_the_least_recently_written_is_forgotten_first():
+def test_session_tokens_are_kept_per_partition_and_the_oldest_is_forgotten_first():
     sessions = SessionTokens(capacity=2)
     sessions.keep(TENANTS, "a", {"x-ms-session-token": "0:-1#1"})
     sessions.keep(VIDEOS, "a", {"x-ms-session-token": "0:-1#2"})

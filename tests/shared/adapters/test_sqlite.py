@@ -233,7 +233,7 @@ def test_every_failure_names_the_file_and_says_what_to_do(code: int, advice: str
     assert advice in said
 
 
-async def test_a_path_that_is_none_is_an_error_for_the_caller_and_not_the_end_of_the_thread() -> None:
+async def test_an_invalid_path_is_an_error_for_the_caller_and_the_thread_lives_on() -> None:
     thread = open_thread(Path("/tmp/with\0zero"))
 
     for _ in range(2):

@@ -97,7 +97,7 @@ async def test_after_a_kill_a_blob_is_whole_and_no_older_than_confirmed(tmp_path
     assert names == ["t1/a"]
 
 
-async def test_two_processes_that_write_at_once_share_one_sequence_and_a_third_misses_nothing(tmp_path: Path) -> None:
+async def test_two_writing_processes_share_one_sequence_and_a_reader_misses_nothing(tmp_path: Path) -> None:
     processes = [start("write_some", tmp_path, f"p{k}") for k in range(2)]
     store = SqliteStore(tmp_path / "documents.db")
     token: str | None = None

@@ -71,7 +71,7 @@ def test_an_id_changed_at_every_character_to_every_other_is_worth_nothing() -> N
 @given(
     st.one_of(st.text(max_size=80), st.binary(min_size=32, max_size=32).map(base64.urlsafe_b64encode).map(bytes.decode))
 )
-def test_a_text_out_of_the_air_is_worth_nothing(text: str) -> None:
+def test_random_text_is_not_a_valid_receipt(text: str) -> None:
     assert verify(text, KEYS, TENANT, USER, NOW) is None
 
 
@@ -96,7 +96,7 @@ def test_an_id_survives_the_rotation_of_its_key_and_not_its_removal() -> None:
     assert verify(text, keys("b"), TENANT, USER, NOW) is None
 
 
-def test_nothing_quoted_is_worth_nothing() -> None:
+def test_missing_receipt_is_rejected() -> None:
     assert verify(None, KEYS, TENANT, USER, NOW) is None
     assert verify("", KEYS, TENANT, USER, NOW) is None
     assert verify("req-1", KEYS, TENANT, USER, NOW) is None

@@ -174,7 +174,7 @@ async def test_azure_monitor_gets_each_value_once_also_after_a_failure() -> None
     assert first["feed_duration_ms_bucket"][0] == {"mode": "personalized", "le": "10"}
 
 
-async def test_a_sampled_trace_becomes_a_span_with_a_child_per_stage_under_the_callers_span() -> None:
+async def test_a_sampled_trace_is_a_span_with_a_child_per_stage_under_the_callers_span() -> None:
     async with collector() as taker:
         export = exporting(taker, Telemetry(), trace_sample_ratio=1.0)
         stages = Stages()

@@ -67,7 +67,7 @@ def test_a_user_hash_or_a_key_in_hexadecimal_is_blotted_out_wherever_it_stands(
     assert [json.loads(text)["level"] for text in lines.texts] == ["warning", "warning"]
 
 
-def test_of_each_kind_only_the_first_lines_of_a_minute_are_written_and_the_rest_is_counted(
+def test_the_first_lines_of_a_kind_in_a_minute_are_written_and_the_rest_counted(
     lines: Lines, telemetry: Telemetry
 ) -> None:
     for number in range(logs.LINES_PER_MINUTE + 25):

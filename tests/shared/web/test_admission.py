@@ -128,7 +128,7 @@ def test_a_slot_is_given_back_whatever_happens_in_it() -> None:
     assert (process.total, dict(process.in_flight)) == (0, {})
 
 
-def test_a_late_event_loop_sheds_to_the_ready_page_first_and_refuses_only_when_later_still() -> None:
+def test_a_late_event_loop_serves_the_ready_page_first_and_refuses_when_later_still() -> None:
     process = limits(shed_delay_ms=100, refuse_delay_ms=400)
     for late, ready_only in ((0.05, False), (0.15, True)):
         for _ in range(3):
