@@ -19,12 +19,13 @@ import orjson
 
 import bootstrap
 from benchmarks.measuring import UNLIMITED, Timing, measure_async
-from bootstrap import App, flags_file
+from bootstrap import App
 from events.batch import Batch, encode
 from events.schema import parse_event
 from feed.api import FeedApi
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import first_flags, local_settings
+from shared.adapters.backends import flags_file
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.records import Tenant
 from shared.web.endpoint import endpoints_of

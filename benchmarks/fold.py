@@ -16,13 +16,13 @@ import orjson
 
 import bootstrap
 from benchmarks.measuring import Timing, measure, measure_async
-from bootstrap import flags_file
 from events.batch import Batch, decode, encode
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
 from local.demo import demo_videos, save_videos
 from local.serving import first_flags, local_settings
+from shared.adapters.backends import flags_file
 from shared.adapters.tenant_directory import save_tenant
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant

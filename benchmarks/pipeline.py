@@ -32,6 +32,7 @@ from events.batch import Batch, encode
 from events.schema import Event
 from local.demo import demo_videos, save_videos
 from local.serving import local_settings
+from shared.adapters import backends
 from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
 from shared.adapters.documents.port import (
     Container,
@@ -157,7 +158,7 @@ async def _tables(name: str, settings: Settings, batches: int) -> None:
 
 
 async def _prepare(settings: Settings, tenants: int) -> Run:
-    documents = Counted(bootstrap.documents_from(settings, time.time))
+    documents = Counted(backends.documents_from(settings, time.time))
     services = bootstrap.build(replace(settings, publish_budget_ms=30_000.0), documents=documents)  # type: ignore[arg-type]
     await services.documents.ready()
     await services.bus.ready()

@@ -73,14 +73,15 @@ def main() -> None:
 async def _prepare_tenant(environment: Mapping[str, str]) -> None:
     import bootstrap
     from benchmarks.feed_handler import _prepare
-    from bootstrap import flags_file
     from local.serving import first_flags
+    from shared.adapters import backends
+    from shared.adapters.backends import flags_file
     from shared.adapters.flags.evaluation import PERSONALIZED_FEED
     from shared.settings import Settings
 
     settings = Settings.from_environment(environment)
     if settings.flags == "appconfig":
-        with bootstrap.flag_store(settings) as store:
+        with backends.flag_store(settings) as store:
             store.seed([{"id": PERSONALIZED_FEED, "enabled": True}])
     else:
         first_flags(flags_file(settings))
@@ -111,6 +112,7 @@ def child() -> None:
 
     times.append(time.time())
     import bootstrap
+    from shared.adapters import backends
     from shared.settings import Settings
 
     settings = Settings.from_environment(os.environ)
@@ -120,7 +122,7 @@ def child() -> None:
         ("blobs", settings.blobs),
         ("flags", settings.flags),
     ):
-        import_module(bootstrap.BACKENDS[port, choice][0])
+        import_module(backends.BACKENDS[port, choice][0])
     times.append(time.time())
     at_import = len(connected)
     services = bootstrap.build(settings)

@@ -17,10 +17,10 @@ from typing import Any
 import bootstrap
 from benchmarks.feed_handler import REQUESTS, _prepare, _request, _served
 from benchmarks.measuring import measure, measure_async
-from bootstrap import flags_file
 from local.serving import first_flags, local_settings
-from shared.observability.export import Exporter, TelemetryExport
+from shared.adapters.backends import flags_file
 from shared.observability.metrics import Telemetry
+from shared.observability.telemetry_export import Exporter, TelemetryExport
 from shared.observability.tracing import Stages, Trace, current_trace, trace_of
 
 STAGES = ("authenticate", "flags", "signals", "catalog", "rank", "page", "render")

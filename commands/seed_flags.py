@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-import bootstrap
+from shared.adapters import backends
 from shared.adapters.flags.evaluation import FLAGS, PERSONALIZED_FEED
 from shared.adapters.flags.port import FlagsUnavailable
 from shared.settings import BadSetting, Settings
@@ -26,7 +26,7 @@ def main() -> int:
         settings = Settings.from_environment(os.environ)
         if settings.flags != "appconfig":
             raise BadSetting("FLAGS must be appconfig: a flags file needs no seeding.")
-        with bootstrap.flag_store(settings) as store:
+        with backends.flag_store(settings) as store:
             added = store.seed(first_flags(personalized=arguments.on))
     except (BadSetting, FlagsUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-import bootstrap
+from shared.adapters import backends
 from shared.adapters.flags.file import checked
 from shared.adapters.flags.port import FlagsUnavailable
 from shared.adapters.flags.switching import switched
@@ -36,10 +36,10 @@ def main() -> int:
 def switch(settings: Settings, name: str, on: bool, tenant_id: str | None = None) -> None:
     """Switch where the settings say. Raises `FlagsUnavailable`, `OSError`, `ValueError`."""
     if settings.flags == "appconfig":
-        with bootstrap.flag_store(settings) as store:
+        with backends.flag_store(settings) as store:
             store.switch(name, on, tenant_id)
     else:
-        switch_file(bootstrap.flags_file(settings), name, on, tenant_id)
+        switch_file(backends.flags_file(settings), name, on, tenant_id)
 
 
 def switch_file(path: Path, name: str, on: bool, tenant_id: str | None = None) -> None:

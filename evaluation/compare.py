@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import metrics
+from evaluation import ranking_metrics as metrics
 from evaluation.contestants import Contestant, Scorer
 from evaluation.replay import DAY, Replay, Visit
 from ranking.diversity import metadata_similarity

@@ -18,9 +18,9 @@ from shared.adapters.retry import with_timeout
 from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.feed_receipt import FeedReceipt, verify
 from shared.domain.keys import KeyRing
-from shared.observability.export import Spans
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
+from shared.observability.telemetry_export import Spans
 from shared.observability.tracing import Stages, current_trace
 from shared.web.admission import Kind, Limits
 from shared.web.authentication import consented

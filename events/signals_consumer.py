@@ -36,9 +36,9 @@ from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
-from shared.observability.export import Spans
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
+from shared.observability.telemetry_export import Spans
 from shared.observability.tracing import Stages, current_trace, trace_named
 
 log = logging.getLogger("feed.events")

@@ -12,8 +12,8 @@ from feed.query import HINTS, parse_query
 from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.records import MAX_LIMIT
-from shared.observability.export import Spans
 from shared.observability.metrics import Telemetry
+from shared.observability.telemetry_export import Spans
 from shared.observability.tracing import Stages
 from shared.web.admission import Kind, Limits
 from shared.web.declaration import Parameter, Response

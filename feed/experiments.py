@@ -7,7 +7,7 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from feed.models import resolve
+from feed.tenant_models import resolve
 from ranking.model import InvalidModel, LinearModel
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.records import Arm, Experiment, Tenant

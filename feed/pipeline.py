@@ -19,12 +19,12 @@ from feed.dark_launch import DarkLaunch
 from feed.editorial import Rulebook
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
-from feed.models import Models, without_cowatch
 from feed.page import Page
 from feed.query import FeedQuery
 from feed.selection import select
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
+from feed.tenant_models import Models, without_cowatch
 from ranking.model import LinearModel
 from ranking.rank import Slate
 from ranking.user_features import COLD_START_EVENTS

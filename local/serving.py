@@ -15,11 +15,13 @@ import azure.functions as func
 
 import bootstrap
 import function_app
-from bootstrap import App, flags_file
+from bootstrap import App
 from local.demo import seed_demo
 from local.faults import Faults, faulty
 from local.host import LocalHost
 from local.purge import purge_expired as purge
+from shared.adapters import backends
+from shared.adapters.backends import flags_file
 from shared.adapters.bus.port import LOCK_SECONDS, Bus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
@@ -102,14 +104,14 @@ async def running(
 
 def _build(settings: Settings, lock_seconds: float, faults: Path | None) -> App:
     if settings.embedded:
-        settings = bootstrap.with_embedded_secrets(settings)
+        settings = backends.with_embedded_secrets(settings)
     telemetry = Telemetry()
-    documents = bootstrap.documents_from(settings, time.time, telemetry)
-    blobs = bootstrap.blobs_from(settings)
+    documents = backends.documents_from(settings, time.time, telemetry)
+    blobs = backends.blobs_from(settings)
     if settings.bus == "sqlite":
-        bus: Bus = SqliteBus(bootstrap.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
+        bus: Bus = SqliteBus(backends.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
     else:
-        bus = bootstrap.bus_from(settings, time.time)
+        bus = backends.bus_from(settings, time.time)
     if faults is not None:
         documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
     return bootstrap.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)

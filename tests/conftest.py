@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+from collections import Counter
 from typing import Any
 
 from hypothesis import settings
@@ -16,7 +17,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One line for each thing that was left out because a program is missing."""
+    """The time of each group of tests, and one line for each thing left out because a program is missing."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(getattr(report, "duration", None), float):
+                seconds["/".join(report.nodeid.split("/")[:2]).partition("::")[0]] += report.duration
+    for group, spent in seconds.most_common():
+        terminalreporter.write_line(f"{group}: {spent:.1f} s")
     reasons: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

@@ -9,7 +9,7 @@ from bootstrap import App
 from events.signals_consumer import SignalsConsumer
 from events.stats_consumer import StatsConsumer
 from feed.catalog import Catalogs
-from shared.observability.export import Spans
+from shared.observability.telemetry_export import Spans
 
 
 def app_functions() -> list[Any]:

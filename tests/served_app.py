@@ -20,6 +20,7 @@ import bootstrap
 import function_app
 from local.demo import save_videos
 from local.host import LocalHost
+from shared.adapters import backends
 from shared.adapters.documents.sqlite import SqliteStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
@@ -262,7 +263,7 @@ async def served(folder: Path, *, flags: bool = True, operators: bool = True, **
     }
     configured = Settings(data_folder=str(folder), flags_file=str(flags_file), **chosen)
     documents = FaultyDocuments(SqliteStore(folder / "documents.db", clock.now))
-    bus = FaultyBus(bootstrap.bus_from(configured, clock.now))
+    bus = FaultyBus(backends.bus_from(configured, clock.now))
     services = bootstrap.build(configured, clock=clock.now, documents=documents, bus=bus, local=True)  # type: ignore[arg-type]
     bootstrap.use(services)
     try:

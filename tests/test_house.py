@@ -62,7 +62,7 @@ SDKS = {
     "azure.storage": "shared/adapters/blobs/azure.py",
     "azure.appconfiguration": "shared/adapters/flags/app_configuration.py",
     "azure.identity": "shared/adapters/azure_credential.py",
-    "azure.monitor": "shared/observability/export.py",
+    "azure.monitor": "shared/observability/telemetry_export.py",
     "featuremanagement": "shared/adapters/flags/evaluation.py",
 }
 """The one module that knows each SDK."""
@@ -221,6 +221,25 @@ def test_no_endpoint_is_declared_twice_and_no_function_name_is_used_twice() -> N
     assert {each.name for each in declared()} <= set(names)
     listed = [each for api in (*function_app.APIS, function_app.DocumentApi) for each in endpoints_of(api)]
     assert listed == declared()
+
+
+SAME_KIND = {"__init__", "__main__", "api", "models", "responses", "port", "sqlite", "endpoint"}
+"""Module names that several packages have for the same kind of thing."""
+
+
+def test_no_two_modules_have_one_name_for_different_things() -> None:
+    names = [path.stem for path in sources(*SHIPPED, "evaluation")]
+    assert {name for name in names if names.count(name) > 1} <= SAME_KIND
+
+
+def test_no_test_name_is_longer_than_80_characters() -> None:
+    names = [
+        node.name
+        for path in sources("tests")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+    assert [name for name in names if len(name) > 80] == []
 
 
 def test_a_planted_mistake_is_found() -> None:

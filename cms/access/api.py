@@ -7,6 +7,7 @@ instance sees a change at its next refresh of the tenants.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import azure.functions as func
 
@@ -49,8 +50,8 @@ from shared.web.problems import Problem, forbidden
 
 MAX_KEYS = 100
 MAX_PUBLIC_KEYS = 10
-TAG = "access"
-OPS = ("ops",)
+_operator_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), operator=True)
+_key_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), platform=True)
 
 
 class TenantsApi:
@@ -62,21 +63,18 @@ class TenantsApi:
         self._tenants = tenants
         self._identity = identity
 
-    @cms_endpoint("GET", "tenants", "List tenants", {200: Tenants}, tag=TAG, scopes=OPS, operator=True)
+    @_operator_endpoint("GET", "tenants", "List tenants", {200: Tenants})
     async def list_tenants(self, call: CmsRequest) -> func.HttpResponse:
         """Every tenant, by id."""
         known = [self._tenants.get(id) for id in sorted(self._tenants.ids())]
         tenants = [configuration_view(tenant_document(tenant)) for tenant in known if tenant]
         return json_response(Tenants.unchecked(tenants=tenants))
 
-    @cms_endpoint(
+    @_operator_endpoint(
         "POST",
         "tenants",
         "Create a tenant with a first key",
         {201: NewTenant},
-        tag=TAG,
-        scopes=OPS,
-        operator=True,
         body=NewTenantForm,
         example={"tenantId": "news"},
         problems=("invalid_document", "already_exists"),
@@ -111,7 +109,7 @@ class KeysApi:
         self._flow = flow
         self._identity = identity
 
-    @cms_endpoint("GET", "keys", "List keys", {200: Keys}, tag=TAG, scopes=OPS, platform=True)
+    @_key_endpoint("GET", "keys", "List keys", {200: Keys})
     async def list_keys(self, call: CmsRequest) -> func.HttpResponse:
         """The tenant's keys, by name."""
         records = await self._records(call)
@@ -119,14 +117,11 @@ class KeysApi:
             Keys.unchecked(keys=[StoredKey.unchecked(**key_fields(each, call.now)) for each in records])
         )
 
-    @cms_endpoint(
+    @_key_endpoint(
         "POST",
         "keys",
         "Issue a key, shown once",
         {201: NewKey},
-        tag=TAG,
-        scopes=OPS,
-        platform=True,
         body=NewKeyForm,
         example={"name": "Anna", "scopes": ["cms"]},
         parameters=(REASON,),
@@ -149,14 +144,11 @@ class KeysApi:
         await self._flow.write(call.tenant_id, "key", record.name, "issue", None, record.to_document(), author)
         return json_response(NewKey.unchecked(**key_fields(record, call.now), key=key), 201)
 
-    @cms_endpoint(
+    @_key_endpoint(
         "PATCH",
         "keys/{id}",
         "Rename a key",
         {200: StoredKey},
-        tag=TAG,
-        scopes=OPS,
-        platform=True,
         body=KeyNameForm,
         example={"name": "Anna"},
         problems=("invalid_document", "stale_etag"),
@@ -170,14 +162,11 @@ class KeysApi:
         await self._write(call, "rename", stored, body)
         return json_response(StoredKey.unchecked(**key_fields(ApiKey.from_document(body), call.now)))
 
-    @cms_endpoint(
+    @_key_endpoint(
         "DELETE",
         "keys/{id}",
         "Revoke a key",
         {204: None},
-        tag=TAG,
-        scopes=OPS,
-        platform=True,
         parameters=(REASON,),
         problems=("last_key", "stale_etag", "invalid_reason"),
     )
@@ -189,14 +178,11 @@ class KeysApi:
         await self._write(call, "revoke", stored, None)
         return no_content()
 
-    @cms_endpoint(
+    @_key_endpoint(
         "POST",
         "keys/{id}/rotate",
         "Issue a key's successor",
         {201: RotatedKey},
-        tag=TAG,
-        scopes=OPS,
-        platform=True,
         body=RotationForm,
         example={"overlapHours": 24},
         body_required=False,
@@ -241,28 +227,17 @@ class PublicKeysApi:
         self.edge = edge
         self._flow = flow
 
-    @cms_endpoint(
-        "GET",
-        "user-token-keys",
-        "List public keys for user tokens",
-        {200: PublicKeys},
-        tag=TAG,
-        scopes=OPS,
-        platform=True,
-    )
+    @_key_endpoint("GET", "user-token-keys", "List public keys for user tokens", {200: PublicKeys})
     async def list_public_keys(self, call: CmsRequest) -> func.HttpResponse:
         """The tenant's public keys."""
         stored = await self._flow.list(call.tenant_id, PUBLIC_KEY_PREFIX)
         return json_response(PublicKeys.unchecked(keys=[public_key_view(each.body) for each in stored]))
 
-    @cms_endpoint(
+    @_key_endpoint(
         "POST",
         "user-token-keys",
         "Add a public key for user tokens",
         {201: PublicKey},
-        tag=TAG,
-        scopes=OPS,
-        platform=True,
         body=UserTokenKeyForm,
         example={"keyId": "2026", "publicKey": "-----BEGIN PUBLIC KEY-----…"},
         problems=("invalid_document", "already_exists", "too_many", "stale_etag"),
@@ -281,14 +256,11 @@ class PublicKeysApi:
         await self._flow.write(call.tenant_id, "public key", form.key_id, "add", before, body, author)
         return json_response(public_key_view(body), 201)
 
-    @cms_endpoint(
+    @_key_endpoint(
         "DELETE",
         "user-token-keys/{id}",
         "Remove a public key",
         {204: None},
-        tag=TAG,
-        scopes=OPS,
-        platform=True,
         parameters=(REASON,),
         problems=("stale_etag", "invalid_reason"),
     )

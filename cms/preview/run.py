@@ -13,9 +13,9 @@ from feed.catalog import Catalog
 from feed.editorial import Steering, steer
 from feed.fallback import Fallback
 from feed.filters import Filtered, Viewer, apply_filters
-from feed.models import resolve, without_cowatch
 from feed.selection import select
 from feed.session import FeedSession
+from feed.tenant_models import resolve, without_cowatch
 from ranking.model import LinearModel, popularity_model
 from ranking.rank import Slate
 from ranking.user_features import RankingOptions

@@ -1,6 +1,6 @@
 """Counters and timings, added up in memory: what a request pays for telemetry is a few dictionary look-ups.
 
-Exporters (`shared/observability/export.py`) and the local host's `/metrics` read the sums from time to time.
+Exporters (`shared/observability/telemetry_export.py`) and the local host's `/metrics` read the sums from time to time.
 """
 
 from __future__ import annotations

@@ -25,11 +25,12 @@ from pathlib import Path
 import aiohttp
 
 import bootstrap
-from bootstrap import App, flags_file
+from bootstrap import App
 from events.archive import from_lines
 from local.demo import save_videos
 from local.serving import first_flags
 from ranking.stats import StatsTable, merged
+from shared.adapters.backends import flags_file
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import SUBSCRIPTIONS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all

@@ -36,7 +36,7 @@ from shared.adapters.bus.port import LOCK_SECONDS, MESSAGE_TTL_SECONDS
 from shared.domain.event_types import MAX_BODY_BYTES
 from shared.domain.feed_receipt import VALID_SECONDS as FEED_REQUEST_SECONDS
 from shared.domain.user_signals import IDENTITY_DAYS, MAX_DOCUMENT_BYTES, SIGNALS_TTL_SECONDS
-from shared.observability.export import TRACES_PER_SECOND
+from shared.observability.telemetry_export import TRACES_PER_SECOND
 from shared.settings import Settings
 from shared.web.endpoint import MAX_HEADER_CHARS
 from shared.web.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 import bootstrap
 from bootstrap import App
 from events.batch import Batch, encode
-from events.cowatch import LongViews
+from events.cowatch_builder import LongViews
 from events.schema import Event
 from local.demo import save_videos
 from local.serving import local_settings

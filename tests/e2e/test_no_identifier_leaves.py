@@ -20,7 +20,7 @@ import pytest_asyncio
 from shared.observability.metrics import render_prometheus
 from tests.faulty_documents import Trouble
 from tests.served_app import Answer, App, Client, make_videos, new_user, served
-from tests.shared.observability.test_export import Collector, collector
+from tests.shared.observability.test_telemetry_export import Collector, collector
 from tests.user_tokens import save_public_key, signer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

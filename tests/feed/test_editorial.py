@@ -12,9 +12,9 @@ from feed.catalog import Catalog
 from feed.editorial import NOTHING, Rulebook, matches, steer
 from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters
-from feed.models import DEMAND, with_half_life
 from feed.query import NO_HINTS, Hints
 from feed.selection import select
+from feed.tenant_models import DEMAND, with_half_life
 from ranking.columns import MAX_TAGS
 from ranking.model import global_model
 from ranking.user_features import RankingOptions

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.models import resolve
+from feed.tenant_models import resolve
 from ranking.model import InvalidModel
 from shared.adapters.documents.port import TENANTS, Upsert
 from shared.adapters.tenant_directory import CREDENTIALS, KINDS, SCOPES, ApiKey, TenantDirectory

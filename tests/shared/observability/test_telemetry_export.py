@@ -15,8 +15,8 @@ from aiohttp import web
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from shared.observability.export import Exporter, TelemetryExport, build_export
 from shared.observability.metrics import Telemetry
+from shared.observability.telemetry_export import Exporter, TelemetryExport, build_export
 from shared.observability.tracing import Stages, Trace
 from shared.settings import Settings
 

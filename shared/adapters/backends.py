@@ -1,0 +1,131 @@
+"""Chooses the backend of each port from the settings. Backends are loaded by name, and only when chosen."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from shared.adapters.blobs.port import Blobs
+from shared.adapters.bus.port import Bus
+from shared.adapters.documents.metered import MeteredDocuments, count_cosmos_calls
+from shared.adapters.documents.port import DocumentStore
+from shared.adapters.flags.port import FlagSource
+from shared.observability.metrics import Telemetry
+from shared.settings import BadSetting, Settings
+
+Clock = Callable[[], float]
+
+BACKENDS = {
+    ("documents", "cosmos"): ("shared.adapters.documents.cosmos", "CosmosStore"),
+    ("documents", "sqlite"): ("shared.adapters.documents.sqlite", "SqliteStore"),
+    ("bus", "servicebus"): ("shared.adapters.bus.servicebus", "ServiceBusBus"),
+    ("bus", "sqlite"): ("shared.adapters.bus.sqlite", "SqliteBus"),
+    ("blobs", "azure"): ("shared.adapters.blobs.azure", "AzureBlobs"),
+    ("blobs", "folder"): ("shared.adapters.blobs.folder", "FolderBlobs"),
+    ("flags", "appconfig"): ("shared.adapters.flags.app_configuration", "AppConfigurationFlags"),
+    ("flags", "file"): ("shared.adapters.flags.file", "FileFlags"),
+    ("flag store", "appconfig"): ("shared.adapters.flags.app_configuration", "FlagStore"),
+}
+"""Port and choice → the class behind it. Loaded by name when chosen: an Azure SDK takes up to a quarter of a second."""
+
+
+def _backend(port: str, choice: str) -> Any:
+    module, name = BACKENDS[port, choice]
+    return getattr(import_module(module), name)
+
+
+def documents_from(settings: Settings, clock: Clock, telemetry: Telemetry) -> DocumentStore:
+    """The document store the settings name, unconnected; `telemetry` counts its calls."""
+    backend = _backend("documents", settings.document_store)
+    if settings.document_store == "cosmos":
+        cosmos: DocumentStore = backend.from_settings(settings, count_cosmos_calls(telemetry))
+        return cosmos
+    return MeteredDocuments(backend(data_folder(settings) / "documents.db", clock), telemetry)
+
+
+def bus_from(settings: Settings, clock: Clock) -> Bus:
+    """The bus the settings name, unconnected."""
+    backend = _backend("bus", settings.bus)
+    bus: Bus = (
+        backend.from_settings(settings)
+        if settings.bus == "servicebus"
+        else backend(data_folder(settings) / "bus.db", clock)
+    )
+    return bus
+
+
+def blobs_from(settings: Settings) -> Blobs:
+    """The blob store the settings name, unconnected."""
+    backend = _backend("blobs", settings.blobs)
+    blobs: Blobs = (
+        backend.from_settings(settings) if settings.blobs == "azure" else backend(data_folder(settings) / "blobs")
+    )
+    return blobs
+
+
+def flag_source_from(settings: Settings) -> FlagSource:
+    """Where the settings say that flags are read from."""
+    backend = _backend("flags", settings.flags)
+    source: FlagSource = (
+        backend.from_settings(settings) if settings.flags == "appconfig" else backend(flags_file(settings))
+    )
+    return source
+
+
+def flag_store(settings: Settings) -> Any:
+    """The App Configuration store for programs that write flags; use it as a context."""
+    return _backend("flag store", settings.flags).from_settings(settings)
+
+
+def flags_file(settings: Settings) -> Path:
+    """Where the file source reads flags."""
+    return Path(settings.flags_file) if settings.flags_file else Path(settings.data_folder) / "flags.json"
+
+
+def data_folder(settings: Settings) -> Path:
+    """The folder of the embedded stores, made where it is missing. Raises `BadSetting` when it cannot be written."""
+    folder = Path(settings.data_folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise BadSetting(
+            f"DATA_FOLDER {str(folder.absolute())!r} is not writable ({error.strerror}): "
+            "choose another folder or change its permissions."
+        ) from None
+    return folder
+
+
+def with_embedded_secrets(settings: Settings) -> Settings:
+    """Settings with the secrets that embedded mode makes for itself and keeps, readable by the owner only."""
+    if settings.signing_keys and settings.identity_secret:
+        return settings
+    path = data_folder(settings) / "secrets.json"
+    if not path.exists():
+        made = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in ("signing", "identity")}
+        temporary = path.with_name(f".secrets-{os.getpid()}")
+        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(made, file)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # the first of several processes wins
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    kept = json.loads(path.read_text())
+    return replace(
+        settings,
+        signing_keys=settings.signing_keys or f"local:{kept['signing']}",
+        identity_secret=settings.identity_secret or kept["identity"],
+    )
