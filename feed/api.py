@@ -136,20 +136,20 @@ class FeedApi:
     async def get_feed(self, call: Call) -> func.HttpResponse:
         """The next page for a user, or 304 when it is the page the client has."""
         stages = Stages(call.started)
-        tenant, now = call.tenant, call.now
-        query = parse_query(call.request.params, call.headers, tenant.default_limit)
+        tenant, user_key, now, headers = call.tenant, call.user_key, call.now, call.headers
+        query = parse_query(call.request.params, headers, tenant.default_limit)
         stages.end("authenticate")
-        with self._limits.admit(Kind.FEED, tenant, call.user_key, now) as admission:
+        with self._limits.admit(Kind.FEED, tenant, user_key, now) as admission:
             result = await self._feed.serve_feed(
-                query, tenant, call.user_key, now, overloaded=admission.ready_only, stages=stages
+                query, tenant, user_key, now, overloaded=admission.ready_only, stages=stages
             )
         page, catalog = result.page, result.catalog
         etag = page.etag(catalog)
-        headers = {**BASE_HEADERS, "ETag": etag, "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED]}
-        if matches_etag(call.headers.get("if-none-match"), etag):
-            response = func.HttpResponse(b"", status_code=304, headers=headers)
+        sent = {**BASE_HEADERS, "ETag": etag, "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED]}
+        if matches_etag(headers.get("if-none-match"), etag):
+            response = func.HttpResponse(b"", status_code=304, headers=sent)
         else:
-            response = func.HttpResponse(page.body(catalog), status_code=200, headers=headers, mimetype=JSON)
+            response = func.HttpResponse(page.body(catalog), status_code=200, headers=sent, mimetype=JSON)
         stages.end("render")
         telemetry = self._telemetry
         telemetry.count("feed_requests", tenant.id, page.mode, page.reason or "")

@@ -1,6 +1,6 @@
 """Selects a slate from a catalog: filters → ranking or popularity → pins → serving policy. No I/O, nothing is recorded.
 
-The feed serves what this returns; the content room's preview shows it.
+The feed serves what this returns; the CMS preview shows it.
 """
 
 from __future__ import annotations

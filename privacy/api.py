@@ -69,7 +69,7 @@ class PrivacyApi:
         self._limits = limits
         self._telemetry = telemetry
         self._clock = clock
-        self._user_hash_in_url = user_hash_in_url
+        self.user_hash_in_url = user_hash_in_url
 
     @endpoint(
         "POST",
@@ -153,7 +153,7 @@ class PrivacyApi:
         in_query: str | None = call.request.params.get("userHash")
         if in_query is None:
             return user_hash(call.headers)
-        if not self._user_hash_in_url:
+        if not self.user_hash_in_url:
             raise bad_request("user_in_url", "Send the user hash in X-User, not in the URL.")
         if not USER_HASH.matches(in_query):
             raise bad_request("invalid_user", "userHash must be 64 lower-case hex digits.")

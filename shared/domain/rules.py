@@ -1,6 +1,6 @@
 """Rules and playlists of content teams, as the feed reads them.
 
-The content room checks what it writes; these readers take what is there, and leave out a rule they cannot read.
+The CMS checks what it writes; these readers take what is there, and leave out a rule they cannot read.
 """
 
 from __future__ import annotations

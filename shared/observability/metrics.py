@@ -58,6 +58,7 @@ class Telemetry:
         self.gauges: dict[Key, float] = {}
         self._watched: dict[Key, Callable[[], float | None]] = {}
         self._series: Counter[str] = Counter()
+        self._stage_histograms: defaultdict[Key, dict[str, Histogram]] = defaultdict(dict)
 
     def count(self, name: str, *labels: str, amount: float = 1) -> None:
         """Add to a counter. `labels` are values in the order `METRICS` names them."""
@@ -90,8 +91,15 @@ class Telemetry:
     def observe_stages(self, name: str, stages: Stages, *labels: str) -> float:
         """Add each stage's milliseconds to a histogram whose first label is the stage; the milliseconds of all."""
         began = stages.started
+        known = self._stage_histograms[name, labels]
         for stage, ended in stages.marks:
-            self.observe(name, (ended - began) * 1000, stage, *labels)
+            histogram = known.get(stage)
+            if histogram is not None:
+                histogram.add((ended - began) * 1000)
+            else:
+                self.observe(name, (ended - began) * 1000, stage, *labels)
+                if (name, (stage, *labels)) in self.histograms:
+                    known[stage] = self.histograms[name, (stage, *labels)]
             began = ended
         return (began - stages.started) * 1000
 

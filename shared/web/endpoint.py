@@ -172,23 +172,24 @@ class Edge:
         log has with the traceback.
         """
         started = time.perf_counter()
-        token = current_trace.set(trace_of(request.headers.get("traceparent")))
+        name, headers, telemetry = declared.name, request.headers, self._telemetry
+        token = current_trace.set(trace_of(headers.get("traceparent")))
+        origin: str | None = headers.get("origin")
         try:
             if request.method == "OPTIONS":
-                response = func.HttpResponse(status_code=204, headers=self._cors.preflight(_origin(request)))
+                response = func.HttpResponse(status_code=204, headers=self._cors.preflight(origin))
             else:
-                response = await self._served(declared, api, request, started)
+                response = await self._served(declared, name, api, request, started)
         finally:
             current_trace.reset(token)
-        self._cors.mark(response.headers, _origin(request))
-        self._telemetry.count("http_requests", declared.name, _CLASSES.get(response.status_code // 100, "other"))
-        self._telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, declared.name)
+        self._cors.mark(response.headers, origin)
+        telemetry.count("http_requests", name, _CLASSES.get(response.status_code // 100, "other"))
+        telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, name)
         return response
 
     async def _served(
-        self, declared: Endpoint, api: Api, request: func.HttpRequest, started: float
+        self, declared: Endpoint, name: str, api: Api, request: func.HttpRequest, started: float
     ) -> func.HttpResponse:
-        name = declared.name
         try:
             _check_size(request)
             if not declared.scopes:
@@ -243,11 +244,6 @@ class Edge:
         if problem.errors:
             body["errors"] = list(problem.errors)
         return func.HttpResponse(orjson.dumps(body), status_code=problem.status, headers=headers, mimetype=PROBLEM_JSON)
-
-
-def _origin(request: func.HttpRequest) -> str | None:
-    origin: str | None = request.headers.get("origin")
-    return origin
 
 
 def _check_size(request: func.HttpRequest) -> None:

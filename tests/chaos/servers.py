@@ -18,7 +18,8 @@ from pathlib import Path
 import aiohttp
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 180.0
+"""A first start compiles the ranking's loops, which takes a busy machine a while."""
 BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
 """Shares of writes that are done and then reported as failed, all the time."""
 ON_THE_WIRE = (

@@ -31,7 +31,7 @@ PRODUCTION = {
 }
 """The intervals of production, where the local host has shorter ones."""
 FAULTS = "faults.json"
-START_SECONDS = 60
+START_SECONDS = 180.0
 
 
 def new_environment(folder: Path, **settings: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from local.story import story_events
+from privacy.api import PrivacyApi
 from shared.adapters.documents.port import VIDEOS, Upsert
 from tests.e2e.test_bad_requests import is_problem
 from tests.served_app import Answer, App, Client, make_video, make_videos
@@ -373,8 +374,9 @@ async def test_the_hash_in_the_url_works_here_and_is_checked(client: Client, app
 
     assert (await asked(client.user)).json["events"] == 10
     assert is_problem(await asked("jane@example.com"), 400, "invalid_user")
-    app.services.local = False
+    api = app.services.apis[PrivacyApi]
+    api.user_hash_in_url = False
     try:
         assert is_problem(await asked(client.user), 400, "user_in_url")
     finally:
-        app.services.local = True
+        api.user_hash_in_url = True

@@ -25,7 +25,7 @@ from ranking.stats import StatsTable
 from shared.adapters.documents.port import VIDEO_STATS
 from tests.served_app import ROOT, eventually, new_user, served
 
-START_SECONDS = 30
+START_SECONDS = 180.0
 TENANT = {"X-Tenant-Id": "tenant_1"}
 
 

@@ -1,6 +1,6 @@
 """Reconnecting sender: one connection to the bus for all callers, opened ahead of use, replaced when it fails.
 
-Knows no SDK: what a link is and how one is opened comes from the adapter.
+Knows no SDK: what a connection is and how one is opened comes from the adapter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 class Connection(Protocol[Item]):
-    """An open link. Its state is unknown after a call that failed or was cut short, except for `ValueError`."""
+    """An open connection. Its state is unknown after a call that failed or was cut short, except for `ValueError`."""
 
     async def send(self, items: list[Item], seconds: float) -> int:
         """Send the first n as one and return n. Raises `BusUnavailable`, or `ValueError` for what no bus takes."""
@@ -29,17 +29,18 @@ class Connection(Protocol[Item]):
 
 
 class ReconnectingSender(Generic[Item]):
-    """`open_link(seconds)` gives a link or raises `BusUnavailable`. `budget_seconds` bounds one send, repeats included.
+    """`open_connection(seconds)` gives a connection or raises `BusUnavailable`. `budget_seconds` bounds one send with
+    its repeat.
 
-    A send that fails is repeated once on a fresh link; what the items carry must make that harmless.
+    A send that fails is repeated once on a fresh connection; what the items carry must make that harmless.
     """
 
     def __init__(
-        self, open_link: Callable[[float], Awaitable[Connection[Item]]], budget_seconds: float, max_items: int
+        self, open_connection: Callable[[float], Awaitable[Connection[Item]]], budget_seconds: float, max_items: int
     ) -> None:
-        self._open_link = open_link
+        self._open_connection = open_connection
         self._budget = budget_seconds
-        self._link: Connection[Item] | None = None
+        self._connection: Connection[Item] | None = None
         self._lock = asyncio.Lock()
         self._writer: CoalescingWriter[Item] = CoalescingWriter(self._send, max_items=max_items)
 
@@ -48,12 +49,12 @@ class ReconnectingSender(Generic[Item]):
         await self._writer.submit(item, size, self._budget)
 
     async def open(self, seconds: float) -> None:
-        """Have a link ready. Raises `BusUnavailable`."""
+        """Have a connection ready. Raises `BusUnavailable`."""
         async with self._lock:
             await self._opened(seconds)
 
     async def close(self) -> None:
-        """Stop sending and let go of the link."""
+        """Stop sending and close the connection."""
         await self._writer.close()
         await self._drop()
 
@@ -62,8 +63,8 @@ class ReconnectingSender(Generic[Item]):
         async with self._lock:
             for attempt in (1, 2):
                 try:
-                    link = await self._opened(deadline - time.monotonic())
-                    return await link.send(items, deadline - time.monotonic())
+                    connection = await self._opened(deadline - time.monotonic())
+                    return await connection.send(items, deadline - time.monotonic())
                 except ValueError:
                     raise
                 except BusUnavailable as error:
@@ -76,11 +77,11 @@ class ReconnectingSender(Generic[Item]):
         raise AssertionError
 
     async def _opened(self, seconds: float) -> Connection[Item]:
-        if self._link is None:
-            self._link = await self._open_link(seconds)
-        return self._link
+        if self._connection is None:
+            self._connection = await self._open_connection(seconds)
+        return self._connection
 
     async def _drop(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -79,7 +79,7 @@ CALL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
+class _Outgoing:
     """A message on its way out: its id on the wire and its application properties."""
 
     message: OutgoingMessage
@@ -121,7 +121,7 @@ class ServiceBusBus:
         self._options: dict[str, Any] = {"retry_total": 0}
         self._client: ServiceBusClient | None = None
         self._credential: Any = None
-        self._outlets: dict[str, ReconnectingSender[_Letter]] = {}
+        self._senders: dict[str, ReconnectingSender[_Outgoing]] = {}
         self._receivers: set[ServiceBusBusReceiver] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -142,13 +142,13 @@ class ServiceBusBus:
         if message.to is not None:
             _check_subscription(message.to)
         properties: dict[str | bytes, Any] = {ONLY_FOR: message.to} if message.to else {}
-        await self._submit(TOPIC, _Letter(message, message.message_id, properties))
+        await self._submit(TOPIC, _Outgoing(message, message.message_id, properties))
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
         _check_subscription(subscription)
         _check(message)
         properties: dict[str | bytes, Any] = {ONLY_FOR: subscription, ORIGINAL_ID: message.message_id}
-        await self._submit(TOPIC, _Letter(message, uuid.uuid4().hex, properties))
+        await self._submit(TOPIC, _Outgoing(message, uuid.uuid4().hex, properties))
 
     async def dead_letter(
         self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
@@ -159,11 +159,11 @@ class ServiceBusBus:
             DEAD_LETTER_REASON: reason[:MAX_REASON_LENGTH],
             DEAD_LETTER_DESCRIPTION: description[:MAX_REASON_LENGTH],
         }
-        letter = _Letter(message, message.message_id, {name: text for name, text in texts.items() if text})
-        await self._submit(dead_letter_queue(subscription), letter)
+        outgoing = _Outgoing(message, message.message_id, {name: text for name, text in texts.items() if text})
+        await self._submit(dead_letter_queue(subscription), outgoing)
 
-    async def _submit(self, path: str, letter: _Letter) -> None:
-        await self._outlet(path).submit(letter, len(letter.message.body) + OVERHEAD_BYTES)
+    async def _submit(self, path: str, outgoing: _Outgoing) -> None:
+        await self._sender(path).submit(outgoing, len(outgoing.message.body) + OVERHEAD_BYTES)
 
     # Receiving
 
@@ -247,14 +247,14 @@ class ServiceBusBus:
     # Life
 
     async def ready(self) -> None:
-        await self._outlet(TOPIC).open(self._patience)
+        await self._sender(TOPIC).open(self._patience)
 
     async def close(self) -> None:
-        open_parts: list[ReconnectingSender[_Letter] | ServiceBusBusReceiver] = [
-            *self._outlets.values(),
+        open_parts: list[ReconnectingSender[_Outgoing] | ServiceBusBusReceiver] = [
+            *self._senders.values(),
             *self._receivers,
         ]
-        self._outlets.clear()
+        self._senders.clear()
         await asyncio.gather(*(part.close() for part in open_parts))
         if closing := list(self._closing):
             _, sleeping = await asyncio.wait(closing, timeout=LET_GO_SECONDS)
@@ -290,18 +290,18 @@ class ServiceBusBus:
                 self._client = ServiceBusClient(self._namespace or "", self._credential, **self._options)
         return self._client
 
-    def _outlet(self, path: str) -> ReconnectingSender[_Letter]:
-        async def open_link(seconds: float) -> _SenderLink:
+    def _sender(self, path: str) -> ReconnectingSender[_Outgoing]:
+        async def open_connection(seconds: float) -> _SenderConnection:
             client = self._open_client()
             sender = client.get_topic_sender(path) if path == TOPIC else client.get_queue_sender(path)
-            link = _SenderLink(sender, self._letting_go)
-            await link.open(seconds)
-            return link
+            connection = _SenderConnection(sender, self._letting_go)
+            await connection.open(seconds)
+            return connection
 
-        outlet = self._outlets.get(path)
-        if outlet is None:
-            outlet = self._outlets[path] = ReconnectingSender(open_link, self._budget, self._max_batch)
-        return outlet
+        found = self._senders.get(path)
+        if found is None:
+            found = self._senders[path] = ReconnectingSender(open_connection, self._budget, self._max_batch)
+        return found
 
     async def _opened(self, receiver: ServiceBusReceiver, wait_seconds: float = 0.0) -> ServiceBusBusReceiver:
         try:
@@ -314,8 +314,8 @@ class ServiceBusBus:
         return ours
 
 
-class _SenderLink:
-    """A link of the SDK's sender."""
+class _SenderConnection:
+    """A connection of the SDK's sender."""
 
     def __init__(self, sender: ServiceBusSender, letting_go: Callable[[Awaitable[None]], Awaitable[None]]) -> None:
         self._sender = sender
@@ -328,9 +328,9 @@ class _SenderLink:
             await self.close()
             raise
 
-    async def send(self, letters: list[_Letter], seconds: float) -> int:
+    async def send(self, outgoing: list[_Outgoing], seconds: float) -> int:
         try:
-            return await _confirmed(_send_batch(self._sender, letters), seconds)
+            return await _confirmed(_send_batch(self._sender, outgoing), seconds)
         except MessageSizeExceededError:
             raise ValueError("the message is larger than the bus takes") from None
 
@@ -338,19 +338,19 @@ class _SenderLink:
         await self._letting_go(self._sender.close())
 
 
-async def _send_batch(sender: ServiceBusSender, letters: list[_Letter]) -> int:
+async def _send_batch(sender: ServiceBusSender, outgoing: list[_Outgoing]) -> int:
     batch = await sender.create_message_batch()
     count = 0
-    for letter in letters:
+    for each in outgoing:
         try:
-            batch.add_message(letter.encode())
+            batch.add_message(each.encode())
         except MessageSizeExceededError:
             break
         count += 1
     if count > 1:
         await sender.send_messages(batch)
         return count
-    await sender.send_messages(letters[0].encode())
+    await sender.send_messages(outgoing[0].encode())
     return 1
 
 

@@ -23,7 +23,7 @@ from tests.emulators.azurite import needs_azurite
 from tests.emulators.broker_here import broker_of_user_events
 from tests.served_app import ROOT
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 SEED = "commands.seed_flags"
 QUICK = {
     "FLAGS_REFRESH_SECONDS": "0.2",
