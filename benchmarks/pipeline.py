@@ -47,6 +47,7 @@ from shared.adapters.tenant_directory import save_tenant
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant, Video
 from shared.domain.user_signals import MAX_DOCUMENT_BYTES
+from shared.observability.metrics import Telemetry
 from shared.settings import Settings
 from tests.parts import signals_consumer, stats_consumer
 
@@ -158,7 +159,7 @@ async def _tables(name: str, settings: Settings, batches: int) -> None:
 
 
 async def _prepare(settings: Settings, tenants: int) -> Run:
-    documents = Counted(backends.documents_from(settings, time.time))
+    documents = Counted(backends.documents_from(settings, time.time, Telemetry()))
     services = bootstrap.build(replace(settings, publish_budget_ms=30_000.0), documents=documents)  # type: ignore[arg-type]
     await services.documents.ready()
     await services.bus.ready()

@@ -124,7 +124,7 @@ async def _serve(world: World) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with running(local_settings(), port=0, demo=False) as served:
-        await _build(world, served.services)
+        await _build(world, served.app)
         print(json.dumps({"url": served.url}), flush=True)
         await stop.wait()
 

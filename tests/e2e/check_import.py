@@ -37,15 +37,13 @@ async def check(videos: Path, exposures: Path) -> bool:
         settings = local_settings({"DATA_FOLDER": folder})
         async with running(settings, port=0, demo=False) as app:
             now = time.time()
-            key = await make_tenant(app.services, TENANT)
-            await save_key(
-                app.services.documents, app.services.identity, PLATFORM, "operators", OPS_KEY, frozenset({"ops"})
-            )
-            await app.services.tenants_refresher.refresh()
+            key = await make_tenant(app.app, TENANT)
+            await save_key(app.app.documents, app.app.identity, PLATFORM, "operators", OPS_KEY, frozenset({"ops"}))
+            await app.app.tenants_refresher.refresh()
             catalog = [to_video(row, DEFAULT_COLUMNS, "PG") for row in read_rows(videos)]
-            await save_videos(app.services, TENANT, catalog)
+            await save_videos(app.app, TENANT, catalog)
             log = to_events(read_rows(exposures), DEFAULT_COLUMNS, now)
-            await replay(app.url, app.services, TENANT, key, to_batches(log, TENANT))
+            await replay(app.url, app.app, TENANT, key, to_batches(log, TENANT))
             await app.host.run_timer("roll_up")
             categories = {video.id: video.category for video in catalog}
             users = _ten_users(log)

@@ -123,7 +123,7 @@ async def _serve(port: int) -> None:
     async with running(settings, port=port, reuse_port=port > 0, faults=faults) as app:
         print(app.url, flush=True)
         await stop.wait()
-        counters = app.services.telemetry.counters
+        counters = app.app.telemetry.counters
         served = sum(value for (name, _), value in counters.items() if name == "feed_requests")
     print(json.dumps({"served": served}), flush=True)
 
