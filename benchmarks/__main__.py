@@ -10,7 +10,7 @@ BENCHMARKS = (
     "ranking",
     "feed_handler",
     "fold",
-    "pipeline",
+    "event_path",
     "memory",
     "telemetry",
     "azure_adapters",

@@ -12,8 +12,8 @@ import asyncio
 import sys
 import time
 
-from benchmarks.capacity import capacity
 from benchmarks.served import Served, World, served
+from benchmarks.throughput import capacity
 from benchmarks.traffic import REQUESTS_A_SESSION, People, Seen, arrivals, session
 from benchmarks.wire import Connections
 

@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.capacity import capacity
 from benchmarks.served import CONTENT_KEY, Served, World, served, tenant_id
+from benchmarks.throughput import capacity
 from benchmarks.traffic import REQUESTS_A_SESSION, People, Seen, arrivals, session
 from benchmarks.wire import Connections, http
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED

@@ -14,7 +14,7 @@ from cms.documents import DocumentFlow
 from cms.endpoint import cms_endpoint
 from cms.forms import Fault, checked, refused
 from cms.preview.models import DraftForm, Preview, PreviewForm, ViewerForm
-from cms.preview.responses import asked_videos, draft_feed, live_feed
+from cms.preview.result_views import asked_videos, draft_feed, live_feed
 from cms.preview.run import PreviewInput, run_preview, with_rules
 from cms.preview.synthetic_viewer import synthetic_signals
 from cms.request import CmsRequest

@@ -28,6 +28,9 @@ LOCK_SECONDS = 60.0
 DUPLICATE_WINDOW_SECONDS = 3_600.0
 MESSAGE_TTL_SECONDS = 3 * 86_400
 MAX_MESSAGE_BYTES = 1_000_000
+MAX_ID_LENGTH = 128
+"""Of message and session ids, as in Service Bus."""
+MAX_REASON_LENGTH = 4_096
 
 
 class BusError(Exception):
@@ -81,6 +84,21 @@ class DeadLetter:
     description: str
 
 
+def check_subscription(subscription: str) -> None:
+    """Raises `ValueError` for a subscription the topic does not have."""
+    if subscription not in SUBSCRIPTIONS:
+        raise ValueError(f"no subscription {subscription!r}: there are {', '.join(SUBSCRIPTIONS)}")
+
+
+def check_message(message: OutgoingMessage) -> None:
+    """Raises `ValueError` for a message that Service Bus would not take."""
+    for name, id in (("message", message.message_id), ("session", message.session_id)):
+        if not 1 <= len(id) <= MAX_ID_LENGTH:
+            raise ValueError(f"a {name} id has 1 to {MAX_ID_LENGTH} characters, not {len(id)}")
+    if len(message.body) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"message {message.message_id} has {len(message.body):,} bytes, over {MAX_MESSAGE_BYTES:,}")
+
+
 class Receiver(Protocol):
     """Peek-lock receiver of one subscription, or of one of its sessions (`session_id` is then set)."""
 
@@ -99,7 +117,7 @@ class Receiver(Protocol):
         ...
 
     async def dead_letter(self, message: ReceivedMessage, reason: str, description: str = "") -> None:
-        """Set it aside with a reason (≤ 4,096 characters each)."""
+        """Set it aside with a reason (≤ `MAX_REASON_LENGTH` characters each)."""
         ...
 
     async def renew(self, message: ReceivedMessage | None = None) -> None:

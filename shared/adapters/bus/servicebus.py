@@ -47,15 +47,16 @@ from azure.servicebus.exceptions import (
 from shared.adapters.azure_credential import azure_credential
 from shared.adapters.bus.coalescing import RETRY_AFTER_SECONDS
 from shared.adapters.bus.port import (
-    MAX_MESSAGE_BYTES,
+    MAX_REASON_LENGTH,
     SESSION_SUBSCRIPTIONS,
-    SUBSCRIPTIONS,
     TOPIC,
     BusUnavailable,
     DeadLetter,
     LockLost,
     OutgoingMessage,
     ReceivedMessage,
+    check_message,
+    check_subscription,
 )
 from shared.adapters.bus.reconnecting_sender import ReconnectingSender
 from shared.adapters.bus.servicebus_layout import (
@@ -68,8 +69,6 @@ from shared.adapters.bus.servicebus_layout import (
 from shared.settings import Settings
 
 T = TypeVar("T")
-MAX_REASON_LENGTH = 4_096
-MAX_ID_LENGTH = 128
 PEEK_LIMIT = 1_000
 OVERHEAD_BYTES = 512
 """About what a message's ids and properties add to its body in a batch."""
@@ -138,23 +137,23 @@ class ServiceBusBus:
     # Sending
 
     async def publish(self, message: OutgoingMessage) -> None:
-        _check(message)
+        check_message(message)
         if message.to is not None:
-            _check_subscription(message.to)
+            check_subscription(message.to)
         properties: dict[str | bytes, Any] = {ONLY_FOR: message.to} if message.to else {}
         await self._submit(TOPIC, _Outgoing(message, message.message_id, properties))
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
-        _check_subscription(subscription)
-        _check(message)
+        check_subscription(subscription)
+        check_message(message)
         properties: dict[str | bytes, Any] = {ONLY_FOR: subscription, ORIGINAL_ID: message.message_id}
         await self._submit(TOPIC, _Outgoing(message, uuid.uuid4().hex, properties))
 
     async def dead_letter(
         self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
     ) -> None:
-        _check_subscription(subscription)
-        _check(message)
+        check_subscription(subscription)
+        check_message(message)
         texts = {
             DEAD_LETTER_REASON: reason[:MAX_REASON_LENGTH],
             DEAD_LETTER_DESCRIPTION: description[:MAX_REASON_LENGTH],
@@ -168,7 +167,7 @@ class ServiceBusBus:
     # Receiving
 
     async def receiver(self, subscription: str, *, dead_letters: bool = False) -> ServiceBusBusReceiver:
-        _check_subscription(subscription)
+        check_subscription(subscription)
         if dead_letters:
             receiver = self._open_client().get_queue_receiver(dead_letter_queue(subscription))
         elif subscription in SESSION_SUBSCRIPTIONS:
@@ -178,7 +177,7 @@ class ServiceBusBus:
         return await self._opened(receiver)
 
     async def next_session(self, subscription: str, wait_seconds: float) -> ServiceBusBusReceiver | None:
-        _check_subscription(subscription)
+        check_subscription(subscription)
         if subscription not in SESSION_SUBSCRIPTIONS:
             raise ValueError(f"the subscription {subscription} has no sessions: ask for a receiver")
         receiver = self._open_client().get_subscription_receiver(
@@ -190,7 +189,7 @@ class ServiceBusBus:
             return None
 
     async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
-        _check_subscription(subscription)
+        check_subscription(subscription)
         receiver = await self.receiver(subscription, dead_letters=True)
         try:
             found: list[DeadLetter] = []
@@ -206,7 +205,7 @@ class ServiceBusBus:
 
     async def depth(self, subscription: str) -> tuple[int, int]:
         """See the port. Counts one page of a peek each, so it is exact only while little waits."""
-        _check_subscription(subscription)
+        check_subscription(subscription)
         waiting = self._peek_count(TOPIC, subscription)
         dead = self._peek_count(dead_letter_queue(subscription))
         return await waiting, await dead
@@ -506,16 +505,3 @@ def _received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
         enqueued_at=enqueued.timestamp() if enqueued else 0.0,
         handle=message,
     )
-
-
-def _check_subscription(subscription: str) -> None:
-    if subscription not in SUBSCRIPTIONS:
-        raise ValueError(f"no subscription {subscription!r}: there are {', '.join(SUBSCRIPTIONS)}")
-
-
-def _check(message: OutgoingMessage) -> None:
-    for name, id in (("message", message.message_id), ("session", message.session_id)):
-        if not 1 <= len(id) <= MAX_ID_LENGTH:
-            raise ValueError(f"a {name} id has 1 to {MAX_ID_LENGTH} characters, not {len(id)}")
-    if len(message.body) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"message {message.message_id} has {len(message.body):,} bytes, over {MAX_MESSAGE_BYTES:,}")

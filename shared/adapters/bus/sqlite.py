@@ -22,23 +22,21 @@ from typing import TypeVar
 from shared.adapters.bus import sqlite_queue as queues
 from shared.adapters.bus.port import (
     LOCK_SECONDS,
-    MAX_MESSAGE_BYTES,
+    MAX_REASON_LENGTH,
     SESSION_SUBSCRIPTIONS,
-    SUBSCRIPTIONS,
     BusUnavailable,
     DeadLetter,
     LockLost,
     OutgoingMessage,
     ReceivedMessage,
+    check_message,
+    check_subscription,
 )
 from shared.adapters.sqlite import SqliteThread
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
-MAX_ID_LENGTH = 128
-"""Of message and session ids, as in Service Bus."""
-MAX_REASON_LENGTH = 4096
 
 
 class SqliteBus:
@@ -65,13 +63,13 @@ class SqliteBus:
 
     async def publish(self, message: OutgoingMessage) -> None:
         """See the port. Raises `ValueError` for a message that Service Bus would not take."""
-        _check(message)
+        check_message(message)
         if await self.writer.call(partial(queues.publish, message, self.clock())):
             self.wake_receivers()
 
     async def receiver(self, subscription: str, *, dead_letters: bool = False) -> SqliteReceiver:
         """See the port."""
-        _check_subscription(subscription)
+        check_subscription(subscription)
         if dead_letters:
             return SqliteReceiver(self, queues.dead_letters_of(subscription))
         if subscription in SESSION_SUBSCRIPTIONS:
@@ -80,7 +78,7 @@ class SqliteBus:
 
     async def next_session(self, subscription: str, wait_seconds: float) -> SqliteSessionReceiver | None:
         """See the port. The session that has waited longest for an owner comes first."""
-        _check_subscription(subscription)
+        check_subscription(subscription)
         if subscription not in SESSION_SUBSCRIPTIONS:
             raise ValueError(f"the subscription {subscription} has no sessions: ask for a receiver")
         return await self.until_found(partial(self._own_next_session, subscription), wait_seconds)
@@ -99,29 +97,29 @@ class SqliteBus:
 
     async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
         """See the port."""
-        _check_subscription(subscription)
+        check_subscription(subscription)
         return await self._reader.call(partial(queues.peek, queues.dead_letters_of(subscription), after, limit))
 
     async def dead_letter(
         self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
     ) -> None:
         """See the port."""
-        _check_subscription(subscription)
-        _check(message)
+        check_subscription(subscription)
+        check_message(message)
         texts = reason[:MAX_REASON_LENGTH], description[:MAX_REASON_LENGTH]
         await self.writer.call(partial(queues.add_dead_letter, subscription, message, *texts, self.clock()))
         self.wake_receivers()
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
         """See the port."""
-        _check_subscription(subscription)
-        _check(message)
+        check_subscription(subscription)
+        check_message(message)
         await self.writer.call(partial(queues.resend, subscription, message, self.clock()))
         self.wake_receivers()
 
     async def depth(self, subscription: str) -> tuple[int, int]:
         """See the port."""
-        _check_subscription(subscription)
+        check_subscription(subscription)
         waiting = self._reader.call(partial(queues.length, subscription))
         dead = self._reader.call(partial(queues.length, queues.dead_letters_of(subscription)))
         return await waiting, await dead
@@ -279,16 +277,3 @@ async def _outcome(work: Awaitable[T]) -> T | None:
 def _require(still_held: bool) -> None:
     if not still_held:
         raise LockLost("the lock ran out or was taken over: it comes again")
-
-
-def _check_subscription(subscription: str) -> None:
-    if subscription not in SUBSCRIPTIONS:
-        raise ValueError(f"no subscription {subscription!r}: there are {', '.join(SUBSCRIPTIONS)}")
-
-
-def _check(message: OutgoingMessage) -> None:
-    for name, id in (("message", message.message_id), ("session", message.session_id)):
-        if not 1 <= len(id) <= MAX_ID_LENGTH:
-            raise ValueError(f"a {name} id has 1 to {MAX_ID_LENGTH} characters, not {len(id)}")
-    if len(message.body) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"message {message.message_id} has {len(message.body):,} bytes, over {MAX_MESSAGE_BYTES:,}")

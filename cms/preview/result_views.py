@@ -1,4 +1,4 @@
-"""Turns the result of a preview into its response. Pure."""
+"""Views of a preview: the live feed, the drafted one beside it, and why a video is or is not there. Pure."""
 
 from __future__ import annotations
 
