@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import replace
 from typing import TypeVar
 
 from events.archive import blob_name, in_time, to_lines
-from events.batch import SHARD_MARK, Batch, UnreadableBatch, decode
+from events.batch import Batch, UnreadableBatch, decode
 from events.erasures import erasures
+from events.stats_shard import MESSAGES_A_WRITE, PendingMessages, SequencedBatch, Shard
 from events.video_facts import VideoFacts
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
@@ -38,7 +38,6 @@ from shared.adapters.bus.port import (
 from shared.adapters.documents.port import (
     VIDEO_STATS,
     Create,
-    Document,
     DocumentStore,
     Replace,
     StoreUnavailable,
@@ -57,15 +56,10 @@ T = TypeVar("T")
 NEXT_SESSION_SECONDS = 0.5
 RECEIVE_SECONDS = 0.2
 MESSAGES_A_RECEIVE = 500
-MESSAGES_A_WRITE = 4_000
-BYTES_A_WRITE = 64_000_000
 RECEIVE_AT_MOST_SECONDS = 3.0
 """A session that is written to all the time never runs dry: what came by then is one write's worth."""
 REST_AT_MOST_SECONDS = 5.0
 LAST_CHANCE_SECONDS = MESSAGE_TTL_SECONDS / 2
-CLOCKS_DIFFER_SECONDS = 60.0
-SHARD_MARK_IN_IDS = "."
-"""A document id may not have the mark of a session, and a tenant id has no dot."""
 SESSIONS_AT_ONCE = 4
 RENEW_SECONDS = 3.0
 """Far more often than a lock of a minute asks for; shorter locks exist on one machine."""
@@ -75,81 +69,6 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 PATIENCE_SECONDS = 600.0
 """How long received messages wait for a store that went down under them, their session's lock kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shard:
-    """A shard's document as it is stored, None before its first write."""
-
-    session_id: str
-    stored: Document | None
-
-    @property
-    def tenant_id(self) -> str:
-        return self.session_id.partition(SHARD_MARK)[0]
-
-    @property
-    def id(self) -> str:
-        return f"stats:{self.session_id.replace(SHARD_MARK, SHARD_MARK_IN_IDS)}"
-
-    @property
-    def last(self) -> int:
-        """The last sequence number added."""
-        return int(self.stored.body.get("lastSequence", 0)) if self.stored else 0
-
-    @property
-    def first_of_last(self) -> int:
-        """The first sequence number of the range added last."""
-        return int(self.stored.body.get("firstSequence", 0)) if self.stored else 0
-
-    @property
-    def size_of_last(self) -> int:
-        """How many messages that range had."""
-        return int(self.stored.body.get("messages", 0)) if self.stored else 0
-
-    @property
-    def blob_of_last(self) -> str:
-        """Where that range is archived."""
-        return str(self.stored.body.get("blob", "")) if self.stored else ""
-
-    def knows(self, each: _SequencedBatch) -> bool:
-        """Whether a message was added before.
-
-        A namespace that was set up anew numbers from 1 again: a low number that was given out later than the last
-        one known is a new message.
-        """
-        known_until = float(self.stored.body.get("enqueuedAt", inf)) if self.stored else inf
-        return each.sequence <= self.last and each.enqueued_at <= known_until + CLOCKS_DIFFER_SECONDS
-
-    def last_range(self, pending: Sequence[_SequencedBatch]) -> list[_SequencedBatch]:
-        """Those of the range added last."""
-        return [each for each in pending if each.sequence >= self.first_of_last and self.knows(each)]
-
-
-@dataclass(frozen=True, slots=True)
-class _SequencedBatch:
-    """A readable message with its sequence number."""
-
-    sequence: int
-    batch: Batch
-    enqueued_at: float
-
-
-@dataclass(slots=True)
-class _PendingMessages:
-    """What was received from a session: readable messages in order, and every message that is still to be settled."""
-
-    batches: list[_SequencedBatch] = field(default_factory=list)
-    messages: list[ReceivedMessage] = field(default_factory=list)
-
-    @property
-    def full(self) -> bool:
-        return len(self.messages) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self.messages) >= BYTES_A_WRITE
-
-    def messages_of(self, batches: Sequence[_SequencedBatch]) -> list[ReceivedMessage]:
-        """The messages that batches came in."""
-        numbers = {each.sequence for each in batches}
-        return [message for message in self.messages if message.sequence_number in numbers]
 
 
 class _Incomplete(Exception):
@@ -237,7 +156,7 @@ class StatsConsumer:
         shard = await self._read_shard(session.session_id)
         keeper = asyncio.create_task(_keep_lock(session))
         try:
-            pending = _PendingMessages()
+            pending = PendingMessages()
             await self._receive(session, pending, self._receive_seconds)
             if not pending.messages:
                 return 0
@@ -259,7 +178,7 @@ class StatsConsumer:
             keeper.cancel()
         return len(new)
 
-    async def _receive(self, session: Receiver, pending: _PendingMessages, seconds: float, enough: int = 0) -> None:
+    async def _receive(self, session: Receiver, pending: PendingMessages, seconds: float, enough: int = 0) -> None:
         """Receive until `pending` is full, the session is empty or the time is up.
 
         With `enough`, an empty answer is not the end: it waits until there are so many messages.
@@ -276,7 +195,7 @@ class StatsConsumer:
             pending.batches = sorted([*pending.batches, *batches], key=lambda each: each.sequence)
             pending.messages += [message for message in received if message.sequence_number in numbers]
 
-    async def _complete_last_range(self, session: Receiver, shard: _Shard, pending: _PendingMessages) -> None:
+    async def _complete_last_range(self, session: Receiver, shard: Shard, pending: PendingMessages) -> None:
         """Make sure that the archive has the range added last, or that `pending` holds all of it.
 
         After a crash between the document and the blob, the whole range comes again, but not always at once. A part
@@ -302,14 +221,14 @@ class StatsConsumer:
     async def _is_archived(self, name: str) -> bool:
         return name in [blob.name async for blob in self._blobs.list(ARCHIVE_BLOBS, name)]
 
-    async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[_SequencedBatch]:
+    async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[SequencedBatch]:
         """The messages as batches; one that cannot be read is dead-lettered with a reason."""
         readable = []
         for number, message in enumerate(messages, 1):
             if number % (5 * SLICE) == 0:
                 await asyncio.sleep(0)
             try:
-                readable.append(_SequencedBatch(message.sequence_number, decode(message.body), message.enqueued_at))
+                readable.append(SequencedBatch(message.sequence_number, decode(message.body), message.enqueued_at))
             except UnreadableBatch as error:
                 await session.dead_letter(message, "unreadable", str(error))
                 self._telemetry.count("messages_set_aside", ROLLUP, "unreadable")
@@ -329,12 +248,12 @@ class StatsConsumer:
 
     # ---- statistics
 
-    async def _read_shard(self, session_id: str) -> _Shard:
-        shard = _Shard(session_id, None)
+    async def _read_shard(self, session_id: str) -> Shard:
+        shard = Shard(session_id, None)
         stored = await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
         return replace(shard, stored=stored)
 
-    async def _add(self, shard: _Shard, new: Sequence[_SequencedBatch]) -> str:
+    async def _add(self, shard: Shard, new: Sequence[SequencedBatch]) -> str:
         """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
         to archive. Raises `LockLost` when somebody else wrote the document.
         """
@@ -375,7 +294,7 @@ class StatsConsumer:
             _count_feedback(part, durations, self._telemetry, self._clock())
         return blob
 
-    def _read_table(self, shard: _Shard) -> StatsTable:
+    def _read_table(self, shard: Shard) -> StatsTable:
         if shard.stored is None:
             return StatsTable()
         try:
@@ -385,7 +304,7 @@ class StatsConsumer:
             self._telemetry.count("store_failures", "unreadable_stats")
             return StatsTable()
 
-    async def _still_wanted(self, tenant_id: str, numbered: Sequence[_SequencedBatch]) -> list[Batch]:
+    async def _still_wanted(self, tenant_id: str, numbered: Sequence[SequencedBatch]) -> list[Batch]:
         """The batches without those of users who were erased after they were accepted, and of no other tenant."""
         erased = await erasures(self._documents, tenant_id)
         return [
@@ -404,7 +323,7 @@ class StatsConsumer:
         self._telemetry.count("batches_archived", "switched_off", amount=batches)
         return False
 
-    async def _archive(self, shard: _Shard, numbered: Sequence[_SequencedBatch], name: str) -> None:
+    async def _archive(self, shard: Shard, numbered: Sequence[SequencedBatch], name: str) -> None:
         """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived."""
         wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._clock()
         batches = [batch for batch in wanted if in_time(batch, now)]
