@@ -8,6 +8,10 @@ What this module does because of how the SDK behaves, each proven by a test in `
 - The service closes links that are idle for ten minutes and the SDK learns of it with the next send. A send that
   fails is repeated once on a fresh link within the caller's budget; the message id makes that harmless.
 - A send that outlives its budget leaves the link in an unknown state: it is thrown away.
+- The SDK counts deliveries from zero, the port from one.
+- Settling many messages at once is slower than one after another.
+- After a failure the SDK opens the link of a session again, and may get the session back although somebody else had
+  it in between. A session that failed once is lost here, for good.
 - Closing a link waits for a loop that sleeps a second at a time: the link itself is let go at once, the rest is
   finished in the background.
 """
@@ -17,32 +21,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage
+from azure.core.exceptions import AzureError
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage, ServiceBusReceivedMessage
 from azure.servicebus._common.constants import (
     MGMT_REQUEST_FROM_SEQUENCE_NUMBER,
     MGMT_REQUEST_MAX_MESSAGE_COUNT,
     REQUEST_RESPONSE_PEEK_OPERATION,
 )
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
-from azure.servicebus.exceptions import MessageSizeExceededError
+from azure.servicebus.exceptions import (
+    MessageAlreadySettled,
+    MessageLockLostError,
+    MessageSizeExceededError,
+    OperationTimeoutError,
+    ServiceBusError,
+    SessionCannotBeLockedError,
+    SessionLockLostError,
+)
 
 from shared.adapters.azure_credential import azure_credential
+from shared.adapters.bus.coalescing import RETRY_AFTER_SECONDS
 from shared.adapters.bus.port import (
     MAX_REASON_LENGTH,
     SESSION_SUBSCRIPTIONS,
     TOPIC,
     BusUnavailable,
     DeadLetter,
+    LockLost,
     OutgoingMessage,
+    ReceivedMessage,
     check_message,
     check_subscription,
 )
 from shared.adapters.bus.reconnecting_sender import ReconnectingSender
-from shared.adapters.bus.servicebus_errors import NothingCame, answered, confirmed
 from shared.adapters.bus.servicebus_layout import (
     DEAD_LETTER_DESCRIPTION,
     DEAD_LETTER_REASON,
@@ -50,9 +66,9 @@ from shared.adapters.bus.servicebus_layout import (
     ORIGINAL_ID,
     dead_letter_queue,
 )
-from shared.adapters.bus.servicebus_receiver import ServiceBusBusReceiver
 from shared.settings import Settings
 
+T = TypeVar("T")
 PEEK_LIMIT = 1_000
 OVERHEAD_BYTES = 512
 """About what a message's ids and properties add to its body in a batch."""
@@ -169,7 +185,7 @@ class ServiceBusBus:
         )
         try:
             return await self._opened(receiver, wait_seconds)
-        except NothingCame:
+        except _NothingCame:
             return None
 
     async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
@@ -212,7 +228,7 @@ class ServiceBusBus:
             return len(message.value[b"messages"]) if status == 200 else 0
 
         try:
-            return await answered(
+            return await _answered(
                 handler._mgmt_request_response_with_retry(
                     REQUEST_RESPONSE_PEEK_OPERATION,
                     request,
@@ -222,7 +238,7 @@ class ServiceBusBus:
                 ),
                 self._patience,
             )
-        except NothingCame:
+        except _NothingCame:
             raise BusUnavailable("Service Bus did not tell its depth") from None
         finally:
             await self._letting_go(handler.close())
@@ -288,7 +304,7 @@ class ServiceBusBus:
 
     async def _opened(self, receiver: ServiceBusReceiver, wait_seconds: float = 0.0) -> ServiceBusBusReceiver:
         try:
-            await answered(receiver.__aenter__(), self._patience + wait_seconds)
+            await _answered(receiver.__aenter__(), self._patience + wait_seconds)
         except BaseException:
             await self._letting_go(receiver.close())
             raise
@@ -306,14 +322,14 @@ class _SenderConnection:
 
     async def open(self, seconds: float) -> None:
         try:
-            await confirmed(self._sender.__aenter__(), seconds)
+            await _confirmed(self._sender.__aenter__(), seconds)
         except BaseException:
             await self.close()
             raise
 
     async def send(self, outgoing: list[_Outgoing], seconds: float) -> int:
         try:
-            return await confirmed(_send_batch(self._sender, outgoing), seconds)
+            return await _confirmed(_send_batch(self._sender, outgoing), seconds)
         except MessageSizeExceededError:
             raise ValueError("the message is larger than the bus takes") from None
 
@@ -337,8 +353,155 @@ async def _send_batch(sender: ServiceBusSender, outgoing: list[_Outgoing]) -> in
     return 1
 
 
+class ServiceBusBusReceiver:
+    """`Receiver` of a subscription, of one of its sessions, or of its dead letters."""
+
+    def __init__(
+        self,
+        receiver: ServiceBusReceiver,
+        let_go: Callable[[ServiceBusBusReceiver, Awaitable[None]], Awaitable[None]],
+        call_seconds: float,
+    ) -> None:
+        self._receiver = receiver
+        self._let_go = let_go
+        self._patience = call_seconds
+        self._held: dict[int, ServiceBusReceivedMessage] = {}
+        self._session_lost = False
+        self.session_id: str | None = receiver.session.session_id if receiver.session else None
+
+    async def receive(self, max_messages: int, wait_seconds: float) -> list[ReceivedMessage]:
+        """See the port. A wait of zero still takes the SDK a moment."""
+        wait = max(wait_seconds, 0.01)
+        found = await self._do(
+            lambda: self._receiver.receive_messages(max_messages, max_wait_time=wait), self._patience + wait
+        )
+        self._held.update((int(message.sequence_number or 0), message) for message in found)
+        return [_received(message) for message in found]
+
+    async def complete(self, messages: Sequence[ReceivedMessage]) -> None:
+        lost = 0
+        for message in messages:
+            try:
+                await self._settle(message, self._receiver.complete_message)
+            except LockLost:
+                lost += 1
+        if lost:
+            raise LockLost(f"{lost} of {len(messages)} messages were no longer held: they come again")
+
+    async def abandon(self, message: ReceivedMessage) -> None:
+        await self._settle(message, self._receiver.abandon_message)
+
+    async def dead_letter(self, message: ReceivedMessage, reason: str, description: str = "") -> None:
+        settle = partial(
+            self._receiver.dead_letter_message,
+            reason=reason[:MAX_REASON_LENGTH],
+            error_description=description[:MAX_REASON_LENGTH],
+        )
+        await self._settle(message, settle)
+
+    async def renew(self, message: ReceivedMessage | None = None) -> None:
+        """See the port. In a session there is one lock, the session's."""
+        session = self._receiver.session
+        if session is not None:
+            await self._do(lambda: session.renew_lock())
+        elif message is None:
+            raise ValueError("without a session only the lock of a message can be renewed: name one")
+        else:
+            await self._do(lambda: self._receiver.renew_message_lock(message.handle))
+
+    async def peek(self, limit: int, from_sequence_number: int) -> list[DeadLetter]:
+        """Messages with their dead-letter reasons, none of them locked."""
+        found = await self._do(
+            lambda: self._receiver.peek_messages(max_message_count=limit, sequence_number=from_sequence_number)
+        )
+        return [
+            DeadLetter(_received(m), m.dead_letter_reason or "", m.dead_letter_error_description or "") for m in found
+        ]
+
+    async def close(self) -> None:
+        """See the port. A session is free at once; outside of sessions what is held is given back, as a failure."""
+        held, self._held = self._held, {}
+        if self._receiver.session is None:
+            for message in held.values():
+                with contextlib.suppress(LockLost, BusUnavailable, _NothingCame):
+                    await _answered(self._receiver.abandon_message(message), self._patience)
+        await self._let_go(self, self._receiver.close())
+
+    async def _settle(self, message: ReceivedMessage, settle: Callable[[Any], Awaitable[None]]) -> None:
+        self._held.pop(message.sequence_number, None)
+        await self._do(lambda: settle(message.handle))
+
+    async def _do(self, call: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+        if self._session_lost:
+            raise LockLost("the session is lost")
+        try:
+            return await _answered(call(), seconds or self._patience)
+        except _NothingCame:
+            self._session_lost = self.session_id is not None
+            raise BusUnavailable("Service Bus did not answer in time", RETRY_AFTER_SECONDS) from None
+        except (BusUnavailable, _LinkGone):
+            self._session_lost = self.session_id is not None
+            raise
+
+
+class _NothingCame(Exception):
+    """The operation's own time ran out."""
+
+
+class _LinkGone(LockLost):
+    """Every lock that came through this link is lost."""
+
+
+async def _answered(call: Awaitable[T], seconds: float) -> T:
+    """The call's result; every failure of the SDK as an error of the port."""
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            return await call
+    except (OperationTimeoutError, TimeoutError):
+        raise _NothingCame from None
+    except MessageSizeExceededError:
+        raise
+    except (SessionLockLostError, SessionCannotBeLockedError) as error:
+        raise _LinkGone(f"the session is lost ({type(error).__name__})") from None
+    except (MessageLockLostError, MessageAlreadySettled) as error:
+        raise LockLost(f"the lock is lost ({type(error).__name__})") from None
+    except ServiceBusError as error:
+        if isinstance(error.inner_exception, ValueError):  # the link was closed while it was in use
+            raise _LinkGone("the link the message came through is gone") from None
+        raise BusUnavailable(f"Service Bus failed ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
+    except ValueError as error:  # the SDK's word for a receiver whose connection was replaced
+        if "shutdown" in str(error):
+            raise _LinkGone("the link the message came through is gone") from None
+        raise
+    except (AzureError, OSError, AttributeError) as error:  # the SDK trips over parts of a connection that just broke
+        raise BusUnavailable(f"Service Bus cannot be reached ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
+
+
+async def _confirmed(call: Awaitable[T], seconds: float) -> T:
+    """The result of a call of a sender, which holds no locks: whatever fails, the bus did not confirm."""
+    try:
+        return await _answered(call, seconds)
+    except (_NothingCame, LockLost) as error:
+        raise BusUnavailable("Service Bus did not confirm in time", RETRY_AFTER_SECONDS) from error
+
+
 async def _quietly(closing: Awaitable[None]) -> None:
     """Close what may be broken already; within seconds, whatever happens."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(3.0):
             await closing
+
+
+def _received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
+    properties = message.application_properties or {}
+    original = properties.get(ORIGINAL_ID.encode())
+    enqueued = message.enqueued_time_utc
+    return ReceivedMessage(
+        message_id=original.decode() if isinstance(original, bytes) else str(original or message.message_id),
+        session_id=message.session_id or "",
+        body=b"".join(message.body),
+        sequence_number=int(message.sequence_number or 0),
+        delivery_count=int(message.delivery_count or 0) + 1,
+        enqueued_at=enqueued.timestamp() if enqueued else 0.0,
+        handle=message,
+    )
