@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain import base64url
+from shared.domain.alphabet import from_text, to_text
+
+
+@given(st.binary(max_size=120))
+def test_text_has_letters_digits_dots_and_underscores_alone(raw: bytes) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9._]*", to_text(raw))
+    assert from_text(to_text(raw)) == raw
+
+
+@given(st.binary(max_size=120))
+def test_what_was_made_in_base64url_is_still_read(raw: bytes) -> None:
+    assert from_text(base64url.to_text(raw)) == raw
+
+
+@pytest.mark.parametrize("text", ["-.", ".-AA", "AA=", "A", "é", "A B"])
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="alphabet|base64|codec|decoded|padding"):
+        from_text(text)
