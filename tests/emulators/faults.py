@@ -7,7 +7,7 @@ A `Fault` applies to requests whose label contains `match`; labels are the serve
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tests.emulators.clock import MovableClock
@@ -20,27 +20,47 @@ AFTER = "after"
 class Fault:
     """One way to go wrong.
 
-    `status` (with `substatus` and `retry_after_ms` where the service has them) answers with that error without
-    doing the work; `delay` waits that many seconds first; `cut` closes the connection, either `"before"` the work
-    or `"after"` it, so that the client never learns that it was done. `body` and `content_type` replace the error's
-    usual body. For AMQP, `condition` is the error condition a transfer is rejected with.
+    To which requests: those whose label contains `match`, `times` of them (None: all), from `after` to `until` seconds
+    of the server's clock, counted from when the fault was added.
+
+    Over HTTP, `status` (with `substatus`, `retry_after_ms` and `headers`) answers with that error without doing the
+    work; `body` and `content_type` replace the usual body, with `status` or, without one, 200. `delay` waits that many
+    seconds first; `stall` begins an answer and never ends it; `cut` closes the connection, either `"before"` the work
+    or `"after"` it, so that the client never learns that it was done.
+
+    Over AMQP, `condition` is the error condition a transfer, a settlement or an opening is refused with; `detach`
+    closes the link with that condition and `close` the connection; `garbage` sends bytes that are no frame. `delay`
+    and `cut` are as above, and `stall` takes the request and never answers.
     """
 
     match: str = ""
     times: int | None = 1
+    after: float = 0.0
+    until: float | None = None
     status: int = 0
     substatus: int = 0
     retry_after_ms: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | None = None
+    content_type: str = "application/json"
     delay: float = 0.0
+    stall: bool = False
     cut: str = ""
     condition: str = ""
-    body: str | None = None
-    content_type: str = ""
+    detach: str = ""
+    close: str = ""
+    garbage: bool = False
+    added_at: float = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Whether it applies at this time of the server's clock."""
+        age = now - self.added_at
+        return age >= self.after and (self.until is None or age < self.until)
 
     @classmethod
     def from_json(cls, fields_given: dict[str, Any]) -> Fault:
         """Build one from a control request; an unknown field is refused by name."""
-        unknown = set(fields_given) - {f.name for f in fields(cls)}
+        unknown = set(fields_given) - ({f.name for f in fields(cls)} - {"added_at"})
         if unknown:
             raise ValueError(f"unknown fault fields: {', '.join(sorted(unknown))}")
         return cls(**fields_given)
@@ -60,6 +80,7 @@ class FaultPlan:
 
     def add(self, fault: Fault) -> Fault:
         """Put a fault in force."""
+        fault.added_at = self._clock.now()
         self._faults.append(fault)
         return fault
 
@@ -82,7 +103,7 @@ class FaultPlan:
         if self.is_down:
             return Fault(cut=BEFORE)
         for fault in self._faults:
-            if fault.match in label:
+            if fault.match in label and fault.is_due(self._clock.now()):
                 if fault.times is not None:
                     fault.times -= 1
                     if fault.times <= 0:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Self
 
 from aiohttp import web
 
-from tests.emulators.faults import FaultPlan
+from tests.emulators.faults import Fault, FaultPlan
 
 MAX_BODY_BYTES = 8 << 20
+STALL_SECONDS = 60.0
+"""Longer than any client of ours waits."""
 
 
 class HttpServer:
@@ -66,6 +69,20 @@ class HttpServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+
+async def replaced(request: web.Request, fault: Fault) -> web.StreamResponse | None:
+    """The answer that a fault puts in place of the server's own, None when it leaves it alone."""
+    if fault.stall:
+        answer = web.StreamResponse(headers={"Content-Type": fault.content_type, "Content-Length": "1000"})
+        await answer.prepare(request)
+        await answer.write(b"{")
+        await asyncio.sleep(STALL_SECONDS)
+        return cut(request)
+    if fault.body is None:
+        return None
+    headers = {"Content-Type": fault.content_type, **fault.headers}
+    return web.Response(status=fault.status or 200, body=fault.body.encode(), headers=headers)
 
 
 def cut(request: web.Request) -> web.Response:

@@ -395,3 +395,35 @@ async def test_no_proxy_of_the_environment_is_asked_for(cosmos, monkeypatch):
         assert await store.read(TENANTS, "t", "nothing") is None
     finally:
         await store.close()
+
+
+# Answers that are none
+
+
+async def test_a_session_of_a_restored_container_is_forgotten_after_a_refusal(store, cosmos):
+    for n in range(3):
+        await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": n})])
+    state = cosmos.container("user-activity")
+    state.lsn = 1  # restored from a backup: the session has seen more than there is now
+    with pytest.raises(StoreUnavailable):
+        await store.read(USER_ACTIVITY, "u", "signals", latest=True)
+    assert (await store.read(USER_ACTIVITY, "u", "signals", latest=True)) is not None
+
+
+async def test_items_of_other_programs_are_passed_over_in_the_change_feed(store, cosmos):
+    await store.write(VIDEOS, "t", [Create({"id": "a"})])
+    cosmos.container("videos").put_foreign({"id": "replace_with_new_document_id"})
+    await store.write(VIDEOS, "t", [Create({"id": "b"})])
+    ids, passed_over, token, more = [], 0, None, True
+    while more:
+        changes = await store.changes(VIDEOS, token)
+        ids += [document.id for document in changes.documents]
+        passed_over, token, more = passed_over + changes.passed_over, changes.token, changes.more
+    assert (ids, passed_over) == (["a", "b"], 1)
+
+
+async def test_a_404_of_a_proxy_does_not_say_that_a_document_is_absent(store, cosmos):
+    await store.write(TENANTS, "t", [Create({"id": "a"})])
+    cosmos.faults.add(Fault("read", status=404, body="<html>not found</html>", content_type="text/html", times=None))
+    with pytest.raises(StoreUnavailable):
+        await store.read(TENANTS, "t", "a")

@@ -7,8 +7,10 @@ What this module does because of how the SDK behaves, each proven by a test in `
   412 that is its own earlier success. 429 and 449 promise that nothing was written; only these are sent again.
 - The SDK forgets the session token of a batch. It is kept here, per partition, so that `read(latest=True)` sees
   every write of this process.
-- A 404 means "no such item" only without a sub-status: 1002 is a replica that lags behind the session, 1003 a
-  missing container. Both are `StoreUnavailable`.
+- A 404 means "no such item" only without a sub-status and in the service's own words. A sub-status 1002 that comes
+  twice may be the session of a container that was restored since: the token is dropped, or it would fail for ever.
+- What the service answers has kinds (`cosmos_answers.py`). The SDK trips over a body that is none with whatever error
+  it likes, or takes it for an empty page: all of that is `StoreUnavailable`.
 - An idle change feed yields no page; where it stands is found in the response headers only.
 - `timeout=` does not interrupt a request in flight; `read_timeout=` does.
 - Proxy variables of the environment are not asked: looking for them takes a thread and a third of a read's CPU, on
@@ -22,22 +24,38 @@ What this module does because of how the SDK behaves, each proven by a test in `
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.settings import settings as sdk_settings
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.documents import ConnectionPolicy
-from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosBatchOperationError,
+    CosmosHttpResponseError,
+    CosmosResourceExistsError,
+)
 
+from shared.adapters.answers import Kind
 from shared.adapters.azure_credential import azure_credential
 from shared.adapters.documents.change_token import Position, pack_positions, unpack_positions
+from shared.adapters.documents.cosmos_answers import (
+    FAILURES,
+    NO_ANSWER,
+    NOT_APPLIED,
+    STALE_SESSION,
+    WORTH_A_SECOND_READ,
+    NotAnAnswer,
+    checked_page,
+    kind_of,
+    says_absent,
+)
 from shared.adapters.documents.cosmos_items import batch_operation, check, document_of, page_query
 from shared.adapters.documents.cosmos_layout import default_ttl, indexing_policy
 from shared.adapters.documents.port import (
@@ -52,24 +70,19 @@ from shared.adapters.documents.port import (
     Operation,
     Page,
     StoreError,
+    StoreRefused,
     StoreUnavailable,
     WriteRejected,
 )
 from shared.adapters.documents.session_tokens import SessionTokens
 from shared.settings import Settings
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 OnCall = Callable[[str, int, float, float], None]
 """`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0 means no answer came."""
 
 _EVENTUAL = {"consistencyLevel": "Eventual"}
-_FAILURES = {404: Failure.NOT_FOUND, 409: Failure.ALREADY_EXISTS, 412: Failure.CONFLICT}
-_NOT_APPLIED = frozenset({429, 449})
-"""Statuses that promise the service did nothing: such a request may be sent again, a write too."""
-_TRANSIENT = frozenset({0, 408, 410, 500, 502, 503, 504})
-"""Statuses (0: no answer) after which a read is worth another try; a write may have happened."""
 
 
 class CosmosStore:
@@ -136,10 +149,13 @@ class CosmosStore:
             started = time.perf_counter()
             body = await proxy.read_item(id, partition, **dict(asked))
             self._count("read", 200, body.get_response_headers(), started)
-            return document_of(body, partition)
+            document = document_of(body, partition)
+            if document.id != id:
+                raise NotAnAnswer("the item that was asked for")
+            return document
 
         try:
-            return await self._call("read", container, send, repeatable=True)
+            return await self._call("read", container, send, repeatable=True, partition=partition)
         except _NotThere:
             return None
 
@@ -167,6 +183,12 @@ class CosmosStore:
                 self._count("write", error.status_code, error.headers, started)
                 self._sessions.keep(container, partition, error.headers)
                 raise _rejected(error) from None
+            except (CosmosResourceExistsError, CosmosAccessConditionFailedError) as error:
+                # Refused as a whole, without a word about the operations: any of them may have been the one.
+                self._count("write", error.status_code, error.headers, started)
+                raise WriteRejected(dict.fromkeys(range(len(operations)), Failure.CONFLICT)) from None
+            if len(results) != len(operations) or not all(200 <= int(result["statusCode"]) < 300 for result in results):
+                raise NotAnAnswer("a result for each operation")
             self._count("write", 200, answered, started)
             self._sessions.keep(container, partition, answered)
             return [result.get("eTag") for result in results]
@@ -182,7 +204,8 @@ class CosmosStore:
         async def send() -> list[Document]:
             started = time.perf_counter()
 
-            def hook(headers: Mapping[str, Any], _: Any) -> None:
+            def hook(headers: Mapping[str, Any], result: Any) -> None:
+                checked_page(result)
                 self._count("query", 200, headers, started)
 
             asked: dict[str, Any] = {"read_timeout": self._read_timeout, "response_hook": hook}
@@ -197,7 +220,7 @@ class CosmosStore:
             )
             return [document_of(body, partition) async for body in found]
 
-        documents = await self._call("query", container, send, repeatable=True)
+        documents = await self._call("query", container, send, repeatable=True, partition=partition)
         more = len(documents) > limit
         documents = documents[:limit]
         return Page(documents, documents[-1].id if more else None)
@@ -209,22 +232,23 @@ class CosmosStore:
         if positions is None:
             positions = [Position(feed_range, None) for feed_range in await self._feed_ranges(proxy, container)]
         documents: list[Document] = []
-        more = False
+        more, passed_over = False, 0
         for i, position in enumerate(positions):
             while True:
                 room = limit - len(documents)
                 if room <= 0:
                     # Only a look at the next change tells whether there is one; the position stays where it is.
-                    more = more or bool((await self._change_page(proxy, container, position, start, 1))[0])
+                    more = more or not (await self._change_page(proxy, container, position, start, 1)).is_end
                     break
-                page, position = await self._change_page(proxy, container, position, start, room)
-                positions[i] = position
-                documents += page
-                if not page:
+                page = await self._change_page(proxy, container, position, start, room)
+                positions[i] = position = page.position
+                documents += page.documents
+                passed_over += page.passed_over
+                if page.is_end:
                     break
             if more:
                 break
-        return Changes(documents, pack_positions(positions), more)
+        return Changes(documents, pack_positions(positions), more, passed_over)
 
     async def ready(self) -> None:
         await self._open()
@@ -235,7 +259,9 @@ class CosmosStore:
             proxy = await self._proxy(container)
 
             async def read_properties(proxy: ContainerProxy = proxy) -> None:
-                await proxy.read(read_timeout=self._read_timeout)
+                properties = await proxy.read(read_timeout=self._read_timeout)
+                if properties.get("id") != proxy.id:
+                    raise NotAnAnswer("the container that was asked for")
 
             try:
                 await self._call("ready", container, read_properties, repeatable=True)
@@ -314,9 +340,9 @@ class CosmosStore:
         except BaseException as error:
             await client.close()
             self._failed_open_at = time.monotonic()
-            if isinstance(error, (AzureError, ValueError)):
-                raise StoreUnavailable(f"Cosmos DB could not be reached ({type(error).__name__})") from error
-            raise
+            if not isinstance(error, Exception):
+                raise
+            raise StoreUnavailable(f"Cosmos DB could not be reached ({type(error).__name__})") from error
         self._client = client
 
     async def _make_missing(self) -> None:
@@ -333,34 +359,40 @@ class CosmosStore:
     # One exchange
 
     async def _call(
-        self, operation: str, container: Container | None, send: Callable[[], Awaitable[T]], *, repeatable: bool
+        self,
+        operation: str,
+        container: Container | None,
+        send: Callable[[], Awaitable[T]],
+        *,
+        repeatable: bool,
+        partition: str | None = None,
     ) -> T:
         """Send, and again while that is safe and worth it; every failure leaves as an error of the port."""
         throttled = retried = 0
         waited = 0.0
         while True:
             started = time.perf_counter()
+            trouble = ""
             try:
                 return await send()
+            except StoreError:
+                raise
             except _BatchThrottled as error:
-                status, headers = error.status, error.headers
+                status, sub_status, headers = error.status, None, error.headers
             except CosmosHttpResponseError as error:
-                status, headers = error.status_code or 0, error.headers or {}
+                status, sub_status, headers = error.status_code or NO_ANSWER, error.sub_status, error.headers or {}
                 self._count(operation, status, headers, started)
-                if status == 404 and not error.sub_status:
+                kind = kind_of(status, sub_status)
+                if kind is Kind.ABSENT and says_absent(error.http_error_message):
                     raise _NotThere from None
-                if status == 404 and error.sub_status == 1003:
-                    status, repeatable = 404, False
-                elif 400 <= status < 500 and status not in _NOT_APPLIED | _TRANSIENT and status != 404:
-                    raise StoreError(
-                        f"Cosmos DB refused {operation}{_on(container)}: status {status}, sub-status {error.sub_status}"
-                    ) from None
-            except AzureError as error:
-                status, headers = 0, {}
-                self._count(operation, 0, headers, started)
-                log.debug("no answer from Cosmos DB: %s", type(error).__name__)
+                if kind is Kind.REFUSAL:
+                    raise StoreRefused(f"Cosmos DB refused {operation}{_on(container)}: status {status}") from None
+            except Exception as error:  # over a cut, a stall or a foreign body the SDK raises whatever it likes
+                status, sub_status, headers = NO_ANSWER, None, {}
+                self._count(operation, NO_ANSWER, headers, started)
+                trouble = type(error).__name__
             retry_after = _retry_after(headers)
-            if status in _NOT_APPLIED:
+            if status in NOT_APPLIED:
                 pause = retry_after if retry_after is not None else 0.05 * 2**throttled
                 pause *= 1 + random.random() / 4  # noqa: S311 (spreads retries, guards nothing)
                 if throttled < self._throttle_retries and waited + pause <= self._throttle_wait:
@@ -368,13 +400,13 @@ class CosmosStore:
                     waited += pause
                     await asyncio.sleep(pause)
                     continue
-            elif repeatable and retried == 0:
+            elif repeatable and retried == 0 and (status in WORTH_A_SECOND_READ or sub_status == STALE_SESSION):
                 retried = 1
                 continue
-            raise StoreUnavailable(
-                f"Cosmos DB did not serve {operation}{_on(container)}: {f'status {status}' if status else 'no answer'}",
-                retry_after,
-            )
+            answer = f"status {status}, sub-status {sub_status or 0}" if status else f"no answer ({trouble})"
+            if sub_status == STALE_SESSION and container is not None and partition is not None:
+                self._sessions.forget(container, partition)
+            raise StoreUnavailable(f"Cosmos DB did not serve {operation}{_on(container)}: {answer}", retry_after)
 
     def _count(self, operation: str, status: int | None, headers: Mapping[str, Any] | None, started: float) -> None:
         charge = float((headers or {}).get("x-ms-request-charge") or 0.0)
@@ -384,22 +416,27 @@ class CosmosStore:
 
     async def _feed_ranges(self, proxy: ContainerProxy, container: Container) -> list[Json]:
         async def send() -> list[Json]:
-            return [feed_range async for feed_range in proxy.read_feed_ranges(force_refresh=True)]
+            found = [feed_range async for feed_range in proxy.read_feed_ranges(force_refresh=True)]
+            if not found:  # every container has one: no ranges would read as a container where nothing changes
+                raise NotAnAnswer("the ranges of a container")
+            return found
 
         return await self._call("changes", container, send, repeatable=True)
 
     async def _change_page(
         self, proxy: ContainerProxy, container: Container, position: Position, start: str, limit: int
-    ) -> tuple[list[Document], Position]:
-        """The next changes of one feed range and the position after them; none means its end was reached."""
+    ) -> _ChangePage:
+        """The next changes of one feed range."""
 
-        async def send() -> tuple[list[Document], Position]:
+        async def send() -> _ChangePage:
             started = time.perf_counter()
             answered: Mapping[str, Any] = {}
 
             def hook(headers: Mapping[str, Any], result: Any) -> None:
                 nonlocal answered
                 answered = headers
+                if result:
+                    checked_page(result)
                 self._count("changes", 200 if result else 304, headers, started)
 
             asked: dict[str, Any] = {
@@ -413,12 +450,17 @@ class CosmosStore:
                 asked |= {"continuation": position.continuation}
             pages = proxy.query_items_change_feed(**asked).by_page()
             documents: list[Document] = []
+            passed_over = 0
             try:
                 async for body in await anext(pages):
-                    documents.append(document_of(body, body[container.partition_field]))
+                    partition = body.get(container.partition_field)
+                    if isinstance(partition, str):
+                        documents.append(document_of(body, partition))
+                    else:
+                        passed_over += 1
             except StopAsyncIteration:
                 pass  # nothing new: the SDK gives no page and no token, only these headers
-            return documents, Position(position.feed_range, str(answered["etag"]))
+            return _ChangePage(documents, Position(position.feed_range, str(answered["etag"])), passed_over)
 
         return await self._call("changes", container, send, repeatable=True)
 
@@ -427,6 +469,19 @@ def _retrieve(task: asyncio.Task[None]) -> None:
     """A failed opening nobody waited for to the end is not an unhandled error: the next caller opens again."""
     if not task.cancelled():
         task.exception()
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangePage:
+    """Changes of one feed range, the position after them, and how many items without our partition key it had."""
+
+    documents: list[Document]
+    position: Position
+    passed_over: int
+
+    @property
+    def is_end(self) -> bool:
+        return not self.documents and not self.passed_over
 
 
 class _NotThere(Exception):
@@ -444,19 +499,23 @@ class _BatchThrottled(Exception):
 def _rejected(error: CosmosBatchOperationError) -> Exception:
     """What a refused batch means: the caller's state, the service's throttle, or a request that is wrong."""
     statuses = [int(response["statusCode"]) for response in error.operation_responses or []]
-    failures = {i: _FAILURES[status] for i, status in enumerate(statuses) if status in _FAILURES}
+    failures = {i: FAILURES[status] for i, status in enumerate(statuses) if status in FAILURES}
     if failures:
         return WriteRejected(failures)
-    if error.status_code in _NOT_APPLIED:
-        return _BatchThrottled(error.status_code, error.headers or {})
-    if error.status_code in _TRANSIENT:
-        return StoreUnavailable(f"Cosmos DB did not serve write: status {error.status_code}")
-    return StoreError(f"Cosmos DB refused operation {error.error_index} of a batch: status {error.status_code}")
+    status = error.status_code or NO_ANSWER
+    if status in NOT_APPLIED:
+        return _BatchThrottled(status, error.headers or {})
+    if kind_of(status, None) is Kind.REFUSAL:
+        return StoreRefused(f"Cosmos DB refused operation {error.error_index} of a batch: status {status}")
+    return StoreUnavailable(f"Cosmos DB did not serve write: status {status}")
 
 
 def _retry_after(headers: Mapping[str, Any]) -> float | None:
-    milliseconds = headers.get("x-ms-retry-after-ms")
-    return None if milliseconds is None else float(milliseconds) / 1000
+    try:
+        seconds = float(headers["x-ms-retry-after-ms"]) / 1000
+    except (KeyError, ValueError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 def _on(container: Container | None) -> str:

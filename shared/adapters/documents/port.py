@@ -10,6 +10,7 @@ Errors:
 
     StoreError
     ├── WriteRejected        the batch was refused whole; says which operation failed and why (caller's state)
+    ├── StoreRefused         final, about this request alone: a document that is too large, a query that is wrong
     └── StoreUnavailable     throttled, down or too slow; nothing is known about a write in flight (dependency)
 """
 
@@ -113,6 +114,10 @@ class WriteRejected(StoreError):
         super().__init__(", ".join(f"operation {i}: {reason}" for i, reason in sorted(failures.items())))
 
 
+class StoreRefused(StoreError):
+    """The store will never take this request; the same again is refused again, and others are not concerned."""
+
+
 class StoreUnavailable(StoreError):
     """The store did not answer as it should (down, throttled, cut off). A write may or may not have happened."""
 
@@ -131,11 +136,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What was written since a token. `token` continues; `more` says that another call would not be empty."""
+    """What was written since a token. `token` continues; `more` says that another call would not be empty.
+
+    `passed_over` is how many items were not ours: without the partition key, as other programs write them.
+    """
 
     documents: list[Document] = field(default_factory=list)
     token: str = ""
     more: bool = False
+    passed_over: int = 0
 
 
 FROM_NOW = "now"

@@ -31,6 +31,10 @@ class SessionTokens:
         if len(self._tokens) > self._capacity:
             self._tokens.popitem(last=False)
 
+    def forget(self, container: Container, partition: str) -> None:
+        """The service cannot answer for this session any more."""
+        self._tokens.pop((container.name, partition), None)
+
 
 def _is_older(token: str, than: str) -> bool:
     """Compare `range:version#lsn…` tokens; those of different ranges or versions cannot be, the newcomer wins."""

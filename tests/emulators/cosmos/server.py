@@ -1,7 +1,8 @@
 """The HTTP side: paths, keys, headers, faults.
 
-A request's label, which faults match, is its kind and the container: `read videos`, `batch user-activity`,
-`query tenants`, `changes videos`, `ranges videos`, `container videos`, `account`.
+A request's label, which faults match, is its kind, the container, and where there are such the partition and the id:
+`read videos tenant_1 video:7`, `batch user-activity`, `query tenants`, `changes videos`, `ranges videos`, `container
+videos`, `account`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,24 @@ from tests.emulators.clock import MovableClock
 from tests.emulators.cosmos import sql
 from tests.emulators.cosmos.storage import NO_SUCH_OWNER, NOT_FOUND, ContainerState, Json, Refused
 from tests.emulators.faults import AFTER, BEFORE, FaultPlan, wait
-from tests.emulators.http import HttpServer, cut
+from tests.emulators.http import HttpServer, cut, replaced
 
 KEY = base64.b64encode(b"the key of the Cosmos DB test server; it opens nothing else.....").decode()
+CODES = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    408: "RequestTimeout",
+    409: "Conflict",
+    410: "Gone",
+    412: "PreconditionFailed",
+    413: "RequestEntityTooLarge",
+    449: "RetryWith",
+    500: "InternalServerError",
+    503: "ServiceUnavailable",
+}
+"""How the service names a status in the body of an error."""
 SESSION_NOT_AVAILABLE = 1002
 MAX_PAGE = 1000
 
@@ -57,7 +73,9 @@ class CosmosServer(HttpServer):
         await wait(fault)
         if fault.cut == BEFORE:
             return cut(request)
-        headers: dict[str, str] = {}
+        if (answer := await replaced(request, fault)) is not None:
+            return answer
+        headers: dict[str, str] = dict(fault.headers)
         try:
             _check_signature(request, path)
             if fault.status:
@@ -66,7 +84,8 @@ class CosmosServer(HttpServer):
                 raise Refused(fault.status, "injected", fault.substatus)
             status, body = self._route(request, path, json.loads(raw) if raw else None, headers)
         except Refused as refused:
-            status, body = refused.status, {"code": str(refused.status), "message": refused.message}
+            code = CODES.get(refused.status, str(refused.status))
+            status, body = refused.status, {"code": code, "message": refused.message}
             if refused.substatus:
                 headers["x-ms-substatus"] = str(refused.substatus)
         except sql.SyntaxRefused as refused:
@@ -144,11 +163,13 @@ class CosmosServer(HttpServer):
 
     def _answer_from_replica(self, container: ContainerState, h: Any) -> bool:
         """Whether a replica that lags may answer: not when the session has seen more than it has."""
-        if container.stale is None or h.get("x-ms-cosmos-is-batch-request"):
+        if h.get("x-ms-cosmos-is-batch-request"):
             return False
         token = h.get("x-ms-session-token", "") if h.get("x-ms-consistency-level") == "Session" else ""
         seen = max((int(part.rsplit("#", 1)[-1]) for part in token.split(",") if part), default=0)
-        return seen <= container.stale.lsn
+        if seen > container.lsn:  # the session of a container that was restored since
+            raise Refused(404, "The read session is not available for the input session token.", SESSION_NOT_AVAILABLE)
+        return container.stale is not None and seen <= container.stale.lsn
 
     def _changes(self, container: ContainerState, h: Any, headers: dict[str, str]) -> tuple[int, Any]:
         """Items of one physical partition, or of a part of one, written after the etag the client holds."""
@@ -259,7 +280,8 @@ def _label(request: web.Request, path: list[str]) -> str:
         kind = "batch"
     elif h.get("x-ms-documentdb-isquery"):
         kind = "query"
-    return f"{kind} {name}"
+    partition = _partition(h)
+    return " ".join([kind, name, *([partition] if isinstance(partition, str) else []), *path[5:6]])
 
 
 def _check_signature(request: web.Request, path: list[str]) -> None:

@@ -195,6 +195,11 @@ class ContainerState:
         self.items[partition, id] = item
         return item
 
+    def put_foreign(self, body: Json) -> None:
+        """An item that another program wrote, or a person in the portal: without the partition key of the container."""
+        self.lsn += 1
+        self._put("", body["id"], body, None)
+
     def batch(self, partition: str, operations: list[Json]) -> tuple[int, list[Json]]:
         """All or nothing: the HTTP status and one result per operation."""
         if not isinstance(operations, list) or not 0 < len(operations) <= MAX_BATCH:

@@ -1,0 +1,83 @@
+"""What each answer of Cosmos DB means.
+
+Sources: the service's list of status codes (learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb),
+its pages on 403, 404 and 429 (learn.microsoft.com/azure/cosmos-db/troubleshoot-forbidden, …-not-found,
+…-request-rate-too-large), and the design of resilient applications (…/conceptual-resilient-sdk-applications).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from shared.adapters.answers import Kind
+from shared.adapters.documents.port import Failure
+
+NO_ANSWER = 0
+
+KINDS: Final[Mapping[tuple[int, int | None], Kind]] = {
+    (400, None): Kind.REFUSAL,  # the body, the partition key or the query is wrong
+    (401, None): Kind.OUTAGE,  # a key that was rotated, a token that ran out, a clock that is wrong
+    (403, None): Kind.OUTAGE,  # the firewall, the caller's role, or a full logical partition
+    (403, 3): Kind.OUTAGE,  # the write region moved
+    (403, 5302): Kind.OUTAGE,  # a role assignment that is missing or not yet known
+    (404, None): Kind.ABSENT,
+    (404, 1002): Kind.OUTAGE,  # this replica lags behind the session, or the session is one of a former container
+    (404, 1003): Kind.OUTAGE,  # the container or the database is gone
+    (404, 1008): Kind.OUTAGE,  # the account is gone
+    (408, None): Kind.OUTAGE,  # the service ran out of time; a write may have happened
+    (409, None): Kind.CONFLICT,  # the id is taken
+    (410, None): Kind.OUTAGE,  # a partition moves or splits
+    (412, None): Kind.CONFLICT,  # the etag has changed
+    (413, None): Kind.REFUSAL,  # the document is larger than 2 MB
+    (429, None): Kind.OUTAGE,  # more request units than are provisioned
+    (449, None): Kind.OUTAGE,  # a write crossed another one; to be sent again
+    (500, None): Kind.OUTAGE,
+    (503, None): Kind.OUTAGE,
+    (NO_ANSWER, None): Kind.OUTAGE,  # a cut, a stall, or a body that no service of ours wrote
+}
+
+NOT_APPLIED: Final = frozenset({429, 449})
+"""Statuses that promise the service did nothing: such a request may be sent again, a write too."""
+WORTH_A_SECOND_READ: Final = frozenset({NO_ANSWER, 408, 410, 500, 502, 503, 504})
+"""Statuses after which a read is worth one more try at once; a write may have happened."""
+STALE_SESSION: Final = 1002
+
+FAILURES: Final[Mapping[int, Failure]] = {
+    404: Failure.NOT_FOUND,
+    409: Failure.ALREADY_EXISTS,
+    412: Failure.CONFLICT,
+}
+"""What the status of one operation of a batch says to the caller."""
+
+
+def kind_of(status: int, sub_status: int | None) -> Kind:
+    """The kind of an answer; a status or a sub-status that the table lacks is an outage."""
+    if not sub_status:
+        return KINDS.get((status, None), Kind.OUTAGE)
+    fallback = KINDS.get((status, None), Kind.OUTAGE)
+    # A sub-status never makes an absence: only a plain 404 says that there is no such document.
+    return KINDS.get((status, sub_status), Kind.OUTAGE if fallback is Kind.ABSENT else fallback)
+
+
+def says_absent(body: str | None) -> bool:
+    """Whether the body of a 404 is the service's own: a proxy's 404 says nothing about a document."""
+    try:
+        answered = json.loads(body or "")
+    except ValueError:
+        return False
+    return isinstance(answered, dict) and answered.get("code") == "NotFound"
+
+
+def checked_page(result: Any) -> None:
+    """Raises `NotAnAnswer` unless `result` is a page of documents: the SDK takes anything else for an empty one."""
+    if not isinstance(result, Mapping) or not isinstance(result.get("Documents"), list):
+        raise NotAnAnswer("a page of documents")
+
+
+class NotAnAnswer(Exception):
+    """The service, or something in its place, answered what was not asked for."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"the answer is not {wanted}")
