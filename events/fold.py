@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from events.future_times import signals_until
 from events.schema import Event
 from events.video_facts import Facts
 from ranking.watching import is_long_view, watch_fraction
@@ -73,16 +74,17 @@ def fold(
 
     `facts` by video id; an event about a video without facts counts for what needs none (seen, daily totals).
     A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
-    epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None: now).
+    epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None, or later: now). What
+    is stored of a time after `now` is repaired.
     """
-    old = signals or Signals(half_life_days)
+    old = signals_until(signals, now) if signals else Signals(half_life_days)
     fresh = not_folded_yet(signals, events)
     newest = max([old.newest_minute, *(e.at_ms // _MS_PER_MINUTE for e in fresh)])
     kept = _Weights(newest, half_life_days)
     faded = float(2.0 ** ((old.newest_minute - newest) / (old.half_life_days * MINUTES_PER_DAY)))
     categories, tags, creators = _sums(fresh, facts, kept)
     oldest_day = int(now // 86_400) - KEEP_DAYS
-    accepted_ms = int((now if accepted_at is None else accepted_at) * 1000)
+    accepted_ms = int((now if accepted_at is None else min(now, accepted_at)) * 1000)
 
     return Signals(
         half_life_days=half_life_days,

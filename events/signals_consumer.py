@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from events.batch import Batch, UnreadableBatch, decode, encode
 from events.fold import fold, not_folded_yet
+from events.future_times import events_until
 from events.schema import Event
 from events.video_facts import VideoFacts
 from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
@@ -124,6 +125,7 @@ class SignalsConsumer:
 
     async def _handle(self, batch: Batch, give_up_at: float) -> str:
         telemetry, tenant_id = self._telemetry, batch.tenant_id
+        batch = replace(batch, events=events_until(batch.events, self._clock()))
         if self._clock() - batch.accepted_at > MAX_AGE_SECONDS:
             log_event(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
             return self._ended(TOO_OLD)
@@ -132,7 +134,7 @@ class SignalsConsumer:
         async with lock:
             stages.end("wait_for_user")
             folded = await self._retry(lambda: self._fold(batch), give_up_at)
-        lag_seconds = self._clock() - batch.accepted_at
+        lag_seconds = max(0.0, self._clock() - batch.accepted_at)
         stages.end("fold")
         if folded.fresh:
             new = replace(batch, events=folded.fresh)

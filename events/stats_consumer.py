@@ -267,9 +267,10 @@ class StatsConsumer:
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )
         durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
-        table = self._read_table(shard)
+        table, until = self._read_table(shard), self._clock()
+        table.hold_back(until)
         async for part in _in_slices(batches):
-            table.add(_stat_events(part, durations))
+            table.add(_stat_events(part, durations, until))
         body = {
             "id": shard.id,
             "kind": "stats",
@@ -351,10 +352,13 @@ async def _keep_lock(session: Receiver) -> None:
             return
 
 
-def _stat_events(batches: Sequence[Batch], durations: dict[str, float]) -> list[StatEvent]:
-    """What counts for videos that exist: events of a trusted sender, or events that quote a valid feed request."""
+def _stat_events(batches: Sequence[Batch], durations: dict[str, float], now: float) -> list[StatEvent]:
+    """What counts for videos that exist: events of a trusted sender, or events that quote a valid feed request.
+
+    No event counts later than `now`, whatever the clock of the instance that accepted it.
+    """
     return [
-        (event.video_id, event.at_ms / 1000, event.type, event.watch_ms or 0.0, durations[event.video_id])
+        (event.video_id, min(event.at_ms / 1000, now), event.type, event.watch_ms or 0.0, durations[event.video_id])
         for batch in batches
         for event in batch.events
         if event.video_id in durations and (batch.trusted or event.request is not None)
@@ -367,7 +371,7 @@ def _count_feedback(batches: Sequence[Batch], durations: dict[str, float], telem
     Only events that quote a valid feed request say how their video came to be served.
     """
     for batch in batches:
-        telemetry.observe("rollup_lag_ms", (now - batch.accepted_at) * 1000)
+        telemetry.observe("rollup_lag_ms", max(0.0, now - batch.accepted_at) * 1000)
         for event in batch.events:
             if event.request is None:
                 continue

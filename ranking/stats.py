@@ -221,6 +221,28 @@ class StatsTable:
         table._row_of = {key: row for row, key in enumerate(table._keys.tolist())}
         return table
 
+    def hold_back(self, now: float) -> None:
+        """Move `reference` back to `now` (seconds since the epoch) when an event from the future has moved it there.
+
+        A video without events from the future gets back what it lost by decaying towards them; the short demand
+        windows may have lost it for good. The counters of the others stay as they are: a count of a video is never
+        multiplied. Totals of days to come count today.
+        """
+        ahead = self.reference - now
+        if ahead <= 0:
+            return
+        daily = self._daily[: self._count]
+        shift = min(DAILY_DAYS, _day(self.reference) - _day(now))
+        from_future = daily[:, : max(1, shift)].any(axis=(1, 2))
+        self._decayed[: self._count][~from_future] *= np.exp2(np.minimum(ahead / _DECAY, 100.0))
+        if shift:
+            moved = np.zeros_like(daily)
+            moved[:, : DAILY_DAYS - shift] = daily[:, shift:]
+            moved[:, 0] += daily[:, :shift].sum(axis=1)
+            self._daily[: self._count] = moved
+        self.reference = now
+        self.version += 1
+
     def _row(self, key: int) -> int:
         row = self._row_of.get(key)
         if row is None:

@@ -1,0 +1,65 @@
+"""Repairs times from the future, which an instance whose clock ran ahead has written. Pure: no I/O, no clock.
+
+Sums decay towards the newest time that was folded. One event from the future would therefore fade everything that is
+folded until real time has caught up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from events.schema import CLAMP_AHEAD_SECONDS, Event
+from shared.domain.user_signals import DAILY_DAYS, MINUTES_PER_DAY, Counters, Signals, Timeline
+
+
+def events_until(events: Sequence[Event], now: float) -> tuple[Event, ...]:
+    """The events, those more than 5 minutes ahead of `now` (seconds since the epoch) moved to `now`."""
+    limit = (now + CLAMP_AHEAD_SECONDS) * 1000
+    return tuple(event if event.at_ms <= limit else replace(event, at_ms=int(now * 1000)) for event in events)
+
+
+def signals_until(signals: Signals, now: float) -> Signals:
+    """The signals with their reference at `now` at the latest; the same object when it is not further ahead than that.
+
+    A counter that was last touched before today gets back what it lost by fading towards the future. One touched
+    later stays as it is: how much of it came from the future cannot be told.
+    """
+    latest = now + CLAMP_AHEAD_SECONDS
+    if max(signals.newest_minute * 60, signals.updated_at, signals.identities.times.max(initial=0) / 1000) <= latest:
+        return signals
+    newest = min(signals.newest_minute, int(now // 60))
+    today, days_ahead = newest // MINUTES_PER_DAY, signals.newest_day - newest // MINUTES_PER_DAY
+    exponent = (signals.newest_minute - newest) / (signals.half_life_days * MINUTES_PER_DAY)
+    regained = np.float32(2.0 ** min(exponent, 100.0))
+
+    def counters(old: Counters) -> Counters:
+        factor = np.where(old.days < today, regained, np.float32(1.0))[:, None]
+        return Counters(old.values * factor, old.keys, np.minimum(old.days, today), old.lost)
+
+    def ring(old: Timeline, latest: int) -> Timeline:
+        times = np.minimum(old.times, latest)
+        order = np.lexsort((old.keys, -times))
+        return Timeline(old.keys[order], times[order])
+
+    daily = np.zeros_like(signals.daily)
+    kept = max(0, DAILY_DAYS - days_ahead)
+    daily[:kept] = signals.daily[DAILY_DAYS - kept :]
+    for name in daily.dtype.names or ():
+        daily[name][0] += signals.daily[name][:days_ahead].sum()
+    return replace(
+        signals,
+        newest_minute=newest,
+        categories=counters(signals.categories),
+        tags=counters(signals.tags),
+        creators=counters(signals.creators),
+        seen=ring(signals.seen, today),
+        watched=ring(signals.watched, newest),
+        skipped=ring(signals.skipped, newest),
+        dismissed=ring(signals.dismissed, today),
+        identities=ring(signals.identities, int(now * 1000)),
+        daily=daily,
+        updated_at=min(signals.updated_at, now),
+    )
