@@ -12,7 +12,7 @@ from shared.web.endpoint import Handler, endpoint
 CMS_SCOPES = ("cms", "ops")
 STEERING = "steering"
 
-BODY_PROBLEMS = ("invalid_json", "invalid_body", "body_too_large", "unsupported_media_type", "invalid_reason")
+BODY_PROBLEMS = ("invalid_json", "invalid_body", "invalid_reason")
 IF_MATCH_PROBLEMS = ("missing_if_match", "invalid_if_match", "stale_etag")
 OPTIONAL_IF_MATCH_PROBLEMS = ("invalid_if_match", "stale_etag")
 PAGE_PROBLEMS = ("invalid_limit", "invalid_cursor")

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import azure.functions as func
-import orjson
 
 from cms.changes import Author
 from shared.domain.formats import VIDEO_ID, Format
+from shared.domain.json_text import InvalidJson, parse_document
+from shared.web.bodies import decoded_body
 from shared.web.endpoint import Call
 from shared.web.problems import Problem, bad_request
 
@@ -103,13 +104,12 @@ def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and kind not in ("application/json", "application/merge-patch+json"):
         raise Problem(415, "unsupported_media_type", "Send application/json.")
-    body = request.get_body()
-    if len(body) > max_bytes:
-        raise Problem(413, "body_too_large", f"The body can have at most {max_bytes:,} bytes.")
+    too_large = Problem(413, "body_too_large", f"The body can have at most {max_bytes:,} bytes.")
+    body = decoded_body(request.get_body(), request.headers, max_bytes, too_large)
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise bad_request("invalid_json", "The body is not JSON.") from None
+        return parse_document(body)
+    except InvalidJson:
+        raise bad_request("invalid_json", "The body is not JSON, or nested too deeply.") from None
 
 
 def quoted(etag: str) -> str:

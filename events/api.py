@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import azure.functions as func
-import orjson
 
 from events.batch import NOBODY, Batch, encode
 from events.responses import BatchReceipt, EventBatch, RejectedEvent
@@ -17,6 +16,7 @@ from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, Outgo
 from shared.adapters.retry import with_timeout
 from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.feed_receipt import FeedReceipt, verify
+from shared.domain.json_text import InvalidJson, parse_rows
 from shared.domain.keys import KeyRing
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
@@ -24,6 +24,7 @@ from shared.observability.telemetry_export import Spans
 from shared.observability.tracing import Stages, current_trace
 from shared.web.admission import Kind, Limits
 from shared.web.authentication import consented
+from shared.web.bodies import decoded_body
 from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import Call, Edge, endpoint, json_response
 from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
@@ -117,16 +118,15 @@ class EventsApi:
             "too_many_events",
             "invalid_idempotency_key",
             "invalid_personalization",
-            "body_too_large",
-            "unsupported_media_type",
         ),
     )
     async def post_events(self, call: Call) -> func.HttpResponse:
         """202 once the bus has the batch durably; each refused event is named by its index, code and message."""
         stages = Stages(call.started)
-        body, tenant = call.request.get_body(), call.tenant
+        tenant = call.tenant
         with self._limits.admit(Kind.EVENTS, tenant, call.user_key, call.now):
-            rows = _rows(body, call.headers.get("content-type", ""))
+            body = _body(call)
+            rows = _rows(body)
             batch, rejected = self._batch(call, rows, body)
             stages.end("validate")
             if batch.events:
@@ -192,15 +192,23 @@ class EventsApi:
             ) from error
 
 
-def _rows(body: bytes, content_type: str) -> list[Any]:
-    """The raw events of a request body. Raises a 4xx `Problem` when the body as a whole is no good."""
+def _body(call: Call) -> bytes:
+    """The body of a batch without its content coding. Raises a 4xx `Problem`."""
+    content_type = call.headers.get("content-type", "")
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "unsupported_media_type", "Send the batch as application/json.")
-    if len(body) > MAX_BODY_BYTES:
-        raise Problem(413, "body_too_large", f"A batch can have at most {MAX_BODY_BYTES} bytes: send two.")
+    too_large = Problem(413, "body_too_large", f"A batch can have at most {MAX_BODY_BYTES} bytes: send two.")
+    return decoded_body(call.request.get_body(), call.headers, MAX_BODY_BYTES, too_large)
+
+
+def _rows(body: bytes) -> list[Any]:
+    """The raw events of a batch, `UNREADABLE` for one that is broken.
+
+    Raises a 4xx `Problem` when the body as a whole is no good.
+    """
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        parsed = parse_rows(body, "events")
+    except InvalidJson:
         raise bad_request("invalid_json", "The body is not JSON.") from None
     rows = parsed.get("events") if isinstance(parsed, dict) else None
     if not isinstance(rows, list):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
 from shared.domain.formats import VIDEO_ID
+from shared.domain.json_text import UNREADABLE
 
 MAX_WATCH_MS = 24 * 3_600_000
 CLAMP_AHEAD_SECONDS = 300.0
@@ -19,6 +20,7 @@ VIDEO_ID_PATTERN = f"^{VIDEO_ID.pattern}$"
 
 REJECTIONS: dict[str, str] = {
     "not_an_object": "The event is not a JSON object.",
+    "unreadable": "The event has a cut character, a number that JSON does not have, or more than 1,000 levels.",
     "unknown_type": "`type` is not one of the event types.",
     "invalid_video_id": "`videoId` must be 1 to 128 letters, digits or . _ : ~ -",
     "invalid_timestamp": "`timestamp` must be an ISO 8601 time or milliseconds since the epoch.",
@@ -94,7 +96,7 @@ def parse_event(raw: Any, now: float) -> tuple[Event, str | None]:
     More than 5 minutes ahead of `now` is clamped to `now` (a phone with a wrong clock); older than 7 days is refused.
     """
     if not isinstance(raw, dict):
-        raise Rejected("not_an_object")
+        raise Rejected("unreadable" if raw is UNREADABLE else "not_an_object")
     try:
         wire = WireEvent.model_validate(raw)
     except ValidationError as error:

@@ -11,7 +11,8 @@ from collections.abc import MutableMapping
 from shared.settings import BadSetting
 
 ALLOWED_HEADERS = (
-    "X-Tenant-Id, X-Api-Key, X-User, X-User-Token, X-Personalization, Idempotency-Key, Content-Type, If-None-Match"
+    "X-Tenant-Id, X-Api-Key, X-User, X-User-Token, X-Personalization, Idempotency-Key, Content-Type, "
+    "Content-Encoding, If-None-Match"
 )
 EXPOSED_HEADERS = "ETag, Retry-After"
 PREFLIGHT_SECONDS = 600

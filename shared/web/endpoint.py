@@ -230,7 +230,7 @@ class Edge:
 
     def _problem(self, problem: Problem, name: str, error_id: str | None = None) -> func.HttpResponse:
         self._telemetry.count("http_problems", name, problem.code)
-        headers = {**BASE_HEADERS, "Cache-Control": "no-store"}
+        headers = {**BASE_HEADERS, "Cache-Control": "no-store", **problem.headers}
         if problem.retry_after_seconds is not None:
             headers["Retry-After"] = str(max(1, ceil(problem.retry_after_seconds)))
         body: dict[str, Any] = {

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from shared.web.declaration import Endpoint, Model, Parameter, Response, Schema
 from shared.web.docs_page import render
-from shared.web.problem_codes import ANY, CODES, TENANT
+from shared.web.problem_codes import ANY, BODY, CODES, TENANT
 
 VERSION = "1.0.0"
 _REFERENCE = "#/components/schemas/{model}"
@@ -90,10 +90,12 @@ def problem_schema() -> Schema:
 
 
 def problems_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """Every code an endpoint answers: its own, those of authentication, and those of any call."""
+    """Every code an endpoint answers: its own, those of authentication and of a body, and those of any call."""
     if endpoint.plain:
         return endpoint.problems
-    return tuple(dict.fromkeys((*(TENANT if endpoint.scopes else ()), *endpoint.problems, *ANY)))
+    authentication = TENANT if endpoint.scopes else ()
+    body = BODY if endpoint.body is not None else ()
+    return tuple(dict.fromkeys((*authentication, *endpoint.problems, *body, *ANY)))
 
 
 class ApiDocument:

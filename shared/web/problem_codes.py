@@ -54,6 +54,8 @@ CODES: dict[str, Code] = {
     "invalid_idempotency_key": Code(400, "Idempotency-Key has more than 200 characters."),
     "body_too_large": Code(413, "The body is too large. Send two batches."),
     "unsupported_media_type": Code(415, "The body is not declared as application/json."),
+    "invalid_content_encoding": Code(400, "The body is not what Content-Encoding says: not gzip, or cut off."),
+    "unsupported_content_encoding": Code(415, "Content-Encoding is not one that Accept-Encoding names."),
     # what is stored
     "no_signals": Code(404, "Nothing is stored about this user."),
     "no_configuration": Code(404, "The tenant has no configuration."),
@@ -99,6 +101,8 @@ ANY = (*HOST, "headers_too_large", "query_too_long", "internal", "unavailable")
 """What every call may answer."""
 TENANT = ("missing_tenant", "invalid_tenant", "missing_api_key", "invalid_api_key", "unauthorized", "forbidden")
 """What every call for a tenant may answer."""
+BODY = ("body_too_large", "unsupported_media_type", "invalid_content_encoding", "unsupported_content_encoding")
+"""What every call with a body may answer."""
 USER = (
     "missing_user",
     "invalid_user",

@@ -13,7 +13,7 @@ class Problem(Exception):
     """Carried up to the endpoint and rendered as `application/problem+json` (RFC 9457).
 
     `detail` must not hold what the caller sent: it may be a key, a hash or an e-mail address. `errors` say the same of
-    single fields, where a document has several faults: each with `field`, `code` and `message`.
+    single fields, where a document has several faults: each with `field`, `code` and `message`. `headers` are sent too.
     """
 
     def __init__(
@@ -23,12 +23,14 @@ class Problem(Exception):
         detail: str,
         retry_after_seconds: float | None = None,
         errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
         self.errors = errors
+        self.headers = headers or {}
         super().__init__(f"{status} {code}")
 
 

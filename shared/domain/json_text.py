@@ -1,0 +1,134 @@
+"""Reads JSON that others wrote: a byte order mark is skipped, and one unreadable row does not cost the others.
+
+orjson refuses a whole text for one cut surrogate, one number that JSON does not have, or one value nested too deeply.
+`parse_rows` then reads the elements of the list one by one, so that only the broken ones are lost.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+MAX_DEPTH = 64
+"""Levels of lists and objects that a document can have."""
+_WRITER_DEPTH = 254
+"""What orjson writes at most; deeper values are an error."""
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_CLOSES = {b"]": b"[", b"}": b"{"}
+
+
+class InvalidJson(ValueError):
+    """The text is not JSON, or a value is nested too deeply."""
+
+
+class Unreadable:
+    """Stands for an element of a list that cannot be read."""
+
+
+UNREADABLE: Final = Unreadable()
+
+
+def parse(text: bytes) -> Any:
+    """The value. Raises `InvalidJson`."""
+    try:
+        return orjson.loads(text.removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError:
+        raise InvalidJson from None
+
+
+def parse_document(text: bytes) -> Any:
+    """The same for what is stored as it is: also raises `InvalidJson` for more than `MAX_DEPTH` levels."""
+    parsed = parse(text)
+    if is_too_deep(parsed):
+        raise InvalidJson
+    return parsed
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a JSON value has more than `MAX_DEPTH` levels."""
+    for _ in range(_WRITER_DEPTH - MAX_DEPTH):  # so that orjson, which is fast, meets its limit at ours
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return True
+    return False
+
+
+def parse_rows(text: bytes, name: str) -> Any:
+    """The value, a list or an object whose member `name` is a list; `UNREADABLE` stands for an element that is broken.
+
+    Raises `InvalidJson` when the text around the elements is not JSON.
+    """
+    text = text.removeprefix(codecs.BOM_UTF8)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    start, end, elements = _elements(text, b'"%b"' % name.encode())
+    around = parse(text[:start] + text[end:])
+    rows = [_element(each) for each in elements]
+    if isinstance(around, dict):
+        return {**around, name: rows}
+    return rows
+
+
+def _element(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return UNREADABLE
+
+
+def _elements(text: bytes, name: bytes) -> tuple[int, int, list[bytes]]:
+    """Where the content of the list begins and ends, and its elements: of the text itself or of the member `name`.
+
+    Knows strings and brackets only. Raises `InvalidJson` where those are out of order or there is no such list.
+    """
+    open_brackets: list[bytes] = []
+    found: tuple[int, int, list[bytes]] | None = None
+    list_depth, start, element_start, values = 0, 0, 0, 0
+    elements: list[bytes] = []
+    last = b""
+    for at, token in _tokens(text):
+        depth = len(open_brackets)
+        if token in (b"[", b"{"):
+            is_the_list = token == b"[" and (depth == 0 or (depth == 1 and last == name))
+            if is_the_list and not list_depth:
+                list_depth, start, element_start, values, elements = depth + 1, at + 1, at + 1, 0, []
+            elif depth == list_depth:
+                values += 1
+            open_brackets.append(token)
+        elif token in _CLOSES:
+            if not open_brackets or open_brackets.pop() != _CLOSES[token]:
+                raise InvalidJson
+            if depth == list_depth:
+                if elements or text[element_start:at].strip():
+                    elements.append(_checked(text[element_start:at], values))
+                found, list_depth = (start, at, elements), 0
+        elif token == b"," and depth == list_depth:
+            elements.append(_checked(text[element_start:at], values))
+            element_start, values = at + 1, 0
+        last = token
+    if found is None or open_brackets:
+        raise InvalidJson
+    return found
+
+
+def _checked(element: bytes, values: int) -> bytes:
+    """An element, if it is one: two values without a comma between them are none."""
+    if values > 1 or not element.strip():
+        raise InvalidJson
+    return element
+
+
+def _tokens(text: bytes) -> Iterator[tuple[int, bytes]]:
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token == b'"':
+            raise InvalidJson  # a string that does not end
+        yield match.start(), token

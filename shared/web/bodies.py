@@ -1,0 +1,64 @@
+"""The body of a request: decoded as `Content-Encoding` says, never longer than allowed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+from shared.web.problems import Problem, bad_request
+
+ACCEPTED_ENCODINGS = "gzip, deflate, identity"
+_GZIP, _ZLIB, _RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+"""What `zlib` calls the three formats."""
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def decoded_body(body: bytes, headers: Mapping[str, str], max_bytes: int, too_large: Problem) -> bytes:
+    """A body without its content coding. Raises `too_large` for more than `max_bytes`, and other 4xx `Problem`s.
+
+    At most `max_bytes` are unpacked, however much a small body would unpack to.
+    """
+    coding = headers.get("content-encoding", "")
+    if coding:
+        body = _decoded(body, coding, max_bytes, too_large)
+    if len(body) > max_bytes:
+        raise too_large
+    return body
+
+
+def _decoded(body: bytes, coding: str, max_bytes: int, too_large: Problem) -> bytes:
+    named = [each for part in coding.split(",") if (each := part.strip().lower()) not in ("", "identity")]
+    if not named or not body:
+        return body
+    if len(body) > max_bytes:
+        raise too_large
+    if named in (["gzip"], ["x-gzip"]):
+        return _unpacked(body, _GZIP, max_bytes, too_large)
+    if named == ["deflate"]:
+        # RFC 9110 means zlib's format; clients that send the bare stream are common enough to be read too.
+        is_zlib = body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+        return _unpacked(body, _ZLIB if is_zlib else _RAW_DEFLATE, max_bytes, too_large)
+    raise Problem(
+        415,
+        "unsupported_content_encoding",
+        f"Send the body with a Content-Encoding of {ACCEPTED_ENCODINGS}, one at most.",
+        headers={"Accept-Encoding": ACCEPTED_ENCODINGS},
+    )
+
+
+def _unpacked(body: bytes, format: int, max_bytes: int, too_large: Problem) -> bytes:
+    unpacked = bytearray()
+    try:
+        while body:
+            stream = zlib.decompressobj(format)
+            unpacked += stream.decompress(body, max_bytes + 1 - len(unpacked))
+            if len(unpacked) > max_bytes:
+                raise too_large
+            if not stream.eof:
+                raise zlib.error
+            body = stream.unused_data  # gzip can have several members, one after the other
+            if body and format != _GZIP:
+                raise zlib.error
+    except zlib.error:
+        raise bad_request("invalid_content_encoding", "The body is not what Content-Encoding says.") from None
+    return bytes(unpacked)

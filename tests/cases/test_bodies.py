@@ -1,0 +1,201 @@
+"""Request bodies: what one broken element costs, compressed bodies, byte order marks."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gzip
+import zlib
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cms.request import MAX_BODY_BYTES
+from events.schema import REJECTIONS
+from shared.domain.event_types import MAX_BODY_BYTES as MAX_BATCH_BYTES
+from shared.domain.json_text import UNREADABLE, InvalidJson, parse_rows
+from tests.cms.editor import VIDEO, new_editor
+from tests.served_app import App, Client, make_videos
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BROKEN = {
+    "lone surrogate": rb'"cut \ud83d"',
+    "bytes that are no UTF-8": b'"cut \xf0\x9f"',
+    "NaN": b"NaN",
+    "infinite": b"1e999",
+    "deep nesting": b"[" * 2_000 + b"]" * 2_000,
+    "bare word": b"undefined",
+    "bad escape": rb'"\x41"',
+}
+
+
+def event(client: Client, extra: bytes = b"1") -> bytes:
+    return b'{"type": "skip", "videoId": "vid_fitness_1", "timestamp": %d, "note": %b}' % (client.app.now_ms(), extra)
+
+
+def batch(*events: bytes) -> bytes:
+    return b'{"events": [%b]}' % b", ".join(events)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_one_broken_event_is_rejected_and_the_others_count(app: App, name: str) -> None:
+    client = await app.tenant(make_videos(3))
+    answer = await client.post_raw(batch(event(client), event(client, BROKEN[name]), event(client)))
+    assert answer.status == 202
+    assert answer.json["accepted"] == 2
+    assert answer.json["rejected"] == [{"index": 1, "code": "unreadable", "message": REJECTIONS["unreadable"]}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"events": [', b'{"events": [{]}', b'{"events": [{"a": NaN}, ]}', b'{"events": [{"a": NaN} {}]}',
+     b'{"events": [{"a": NaN}]', b'{"events": [{"a": NaN}], "x": NaN}', b'{"other": [{"a": NaN}]}', b"NaN", b'"events'],
+)  # fmt: skip
+async def test_a_batch_that_is_broken_around_its_events_is_refused_whole(app: App, body: bytes) -> None:
+    client = await app.tenant()
+    assert (await client.post_raw(body)).code == "invalid_json"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(JSON, max_size=6), st.dictionaries(st.text(min_size=1), JSON, max_size=2), st.data())
+async def test_any_rows_beside_a_broken_one_are_read_as_they_are(
+    rows: list[Any], around: dict[str, Any], data: st.DataObject
+) -> None:
+    around.pop("rows", None)
+    written = [orjson.dumps(row) for row in rows]
+    broken = data.draw(st.sampled_from(list(BROKEN.values())))
+    at = data.draw(st.integers(0, len(rows)))
+    written.insert(at, b'{"a": %b}' % broken)
+    before = orjson.dumps(around)[:-1] + (b", " if around else b"")
+    parsed = parse_rows(before + b'"rows": [' + b",".join(written) + b"]}", "rows")
+    assert parsed == {**around, "rows": [*rows[:at], UNREADABLE, *rows[at:]]}
+    assert parse_rows(b"[" + b",".join(written) + b"]", "rows") == [*rows[:at], UNREADABLE, *rows[at:]]
+
+
+@given(st.text(alphabet='{}[]",:\\ a1', max_size=30))
+async def test_no_text_around_rows_crashes_the_reader(text: str) -> None:
+    with contextlib.suppress(InvalidJson):
+        parse_rows(text.encode(), "a")
+
+
+async def test_a_document_nested_too_deeply_is_refused_not_failed(app: App) -> None:
+    editor = await new_editor(app)
+    for levels in (64, 200, 300, 1_000, 5_000):
+        trained = b'{"a":' * levels + b"1" + b"}" * levels
+        model = b'{"type": "linear", "version": "deep", "weights": {"quality": 1}, "trained": %b}' % trained
+        assert (await editor.post("models", model)).code == "invalid_json"
+
+
+# ---- content codings
+
+CODED = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "GZIP": gzip.compress,
+    "identity": bytes,
+    "deflate": zlib.compress,
+    " gzip , identity": gzip.compress,
+}
+
+
+def raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize("coding", CODED)
+async def test_a_compressed_body_is_read_by_every_endpoint_with_a_body(app: App, coding: str) -> None:
+    pack, headers = CODED[coding], {"Content-Encoding": coding}
+    editor = await new_editor(app, make_videos(1))
+    client = editor.client
+    assert (await client.post_raw(pack(batch(event(client))), headers)).json["accepted"] == 1
+    created = await editor.post("videos", pack(orjson.dumps({"id": "v1", **VIDEO})), headers)
+    assert created.status == 201
+    imported = await editor.post("imports", pack(orjson.dumps({"videos": [{"id": "v2", **VIDEO}]})), headers)
+    assert imported.json["counts"] == {"created": 1}
+    assert (await editor.post("preview", pack(b'{"limit": 5}'), headers)).status == 200
+    why = pack(b'{"reason": "late"}')
+    assert (await editor.call("POST", "videos/v1/takedown", why, headers)).json["state"] == "taken_down"
+
+
+async def test_deflate_without_a_header_and_gzip_in_two_members_are_read(app: App) -> None:
+    client = await app.tenant()
+    body = batch(event(client))
+    assert (await client.post_raw(raw_deflate(body), {"Content-Encoding": "deflate"})).status == 202
+    members = gzip.compress(body[:20]) + gzip.compress(body[20:])
+    assert (await client.post_raw(members, {"Content-Encoding": "gzip"})).status == 202
+
+
+async def test_the_same_batch_compressed_or_not_is_one_batch(app: App) -> None:
+    client = await app.tenant()
+    body = batch(event(client))
+    plain = await client.post_raw(body)
+    packed = await client.post_raw(gzip.compress(body), {"Content-Encoding": "gzip"})
+    assert plain.json["batchId"] == packed.json["batchId"]
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "compress", "*", "none"])
+async def test_another_coding_is_refused_with_those_that_are_accepted(app: App, coding: str) -> None:
+    editor = await new_editor(app)
+    headers = {"Content-Encoding": coding}
+    for answer in (
+        await editor.client.post_raw(batch(event(editor.client)), headers),
+        await editor.post("videos", {"id": "v1", **VIDEO}, headers),
+        await editor.post("imports", {"videos": [{"id": "v1", **VIDEO}]}, headers),
+    ):
+        assert (answer.status, answer.code) == (415, "unsupported_content_encoding")
+        assert answer.headers["Accept-Encoding"] == "gzip, deflate, identity"
+
+
+@pytest.mark.parametrize(
+    "body", [b"plain", gzip.compress(b"{}")[:-3], gzip.compress(b"{}") + b"more", gzip.compress(b"x" * 99)[:-9]]
+)
+async def test_a_body_that_is_not_what_its_coding_says_is_named_so(app: App, body: bytes) -> None:
+    editor = await new_editor(app)
+    headers = {"Content-Encoding": "gzip"}
+    assert (await editor.client.post_raw(body, headers)).code == "invalid_content_encoding"
+    assert (await editor.post("videos", body, headers)).code == "invalid_content_encoding"
+    assert (await editor.post("imports", body, headers)).code == "invalid_content_encoding"
+
+
+async def test_a_small_body_that_unpacks_to_a_huge_one_is_refused_within_the_limit(app: App) -> None:
+    editor = await new_editor(app)
+    bomb, headers = gzip.compress(bytes(200_000_000), 9), {"Content-Encoding": "gzip"}
+    assert len(bomb) < MAX_BATCH_BYTES
+    assert (await editor.client.post_raw(bomb, headers)).code == "body_too_large"
+    assert (await editor.post("videos", bomb, headers)).code == "body_too_large"
+    assert (await editor.post("imports", bomb, headers)).code == "file_too_large"
+    members = gzip.compress(bytes(1_000)) * 2_000
+    assert (await editor.post("videos", members, headers)).code == "body_too_large"
+
+
+async def test_a_body_at_its_limit_is_accepted_compressed(app: App) -> None:
+    editor = await new_editor(app)
+    video = orjson.dumps({"id": "v1", **VIDEO})
+    padded = video + b" " * (MAX_BODY_BYTES - len(video))
+    assert (await editor.post("videos", gzip.compress(padded), {"Content-Encoding": "gzip"})).status == 201
+    packed = gzip.compress(padded + b" ")
+    assert (await editor.post("videos", packed, {"Content-Encoding": "gzip"})).code == "body_too_large"
+
+
+# ---- byte order marks
+
+
+async def test_a_byte_order_mark_is_skipped_wherever_json_is_read(app: App) -> None:
+    editor = await new_editor(app)
+    mark, client = codecs.BOM_UTF8, editor.client
+    assert (await client.post_raw(mark + batch(event(client)))).json["accepted"] == 1
+    cut = mark + batch(event(client), event(client, BROKEN["lone surrogate"]))
+    assert (await client.post_raw(cut)).json["accepted"] == 1
+    assert (await editor.post("videos", mark + orjson.dumps({"id": "v1", **VIDEO}))).status == 201
+    assert (await editor.change("PATCH", "videos/v1", mark + b'{"title": "Another"}')).json["title"] == "Another"
