@@ -4,22 +4,28 @@
   call may be repeated: a write replaces the whole blob.
 - A blob is read in one request, so that a reader never sees the first half of one version and the second of another.
 - A missing container is `BlobsUnavailable`, not an absent blob.
+- What the service answers has kinds (`azure_answers.py`). The SDK takes an empty answer for an empty blob and trips
+  over a foreign one with whatever error it likes: both are `BlobsUnavailable`. Redirects are not followed.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient, ExponentialRetry
 
+from shared.adapters.answers import Kind
 from shared.adapters.azure_credential import azure_credential
-from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobsUnavailable
+from shared.adapters.blobs.azure_answers import NO_ANSWER, kind_of
+from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobRefused, BlobsUnavailable
 from shared.settings import Settings
 
 T = TypeVar("T")
 MAX_NAME_LENGTH = 1_024
+MAX_CODE_LENGTH = 64
 ONE_REQUEST_BYTES = 256 * 1024 * 1024
 
 
@@ -60,18 +66,28 @@ class AzureBlobs:
 
     async def write(self, container: str, name: str, data: bytes) -> None:
         blob = self._blob(container, name)
-        await _answered(blob.upload_blob(data, overwrite=True, max_concurrency=1), container)
+        try:
+            await _answered(blob.upload_blob(data, overwrite=True, max_concurrency=1), container)
+        except _Conflict as conflict:
+            if await self.read(container, name) != data:
+                raise BlobsUnavailable(str(conflict)) from None
 
     async def read(self, container: str, name: str) -> bytes | None:
         blob = self._blob(container, name)
 
         async def download() -> bytes:
-            return await (await blob.download_blob(max_concurrency=1)).readall()
+            downloader = await blob.download_blob(max_concurrency=1)
+            data = await downloader.readall()
+            if not downloader.properties.etag or len(data) != downloader.size:
+                raise ValueError("the answer is not a blob")
+            return data
 
         try:
             return await _answered(download(), container)
-        except ResourceNotFoundError:
+        except _Absent:
             return None
+        except _Conflict as conflict:
+            raise BlobsUnavailable(str(conflict)) from None
 
     async def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
         """See the port. Name order is the service's own: by the bytes of the name."""
@@ -81,31 +97,39 @@ class AzureBlobs:
                 blob = await _answered(anext(found), container)
             except StopAsyncIteration:
                 return
-            except ResourceNotFoundError:
-                raise _missing(container) from None
+            except (_Absent, _Conflict) as error:
+                raise BlobsUnavailable(str(error)) from None
             yield BlobInfo(blob.name, blob.size, blob.last_modified.timestamp())
 
     async def delete(self, container: str, name: str) -> bool:
         """See the port. False also when the answer to a first try was lost and the second found it done."""
         try:
             await _answered(self._blob(container, name).delete_blob(), container)
-        except ResourceNotFoundError:
+        except _Absent:
             return False
+        except _Conflict as conflict:
+            raise BlobsUnavailable(str(conflict)) from None
         return True
 
     async def ready(self) -> None:
         for name in BLOB_CONTAINERS:
-            client = self._container(name)
-            if self._connection_string is not None:
-                try:
-                    await _answered(client.create_container(), name)
-                except ResourceExistsError:
-                    continue
-            else:
-                try:
-                    await _answered(client.get_container_properties(), name)
-                except ResourceNotFoundError:
-                    raise _missing(name) from None
+            try:
+                if self._connection_string is not None:
+                    await _answered(self._make_missing(name), name)
+                else:
+                    await _answered(self._look_at(name), name)
+            except (_Absent, _Conflict) as error:
+                raise BlobsUnavailable(str(error)) from None
+
+    async def _make_missing(self, name: str) -> None:
+        with contextlib.suppress(ResourceExistsError):
+            await self._container(name).create_container()
+        await self._look_at(name)
+
+    async def _look_at(self, name: str) -> None:
+        properties = await self._container(name).get_container_properties()
+        if not properties.etag:
+            raise ValueError("the answer is not a container")
 
     async def close(self) -> None:
         service, self._service = self._service, None
@@ -124,6 +148,7 @@ class AzureBlobs:
                 "read_timeout": self._timeout,
                 "max_single_put_size": ONE_REQUEST_BYTES,
                 "max_single_get_size": ONE_REQUEST_BYTES,
+                "permit_redirects": False,
             }
             if self._connection_string is not None:
                 self._service = BlobServiceClient.from_connection_string(self._connection_string, **options)
@@ -149,18 +174,42 @@ def _is_plain(segment: str) -> bool:
     return segment not in ("", ".", "..") and segment.isprintable() and "\\" not in segment
 
 
+class _Absent(Exception):
+    """There is no such blob."""
+
+
+class _Conflict(Exception):
+    """The blob is in another state than the call expects."""
+
+
 async def _answered(call: Awaitable[T], container: str) -> T:
-    """The call's result; an absent or existing resource passes, any other failure is `BlobsUnavailable`."""
+    """The call's result; every failure as an error of the port, or as `_Absent` or `_Conflict`."""
     try:
         return await call
-    except (ResourceNotFoundError, ResourceExistsError) as error:
-        if getattr(error, "error_code", None) == "ContainerNotFound":
-            raise _missing(container) from None
+    except StopAsyncIteration:
         raise
     except HttpResponseError as error:
-        raise BlobsUnavailable(f"Blob Storage refused, status {error.status_code}") from None
-    except AzureError as error:
+        status, code = error.status_code or NO_ANSWER, _code_of(error)
+        text = f"Blob Storage answered status {status}{f' ({code})' if code else ''}"
+        match kind_of(status, code):
+            case Kind.ABSENT:
+                raise _Absent(text) from None
+            case Kind.CONFLICT:
+                raise _Conflict(text) from None
+            case Kind.REFUSAL:
+                raise BlobRefused(text) from None
+        if code == "ContainerNotFound":
+            raise _missing(container) from None
+        raise BlobsUnavailable(text) from None
+    except Exception as error:  # over a cut, a stall or a foreign body the SDK raises whatever it likes
         raise BlobsUnavailable(f"Blob Storage cannot be reached ({type(error).__name__})") from None
+
+
+def _code_of(error: HttpResponseError) -> str | None:
+    """The service's own code of an error, None where something else answered. Only known words get into a log."""
+    answered: Any = error.response
+    code = answered.headers.get("x-ms-error-code") if answered is not None else None
+    return code if code and code.isalnum() and len(code) <= MAX_CODE_LENGTH else None
 
 
 def _missing(container: str) -> BlobsUnavailable:

@@ -17,8 +17,16 @@ UPLOAD_DAYS = 7
 BLOB_CONTAINERS = (ARCHIVE, TABLES, UPLOADS)
 
 
-class BlobsUnavailable(Exception):
-    """The store did not answer as it should."""
+class BlobsError(Exception):
+    """Anything the blob port raises on purpose."""
+
+
+class BlobsUnavailable(BlobsError):
+    """The store did not answer as it should: down, throttled, cut off, or the blob is held by somebody else."""
+
+
+class BlobRefused(BlobsError):
+    """The store will never do this with this blob; the same again is refused again, other blobs are not concerned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class BlobInfo:
 
 
 class Blobs(Protocol):
-    """The port. Every method may raise `BlobsUnavailable`."""
+    """The port. Every method may raise `BlobsUnavailable` or `BlobRefused`."""
 
     async def write(self, container: str, name: str, data: bytes) -> None:
         """Store `data` under `name`, all or nothing, replacing any earlier blob of that name."""
