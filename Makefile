@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure switch prove-switch prove-freshness clean
+.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
@@ -41,6 +41,9 @@ chaos: $(VENV)/.dev  ## 100,000 events while processes are killed and stores go 
 
 chaos-azure: $(VENV)/.dev $(AZURITE)  ## the same through the Azure adapters, against the test servers
 	$(BIN)/python -m tests.chaos --azure $(CHAOS)
+
+matrix: $(VENV)/.dev $(AZURITE)  ## every operation of every port against every answer its service may give [PORT=documents|blobs|bus]
+	$(BIN)/python -m tests.matrix $(PORT)
 
 switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs
 	@$(BIN)/python -m commands.switch_flag $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))

@@ -27,7 +27,10 @@ class BlobGate(HttpServer):
         return connection_string.replace(f"http://127.0.0.1:{self._behind}/", f"{self.url}/")
 
     async def start(self) -> None:
-        self._session = ClientSession(auto_decompress=False)
+        self._session = ClientSession(
+            auto_decompress=False,
+            skip_auto_headers=("Content-Type", "User-Agent", "Accept", "Accept-Encoding"),  # the signature covers some
+        )
         await super().start()
 
     async def stop(self) -> None:

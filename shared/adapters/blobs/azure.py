@@ -71,6 +71,8 @@ class AzureBlobs:
         except _Conflict as conflict:
             if await self.read(container, name) != data:
                 raise BlobsUnavailable(str(conflict)) from None
+        except _Absent as absent:
+            raise BlobsUnavailable(str(absent)) from None
 
     async def read(self, container: str, name: str) -> bytes | None:
         blob = self._blob(container, name)

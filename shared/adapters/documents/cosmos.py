@@ -12,7 +12,8 @@ What this module does because of how the SDK behaves, each proven by a test in `
 - What the service answers has kinds (`cosmos_answers.py`). The SDK trips over a body that is none with whatever error
   it likes, or takes it for an empty page: all of that is `StoreUnavailable`.
 - An idle change feed yields no page; where it stands is found in the response headers only.
-- `timeout=` does not interrupt a request in flight; `read_timeout=` does.
+- `timeout=` does not interrupt a request in flight; `read_timeout=` does. An attempt as a whole is bounded too: over an
+  empty list of ranges the SDK asks again for ever.
 - Proxy variables of the environment are not asked: looking for them takes a thread and a third of a read's CPU, on
   every request. The service is reached through a private endpoint.
 - The SDKs' own tracing is off, and said to be so: unless it is said, every call looks for it in the environment and
@@ -46,6 +47,7 @@ from shared.adapters.answers import Kind
 from shared.adapters.azure_credential import azure_credential
 from shared.adapters.documents.change_token import Position, pack_positions, unpack_positions
 from shared.adapters.documents.cosmos_answers import (
+    ACTIVITY_ID,
     FAILURES,
     NO_ANSWER,
     NOT_APPLIED,
@@ -83,6 +85,10 @@ OnCall = Callable[[str, int, float, float], None]
 """`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0 means no answer came."""
 
 _EVENTUAL = {"consistencyLevel": "Eventual"}
+
+
+ATTEMPT_TIMEOUTS = 5
+"""How many times the time-out of one exchange an attempt may take, with all its exchanges."""
 
 
 class CosmosStore:
@@ -155,7 +161,7 @@ class CosmosStore:
             return document
 
         try:
-            return await self._call("read", container, send, repeatable=True, partition=partition)
+            return await self._call("read", container, send, repeatable=True, partition=partition, may_be_absent=True)
         except _NotThere:
             return None
 
@@ -264,7 +270,7 @@ class CosmosStore:
                     raise NotAnAnswer("the container that was asked for")
 
             try:
-                await self._call("ready", container, read_properties, repeatable=True)
+                await self._call("ready", container, read_properties, repeatable=True, may_be_absent=True)
             except _NotThere:
                 raise StoreUnavailable(
                     f"the container {container.name} does not exist in the database {self._database}: "
@@ -366,6 +372,7 @@ class CosmosStore:
         *,
         repeatable: bool,
         partition: str | None = None,
+        may_be_absent: bool = False,
     ) -> T:
         """Send, and again while that is safe and worth it; every failure leaves as an error of the port."""
         throttled = retried = 0
@@ -374,7 +381,8 @@ class CosmosStore:
             started = time.perf_counter()
             trouble = ""
             try:
-                return await send()
+                async with asyncio.timeout(ATTEMPT_TIMEOUTS * self._read_timeout):
+                    return await send()
             except StoreError:
                 raise
             except _BatchThrottled as error:
@@ -383,7 +391,7 @@ class CosmosStore:
                 status, sub_status, headers = error.status_code or NO_ANSWER, error.sub_status, error.headers or {}
                 self._count(operation, status, headers, started)
                 kind = kind_of(status, sub_status)
-                if kind is Kind.ABSENT and says_absent(error.http_error_message):
+                if kind is Kind.ABSENT and may_be_absent and says_absent(error.http_error_message):
                     raise _NotThere from None
                 if kind is Kind.REFUSAL:
                     raise StoreRefused(f"Cosmos DB refused {operation}{_on(container)}: status {status}") from None
@@ -437,6 +445,8 @@ class CosmosStore:
                 answered = headers
                 if result:
                     checked_page(result)
+                elif ACTIVITY_ID not in headers:  # for the SDK any empty answer says that nothing has changed
+                    raise NotAnAnswer("one of Cosmos DB")
                 self._count("changes", 200 if result else 304, headers, started)
 
             asked: dict[str, Any] = {

@@ -1,0 +1,84 @@
+"""The document port on Cosmos DB: its operations, and what each answer comes out as."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from shared.adapters.answers import Kind
+from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.cosmos_answers import kind_of
+from shared.adapters.documents.port import TENANTS, Create, Upsert
+from tests.emulators.cosmos import CosmosServer
+from tests.matrix.answers import COSMOS, always
+from tests.matrix.outcomes import ABSENT, ANSWERED, CONFLICT, OUTAGE, REFUSAL, outcome
+
+ANSWERS = COSMOS
+Call = Callable[[CosmosStore, str | None], Awaitable[object]]
+
+
+async def _ready(store: CosmosStore, _: str | None) -> object:
+    await store.ready()
+    return ANSWERED
+
+
+OPERATIONS: dict[str, Call] = {
+    "read": lambda store, _: store.read(TENANTS, "t", "a"),
+    "read latest": lambda store, _: store.read(TENANTS, "t", "a", latest=True),
+    "write": lambda store, _: store.write(TENANTS, "t", [Upsert({"id": "a", "n": 2}), Upsert({"id": "b"})]),
+    "query": lambda store, _: store.query(TENANTS, "t"),
+    "first changes": lambda store, _: store.changes(TENANTS, None),
+    "next changes": lambda store, token: store.changes(TENANTS, token),
+    "ready": _ready,
+}
+
+
+def expected(operation: str, answer: str) -> str:
+    """By the adapter's table, and by what an operation can make of it."""
+    fault = ANSWERS[answer]
+    if answer in ("418", "204", "206 empty") or fault.body is not None or fault.stall or fault.delay or fault.cut:
+        return OUTAGE
+    match kind_of(fault.status, fault.substatus or None):
+        case Kind.REFUSAL:
+            return REFUSAL
+        case Kind.CONFLICT:  # nothing that only reads can be in conflict: there it is an answer that is none
+            return CONFLICT if operation == "write" else OUTAGE
+        case Kind.ABSENT:  # a whole container is never absent, nor a batch
+            return ABSENT if operation.startswith("read ") or operation == "read" else OUTAGE
+    return OUTAGE
+
+
+@contextlib.asynccontextmanager
+async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
+    """Gives `try_out(operation, answer)`: the outcome with the service answering so, or how it failed to recover."""
+    async with CosmosServer(partitions=2) as server:
+        opened: list[CosmosStore] = []
+
+        def connect() -> CosmosStore:
+            opened.append(
+                CosmosStore(
+                    "video",
+                    connection_string=server.connection_string,
+                    read_timeout_seconds=0.15,
+                    write_timeout_seconds=0.15,
+                    throttle_wait_seconds=0.05,
+                    reopen_after_seconds=0.0,
+                )
+            )
+            return opened[-1]
+
+        store = connect()
+        await store.ready()
+        await store.write(TENANTS, "t", [Create({"id": "a"})])
+
+        async def try_out(operation: str, answer: str) -> str:
+            token = (await store.changes(TENANTS, None)).token
+            server.faults.add(always(ANSWERS[answer]))
+            came = await outcome(lambda: OPERATIONS[operation](store, token))
+            server.faults.clear()
+            after = await outcome(lambda: OPERATIONS[operation](store, token))
+            return came if after == ANSWERED else f"{came}, and after mending {after}"
+
+        yield try_out
+        for each in opened:
+            await each.close()

@@ -1,0 +1,30 @@
+"""What may come out of a port, in one word."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from shared.adapters.blobs.port import BlobRefused, BlobsUnavailable
+from shared.adapters.bus.port import BusUnavailable, LockLost
+from shared.adapters.documents.port import StoreRefused, StoreUnavailable, WriteRejected
+
+OUTAGE, REFUSAL, CONFLICT, ABSENT, ANSWERED = "outage", "refusal", "conflict", "absent", "answered"
+
+_ERRORS: dict[type[Exception], str] = {
+    StoreUnavailable: OUTAGE,
+    BlobsUnavailable: OUTAGE,
+    BusUnavailable: OUTAGE,
+    StoreRefused: REFUSAL,
+    BlobRefused: REFUSAL,
+    WriteRejected: CONFLICT,
+    LockLost: CONFLICT,
+}
+
+
+async def outcome(call: Callable[[], Awaitable[object]]) -> str:
+    """How a call of a port ended; an error that no port may raise is named."""
+    try:
+        found = await call()
+    except Exception as error:
+        return _ERRORS.get(type(error), f"leaked {type(error).__name__}: {error}")
+    return ABSENT if found is None else ANSWERED

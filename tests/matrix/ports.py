@@ -1,0 +1,34 @@
+"""The ports that the matrix knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from tests.matrix import blobs, documents
+
+TryOut = Callable[[str, str], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixPort:
+    """A port's operations and answers by name, what each pair must come out as, and a way to try one.
+
+    `telling` are answers worth trying with every operation.
+    """
+
+    operations: Iterable[str]
+    answers: Iterable[str]
+    expected: Callable[[str, str], str]
+    trials: Callable[[], AbstractAsyncContextManager[TryOut]]
+    telling: Iterable[str]
+    loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+
+
+OVER_HTTP = ("200 empty", "400", "403", "404 with a page", "409", "a cut before")
+PORTS = {
+    "documents": MatrixPort(documents.OPERATIONS, documents.ANSWERS, documents.expected, documents.trials, OVER_HTTP),
+    "blobs": MatrixPort(blobs.OPERATIONS, blobs.ANSWERS, blobs.expected, blobs.trials, OVER_HTTP),
+}
