@@ -45,6 +45,7 @@ from shared.adapters.documents.port import DocumentStore
 from shared.adapters.flags.evaluation import Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.refresh import Refresher
+from shared.adapters.reporting import reported
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity, KeyRing
 from shared.observability import logs
@@ -178,6 +179,7 @@ def build(
     documents = documents or documents_from(settings, clock, telemetry)
     bus = bus or bus_from(settings, clock)
     blobs = blobs or blobs_from(settings)
+    documents, bus, blobs = reported(documents, bus, blobs, telemetry.dependencies)
     identity, keys = Identity(settings.identity_secret), KeyRing(settings.signing_keys)
     flags = Flags(flag_source or flag_source_from(settings), telemetry)
     tenants = TenantDirectory(documents, telemetry)

@@ -7,14 +7,12 @@ and then only within a budget.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from shared.adapters.reporting import reason_of
 from shared.observability.metrics import Telemetry
-
-log = logging.getLogger("feed.refresh")
 
 Action = Callable[[], Awaitable[None]]
 
@@ -76,10 +74,10 @@ class Refresher:
             except Exception as error:
                 self._failures += 1
                 self._telemetry.count("refresh_failures", self._name)
-                if self._failures == 1:
-                    log.warning("refresh of %s failed: %s", self._name, type(error).__name__)
+                self._telemetry.dependencies.failed(self._name, reason_of(error))
                 return False
             self._failures = 0
+            self._telemetry.dependencies.works(self._name)
             self.refreshed_at = began_at
             return True
 

@@ -10,11 +10,10 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from shared.observability.metrics import Telemetry
 from shared.observability.tracing import NO_TRACE, current_trace
 
 ROOT = "feed"
@@ -26,18 +25,29 @@ MAX_KINDS = 200
 MAX_TEXT = 4_000
 
 Value = str | int | float | bool | None | list[str]
+ALWAYS = {"always": True}
+"""`extra` of a record that sampling never leaves out, for what is bounded by itself."""
 _HASH = re.compile(r"[0-9A-Fa-f]{40,}")
 
 
-def log_event(log: logging.Logger, level: int, event: str, **fields: Value) -> None:
-    """Log `event` (a fixed name) with fields. Never pass a key, a user's hash, or text a caller is free to choose."""
-    log.log(level, event, extra={"fields": fields})
+class Counters(Protocol):
+    """Where lines are counted."""
+
+    def count(self, name: str, *labels: str) -> None: ...
+
+
+def log_event(log: logging.Logger, level: int, event: str, *, always: bool = False, **fields: Value) -> None:
+    """Log `event` (a fixed name) with fields. Never pass a key, a user's hash, or text a caller is free to choose.
+
+    `always`: not left out by sampling, for what is bounded by itself (a change of state).
+    """
+    log.log(level, event, extra={"fields": fields, "always": always})
 
 
 class Sampler:
     """Lets the first records of each kind in a minute pass, and counts the rest."""
 
-    def __init__(self, telemetry: Telemetry, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, telemetry: Counters, clock: Callable[[], float] = time.monotonic) -> None:
         self._telemetry = telemetry
         self._clock = clock
         self._minute = -1
@@ -51,6 +61,9 @@ class Sampler:
             self._minute, self._seen = minute, {}
             if len(self._left_out) > MAX_KINDS:
                 self._left_out.clear()
+        if getattr(record, "always", False):
+            self._telemetry.count("log_lines", "written")
+            return 0
         kind = (record.name, str(record.msg))  # the template, not the text made of it
         seen = self._seen[kind] = self._seen.get(kind, 0) + 1
         most = ERRORS_PER_MINUTE if record.levelno >= logging.ERROR else LINES_PER_MINUTE
@@ -102,7 +115,7 @@ class _Relay(logging.Handler):
         logging.getLogger().handle(record)
 
 
-def install(telemetry: Telemetry, structured: bool) -> Callable[[], None]:
+def install(telemetry: Counters, structured: bool) -> Callable[[], None]:
     """Send every record of ours through the sampler until the returned function is called."""
     logger = logging.getLogger(ROOT)
     relay = _Relay(Sampler(telemetry), structured)

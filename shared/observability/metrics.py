@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
+from shared.observability.dependencies import Dependencies
 from shared.observability.metric_table import BUCKETS_MS, METRICS, Metric
 from shared.observability.tracing import Stages
 
@@ -50,7 +51,7 @@ class Histogram:
 
 
 class Telemetry:
-    """Pre-aggregated metrics of one process, for its event loop's thread."""
+    """Pre-aggregated metrics of one process, for its event loop's thread, and which of its dependencies fail."""
 
     def __init__(self) -> None:
         self.counters: defaultdict[Key, float] = defaultdict(float)
@@ -59,6 +60,7 @@ class Telemetry:
         self._watched: dict[Key, Callable[[], float | None]] = {}
         self._series: Counter[str] = Counter()
         self._stage_histograms: defaultdict[Key, dict[str, Histogram]] = defaultdict(dict)
+        self.dependencies = Dependencies(self)
 
     def count(self, name: str, *labels: str, amount: float = 1) -> None:
         """Add to a counter. `labels` are values in the order `METRICS` names them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ import orjson
 from pydantic import BaseModel
 
 from shared.adapters.bus.port import BusUnavailable
-from shared.adapters.documents.port import StoreUnavailable
+from shared.adapters.reporting import UNAVAILABLE, outage_id
 from shared.adapters.tenant_directory import PLATFORM
 from shared.domain.keys import Identity
 from shared.domain.records import Tenant
+from shared.observability.error_ids import ErrorIds
+from shared.observability.logs import ALWAYS, log_event
 from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
 from shared.observability.tracing import current_trace, trace_of
@@ -164,6 +165,7 @@ class Edge:
         self._telemetry = telemetry
         self._cors = cors
         self._clock = clock
+        self._error_ids = ErrorIds()
 
     async def answer(self, declared: Endpoint, api: Api, request: func.HttpRequest) -> func.HttpResponse:
         """Call a handler and turn what it raises into a response.
@@ -198,16 +200,22 @@ class Edge:
             response: func.HttpResponse = await declared.handler(api, self._authenticated(declared, request, started))
             return response
         except Problem as problem:
+            if isinstance(problem.__cause__, UNAVAILABLE):
+                problem.error_id = outage_id(self._telemetry.dependencies, problem.__cause__)
             return self._problem(problem, name)
-        except (StoreUnavailable, BusUnavailable) as error:
-            self._telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", name)
-            return self._problem(
-                unavailable("A dependency is not available. Try again.", error.retry_after_seconds), name
-            )
+        except UNAVAILABLE as error:
+            self._telemetry.count("bus_failures" if isinstance(error, BusUnavailable) else "store_failures", name)
+            retry_after = getattr(error, "retry_after_seconds", None)
+            outage = unavailable("A dependency is not available. Try again.", retry_after)
+            outage.error_id = outage_id(self._telemetry.dependencies, error)
+            return self._problem(outage, name)
         except Exception as error:
-            error_id = secrets.token_hex(8)
-            log.error("%s failed, error id %s\n%s", name, error_id, traceback_without_values(error))
-            return self._problem(Problem(500, "internal", "Something went wrong on our side."), name, error_id)
+            where = traceback_without_values(error)
+            internal = Problem(500, "internal", "Something went wrong on our side.")
+            internal.error_id = self._error_ids.next(
+                (name, where), lambda id: log.error("%s failed, error id %s\n%s", name, id, where, extra=ALWAYS)
+            )
+            return self._problem(internal, name)
 
     def _authenticated(self, declared: Endpoint, request: func.HttpRequest, started: float) -> Call:
         """Who calls, and about whom. Raises a `Problem`."""
@@ -228,8 +236,13 @@ class Edge:
             call.user_key = self._identity.user_key(caller.tenant.id, user.hash)
         return call
 
-    def _problem(self, problem: Problem, name: str, error_id: str | None = None) -> func.HttpResponse:
-        self._telemetry.count("http_problems", name, problem.code)
+    def _problem(self, problem: Problem, name: str) -> func.HttpResponse:
+        code = problem.code
+        self._telemetry.count("http_problems", name, code)
+        error_id = problem.error_id or self._error_ids.next(
+            (name, code),
+            lambda id: log_event(log, logging.WARNING, "refused", always=True, endpoint=name, code=code, errorId=id),
+        )
         headers = {**BASE_HEADERS, "Cache-Control": "no-store", **problem.headers}
         if problem.retry_after_seconds is not None:
             headers["Retry-After"] = str(max(1, ceil(problem.retry_after_seconds)))
@@ -239,7 +252,7 @@ class Edge:
             "status": problem.status,
             "code": problem.code,
             "detail": problem.detail,
-            "errorId": error_id or secrets.token_hex(8),
+            "errorId": error_id,
         }
         if problem.errors:
             body["errors"] = list(problem.errors)

@@ -14,6 +14,7 @@ class Problem(Exception):
 
     `detail` must not hold what the caller sent: it may be a key, a hash or an e-mail address. `errors` say the same of
     single fields, where a document has several faults: each with `field`, `code` and `message`. `headers` are sent too.
+    `error_id` is set to that of a line which the log has already.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Problem(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.errors = errors
         self.headers = headers or {}
+        self.error_id: str | None = None
         super().__init__(f"{status} {code}")
 
 

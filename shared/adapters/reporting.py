@@ -1,0 +1,203 @@
+"""Reports how calls of the ports end, so that an outage is one line in the log and not one a call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from shared.adapters.blobs.port import BlobInfo, Blobs, BlobsUnavailable
+from shared.adapters.bus.port import Bus, BusUnavailable, DeadLetter, OutgoingMessage, Receiver
+from shared.adapters.documents.port import (
+    Changes,
+    Container,
+    Document,
+    DocumentStore,
+    Operation,
+    Page,
+    StoreUnavailable,
+)
+from shared.adapters.flags.port import FlagsUnavailable
+from shared.observability.dependencies import Dependencies
+
+DOCUMENTS_READ, DOCUMENTS_WRITE = "documents.read", "documents.write"
+BUS_PUBLISH, BUS_RECEIVE = "bus.publish", "bus.receive"
+BLOBS_READ, BLOBS_WRITE = "blobs.read", "blobs.write"
+
+UNAVAILABLE = (StoreUnavailable, BusUnavailable, BlobsUnavailable)
+"""Errors of the ports that a request depends on."""
+_SENTENCES = (*UNAVAILABLE, FlagsUnavailable)
+"""Errors whose text is a sentence of ours: it names no user and quotes nothing a caller sent."""
+
+
+_CUT_SHORT = {StoreUnavailable: DOCUMENTS_READ, BusUnavailable: BUS_PUBLISH, BlobsUnavailable: BLOBS_READ}
+"""The calls of each port that a request gives a budget of its own."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What the log may say of a failure: the sentence of a port's own error, else the error's type alone."""
+    return str(error) if isinstance(error, _SENTENCES) and str(error) else type(error).__name__
+
+
+def outage_id(dependencies: Dependencies, error: BaseException) -> str:
+    """The error id of the outage that an error of a port tells of.
+
+    A call that its caller cut short for being too late has been reported by nobody yet: it is here.
+    """
+    name = next(name for kind, name in _CUT_SHORT.items() if isinstance(error, kind))
+    port = name.partition(".")[0]
+    outages = [each for failing, each in dependencies.failing().items() if failing.partition(".")[0] == port]
+    if outages and not isinstance(error.__cause__, TimeoutError):
+        return max(outages, key=lambda outage: outage.last_failure).error_id
+    return dependencies.failed(name, reason_of(error))
+
+
+class _Reported:
+    """A context around one call. What says nothing about the dependency (a refused write, a cancelled call) is
+    reported as neither."""
+
+    __slots__ = ("_dependencies", "_name")
+
+    def __init__(self, dependencies: Dependencies, name: str) -> None:
+        self._dependencies, self._name = dependencies, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        if error is None:
+            self._dependencies.works(self._name)
+        elif isinstance(error, UNAVAILABLE):
+            self._dependencies.failed(self._name, reason_of(error))
+
+
+class _Port:
+    """What a backend has beyond the port is reached through."""
+
+    def __init__(self, inner: Any, dependencies: Dependencies) -> None:
+        self._inner = inner
+        self._dependencies = dependencies
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _reported(self, name: str) -> _Reported:
+        return _Reported(self._dependencies, name)
+
+
+class ReportedDocuments(_Port):
+    """`DocumentStore` around `inner`."""
+
+    async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
+        with self._reported(DOCUMENTS_READ):
+            found: Document | None = await self._inner.read(container, partition, id, latest=latest)
+        return found
+
+    async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
+        with self._reported(DOCUMENTS_WRITE):
+            etags: list[str | None] = await self._inner.write(container, partition, operations)
+        return etags
+
+    async def query(
+        self, container: Container, partition: str, *, id_prefix: str = "", after: str | None = None, limit: int = 200
+    ) -> Page:
+        with self._reported(DOCUMENTS_READ):
+            page: Page = await self._inner.query(container, partition, id_prefix=id_prefix, after=after, limit=limit)
+        return page
+
+    async def changes(self, container: Container, since: str | None, *, limit: int = 500) -> Changes:
+        with self._reported(DOCUMENTS_READ):
+            changes: Changes = await self._inner.changes(container, since, limit=limit)
+        return changes
+
+    async def ready(self) -> None:
+        with self._reported(DOCUMENTS_WRITE):
+            await self._inner.ready()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class ReportedBus(_Port):
+    """`Bus` around `inner`."""
+
+    async def publish(self, message: OutgoingMessage) -> None:
+        with self._reported(BUS_PUBLISH):
+            await self._inner.publish(message)
+
+    async def receiver(self, subscription: str, *, dead_letters: bool = False) -> Receiver:
+        with self._reported(BUS_RECEIVE):
+            receiver: Receiver = await self._inner.receiver(subscription, dead_letters=dead_letters)
+        return receiver
+
+    async def next_session(self, subscription: str, wait_seconds: float) -> Receiver | None:
+        with self._reported(BUS_RECEIVE):
+            receiver: Receiver | None = await self._inner.next_session(subscription, wait_seconds)
+        return receiver
+
+    async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
+        with self._reported(BUS_RECEIVE):
+            letters: list[DeadLetter] = await self._inner.peek_dead_letters(subscription, limit, after)
+        return letters
+
+    async def dead_letter(
+        self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
+    ) -> None:
+        with self._reported(BUS_PUBLISH):
+            await self._inner.dead_letter(subscription, message, reason, description)
+
+    async def resend(self, subscription: str, message: OutgoingMessage) -> None:
+        with self._reported(BUS_PUBLISH):
+            await self._inner.resend(subscription, message)
+
+    async def depth(self, subscription: str) -> tuple[int, int]:
+        with self._reported(BUS_RECEIVE):
+            depth: tuple[int, int] = await self._inner.depth(subscription)
+        return depth
+
+    async def ready(self) -> None:
+        with self._reported(BUS_PUBLISH):
+            await self._inner.ready()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class ReportedBlobs(_Port):
+    """`Blobs` around `inner`."""
+
+    async def write(self, container: str, name: str, data: bytes) -> None:
+        with self._reported(BLOBS_WRITE):
+            await self._inner.write(container, name, data)
+
+    async def read(self, container: str, name: str) -> bytes | None:
+        with self._reported(BLOBS_READ):
+            found: bytes | None = await self._inner.read(container, name)
+        return found
+
+    async def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
+        with self._reported(BLOBS_READ):
+            async for each in self._inner.list(container, prefix):
+                yield each
+
+    async def delete(self, container: str, name: str) -> bool:
+        with self._reported(BLOBS_WRITE):
+            gone: bool = await self._inner.delete(container, name)
+        return gone
+
+    async def ready(self) -> None:
+        with self._reported(BLOBS_WRITE):
+            await self._inner.ready()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def reported(
+    documents: DocumentStore, bus: Bus, blobs: Blobs, dependencies: Dependencies
+) -> tuple[DocumentStore, Bus, Blobs]:
+    """The three ports, with their outages reported."""
+    return (
+        ReportedDocuments(documents, dependencies),
+        ReportedBus(bus, dependencies),
+        ReportedBlobs(blobs, dependencies),
+    )

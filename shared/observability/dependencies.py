@@ -1,0 +1,90 @@
+"""Which dependencies fail at the moment: one log line when one begins to fail, and one when it works again.
+
+A dependency has a name such as `documents.write`, `bus.publish` or `flags`: what can fail by itself. Whoever calls it
+reports how a call ended; thousands of failures make one line. Its `errorId` is what clients are told meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.observability.logs import log_event
+
+log = logging.getLogger("feed.dependencies")
+
+QUIET_SECONDS = 10.0
+"""A dependency works again when a call succeeds and none has failed for this long: one that fails now and then is
+reported once."""
+
+
+@dataclass(slots=True)
+class Outage:
+    """A dependency that fails. Times are of a clock that does not go back, in seconds."""
+
+    error_id: str
+    reason: str
+    since: float
+    last_failure: float
+    failures: int = 1
+
+
+class Gauges(Protocol):
+    """Where gauges are set."""
+
+    def gauge(self, name: str, value: float, *labels: str) -> None: ...
+
+
+class Dependencies:
+    """The dependencies of one process that fail."""
+
+    def __init__(
+        self,
+        telemetry: Gauges,
+        clock: Callable[[], float] = time.monotonic,
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        self._outages: dict[str, Outage] = {}
+        self.quiet_seconds = quiet_seconds
+
+    def failed(self, name: str, reason: str) -> str:
+        """A call failed; returns the error id of the outage. `reason`: a fixed text or a type's name, never a value."""
+        now = self._clock()
+        outage = self._outages.get(name)
+        if outage is not None:
+            outage.last_failure, outage.reason = now, reason
+            outage.failures += 1
+            return outage.error_id
+        outage = self._outages[name] = Outage(secrets.token_hex(8), reason, now, now)
+        self._telemetry.gauge("dependency_failing", 1.0, name)
+        log_event(
+            log, logging.ERROR, "dependency_fails", always=True,
+            dependency=name, reason=reason, errorId=outage.error_id,
+        )  # fmt: skip
+        return outage.error_id
+
+    def works(self, name: str) -> None:
+        """A call succeeded. Costs one look-up while nothing fails."""
+        outage = self._outages.get(name)
+        if outage is None:
+            return
+        now = self._clock()
+        if now - outage.last_failure < self.quiet_seconds:
+            return
+        del self._outages[name]
+        self._telemetry.gauge("dependency_failing", 0.0, name)
+        log_event(
+            log, logging.WARNING, "dependency_works_again", always=True,
+            dependency=name, failures=outage.failures, seconds=round(now - outage.since, 1), errorId=outage.error_id,
+        )  # fmt: skip
+
+    def failing(self, within_seconds: float = float("inf")) -> dict[str, Outage]:
+        """Outages by name, of which a call failed within the last `within_seconds`."""
+        now = self._clock()
+        return {name: each for name, each in self._outages.items() if now - each.last_failure <= within_seconds}
