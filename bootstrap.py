@@ -204,6 +204,7 @@ def build(
         tenants=tenants,
         keys=keys,
         telemetry=telemetry,
+        receipts_know_their_page=settings.write_receipt_version == "2",
     )
     imports = Importer(
         documents=documents,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import replace
 from typing import Any
 
 import azure.functions as func
 
+from events.attribution import Sender, attribute
 from events.batch import NOBODY, Batch, encode
 from events.responses import BatchReceipt, EventBatch, RejectedEvent
 from events.schema import REJECTIONS, Event, Rejected, parse_event
 from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
 from shared.adapters.retry import with_timeout
 from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
-from shared.domain.feed_receipt import FeedReceipt, verify
 from shared.domain.json_text import InvalidJson, parse_rows
 from shared.domain.keys import KeyRing
 from shared.observability.logs import log_event
@@ -146,35 +145,27 @@ class EventsApi:
         """The valid events as a batch, and why each other one was refused."""
         caller, user_key, headers, now = call.caller, call.user_key, call.headers, call.now
         tenant_id = caller.tenant.id
-        events: list[Event] = []
+        parsed: list[tuple[Event, str | None]] = []
         rejected: list[RejectedEvent] = []
-        requests: dict[str, int | None] = {}
-        verified: list[FeedReceipt] = []
         for index, row in enumerate(rows):
             try:
-                event, quoted = parse_event(row, now)
+                parsed.append(parse_event(row, now))
             except Rejected as refusal:
                 rejected.append(RejectedEvent(index=index, code=refusal.code, message=REJECTIONS[refusal.code]))
-                continue
-            if quoted is not None:
-                if quoted not in requests:
-                    found = verify(quoted, self._receipt_keys, tenant_id, user_key, now)
-                    requests[quoted] = None if found is None else len(verified)
-                    if found is not None:
-                        verified.append(found)
-                event = replace(event, request=requests[quoted])
-            events.append(event)
+        events, requests = attribute(parsed, self._receipt_keys, Sender(tenant_id, user_key, now))
+        backend = bool(caller.scopes & {"cms", "ops"})
         agreed = consented(headers)
         batch = Batch(
             id=_batch_id(tenant_id, user_key, headers.get("idempotency-key", ""), body),
             tenant_id=tenant_id,
             user_key=user_key if agreed else NOBODY,
             accepted_at=now,
-            events=tuple(events),
-            requests=tuple(verified),
-            trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
+            events=events,
+            requests=requests,
+            trusted=backend or caller.tenant.count_anonymous_events,
             consented=agreed,
             trace_id=current_trace.get().id,
+            backend=backend,
         )
         return batch, rejected
 

@@ -25,8 +25,10 @@ class Batch:
     """An accepted batch of one user. `accepted_at` in seconds since the epoch.
 
     `requests` are the verified feed requests its events quote. `trusted`: its events may count in video statistics
-    without one. `consented` is False when the user opted out of personalization: then no signals are kept.
-    `trace_id` (32 hex digits, or empty) is the trace of the request that brought it.
+    without one, and `backend`: without the caps that hold for what a device reports, since a key of the tenant's own
+    backend sent it. `consented` is False when the user opted out of personalization: then no signals are kept.
+    `trace_id` (32 hex digits, or empty) is the trace of the request that brought it. `counted` says of each event
+    whether statistics and co-watch count it; None until that is decided (`events/counting.py`).
     """
 
     id: str
@@ -38,6 +40,8 @@ class Batch:
     trusted: bool = False
     consented: bool = True
     trace_id: str = ""
+    backend: bool = False
+    counted: tuple[bool, ...] | None = None
 
     def session(self, shards: int) -> str:
         """The session of the roll-up: the tenant, or one of a hot tenant's shards as `tenant#n`."""
@@ -60,6 +64,7 @@ def encode(batch: Batch) -> bytes:
             "user": batch.user_key,
             "acceptedAt": batch.accepted_at,
             "trusted": batch.trusted,
+            "backend": batch.backend,
             "consented": batch.consented,
             "trace": batch.trace_id,
             "requests": [
@@ -70,6 +75,10 @@ def encode(batch: Batch) -> bytes:
                 [_CODES[e.type], e.video_id, e.at_ms, e.identity, e.watch_ms, e.position, e.request]
                 for e in batch.events
             ],
+            # Beside the rows, whose length the release before this one insists on.
+            "keys": [r.key for r in batch.requests],
+            "places": [e.place for e in batch.events],
+            "counted": batch.counted,
         }
     )
 
@@ -80,16 +89,19 @@ def decode(body: bytes) -> Batch:
         raw = orjson.loads(body)
         if raw["v"] != _VERSION:
             raise UnreadableBatch(f"version {raw['v']!r}")
+        events = tuple(_events(raw["events"], raw.get("places")))
         return Batch(
             id=_text(raw["id"]),
             tenant_id=_text(raw["tenant"]),
             user_key=_text(raw["user"]),
             accepted_at=float(raw["acceptedAt"]),
-            events=tuple(_events(raw["events"])),
-            requests=tuple(FeedReceipt(*row) for row in raw["requests"]),
+            events=events,
+            requests=tuple(_requests(raw["requests"], raw.get("keys"))),
             trusted=raw["trusted"] is True,
             consented=raw["consented"] is True,
             trace_id=str(raw.get("trace", "")),
+            backend=raw.get("backend") is True,
+            counted=_counted(raw.get("counted"), len(events)),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UnreadableBatch(type(error).__name__) from error
@@ -101,6 +113,20 @@ def _text(value: Any) -> str:
     return value
 
 
-def _events(rows: Iterable[list[Any]]) -> Iterable[Event]:
-    for code, video_id, at_ms, identity, watch_ms, position, request in rows:
-        yield Event(_TYPES[code], _text(video_id), int(at_ms), int(identity), watch_ms, position, request)
+def _requests(rows: list[list[Any]], keys: list[int] | None) -> Iterable[FeedReceipt]:
+    for row, key in zip(rows, keys or [0] * len(rows), strict=True):
+        request = FeedReceipt(*row)
+        request.key = int(key)
+        yield request
+
+
+def _events(rows: list[list[Any]], places: list[Any] | None) -> Iterable[Event]:
+    for row, place in zip(rows, places or [None] * len(rows), strict=True):
+        code, video_id, at_ms, identity, watch_ms, position, request = row
+        yield Event(_TYPES[code], _text(video_id), int(at_ms), int(identity), watch_ms, position, request, place)
+
+
+def _counted(flags: list[Any] | None, events: int) -> tuple[bool, ...] | None:
+    if flags is not None and len(flags) != events:
+        raise ValueError
+    return None if flags is None else tuple(flag is True for flag in flags)

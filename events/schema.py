@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
+from shared.domain.feed_receipt import MAX_CHARS
 from shared.domain.fingerprint import fingerprint
 from shared.domain.formats import VIDEO_ID
 from shared.domain.json_text import UNREADABLE
@@ -27,7 +28,7 @@ REJECTIONS: dict[str, str] = {
     "too_old": "The event is older than 7 days.",
     "missing_watch_time": "A `video_view` needs `watchTimeMs`.",
     "invalid_watch_time": "`watchTimeMs` must be a number from 0 to 86400000.",
-    "invalid_feed_request_id": "`feedRequestId` must be a string of at most 128 characters.",
+    "invalid_feed_request_id": "`feedRequestId` must be a string of at most 256 characters.",
     "invalid_rank_position": "`rankPosition` must be a whole number from 0 to 100000.",
     "invalid_event_id": "`eventId` must be a string of 1 to 128 characters.",
 }
@@ -53,7 +54,7 @@ class WireEvent(BaseModel):
     videoId: str = Field(pattern=VIDEO_ID_PATTERN)
     timestamp: int | float | str
     watchTimeMs: int | float | None = Field(default=None, ge=0, le=MAX_WATCH_MS)
-    feedRequestId: str | None = Field(default=None, max_length=128)
+    feedRequestId: str | None = Field(default=None, max_length=MAX_CHARS)
     rankPosition: int | None = Field(default=None, ge=0, le=100_000)
     eventId: str | None = Field(default=None, min_length=1, max_length=128)
 
@@ -70,7 +71,8 @@ class Event:
     """A validated event. `at_ms` is in ms since the epoch, never later than its acceptance by more than 5 minutes.
 
     `identity` names the event for the ring that catches re-packed batches; `request` is the index of its feed request
-    in the batch, None when it quotes none that is valid.
+    in the batch, None when it quotes none that is valid. `place` is where its video stood on that page, `NOT_ON_PAGE`
+    when it did not, None when the feed request does not know.
     """
 
     type: str
@@ -80,6 +82,7 @@ class Event:
     watch_ms: float | None = None
     position: int | None = None
     request: int | None = None
+    place: int | None = None
 
 
 class Rejected(Exception):

@@ -116,6 +116,7 @@ class Feed:
         tenants: TenantDirectory,
         keys: KeyRing,
         telemetry: Telemetry,
+        receipts_know_their_page: bool = False,
     ) -> None:
         self.catalogs = catalogs
         self.signals = signals
@@ -130,6 +131,7 @@ class Feed:
         self._telemetry = telemetry
         self._cursor_keys = keys.for_purpose("cursor")
         self._receipt_keys = keys.for_purpose("feed-request")
+        self._receipts_know_their_page = receipts_know_their_page
 
     async def close(self) -> None:
         """Stop comparing and pulling content."""
@@ -253,6 +255,7 @@ class Feed:
             arm=assignment.arm.number if assignment else 0,
             **_explored(slate, len(served)),
         )
+        videos = catalog.columns.key[slate.rows] if self._receipts_know_their_page else None
         if assignment is not None:
             self._telemetry.count("experiment_feeds", tenant.id, str(assignment.arm.number))
         return Page(
@@ -262,7 +265,7 @@ class Feed:
             scores=slate.scores,
             first_rank=len(served),
             next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if selection.more else None,
-            feed_request_id=feed_receipt.sign(receipt, self._receipt_keys, tenant.id, user_key),
+            feed_request_id=feed_receipt.sign(receipt, self._receipt_keys, tenant.id, user_key, videos),
             model_version=slate.model_version,
             content_at=self.catalogs.refreshed_at,
             signals_at=signals.updated_at if signals is not None and reason is None else None,

@@ -191,6 +191,21 @@ class Settings:
         minimum=0.1,
         maximum=300.0,
     )
+    write_receipt_version: str = _setting(
+        "WRITE_RECEIPT_VERSION",
+        "1",
+        "Version of the receipts (`feedRequestId`) that are written; both are read. 2 knows which videos were on its "
+        "page. Switch it when every instance runs a release that reads 2.",
+        choices=("1", "2"),
+    )
+    usual_peak_floor: float = _setting(
+        "USUAL_PEAK_FLOOR",
+        1_500.0,
+        "Events a minute that every tenant may have as its usual peak, however small it is. Four times the usual peak "
+        "count in statistics; what comes beyond is archived, not counted.",
+        minimum=1.0,
+        maximum=1e9,
+    )
 
     otlp_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from shared.domain.base64url import to_text
@@ -45,6 +48,20 @@ class Mac:
         return mac.digest()
 
 
+class Scrambler:
+    """AES on separate blocks of 16 bytes: a keyed function of many short inputs in one call, under a microsecond.
+
+    Block by block (ECB) is right here and wrong for hiding a text: only fingerprints are taken from the result.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        # The encryptor keeps no state between blocks, so one serves for ever.
+        self._encryptor: CipherContext = Cipher(AES256(key), ECB()).encryptor()  # noqa: S305
+
+    def __call__(self, blocks: bytes) -> bytes:
+        return self._encryptor.update(blocks)
+
+
 @dataclass(frozen=True)
 class SigningKeys:
     """Keys for one purpose, by a one-byte tag derived from their id. The first given signs; all of them verify."""
@@ -65,6 +82,11 @@ class SigningKeys:
     def macs(self) -> dict[int, Mac]:
         """What signs with each key."""
         return {tag: Mac(key) for tag, key in self.by_tag.items()}
+
+    @cached_property
+    def scramblers(self) -> dict[int, Scrambler]:
+        """What makes keyed fingerprints with each key."""
+        return {tag: Scrambler(_derive(key, "scrambler")) for tag, key in self.by_tag.items()}
 
 
 class KeyRing:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -23,6 +25,7 @@ one_event = st.builds(
     watch_ms=st.none() | st.floats(0, 86_400_000) | st.integers(0, 86_400_000).map(float),
     position=st.none() | st.integers(0, 100_000),
     request=st.none() | st.integers(0, 99),
+    place=st.none() | st.integers(-1, 49),
 )
 one_request = st.builds(
     FeedReceipt,
@@ -33,6 +36,7 @@ one_request = st.builds(
     arm=st.integers(0, 255),
     explored_rank=st.integers(0, 255),
     propensity=st.floats(0, 1),
+    key=st.integers(0, 2**32 - 1),
 )
 one_batch = st.builds(
     Batch,
@@ -44,6 +48,12 @@ one_batch = st.builds(
     requests=st.lists(one_request, max_size=3).map(tuple),
     trusted=st.booleans(),
     consented=st.booleans(),
+    backend=st.booleans(),
+).flatmap(
+    lambda batch: (
+        st.tuples(*(st.booleans() for _ in batch.events)).map(lambda counted: replace(batch, counted=counted))
+        | st.just(batch)
+    )
 )
 
 
@@ -88,9 +98,18 @@ def test_the_largest_batch_fits_a_message() -> None:
     from shared.adapters.bus.port import MAX_MESSAGE_BYTES
     from shared.domain.event_types import MAX_EVENTS
 
-    event = Event("not_interested", "v" * 128, 10**15, 2**32 - 1, 86_399_999.123456, 100_000, 99)
+    event = Event("not_interested", "v" * 128, 10**15, 2**32 - 1, 86_399_999.123456, 100_000, 99, 49)
     request = FeedReceipt(2**32 - 1, True, True, 2**32 - 1, 255, 255, 1 / 3)
-    full = Batch("f" * 32, "t" * 64, "u" * 43, NOW, (event,) * MAX_EVENTS, (request,) * MAX_EVENTS, True)
+    full = Batch(
+        "f" * 32,
+        "t" * 64,
+        "u" * 43,
+        NOW,
+        (event,) * MAX_EVENTS,
+        (request,) * MAX_EVENTS,
+        True,
+        counted=(True,) * MAX_EVENTS,
+    )
     assert len(encode(full)) < MAX_MESSAGE_BYTES / 10
 
 
@@ -116,7 +135,7 @@ def test_whatever_json_an_event_is_it_is_accepted_or_refused_with_a_known_code(r
         return
     assert event.type in EVENT_TYPES
     assert (NOW - MAX_AGE_SECONDS) * 1000 <= event.at_ms <= (NOW + CLAMP_AHEAD_SECONDS) * 1000
-    assert quoted is None or len(quoted) <= 128
+    assert quoted is None or len(quoted) <= 256
 
 
 def good(**changes: object) -> dict[str, object]:

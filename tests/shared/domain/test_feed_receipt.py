@@ -3,15 +3,27 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from shared.domain.feed_receipt import MAX_CHARS, NO_POSITION, VALID_SECONDS, FeedReceipt, sign, verify
+from ranking.columns import key64
+from shared.domain.feed_receipt import (
+    MAX_CHARS,
+    NO_POSITION,
+    NOT_ON_PAGE,
+    VALID_SECONDS,
+    FeedReceipt,
+    places,
+    sign,
+    verify,
+)
 from shared.domain.keys import KeyRing, SigningKeys
 
 NOW = 1_700_000_000.0
 TENANT, USER = "tenant_1", "user-key"
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
 
 def keys(*names: str) -> SigningKeys:
@@ -39,8 +51,54 @@ def test_a_feed_request_id_says_what_was_put_into_it(request: FeedReceipt) -> No
     assert len(text) == 43 <= MAX_CHARS
     found = verify(text, KEYS, TENANT, USER, NOW)
     assert found is not None
-    assert replace(found, propensity=0.0) == replace(request, propensity=0.0)
+    assert replace(found, propensity=0.0, key=0, tag=0) == replace(request, propensity=0.0)
     assert abs(found.propensity - request.propensity) < 1e-4
+
+
+def page_of(count: int, first: int = 0) -> NDArray[np.uint64]:
+    return np.array([key64(f"v{number}") for number in range(first, first + count)], np.uint64)
+
+
+@settings(max_examples=100, deadline=None)
+@given(requests, st.integers(0, 50), st.integers(0, 2**32 - 1))
+def test_an_id_with_its_page_knows_each_place(request: FeedReceipt, count: int, feed: int) -> None:
+    text = sign(replace(request, feed=feed), KEYS, TENANT, USER, page_of(count))
+    assert set(text) <= set(ALPHABET) - {"-"}
+    found = verify(text, KEYS, TENANT, USER, NOW)
+    assert found is not None
+    assert (found.served_at, found.feed, found.arm, found.model) == (
+        request.served_at,
+        feed,
+        request.arm,
+        request.model,
+    )
+    assert places(found, KEYS, page_of(count).tolist()) == list(range(count))
+
+
+def test_the_length_of_an_id_follows_from_its_page() -> None:
+    lengths = [len(sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER, page_of(n))) for n in (0, 20, 50)]
+    assert lengths == [48, 102, 182]
+
+
+def test_a_video_that_was_not_on_the_page_is_told_apart() -> None:
+    strangers = page_of(20_000, first=100).tolist()
+    taken = []
+    for _ in range(3):
+        found = verify(
+            sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER, page_of(20)), KEYS, TENANT, USER, NOW
+        )
+        assert found is not None
+        asked = places(found, KEYS, strangers)
+        assert asked is not None
+        taken.append({video for video, place in zip(strangers, asked, strict=True) if place != NOT_ON_PAGE})
+    assert all(len(each) < 40 for each in taken), "16 bits: 20 in 65,536 strangers pass"
+    assert not taken[0] & taken[1] & taken[2], "who passes differs from page to page"
+
+
+def test_an_id_of_before_does_not_know_its_page() -> None:
+    found = verify(sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER), KEYS, TENANT, USER, NOW)
+    assert found is not None
+    assert places(found, KEYS, [1, 2]) is None
 
 
 def test_two_pages_of_the_same_moment_have_different_ids() -> None:
@@ -51,8 +109,9 @@ def test_two_pages_of_the_same_moment_have_different_ids() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_an_id_changed_anywhere_is_worth_nothing(data: st.DataObject) -> None:
-    text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER)
-    at = data.draw(st.integers(0, 42))
+    videos = data.draw(st.sampled_from([None, page_of(20)]))
+    text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER, videos)
+    at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.one_of(st.sampled_from(ALPHABET), st.characters()))
     changed = data.draw(st.sampled_from([text[:at] + other + text[at + 1 :], text[:at] + other + text[at:], text[:at]]))
     if changed != text:
@@ -60,11 +119,12 @@ def test_an_id_changed_anywhere_is_worth_nothing(data: st.DataObject) -> None:
 
 
 def test_an_id_changed_at_every_character_to_every_other_is_worth_nothing() -> None:
-    text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER)
-    for at in range(len(text)):
-        for other in ALPHABET:
-            if other != text[at]:
-                assert verify(text[:at] + other + text[at + 1 :], KEYS, TENANT, USER, NOW) is None
+    for videos in (None, page_of(3)):
+        text = sign(FeedReceipt(int(NOW), True, True), KEYS, TENANT, USER, videos)
+        for at in range(len(text)):
+            for other in ALPHABET:
+                if other != text[at]:
+                    assert verify(text[:at] + other + text[at + 1 :], KEYS, TENANT, USER, NOW) is None
 
 
 @settings(max_examples=100, deadline=None)
