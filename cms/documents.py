@@ -22,7 +22,7 @@ from cms.changes import (
     not_found,
     without_tombstone,
 )
-from cms.forms import Form, checked
+from cms.forms import Fault, Form, checked, refused
 from cms.request import CmsRequest, bare, quoted
 from shared.adapters.documents.port import (
     Container,
@@ -144,6 +144,12 @@ def reason_if_text(payload: Mapping[str, Any]) -> str | None:
     return given if isinstance(given, str) else None
 
 
+def require_own_id(payload: Mapping[str, Any], id: str) -> None:
+    """Raise a 422 `Problem` when a body holds another id than the path: it is another document's."""
+    if payload.get("id") not in (None, id):
+        raise refused([Fault("id", "another_id", "id is not the one in the path, which cannot change.")])
+
+
 # ---- named documents
 
 
@@ -220,12 +226,13 @@ class NamedDocuments(Generic[F]):
     async def _update(self, call: CmsRequest, partial: bool) -> Document:
         stored = await self.get(call)
         require_match(call, stored)
-        payload = call.body()
+        payload, id = call.body(), call.path("id", self.kind.id_format)
         why = take_reason(payload)
+        require_own_id(payload, id)
         if partial:
             payload = {**self.kind.editable(stored.body), **payload}
-        form = checked(self.kind.form, payload)
-        return await self._save(call, call.path("id", self.kind.id_format), stored, form, "update", why)
+        form = checked(self.kind.form, payload, stored.body)
+        return await self._save(call, id, stored, form, "update", why)
 
     async def _save(
         self, call: CmsRequest, id: str, stored: Document | None, form: Form, action: str, why: str | None

@@ -10,10 +10,9 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -21,16 +20,55 @@ from shared.domain.formats import AGE_BAND, COUNTRY, LANGUAGE, PLATFORM, SLUG, U
 from shared.web.problems import Problem
 
 MAX_FAULTS = 50
-LAST_INSTANT = 4_102_444_800.0
-"""2100-01-01: a time after it is a slip of the pen, such as milliseconds for seconds."""
+
+
+V = TypeVar("V", bound=type[BaseModel])
 
 
 class Form(BaseModel):
-    """A JSON object with known fields in camelCase; anything else is refused."""
+    """A JSON object with known fields in camelCase; anything else is refused. A field that is null has its default.
+
+    `read_only` names fields that only the service writes: they are ignored where an answer is sent back.
+    """
+
+    read_only: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(
         extra="forbid", strict=True, alias_generator=to_camel, str_strip_whitespace=True, allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_set(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        optional = {field.alias for field in cls.model_fields.values() if not field.is_required()}
+        ignored = cls.read_only - _aliases(cls)
+        return {
+            name: value
+            for name, value in given.items()
+            if name not in ignored and not (value is None and name in optional)
+        }
+
+
+def comes_back_in(*forms: type[Form]) -> Callable[[V], V]:
+    """Mark a view that callers send back in `forms`: its fields that a form does not have are ignored there."""
+
+    def mark(view: V) -> V:
+        for form in forms:
+            form.read_only |= _aliases(view)
+        return view
+
+    return mark
+
+
+def _aliases(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
+def without_nulls(given: object) -> object:
+    """A JSON object without the members that are null; anything else as it is."""
+    return {name: each for name, each in given.items() if each is not None} if isinstance(given, dict) else given
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +86,20 @@ class Fault:
 F = TypeVar("F", bound=Form)
 
 
-def check(form: type[F], payload: object) -> tuple[F | None, list[Fault]]:
-    """The form, or why not."""
+def check(form: type[F], payload: object, stored: Mapping[str, Any] | None = None) -> tuple[F | None, list[Fault]]:
+    """The form, or why not. `stored`: the document that it replaces; what that holds is not refused as unclear."""
     if not isinstance(payload, dict):
         return None, [Fault("", "not_an_object", "Send a JSON object.")]
     try:
-        return form.model_validate(payload), []
+        return form.model_validate(payload, context=stored), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         return None, [_fault(form, detail) for detail in details[:MAX_FAULTS]]
 
 
-def checked(form: type[F], payload: object) -> F:
+def checked(form: type[F], payload: object, stored: Mapping[str, Any] | None = None) -> F:
     """The form. Raises a 422 `Problem` `invalid_document` that names every fault."""
-    read, faults = check(form, payload)
+    read, faults = check(form, payload, stored)
     if read is None:
         raise refused(faults)
     return read
@@ -87,6 +125,8 @@ def _fault(form: type[Form], detail: ErrorDetails) -> Fault:
     kind = detail["type"]
     if kind == "extra_forbidden":
         return Fault(path, "unknown_field", _unknown_field(form, detail["loc"], path))
+    if "says" in context:
+        return Fault(path, kind, f"{path} {context['says']}")
     sentence = _SENTENCES.get(kind)
     if sentence is None:
         return Fault(path, kind, str(context.get("message") or f"{path}: {detail['msg']}."))
@@ -186,18 +226,6 @@ _SENTENCES["format"] = lambda c: f"must be {c['expected']}."
 _SENTENCES["invalid_time"] = lambda c: "must be a time such as 2026-11-20T12:00:00Z, or seconds since 1970."
 
 
-def _instant(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            at = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise PydanticCustomError("invalid_time", "time") from None
-        value = at.replace(tzinfo=at.tzinfo or UTC).timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LAST_INSTANT:
-        raise PydanticCustomError("invalid_time", "time")
-    return float(value)
-
-
 def _distinct(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
@@ -210,8 +238,6 @@ def lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-Instant = Annotated[float, BeforeValidator(_instant)]
-"""Seconds since the epoch; also read from ISO 8601 text, which means UTC unless it says otherwise."""
 VideoId = Annotated[str, text_like(VIDEO_ID)]
 Slug = Annotated[str, text_like(SLUG)]
 Country = Annotated[str, BeforeValidator(upper), text_like(COUNTRY)]
@@ -222,3 +248,5 @@ Url = Annotated[str, text_like(URL)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 """A category or a tag."""
 Distinct = AfterValidator(_distinct)
+NullMeansAbsent = BeforeValidator(without_nulls)
+"""For maps: a member that is null is left out, as its default is to be absent."""

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, Field
 
 from cms.configuration.models import Configuration, configuration_fields
-from cms.forms import Distinct, Form, Instant, fault, text_like
+from cms.forms import Distinct, Form, comes_back_in, fault, text_like
+from cms.spellings import Instant
 from cms.videos.models import Rating
 from cms.views import KeyName, one_of
 from shared.adapters.documents.port import Json
@@ -128,6 +129,7 @@ class NewTenant(Configuration):
     key_info: StoredKey
 
 
+@comes_back_in(UserTokenKeyForm)
 class PublicKey(View):
     """A public key that verifies user tokens."""
 

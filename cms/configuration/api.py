@@ -18,6 +18,7 @@ from cms.configuration.models import (
     draft_view,
     editable,
     require_confirmation,
+    require_read_only_unchanged,
 )
 from cms.configuration.stored import CONFIGURATION, stored_configuration
 from cms.documents import DocumentFlow, Drafts, no_content, reason_if_text, require_match, with_etag
@@ -197,7 +198,7 @@ class ConfigurationApi:
     async def _update(self, call: CmsRequest, partial: bool) -> func.HttpResponse:
         live = await self._live(call)
         require_match(call, live)
-        form, why = _form(call, editable(live.body) if partial else {})
+        form, why = _form(call, editable(live.body) if partial else {}, live)
         return await self._save(call, live, form, "update", call.author(why))
 
     async def _save(
@@ -225,7 +226,7 @@ class ConfigurationApi:
         live = await self._live(call)
         self._drafts.require_match(call, kept)
         base = kept.body["configuration"] if kept else editable(live.body)
-        form, _ = _form(call, base if partial else {})
+        form, _ = _form(call, base if partial else {}, live)
         content = draft_content(form, call.now, call.author().who)
         saved = await self._drafts.save(call, CONFIGURATION_ID, CONFIGURATION, kept, live, content)
         return self._answer_draft(saved, live)
@@ -238,9 +239,15 @@ def _answer(live: Document) -> func.HttpResponse:
     return with_etag(configuration_view(live.body), live)
 
 
-def _form(call: CmsRequest, base: Json) -> tuple[ConfigurationForm, str | None]:
-    """The configuration that the body makes of `base`, checked, and its reason. Raises a `Problem`."""
+def _form(call: CmsRequest, base: Json, live: Document) -> tuple[ConfigurationForm, str | None]:
+    """The configuration that the body makes of `base`, checked, and its reason. Raises a `Problem`.
+
+    What reading a draft answered can be sent back: its field `configuration` counts.
+    """
     payload = call.body()
+    if isinstance(payload.get("configuration"), dict):
+        payload = payload["configuration"]
     why = reason_if_text(payload)
     payload.pop("reason", None)
+    require_read_only_unchanged(payload, live.body)
     return checked(ConfigurationForm, {**base, **payload}), why

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from cms.forms import AgeBand, Fault, Form, fault, refused
+from cms.forms import AgeBand, Fault, Form, NullMeansAbsent, comes_back_in, fault, refused
 from cms.videos.models import Rating
 from cms.views import KeyName
 from feed.filters import maturity_limit
@@ -55,17 +55,17 @@ class ConfigurationForm(Form):
     """The whole configuration that a content team can set."""
 
     maturity_policy: Rating
-    age_band_policies: Annotated[dict[AgeBand, Rating], Field(max_length=20)] = {}
+    age_band_policies: Annotated[dict[AgeBand, Rating], Field(max_length=20), NullMeansAbsent] = {}
     use_personalization: bool = True
     default_limit: Annotated[int, Field(ge=1, le=50)] = 20
-    weights: Annotated[dict[str, float], Field(max_length=100), AfterValidator(known_weights)] = {}
+    weights: Annotated[dict[str, float], Field(max_length=100), NullMeansAbsent, AfterValidator(known_weights)] = {}
     affinity_half_life_days: Annotated[float, Field(ge=1, le=30)] = 14.0
     popularity_half_life_hours: Annotated[float, Field(ge=1, le=168)] | None = None
     streak_cap: Annotated[int, Field(ge=0, le=50)] = DEFAULT_STREAK_CAP
     creator_cap: Annotated[int, Field(ge=0, le=50)] = DEFAULT_CREATOR_CAP
     diversity: Annotated[float, Field(ge=0, le=MAX_DIVERSITY)] = DEFAULT_DIVERSITY
     rate_limits: RateLimitsForm = RateLimitsForm()
-    feature_flags: Annotated[dict[str, JsonValue], Field(max_length=50), AfterValidator(_flags)] = {}
+    feature_flags: Annotated[dict[str, JsonValue], Field(max_length=50), NullMeansAbsent, AfterValidator(_flags)] = {}
     count_anonymous_events: bool = False
     require_user_token: bool = False
 
@@ -117,6 +117,7 @@ class EditableConfiguration(View):
     require_user_token: bool
 
 
+@comes_back_in(ConfigurationForm)
 class Configuration(EditableConfiguration):
     """A tenant's live configuration."""
 
@@ -180,6 +181,14 @@ def configuration_fields(document: Json) -> dict[str, Any]:
         "modelVersion": tenant.model_version,
         "modelHistory": list(tenant.model_history),
     }
+
+
+def require_read_only_unchanged(payload: Json, live: Json) -> None:
+    """Raise a 422 `Problem` when a body gives another value to a field of the live configuration that it cannot set."""
+    fields = configuration_fields(live)
+    given = [name for name in fields if name not in FIELDS and payload.get(name, fields[name]) != fields[name]]
+    if given:
+        raise refused([Fault(name, "read_only", f"{name} cannot be changed here.") for name in given])
 
 
 def configuration_view(document: Json) -> Configuration:

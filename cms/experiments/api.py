@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import azure.functions as func
 
 from cms.changes import already_exists, without_tombstone
-from cms.documents import DocumentFlow, no_content, require_match, with_etag
+from cms.documents import DocumentFlow, no_content, require_match, require_own_id, with_etag
 from cms.endpoint import REASON, cms_endpoint, creates, deletes, reads, replaces
 from cms.experiments.models import (
     EXPERIMENT_PREFIX,
@@ -95,7 +95,9 @@ class ExperimentsApi:
         if stored.body["status"] != "draft":
             message = "The experiment has run: its arms stay as they were. Create another one."
             raise Problem(409, "already_ran", message)
-        form = checked(ExperimentForm, call.body())
+        payload = call.body()
+        require_own_id(payload, stored.body["experimentId"])
+        form = checked(ExperimentForm, payload)
         await self._require_models(call, [arm.model_version for arm in form.arms])
         id = stored.body["experimentId"]
         body = experiment_document(id, form, call.now, call.author().who)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from cms.configuration.models import ModelHistory, ModelVersion, known_weights
-from cms.forms import Fault, Form, Slug, fault, refused, text_like
+from cms.forms import Fault, Form, NullMeansAbsent, Slug, comes_back_in, fault, refused, text_like, without_nulls
 from cms.views import Etag, KeyName, Stamped, one_of, stamp
 from ranking.model import InvalidModel, LinearModel, global_model, parse
 from shared.adapters.documents.port import Json
@@ -47,7 +47,7 @@ class ArmForm(Form):
     name: Annotated[str, Field(min_length=1, max_length=40)]
     percent: Annotated[float, Field(ge=0, le=100)]
     model_version: Version | None = None
-    weights: Annotated[dict[str, float], Field(max_length=100), AfterValidator(known_weights)] = {}
+    weights: Annotated[dict[str, float], Field(max_length=100), NullMeansAbsent, AfterValidator(known_weights)] = {}
 
 
 class ExperimentForm(Form):
@@ -102,6 +102,7 @@ class Models(View):
     history: ModelHistory
 
 
+@comes_back_in(ArmForm)
 class ExperimentArm(View):
     """What a share of the users sees."""
 
@@ -125,6 +126,7 @@ class StoredExperiment(Stamped):
     stopped_at: Time | None
 
 
+@comes_back_in(ExperimentForm, NewExperimentForm)
 class ListedExperiment(StoredExperiment):
     """An experiment of a list."""
 
@@ -253,7 +255,7 @@ def _arm_view(arm: Arm) -> ExperimentArm:
 def checked_model(payload: Json) -> LinearModel:
     """The model version that was sent. Raises a 422 `Problem`."""
     try:
-        model = parse(payload)
+        model = parse({name: without_nulls(value) for name, value in payload.items()})
     except InvalidModel as error:
         raise refused([Fault("", "invalid_model", str(error))]) from None
     if not MODEL_VERSION.matches(model.version) or model.version in _RESERVED:

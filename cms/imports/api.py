@@ -9,7 +9,7 @@ import azure.functions as func
 from cms.endpoint import REASON, cms_endpoint
 from cms.imports.jobs import Importer
 from cms.imports.models import JOB_ID, ImportJob, ImportJobs, ImportReport, job_view, report_view
-from cms.imports.rows import MAX_FILE_BYTES, MAX_ROWS_AT_ONCE, count_rows, read_file
+from cms.imports.rows import MAX_FILE_BYTES, MAX_ROWS_AT_ONCE, count_rows, read_file, too_large
 from cms.request import CmsRequest
 from cms.videos.api import VIDEO_EXAMPLE
 from feed.catalog import Catalogs
@@ -17,7 +17,7 @@ from shared.adapters.blobs.port import BlobsUnavailable
 from shared.web.bodies import decoded_body
 from shared.web.declaration import Parameter
 from shared.web.endpoint import Edge, json_response
-from shared.web.problems import Problem, bad_request, unavailable
+from shared.web.problems import bad_request, unavailable
 
 MAX_IDEMPOTENCY_KEY = 200
 _IDEMPOTENCY_KEY = Parameter("Idempotency-Key", "header", "Yours, one a file.", {"type": "string"})
@@ -66,11 +66,8 @@ class ImportsApi:
             raise bad_request(
                 "invalid_idempotency_key", f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters."
             )
-        too_large = f"A file can have at most {MAX_FILE_BYTES // 1_000_000} MB: split it."
-        body = await asyncio.to_thread(
-            decoded_body, call.request.get_body(), call.headers, MAX_FILE_BYTES,
-            Problem(413, "file_too_large", too_large),
-        )  # fmt: skip
+        sent = call.request.get_body()
+        body = await asyncio.to_thread(decoded_body, sent, call.headers, MAX_FILE_BYTES, too_large())
         lines = await asyncio.to_thread(read_file, body, call.headers.get("content-type", ""))
         if count_rows(lines) <= MAX_ROWS_AT_ONCE:
             outcomes = await self._importer.import_now(call.tenant_id, lines, call.author())

@@ -53,6 +53,8 @@ def read_file(body: bytes, content_type: str) -> bytes:
     Raises a 4xx `Problem` when the file as a whole cannot be read. What a row holds is checked later, row by row.
     """
     kind = content_type.partition(";")[0].strip().lower() or JSON_KIND
+    if len(body) > MAX_FILE_BYTES:
+        raise too_large()
     if kind == JSON_KIND:
         lines = b"\n".join(map(orjson.dumps, _videos(body)))
     elif kind == LINES_KIND:
@@ -67,6 +69,11 @@ def read_file(body: bytes, content_type: str) -> bytes:
     if rows > MAX_ROWS:
         raise Problem(413, "too_many_rows", f"A file can have at most {MAX_ROWS:,} rows: split it.")
     return lines
+
+
+def too_large() -> Problem:
+    """413."""
+    return Problem(413, "file_too_large", f"A file can have at most {MAX_FILE_BYTES // 1_000_000} MB: split it.")
 
 
 def count_rows(lines: bytes) -> int:
@@ -152,7 +159,7 @@ def apply_row(
             return REJECTED, None, faults
         return CREATED, video_document(form.id, form, now, who, None), []
     fields = {name: value for name, value in payload.items() if name != "id"}
-    changed, faults = check(VideoForm, {**editable_video(stored), **fields})
+    changed, faults = check(VideoForm, {**editable_video(stored), **fields}, stored)
     if changed is None:
         return REJECTED, None, faults
     document = video_document(stored["id"], changed, now, who, stored)

@@ -14,6 +14,7 @@ from cms.documents import (
     no_content,
     reason_of,
     require_match,
+    require_own_id,
     with_etag,
 )
 from cms.endpoint import (
@@ -146,7 +147,9 @@ class RulesApi:
         live_id = RULE.document_id(id)
         kept = await self._drafts.read(call.tenant_id, live_id)
         self._drafts.require_match(call, kept)
-        form = checked(RuleForm, call.body())
+        payload = call.body()
+        require_own_id(payload, id)
+        form = checked(RuleForm, payload, kept.body["rule"] if kept else None)
         live = await self._flow.read(call.tenant_id, live_id)
         content = {"rule": rule_document(id, form, call.now, call.author().who)}
         return self._answer_draft(call, await self._drafts.save(call, live_id, id, kept, live, content))

@@ -6,7 +6,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Name, Platform, Slug, VideoId, fault
+from cms.forms import (
+    AgeBand,
+    Country,
+    Distinct,
+    Form,
+    Language,
+    Name,
+    Platform,
+    Slug,
+    VideoId,
+    comes_back_in,
+    fault,
+)
+from cms.spellings import Instant
 from cms.views import Etag, Position, Stamped, one_of, stamp
 from shared.adapters.documents.port import Json
 from shared.domain.formats import iso_time_or_none
@@ -187,6 +200,7 @@ class RuleDraft(StoredRule):
     etag: Etag
 
 
+@comes_back_in(RuleForm, NewRuleForm)
 class ListedRule(StoredRule):
     """A live rule, with its draft."""
 
@@ -221,6 +235,7 @@ class StoredPlaylist(Stamped):
     ]
 
 
+@comes_back_in(PlaylistForm, NewPlaylistForm)
 class ListedPlaylist(StoredPlaylist):
     """A playlist of a list."""
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cms.forms import AgeBand, Country, Distinct, Form, Instant, Language, Name, Platform, Url, VideoId, fault
+from cms.forms import AgeBand, Country, Distinct, Form, Language, Name, Platform, Url, VideoId, comes_back_in, fault
+from cms.spellings import MAX_DURATION_SECONDS, Duration, Instant, RatingSpelling, RealName
 from cms.views import Etag, NextCursor, Stamped, one_of, stamp
 from shared.adapters.documents.port import DAY_SECONDS, Json
 from shared.domain.formats import iso_time_or_none
@@ -20,19 +21,21 @@ KEEP_EXPIRED_SECONDS = 30 * DAY_SECONDS
 ACTIVE, INACTIVE, TAKEN_DOWN = STATUSES = ("active", "inactive", "taken_down")
 STATES = ("live", "scheduled", "expired", INACTIVE, TAKEN_DOWN, "unrated")
 
-Rating = Literal["G", "PG", "PG13", "R", "NC17"]
+Rating = Annotated[Literal["G", "PG", "PG13", "R", "NC17"], RatingSpelling]
+"""Also read as the MPA writes them (PG-13), in either case."""
+RealTag = Annotated[Name, RealName]
 
 
 class VideoForm(Form):
     """A whole video, apart from its id."""
 
-    title: Annotated[str, Field(min_length=1, max_length=200)]
+    title: Annotated[str, Field(min_length=1, max_length=200), RealName]
     playback_url: Url
     thumbnail_url: Url | None = None
-    main_tag: Name
-    tags: Annotated[list[Name], Field(max_length=20), Distinct] = []
-    creator_id: Annotated[str, Field(max_length=128)] = ""
-    duration_seconds: Annotated[float, Field(gt=0, le=86_400)]
+    main_tag: RealTag
+    tags: Annotated[list[RealTag], Field(max_length=20), Distinct] = []
+    creator_id: Annotated[str, Field(max_length=128), RealName] = ""
+    duration_seconds: Annotated[Duration, Field(gt=0, le=MAX_DURATION_SECONDS)]
     maturity_rating: Rating
     editorial_boost: Annotated[float, Field(ge=-10, le=10)] = 0.0
     popularity_override: Annotated[float, Field(ge=0, le=100)] | None = None
@@ -106,6 +109,7 @@ class StoredVideo(Stamped):
     ]
 
 
+@comes_back_in(VideoForm, NewVideoForm)
 class ListedVideo(StoredVideo):
     """A video of a list."""
 

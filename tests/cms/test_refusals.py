@@ -50,7 +50,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("video", {"durationSeconds": "30"}, "durationSeconds must be a number."),
     ("video", {"durationSeconds": float("nan")}, "durationSeconds must be a finite number."),
     ("video", {"durationSeconds": 1e9}, "durationSeconds must be 86400 or less."),
-    ("video", {"maturityRating": "PG-13"}, "maturityRating must be one of G, PG, PG13, R, NC17."),
+    ("video", {"maturityRating": "PG-14"}, "maturityRating must be one of G, PG, PG13, R, NC17."),
     ("video", {"maturityRating": GONE}, "maturityRating is missing."),
     ("video", {"editorialBoost": 11}, "editorialBoost must be 10 or less."),
     ("video", {"popularityOverride": -1}, "popularityOverride must be 0 or more."),

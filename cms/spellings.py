@@ -1,0 +1,165 @@
+"""Other systems' spellings in what editors send: what is clear is read, what could mean something else is refused.
+
+A value that is stored already is never refused: what a read answered can be sent back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from shared.domain.formats import iso_time
+from shared.domain.records import RATINGS
+
+LAST_INSTANT = 4_102_444_800.0
+"""2100-01-01: a number after it is a slip of the pen, such as milliseconds for seconds."""
+UNCLEAR_INSTANTS = (1_900, 100_000_000)
+"""A number from here to there is no time of the early seventies but a year, a spreadsheet's day or 20261231."""
+MAX_DURATION_SECONDS = 86_400
+LONGEST_WITHOUT_UNIT = 21_600
+"""Six hours: more seconds than that are usually milliseconds, so they need a unit."""
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_WITH_UNIT = re.compile(r"(\d+(?:[.,]\d+)?) ?(ms|s|sec|seconds|min|minutes|h|hours)")
+_UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "seconds": 1.0, "min": 60.0, "minutes": 60.0, "h": 3600.0, "hours": 3600.0}
+_YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+_ANY_DATE = re.compile(r"\d{1,2}[-/. ]+(\d{1,2}|[A-Za-z]{3,9})[-/. ,]+\d{2,4}")
+_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d(?:[.,]\d+)?)")
+_PLACEHOLDERS = frozenset(
+    ("NULL", "null", "\\N", "NaN", "nan", "undefined", "#N/A", "#NAME?", "#REF!", "#VALUE!", "[object Object]")
+)
+
+
+def unclear(code: str, says: str) -> PydanticCustomError:
+    """A fault whose sentence begins with the field: `says` is the rest of it."""
+    return PydanticCustomError(code, "{says}", {"says": says})  # type: ignore[arg-type]
+
+
+def _stored(info: ValidationInfo) -> Any:
+    """What is stored in the field now; the context of a validation is the stored document."""
+    context = info.context
+    return context.get(to_camel(info.field_name)) if isinstance(context, Mapping) and info.field_name else None
+
+
+# ---- times
+
+
+def _instant(value: object, info: ValidationInfo) -> object:
+    stored = _stored(info)
+    if isinstance(value, str):
+        at = _time_of_text(value.strip())
+        known = isinstance(stored, int | float) and iso_time(stored) == iso_time(at)
+        return float(stored) if known else at  # answers leave out fractions of a second
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("invalid_time", "time")
+    return float(value) if value == stored else _time_of_number(float(value))
+
+
+def _time_of_text(text: str) -> float:
+    if _NUMBER.fullmatch(text) and len(text) != len("20261231"):
+        return _time_of_number(float(text.replace(",", ".")))
+    year_first = _YEAR_FIRST.match(text)
+    if year_first:
+        year, month, day = year_first.groups()
+        text = f"{year}-{month:0>2}-{day:0>2}{text[year_first.end() :]}"
+    try:
+        at = datetime.fromisoformat(text.upper())
+    except ValueError:
+        if _ANY_DATE.match(text):
+            says = "must be a date with the year first, such as 2026-12-31, or a time such as 2026-12-31T18:00:00Z."
+            raise unclear("invalid_time", says) from None
+        raise PydanticCustomError("invalid_time", "time") from None
+    try:
+        seconds = at.replace(tzinfo=at.tzinfo or UTC).timestamp()
+    except OverflowError:
+        seconds = -1.0
+    if not 0 <= seconds <= LAST_INSTANT:
+        raise PydanticCustomError("invalid_time", "time")
+    return seconds
+
+
+def _time_of_number(seconds: float) -> float:
+    if UNCLEAR_INSTANTS[0] <= seconds < UNCLEAR_INSTANTS[1]:
+        says = "is too small for seconds since 1970. A spreadsheet's day? Write a date such as 2026-12-31."
+        raise unclear("unclear_unit", says)
+    if not 0 <= seconds <= LAST_INSTANT:
+        raise PydanticCustomError("invalid_time", "time")
+    return seconds
+
+
+Instant = Annotated[float, BeforeValidator(_instant)]
+"""Seconds since the epoch; also read from ISO 8601 text, which means UTC unless it says otherwise."""
+
+
+# ---- lengths
+
+
+def _duration(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str):
+        return _duration_of_text(value.strip().lower())
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    looks_like_ms = is_number and LONGEST_WITHOUT_UNIT < value <= MAX_DURATION_SECONDS * 1000  # type: ignore[operator]
+    if looks_like_ms and value != _stored(info):
+        says = 'counts seconds. Milliseconds, or more than 6 hours, need their unit: "41000 ms", or "30000 s".'
+        raise unclear("unclear_unit", says)
+    return value
+
+
+def _duration_of_text(text: str) -> object:
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        hours, minutes, seconds = (float(part.replace(",", ".")) for part in clock.groups())
+        return round(hours * 3600 + minutes * 60 + seconds, 3)
+    with_unit = _WITH_UNIT.fullmatch(text)
+    if with_unit:
+        return round(float(with_unit[1].replace(",", ".")) * _UNITS[with_unit[2]], 3)
+    if ":" in text:
+        raise unclear("unclear_unit", "must be seconds, or hours, minutes and seconds such as 0:01:30.")
+    return text
+
+
+Duration = Annotated[float, BeforeValidator(_duration)]
+"""Seconds; also read from text with a unit (`41000 ms`, `12 h`) or from `h:mm:ss`."""
+
+
+# ---- ratings, names
+
+
+def _rating(value: object) -> object:
+    """A rating as we write it: the MPA writes PG-13 and NC-17."""
+    if not isinstance(value, str):
+        return value
+    plain = re.sub(r"[\s_-]", "", value).upper()
+    return plain if plain in RATINGS else value
+
+
+RatingSpelling = BeforeValidator(_rating)
+
+
+def _no_placeholder(value: str, info: ValidationInfo) -> str:
+    stored = _stored(info)
+    known = value == stored or (isinstance(stored, list) and value in stored)
+    if value in _PLACEHOLDERS and not known:
+        raise unclear("placeholder", "is another program's word for no value: send null, or none in a table.")
+    if value[:1] in ("[", "{") and not known and _is_json(value):
+        raise unclear("list_in_text", "holds a whole list or object as text: send it as a list.")
+    return value
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+RealName = AfterValidator(_no_placeholder)
+"""Text that is neither another program's word for no value nor a list or object written as text."""
