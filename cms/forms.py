@@ -138,11 +138,11 @@ def _path(loc: tuple[int | str, ...]) -> str:
     for part in loc:
         if part == "[key]":  # pydantic's own word for the key of a map, which is named before it
             continue
-        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{_shown(str(part))}"
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{shown_name(str(part))}"
     return text
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """A name the caller made up, fit to be shown."""
     return re.sub(r"[^\w.\-+ ]", "?", name)[:40]
 

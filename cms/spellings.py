@@ -63,7 +63,7 @@ def _instant(value: object, info: ValidationInfo) -> object:
 
 
 def _time_of_text(text: str) -> float:
-    if _NUMBER.fullmatch(text) and len(text) != len("20261231"):
+    if _NUMBER.fullmatch(text) and not (text.isdigit() and len(text) == len("20261231")):
         return _time_of_number(float(text.replace(",", ".")))
     year_first = _YEAR_FIRST.match(text)
     if year_first:

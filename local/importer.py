@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import codecs
 import hashlib
 import hmac
 import time
@@ -15,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -22,18 +24,27 @@ from tqdm import tqdm
 
 import bootstrap
 from bootstrap import App
-from local.demo import save_videos
+from cms.changes import Author
+from cms.imports.rows import LINES_KIND, REJECTED, read_file
 from local.serving import local_settings, running
 from shared.adapters.bus.port import ROLLUP, SIGNALS
+from shared.adapters.documents.port import Json
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.event_types import MAX_AGE_DAYS, MAX_EVENTS
-from shared.domain.records import Tenant, Video
+from shared.domain.formats import is_number
+from shared.domain.json_text import InvalidJson, parse
+from shared.domain.records import Tenant
 from shared.settings import BadSetting
+from shared.web.problems import Problem
 
 IMPORT_KEY_NAME = "importer"
 BATCHES_AT_ONCE = 32
 ATTEMPTS = 8
+UNCATEGORIZED = "uncategorized"
+"""The category of a video that has none."""
+MAX_SHOWN = 50
+"""Refused rows that are printed one by one."""
 REPLAY_SPAN_SECONDS = (MAX_AGE_DAYS - 0.25) * 86_400
 """A longer log is squeezed into this much: the endpoint refuses older events."""
 
@@ -66,8 +77,8 @@ async def run_import(arguments: argparse.Namespace) -> None:
         if arguments.videos is not None:
             started = time.perf_counter()
             videos = [to_video(row, columns, arguments.rating) for row in read_rows(arguments.videos)]
-            await save_videos(app, arguments.tenant, videos)
-            print(f"{len(videos)} videos in {time.perf_counter() - started:.1f} s")
+            written = await import_videos(app, arguments.tenant, videos)
+            print(f"{written} videos in {time.perf_counter() - started:.1f} s")
         if arguments.exposures is not None:
             exposures = to_events(read_rows(arguments.exposures), columns, time.time())
             await replay(url, app, arguments.tenant, key, to_batches(exposures, arguments.tenant))
@@ -109,36 +120,78 @@ def _columns(given: list[str]) -> dict[str, str]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file; {} for a line of JSON that cannot be read.
+
+    Raises `BadSetting` for a file of another kind, or one that cannot be read.
+    """
     import pyarrow as pa  # costs more to import than the rest of the local host
-    import pyarrow.json
     import pyarrow.parquet
 
     if path.suffix not in (".parquet", ".jsonl"):
         raise BadSetting(f"{path.name} must be a .parquet or a .jsonl file.")
     try:
-        table = pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.json.read_json(path)
+        if path.suffix == ".jsonl":
+            return _json_rows(path.read_bytes())
+        rows: list[dict[str, Any]] = pa.parquet.read_table(path).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
         raise BadSetting(f"{path} cannot be read: {error}") from None
-    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
-def to_video(row: dict[str, Any], columns: dict[str, str], rating: str) -> Video:
-    def value(field: str) -> Any:
-        return row.get(columns[field])
+def _json_rows(content: bytes) -> list[dict[str, Any]]:
+    rows = []
+    for line in content.removeprefix(codecs.BOM_UTF8).splitlines():
+        try:
+            row = parse(line)
+        except InvalidJson:
+            row = None
+        if line.strip():
+            rows.append(row if isinstance(row, dict) else {})
+    return rows
 
-    id = str(value("video"))
+
+def to_video(row: dict[str, Any], columns: dict[str, str], rating: str) -> Json:
+    """A row as the CMS imports it, which checks it: what cannot be read stays as it is."""
+
+    def value(field: str) -> Any:
+        found = row.get(columns[field])
+        return None if found != found else found  # a missing number is NaN in some files
+
+    id = None if value("video") is None else str(value("video"))
     tags = [tag.strip() for tag in str(value("category") or "").split(",") if tag.strip()]
-    return Video(
-        id=id,
-        title=str(value("title") or f"Video {id}"),
-        playback_url=f"https://cdn.example/{id}.m3u8",
-        category=tags[0] if tags else "",
-        tags=tuple(tags),
-        creator=str(value("creator") or ""),
-        duration_seconds=float(value("duration_ms") or 0) / 1000,
-        maturity_rating=str(value("rating") or rating),
-    )
+    milliseconds = value("duration_ms")
+    return {
+        "id": id,
+        "title": str(value("title") or f"Video {id}"),
+        "playbackUrl": f"https://cdn.example/{quote(str(id), safe='')}.m3u8",
+        "mainTag": tags[0] if tags else UNCATEGORIZED,
+        "tags": tags,
+        "creatorId": str(value("creator") or ""),
+        "durationSeconds": None if milliseconds is None else f"{milliseconds} ms",
+        "maturityRating": str(value("rating") or rating),
+    }
+
+
+async def import_videos(app: App, tenant_id: str, videos: list[Json]) -> int:
+    """Write videos as the CMS's bulk import does; how many. Prints what it refuses, and why.
+
+    Raises `BadSetting` when something else keeps changing the same videos.
+    """
+    if not videos:
+        return 0
+    lines = read_file(b"\n".join(orjson.dumps(video, default=str) for video in videos), LINES_KIND, limited=False)
+    try:
+        outcomes = await app.imports.import_now(tenant_id, lines, Author("local import", time.time()), audited=False)
+    except Problem as problem:
+        raise BadSetting(problem.detail) from None
+    refused = [outcome for outcome in outcomes if outcome.status == REJECTED]
+    for outcome in refused[:MAX_SHOWN]:
+        print(
+            f"row {outcome.row} ({outcome.id or 'no id'}) refused: {' '.join(each.message for each in outcome.faults)}"
+        )
+    if len(refused) > MAX_SHOWN:
+        print(f"{len(refused) - MAX_SHOWN} more rows refused")
+    return len(outcomes) - len(refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +207,12 @@ def to_events(rows: list[dict[str, Any]], columns: dict[str, str], now: float) -
     """The log as events by user, in order of time, moved so that the newest is now, and squeezed if the log is long."""
     user, video, at = columns["user"], columns["video"], columns["time_ms"]
     for name in (user, video, at):
-        if rows and name not in rows[0]:
+        if rows and not any(name in row for row in rows):
             raise BadSetting(f"The exposures have no column {name!r}: name it with --columns.")
+    whole = [row for row in rows if is_number(row.get(at)) and None not in (row.get(user), row.get(video))]
+    if len(whole) < len(rows):
+        print(f"{len(rows) - len(whole)} exposures refused: {user}, {video} or {at} is missing, or no number")
+    rows = whole
     if not rows:
         return {}
     newest, oldest = max(row[at] for row in rows), min(row[at] for row in rows)
@@ -206,12 +263,14 @@ async def replay(url: str, app: App, tenant_id: str, key: str, batches: list[Use
             async def send_all() -> None:
                 nonlocal rejected
                 for batch in queue:
-                    rejected += await _send(session, url, tenant_id, key, batch)
+                    refused = await _send(session, url, tenant_id, key, batch)
+                    rejected += refused  # after the await, or what others counted meanwhile would be lost
                     bar.update(batch.events)
 
             await asyncio.gather(*(send_all() for _ in range(BATCHES_AT_ONCE)))
     sent = time.perf_counter() - started
-    print(f"{total} events accepted in {sent:.1f} s ({total / sent:,.0f} a second), {rejected} rejected")
+    accepted = total - rejected
+    print(f"{accepted} events accepted in {sent:.1f} s ({accepted / sent:,.0f} a second), {rejected} rejected")
     with tqdm(total=len(batches), unit=" batches", desc="counted", smoothing=0.05) as bar:
         while True:
             waiting = max([(await app.bus.depth(name))[0] for name in (SIGNALS, ROLLUP)])

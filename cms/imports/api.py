@@ -52,6 +52,8 @@ class ImportsApi:
         problems=(
             "invalid_file",
             "invalid_csv",
+            "invalid_json",
+            "duplicate_column",
             "empty_file",
             "file_too_large",
             "too_many_rows",

@@ -8,14 +8,17 @@ either written and counted or neither; the next worker begins where the count st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import json
+import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from cms.changes import Author, Change, apply_change, audit_entry, not_found, without_tombstone
-from cms.imports.models import JOB_PREFIX, KEEP_SECONDS, Job, JobStatus, job_document_id
-from cms.imports.rows import REJECTED, Outcome, apply_row, count_rows, parse_row
+from cms.imports.models import EARLIER_PREFIX, JOB_PREFIX, KEEP_SECONDS, Job, JobStatus, job_document_id
+from cms.imports.rows import REJECTED, Outcome, apply_row, count_rows, read_line
 from shared.adapters.blobs.port import UPLOADS, Blobs, BlobsUnavailable
 from shared.adapters.documents.port import (
     TENANTS,
@@ -26,6 +29,7 @@ from shared.adapters.documents.port import (
     Json,
     Operation,
     Replace,
+    StoreError,
     StoreUnavailable,
     Upsert,
     WriteRejected,
@@ -34,12 +38,16 @@ from shared.adapters.documents.port import (
 from shared.adapters.refresh import Refresher
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
-from shared.domain.formats import VIDEO_ID
 from shared.observability.metrics import Telemetry
+from shared.observability.tracebacks import traceback_without_values
 from shared.web.problems import Problem
+
+log = logging.getLogger("feed.imports")
 
 SLICE_ROWS = 90
 """Rows per batch: with progress and audit, below what a batch can hold."""
+SLICE_BYTES = 1_000_000
+"""Of the videos in a batch, which can have 2 MB with progress and audit."""
 READS_AT_ONCE = 16
 ATTEMPTS = 8
 LEASE_SECONDS = 30.0
@@ -48,6 +56,10 @@ RUN_SECONDS = 240.0
 PAUSE_SECONDS = 0.02
 """Between slices, so that requests of viewers come first."""
 KEPT_REJECTIONS = 500
+KEPT_BYTES = 300_000
+"""Of rejections, and of notes: they are written with every slice."""
+FAILURES_ALLOWED = 3
+"""Runs that can end in an error before a job counts as one that cannot succeed."""
 ROWS_BETWEEN_YIELDS = 15
 """Rows before the event loop gets its turn: about a millisecond."""
 
@@ -77,23 +89,29 @@ class Importer:
         self._clock = clock
         self._worker = secrets.token_hex(6)
         self._running = asyncio.Lock()
+        self._failures: Counter[tuple[str, str]] = Counter()
+        """How often each job ended in an error of its own, in this process."""
 
     # ---- at once
 
-    async def import_now(self, tenant_id: str, lines: bytes, author: Author) -> list[Outcome]:
+    async def import_now(self, tenant_id: str, lines: bytes, author: Author, *, audited: bool = True) -> list[Outcome]:
         """Write the rows; each row's outcome. A row with faults does not stop the others.
+
+        `audited`: the history tells of it. The local import of a data set is no editor's work.
 
         Raises a 409 `Problem` when other writers keep changing the same videos.
         """
         rows = lines.split(b"\n")
         outcomes: list[Outcome] = []
         while len(outcomes) < len(rows):
-            outcomes += await self._import_slice(tenant_id, rows, len(outcomes), author)
+            outcomes += await self._import_slice(tenant_id, rows, len(outcomes), author, audited)
         return outcomes
 
-    async def _import_slice(self, tenant_id: str, rows: Sequence[bytes], start: int, author: Author) -> list[Outcome]:
+    async def _import_slice(
+        self, tenant_id: str, rows: Sequence[bytes], start: int, author: Author, audited: bool
+    ) -> list[Outcome]:
         async def write() -> list[Outcome]:
-            operations, outcomes = await self._apply_slice(tenant_id, rows, start, author)
+            operations, outcomes = await self._apply_slice(tenant_id, rows, start, author, audited)
             if operations:
                 await self._documents.write(VIDEOS, tenant_id, operations)
             return outcomes
@@ -129,12 +147,15 @@ class Importer:
 
     async def jobs(self, tenant_id: str) -> list[JobStatus]:
         """Every job that is kept, with its progress."""
-        found = await query_all(self._documents, TENANTS, tenant_id, JOB_PREFIX)
+        found = await query_all(self._documents, TENANTS, tenant_id, EARLIER_PREFIX)
+        found += await query_all(self._documents, TENANTS, tenant_id, JOB_PREFIX)
         return [await self._status(each) for each in found if without_tombstone(each)]
 
     async def job(self, tenant_id: str, id: str) -> JobStatus:
         """One job. Raises a 404 `Problem` when there is none."""
         stored = await self._documents.read(TENANTS, tenant_id, job_document_id(id), latest=True)
+        if stored is None:
+            stored = await self._documents.read(TENANTS, tenant_id, f"{EARLIER_PREFIX}{id}", latest=True)
         found = without_tombstone(stored)
         if found is None:
             raise not_found("import")
@@ -163,7 +184,28 @@ class Importer:
                     self._telemetry.count("store_failures", "import")
                 except (Problem, TakenOver):
                     continue  # its videos kept changing, or another worker goes on: the next run looks again
+                except Exception as error:
+                    await self._failed(tenant_id, id, error)
         return finished
+
+    async def _failed(self, tenant_id: str, id: str, error: Exception) -> None:
+        """Log why a job did not go on; after `FAILURES_ALLOWED` times end it, for it will not succeed."""
+        error_id = secrets.token_hex(8)
+        log.error("an import failed, error id %s\n%s", error_id, traceback_without_values(error))
+        self._failures[tenant_id, id] += 1
+        if self._failures[tenant_id, id] < FAILURES_ALLOWED:
+            return
+        with contextlib.suppress(StoreError):  # then the next run tries to say so
+            await self._give_up(tenant_id, id, f"Its rows could not be written. Quote the error id {error_id}.")
+
+    async def _give_up(self, tenant_id: str, id: str, reason: str) -> None:
+        """End a job for good, with a reason that its reader sees."""
+        stored = await self._documents.read(TENANTS, tenant_id, id, latest=True)
+        if stored is not None and stored.body.get("state") != "done":
+            failed = {**stored.body, "state": "done", "failure": reason, "failedAt": self._clock()}
+            await self._documents.write(TENANTS, tenant_id, [Replace(failed, stored.etag)])
+            await self._tenants_refresher.refresh()
+        self._failures.pop((tenant_id, id), None)
 
     async def _work(self, tenant_id: str, id: str, until: float) -> bool:
         """Go on with a job until `until`; whether it is finished now."""
@@ -176,7 +218,10 @@ class Importer:
             return False
         if progress.body.get("finishedAt") is None:
             lines = await self._blobs.read(UPLOADS, job.blob)
-            rows = lines.split(b"\n") if lines else []
+            if lines is None:
+                await self._give_up(tenant_id, id, "The file is gone. Send it again.")
+                return True
+            rows = lines.split(b"\n")
             while progress.body["processed"] < len(rows):
                 if self._clock() >= until:
                     return False
@@ -202,6 +247,8 @@ class Importer:
             "processed": 0,
             "counts": {},
             "rejections": [],
+            "noted": [],
+            "notes": 0,
             "startedAt": now,
             "finishedAt": None,
             "ttl": KEEP_SECONDS,
@@ -223,11 +270,14 @@ class Importer:
         async def write() -> Document:
             operations, outcomes = await self._apply_slice(job.tenant_id, rows, done["processed"], job.author)
             rejected = [outcome.to_json() for outcome in outcomes if outcome.status == REJECTED]
+            noted = [outcome.to_json() for outcome in outcomes if outcome.notes]
             body = {
                 **done,
                 "processed": done["processed"] + len(outcomes),
                 "counts": dict(Counter(done["counts"]) + Counter(outcome.status for outcome in outcomes)),
-                "rejections": (done["rejections"] + rejected)[:KEPT_REJECTIONS],
+                "rejections": _kept(done["rejections"], rejected),
+                "noted": _kept(done.get("noted", []), noted),
+                "notes": done.get("notes", 0) + len(noted),
                 "leasedUntil": self._clock() + LEASE_SECONDS,
             }
             etags = await self._documents.write(VIDEOS, job.tenant_id, [Replace(body, progress.etag), *operations])
@@ -252,29 +302,31 @@ class Importer:
     # ---- both
 
     async def _apply_slice(
-        self, tenant_id: str, rows: Sequence[bytes], start: int, author: Author
+        self, tenant_id: str, rows: Sequence[bytes], start: int, author: Author, audited: bool = True
     ) -> tuple[list[Operation], list[Outcome]]:
         """What to write for up to `SLICE_ROWS` rows, with one audit entry for all, and each row's outcome."""
-        parsed = [parse_row(line) for line in rows[start : start + SLICE_ROWS]]
-        stored = await self._read_videos(tenant_id, {id for id, _, _ in parsed if id and VIDEO_ID.matches(id)})
+        parsed = [read_line(line, start + at) for at, line in enumerate(rows[start : start + SLICE_ROWS])]
+        stored = await self._read_videos(tenant_id, {row.id for row in parsed if row.id})
         now = self._clock()
         pending: dict[str, Json] = {}
         outcomes: list[Outcome] = []
-        for at, (id, payload, faults) in enumerate(parsed):
-            status, document = REJECTED, None
-            if payload is not None:
-                known = pending.get(id or "") or _body(stored.get(id or ""))
-                status, document, faults = apply_row(payload, known, now, author.who)
+        written = 0
+        for at, row in enumerate(parsed):
+            known = pending.get(row.id or "") or _body(stored.get(row.id or ""))
+            outcome, document = apply_row(row, known, now, author.who)
             if document is not None:
-                pending[document["id"]] = document
-            outcomes.append(Outcome(start + at + 1, id, status, tuple(faults)))
+                size = stored_bytes(document)
+                if outcomes and written + size > SLICE_BYTES:
+                    break
+                pending[document["id"]], written = document, written + size
+            outcomes.append(outcome)
             if at % ROWS_BETWEEN_YIELDS == ROWS_BETWEEN_YIELDS - 1:
                 await asyncio.sleep(0)
         operations: list[Operation] = []
         for id, document in pending.items():
             before = stored.get(id)
             operations.append(Replace(document, before.etag) if before else Create(document))
-        if operations:
+        if operations and audited:
             change = Change(VIDEOS, tenant_id, "video", f"{len(operations)} videos", "import", None, None)
             operations.append(Create(audit_entry(change, author, count=len(operations))))
         return operations, outcomes
@@ -289,6 +341,23 @@ class Importer:
 
         found = await asyncio.gather(*(read(id) for id in sorted(ids)))
         return {document.id: document for document in found if document is not None}
+
+
+def stored_bytes(document: Json) -> int:
+    """How long a document is as the store gets it, every character beyond ASCII as six or twelve."""
+    return len(json.dumps(document))
+
+
+def _kept(before: list[Json], more: list[Json]) -> list[Json]:
+    """The first rows of a list that stays within `KEPT_REJECTIONS` and `KEPT_BYTES`."""
+    kept = list(before)
+    room = KEPT_BYTES - len(json.dumps(kept))
+    for row in more:
+        room -= len(json.dumps(row)) + 2
+        if room < 0 or len(kept) >= KEPT_REJECTIONS:
+            break
+        kept.append(row)
+    return kept
 
 
 def _digest(tenant_id: str, key: str, lines: bytes) -> str:

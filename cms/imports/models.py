@@ -18,32 +18,37 @@ from shared.domain.records import AFTER_VIDEOS
 from shared.web.responses import Count, Time, View
 
 JOB_ID = Format(r"[0-9a-f]{24}", "24 lower-case hex digits")
-JOB_PREFIX = "import:"
+JOB_PREFIX, EARLIER_PREFIX = "import-job:", "import:"
+"""The release before this one works off jobs of the second, and cannot read files as they are stored now."""
 KEEP_SECONDS = 30 * DAY_SECONDS
 """How long a job can be read after it was queued."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A queued file. `author` is who uploaded it, and when."""
+    """A queued file. `author` is who uploaded it, and when; `failure` why it was given up, None while it was not."""
 
     tenant_id: str
     id: str
     rows: int
     author: Author
+    failure: str | None = None
+    failed_at: float | None = None
 
     @classmethod
     def from_document(cls, document: Document) -> Job:
         """The job of a stored document."""
         body = document.body
         author = Author(str(body.get("who", "")), float(body["queuedAt"]), body.get("why"))
-        return cls(document.partition, str(body["jobId"]), int(body["rows"]), author)
+        return cls(
+            document.partition, str(body["jobId"]), int(body["rows"]), author, body.get("failure"), body.get("failedAt")
+        )
 
     def to_document(self) -> Json:
         """The job as it is stored when it is queued."""
         return {
             "id": job_document_id(self.id),
-            "kind": "import",
+            "kind": "import-job",
             "jobId": self.id,
             "state": "queued",
             "rows": self.rows,
@@ -76,12 +81,13 @@ class JobStatus:
 
 
 class ImportRow(View):
-    """What became of a row. `row` counts from 1."""
+    """What became of a row. `row` is its number in the file: of the spreadsheet, the line or the place in the list."""
 
     row: Annotated[int, Field(ge=1)]
     id: Annotated[str | None, Field(description="null: the row has none that can be read.")]
     status: Annotated[str, Field(json_schema_extra=one_of(*STATUSES))]
     errors: Annotated[list[FaultView], Field(description="Why it was rejected.")] = []
+    notes: Annotated[list[FaultView], Field(description="What did not happen although it was written.")] = []
 
 
 class ReportCounts(View):
@@ -113,12 +119,15 @@ class ImportJob(View):
     """How far the import of a large file is."""
 
     id: str
-    state: Annotated[str, Field(json_schema_extra=one_of("queued", "processing", "done"))]
+    state: Annotated[str, Field(json_schema_extra=one_of("queued", "processing", "done", "failed"))]
+    failure: Annotated[str | None, Field(description="Why it failed; rows processed until then are written.")]
     rows: Count
     processed: Count
     counts: Annotated[JobCounts, Field(description="Rows processed, by what became of them.")]
     rejected: Annotated[list[ImportRow], Field(description="The first of the rejected rows.")]
     rejected_not_listed: Count
+    noted: Annotated[list[ImportRow], Field(description="The first of the accepted rows with notes.")]
+    noted_not_listed: Count
     queued_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -145,18 +154,21 @@ def job_view(status: JobStatus) -> ImportJob:
     job, progress = status.job, status.progress
     processed = int(progress.get("processed", 0))
     counts = {name: int((progress.get("counts") or {}).get(name, 0)) for name in STATUSES}
-    rejections = progress.get("rejections") or []
+    rejections, noted = progress.get("rejections") or [], progress.get("noted") or []
     done = progress.get("finishedAt") is not None
     return ImportJob.unchecked(
         id=job.id,
-        state="done" if done else "processing" if processed else "queued",
+        state="failed" if job.failure else "done" if done else "processing" if processed else "queued",
+        failure=job.failure,
         rows=job.rows,
         processed=processed,
         counts=JobCounts.unchecked(**counts),
         rejected=[ImportRow.unchecked(**row) for row in rejections],
         rejectedNotListed=max(0, counts[REJECTED] - len(rejections)),
+        noted=[ImportRow.unchecked(**row) for row in noted],
+        notedNotListed=max(0, int(progress.get("notes", 0)) - len(noted)),
         queuedAt=iso_time(job.author.at),
         startedAt=iso_time_or_none(progress.get("startedAt")),
-        finishedAt=iso_time_or_none(progress.get("finishedAt")),
+        finishedAt=iso_time_or_none(job.failed_at or progress.get("finishedAt")),
         who=job.author.who,
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from cms.forms import Fault, check
+from cms.imports.tables import NONE_WORD, Columns, TableRow, read_table
 from cms.videos.models import (
+    ACTIVE,
+    FIELDS,
     LISTS,
     NUMBERS,
+    OPTIONAL,
     NewVideoForm,
     VideoForm,
     editable_video,
@@ -21,9 +23,12 @@ from cms.videos.models import (
     video_document,
 )
 from shared.adapters.documents.port import Json
+from shared.domain.formats import VIDEO_ID
+from shared.domain.json_text import UNREADABLE, InvalidJson, is_too_deep, parse, parse_rows
 from shared.web.problems import Problem, bad_request
 
 JSON_KIND, LINES_KIND, CSV_KIND = "application/json", "application/x-ndjson", "text/csv"
+TABLE_KINDS = (CSV_KIND, "text/tab-separated-values", "application/csv")
 MAX_FILE_BYTES = 32_000_000
 MAX_ROWS = 50_000
 MAX_ROWS_AT_ONCE = 1_000
@@ -31,42 +36,74 @@ MAX_ROWS_AT_ONCE = 1_000
 CREATED, UPDATED, UNCHANGED, REJECTED = STATUSES = ("created", "updated", "unchanged", "rejected")
 
 
+TABLE_COLUMNS = Columns(
+    names=tuple(dict.fromkeys(("id", *FIELDS, *sorted(NewVideoForm.read_only)))),
+    numbers=NUMBERS,
+    lists=LISTS,
+    optional=OPTIONAL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a file. `number` is what its author knows it by: the line, or the row of the spreadsheet, from 1.
+
+    `video` is what it says of a video, None when `faults` say why it cannot be read. `empty`: columns without a value.
+    """
+
+    number: int
+    video: dict[str, Any] | None
+    empty: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def id(self) -> str | None:
+        """The id, if it can be a video's."""
+        id = (self.video or {}).get("id")
+        return id.strip() if isinstance(id, str) and VIDEO_ID.matches(id.strip()) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row; `status` is one of `STATUSES`. `row` counts from 1, as in a spreadsheet."""
+    """What became of a row; `status` is one of `STATUSES`. `notes`: what it did not do although it is accepted."""
 
     row: int
     id: str | None
     status: str
     faults: tuple[Fault, ...] = ()
+    notes: tuple[Fault, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {"row": self.row, "id": self.id, "status": self.status}
         if self.faults:
             row["errors"] = [fault.to_json() for fault in self.faults]
+        if self.notes:
+            row["notes"] = [note.to_json() for note in self.notes]
         return row
 
 
-def read_file(body: bytes, content_type: str) -> bytes:
-    """Convert a file to JSON lines, one per row: from JSON `{"videos": [...]}`, from JSON lines, or from CSV.
+def read_file(body: bytes, content_type: str, *, limited: bool = True) -> bytes:
+    """Convert a file to JSON lines, one per row: from JSON `{"videos": [...]}`, from JSON lines, or from a table.
 
-    Raises a 4xx `Problem` when the file as a whole cannot be read. What a row holds is checked later, row by row.
+    Raises a 4xx `Problem` when the file as a whole cannot be read, or is longer than allowed and `limited`. What a row
+    holds is checked later, row by row.
     """
     kind = content_type.partition(";")[0].strip().lower() or JSON_KIND
-    if len(body) > MAX_FILE_BYTES:
+    if limited and len(body) > MAX_FILE_BYTES:
         raise too_large()
     if kind == JSON_KIND:
-        lines = b"\n".join(map(orjson.dumps, _videos(body)))
+        rows: Iterable[Row] = _videos(body)
     elif kind == LINES_KIND:
-        lines = b"\n".join(line for line in body.splitlines() if line.strip())
-    elif kind == CSV_KIND:
-        lines = b"\n".join(map(orjson.dumps, _table(body)))
+        rows = _json_lines(body)
+    elif kind in TABLE_KINDS:
+        rows = map(_table_row, read_table(body, TABLE_COLUMNS))
     else:
         raise Problem(415, "unsupported_media_type", f"Send {JSON_KIND}, {LINES_KIND} or {CSV_KIND}.")
-    rows = count_rows(lines)
-    if not rows:
+    lines = b"\n".join(map(_line, rows))
+    count = count_rows(lines)
+    if not count:
         raise bad_request("empty_file", "The file has no rows.")
-    if rows > MAX_ROWS:
+    if limited and count > MAX_ROWS:
         raise Problem(413, "too_many_rows", f"A file can have at most {MAX_ROWS:,} rows: split it.")
     return lines
 
@@ -81,86 +118,80 @@ def count_rows(lines: bytes) -> int:
     return lines.count(b"\n") + 1 if lines else 0
 
 
-def _videos(body: bytes) -> list[Any]:
+def read_line(line: bytes, at: int) -> Row:
+    """The row of a line that `read_file` made, or that a release before this one stored, numbered by its place."""
+    read = parse(line)
+    if isinstance(read, dict) and read.keys() == {"row", "video", "empty", "faults"}:
+        faults = tuple(Fault(**each) for each in read["faults"])
+        return Row(read["row"], read["video"], tuple(read["empty"]), faults)
+    return _row(at + 1, read)
+
+
+def _line(row: Row) -> bytes:
+    faults = [fault.to_json() for fault in row.faults]
+    return orjson.dumps({"row": row.number, "video": row.video, "empty": row.empty, "faults": faults})
+
+
+def _row(number: int, video: Any) -> Row:
+    if video is UNREADABLE:
+        return Row(number, None, faults=(Fault("", "invalid_json", "The row is not JSON."),))
+    if not isinstance(video, dict):
+        return Row(number, None, faults=(Fault("", "not_an_object", "The row is not a JSON object."),))
+    if is_too_deep(video):
+        return Row(number, None, faults=(Fault("", "invalid_json", "The row is nested too deeply."),))
+    return Row(number, video)
+
+
+def _videos(body: bytes) -> Iterator[Row]:
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        parsed = parse_rows(body, "videos")
+    except InvalidJson:
         raise bad_request("invalid_json", "The file is not JSON.") from None
     rows = parsed.get("videos") if isinstance(parsed, dict) else parsed
     if not isinstance(rows, list):
         raise bad_request("invalid_file", 'The file must look like {"videos": [...]}.')
-    return rows
+    return (_row(number, row) for number, row in enumerate(rows, start=1))
 
 
-def _table(body: bytes) -> Iterator[dict[str, Any]]:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise bad_request("invalid_csv", "The file is not UTF-8: save it as 'CSV UTF-8'.") from None
-    head = text.partition("\n")[0]
-    delimiter = ";" if head.count(";") > head.count(",") else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    if "id" not in (reader.fieldnames or ()):
-        raise bad_request("invalid_csv", "The first line must name the columns, and one of them must be id.")
-    try:
-        for row in reader:
-            if None in row:
-                yield {**_row_from_text(row), "(more cells than columns)": True}
-            else:
-                yield _row_from_text(row)
-    except csv.Error:
-        raise bad_request("invalid_csv", "The file is not a table that can be read.") from None
+def _json_lines(body: bytes) -> Iterator[Row]:
+    for number, line in enumerate(body.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield _row(number, parse(line))
+            except InvalidJson:
+                yield _row(number, UNREADABLE)
 
 
-def _row_from_text(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table as JSON. Empty cells are left out."""
-    return {
-        name: _value_from_text(name, text.strip())
-        for name, text in row.items()
-        if name is not None and isinstance(text, str) and text.strip()
-    }
+def _table_row(row: TableRow) -> Row:
+    return Row(row.number, row.values, row.empty, row.faults)
 
 
-def _value_from_text(name: str, text: str) -> object:
-    """A cell as JSON: numbers are read, lists split at `|`. What is no number stays text, and is refused later."""
-    if name in LISTS:
-        return [part.strip() for part in text.split("|") if part.strip()]
-    if name in NUMBERS:
-        try:
-            return float(text)
-        except ValueError:
-            return text
-    return text
-
-
-def parse_row(line: bytes) -> tuple[str | None, dict[str, Any] | None, list[Fault]]:
-    """A line's id and payload, or the faults for which it has none."""
-    try:
-        payload = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None, None, [Fault("", "invalid_json", "The row is not JSON.")]
-    if not isinstance(payload, dict):
-        return None, None, [Fault("", "not_an_object", "The row is not a JSON object.")]
-    id = payload.get("id")
-    return (id if isinstance(id, str) else None), payload, []
-
-
-def apply_row(
-    payload: dict[str, Any], stored: Json | None, now: float, who: str
-) -> tuple[str, Json | None, list[Fault]]:
-    """What a row makes of a video: the status, the document to write (None when there is none), and the faults.
+def apply_row(row: Row, stored: Json | None, now: float, who: str) -> tuple[Outcome, Json | None]:
+    """What a row makes of a video, and the document to write, None when there is none.
 
     A row changes the fields that it names, so a file can hold only some, and a video that was taken down stays down
     unless the row says otherwise. A new video needs every required field.
     """
+    if row.video is None or row.faults:
+        return Outcome(row.number, row.id, REJECTED, row.faults), None
     if stored is None:
-        form, faults = check(NewVideoForm, payload)
+        form, faults = check(NewVideoForm, row.video)
         if form is None:
-            return REJECTED, None, faults
-        return CREATED, video_document(form.id, form, now, who, None), []
-    fields = {name: value for name, value in payload.items() if name != "id"}
+            return Outcome(row.number, row.id, REJECTED, tuple(faults)), None
+        return Outcome(row.number, form.id, CREATED), video_document(form.id, form, now, who, None)
+    fields = {name: value for name, value in row.video.items() if name != "id"}
     changed, faults = check(VideoForm, {**editable_video(stored), **fields}, stored)
     if changed is None:
-        return REJECTED, None, faults
+        return Outcome(row.number, row.id, REJECTED, tuple(faults)), None
     document = video_document(stored["id"], changed, now, who, stored)
-    return (UNCHANGED, None, []) if same_content(document, stored) else (UPDATED, document, [])
+    status = UNCHANGED if same_content(document, stored) else UPDATED
+    outcome = Outcome(row.number, row.id, status, notes=tuple(_notes(row, stored)))
+    return outcome, None if status == UNCHANGED else document
+
+
+def _notes(row: Row, stored: Json) -> Iterator[Fault]:
+    """Fields that keep their value although their cell is empty."""
+    for name in row.empty:
+        if name in OPTIONAL and stored.get(name) not in (None, "", [], 0, ACTIVE):
+            what = f"The cell is empty, so {name} stays as it is. Write {NONE_WORD} to empty it."
+            yield Fault(name, "empty_cell", what)

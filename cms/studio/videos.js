@@ -95,23 +95,24 @@ export async function videosTab(place) {
         const type = TYPES[file.name.split(".").pop().toLowerCase()] ?? "text/csv";
         const answer = await call("POST", "imports", file, { type });
         if (answer.state) await follow(answer, report);
-        else drawReport(report, answer.counts, answer.rows.filter((each) => each.status === "rejected"));
+        else drawReport(report, answer.counts, answer.rows.filter((each) => each.status === "rejected"), answer.rows.filter((each) => each.notes));
         await load();
       }) }), report);
   }
 
   async function follow(job, report) {
-    while (job.state !== "done" && report.isConnected) {
+    while (!["done", "failed"].includes(job.state) && report.isConnected) {
       show(report, h("p", {}, `${job.state}: ${job.processed.toLocaleString()} of ${job.rows.toLocaleString()} rows`), h("progress", { max: job.rows, value: job.processed }));
       await new Promise((resolve) => setTimeout(resolve, 700));
       job = await get(`imports/${job.id}`);
     }
-    drawReport(report, job.counts, job.rejected);
+    drawReport(report, job.counts, job.rejected, job.noted);
+    if (job.failure) report.prepend(h("p", { class: "problem", role: "alert" }, job.failure));
   }
 
-  function drawReport(report, counts, rejected) {
+  function drawReport(report, counts, rejected, noted) {
     show(report, h("p", { class: "chips" }, Object.entries(counts).filter(([, count]) => count).map(([name, count]) => h("span", { class: `chip ${name}` }, `${count.toLocaleString()} ${name}`))),
-      rejected.length ? h("ul", { class: "left" }, rejected.slice(0, 50).map((each) => h("li", {}, h("b", {}, `Row ${each.row}: `), each.errors.map((error) => error.message).join(" ")))) : null);
+      [[rejected, "errors"], [noted, "notes"]].map(([rows, why]) => rows.length ? h("ul", { class: "left" }, rows.slice(0, 50).map((each) => h("li", {}, h("b", {}, `Row ${each.row}: `), each[why].map((one) => one.message).join(" ")))) : null));
   }
 
   const search = debounce(200, () => load().catch((error) => notice(error.message, "bad")));

@@ -62,6 +62,8 @@ class NewVideoForm(VideoForm):
 
 NUMBERS = ("durationSeconds", "editorialBoost", "popularityOverride")
 LISTS = ("tags", "countries", "ageBands", "platforms")
+OPTIONAL = tuple(field.alias or name for name, field in VideoForm.model_fields.items() if not field.is_required())
+"""Fields that a video can lack."""
 FIELDS = tuple(field.alias or name for name, field in VideoForm.model_fields.items())
 
 StoredRating = Annotated[str, Field(description=f"{', '.join(RATINGS)}; a video with any other is never served.")]

@@ -22,7 +22,7 @@ CONFIGURATION_ID = "configuration"
 KEY_PREFIX = "key:"
 SCOPES = ("sdk", "cms", "privacy", "ops")
 
-KINDS = ("configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import")
+KINDS = ("configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import", "import-job")
 """Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
 CREDENTIALS = ("key", "user-token-key")
 """Credential documents fail closed: one that cannot be parsed is dropped. Others keep their last good version."""
@@ -136,7 +136,7 @@ class _Entry:
                 _put(self.experiments, id, None if gone else Experiment.from_document(body))
             case "user-token-key":
                 _put(self.user_token_keys, name, None if gone else _pem(body))
-            case "import":
+            case "import" | "import-job":
                 (self.imports.discard if gone or body.get("state") == "done" else self.imports.add)(id)
 
     def _forget(self, kind: str, name: str, id: str) -> None:

@@ -84,6 +84,7 @@ CODES: dict[str, Code] = {
     "not_running": Code(409, "The experiment is not running."),
     "invalid_file": Code(400, 'The file does not look like {"videos": [...]}.'),
     "invalid_csv": Code(400, "The file is no table in UTF-8 with a header that names an id."),
+    "duplicate_column": Code(400, "Two columns of the file have the same name, which `detail` says."),
     "empty_file": Code(400, "The file has no rows."),
     "file_too_large": Code(413, "The file has more than 32 MB. Split it."),
     "too_many_rows": Code(413, "The file has more than 50,000 rows. Split it."),

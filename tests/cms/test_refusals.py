@@ -10,7 +10,7 @@ from cms.access.models import NewKeyForm, NewTenantForm, RotationForm, UserToken
 from cms.configuration.models import ConfigurationForm
 from cms.experiments.models import NewExperimentForm
 from cms.forms import Form, check
-from cms.imports.rows import apply_row, parse_row, read_file
+from cms.imports.rows import LINES_KIND, apply_row, read_file, read_line
 from cms.rules.models import NewPlaylistForm, NewRuleForm
 from cms.videos.models import NewVideoForm
 from shared.web.problems import Problem
@@ -201,11 +201,9 @@ ROWS: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("line", "message"), ROWS, ids=range(len(ROWS)))
 def test_a_bad_row_is_refused_alone(line: bytes, message: str) -> None:
-    _, payload, faults = parse_row(line)
-    if payload is not None:
-        status, document, faults = apply_row(payload, None, 0.0, "Anna")
-        assert (status, document) == ("rejected", None)
-    assert message in [fault.message for fault in faults]
+    outcome, document = apply_row(read_line(read_file(line, LINES_KIND), 0), None, 0.0, "Anna")
+    assert (outcome.status, document) == ("rejected", None)
+    assert message in [fault.message for fault in outcome.faults]
 
 
 def test_there_are_enough_of_them() -> None:

@@ -18,8 +18,17 @@ from typing import Any
 
 import aiohttp
 
-from local.demo import save_videos
-from local.importer import DEFAULT_COLUMNS, hash_user, make_tenant, read_rows, replay, to_batches, to_events, to_video
+from local.importer import (
+    DEFAULT_COLUMNS,
+    hash_user,
+    import_videos,
+    make_tenant,
+    read_rows,
+    replay,
+    to_batches,
+    to_events,
+    to_video,
+)
 from local.serving import local_settings, running
 from shared.adapters.tenant_directory import PLATFORM, save_key
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
@@ -41,11 +50,11 @@ async def check(videos: Path, exposures: Path) -> bool:
             await save_key(app.app.documents, app.app.identity, PLATFORM, "operators", OPS_KEY, frozenset({"ops"}))
             await app.app.tenants_refresher.refresh()
             catalog = [to_video(row, DEFAULT_COLUMNS, "PG") for row in read_rows(videos)]
-            await save_videos(app.app, TENANT, catalog)
+            await import_videos(app.app, TENANT, catalog)
             log = to_events(read_rows(exposures), DEFAULT_COLUMNS, now)
             await replay(app.url, app.app, TENANT, key, to_batches(log, TENANT))
             await app.host.run_timer("roll_up")
-            categories = {video.id: video.category for video in catalog}
+            categories = {video["id"]: video["mainTag"] for video in catalog}
             users = _ten_users(log)
             async with aiohttp.ClientSession() as session:
                 return await _compare(session, app.url, key, users, log, categories)

@@ -1,0 +1,190 @@
+"""Reads tables: CSV in UTF-8 or UTF-16, with commas, semicolons or tabs, as spreadsheets and databases write it. Pure.
+
+A row keeps the number that it has in a spreadsheet: an empty row counts, a cell of several lines does not count twice,
+and a first line `sep=;` is no row, because spreadsheets hide it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cms.forms import Fault, shown_name
+from shared.web.problems import Problem, bad_request
+
+NONE_WORD = "none"
+"""A cell that says so empties the field."""
+NOT_UTF8 = "not_utf8"
+_NONE_WORDS = frozenset((NONE_WORD, "null", "\\n"))
+"""The same as databases write it, in lower case."""
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_NOT_FOLDED = re.compile(r"[^a-z0-9]+")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d{1,3})?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
+csv.field_size_limit(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns there can be, and which of them hold numbers and lists. `optional`: those that `none` empties."""
+
+    names: Sequence[str]
+    numbers: Sequence[str]
+    lists: Sequence[str]
+    optional: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row as JSON. `empty` names the columns whose cell is empty; `faults` say what cannot be read in it."""
+
+    number: int
+    values: dict[str, Any]
+    empty: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def read_table(body: bytes, columns: Columns) -> list[TableRow]:
+    """The rows below the header; empty ones are passed over. Raises a 400 `Problem` when the whole cannot be read.
+
+    Names of columns are compared without regard to case, spaces, dashes and underscores.
+    """
+    text = _decoded(body)
+    separator = _SEPARATOR_LINE.match(text)
+    if separator:
+        text = text[separator.end() :]
+    delimiter = separator[1] if separator else _delimiter(text)
+    records = [
+        (number, cells) for number, cells in enumerate(_records(text, delimiter), 1) if any(map(str.strip, cells))
+    ]
+    names = _header(records[0][1] if records else [], columns)
+    rows = [_row(number, cells, names, columns, delimiter) for number, cells in records[1:]]
+    if rows and all(fault.code == NOT_UTF8 for row in rows for fault in row.faults) and all(row.faults for row in rows):
+        raise bad_request("invalid_csv", "The file is not UTF-8: save it as 'CSV UTF-8'.")
+    return rows
+
+
+def _decoded(body: bytes) -> str:
+    """The text; a byte that is no UTF-8 becomes a surrogate, for which its row is refused."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return body.decode("utf-16")
+        except UnicodeDecodeError:
+            pass
+    return body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+
+def _delimiter(text: str) -> str:
+    """What separates the names of the header: the most frequent of comma, semicolon and tab."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return max(",;\t", key=header.count)
+
+
+def _records(text: str, delimiter: str) -> list[list[str]]:
+    read: list[list[str]] = []
+    try:
+        for record in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            read.append(record)
+        return read
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            what = f"Row {len(read) + 1} has a quotation mark that is not closed: everything after it would be lost."
+            raise bad_request("invalid_csv", what) from None
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error:
+        raise bad_request("invalid_csv", "The file is not a table that can be read.") from None
+
+
+# ---- the header
+
+
+def folded(name: str) -> str:
+    """A name without what people write differently: case, spaces, dashes, underscores."""
+    return _NOT_FOLDED.sub("", name.lower())
+
+
+def _header(cells: Sequence[str], columns: Columns) -> list[str]:
+    """The name of each column. One that is not known stays as it is, and its cells are refused later."""
+    known = {folded(name): name for name in columns.names}
+    names = [known.get(folded(cell), cell.strip()) for cell in cells]
+    if "id" not in names:
+        raise bad_request("invalid_csv", "The first line must name the columns, and one of them must be id.")
+    for at, name in enumerate(names):
+        first = names.index(name)
+        if name and first < at:
+            what = f"Columns {first + 1} and {at + 1} are both {shown_name(name)}: remove or rename one."
+            raise Problem(400, "duplicate_column", what)
+    return names
+
+
+# ---- rows
+
+
+def _row(number: int, cells: Sequence[str], names: Sequence[str], columns: Columns, delimiter: str) -> TableRow:
+    values: dict[str, Any] = {}
+    empty: list[str] = []
+    faults: list[Fault] = []
+    for at, cell in enumerate(cells):
+        text, name = cell.strip(), names[at] if at < len(names) else ""
+        if not text:
+            if name:
+                empty.append(name)
+        elif not name:
+            faults.append(Fault("", "unnamed_column", f"Cell {at + 1} of the row is in a column without a name."))
+        elif any("\ud800" <= character <= "\udfff" for character in text):
+            what = f"{shown_name(name)} is not UTF-8: save the file as 'CSV UTF-8'."
+            faults.append(Fault(shown_name(name), NOT_UTF8, what))
+        else:
+            value = _value(name, text, columns, delimiter)
+            if isinstance(value, Fault):
+                faults.append(value)
+            else:
+                values[name] = value
+    empty += names[len(cells) :]
+    return TableRow(number, values, tuple(name for name in empty if name), tuple(faults))
+
+
+def _value(name: str, text: str, columns: Columns, delimiter: str) -> object:
+    """A cell as JSON, or why it cannot be read. What is no number stays text, and is refused later."""
+    if name in columns.optional and text.lower() in _NONE_WORDS:
+        return None
+    if name in columns.lists:
+        return _list(name, text)
+    if name in columns.numbers:
+        return _number(name, text, delimiter)
+    return text
+
+
+def _list(name: str, text: str) -> object:
+    """Entries separated by |, or else by commas, semicolons or line breaks; or a list in JSON."""
+    if text.startswith(("[", "{")):
+        try:
+            entries = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            entries = None
+        if not isinstance(entries, list):
+            return Fault(name, "unclear_list", f'{name} must be written as a|b, a, b or ["a", "b"].')
+        return entries
+    parts = text.split("|") if "|" in text else re.split(r"[,;\n]", text)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _number(name: str, text: str, delimiter: str) -> object:
+    """A number; with a decimal comma where that is clear, which it always is between semicolons."""
+    if _DECIMAL_COMMA.fullmatch(text):
+        if delimiter != ";" and _GROUPED.fullmatch(text):
+            return Fault(name, "unclear_number", f"{name} could be thousands or a decimal: write it with a point.")
+        text = text.replace(",", ".")
+    if not _NUMBER.fullmatch(text):
+        return text
+    number = float(text)
+    return number if number - number == 0 else text
