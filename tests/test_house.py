@@ -464,3 +464,30 @@ def test_every_metric_the_code_counts_is_in_the_table_with_as_many_labels() -> N
             if first.value not in METRICS or len(METRICS[first.value][1]) != labels:
                 wrong.append(f"{place(path)}:{node.lineno} {first.value} with {labels} labels")
     assert wrong == []
+
+
+def lost_updates(source: str) -> list[int]:
+    """Lines of `shared += await …`: what others add during the await is lost, for the old value is read before it."""
+    lines = []
+    for function in ast.walk(ast.parse(source)):
+        if not isinstance(function, ast.AsyncFunctionDef):
+            continue
+        outer = {
+            name for node in ast.walk(function) if isinstance(node, ast.Nonlocal | ast.Global) for name in node.names
+        }
+        for node in ast.walk(function):
+            if isinstance(node, ast.AugAssign) and any(isinstance(part, ast.Await) for part in ast.walk(node.value)):
+                local = isinstance(node.target, ast.Name) and node.target.id not in outer
+                if not local:
+                    lines.append(node.lineno)
+    return lines
+
+
+def test_no_counter_is_read_before_an_await_and_written_after_it() -> None:
+    found = {place(path): lines for path in sources(*FILES, *PACKAGES) if (lines := lost_updates(path.read_text()))}
+    assert found == {}
+
+
+def test_a_counter_that_loses_updates_would_be_found() -> None:
+    assert lost_updates("async def f(self):\n    self.n += await g()\n    n += await g()\n    d[1] += 1\n") == [2]
+    assert lost_updates("async def f():\n    nonlocal n\n    n += await g()\n") == [3]
