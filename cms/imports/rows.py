@@ -120,7 +120,10 @@ def count_rows(lines: bytes) -> int:
 
 def read_line(line: bytes, at: int) -> Row:
     """The row of a line that `read_file` made, or that a release before this one stored, numbered by its place."""
-    read = parse(line)
+    try:
+        read = parse(line)
+    except InvalidJson:
+        read = UNREADABLE
     if isinstance(read, dict) and read.keys() == {"row", "video", "empty", "faults"}:
         faults = tuple(Fault(**each) for each in read["faults"])
         return Row(read["row"], read["video"], tuple(read["empty"]), faults)

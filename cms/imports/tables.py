@@ -24,7 +24,7 @@ NONE_WORD = "none"
 NOT_UTF8 = "not_utf8"
 _NONE_WORDS = frozenset((NONE_WORD, "null", "\\n"))
 """The same as databases write it, in lower case."""
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
 _NOT_FOLDED = re.compile(r"[^a-z0-9]+")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d{1,3})?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
