@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import sys
 from pathlib import Path
@@ -12,12 +13,12 @@ import orjson
 from shared.adapters import backends
 from shared.adapters.flags.file import checked
 from shared.adapters.flags.port import FlagsUnavailable
-from shared.adapters.flags.switching import switched
+from shared.adapters.flags.switching import holds_off, switched
 from shared.settings import BadSetting, Settings
 
 
 def main() -> int:
-    """Exit code 0 when switched, 2 with one sentence on what to do."""
+    """Exit code 0 when switched, 1 when another record holds the flag off, 2 with one sentence on what to do."""
     parser = argparse.ArgumentParser(prog="python -m commands.switch_flag", description=__doc__)
     parser.add_argument("flag")
     parser.add_argument("to", choices=("on", "off"))
@@ -25,29 +26,39 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = Settings.from_environment(os.environ)
-        switch(settings, arguments.flag, arguments.to == "on", arguments.tenant)
+        others = switch(settings, arguments.flag, arguments.to == "on", arguments.tenant)
     except (BadSetting, FlagsUnavailable, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{arguments.flag} is {arguments.to}" + (f" for {arguments.tenant}" if arguments.tenant else ""))
+    if arguments.to == "on" and others:
+        print(f"but still off, because another record says so: {', '.join(others)}", file=sys.stderr)
+        return 1
     return 0
 
 
-def switch(settings: Settings, name: str, on: bool, tenant_id: str | None = None) -> None:
-    """Switch where the settings say. Raises `FlagsUnavailable`, `OSError`, `ValueError`."""
+def switch(settings: Settings, name: str, on: bool, tenant_id: str | None = None) -> list[str]:
+    """Switch where the settings say; the places of other records that hold the flag off all the same.
+
+    Raises `FlagsUnavailable`, `OSError`, `ValueError`.
+    """
     if settings.flags == "appconfig":
         with backends.flag_store(settings) as store:
-            store.switch(name, on, tenant_id)
-    else:
-        switch_file(backends.flags_file(settings), name, on, tenant_id)
+            others: list[str] = store.switch(name, on, tenant_id)
+            return others
+    return switch_file(backends.flags_file(settings), name, on, tenant_id)
 
 
-def switch_file(path: Path, name: str, on: bool, tenant_id: str | None = None) -> None:
-    """Switch in a file, in one step: a reader sees the old flags or the new ones. Raises `OSError`, `ValueError`."""
-    document = checked(orjson.loads(path.read_bytes())) if path.exists() else {}
+def switch_file(path: Path, name: str, on: bool, tenant_id: str | None = None) -> list[str]:
+    """Switch in a file, in one step: a reader sees the old flags or the new ones. See `switch`."""
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8) if path.exists() else b""
+    document = switched(checked(orjson.loads(content)) if content else {}, name, on, tenant_id)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(orjson.dumps(switched(document, name, on, tenant_id), option=orjson.OPT_INDENT_2) + b"\n")
+    temporary.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
     temporary.replace(path)
+    flags = document["feature_management"]["feature_flags"]
+    with_id = [number for number, flag in enumerate(flags) if isinstance(flag, dict) and flag.get("id") == name]
+    return [f"feature_flags[{number}]" for number in with_id[1:] if holds_off(flags[number], name, tenant_id)]
 
 
 if __name__ == "__main__":

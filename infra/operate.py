@@ -169,16 +169,21 @@ class Azure:
         key = urllib.parse.quote(FLAG_PREFIX + flag, safe="")
         return f"{self.get('APP_CONFIGURATION_ENDPOINT')}/kv/{key}?api-version=2023-11-01"
 
-    def flag(self, flag: str) -> tuple[dict[str, Any], str] | None:
-        """The flag and its etag, or None."""
+    def flag(self, flag: str) -> tuple[dict[str, Any], dict[str, Any], str] | None:
+        """The flag, the key-value it is stored in, and its etag; or None."""
         answer = self.send("GET", self._flag_url(flag), self.bearer(FLAG_STORE))
         if expect(answer, 200, 404, doing=f"reading the flag {flag}").status == 404:
             return None
-        return json.loads(answer.json()["value"]), answer.headers["ETag"]
+        stored = answer.json()
+        value = json.loads(stored["value"])
+        if not isinstance(value, dict):
+            raise Failed(f"the flag {flag} cannot be read: repair it in the portal")
+        return value, stored, answer.headers["ETag"]
 
-    def put_flag(self, flag: str, value: dict[str, Any], etag: str) -> bool:
-        """Write the flag unless somebody else did since `etag`; whether it was written."""
-        body = json.dumps({"value": json.dumps(value), "content_type": FLAG_TYPE}).encode()
+    def put_flag(self, flag: str, value: dict[str, Any], stored: dict[str, Any], etag: str) -> bool:
+        """Write the flag, and keep the tags, unless somebody else wrote since `etag`; whether it was written."""
+        fields = {"value": json.dumps(value), "content_type": FLAG_TYPE, "tags": stored.get("tags") or {}}
+        body = json.dumps(fields).encode()
         kind = {"Content-Type": "application/vnd.microsoft.appconfig.kv+json", "If-Match": etag}
         answer = self.send("PUT", self._flag_url(flag), {**self.bearer(FLAG_STORE), **kind}, body)
         return expect(answer, 200, 412, doing=f"writing the flag {flag}").status == 200
@@ -341,8 +346,8 @@ def change_flag(azure: Azure, flag: str, change: dict[str, Any]) -> None:
         found = azure.flag(flag)
         if found is None:
             raise Failed(f"there is no flag {flag}: run seed-flags first")
-        value, etag = found
-        if azure.put_flag(flag, {**value, **change}, etag):
+        value, stored, etag = found
+        if azure.put_flag(flag, {**value, **change}, stored, etag):
             return
     raise Failed(f"somebody else keeps writing {flag}: try again")
 

@@ -60,7 +60,7 @@ SDKS = {
     "azure.cosmos": "shared/adapters/documents/cosmos.py",
     "azure.servicebus": "shared/adapters/bus/servicebus.py",
     "azure.storage": "shared/adapters/blobs/azure.py",
-    "azure.appconfiguration": "shared/adapters/flags/app_configuration.py",
+    "azure.appconfiguration": "shared/adapters/flags/key_values.py",
     "azure.identity": "shared/adapters/azure_credential.py",
     "azure.monitor": "shared/observability/telemetry_export.py",
     "featuremanagement": "shared/adapters/flags/evaluation.py",

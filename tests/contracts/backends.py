@@ -188,14 +188,9 @@ async def app_configuration_flags(folder: Path) -> AsyncIterator[FlagsRig]:
             server.clear()
             for flag in flags:
                 server.put_flag(flag)
-            await let_the_provider_look_again()
 
         async def break_it() -> None:
             server.faults.add(Fault("GET", status=503, times=None))
-            await let_the_provider_look_again()
-
-        async def let_the_provider_look_again() -> None:
-            await asyncio.sleep(1.05)  # its own interval, by the wall clock
 
         yield FlagsRig(source, put, break_it)
         await source.close()

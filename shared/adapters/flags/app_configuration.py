@@ -1,50 +1,38 @@
 """Feature flags in Azure App Configuration: read by the app, seeded and switched by operators.
 
-What this module does because of how the SDK behaves, each proven by a test in `tests/emulators/`:
-
-- The provider works on a thread. Its asynchronous `load` blocks the event loop for up to five seconds when it
-  fails, and parsing costs two milliseconds a time that no request should pay.
-- It watches the flags' page etags: one request when nothing changed, as with a sentinel key, but a flip in the portal
-  needs no second step that could be forgotten.
-- After a failure it waits up to ten minutes before it asks again, unless its refresh interval is short: it is one
-  second here, and the caller's own interval decides.
-- `load` and `refresh` raise nearly anything (`JSONDecodeError` for an HTML error page, `RuntimeError` while backing
-  off): all of it is `FlagsUnavailable`.
-- The SDK adds empty fields to every flag it reads (`"client_filters": null`); they are taken away again.
-- It keeps the old flags when the last one is deleted, and turns a flag that is not JSON into an empty entry, which is
-  left out here.
+Flags are read on a thread of their own: a token request or a connection that hangs must hold up neither the event
+loop nor the next attempt. A thread that does not come back in time is left behind with its connection and credential,
+and the next attempt begins with new ones. Page etags make a read that finds nothing new one request without a body.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import json
+import contextlib
 import threading
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from azure.appconfiguration import AzureAppConfigurationClient, ConfigurationSetting
-from azure.appconfiguration.provider import AzureAppConfigurationProvider, load
-from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+import orjson
 
 from shared.adapters.azure_credential import blocking_azure_credential
-from shared.adapters.flags.port import FlagsUnavailable
-from shared.adapters.flags.switching import switched
+from shared.adapters.flags.key_values import CONTENT_TYPE, KEY_PREFIX, Changed, Json, KeyValues, OnAnswer
+from shared.adapters.flags.port import FlagsUnavailable, UnreadableFlag
+from shared.adapters.flags.switching import holds_off, switched
 from shared.settings import Settings
 
-KEY_PREFIX = ".appconfig.featureflag/"
-CONTENT_TYPE = "application/vnd.microsoft.appconfig.ff+json;charset=utf-8"
+T = TypeVar("T")
 SWITCH_ATTEMPTS = 5
+MOST_LEFT_BEHIND = 16
+"""Threads that hang. With so many of them, no further read begins until one ends."""
 
 
 class AppConfigurationFlags:
     """The flag source on App Configuration.
 
     Give either `connection_string` (an emulator) or `endpoint` with `credential`, a function that makes a token
-    credential (production). `timeout_seconds` bounds one request.
+    credential (production). `timeout_seconds` bounds each wait for the network, `patience_seconds` one whole read
+    with its token. `on_answer` gets the headers of every well-formed answer, on any thread.
     """
 
     def __init__(
@@ -54,81 +42,142 @@ class AppConfigurationFlags:
         endpoint: str | None = None,
         credential: Callable[[], Any] | None = None,
         timeout_seconds: float = 3.0,
+        patience_seconds: float = 6.0,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         _check_connection(connection_string, endpoint, credential)
-        self._connection_string, self._endpoint, self._make_credential = connection_string, endpoint, credential
-        self._timeout = timeout_seconds
-        self._provider: AzureAppConfigurationProvider | None = None
-        self._credential: Any = None
-        self._given_out: list[dict[str, Any]] | None = None
-        self._reading: asyncio.Future[list[dict[str, Any]]] | None = None
-        self._lock = threading.Lock()
+        self._connect = lambda: KeyValues(
+            connection_string=connection_string,
+            endpoint=endpoint,
+            credential=credential,
+            timeout_seconds=timeout_seconds,
+            retries=0,
+            on_answer=on_answer,
+        )
+        self._patience = patience_seconds
+        self._connection = _Connection(self._connect)
+        self._given_out: list[Any] | None = None
+        self._reading: asyncio.Future[list[Any]] | None = None
+        self._left_behind: list[threading.Thread] = []
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> AppConfigurationFlags:
+    def from_settings(cls, settings: Settings, on_answer: OnAnswer | None = None) -> AppConfigurationFlags:
         """As the settings say; nothing connects yet."""
-        return cls(**_connection(settings))
+        return cls(**_connection(settings), on_answer=on_answer)
 
     async def load(self) -> dict[str, Any] | None:
-        """See the port. A caller that gives up stops neither the thread nor the next caller: what the thread read
-        counts as given out only when somebody has it."""
+        """See the port. A caller that gives up stops neither the read nor the next caller: what was read counts as
+        given out only when somebody has it."""
         while self._reading is not None and not self._reading.done():
-            await asyncio.wait({self._reading})  # one thread at a time, however many gave up
-        self._reading = asyncio.ensure_future(asyncio.to_thread(self._read))
+            await asyncio.wait({self._reading})  # one read at a time, however many gave up
+        self._reading = asyncio.ensure_future(self._read())
         self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
+        items = await asyncio.shield(self._reading)
+        if items == self._given_out:
+            return None
+        self._given_out = items
+        return {"feature_management": {"feature_flags": [_as_flag(item) for item in items]}}
+
+    async def close(self) -> None:
+        """See the port."""
+        connection, self._connection = self._connection, _Connection(self._connect)
+        future, _ = _on_thread(connection.close)
+        await asyncio.wait({future}, timeout=self._patience)
+
+    async def _read(self) -> list[Any]:
+        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
+        if len(self._left_behind) >= MOST_LEFT_BEHIND:
+            raise FlagsUnavailable("every read of App Configuration hangs")
+        future, thread = _on_thread(self._connection.read)
         try:
-            flags = await asyncio.shield(self._reading)
+            async with asyncio.timeout(self._patience):
+                return await future
+        except TimeoutError:
+            self._left_behind.append(thread)
+            self._connection.left_behind = True
+            self._connection = _Connection(self._connect)
+            raise FlagsUnavailable("App Configuration did not answer in time") from None
         except FlagsUnavailable:
             raise
         except Exception as error:
             raise FlagsUnavailable(f"App Configuration could not be read ({type(error).__name__})") from None
-        if flags == self._given_out:
-            return None
-        self._given_out = flags
-        return {"feature_management": {"feature_flags": copy.deepcopy(flags)}}
 
-    async def close(self) -> None:
-        await asyncio.to_thread(self._close)
 
-    def _read(self) -> list[dict[str, Any]]:
-        with self._lock:
-            if self._provider is None:
-                self._provider = self._connect()
-            else:
-                self._provider.refresh()
-            loaded = self._provider["feature_management"]["feature_flags"]
-            return [_as_written(flag) for flag in loaded if isinstance(flag, dict) and isinstance(flag.get("id"), str)]
+class _Connection:
+    """A client with its credential, connected at the first read. One thread at a time uses it."""
 
-    def _connect(self) -> AzureAppConfigurationProvider:
-        where: dict[str, Any]
-        if self._connection_string is not None:
-            where = {"connection_string": self._connection_string}
+    def __init__(self, connect: Callable[[], KeyValues]) -> None:
+        self._connect = connect
+        self._key_values: KeyValues | None = None
+        self.left_behind = False
+
+    def read(self) -> list[Any]:
+        if self._key_values is None:
+            self._key_values = self._connect()
+        try:
+            return self._key_values.flags()
+        finally:
+            if self.left_behind:
+                self.close()
+
+    def close(self) -> None:
+        key_values, self._key_values = self._key_values, None
+        if key_values is not None:
+            key_values.close()
+
+
+def _on_thread(work: Callable[[], T]) -> tuple[asyncio.Future[T], threading.Thread]:
+    """Start a thread of its own; it ends with the process, however long it hangs."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
         else:
-            if self._credential is None and self._make_credential is not None:
-                self._credential = self._make_credential()
-            where = {"endpoint": self._endpoint, "credential": self._credential}
-        provider: AzureAppConfigurationProvider = load(
-            **where,
-            selects=[],
-            feature_flag_enabled=True,
-            feature_flag_refresh_enabled=True,
-            refresh_interval=1,
-            replica_discovery_enabled=False,
-            startup_timeout=1,
-            retry_total=0,
-            connection_timeout=self._timeout,
-            read_timeout=self._timeout,
-        )
-        return provider
+            future.set_result(result)  # type: ignore[arg-type]
 
-    def _close(self) -> None:
-        with self._lock:
-            provider, self._provider = self._provider, None
-            credential, self._credential = self._credential, None
-            if provider is not None:
-                provider.close()
-            if credential is not None:
-                credential.close()
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    thread = threading.Thread(target=run, name="flags", daemon=True)
+    thread.start()
+    return future, thread
+
+
+def _as_flag(item: Any) -> Any:
+    """The flag in a key-value, or what stands for one that cannot be read."""
+    key = item.get("key") if isinstance(item, dict) else None
+    if not isinstance(key, str) or not key.startswith(KEY_PREFIX):
+        return UnreadableFlag("", "not_an_object")
+    name = key.removeprefix(KEY_PREFIX)
+    if not _is_flag_type(item.get("content_type")):
+        return UnreadableFlag(name, "content_type")
+    value = item.get("value")
+    if not isinstance(value, str):
+        return UnreadableFlag(name, "not_an_object")
+    try:
+        flag = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return UnreadableFlag(name, "not_json")
+    if not isinstance(flag, dict):
+        return UnreadableFlag(name, "not_an_object")
+    if not isinstance(flag.get("id"), str) or not flag["id"]:
+        return UnreadableFlag(name, "no_id")
+    return flag
+
+
+def _is_flag_type(content_type: Any) -> bool:
+    wanted = CONTENT_TYPE.partition(";")[0]
+    return isinstance(content_type, str) and content_type.partition(";")[0].strip().lower() == wanted
 
 
 class FlagStore:
@@ -143,77 +192,83 @@ class FlagStore:
         timeout_seconds: float = 10.0,
     ) -> None:
         _check_connection(connection_string, endpoint, credential)
-        timeouts = {"connection_timeout": timeout_seconds, "read_timeout": timeout_seconds}
-        self._credential = None
-        if connection_string is not None:
-            self._client = AzureAppConfigurationClient.from_connection_string(connection_string, **timeouts)
-        else:
-            assert credential is not None
-            self._credential = credential()
-            self._client = AzureAppConfigurationClient(endpoint or "", self._credential, **timeouts)
+        self._key_values = KeyValues(
+            connection_string=connection_string,
+            endpoint=endpoint,
+            credential=credential,
+            timeout_seconds=timeout_seconds,
+            retries=3,
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> FlagStore:
         return cls(**_connection(settings))
 
     def seed(self, flags: list[dict[str, Any]]) -> list[str]:
-        """Add the flags that are not there yet and touch no other: a deployment never resets the kill switch.
+        """Add the flags that no record has yet, and touch no other: a deployment never resets the kill switch.
 
         Returns the names of those that were added.
         """
+        items = [item for item in self._key_values.flags() if isinstance(item, dict)]
+        there = {item.get("key") for item in items}
+        there |= {KEY_PREFIX + flag["id"] for item in items if isinstance(flag := _as_flag(item), dict)}
         added = []
         for flag in flags:
-            try:
-                _answered(partial(self._client.add_configuration_setting, _setting(flag)))
-            except ResourceExistsError:
+            if KEY_PREFIX + flag["id"] in there:
                 continue
-            added.append(flag["id"])
+            with contextlib.suppress(Changed):  # somebody was faster
+                self._key_values.put(KEY_PREFIX + flag["id"], _fields(flag), etag=None)
+                added.append(flag["id"])
         return added
 
     def replace(self, flags: list[dict[str, Any]]) -> None:
         """Make these the only flags there are."""
         wanted = {KEY_PREFIX + flag["id"] for flag in flags}
-        for found in _answered(lambda: list(self._client.list_configuration_settings(key_filter=KEY_PREFIX + "*"))):
-            if found.key not in wanted:
-                _answered(partial(self._client.delete_configuration_setting, found.key))
+        for item in self._key_values.flags():
+            if item["key"] not in wanted:
+                self._key_values.delete(item["key"])
         for flag in flags:
-            _answered(partial(self._client.set_configuration_setting, _setting(flag)))
+            found = self._key_values.get(KEY_PREFIX + flag["id"])
+            self._key_values.put(KEY_PREFIX + flag["id"], _fields(flag), etag=found["etag"] if found else None)
 
-    def switch(self, name: str, on: bool, tenant_id: str | None = None) -> None:
-        """Switch a flag, for everyone or for one tenant; somebody else's change in between is kept."""
+    def switch(self, name: str, on: bool, tenant_id: str | None = None) -> list[str]:
+        """Switch a flag, for everyone or for one tenant; somebody else's change in between is kept.
+
+        Returns the keys of other records that hold the flag off all the same. Raises `ValueError` for a record that
+        must be repaired first.
+        """
         for _ in range(SWITCH_ATTEMPTS):
-            try:
-                self._switch_once(name, on, tenant_id)
-                return
-            except (ResourceModifiedError, ResourceExistsError):
-                continue
+            with contextlib.suppress(Changed):
+                written = self._switch_once(name, on, tenant_id)
+                others = [item for item in self._key_values.flags() if item["key"] != written]
+                return [item["key"] for item in others if holds_off(_as_flag(item), name, tenant_id)]
         raise FlagsUnavailable(f"the flag {name} keeps changing: try again")
 
-    def _switch_once(self, name: str, on: bool, tenant_id: str | None) -> None:
-        try:
-            found = _answered(lambda: self._client.get_configuration_setting(KEY_PREFIX + name))
-        except ResourceNotFoundError:
-            found = None
-        flags = []
-        if found is not None:
-            try:
-                flags = [_as_written(json.loads(found.value))]
-            except (TypeError, ValueError):
-                raise FlagsUnavailable(f"the stored flag {name} is not JSON: repair it in the portal") from None
-        document = switched({"feature_management": {"feature_flags": flags}}, name, on, tenant_id)
-        setting = _setting(document["feature_management"]["feature_flags"][0])
+    def _switch_once(self, name: str, on: bool, tenant_id: str | None) -> str:
+        """Write the record of the flag's own key, else the one that defines it, else a new one; its key."""
+        key = KEY_PREFIX + name
+        found = self._key_values.get(key)
         if found is None:
-            _answered(lambda: self._client.add_configuration_setting(setting))
-        else:
-            setting.etag = found.etag
-            _answered(
-                lambda: self._client.set_configuration_setting(setting, match_condition=MatchConditions.IfNotModified)
-            )
+            with_id = (item for item in self._key_values.flags() if holds(_as_flag(item), name))
+            found = next(with_id, None)
+        if found is None:
+            self._key_values.put(key, _fields(_switched({}, name, on, tenant_id)), etag=None)
+            return key
+        try:
+            flag = orjson.loads(found["value"])
+        except (TypeError, orjson.JSONDecodeError):
+            flag = None
+        if not holds(flag, name):
+            raise ValueError(f"the record {found['key']} is not the flag {name}: repair it in the portal")
+        fields = {**_fields(_switched(flag, name, on, tenant_id)), "tags": found.get("tags") or {}}
+        if _is_flag_type(found.get("content_type")):
+            fields["content_type"] = found["content_type"]
+        self._key_values.put(found["key"], fields, etag=found["etag"])
+        written: str = found["key"]
+        return written
 
     def close(self) -> None:
-        self._client.close()
-        if self._credential is not None:
-            self._credential.close()
+        self._key_values.close()
 
     def __enter__(self) -> FlagStore:
         return self
@@ -222,28 +277,19 @@ class FlagStore:
         self.close()
 
 
-def _as_written(flag: dict[str, Any]) -> dict[str, Any]:
-    """The flag without the empty fields that the SDK adds."""
-    written = {name: value for name, value in flag.items() if value is not None}
-    if isinstance(conditions := written.get("conditions"), dict):
-        written["conditions"] = {name: value for name, value in conditions.items() if value is not None}
-        if not written["conditions"]:
-            del written["conditions"]
-    return written
+def holds(flag: Any, name: str) -> bool:
+    """Whether a record is the flag `name`, as far as it says."""
+    return isinstance(flag, dict) and flag.get("id") == name
 
 
-def _setting(flag: dict[str, Any]) -> ConfigurationSetting:
-    return ConfigurationSetting(key=KEY_PREFIX + flag["id"], value=json.dumps(flag), content_type=CONTENT_TYPE)
+def _switched(flag: Json, name: str, on: bool, tenant_id: str | None) -> Json:
+    document = {"feature_management": {"feature_flags": [flag] if flag else []}}
+    changed: Json = switched(document, name, on, tenant_id)["feature_management"]["feature_flags"][0]
+    return changed
 
 
-def _answered(call: Callable[[], Any]) -> Any:
-    """The call's result; what the caller deals with passes, any other failure is `FlagsUnavailable`."""
-    try:
-        return call()
-    except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-        raise
-    except (AzureError, ValueError) as error:
-        raise FlagsUnavailable(f"App Configuration did not take the change ({type(error).__name__})") from None
+def _fields(flag: dict[str, Any]) -> Json:
+    return {"value": orjson.dumps(flag).decode(), "content_type": CONTENT_TYPE}
 
 
 def _connection(settings: Settings) -> dict[str, Any]:

@@ -5,36 +5,36 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-TARGETING = "Microsoft.Targeting"
+from shared.adapters.flags.definition import TARGETING, read_flag
 
 
 def switched(document: dict[str, Any], name: str, on: bool, tenant_id: str | None = None) -> dict[str, Any]:
     """The document with the flag switched; a flag that is not there yet is added.
 
     Without a tenant it is the flag's own switch, which beats every filter. With one it is the exclusion of the
-    tenant's group from the flag's targeting: everybody else keeps what they have.
+    tenant's group from the flag's targeting: everybody else keeps what they have. Raises `ValueError` when the flag's
+    conditions cannot be read, so that nothing of them is lost.
     """
     changed = deepcopy(document)
     flags = changed.setdefault("feature_management", {}).setdefault("feature_flags", [])
-    flag = next((flag for flag in flags if flag.get("id") == name), None)
+    flag = next((flag for flag in flags if isinstance(flag, dict) and flag.get("id") == name), None)
     if flag is None:
         flag = {"id": name, "enabled": tenant_id is not None}
         flags.append(flag)
     if tenant_id is None:
         flag["enabled"] = on
     else:
-        _switch_tenant(flag, tenant_id, on)
+        try:
+            _switch_tenant(flag, tenant_id, on)
+        except (AttributeError, TypeError):
+            raise ValueError(f"the conditions of the flag {name} cannot be read: repair them first") from None
     return changed
 
 
-def excluded_groups(flag: dict[str, Any]) -> frozenset[str]:
-    """The groups (tenants) a flag is switched off for."""
-    groups: set[str] = set()
-    for filter_ in (flag.get("conditions") or {}).get("client_filters") or ():
-        if filter_.get("name") == TARGETING:
-            audience = (filter_.get("parameters") or {}).get("Audience") or {}
-            groups.update((audience.get("Exclusion") or {}).get("Groups") or ())
-    return frozenset(groups)
+def holds_off(record: Any, name: str, tenant_id: str | None = None) -> bool:
+    """Whether this record alone keeps the flag `name` off: for everyone, or for one tenant."""
+    found = read_flag(record, (name,))
+    return found.name == name and (found.off or found.odd is not None or tenant_id in found.excluded)
 
 
 def _switch_tenant(flag: dict[str, Any], tenant_id: str, on: bool) -> None:

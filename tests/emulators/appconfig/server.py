@@ -38,14 +38,16 @@ class AppConfigurationServer(HttpServer):
         super().__init__(FaultPlan(self.clock), port=port)
         self.page_size = page_size
         self.items: dict[str, Json] = {}
+        self.queries: list[dict[str, str]] = []
+        """The parameters of every list so far."""
         self._changes = 0
 
     @property
     def connection_string(self) -> str:
         return f"Endpoint={self.url};Id={ID};Secret={SECRET}"
 
-    def put(self, key: str, value: str | None, content_type: str | None = None) -> Json:
-        """Set a key-value as if from the portal."""
+    def put(self, key: str, value: Any, content_type: str | None = None, tags: dict[str, str] | None = None) -> Json:
+        """Set a key-value as if from the portal. `value` is text, or what no value should be."""
         self._changes += 1
         item = {
             "etag": uuid.uuid4().hex,
@@ -53,7 +55,7 @@ class AppConfigurationServer(HttpServer):
             "label": None,
             "content_type": content_type,
             "value": value,
-            "tags": {},
+            "tags": tags or {},
             "locked": False,
             "last_modified": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(self.clock.now())),
         }
@@ -113,7 +115,7 @@ class AppConfigurationServer(HttpServer):
                 self._changes += 1
                 removed = self.items.pop(key, None)
                 return web.Response(status=204) if removed is None else _item(removed)
-            return _item(self.put(key, body.get("value"), body.get("content_type")))
+            return _item(self.put(key, body.get("value"), body.get("content_type"), body.get("tags")))
         if item is None:
             return _problem(404, "Not found", key)
         if _etag(request, "If-None-Match") == item["etag"]:
@@ -122,6 +124,7 @@ class AppConfigurationServer(HttpServer):
 
     def _list(self, request: web.Request) -> web.Response:
         """One page of the keys that match; its etag changes with any of its key-values."""
+        self.queries.append(dict(request.query))
         wanted = request.query.get("key", "*")
         found = [item for key, item in sorted(self.items.items()) if _matches(key, wanted)]
         start = int(request.query.get("after") or 0)
