@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cms.apis import CmsParts, cms_apis
@@ -41,12 +42,14 @@ from shared.adapters.backends import (
 )
 from shared.adapters.blobs.port import Blobs
 from shared.adapters.bus.port import Bus
+from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.flags.evaluation import Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.refresh import Refresher
 from shared.adapters.reporting import reported
 from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.clocks import elapsed_seconds
 from shared.domain.keys import Identity, KeyRing
 from shared.observability import logs
 from shared.observability.metrics import Telemetry
@@ -65,10 +68,12 @@ START_BUDGET_SECONDS = 5.0
 
 @dataclass
 class App:
-    """The parts of one process. `clock` gives seconds since the epoch."""
+    """The parts of one process. `clock` gives seconds since the epoch; `elapsed` seconds that never go back."""
 
     settings: Settings
     clock: Clock
+    elapsed: Clock
+    clock_guard: ClockGuard
     documents: DocumentStore
     bus: Bus
     blobs: Blobs
@@ -138,11 +143,14 @@ class App:
 
     async def roll_up(self) -> None:
         """Add waiting events to the statistics and the archive, then publish the queue lengths."""
-        await self.stats_consumer.run()
+        if self.clock_guard.trusted():
+            await self.stats_consumer.run()
         await measure_queues(self.bus, self.telemetry)
 
     async def sweep_dead_letters(self) -> int:
-        """Drop dead letters that are too old or of erased users; how many there were."""
+        """Drop dead letters that are too old or of erased users; how many there were. None by a wrong clock."""
+        if not self.clock_guard.trusted():
+            return 0
         return await dead_letters.sweep(self.bus, self.documents, self.tenants, self.telemetry, self.clock())
 
     async def close(self) -> None:
@@ -162,6 +170,7 @@ def build(
     settings: Settings,
     *,
     clock: Clock = time.time,
+    elapsed: Clock = elapsed_seconds,
     documents: DocumentStore | None = None,
     bus: Bus | None = None,
     blobs: Blobs | None = None,
@@ -176,26 +185,31 @@ def build(
     if settings.embedded:
         settings = with_embedded_secrets(settings)
     telemetry = telemetry or Telemetry()
-    documents = documents or documents_from(settings, clock, telemetry)
+    clock_guard = ClockGuard(clock, elapsed, telemetry)
+    documents = documents or documents_from(settings, clock, telemetry, partial(clock_guard.saw, COSMOS))
     bus = bus or bus_from(settings, clock)
     blobs = blobs or blobs_from(settings)
     documents, bus, blobs = reported(documents, bus, blobs, telemetry.dependencies)
     identity, keys = Identity(settings.identity_secret), KeyRing(settings.signing_keys)
-    flags = Flags(flag_source or flag_source_from(settings), telemetry)
+    flags = Flags(flag_source or flag_source_from(settings, partial(clock_guard.saw, APP_CONFIGURATION)), telemetry)
     tenants = TenantDirectory(documents, telemetry)
-    limits = Limits(settings, telemetry)
+    limits = Limits(settings, telemetry, elapsed)
     export = build_export(settings, telemetry, blocking_azure_credential)
     spans = Spans(export)
-    video_facts = VideoFacts(documents, clock)
+    video_facts = VideoFacts(documents, elapsed)
 
     async def refresh_flags() -> None:
-        await flags.refresh(clock())
+        clock_guard.trusted()  # so that a change is told also where nothing asks
+        await flags.refresh(elapsed())
 
-    flags_refresher = Refresher("flags", refresh_flags, settings.flags_refresh_seconds, clock, telemetry)
-    tenants_refresher = Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, clock, telemetry)
+    flags_every = settings.flags_refresh_seconds
+    flags_refresher = Refresher(
+        "flags", refresh_flags, flags_every, elapsed, telemetry, first_pause=flags_every / 4, longest_pause=flags_every
+    )
+    tenants_refresher = Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, elapsed, telemetry)
     feed = Feed(
-        catalogs=Catalogs(documents, blobs, settings, telemetry, clock),
-        signals=SignalsReader(documents, settings, telemetry, clock),
+        catalogs=Catalogs(documents, blobs, settings, telemetry, elapsed),
+        signals=SignalsReader(documents, settings, telemetry, elapsed),
         models=Models(tenants, telemetry),
         experiments=Experiments(tenants, telemetry),
         dark_launch=DarkLaunch(telemetry),
@@ -220,6 +234,8 @@ def build(
     return App(
         settings=settings,
         clock=clock,
+        elapsed=elapsed,
+        clock_guard=clock_guard,
         documents=documents,
         bus=bus,
         blobs=blobs,
@@ -242,6 +258,8 @@ def build(
             spans=spans,
             clock=clock,
             patience_seconds=settings.fold_patience_seconds,
+            elapsed=elapsed,
+            clock_trusted=clock_guard.trusted,
         ),
         stats_consumer=StatsConsumer(
             documents=documents,
@@ -254,6 +272,7 @@ def build(
             telemetry=telemetry,
             clock=clock,
             run_seconds=settings.rollup_seconds,
+            elapsed=elapsed,
         ),
         cowatch=CoWatchBuilder(
             documents=documents,
@@ -277,6 +296,7 @@ def build(
                 telemetry=telemetry,
                 spans=spans,
                 publish_seconds=settings.publish_budget_ms / 1000,
+                clock_trusted=clock_guard.trusted,
             ),
             PrivacyApi: PrivacyApi(
                 edge,
@@ -287,6 +307,7 @@ def build(
                 limits=limits,
                 telemetry=telemetry,
                 clock=clock,
+                clock_trusted=clock_guard.trusted,
                 user_hash_in_url=local,
             ),
             ReadinessApi: ReadinessApi(
@@ -296,9 +317,9 @@ def build(
                     "blobs": blobs.ready,
                     "flags": flags_refresher.refresh,
                     "tenants": tenants_refresher.refresh,
+                    "clock": clock_guard.check,
                 },
                 {"flags": flags_refresher, "tenants": tenants_refresher},
-                clock,
             ),
             **cms_apis(
                 CmsParts(

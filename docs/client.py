@@ -37,6 +37,10 @@ MAX_EVENTS = 100
 TIMEOUT_SECONDS = 10.0
 
 
+def _device_time() -> str:
+    return datetime.now(UTC).isoformat()
+
+
 class Refused(Exception):
     """The service said no, and will say so again: `code` tells why."""
 
@@ -109,7 +113,7 @@ class Client:
             {
                 "type": type,
                 "videoId": item["videoId"],
-                "timestamp": datetime.now(UTC).isoformat(),
+                "timestamp": _device_time(),
                 "feedRequestId": page["feedRequestId"],
                 "rankPosition": item["rank"],
                 "eventId": uuid.uuid4().hex,
@@ -127,7 +131,11 @@ class Client:
         while self._batch or self.waiting:
             if self._batch is None:
                 events = self.waiting[:MAX_EVENTS]
-                self._batch = (uuid.uuid4().hex, json.dumps({"events": events}).encode(), len(events))
+                self._batch = (
+                    uuid.uuid4().hex,
+                    json.dumps({"events": events, "sentAt": _device_time()}).encode(),
+                    len(events),
+                )
             name, body, count = self._batch
             headers = {"Content-Type": "application/json", "Idempotency-Key": name}
             try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import azure.functions as func
 
 from events.attribution import Sender, attribute
 from events.batch import NOBODY, Batch, encode
+from events.device_clock import DeviceClock
 from events.responses import BatchReceipt, EventBatch, RejectedEvent
 from events.schema import REJECTIONS, Event, Rejected, parse_event
 from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
@@ -28,7 +30,7 @@ from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import Call, Edge, endpoint, json_response
 from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
-from shared.web.problems import Problem, bad_request, unavailable
+from shared.web.problems import Problem, bad_request, clock_wrong, unavailable
 
 log = logging.getLogger("feed.events")
 
@@ -73,6 +75,7 @@ class EventsApi:
         telemetry: Telemetry,
         spans: Spans,
         publish_seconds: float,
+        clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.edge = edge
         self._bus = bus
@@ -81,6 +84,7 @@ class EventsApi:
         self._telemetry = telemetry
         self._spans = spans
         self._publish_seconds = publish_seconds
+        self._clock_trusted = clock_trusted
 
     @endpoint(
         "POST",
@@ -117,16 +121,20 @@ class EventsApi:
             "too_many_events",
             "invalid_idempotency_key",
             "invalid_personalization",
+            "clock_wrong",
         ),
     )
     async def post_events(self, call: Call) -> func.HttpResponse:
         """202 once the bus has the batch durably; each refused event is named by its index, code and message."""
         stages = Stages(call.started)
         tenant = call.tenant
-        with self._limits.admit(Kind.EVENTS, tenant, call.user_key, call.now):
+        if not self._clock_trusted():
+            raise clock_wrong()
+        with self._limits.admit(Kind.EVENTS, tenant, call.user_key):
             body = _body(call)
-            rows = _rows(body)
-            batch, rejected = self._batch(call, rows, body)
+            rows, sent_at = _rows(body)
+            device = DeviceClock.of(sent_at, call.now)
+            batch, rejected = self._batch(call, rows, body, device)
             stages.end("validate")
             if batch.events:
                 await self._publish(batch, tenant.rollup_shards)
@@ -136,12 +144,16 @@ class EventsApi:
         for each in rejected:
             telemetry.count("events_rejected", tenant.id, each.code)
         _log_oddities(batch, rejected)
+        if device.unreadable or device.behind_ms:
+            telemetry.count("device_clocks", "unreadable" if device.unreadable else "corrected")
         stages.end("answer")
         self._spans.record("post_events", stages, tenant=tenant.id)
         receipt = BatchReceipt.unchecked(accepted=len(batch.events), rejected=rejected, batch_id=batch.id)
         return json_response(receipt, 202)
 
-    def _batch(self, call: Call, rows: list[Any], body: bytes) -> tuple[Batch, list[RejectedEvent]]:
+    def _batch(
+        self, call: Call, rows: list[Any], body: bytes, device: DeviceClock
+    ) -> tuple[Batch, list[RejectedEvent]]:
         """The valid events as a batch, and why each other one was refused."""
         caller, user_key, headers, now = call.caller, call.user_key, call.headers, call.now
         tenant_id = caller.tenant.id
@@ -149,7 +161,7 @@ class EventsApi:
         rejected: list[RejectedEvent] = []
         for index, row in enumerate(rows):
             try:
-                parsed.append(parse_event(row, now))
+                parsed.append(parse_event(row, now, device))
             except Rejected as refusal:
                 rejected.append(RejectedEvent(index=index, code=refusal.code, message=REJECTIONS[refusal.code]))
         events, requests = attribute(parsed, self._receipt_keys, Sender(tenant_id, user_key, now))
@@ -192,8 +204,8 @@ def _body(call: Call) -> bytes:
     return decoded_body(call.request.get_body(), call.headers, MAX_BODY_BYTES, too_large)
 
 
-def _rows(body: bytes) -> list[Any]:
-    """The raw events of a batch, `UNREADABLE` for one that is broken.
+def _rows(body: bytes) -> tuple[list[Any], Any]:
+    """The raw events of a batch, `UNREADABLE` for one that is broken, and when the device sent them by its clock.
 
     Raises a 4xx `Problem` when the body as a whole is no good.
     """
@@ -208,7 +220,7 @@ def _rows(body: bytes) -> list[Any]:
         raise bad_request("empty_batch", "The batch has no events.")
     if len(rows) > MAX_EVENTS:
         raise bad_request("too_many_events", f"A batch can have at most {MAX_EVENTS} events: send two.")
-    return rows
+    return rows, parsed.get("sentAt")
 
 
 def _log_oddities(batch: Batch, rejected: list[RejectedEvent]) -> None:

@@ -45,8 +45,8 @@ def _describe(schema: dict[str, Any]) -> None:
         "description": "\n".join(f"- `{name}`: {meaning}" for name, meaning in EVENT_TYPES.items()),
     }
     properties["timestamp"]["description"] = (
-        "ISO 8601, or milliseconds since the epoch. More than 5 minutes ahead counts as now; older than 7 days is "
-        "refused."
+        "ISO 8601, or milliseconds since the epoch, by the device's clock, which `sentAt` corrects. More than 5 min "
+        "ahead counts as now; older than 7 days is refused."
     )
     properties["watchTimeMs"]["description"] = "Required for `video_view`."
     properties["feedRequestId"]["description"] = "`feedRequestId` of the page that showed the video."
@@ -63,3 +63,10 @@ class EventBatch(BaseModel):
     """The body of a batch. The handler reads it by hand, so that one bad event does not sink the others."""
 
     events: Annotated[list[Event], Field(min_length=1, max_length=MAX_EVENTS)]
+    sentAt: Annotated[
+        int | float | str | None,
+        Field(
+            description="What the device's clock shows when the batch is sent for the first time, in the forms of "
+            "`timestamp`. A clock that is off by more than a minute is corrected. What cannot be read is ignored."
+        ),
+    ] = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from events.device_clock import DeviceClock, looks_like_seconds, milliseconds
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
 from shared.domain.feed_receipt import MAX_CHARS
 from shared.domain.fingerprint import fingerprint
@@ -16,6 +16,7 @@ from shared.domain.json_text import UNREADABLE
 
 MAX_WATCH_MS = 24 * 3_600_000
 CLAMP_AHEAD_SECONDS = 300.0
+UNKNOWN_CLOCK = DeviceClock()
 MAX_AGE_SECONDS = MAX_AGE_DAYS * 86_400.0
 VIDEO_ID_PATTERN = f"^{VIDEO_ID.pattern}$"
 
@@ -25,6 +26,7 @@ REJECTIONS: dict[str, str] = {
     "unknown_type": "`type` is not one of the event types.",
     "invalid_video_id": "`videoId` must be 1 to 128 letters, digits or . _ : ~ -",
     "invalid_timestamp": "`timestamp` must be an ISO 8601 time or milliseconds since the epoch.",
+    "timestamp_in_seconds": "`timestamp` is in seconds since the epoch: multiply by 1000.",
     "too_old": "The event is older than 7 days.",
     "missing_watch_time": "A `video_view` needs `watchTimeMs`.",
     "invalid_watch_time": "`watchTimeMs` must be a number from 0 to 86400000.",
@@ -93,10 +95,11 @@ class Rejected(Exception):
         super().__init__(code)
 
 
-def parse_event(raw: Any, now: float) -> tuple[Event, str | None]:
+def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tuple[Event, str | None]:
     """Validate one event; also the feed request id it quotes, unverified. Raises `Rejected`.
 
-    More than 5 minutes ahead of `now` is clamped to `now` (a phone with a wrong clock); older than 7 days is refused.
+    Its time is corrected by the device's clock. Then more than 5 minutes ahead of `now` is clamped to `now`, and older
+    than 7 days is refused. The event's identity goes by the time as it was sent, whatever the correction.
     """
     if not isinstance(raw, dict):
         raise Rejected("unreadable" if raw is UNREADABLE else "not_an_object")
@@ -104,10 +107,18 @@ def parse_event(raw: Any, now: float) -> tuple[Event, str | None]:
         wire = WireEvent.model_validate(raw)
     except ValidationError as error:
         raise Rejected(_CODE_BY_FIELD[str(error.errors(include_url=False)[0]["loc"][0])]) from None
-    sent_ms = _milliseconds(wire.timestamp)
-    if sent_ms < (now - MAX_AGE_SECONDS) * 1000:
+    try:
+        sent_ms = milliseconds(wire.timestamp)
+    except ValueError:
+        raise Rejected("invalid_timestamp") from None
+    just_before_sending = device.sent_ms is not None and 0 <= device.sent_ms - sent_ms <= MAX_AGE_SECONDS * 1000
+    if not just_before_sending and looks_like_seconds(wire.timestamp, now):
+        raise Rejected("timestamp_in_seconds")
+    at_ms = sent_ms + device.behind_ms
+    if at_ms < (now - MAX_AGE_SECONDS) * 1000:
         raise Rejected("too_old")
-    at_ms = sent_ms if sent_ms <= (now + CLAMP_AHEAD_SECONDS) * 1000 else int(now * 1000)
+    if at_ms > (now + CLAMP_AHEAD_SECONDS) * 1000:
+        at_ms = int(now * 1000)
     if wire.type == VIDEO_VIEW and wire.watchTimeMs is None:
         raise Rejected("missing_watch_time")
     identity = wire.eventId or f"{wire.type}\n{wire.videoId}\n{sent_ms}"
@@ -120,17 +131,3 @@ def parse_event(raw: Any, now: float) -> tuple[Event, str | None]:
         position=wire.rankPosition,
     )
     return event, wire.feedRequestId
-
-
-def _milliseconds(timestamp: int | float | str) -> int:
-    if isinstance(timestamp, str):
-        try:
-            parsed = datetime.fromisoformat(timestamp)
-            if parsed.tzinfo is None:
-                parsed = parsed.replace(tzinfo=UTC)
-            return int(parsed.timestamp() * 1000)
-        except (ValueError, OverflowError):
-            raise Rejected("invalid_timestamp") from None
-    if not 0 <= timestamp < 1e15:
-        raise Rejected("invalid_timestamp")
-    return int(timestamp)

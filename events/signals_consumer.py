@@ -35,6 +35,7 @@ from shared.adapters.documents.port import (
 )
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.clocks import elapsed_seconds
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
 from shared.observability.logs import log_event
@@ -91,6 +92,8 @@ class SignalsConsumer:
         spans: Spans,
         clock: Callable[[], float],
         patience_seconds: float,
+        elapsed: Callable[[], float] = elapsed_seconds,
+        clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._documents = documents
         self._bus = bus
@@ -100,6 +103,8 @@ class SignalsConsumer:
         self._spans = spans
         self._clock = clock
         self._patience_seconds = patience_seconds
+        self._elapsed = elapsed
+        self._clock_trusted = clock_trusted
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, body: bytes) -> str:
@@ -109,7 +114,7 @@ class SignalsConsumer:
         then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to the bus and comes again:
         an outage fills no dead-letter queue.
         """
-        give_up_at = self._clock() + self._patience_seconds
+        give_up_at = self._elapsed() + self._patience_seconds
         try:
             batch = decode(body)
         except UnreadableBatch as error:
@@ -125,6 +130,7 @@ class SignalsConsumer:
 
     async def _handle(self, batch: Batch, give_up_at: float) -> str:
         telemetry, tenant_id = self._telemetry, batch.tenant_id
+        await self._retry(self._require_clock, give_up_at)
         batch = replace(batch, events=events_until(batch.events, self._clock()))
         if self._clock() - batch.accepted_at > MAX_AGE_SECONDS:
             log_event(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
@@ -153,6 +159,11 @@ class SignalsConsumer:
         self._spans.record("fold_signals", stages, tenant=tenant_id, outcome=folded.outcome)
         return self._ended(folded.outcome)
 
+    async def _require_clock(self) -> None:
+        """Raises `StoreUnavailable` while this instance's clock is wrong: another instance takes the message."""
+        if not self._clock_trusted():
+            raise StoreUnavailable("the clock of this instance is wrong")
+
     def _ended(self, outcome: str) -> str:
         self._telemetry.count("batches_folded", outcome)
         return outcome
@@ -173,7 +184,7 @@ class SignalsConsumer:
             step,
             (StoreUnavailable, BusUnavailable),
             give_up_at=give_up_at,
-            clock=self._clock,
+            clock=self._elapsed,
             first_pause=FIRST_PAUSE_SECONDS,
             longest_pause=LONGEST_PAUSE_SECONDS,
             failed=failed,

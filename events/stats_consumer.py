@@ -46,6 +46,7 @@ from shared.adapters.documents.port import (
 from shared.adapters.flags.evaluation import ARCHIVE, Flags
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.clocks import elapsed_seconds
 from shared.domain.keys import Identity
 from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
@@ -91,6 +92,7 @@ class StatsConsumer:
         telemetry: Telemetry,
         clock: Callable[[], float],
         run_seconds: float,
+        elapsed: Callable[[], float] = elapsed_seconds,
         receive_seconds: float = RECEIVE_AT_MOST_SECONDS,
         rest_seconds: float = REST_AT_MOST_SECONDS,
     ) -> None:
@@ -104,11 +106,12 @@ class StatsConsumer:
         self._telemetry = telemetry
         self._clock = clock
         self._run_seconds = run_seconds
+        self._elapsed = elapsed
         self._receive_seconds, self._rest_seconds = receive_seconds, rest_seconds
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for the next run."""
-        until = self._clock() + self._run_seconds
+        until = self._elapsed() + self._run_seconds
         failed: set[str | None] = set()
         added = await asyncio.gather(*(self._drain_sessions(until, failed) for _ in range(SESSIONS_AT_ONCE)))
         return sum(added)
@@ -118,7 +121,7 @@ class StatsConsumer:
         added = 0
         count = self._telemetry.count
         try:
-            while self._clock() < until:
+            while self._elapsed() < until:
                 session = await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
                 if session is None:
                     break
@@ -239,8 +242,8 @@ class StatsConsumer:
         return await retry(
             step,
             (StoreUnavailable, BlobsUnavailable),
-            give_up_at=self._clock() + PATIENCE_SECONDS,
-            clock=self._clock,
+            give_up_at=self._elapsed() + PATIENCE_SECONDS,
+            clock=self._elapsed,
             first_pause=FIRST_PAUSE_SECONDS,
             longest_pause=LONGEST_PAUSE_SECONDS,
             failed=lambda _: self._telemetry.count("store_failures", "rollup"),

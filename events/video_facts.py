@@ -39,7 +39,7 @@ class Facts:
 
 
 class VideoFacts:
-    """Facts by tenant and video, read through the document port."""
+    """Facts by tenant and video, read through the document port. `clock` gives seconds and never goes back."""
 
     def __init__(self, documents: DocumentStore, clock: Callable[[], float]) -> None:
         self._documents = documents

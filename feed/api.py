@@ -139,7 +139,7 @@ class FeedApi:
         tenant, user_key, now, headers = call.tenant, call.user_key, call.now, call.headers
         query = parse_query(call.request.params, headers, tenant.default_limit)
         stages.end("authenticate")
-        with self._limits.admit(Kind.FEED, tenant, user_key, now) as admission:
+        with self._limits.admit(Kind.FEED, tenant, user_key) as admission:
             result = await self._feed.serve_feed(
                 query, tenant, user_key, now, overloaded=admission.ready_only, stages=stages
             )

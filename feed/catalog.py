@@ -149,7 +149,7 @@ async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Docum
 
 
 class Catalogs:
-    """The catalogs of the tenants this process serves."""
+    """The catalogs of the tenants this process serves. `clock` gives seconds and never goes back."""
 
     def __init__(
         self,
@@ -170,12 +170,11 @@ class Catalogs:
         self._beginning = asyncio.Lock()
         self._refresher = Refresher("content", self._pull, settings.content_refresh_seconds, clock, telemetry)
 
-    @property
-    def refreshed_at(self) -> float:
-        """When content was last known to be current (seconds since the epoch)."""
-        return self._refresher.refreshed_at or 0.0
+    def age(self) -> float | None:
+        """How many seconds ago content was last known to be current, None before the first pull."""
+        return self._refresher.age()
 
-    async def get(self, tenant_id: str, now: float) -> Catalog:
+    async def get(self, tenant_id: str) -> Catalog:
         """A tenant's catalog, loaded on its first request. Raises `StoreUnavailable` when that fails or takes too long.
 
         A loaded catalog is served however old it is: the answer says how old.
@@ -184,7 +183,7 @@ class Catalogs:
         catalog = self._catalogs.get(tenant_id)
         if catalog is not None:
             self._catalogs.move_to_end(tenant_id)
-            await self._refresher.ensure_fresh(STALE_SECONDS, now, settings.signals_budget_ms / 1000)
+            await self._refresher.ensure_fresh(STALE_SECONDS, settings.signals_budget_ms / 1000)
             return catalog
         load = self._loads.get(tenant_id)
         if load is None:

@@ -48,7 +48,8 @@ from shared.domain.user_signals import Signals
 from shared.observability.metrics import Telemetry
 from shared.observability.tracing import Stages
 
-FLAGS_STALE_SECONDS = 30.0
+FLAGS_STALE_SECONDS = 25.0
+"""Older than this, a request waits for a refresh once; the switch must act within 30 s."""
 SEED_SECONDS = 600.0
 """For so long a user's first page explores the same video, so that a page that has not changed is still a 304."""
 
@@ -153,14 +154,14 @@ class Feed:
         and cannot be."""
         stages = stages or Stages()
         session = FeedSession(query, tenant, user_key, self._served(query, tenant, user_key, now), now)
-        await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, now, 0.05)
+        await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, 0.05)
         reason = self.why_not_personalized(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         stages.end("flags")
         signals: Signals | None = None
         if reason is None:
-            signals, reason = await self._signals(user_key, now)
+            signals, reason = await self._signals(user_key)
         stages.end("signals")
-        catalog = await self.catalogs.get(tenant.id, now)
+        catalog = await self.catalogs.get(tenant.id)
         stages.end("catalog")
 
         # No await from here on: the catalog may not change under the request.
@@ -194,9 +195,9 @@ class Feed:
             return _VERDICTS[verdict]
         return "tenant_disabled" if disabled else None
 
-    async def _signals(self, user_key: str, now: float) -> tuple[Signals | None, str | None]:
+    async def _signals(self, user_key: str) -> tuple[Signals | None, str | None]:
         try:
-            signals = await self.signals.get(user_key, now)
+            signals = await self.signals.get(user_key)
         except SignalsPaused:
             return None, "signals_paused"
         except SignalsUnavailable:
@@ -229,10 +230,10 @@ class Feed:
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:
         """The fingerprints of the personalized page that was not served, None when the user is too new for one."""
-        signals, reason = await self._signals(session.user_key, session.now)
+        signals, reason = await self._signals(session.user_key)
         if reason is not None:
             return None
-        catalog = await self.catalogs.get(session.tenant.id, session.now)
+        catalog = await self.catalogs.get(session.tenant.id)
         slate = self._select(session, catalog, signals, None).slate
         return catalog.columns.fingerprint[slate.rows]
 
@@ -267,7 +268,7 @@ class Feed:
             next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if selection.more else None,
             feed_request_id=feed_receipt.sign(receipt, self._receipt_keys, tenant.id, user_key, videos),
             model_version=slate.model_version,
-            content_at=self.catalogs.refreshed_at,
+            content_at=session.now - (self.catalogs.age() or 0.0),
             signals_at=signals.updated_at if signals is not None and reason is None else None,
             experiment=assignment.name if assignment else None,
         )

@@ -32,7 +32,10 @@ class SignalsPaused(SignalsUnavailable):
 
 
 class SignalsReader:
-    """Signals by user key: from memory for `SIGNALS_CACHE_SECONDS`, else from the store."""
+    """Signals by user key: from memory for `SIGNALS_CACHE_SECONDS`, else from the store.
+
+    `clock` gives seconds and never goes back.
+    """
 
     def __init__(
         self,
@@ -50,8 +53,9 @@ class SignalsReader:
         self.breaker = Breaker(objective)
         telemetry.watch("breaker_open", lambda: float(self.breaker.state is not State.CLOSED), "signals")
 
-    async def get(self, user_key: str, now: float) -> Signals | None:
+    async def get(self, user_key: str) -> Signals | None:
         """The user's signals, None when there are none. Raises `SignalsUnavailable`, also as `SignalsPaused`."""
+        now = self._clock()
         kept = self._kept.get(user_key)
         if kept is not None and now < kept[1]:
             return kept[0]

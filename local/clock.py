@@ -6,12 +6,18 @@ import asyncio
 import time
 from typing import Protocol
 
+from shared.domain.clocks import elapsed_seconds
+
 
 class Clock(Protocol):
     """What the host needs of a clock."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds since some moment; never goes back, whatever is done to the time of day."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -24,6 +30,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.time()
+
+    def elapsed(self) -> float:
+        return elapsed_seconds()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -106,14 +106,14 @@ def _build(settings: Settings, lock_seconds: float, faults: Path | None) -> App:
     if settings.embedded:
         settings = backends.with_embedded_secrets(settings)
     telemetry = Telemetry()
-    documents = backends.documents_from(settings, time.time, telemetry)
-    blobs = backends.blobs_from(settings)
     if settings.bus == "sqlite":
         bus: Bus = SqliteBus(backends.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
     else:
         bus = backends.bus_from(settings, time.time)
-    if faults is not None:
-        documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
+    if faults is None:
+        return bootstrap.build(settings, bus=bus, telemetry=telemetry, local=True)
+    documents, blobs = backends.documents_from(settings, time.time, telemetry), backends.blobs_from(settings)
+    documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
     return bootstrap.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
 
 

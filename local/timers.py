@@ -72,7 +72,9 @@ class Timer:
     async def _tick(self) -> None:
         due = next_tick(self._schedule, self._clock.now())
         while True:
-            await self._sleep_until(due)
+            if not await self._sleep_until(due):
+                due = next_tick(self._schedule, self._clock.now())
+                continue
             await self._run_safely(past_due=self._clock.now() - due > PAST_DUE_SECONDS)
             due = next_tick(self._schedule, due)
             now = self._clock.now()
@@ -86,6 +88,12 @@ class Timer:
         except Exception as error:
             self._invoker.failed(self.function, error)
 
-    async def _sleep_until(self, due: float) -> None:
-        while (left := due - self._clock.now()) > 0:
+    async def _sleep_until(self, due: float) -> bool:
+        """False when the clock was set back meanwhile: then `due` may be far away, and the next tick is another."""
+        now = self._clock.now()
+        while (left := due - now) > 0:
             await self._clock.sleep(min(left, LONGEST_SLEEP_SECONDS))
+            before, now = now, self._clock.now()
+            if now < before:
+                return False
+        return True

@@ -175,7 +175,7 @@ class MessagePump:
             raise
 
     def _begin(self, message: ReceivedMessage, connection: _Connection) -> None:
-        now = self._clock.now()
+        now = self._clock.elapsed()
         delivery = _Delivery(message, connection, received_at=now, locked_at=now)
         task = asyncio.create_task(self._deliver(delivery), name=f"deliver {self.function.name}")
         self._deliveries[task] = delivery
@@ -240,7 +240,7 @@ class MessagePump:
         """Renew each lock when half of it is over. Looking twice as often leaves time for a second attempt."""
         while True:
             await self._clock.sleep(self._lock_seconds / 4)
-            now = self._clock.now()
+            now = self._clock.elapsed()
             for delivery in list(self._deliveries.values()):
                 kept_long_enough = now - delivery.received_at > self._settings.max_auto_lock_renewal_duration
                 if delivery.lock_lost or kept_long_enough or now - delivery.locked_at < self._lock_seconds / 2:

@@ -26,7 +26,7 @@ from shared.web.declaration import Response
 from shared.web.endpoint import Call, Edge, endpoint, json_response
 from shared.web.openapi import X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
-from shared.web.problems import Problem, bad_request
+from shared.web.problems import Problem, bad_request, clock_wrong
 
 BACKUP_DAYS = 7
 """How long the database's continuous backup can bring a document back."""
@@ -60,6 +60,7 @@ class PrivacyApi:
         telemetry: Telemetry,
         clock: Callable[[], float],
         user_hash_in_url: bool,
+        clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.edge = edge
         self._documents = documents
@@ -69,6 +70,7 @@ class PrivacyApi:
         self._limits = limits
         self._telemetry = telemetry
         self._clock = clock
+        self._clock_trusted = clock_trusted
         self.user_hash_in_url = user_hash_in_url
 
     @endpoint(
@@ -87,11 +89,11 @@ class PrivacyApi:
     async def export_user(self, call: Call) -> func.HttpResponse:
         """Everything stored about the user in `X-User`; 404 when there is nothing."""
         tenant, user_key, now = call.tenant, call.user_key, call.now
-        with self._limits.admit(Kind.PRIVACY, tenant, user_key, now):
+        with self._limits.admit(Kind.PRIVACY, tenant, user_key):
             documents = await query_all(self._documents, USER_ACTIVITY, user_key)
         if not documents:
             raise _nothing_stored()
-        catalog = await self._catalogs.get(tenant.id, now)
+        catalog = await self._catalogs.get(tenant.id)
         stored = next((document.body for document in documents if document.id == SIGNALS_ID), None)
         signals = from_document(stored) if stored else None
         return json_response(
@@ -116,12 +118,14 @@ class PrivacyApi:
         token_instead=True,
         cors=True,
         parameters=(X_USER, X_USER_TOKEN),
-        problems=USER,
+        problems=(*USER, "clock_wrong"),
     )
     async def erase_user(self, call: Call) -> func.HttpResponse:
         """Erase the user in `X-User`, and answer with a receipt. Asking twice is harmless."""
         tenant_id = call.tenant.id
-        with self._limits.admit(Kind.PRIVACY, call.tenant, call.user_key, call.now):
+        if not self._clock_trusted():
+            raise clock_wrong()
+        with self._limits.admit(Kind.PRIVACY, call.tenant, call.user_key):
             erased = await erase(self._documents, self._bus, self._clock, tenant_id, call.user_key)
         self._telemetry.count("erasures", tenant_id)
         return json_response(_receipt(erased))
@@ -145,7 +149,7 @@ class PrivacyApi:
         signals = from_document(document.body) if document else None
         if signals is None:
             raise _nothing_stored()
-        catalog = await self._catalogs.get(call.tenant.id, call.now)
+        catalog = await self._catalogs.get(call.tenant.id)
         return json_response(UserSignals.unchecked(**describe(signals, catalog.columns.categories, call.now)))
 
     def _asked_user(self, call: Call) -> str:

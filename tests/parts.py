@@ -29,6 +29,7 @@ def signals_consumer(app: App) -> SignalsConsumer:
         spans=Spans(app.export),
         clock=app.clock,
         patience_seconds=app.settings.fold_patience_seconds,
+        elapsed=app.elapsed,
     )
 
 
@@ -45,10 +46,11 @@ def stats_consumer(app: App, **changed: Any) -> StatsConsumer:
         "telemetry": app.telemetry,
         "clock": app.clock,
         "run_seconds": app.settings.rollup_seconds,
+        "elapsed": app.elapsed,
     }
     return StatsConsumer(**{**parts, **changed})
 
 
 def new_catalogs(app: App) -> Catalogs:
     """Another process's catalogs."""
-    return Catalogs(app.documents, app.blobs, app.settings, app.telemetry, app.clock)
+    return Catalogs(app.documents, app.blobs, app.settings, app.telemetry, app.elapsed)

@@ -208,7 +208,7 @@ class App:
     async def see_content(self) -> None:
         """Pull the change feed now instead of at the next interval."""
         catalogs = self.services.catalogs
-        if catalogs.refreshed_at:  # before the first feed nothing is held that could be stale
+        if catalogs.age() is not None:  # before the first feed nothing is held that could be stale
             assert await catalogs.refresh()
 
     def write_flags(self, *flags: dict[str, Any]) -> None:
@@ -240,7 +240,9 @@ def personalized(enabled: bool = True, **conditions: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def served(folder: Path, *, flags: bool = True, operators: bool = True, **settings: Any) -> AsyncIterator[App]:
+async def served(
+    folder: Path, *, flags: bool = True, operators: bool = True, flag_source: str = "file", **settings: Any
+) -> AsyncIterator[App]:
     """The app with its stores in `folder`, and a flags file and a key of the operators unless a test starts without.
 
     `settings` are fields of `Settings`; intervals are as short as allowed. One at a time in a process.
@@ -261,23 +263,32 @@ async def served(folder: Path, *, flags: bool = True, operators: bool = True, **
         "user_requests_per_second": 1_000_000.0,
         **settings,
     }
-    configured = Settings(data_folder=str(folder), flags_file=str(flags_file), **chosen)
-    documents = FaultyDocuments(SqliteStore(folder / "documents.db", clock.now))
+    configured = Settings(data_folder=str(folder), flags_file=str(flags_file), flags=flag_source, **chosen)
+    # A service's store is not wrapped: the app connects it by itself.
+    embedded = configured.document_store == "sqlite"
+    documents = FaultyDocuments(SqliteStore(folder / "documents.db", clock.now)) if embedded else None
     bus = FaultyBus(backends.bus_from(configured, clock.now))
-    services = bootstrap.build(configured, clock=clock.now, documents=documents, bus=bus, local=True)  # type: ignore[arg-type]
+    services = bootstrap.build(
+        configured,
+        clock=clock.now,
+        elapsed=clock.elapsed,
+        documents=documents,  # type: ignore[arg-type]
+        bus=bus,  # type: ignore[arg-type]
+        local=True,
+    )
     bootstrap.use(services)
     try:
         await services.start()
         ops_key = secrets.token_urlsafe(24)
         if operators:
-            await save_key(documents, services.identity, PLATFORM, "operators", ops_key, frozenset({"ops"}))
+            await save_key(services.documents, services.identity, PLATFORM, "operators", ops_key, frozenset({"ops"}))
         await services.tenants_refresher.refresh()
         host = LocalHost(function_app.app, services.bus, json.loads((ROOT / "host.json").read_text()))
         await host.start(port=0)
         try:
             async with aiohttp.ClientSession() as http:
                 url = f"http://127.0.0.1:{host.port}"
-                yield App(url, services, host, clock, documents, bus, http, ops_key, {ops_key})
+                yield App(url, services, host, clock, services.documents, bus, http, ops_key, {ops_key})
         finally:
             await host.stop(2.0)
     finally:

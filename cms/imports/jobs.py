@@ -38,6 +38,7 @@ from shared.adapters.documents.port import (
 from shared.adapters.refresh import Refresher
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.clocks import elapsed_seconds
 from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
 from shared.web.problems import Problem
@@ -174,9 +175,9 @@ class Importer:
             return 0
         finished = 0
         async with self._running:
-            until = self._clock() + RUN_SECONDS
+            until = elapsed_seconds() + RUN_SECONDS
             for tenant_id, id in self._tenants.waiting_imports():
-                if self._clock() >= until:
+                if elapsed_seconds() >= until:
                     break
                 try:
                     finished += await self._work(tenant_id, id, until)
@@ -223,7 +224,7 @@ class Importer:
                 return True
             rows = lines.split(b"\n")
             while progress.body["processed"] < len(rows):
-                if self._clock() >= until:
+                if elapsed_seconds() >= until:
                     return False
                 progress = await self._import_counted_slice(job, rows, progress)
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -239,7 +240,7 @@ class Importer:
         stored = await self._documents.read(VIDEOS, job.tenant_id, job.progress_id, latest=True)
         if stored is not None:
             owner, until = stored.body.get("worker"), float(stored.body.get("leasedUntil", 0.0))
-            if owner != self._worker and now < until:
+            if owner != self._worker and now < until <= now + 2 * LEASE_SECONDS:  # beyond, a clock was set back
                 return None
         body: Json = {
             "id": job.progress_id,

@@ -94,7 +94,7 @@ class PreviewApi:
         user_key = self._identity.user_key(call.tenant_id, hashed)
         stored = None if synthetic else await self._stored_viewer(user_key)
         configuration = (await stored_configuration(self._flow, call.tenant_id)).body
-        catalog = await self._feed.catalogs.get(call.tenant_id, call.now)
+        catalog = await self._feed.catalogs.get(call.tenant_id)
 
         # No await from here on: the catalog may not change under the preview.
         viewer = stored or _Viewer(_described_signals(form.viewer, catalog, call), synthetic=True)

@@ -265,7 +265,7 @@ class PlaylistsApi:
     async def _known_videos(self, call: CmsRequest) -> set[str] | None:
         """The ids that the catalog has, None while that cannot be told."""
         try:
-            catalog = await self._catalogs.get(call.tenant_id, call.now)
+            catalog = await self._catalogs.get(call.tenant_id)
         except StoreUnavailable:
             return None
         return set(catalog.columns.ids)

@@ -177,7 +177,7 @@ class VideosApi:
     async def _stats(self, call: CmsRequest) -> StatsTable | None:
         """The tenant's statistics as the feed has them; None when they cannot be loaded in time."""
         try:
-            catalog = await self._catalogs.get(call.tenant_id, call.now)
+            catalog = await self._catalogs.get(call.tenant_id)
         except StoreUnavailable:
             return None
         return catalog.stats.table

@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,7 @@ from shared.observability.metrics import Telemetry
 from shared.settings import BadSetting, Settings
 
 Clock = Callable[[], float]
+OnAnswer = Callable[[Mapping[str, str]], None]
 
 BACKENDS = {
     ("documents", "cosmos"): ("shared.adapters.documents.cosmos", "CosmosStore"),
@@ -41,11 +42,14 @@ def _backend(port: str, choice: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def documents_from(settings: Settings, clock: Clock, telemetry: Telemetry) -> DocumentStore:
-    """The document store the settings name, unconnected; `telemetry` counts its calls."""
+def documents_from(
+    settings: Settings, clock: Clock, telemetry: Telemetry, on_answer: OnAnswer | None = None
+) -> DocumentStore:
+    """The document store the settings name, unconnected; `telemetry` counts its calls, `on_answer` gets the headers
+    of what a service answers."""
     backend = _backend("documents", settings.document_store)
     if settings.document_store == "cosmos":
-        cosmos: DocumentStore = backend.from_settings(settings, count_cosmos_calls(telemetry))
+        cosmos: DocumentStore = backend.from_settings(settings, count_cosmos_calls(telemetry), on_answer)
         return cosmos
     return MeteredDocuments(backend(data_folder(settings) / "documents.db", clock), telemetry)
 
@@ -70,11 +74,11 @@ def blobs_from(settings: Settings) -> Blobs:
     return blobs
 
 
-def flag_source_from(settings: Settings) -> FlagSource:
-    """Where the settings say that flags are read from."""
+def flag_source_from(settings: Settings, on_answer: OnAnswer | None = None) -> FlagSource:
+    """Where the settings say that flags are read from; `on_answer` gets the headers of what a service answers."""
     backend = _backend("flags", settings.flags)
     source: FlagSource = (
-        backend.from_settings(settings) if settings.flags == "appconfig" else backend(flags_file(settings))
+        backend.from_settings(settings, on_answer) if settings.flags == "appconfig" else backend(flags_file(settings))
     )
     return source
 

@@ -23,16 +23,28 @@ ATTEMPT_SECONDS = 1.0
 class Refresher:
     """Runs `action` every `interval` seconds at the latest (up to 15 % sooner, so that instances do not march in step).
 
-    After a failure the pause doubles up to eight intervals, at most 30 s. `refreshed_at` is the clock's time when the
-    last action that succeeded began: what was written before then is held. None before the first.
+    After a failure the first pause is `first_pause` seconds (two intervals unless it is given); it doubles with every
+    further failure up to `longest_pause` (30 s, or an interval where that is longer). `refreshed_at` is the time by
+    `clock` when the last action that succeeded began: what was written before then is held. None before the first.
+    `clock` gives seconds and must not go back: an age by the time of day is wrong as soon as somebody sets that.
     """
 
     def __init__(
-        self, name: str, action: Action, interval: float, clock: Callable[[], float], telemetry: Telemetry
+        self,
+        name: str,
+        action: Action,
+        interval: float,
+        clock: Callable[[], float],
+        telemetry: Telemetry,
+        *,
+        first_pause: float | None = None,
+        longest_pause: float | None = None,
     ) -> None:
         self._name = name
         self._action = action
         self._interval = interval
+        self._first_pause = 2 * interval if first_pause is None else first_pause
+        self._longest_pause = max(30.0, interval) if longest_pause is None else longest_pause
         self._clock = clock
         self._telemetry = telemetry
         self._lock = asyncio.Lock()
@@ -41,10 +53,18 @@ class Refresher:
         self._failures = 0
         self._tried_at = float("-inf")
         self.refreshed_at: float | None = None
-        telemetry.watch("refresh_age_seconds", self._age, name)
+        telemetry.watch("refresh_age_seconds", self.age, name)
 
-    def _age(self) -> float | None:
-        return None if self.refreshed_at is None else max(0.0, self._clock() - self.refreshed_at)
+    def age(self) -> float | None:
+        """Seconds since `refreshed_at`, None before the first. A negative age means a broken clock: it is counted,
+        and the next request refreshes."""
+        if self.refreshed_at is None:
+            return None
+        age = self._clock() - self.refreshed_at
+        if age < 0:
+            self._telemetry.count("negative_ages", self._name)
+            return 0.0
+        return age
 
     def start(self) -> None:
         """Begin the loop on the running event loop. A second call does nothing."""
@@ -81,14 +101,15 @@ class Refresher:
             self.refreshed_at = began_at
             return True
 
-    async def ensure_fresh(self, age_seconds: float, now: float, budget_seconds: float) -> None:
+    async def ensure_fresh(self, age_seconds: float, budget_seconds: float) -> None:
         """Return at once when the last refresh is young enough; else wait for one, for no longer than the budget.
 
         The refresh itself goes on beyond the budget: cut short, it could have read a change that nobody then holds.
         """
-        if self.refreshed_at is not None and now - self.refreshed_at <= age_seconds:
+        now = self._clock()
+        if self.refreshed_at is not None and 0 <= now - self.refreshed_at <= age_seconds:
             return
-        if now - self._tried_at < ATTEMPT_SECONDS:
+        if 0 <= now - self._tried_at < ATTEMPT_SECONDS:
             return
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self.refresh(), name=f"refresh-{self._name}-asked")
@@ -98,6 +119,8 @@ class Refresher:
 
     async def _run(self) -> None:
         while True:
-            pause = min(self._interval * 2 ** min(self._failures, 3), max(30.0, self._interval))
+            pause = self._interval
+            if self._failures:
+                pause = min(self._first_pause * 2 ** min(self._failures - 1, 10), self._longest_pause)
             await asyncio.sleep(pause * random.uniform(0.85, 0.95))  # noqa: S311 (jitter, not a secret)
             await self.refresh()

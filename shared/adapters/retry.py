@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+from shared.domain.clocks import elapsed_seconds
 
 Result = TypeVar("Result")
 
@@ -32,7 +33,7 @@ async def retry(
     when: Callable[[Exception], bool] = always,
     attempts: int | None = None,
     give_up_at: float | None = None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = elapsed_seconds,
     first_pause: float = 0.0,
     longest_pause: float = 0.0,
     failed: Callable[[Exception], None] | None = None,
@@ -40,8 +41,9 @@ async def retry(
     """Run `step` until it succeeds, and return its result.
 
     Tries again after an error of a type in `on` that `when` agrees to. Gives up, with the error, after `attempts`, or
-    when the next pause would end after `give_up_at` by `clock`. Pauses double from `first_pause` to `longest_pause`
-    seconds, and are shortened at random by up to half. `failed` hears of every such error.
+    when the next pause would end after `give_up_at` by `clock`, which never goes back. Pauses double from
+    `first_pause` to `longest_pause` seconds, and are shortened at random by up to half. `failed` hears of every such
+    error.
     """
     pause, tried = first_pause, 0
     while True:

@@ -43,6 +43,7 @@ METRICS: dict[str, Metric] = {
     "feedback_offered_ms": Metric("Length of the served videos whose watch time was reported", ("mode", "start")),
     # Events
     "events_accepted": Metric("Events accepted", ("tenant",)),
+    "device_clocks": Metric("Batches whose `sentAt` corrected their times, or could not be read", ("outcome",)),
     "events_rejected": Metric("Events refused one by one", ("tenant", "code")),
     "events_folded": Metric("Events that were new when they were folded", ("tenant",)),
     "events_late": Metric("Events folded later than the objective of 10 s after their acceptance", ("tenant",)),
@@ -63,7 +64,12 @@ METRICS: dict[str, Metric] = {
     # What is held in memory
     "refresh_failures": Metric("A source of tenants, content, statistics or flags did not answer", ("source",)),
     "refresh_age_seconds": Metric("Age of what is held in memory", ("source",), GAUGE),
+    "negative_ages": Metric("Ages below zero: a clock that must not go back did", ("source",)),
     "flags_on": Metric("1 while a flag's own switch is on, 0 while it is off", ("flag",), GAUGE),
+    "flags_odd": Metric(
+        "Records of flags that are passed over, or on for nobody, because they are odd", ("reason",), GAUGE
+    ),
+    "flag_failures": Metric("A flag could not be judged for a user, and was off", ("flag",)),
     "catalogs_evicted": Metric("Catalogs let go of to make room"),
     "cowatch_tables": Metric("Builds of co-watch tables", ("outcome",)),
     "unreadable_documents": Metric("Stored documents of tenants that cannot be read and are passed over", ("kind",)),
@@ -79,6 +85,10 @@ METRICS: dict[str, Metric] = {
     "signals_late": Metric("Signals that did not come within their budget"),
     "breaker_changes": Metric("The breaker around a dependency changed its state", ("breaker", "state")),
     "breaker_open": Metric("1 while the breaker keeps requests away from a dependency", ("breaker",), GAUGE),
+    "clock_ahead_seconds": Metric("How far the clock is ahead of a service's dates", ("service",), GAUGE),
+    "clock_wrong": Metric("1 while two services agree that the clock is wrong: no events are accepted", (), GAUGE),
+    "clock_disputed": Metric("1 while services disagree about the time", (), GAUGE),
+    "clock_steps": Metric("The clock was set by more than 30 s while the process ran"),
     # Trials
     "dark_launch_compared": Metric("Feeds computed both ways, the baseline served", ("tenant", "outcome")),
     "dark_launch_overlap": Metric("Share of the first 20 both ways have in common", (), HISTOGRAM, SHARE_BUCKETS),

@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
 
+from shared.domain.clocks import elapsed_seconds
 from shared.domain.records import Tenant
 from shared.observability.metrics import Telemetry
 from shared.settings import Settings
@@ -129,9 +131,10 @@ class Admission:
 
 
 class Limits:
-    """The limits of one process."""
+    """The limits of one process. `clock` gives seconds and never goes back."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry, clock: Callable[[], float] = elapsed_seconds) -> None:
+        self._clock = clock
         self.most_in_flight = int(settings.max_in_flight)
         self._shed_seconds = settings.shed_delay_ms / 1000
         self._refuse_seconds = max(settings.refuse_delay_ms, settings.shed_delay_ms) / 1000
@@ -142,9 +145,9 @@ class Limits:
         self.in_flight: Counter[str] = Counter()
         self.total = 0
 
-    def admit(self, kind: Kind, tenant: Tenant, user_key: str, now: float) -> Admission:
+    def admit(self, kind: Kind, tenant: Tenant, user_key: str) -> Admission:
         """A slot for a request, to be used as a context. Raises a 429 `Problem` that says when to come back."""
-        self._check_rates(kind, tenant, user_key, now)
+        self._check_rates(kind, tenant, user_key, self._clock())
         if self.total >= self.most_in_flight or self.delay.seconds >= self._refuse_seconds:
             raise _overloaded()
         mine = self.in_flight.get(tenant.id, 0)

@@ -92,6 +92,9 @@ CODES: dict[str, Code] = {
     "rate_limited": Code(429, "One user or the tenant asks more often than it may.", retry=True),
     "overloaded": Code(429, "The service is busy. Nothing was done; come back when told.", retry=True),
     "internal": Code(500, "A defect on our side. Quote the errorId; repeat the call if it is safe to."),
+    "clock_wrong": Code(
+        503, "The instance's clock is wrong. Nothing was accepted; send it again, unchanged.", retry=True
+    ),
     "unavailable": Code(503, "A dependency is down. Nothing was accepted; send it again, unchanged.", retry=True),
 }
 """Code → what it means. A code never changes its meaning; texts in `detail` may."""

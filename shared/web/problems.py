@@ -51,6 +51,11 @@ def forbidden(scope: str) -> Problem:
     return Problem(403, "forbidden", f"This key does not have the scope '{scope}'.")
 
 
+def clock_wrong() -> Problem:
+    """503: this instance does not know what time it is; nothing was accepted."""
+    return Problem(503, "clock_wrong", "This instance's clock is wrong. Send it again, unchanged.", 5.0)
+
+
 def unavailable(detail: str, retry_after_seconds: float | None = None) -> Problem:
     """503: a dependency is down; nothing was accepted."""
     return Problem(503, "unavailable", detail, retry_after_seconds or 2.0)

@@ -86,10 +86,9 @@ class DocumentApi:
 class ReadinessApi:
     """Asks every dependency. `checks`: name → a call that raises or returns False when it is down."""
 
-    def __init__(self, checks: Mapping[str, Check], refreshers: Mapping[str, Refresher], clock: Callable[[], float]):
+    def __init__(self, checks: Mapping[str, Check], refreshers: Mapping[str, Refresher]) -> None:
         self._checks = checks
         self._refreshers = refreshers
-        self._clock = clock
 
     @endpoint(
         "GET",
@@ -106,9 +105,8 @@ class ReadinessApi:
         """200 when every dependency answers, else 503; either way each one's state and the age of what is held."""
         states = dict(zip(self._checks, await asyncio.gather(*map(_state, self._checks.values())), strict=True))
         everything = all(state == "ready" for state in states.values())
-        now = self._clock()
         ages = {
-            name: None if refresher.refreshed_at is None else round(now - refresher.refreshed_at, 1)
+            name: None if (age := refresher.age()) is None else round(age, 1)
             for name, refresher in self._refreshers.items()
         }
         status = "ready" if everything else "not_ready"

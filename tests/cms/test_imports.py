@@ -202,7 +202,7 @@ async def test_a_fresh_catalog_loads_videos_only(app: App) -> None:
         await editor.change("PATCH", f"videos/vid_{n:05}", {"editorialBoost": 1})
     fresh = new_catalogs(app.services)
     try:
-        catalog = await fresh.get(editor.tenant_id, app.clock.now())
+        catalog = await fresh.get(editor.tenant_id)
     finally:
         await fresh.close()
     assert len(catalog.columns.rows()) == 450

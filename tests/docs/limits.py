@@ -27,6 +27,7 @@ from feed.catalog import STALE_SECONDS
 from feed.cursor import MAX_CHARS
 from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
 from feed.editorial import MOMENT_SECONDS
+from feed.pipeline import FLAGS_STALE_SECONDS
 from infra.capacity import RATES, write_units
 from privacy.api import BACKUP_DAYS
 from ranking.catalog_stats import KEEP_SECONDS as KEEP_STATIC_SECONDS
@@ -141,6 +142,7 @@ LIMITS: list[Limit] = [
         "time",
         "design",
         flags_are_read_in_the_design=Settings().flags_refresh_seconds,
+        a_request_waits_for_flags=FLAGS_STALE_SECONDS,
         signals_are_kept=Settings().signals_cache_seconds,
         publishing=Settings().publish_budget_ms / 1000,
         folding_waits=Settings().fold_patience_seconds,

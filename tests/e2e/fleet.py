@@ -31,6 +31,7 @@ PRODUCTION = {
 }
 """The intervals of production, where the local host has shorter ones."""
 FAULTS = "faults.json"
+CLOCK = "clock.txt"
 START_SECONDS = 180.0
 
 
@@ -82,6 +83,8 @@ class Member:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
+            "tests.e2e.shifted_clock",
+            str(Path(environment["DATA_FOLDER"]) / CLOCK),
             "tests.e2e.fleet",
             "--port",
             str(port),
@@ -112,6 +115,11 @@ class Member:
 def break_store(folder: Path, down: bool) -> None:
     """Make every call of every member's document store fail, or work again."""
     (folder / FAULTS).write_text(json.dumps({"store_down": down}))
+
+
+def set_clock(folder: Path, off_seconds: float) -> None:
+    """Set every member's clock to be off by so much."""
+    (folder / CLOCK).write_text(str(off_seconds))
 
 
 async def _serve(port: int) -> None:

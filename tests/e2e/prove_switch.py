@@ -2,7 +2,8 @@
 
 Several processes serve on one port under load, with production's intervals. Clients keep pages as long as
 `Cache-Control` allows. The switch is pulled and pushed back with the operators' own command, while the document store
-works and while it is down; on a flags file, and on App Configuration (the real SDK against the test server).
+works and while it is down, and after every process's clock was set back by an hour and forward by a day; on a flags
+file, and on App Configuration (the real SDK against the test server).
 Measured: from before the command begins to the last page any client showed that the switch forbids.
 """
 
@@ -27,7 +28,7 @@ from commands.seed_flags import first_flags
 from commands.switch_flag import switch
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.settings import Settings
-from tests.e2e.fleet import break_store, fleet, new_environment
+from tests.e2e.fleet import break_store, fleet, new_environment, set_clock
 from tests.e2e.sdk_client import SdkClient
 from tests.emulators.appconfig import AppConfigurationServer
 
@@ -147,6 +148,13 @@ async def prove(source: str, environment: Mapping[str, str], arguments: argparse
                 await flip(load, settings, False, "off"),
                 await flip(load, settings, True, "back on"),
             ]
+            for off_seconds, how in ((-3_600.0, "an hour back"), (86_400.0, "a day forward")):
+                set_clock(folder, off_seconds)
+                results += [
+                    await flip(load, settings, False, f"off, the clock set {how}"),
+                    await flip(load, settings, True, f"back on, the clock set {how}"),
+                ]
+            set_clock(folder, 0.0)
             break_store(folder, True)
             await asyncio.sleep(3)
             results += [

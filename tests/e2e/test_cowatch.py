@@ -45,7 +45,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
             await watched(services, f"user-{user}", 0, 1)
             await watched(services, f"other-{user}", 2, 3)
         assert await services.stats_consumer.run() == 10
-        catalog = await catalogs.get("tenant", time.time())
+        catalog = await catalogs.get("tenant")
         assert catalog.stats.cowatch is None
 
         assert await services.cowatch.build_all() == 1
@@ -79,7 +79,7 @@ async def test_a_damaged_table_costs_nothing_but_itself(tmp_path: Path) -> None:
             VIDEO_STATS, "tenant", [Upsert(Pointer("tenant/broken.bin", 0.0, 1).to_document())]
         )
 
-        catalog = await catalogs.get("tenant", time.time())
+        catalog = await catalogs.get("tenant")
 
         assert catalog.stats.cowatch is None
         assert len(catalog.columns) == 1

@@ -214,4 +214,4 @@ async def test_labels_of_metrics_come_from_closed_sets(app: App) -> None:
         label for _, values in (*telemetry.counters, *telemetry.histograms, *telemetry.gauges) for label in values
     ]
     assert not [label for label in labels if "odd" in label]
-    assert app.services.feed.catalogs.refreshed_at
+    assert app.services.feed.catalogs.age() is not None

@@ -1,4 +1,4 @@
-"""A clock that tests move by hand."""
+"""Clocks that tests move by hand."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import time
 
 
 class MovableClock:
-    """Wall time plus whatever was added to it. Time only moves forward."""
+    """The machine's time plus whatever was added to it. Time only moves forward, but the clock can be set."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
+        self._set_by = 0.0
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time() + self._ahead
+        """Seconds since the epoch, as the clock has it."""
+        return time.time() + self._ahead + self._set_by
+
+    def elapsed(self) -> float:
+        """Seconds that have passed since some moment."""
+        return time.monotonic() + self._ahead
+
+    def step(self, seconds: float) -> None:
+        """Set the clock forward, or back where `seconds` is negative. No time passes."""
+        self._set_by += seconds
 
     def advance(self, seconds: float) -> None:
         """Let that many seconds pass at once."""

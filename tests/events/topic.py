@@ -120,4 +120,4 @@ def services_on(documents: DocumentStore, topic: MemoryTopic, clock: Callable[[]
     settings = Settings(
         data_folder=str(folder), signing_keys=f"test:{secret}", identity_secret=secret, rollup_seconds=5.0
     )
-    return bootstrap.build(settings, clock=clock, documents=documents, bus=topic)  # type: ignore[arg-type]
+    return bootstrap.build(settings, clock=clock, elapsed=clock, documents=documents, bus=topic)  # type: ignore[arg-type]

@@ -71,11 +71,11 @@ class World:
         await self.documents.write(VIDEO_STATS, TENANT, [Upsert(body)])
 
     async def active(self) -> set[str]:
-        columns = (await self.catalogs.get(TENANT, self.now)).columns
+        columns = (await self.catalogs.get(TENANT)).columns
         return {columns.ids[row] for row in columns.rows().tolist() if columns.active[row]}
 
     async def views(self) -> int:
-        catalog = await self.catalogs.get(TENANT, self.now)
+        catalog = await self.catalogs.get(TENANT)
         return catalog.stats.table.week("v0", NOW)["views"]
 
 
@@ -88,17 +88,17 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 async def test_a_catalog_is_loaded_once_however_many_ask_at_the_same_time(world: World) -> None:
     await world.write(*(make_video(f"v{n}") for n in range(3 * SLICE)))
-    catalogs = await asyncio.gather(*(world.catalogs.get(TENANT, NOW) for _ in range(20)))
+    catalogs = await asyncio.gather(*(world.catalogs.get(TENANT) for _ in range(20)))
     assert len({id(catalog) for catalog in catalogs}) == 1
     assert world.documents.queries == 2
     assert len(await world.active()) == 3 * SLICE
 
 
 async def test_a_takedown_during_the_load_is_not_undone_by_the_older_copy_the_load_brings(world: World) -> None:
-    await world.catalogs.get("another", NOW)  # so that the change feed is being followed already
+    await world.catalogs.get("another")  # so that the change feed is being followed already
     await world.write(make_video("v0"), make_video("v1"), make_video("v2"))
     world.documents.gates[VIDEOS.name] = asyncio.Event()
-    loading = asyncio.create_task(world.catalogs.get(TENANT, NOW))
+    loading = asyncio.create_task(world.catalogs.get(TENANT))
     await world.documents.waiting.wait()
     await world.write(make_video("v1", active=False), make_video("v3"))
     await world.documents.write(VIDEOS, TENANT, [Upsert({"id": "v2", "kind": "video", "deleted": True})])
@@ -109,11 +109,11 @@ async def test_a_takedown_during_the_load_is_not_undone_by_the_older_copy_the_lo
 
 
 async def test_statistics_written_during_the_load_are_not_missed(world: World) -> None:
-    await world.catalogs.get("another", NOW)
+    await world.catalogs.get("another")
     await world.write(make_video("v0"))
     await world.write_views(1)
     world.documents.gates[VIDEO_STATS.name] = asyncio.Event()
-    loading = asyncio.create_task(world.catalogs.get(TENANT, NOW))
+    loading = asyncio.create_task(world.catalogs.get(TENANT))
     await world.documents.waiting.wait()
     await world.write_views(5)
     assert await world.catalogs.refresh()
@@ -147,7 +147,7 @@ async def test_a_load_that_fails_is_tried_again_by_the_next_request(world: World
     await world.write(make_video("v0"))
     world.documents.trouble.reads_fail = True
     with pytest.raises(StoreUnavailable):
-        await world.catalogs.get(TENANT, NOW)
+        await world.catalogs.get(TENANT)
     world.documents.trouble.reads_fail = False
     assert await world.active() == {"v0"}
 
@@ -158,7 +158,7 @@ async def test_a_slow_load_is_given_up_by_its_request_and_finished_for_the_next(
     await world.catalogs.close()
     world.catalogs = world.new_catalogs(budget_ms=10.0)
     with pytest.raises(StoreUnavailable):
-        await world.catalogs.get(TENANT, NOW)
+        await world.catalogs.get(TENANT)
     loading = list(world.catalogs._loads.values())
     world.documents.gates[VIDEOS.name].set()
     await asyncio.gather(*loading)
@@ -181,7 +181,7 @@ async def test_rows_of_a_deleted_video_are_reused_without_mixing_up_the_two(worl
     await world.documents.write(VIDEOS, TENANT, [Upsert({"id": "v0", "kind": "video", "deleted": True})])
     await world.write(make_video("v9", title="The ninth"))
     assert await world.catalogs.refresh()
-    catalog = await world.catalogs.get(TENANT, NOW)
+    catalog = await world.catalogs.get(TENANT)
     row = catalog.columns.row("v9")
     assert row is not None
     assert b'"title":"The ninth"' in catalog.items[row]

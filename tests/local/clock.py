@@ -26,6 +26,9 @@ class ManualClock:
     def now(self) -> float:
         return self._now
 
+    def elapsed(self) -> float:
+        return self._now
+
     async def sleep(self, seconds: float) -> None:
         waking = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), waking))

@@ -133,7 +133,7 @@ SELECT d.sequence, d.delivery_count, d.expires_at, m.message_id, m.session_id, m
 FROM deliveries d JOIN messages m ON m.sequence = d.sequence
 WHERE d.queue = :queue AND d.session = :session AND {free} ORDER BY d.sequence LIMIT :limit
 """
-_TAKE_UNLOCKED = _TAKE.format(free="d.locked_until <= :now")
+_TAKE_UNLOCKED = _TAKE.format(free="(d.locked_until <= :now OR d.locked_until > :until)")
 _TAKE_OF_SESSION = _TAKE.format(free="d.lock <> :token")
 
 _HELD = "queue = :queue AND session = :session AND sequence = :sequence AND lock = :token AND locked_until > :now"
@@ -149,7 +149,7 @@ def take(
     in_session = queue in SESSION_SUBSCRIPTIONS
     if in_session and not _owns_session(queue, session, token, now, file):
         raise LockLost(f"the session {session} is no longer held")
-    wanted = {"queue": queue, "session": session, "token": token, "now": now}
+    wanted = {"queue": queue, "session": session, "token": token, "now": now, "until": locked_until}
     statement = _TAKE_OF_SESSION if in_session else _TAKE_UNLOCKED
     taken: list[ReceivedMessage] = []
     while len(taken) < limit:
@@ -233,10 +233,10 @@ def give_back(queue: str, handles: Sequence[Handle], now: float, file: sqlite3.C
 def own_next_session(queue: str, token: str, now: float, locked_until: float, file: sqlite3.Connection) -> str | None:
     """Hold the session that has messages and no owner, and that has waited longest for one."""
     row = file.execute(
-        "SELECT session FROM sessions s WHERE queue = ? AND locked_until <= ? AND EXISTS"
+        "SELECT session FROM sessions s WHERE queue = ? AND (locked_until <= ? OR locked_until > ?) AND EXISTS"
         " (SELECT 1 FROM deliveries d WHERE d.queue = s.queue AND d.session = s.session)"
         " ORDER BY locked_until LIMIT 1",
-        (queue, now),
+        (queue, now, locked_until),
     ).fetchone()
     if row is None:
         return None

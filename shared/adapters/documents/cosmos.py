@@ -83,6 +83,8 @@ T = TypeVar("T")
 
 OnCall = Callable[[str, int, float, float], None]
 """`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0 means no answer came."""
+OnAnswer = Callable[[Mapping[str, Any]], None]
+"""Called with the headers of every answer that is the service's own."""
 
 _EVENTUAL = {"consistencyLevel": "Eventual"}
 
@@ -112,6 +114,7 @@ class CosmosStore:
         throttle_wait_seconds: float = 1.0,
         reopen_after_seconds: float = 1.0,
         on_call: OnCall | None = None,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         if (connection_string is None) == (endpoint is None):
             raise ValueError("give either a connection string or an endpoint")
@@ -123,6 +126,7 @@ class CosmosStore:
         self._throttle_retries, self._throttle_wait = throttle_retries, throttle_wait_seconds
         self._reopen_after = reopen_after_seconds
         self._on_call = on_call or (lambda operation, status, request_units, seconds: None)
+        self._on_answer = on_answer or (lambda headers: None)
         self._client: CosmosClient | None = None
         self._credential: Any = None
         self._proxies: dict[str, ContainerProxy] = {}
@@ -131,7 +135,9 @@ class CosmosStore:
         self._sessions = SessionTokens()
 
     @classmethod
-    def from_settings(cls, settings: Settings, on_call: OnCall | None = None) -> CosmosStore:
+    def from_settings(
+        cls, settings: Settings, on_call: OnCall | None = None, on_answer: OnAnswer | None = None
+    ) -> CosmosStore:
         """As the settings say; nothing connects yet."""
         return cls(
             settings.cosmos_database,
@@ -139,6 +145,7 @@ class CosmosStore:
             endpoint=settings.cosmos_endpoint or None,
             credential=azure_credential,
             on_call=on_call,
+            on_answer=on_answer,
         )
 
     # The port
@@ -419,6 +426,8 @@ class CosmosStore:
     def _count(self, operation: str, status: int | None, headers: Mapping[str, Any] | None, started: float) -> None:
         charge = float((headers or {}).get("x-ms-request-charge") or 0.0)
         self._on_call(operation, status or 0, charge, time.perf_counter() - started)
+        if headers and charge:  # whatever stands between answers without one
+            self._on_answer(headers)
 
     # Change feed
 

@@ -99,16 +99,18 @@ async def test_a_failure_is_counted_logged_once_without_its_text_and_answered_wi
 async def test_what_is_young_enough_is_not_read_again() -> None:
     source = Source()
     await source.refresher.refresh()
-    await source.refresher.ensure_fresh(30, source.now + 29, 1.0)
+    source.now += 29
+    await source.refresher.ensure_fresh(30, 1.0)
     assert source.reads == 1
-    await source.refresher.ensure_fresh(30, source.now + 31, 1.0)
+    source.now += 2
+    await source.refresher.ensure_fresh(30, 1.0)
     assert source.reads == 2
 
 
 async def test_a_caller_waits_for_a_stale_source_no_longer_than_its_budget() -> None:
     source = Source()
     source.gate.clear()
-    await source.refresher.ensure_fresh(30, source.now, 0.01)
+    await source.refresher.ensure_fresh(30, 0.01)
     assert source.telemetry.counters["refresh_failures", ("source",)] == 1
 
 
@@ -117,7 +119,8 @@ async def test_a_caller_whose_budget_ran_out_does_not_stop_what_it_asked_for() -
     source.gate.clear()
     source.written = 1
     for _ in range(3):
-        await source.refresher.ensure_fresh(30, source.now + 60, 0.01)
+        source.now += 60
+        await source.refresher.ensure_fresh(30, 0.01)
     source.gate.set()
     await eventually(lambda: source.held == 1)
     assert source.reads == 1, "those who wait ask for one read between them"
@@ -126,7 +129,7 @@ async def test_a_caller_whose_budget_ran_out_does_not_stop_what_it_asked_for() -
 async def test_a_stop_also_ends_what_a_caller_asked_for() -> None:
     source = Source()
     source.gate.clear()
-    await source.refresher.ensure_fresh(30, source.now, 0.01)
+    await source.refresher.ensure_fresh(30, 0.01)
     await source.refresher.stop()
     source.gate.set()
     await asyncio.sleep(0)

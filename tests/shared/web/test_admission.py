@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -20,13 +21,13 @@ NOW = 1_800_000_000.0
 BIG, SMALL = Tenant("big"), Tenant("small")
 
 
-def limits(**settings: float) -> Limits:
-    return Limits(replace(Settings(), **settings), Telemetry())
+def limits(clock: Callable[[], float] = lambda: NOW, **settings: float) -> Limits:
+    return Limits(replace(Settings(), **settings), Telemetry(), clock)
 
 
-def refused(limits: Limits, kind: Kind, tenant: Tenant, user: str = "user", now: float = NOW) -> Problem | None:
+def refused(limits: Limits, kind: Kind, tenant: Tenant, user: str = "user") -> Problem | None:
     try:
-        with limits.admit(kind, tenant, user, now):
+        with limits.admit(kind, tenant, user):
             return None
     except Problem as problem:
         return problem if problem.status == 429 and problem.retry_after_seconds is not None else None
@@ -76,14 +77,16 @@ def test_users_and_kinds_have_buckets_of_their_own_and_memory_is_bounded() -> No
 
 
 def test_a_tenants_rate_limits_it_and_no_other() -> None:
-    process = limits(user_requests_per_second=1e6)
+    now = NOW
+    process = limits(lambda: now, user_requests_per_second=1e6)
     noisy = replace(BIG, feed_requests_per_second=2.0)
     outcomes = [refused(process, Kind.FEED, noisy, f"user-{n}") for n in range(30)]
     assert sum(each is None for each in outcomes) == 10
     assert {each.code for each in outcomes if each} == {"rate_limited"}
     assert refused(process, Kind.FEED, SMALL) is None
     assert refused(process, Kind.EVENTS, noisy, "user-29") is None, "batches have a rate of their own"
-    assert refused(process, Kind.FEED, noisy, "late", NOW + 1) is None
+    now += 1
+    assert refused(process, Kind.FEED, noisy, "late") is None
 
 
 def test_a_refused_user_takes_nothing_from_the_tenants_rate() -> None:
@@ -98,21 +101,21 @@ def test_a_tenant_alone_may_use_every_slot_but_one_among_others_only_half() -> N
     process = limits(max_in_flight=8, user_requests_per_second=1e6)
     with ExitStack() as held:
         for _ in range(6):
-            assert not held.enter_context(process.admit(Kind.FEED, BIG, "u", NOW)).ready_only
-        assert not held.enter_context(process.admit(Kind.FEED, SMALL, "u", NOW)).ready_only
+            assert not held.enter_context(process.admit(Kind.FEED, BIG, "u")).ready_only
+        assert not held.enter_context(process.admit(Kind.FEED, SMALL, "u")).ready_only
         problem = refused(process, Kind.EVENTS, BIG)
         assert problem is not None
         assert problem.code == "overloaded"
-        with process.admit(Kind.FEED, BIG, "u", NOW) as over:
+        with process.admit(Kind.FEED, BIG, "u") as over:
             assert over.ready_only
-        with process.admit(Kind.FEED, SMALL, "u", NOW) as within:
+        with process.admit(Kind.FEED, SMALL, "u") as within:
             assert not within.ready_only
 
 
 def test_when_every_slot_is_taken_requests_are_refused_until_one_is_given_back() -> None:
     process = limits(max_in_flight=2, user_requests_per_second=1e6)
-    with process.admit(Kind.FEED, BIG, "u", NOW):
-        with process.admit(Kind.FEED, BIG, "u", NOW):
+    with process.admit(Kind.FEED, BIG, "u"):
+        with process.admit(Kind.FEED, BIG, "u"):
             problem = refused(process, Kind.FEED, SMALL)
             assert problem is not None
             assert problem.code == "overloaded"
@@ -123,7 +126,7 @@ def test_when_every_slot_is_taken_requests_are_refused_until_one_is_given_back()
 
 def test_a_slot_is_given_back_whatever_happens_in_it() -> None:
     process = limits()
-    with pytest.raises(ZeroDivisionError), process.admit(Kind.FEED, BIG, "u", NOW):
+    with pytest.raises(ZeroDivisionError), process.admit(Kind.FEED, BIG, "u"):
         _ = 1 / 0
     assert (process.total, dict(process.in_flight)) == (0, {})
 
@@ -133,7 +136,7 @@ def test_a_late_event_loop_serves_the_ready_page_first_and_refuses_when_later_st
     for late, ready_only in ((0.05, False), (0.15, True)):
         for _ in range(3):
             process.delay.saw(late)
-        with process.admit(Kind.FEED, BIG, "u", NOW) as admission:
+        with process.admit(Kind.FEED, BIG, "u") as admission:
             assert admission.ready_only is ready_only
         assert refused(process, Kind.EVENTS, BIG) is None
     for _ in range(3):

@@ -1,0 +1,39 @@
+"""`python -m tests.e2e.shifted_clock FILE MODULE …`: runs a module whose time of day is off by the seconds in FILE.
+
+FILE is read again several times a second, so the clock can be set while the module runs. What measures the time that
+has passed is left alone, as when somebody sets a machine's clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import runpy
+import sys
+import threading
+import time
+from pathlib import Path
+
+LOOK_EVERY_SECONDS = 0.1
+
+
+def shift(file: Path) -> None:
+    """From now on `time.time` and `time.time_ns` are off by what the file says; by nothing while it is not there."""
+    true_time, true_time_ns = time.time, time.time_ns
+    off = 0.0
+
+    def follow() -> None:
+        nonlocal off
+        while True:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                off = float(file.read_text() or 0.0)
+            time.sleep(LOOK_EVERY_SECONDS)
+
+    time.time = lambda: true_time() + off
+    time.time_ns = lambda: true_time_ns() + int(off * 1e9)
+    threading.Thread(target=follow, name="shifted clock", daemon=True).start()
+
+
+if __name__ == "__main__":
+    shift(Path(sys.argv[1]))
+    del sys.argv[:2]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
