@@ -63,7 +63,7 @@ SDKS = {
     "azure.appconfiguration": "shared/adapters/flags/key_values.py",
     "azure.identity": "shared/adapters/azure_credential.py",
     "azure.monitor": "shared/observability/telemetry_export.py",
-    "featuremanagement": "shared/adapters/flags/evaluation.py",
+    "featuremanagement": "shared/adapters/flags/definition.py",
 }
 """The one module that knows each SDK."""
 

@@ -256,7 +256,7 @@ def test_one_answer_alone_refuses_nothing_and_one_right_answer_ends_a_refusal() 
     assert watched.guard.trusted()
 
 
-def test_a_clock_set_by_hand_is_found_out_before_the_next_answer_and_right_again_at_once() -> None:
+def test_a_clock_set_by_hand_is_found_out_before_the_next_answer() -> None:
     watched = Watched()
     assert watched.both()
     watched.clock.step(-HOUR)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 
 from commands import seed_flags as seed
 from commands import switch_flag as switch
 from shared.adapters.flags.app_configuration import AppConfigurationFlags, FlagStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED, Flags, Verdict
+from shared.adapters.flags.key_values import KeyValues
 from shared.adapters.flags.port import FlagsUnavailable
 from shared.settings import Settings
 from tests.emulators.appconfig import AppConfigurationServer
@@ -204,3 +207,58 @@ async def test_replacing_makes_the_given_flags_the_only_ones(server, settings):
     await asyncio.to_thread(replace_all)
     assert sorted(server.items) == [FLAG_PREFIX + "b", FLAG_PREFIX + "new"]
     assert server.flag("b") == {"id": "b", "enabled": False}
+
+
+# A token endpoint that hangs
+
+
+class HangingCredential:
+    """A token credential that answers when it is let go, and counts how many were made."""
+
+    made = 0
+
+    def __init__(self, let_go: threading.Event) -> None:
+        HangingCredential.made += 1
+        self._let_go = let_go
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        self._let_go.wait(25)
+        raise ClientAuthenticationError("no token")
+
+    def close(self) -> None:
+        pass
+
+
+async def test_a_token_request_that_hangs_is_left_behind_and_the_next_read_begins_anew(server):
+    let_go = threading.Event()
+    HangingCredential.made = 0
+    source = AppConfigurationFlags(
+        endpoint=server.url.replace("http", "https"),
+        credential=lambda: HangingCredential(let_go),
+        patience_seconds=0.2,
+    )
+    try:
+        async with asyncio.timeout(10):
+            for attempt in (1, 2, 3):
+                with pytest.raises(FlagsUnavailable):
+                    await source.load()
+                assert HangingCredential.made == attempt
+    finally:
+        let_go.set()
+        await source.close()
+
+
+async def test_a_read_that_hangs_once_delays_a_switch_by_no_more_than_its_patience(server, monkeypatch):
+    server.put_flag(ON)
+    source = AppConfigurationFlags(connection_string=server.connection_string, patience_seconds=0.2)
+    assert switches(await source.load()) == {PERSONALIZED_FEED: True}
+    let_go = threading.Event()
+    monkeypatch.setattr(KeyValues, "flags", lambda self: let_go.wait(25) and [])
+    server.put_flag(OFF)
+    with pytest.raises(FlagsUnavailable):
+        await source.load()
+    monkeypatch.undo()
+    assert switches(await source.load()) == {PERSONALIZED_FEED: False}
+    let_go.set()
+    assert await source.load() is None, "what the thread left behind comes to is nobody's"
+    await source.close()

@@ -6,7 +6,7 @@ evaluation: https://github.com/microsoft/FeatureManagement/blob/main/Schema/Feat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from featuremanagement import FeatureManager, TargetingContext, TimeWindowFilter
 from shared.adapters.flags.port import UnreadableFlag
 
 TARGETING, TIME_WINDOW = "Microsoft.Targeting", "Microsoft.TimeWindow"
+Judge = Callable[[str, str], bool]
+"""`judge(tenant_id, user_key)`: whether the flag is on; raises nearly anything for what the library cannot read."""
 JUDGED_BY = ("conditions", "variants", "allocation")
 
 REASONS: dict[str, str] = {
@@ -50,7 +52,7 @@ class Definition:
     enabled: bool = False
     off: bool = False
     excluded: frozenset[str] = frozenset()
-    judge: FeatureManager | None = None
+    judge: Judge | None = None
     odd: str | None = None
 
 
@@ -85,10 +87,15 @@ def _judged(name: str, record: dict[str, Any], *, strict: bool) -> Definition:
             "requirement_type": given["conditions"].get("requirement_type", "Any"),
             "client_filters": [{"parameters": {}, **each} for each in filters],
         }
-    judge = FeatureManager({"feature_management": {"feature_flags": [{"id": name, "enabled": True, **given}]}})
+    manager = FeatureManager({"feature_management": {"feature_flags": [{"id": name, "enabled": True, **given}]}})
+
+    def judge(tenant_id: str, user_key: str) -> bool:
+        context = TargetingContext(user_id=user_key, groups=[tenant_id])
+        return bool(manager.is_enabled(name, context))  # type: ignore[call-overload]
+
     try:
         if strict or all(each["name"] in (TARGETING, TIME_WINDOW) for each in filters):
-            judge.is_enabled(name, TargetingContext(user_id="-", groups=["-"]))  # type: ignore[call-overload]
+            judge("-", "-")
     except Exception:  # the library raises many kinds for what it cannot read
         raise OddFlag("variants" if given.get("variants") else "conditions") from None
     return Definition(name, enabled=True, excluded=_excluded(filters), judge=judge)

@@ -1,4 +1,4 @@
-"""Evaluates feature flags with Microsoft's `featuremanagement`, from whatever source holds them.
+"""Evaluates feature flags, from whatever source holds them.
 
 A flag that is switched off beats every filter; a flag nobody defined has its default from `FLAGS`. The last known
 flags stay in force when the source cannot be read; before the first successful read, and while its record is missing
@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from featuremanagement import FeatureManager, TargetingContext
-
-from shared.adapters.flags.definition import REASONS, Definition, read_flag
+from shared.adapters.flags.definition import REASONS, Definition, Judge, read_flag
 from shared.adapters.flags.port import FlagSource, FlagsUnavailable
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
@@ -116,7 +114,7 @@ class _Known:
     unknown: bool
     nobody: bool
     excluded: frozenset[str]
-    judges: tuple[FeatureManager, ...]
+    judges: tuple[Judge, ...]
 
     @classmethod
     def of(cls, records: Iterable[Definition]) -> _Known:
@@ -208,9 +206,8 @@ class Flags:
             return Verdict.NOT_TARGETED
         if not known.judges:
             return Verdict.ON
-        context = TargetingContext(user_id=user_key, groups=[tenant_id])
         try:
-            on = all(judge.is_enabled(flag, context) for judge in known.judges)  # type: ignore[call-overload]
+            on = all(judge(tenant_id, user_key) for judge in known.judges)
         except Exception as error:  # the library raises many kinds for what it cannot read
             self._report_failure(flag, error)
             return Verdict.NOT_TARGETED
