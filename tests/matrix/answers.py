@@ -54,3 +54,32 @@ BLOB: dict[str, Fault] = HTTP | {
 def always(fault: Fault) -> Fault:
     """The fault for every request, fresh: a plan spends its faults."""
     return replace(fault, times=None)
+
+
+_CONDITIONS = (
+    "com.microsoft:server-busy",
+    "com.microsoft:timeout",
+    "com.microsoft:auth-failed",
+    "com.microsoft:entity-disabled",
+    "com.microsoft:message-lock-lost",
+    "com.microsoft:session-lock-lost",
+    "com.microsoft:argument-error",
+    "com.microsoft:a-condition-nobody-knows",
+    "amqp:unauthorized-access",
+    "amqp:not-found",
+    "amqp:link:message-size-exceeded",
+    "amqp:resource-limit-exceeded",
+    "amqp:internal-error",
+)
+AMQP: dict[str, Fault] = {
+    **{
+        condition: Fault(status=410 if condition.endswith("lock-lost") else 500, condition=condition)
+        for condition in _CONDITIONS
+    },
+    "amqp:link:detach-forced": Fault(detach="amqp:link:detach-forced"),
+    "amqp:connection:forced": Fault(close="amqp:connection:forced"),
+    "a cut before": Fault(cut=BEFORE),
+    "a cut after": Fault(cut=AFTER),
+    "a stall": Fault(stall=True),
+    "garbage frames": Fault(garbage=True),
+}

@@ -45,17 +45,17 @@ OPERATIONS: dict[str, Call] = {
 }
 
 
-def expected(operation: str, answer: str) -> str:
+def expected(operation: str, answer: str) -> set[str]:
     """By the adapter's table, and by what an operation can make of it."""
     fault = ANSWERS[answer]
     if fault.body is not None or fault.stall or fault.delay or fault.cut:
-        return OUTAGE
+        return {OUTAGE}
     match kind_of(fault.status, fault.headers.get("x-ms-error-code")):
         case Kind.REFUSAL:
-            return REFUSAL
+            return {REFUSAL}
         case Kind.ABSENT:
-            return ABSENT if operation in ("read", "delete") else OUTAGE
-    return OUTAGE  # a conflict that reading back does not settle is one too
+            return {ABSENT if operation in ("read", "delete") else OUTAGE}
+    return {OUTAGE}  # a conflict that reading back does not settle is one too
 
 
 @contextlib.asynccontextmanager

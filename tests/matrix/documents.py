@@ -33,19 +33,19 @@ OPERATIONS: dict[str, Call] = {
 }
 
 
-def expected(operation: str, answer: str) -> str:
+def expected(operation: str, answer: str) -> set[str]:
     """By the adapter's table, and by what an operation can make of it."""
     fault = ANSWERS[answer]
     if answer in ("418", "204", "206 empty") or fault.body is not None or fault.stall or fault.delay or fault.cut:
-        return OUTAGE
+        return {OUTAGE}
     match kind_of(fault.status, fault.substatus or None):
         case Kind.REFUSAL:
-            return REFUSAL
+            return {REFUSAL}
         case Kind.CONFLICT:  # nothing that only reads can be in conflict: there it is an answer that is none
-            return CONFLICT if operation == "write" else OUTAGE
+            return {CONFLICT if operation == "write" else OUTAGE}
         case Kind.ABSENT:  # a whole container is never absent, nor a batch
-            return ABSENT if operation.startswith("read ") or operation == "read" else OUTAGE
-    return OUTAGE
+            return {ABSENT if operation in ("read", "read latest") else OUTAGE}
+    return {OUTAGE}
 
 
 @contextlib.asynccontextmanager

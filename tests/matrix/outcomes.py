@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from shared.adapters.blobs.port import BlobRefused, BlobsUnavailable
-from shared.adapters.bus.port import BusUnavailable, LockLost
+from shared.adapters.bus.port import BusRefused, BusUnavailable, LockLost
 from shared.adapters.documents.port import StoreRefused, StoreUnavailable, WriteRejected
 
 OUTAGE, REFUSAL, CONFLICT, ABSENT, ANSWERED = "outage", "refusal", "conflict", "absent", "answered"
 
-_ERRORS: dict[type[Exception], str] = {
-    StoreUnavailable: OUTAGE,
-    BlobsUnavailable: OUTAGE,
-    BusUnavailable: OUTAGE,
-    StoreRefused: REFUSAL,
-    BlobRefused: REFUSAL,
-    WriteRejected: CONFLICT,
-    LockLost: CONFLICT,
-}
+_ERRORS: tuple[tuple[type[Exception], str], ...] = (
+    (StoreUnavailable, OUTAGE),
+    (BlobsUnavailable, OUTAGE),
+    (BusUnavailable, OUTAGE),
+    (StoreRefused, REFUSAL),
+    (BlobRefused, REFUSAL),
+    (BusRefused, REFUSAL),
+    (WriteRejected, CONFLICT),
+    (LockLost, CONFLICT),
+)
 
 
 async def outcome(call: Callable[[], Awaitable[object]]) -> str:
@@ -26,5 +27,6 @@ async def outcome(call: Callable[[], Awaitable[object]]) -> str:
     try:
         found = await call()
     except Exception as error:
-        return _ERRORS.get(type(error), f"leaked {type(error).__name__}: {error}")
+        named = [name for kind, name in _ERRORS if isinstance(error, kind)]
+        return named[0] if named else f"leaked {type(error).__name__}: {error}"
     return ABSENT if found is None else ANSWERED

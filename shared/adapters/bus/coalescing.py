@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from shared.adapters.bus.port import BusUnavailable
+from shared.adapters.bus.port import BusRefused, BusUnavailable
 
 Item = TypeVar("Item")
 RETRY_AFTER_SECONDS = 2.0
@@ -76,11 +76,29 @@ class CoalescingWriter(Generic[Item]):
             except asyncio.CancelledError:
                 self._settle(batch, BusUnavailable("the bus was closed"))
                 raise
+            except BusRefused as error:
+                if len(batch) == 1:
+                    self._settle(batch, error)
+                else:
+                    await self._send_one_by_one(batch)
             except Exception as error:
                 self._settle(batch, error)
             else:
                 self._queue.extendleft(reversed(batch[sent:]))
                 self._settle(batch[:sent], None)
+
+    async def _send_one_by_one(self, batch: list[_Waiting[Item]]) -> None:
+        """A batch that was refused as a whole: the one item that is at fault must not sink its neighbors."""
+        for n, waiting in enumerate(batch):
+            try:
+                await self._send([waiting.item])
+            except asyncio.CancelledError:
+                self._settle(batch[n:], BusUnavailable("the bus was closed"))
+                raise
+            except Exception as error:
+                self._settle([waiting], error)
+            else:
+                self._settle([waiting], None)
 
     def _next_batch(self) -> list[_Waiting[Item]]:
         batch: list[_Waiting[Item]] = []

@@ -9,6 +9,7 @@ Errors:
 
     BusError
     ├── LockLost          the message or session is no longer ours; it will come again (caller's state)
+    ├── BusRefused        final, about this message alone: it is too large, or malformed
     └── BusUnavailable    not confirmed in time; it may or may not have been accepted (dependency)
 """
 
@@ -39,6 +40,10 @@ class BusError(Exception):
 
 class LockLost(BusError):
     """The lock ran out or was taken over; what was done with the message will be done again."""
+
+
+class BusRefused(BusError):
+    """The bus will never take this message; the same again is refused again, others are not concerned."""
 
 
 class BusUnavailable(BusError):
@@ -135,7 +140,7 @@ class Bus(Protocol):
     async def publish(self, message: OutgoingMessage) -> None:
         """Returns once the bus has it durably. The same `message_id` within an hour is accepted and dropped.
 
-        Raises `BusUnavailable` when that was not confirmed in time.
+        Raises `BusUnavailable` when that was not confirmed in time, `BusRefused` for a message that it will never take.
         """
         ...
 

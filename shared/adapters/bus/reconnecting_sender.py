@@ -6,21 +6,30 @@ Knows no SDK: what a connection is and how one is opened comes from the adapter.
 from __future__ import annotations
 
 import asyncio
-import time
+import random
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from shared.adapters.bus.coalescing import RETRY_AFTER_SECONDS, CoalescingWriter
-from shared.adapters.bus.port import BusUnavailable
+from shared.adapters.bus.port import BusRefused, BusUnavailable
 
 Item = TypeVar("Item")
+BUSY_SECONDS = 10.0
+"""How long a busy Service Bus asks its clients to wait (learn.microsoft.com/azure/service-bus-messaging/
+service-bus-throttling)."""
+FIRST_PAUSE_SECONDS = 0.2
+
+
+class ConnectionBusy(BusUnavailable):
+    """The service asks to wait. The connection is good: opening another one would only add to its load."""
 
 
 class Connection(Protocol[Item]):
-    """An open connection. Its state is unknown after a call that failed or was cut short, except for `ValueError`."""
+    """An open connection. Its state is unknown after a call that failed or was cut short, except for `BusRefused` and
+    `ConnectionBusy`."""
 
     async def send(self, items: list[Item], seconds: float) -> int:
-        """Send the first n as one and return n. Raises `BusUnavailable`, or `ValueError` for what no bus takes."""
+        """Send the first n as one and return n. Raises `BusUnavailable`, or `BusRefused` for what no bus takes."""
         ...
 
     async def close(self) -> None:
@@ -32,15 +41,23 @@ class ReconnectingSender(Generic[Item]):
     """`open_connection(seconds)` gives a connection or raises `BusUnavailable`. `budget_seconds` bounds one send with
     its repeat.
 
-    A send that fails is repeated once on a fresh connection; what the items carry must make that harmless.
+    A send that fails is repeated once on a fresh connection; what the items carry must make that harmless. While the
+    service is busy it is repeated on the same one, with growing pauses; when the budget ends so, nothing is sent for as
+    long as the service asked for, and callers are told how long that is.
     """
 
     def __init__(
-        self, open_connection: Callable[[float], Awaitable[Connection[Item]]], budget_seconds: float, max_items: int
+        self,
+        open_connection: Callable[[float], Awaitable[Connection[Item]]],
+        budget_seconds: float,
+        max_items: int,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> None:
+        self._busy_seconds = busy_seconds
         self._open_connection = open_connection
         self._budget = budget_seconds
         self._connection: Connection[Item] | None = None
+        self._busy_until = float("-inf")
         self._lock = asyncio.Lock()
         self._writer: CoalescingWriter[Item] = CoalescingWriter(self._send, max_items=max_items)
 
@@ -59,22 +76,36 @@ class ReconnectingSender(Generic[Item]):
         await self._drop()
 
     async def _send(self, items: list[Item]) -> int:
-        deadline = time.monotonic() + self._budget
+        deadline = _now() + self._budget
+        self._hold_off()
         async with self._lock:
-            for attempt in (1, 2):
+            pause, failed = FIRST_PAUSE_SECONDS, False
+            while True:
                 try:
-                    connection = await self._opened(deadline - time.monotonic())
-                    return await connection.send(items, deadline - time.monotonic())
-                except ValueError:
+                    connection = await self._opened(deadline - _now())
+                    return await connection.send(items, deadline - _now())
+                except BusRefused:
                     raise
+                except ConnectionBusy as error:
+                    if _now() + pause >= deadline:
+                        self._busy_until = _now() + self._busy_seconds
+                        raise BusUnavailable("the bus is busy", self._busy_seconds) from error
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+                    pause *= 2
                 except BusUnavailable as error:
                     await self._drop()
-                    if attempt == 2 or time.monotonic() >= deadline:
+                    if failed or _now() >= deadline:
                         raise BusUnavailable("the bus did not confirm", RETRY_AFTER_SECONDS) from error
+                    failed = True
                 except BaseException:
                     await self._drop()
                     raise
-        raise AssertionError
+
+    def _hold_off(self) -> None:
+        """Send nothing while the service has asked to wait. Raises `BusUnavailable` with the time that is left."""
+        left = self._busy_until - _now()
+        if left > 0:
+            raise BusUnavailable("the bus asked to wait", left)
 
     async def _opened(self, seconds: float) -> Connection[Item]:
         if self._connection is None:
@@ -85,3 +116,8 @@ class ReconnectingSender(Generic[Item]):
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _now() -> float:
+    """By the clock that the loop's time-outs go by."""
+    return asyncio.get_running_loop().time()

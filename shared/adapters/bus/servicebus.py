@@ -12,6 +12,8 @@ What this module does because of how the SDK behaves, each proven by a test in `
 - Settling many messages at once is slower than one after another.
 - After a failure the SDK opens the link of a session again, and may get the session back although somebody else had
   it in between. A session that failed once is lost here, for good.
+- What the service answers has kinds (`servicebus_answers.py`); the SDK trips over foreign frames with whatever error it
+  likes, which is `BusUnavailable` too.
 - Closing a link waits for a loop that sleeps a second at a time: the link itself is let go at once, the rest is
   finished in the background.
 """
@@ -26,7 +28,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from azure.core.exceptions import AzureError
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage, ServiceBusReceivedMessage
 from azure.servicebus._common.constants import (
     MGMT_REQUEST_FROM_SEQUENCE_NUMBER,
@@ -34,6 +35,7 @@ from azure.servicebus._common.constants import (
     REQUEST_RESPONSE_PEEK_OPERATION,
 )
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import (
     MessageAlreadySettled,
     MessageLockLostError,
@@ -44,12 +46,15 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
+from shared.adapters.answers import Kind
 from shared.adapters.azure_credential import azure_credential
 from shared.adapters.bus.coalescing import RETRY_AFTER_SECONDS
 from shared.adapters.bus.port import (
     MAX_REASON_LENGTH,
     SESSION_SUBSCRIPTIONS,
     TOPIC,
+    BusError,
+    BusRefused,
     BusUnavailable,
     DeadLetter,
     LockLost,
@@ -58,7 +63,8 @@ from shared.adapters.bus.port import (
     check_message,
     check_subscription,
 )
-from shared.adapters.bus.reconnecting_sender import ReconnectingSender
+from shared.adapters.bus.reconnecting_sender import BUSY_SECONDS, ConnectionBusy, ReconnectingSender
+from shared.adapters.bus.servicebus_answers import SERVER_BUSY, kind_of
 from shared.adapters.bus.servicebus_layout import (
     DEAD_LETTER_DESCRIPTION,
     DEAD_LETTER_REASON,
@@ -110,6 +116,7 @@ class ServiceBusBus:
         publish_budget_seconds: float = 2.0,
         call_seconds: float = CALL_SECONDS,
         max_batch: int = 200,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         if (connection_string is None) == (namespace is None):
             raise ValueError("give either a connection string or a namespace")
@@ -117,6 +124,7 @@ class ServiceBusBus:
             raise ValueError("a namespace needs a credential")
         self._connection_string, self._namespace, self._make_credential = connection_string, namespace, credential
         self._budget, self._patience, self._max_batch = publish_budget_seconds, call_seconds, max_batch
+        self._busy_seconds = busy_seconds
         self._options: dict[str, Any] = {"retry_total": 0}
         self._client: ServiceBusClient | None = None
         self._credential: Any = None
@@ -174,7 +182,10 @@ class ServiceBusBus:
             raise ValueError(f"the subscription {subscription} has sessions: ask for its next_session")
         else:
             receiver = self._open_client().get_subscription_receiver(TOPIC, subscription)
-        return await self._opened(receiver)
+        try:
+            return await self._opened(receiver)
+        except (_NothingCame, LockLost):
+            raise BusUnavailable("Service Bus did not open a receiver", RETRY_AFTER_SECONDS) from None
 
     async def next_session(self, subscription: str, wait_seconds: float) -> ServiceBusBusReceiver | None:
         check_subscription(subscription)
@@ -187,6 +198,8 @@ class ServiceBusBus:
             return await self._opened(receiver, wait_seconds)
         except _NothingCame:
             return None
+        except LockLost:
+            raise BusUnavailable("Service Bus did not give a session", RETRY_AFTER_SECONDS) from None
 
     async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
         check_subscription(subscription)
@@ -206,9 +219,8 @@ class ServiceBusBus:
     async def depth(self, subscription: str) -> tuple[int, int]:
         """See the port. Counts one page of a peek each, so it is exact only while little waits."""
         check_subscription(subscription)
-        waiting = self._peek_count(TOPIC, subscription)
-        dead = self._peek_count(dead_letter_queue(subscription))
-        return await waiting, await dead
+        waiting = await self._peek_count(TOPIC, subscription)
+        return waiting, await self._peek_count(dead_letter_queue(subscription))
 
     async def _peek_count(self, path: str, subscription: str | None = None) -> int:
         """How many messages one peek shows.
@@ -238,7 +250,7 @@ class ServiceBusBus:
                 ),
                 self._patience,
             )
-        except _NothingCame:
+        except (_NothingCame, LockLost):
             raise BusUnavailable("Service Bus did not tell its depth") from None
         finally:
             await self._letting_go(handler.close())
@@ -299,7 +311,9 @@ class ServiceBusBus:
 
         found = self._senders.get(path)
         if found is None:
-            found = self._senders[path] = ReconnectingSender(open_connection, self._budget, self._max_batch)
+            found = self._senders[path] = ReconnectingSender(
+                open_connection, self._budget, self._max_batch, self._busy_seconds
+            )
         return found
 
     async def _opened(self, receiver: ServiceBusReceiver, wait_seconds: float = 0.0) -> ServiceBusBusReceiver:
@@ -328,10 +342,7 @@ class _SenderConnection:
             raise
 
     async def send(self, outgoing: list[_Outgoing], seconds: float) -> int:
-        try:
-            return await _confirmed(_send_batch(self._sender, outgoing), seconds)
-        except MessageSizeExceededError:
-            raise ValueError("the message is larger than the bus takes") from None
+        return await _confirmed(_send_batch(self._sender, outgoing), seconds, of_message=True)
 
     async def close(self) -> None:
         await self._letting_go(self._sender.close())
@@ -429,13 +440,15 @@ class ServiceBusBusReceiver:
 
     async def _settle(self, message: ReceivedMessage, settle: Callable[[Any], Awaitable[None]]) -> None:
         self._held.pop(message.sequence_number, None)
-        await self._do(lambda: settle(message.handle))
+        await self._do(lambda: settle(message.handle), of_message=True)
 
-    async def _do(self, call: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+    async def _do(
+        self, call: Callable[[], Awaitable[T]], seconds: float | None = None, *, of_message: bool = False
+    ) -> T:
         if self._session_lost:
             raise LockLost("the session is lost")
         try:
-            return await _answered(call(), seconds or self._patience)
+            return await _answered(call(), seconds or self._patience, of_message=of_message)
         except _NothingCame:
             self._session_lost = self.session_id is not None
             raise BusUnavailable("Service Bus did not answer in time", RETRY_AFTER_SECONDS) from None
@@ -452,15 +465,14 @@ class _LinkGone(LockLost):
     """Every lock that came through this link is lost."""
 
 
-async def _answered(call: Awaitable[T], seconds: float) -> T:
-    """The call's result; every failure of the SDK as an error of the port."""
+async def _answered(call: Awaitable[T], seconds: float, *, of_message: bool = False) -> T:
+    """The call's result; every failure of the SDK as an error of the port. Only what is done with a message can be
+    refused for good (`of_message`)."""
     try:
         async with asyncio.timeout(max(seconds, 0.0)):
             return await call
     except (OperationTimeoutError, TimeoutError):
         raise _NothingCame from None
-    except MessageSizeExceededError:
-        raise
     except (SessionLockLostError, SessionCannotBeLockedError) as error:
         raise _LinkGone(f"the session is lost ({type(error).__name__})") from None
     except (MessageLockLostError, MessageAlreadySettled) as error:
@@ -468,19 +480,31 @@ async def _answered(call: Awaitable[T], seconds: float) -> T:
     except ServiceBusError as error:
         if isinstance(error.inner_exception, ValueError):  # the link was closed while it was in use
             raise _LinkGone("the link the message came through is gone") from None
-        raise BusUnavailable(f"Service Bus failed ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
+        raise _failure(str(error._condition or ""), type(error).__name__, of_message) from None
     except ValueError as error:  # the SDK's word for a receiver whose connection was replaced
         if "shutdown" in str(error):
             raise _LinkGone("the link the message came through is gone") from None
-        raise
-    except (AzureError, OSError, AttributeError) as error:  # the SDK trips over parts of a connection that just broke
+        raise BusUnavailable("Service Bus gave an answer that is none (ValueError)", RETRY_AFTER_SECONDS) from None
+    except Exception as error:  # the SDK trips over a broken connection or a foreign frame in ways of its own
         raise BusUnavailable(f"Service Bus cannot be reached ({type(error).__name__})", RETRY_AFTER_SECONDS) from None
 
 
-async def _confirmed(call: Awaitable[T], seconds: float) -> T:
+def _failure(condition: str, name: str, of_message: bool) -> BusError:
+    """The port's error for an error condition of the service; `name` is what the SDK calls it."""
+    if condition == SERVER_BUSY:
+        return ConnectionBusy("Service Bus is busy")
+    kind = kind_of(condition)
+    if kind is Kind.REFUSAL and of_message:
+        return BusRefused(f"Service Bus refused the message ({condition})")
+    if kind is Kind.CONFLICT and of_message:
+        return LockLost(f"the lock is lost ({condition})")
+    return BusUnavailable(f"Service Bus failed ({condition or name})", RETRY_AFTER_SECONDS)
+
+
+async def _confirmed(call: Awaitable[T], seconds: float, *, of_message: bool = False) -> T:
     """The result of a call of a sender, which holds no locks: whatever fails, the bus did not confirm."""
     try:
-        return await _answered(call, seconds)
+        return await _answered(call, seconds, of_message=of_message)
     except (_NothingCame, LockLost) as error:
         raise BusUnavailable("Service Bus did not confirm in time", RETRY_AFTER_SECONDS) from error
 
@@ -499,9 +523,14 @@ def _received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
     return ReceivedMessage(
         message_id=original.decode() if isinstance(original, bytes) else str(original or message.message_id),
         session_id=message.session_id or "",
-        body=b"".join(message.body),
+        body=_body_of(message),
         sequence_number=int(message.sequence_number or 0),
         delivery_count=int(message.delivery_count or 0) + 1,
         enqueued_at=enqueued.timestamp() if enqueued else 0.0,
         handle=message,
     )
+
+
+def _body_of(message: ServiceBusReceivedMessage) -> bytes:
+    """The bytes of a message; none where another program sent a value or a sequence, which no batch of ours is."""
+    return b"".join(message.body) if message.body_type is AmqpMessageBodyType.DATA else b""

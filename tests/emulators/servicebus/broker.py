@@ -1,7 +1,7 @@
 """The AMQP side: connections, links, transfers, settlements, faults. The thread is in `reactor_thread.py`.
 
-A request's label, which faults match, is `send <path>`, `settle <path>`, `open <path>` or `token <path>`, paths in
-lower case. A fault with `condition` rejects with that AMQP condition; `cut` drops the connection.
+A request's label, which faults match, is `send <path>`, `settle <path>`, `open <path>`, `token <path>` or
+`manage <path> <operation>`, paths in lower case. `status` with `condition` answers a request of management so.
 """
 
 from __future__ import annotations
@@ -149,8 +149,10 @@ class ServiceBusBroker(ReactorThread):
         if fault.cut:
             self.cut(link.connection)
             return
-        if fault.condition:
-            self._refuse(link, fault.condition, "injected")
+        if fault.condition or fault.detach:
+            self._refuse(link, fault.condition or fault.detach, "injected")
+            return
+        if self._breaks(link, fault):
             return
         self._after(fault, lambda: self._attach(link, path))
 
@@ -281,6 +283,8 @@ class ServiceBusBroker(ReactorThread):
         if fault.condition:
             _finish(delivery, Delivery.REJECTED, fault.condition)
             return
+        if self._breaks(attached.link, fault):
+            return
 
         def accept() -> None:
             for message in wire.split_batch(raw):
@@ -302,7 +306,16 @@ class ServiceBusBroker(ReactorThread):
                 self._authorized.setdefault(attached.link.connection, set()).add(path)
             answer = management.token_answer(path is not None and fault is NO_FAULT)
         elif attached.queue is not None:
-            answer = management.manage(attached.queue, request)
+            fault = self.faults.take(f"manage {attached.path} {management.operation_of(request)}")
+            if fault.cut:
+                self.cut(attached.link.connection)
+                return
+            if self._breaks(attached.link, fault):
+                return
+            if fault.status or fault.condition:
+                answer = management.refusal(fault.status or 500, fault.condition, "injected")
+            else:
+                answer = management.manage(attached.queue, request)
         else:
             return
         self._reply(attached, request, answer)
@@ -346,6 +359,8 @@ class ServiceBusBroker(ReactorThread):
         if fault.cut == BEFORE:
             self.cut(attached.link.connection)
             return
+        if self._breaks(attached.link, fault):
+            return
         how, reason, description = _settlement(delivery)
         try:
             if fault.condition:
@@ -358,6 +373,19 @@ class ServiceBusBroker(ReactorThread):
             self.cut(attached.link.connection)
         else:
             _finish(delivery, state)
+
+    def _breaks(self, link: Any, fault: Fault) -> bool:
+        """Close the link or the connection as the fault says, or keep silent for ever; whether it did."""
+        if fault.detach:
+            self._forget(lambda attached: attached.link == link)
+            link.condition = Condition(fault.detach, "injected")
+            link.close()
+        elif fault.close:
+            connection = link.connection
+            self._forget(lambda attached: attached.link.connection == connection)
+            connection.condition = Condition(fault.close, "injected")
+            connection.close()
+        return bool(fault.detach or fault.close or fault.stall)
 
     def _after(self, fault: Fault, do: Callable[[], None]) -> None:
         if fault.delay:

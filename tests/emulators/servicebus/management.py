@@ -49,9 +49,14 @@ def token_answer(accepted: bool) -> Message:
     return answer
 
 
+def operation_of(request: Message) -> str:
+    """The name of the operation that is asked for."""
+    return str((request.properties or {}).get("operation", "")).removeprefix(VENDOR)
+
+
 def manage(queue: Queue, request: Message) -> Message:
     """Answer one operation on an entity."""
-    operation = str((request.properties or {}).get("operation", "")).removeprefix(VENDOR)
+    operation = operation_of(request)
     body = {str(k): v for k, v in request.body.items()} if isinstance(request.body, dict) else {}
     try:
         match operation:
@@ -75,8 +80,8 @@ def manage(queue: Queue, request: Message) -> Message:
                     return _answer({}, 204)
                 return _answer({"messages": [{"message": encode(stored, locked=False)} for stored in found]})
     except LockGone:
-        return _refusal(410, VENDOR + "message-lock-lost", "The lock supplied is invalid.")
-    return _refusal(501, "amqp:not-implemented", f"the test broker does not know {operation}")
+        return refusal(410, VENDOR + "message-lock-lost", "The lock supplied is invalid.")
+    return refusal(501, "amqp:not-implemented", f"the test broker does not know {operation}")
 
 
 def encode(stored: Stored, *, locked: bool = True) -> bytes:
@@ -107,7 +112,8 @@ def _answer(body: dict[str, Any], status: int = 200) -> Message:
     return answer
 
 
-def _refusal(status: int, condition: str, text: str) -> Message:
+def refusal(status: int, condition: str, text: str) -> Message:
+    """The answer to an operation that is not done."""
     answer = Message()
     answer.properties = {
         "statusCode": int32(status),
