@@ -76,6 +76,7 @@ from shared.settings import Settings
 
 T = TypeVar("T")
 PEEK_LIMIT = 1_000
+NOTHING_TO_PEEK = 204
 OVERHEAD_BYTES = 512
 """About what a message's ids and properties add to its body in a batch."""
 LET_GO_SECONDS = 0.1
@@ -213,6 +214,8 @@ class ServiceBusBus:
                 found += page
                 after = found[-1].message.sequence_number
             return found
+        except LockLost:
+            raise BusUnavailable("Service Bus did not show its dead letters", RETRY_AFTER_SECONDS) from None
         finally:
             await receiver.close()
 
@@ -237,7 +240,11 @@ class ServiceBusBus:
         }
 
         def count(status: int, message: Any, description: str, **_: Any) -> int:
-            return len(message.value[b"messages"]) if status == 200 else 0
+            if status == NOTHING_TO_PEEK:
+                return 0
+            if status != 200:  # never taken for an empty queue
+                raise BusUnavailable(f"Service Bus did not tell its depth: status {status}", RETRY_AFTER_SECONDS)
+            return len(message.value[b"messages"])
 
         try:
             return await _answered(
