@@ -8,7 +8,8 @@ What to take over:
 
 - **User.** Send the HMAC-SHA-256 of your user id under a salt that only your backend knows, never the id.
 - **Paging.** Walk on with `nextCursor` until it is null. A 400 `invalid_cursor` or `cursor_expired` starts afresh.
-- **Caching.** Keep the last first page with its ETag; a 304 says it is still the one.
+- **Caching.** Keep the last first page with its ETag, for its user only; a 304 says it is still the one. Drop it when
+  its cursor is refused.
 - **Batching.** Collect events, send up to 100 every few seconds. A batch keeps its `Idempotency-Key` for life.
 - **Retries.** 429, 500 and 503 and a cut connection: wait as `Retry-After` says, else back off exponentially with
   jitter, and send the same bytes with the same key again. Any other 4xx: change the call, do not repeat it.
@@ -33,6 +34,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 AGAIN = {429, 500, 502, 503, 504}
+START_AGAIN = {"invalid_cursor", "cursor_expired"}
 MAX_EVENTS = 100
 TIMEOUT_SECONDS = 10.0
 
@@ -71,7 +73,7 @@ class Client:
     draw: Callable[[], float] = random.random
     waiting: list[dict[str, Any]] = field(default_factory=list)
     _connection: http.client.HTTPConnection | None = None
-    _first_page: tuple[str, str, dict[str, Any]] | None = None
+    _first_page: tuple[tuple[str, ...], str, dict[str, Any]] | None = None
     _batch: tuple[str, bytes, int] | None = None
 
     # ---- the feed
@@ -81,13 +83,19 @@ class Client:
         if cursor is not None:
             query["cursor"] = cursor
         path = "/v1/feed?" + urllib.parse.urlencode(query)
-        kept = self._first_page if self._first_page and self._first_page[0] == path else None
-        status, answered, body = self._call("GET", path, {"If-None-Match": kept[1]} if kept else {})
+        asked = (path, self.tenant_id, self.key, self.user, "on" if self.personalized else "off")
+        kept = self._first_page if self._first_page and self._first_page[0] == asked else None
+        try:
+            status, answered, body = self._call("GET", path, {"If-None-Match": kept[1]} if kept else {})
+        except Refused as refused:
+            if refused.code in START_AGAIN:
+                self._first_page = None  # its cursor is no better
+            raise
         if status == 304 and kept:
             return kept[2]
         page: dict[str, Any] = json.loads(body)
         if cursor is None and "etag" in answered:
-            self._first_page = (path, answered["etag"], page)
+            self._first_page = (asked, answered["etag"], page)
         return page
 
     def walk(self, pages: int, **query: str | int) -> Iterator[dict[str, Any]]:
@@ -97,7 +105,7 @@ class Client:
             try:
                 page = self.page(cursor, **query)
             except Refused as refused:
-                if refused.code not in ("invalid_cursor", "cursor_expired") or cursor is None:
+                if refused.code not in START_AGAIN or cursor is None:
                     raise
                 page = self.page(**query)
             yield page

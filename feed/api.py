@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from hashlib import blake2b
 
 import azure.functions as func
 
@@ -17,17 +17,21 @@ from shared.observability.telemetry_export import Spans
 from shared.observability.tracing import Stages
 from shared.web.admission import Kind, Limits
 from shared.web.declaration import Parameter, Response
-from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, as_json, endpoint, json_response, matches_etag
+from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, as_json, endpoint, not_modified
 from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
 
 CACHE_CONTROL = {True: "private, no-cache", False: "private, max-age=10"}
-"""By whether the page is personalized. Private either way: a shared cache ignores `Vary` on identity headers."""
+"""By whether the page is personalized. Private either way: some shared caches ignore `Vary`."""
 CONFIG_MAX_AGE_SECONDS = 300
 FLUSH_SECONDS = 5
 
 IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag you have; 304 when it still holds.", {"type": "string"})
-_CACHE_HEADERS = {"ETag": "Weak; send it back in If-None-Match.", "Cache-Control": "Always private."}
+_CACHE_HEADERS = {
+    "ETag": "Weak; send it back in If-None-Match.",
+    "Cache-Control": "Always private.",
+    "Vary": "Every request header that decides: a copy is for requests with the same values.",
+}
 _HINT_EXAMPLES = {"country": "DE", "language": "pt-BR", "ageBand": "13-17", "platform": "ios"}
 _PAGE_EXAMPLE = {
     "mode": PERSONALIZED,
@@ -144,12 +148,14 @@ class FeedApi:
                 query, tenant, user_key, now, overloaded=admission.ready_only, stages=stages
             )
         page, catalog = result.page, result.catalog
-        etag = page.etag(catalog)
-        sent = {**BASE_HEADERS, "ETag": etag, "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED]}
-        if matches_etag(headers.get("if-none-match"), etag):
-            response = func.HttpResponse(b"", status_code=304, headers=sent)
-        else:
-            response = func.HttpResponse(page.body(catalog), status_code=200, headers=sent, mimetype=JSON)
+        sent = {
+            **BASE_HEADERS,
+            "ETag": page.etag(catalog, user_key, now),
+            "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED],
+        }
+        response = not_modified(call.request, sent, JSON) or func.HttpResponse(
+            page.body(catalog), status_code=200, headers=sent, mimetype=JSON
+        )
         stages.end("render")
         telemetry = self._telemetry
         telemetry.count("feed_requests", tenant.id, page.mode, page.reason or "")
@@ -189,8 +195,10 @@ class FeedApi:
             cache=CacheTimes(fallback_seconds=10, config_seconds=CONFIG_MAX_AGE_SECONDS),
         )
         body = as_json(config)
-        etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-        cache = f"private, max-age={CONFIG_MAX_AGE_SECONDS}"
-        if matches_etag(call.headers.get("if-none-match"), etag):
-            return func.HttpResponse(b"", status_code=304, headers={"ETag": etag, "Cache-Control": cache})
-        return json_response(body, headers={"ETag": etag}, cache=cache)
+        digest = blake2b(f"{call.tenant.id}\n".encode() + body, digest_size=12)
+        sent = {
+            **BASE_HEADERS,
+            "ETag": f'W/"{digest.hexdigest()}"',
+            "Cache-Control": f"private, max-age={CONFIG_MAX_AGE_SECONDS}",
+        }
+        return not_modified(call.request, sent, JSON) or func.HttpResponse(body, headers=sent, mimetype=JSON)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from hashlib import blake2b
 
 import orjson
 
@@ -41,11 +42,13 @@ STALE_SECONDS = 30.0
 
 
 class Catalog:
-    """One tenant's videos and statistics. `items[row]` is the video's JSON without its closing brace."""
+    """One tenant's videos and statistics. `items[row]` is the video's JSON without its closing brace, `digests[row]`
+    eight bytes that change with it."""
 
     def __init__(self) -> None:
         self.columns = VideoColumns()
         self.items: list[bytes] = []
+        self.digests: list[bytes] = []
         self.stats = CatalogStats(self.columns)
         self._shards: dict[str, StatsTable] = {}
         self._overtaken: set[str] = set()
@@ -63,7 +66,9 @@ class Catalog:
         row = self.columns.upsert(video)
         if row == len(self.items):
             self.items.append(b"")
-        self.items[row] = _item_json(video)
+            self.digests.append(b"")
+        self.items[row] = item = _item_json(video)
+        self.digests[row] = blake2b(item, digest_size=8).digest()
 
     def apply_change(self, document: Document) -> None:
         """Take in one video from the change feed, which is newer than what a query still brings."""

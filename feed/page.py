@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import blake2b
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from feed.catalog import Catalog
+
+ETAG_SECONDS = 3_600
+"""For so long at most a copy is told that it still holds."""
 
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
@@ -55,12 +58,18 @@ class Page:
         head = orjson.dumps({"mode": self.mode, "reason": self.reason})
         return b'%b,"items":[%b],%b' % (head[:-1], listed, tail[1:])
 
-    def etag(self, catalog: Catalog) -> str:
-        """Weak: equal for pages with the same mode, reason, model and videos in the same order."""
-        digest = hashlib.blake2b(f"{self.mode}\n{self.reason}\n{self.model_version}\n".encode(), digest_size=12)
-        digest.update(np.int64(self.first_rank).tobytes())
-        digest.update(catalog.columns.key[self.rows].tobytes())
-        return f'W/"{digest.hexdigest()}"'
+    def etag(self, catalog: Catalog, user_key: str, now: float) -> str:
+        """Weak: covers the user (so the tenant too) and all that is served, but for what moves while nothing changes:
+        the scores, which mean something within one page only, and `content_at`. It holds for `ETAG_SECONDS` at most,
+        since a copy keeps its cursor (12 hours) and its receipt (24 hours).
+        """
+        head = (
+            f"{user_key}\n{now // ETAG_SECONDS}\n{self.mode}\n{self.reason}\n{self.model_version}\n{self.experiment}\n"
+            f"{self.first_rank}\n{self.next_cursor is None}\n{self.signals_at}\n"
+        )
+        digests = catalog.digests
+        listed = b"".join([digests[row] for row in self.rows.tolist()])
+        return f'W/"{blake2b(head.encode() + listed, digest_size=12).hexdigest()}"'
 
 
 def _iso(at: float | None) -> str | None:

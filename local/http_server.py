@@ -262,7 +262,12 @@ def _problem(status: int, code: str, headers: Mapping[str, str], error_id: str |
     return web.Response(
         status=status,
         body=orjson.dumps(problem),
-        headers={**headers, "Content-Type": "application/problem+json", "Server": SERVER},
+        headers={
+            **headers,
+            "Content-Type": "application/problem+json",
+            "Cache-Control": "no-store",
+            "Server": SERVER,
+        },
     )
 
 

@@ -135,7 +135,11 @@ def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]]) -> f
 
     @functions.route("metrics", methods=["GET"])
     async def get_metrics(req: func.HttpRequest) -> func.HttpResponse:
-        return func.HttpResponse(render_prometheus(app.telemetry), mimetype="text/plain; version=0.0.4")
+        return func.HttpResponse(
+            render_prometheus(app.telemetry),
+            headers={"Cache-Control": "no-store"},
+            mimetype="text/plain; version=0.0.4",
+        )
 
     @functions.route("admin/functions/{name}", methods=["POST"])
     async def run_function(req: func.HttpRequest) -> func.HttpResponse:

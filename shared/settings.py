@@ -99,7 +99,7 @@ class Settings:
         "CORS_ORIGINS",
         "",
         "Origins whose web pages may call the service from a browser, separated by commas; empty means none. "
-        "Example: https://app.example",
+        "Example: https://app.example,capacitor://localhost",
     )
 
     flags_refresh_seconds: float = _setting(

@@ -9,17 +9,13 @@ from pathlib import Path
 import azure.functions as func
 
 from shared.web.declaration import Response
-from shared.web.endpoint import BASE_HEADERS, Edge, endpoint, matches_etag
+from shared.web.endpoint import BASE_HEADERS, Edge, endpoint, not_modified
 from shared.web.problems import Problem
 
 FOLDER = Path(__file__).parent
 PAGE = "index.html"
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""By suffix. The SDK adds the charset to texts."""
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -65,9 +61,10 @@ class StudioApi:
             raise Problem(404, "not_found", "The Studio has no such file.")
         body, etag = found
         headers = {**BASE_HEADERS, **SECURITY_HEADERS, "ETag": etag, "Cache-Control": "no-cache"}
-        if matches_etag(request.headers.get("if-none-match"), etag):
-            return func.HttpResponse(b"", status_code=304, headers=headers)
-        return func.HttpResponse(body, headers=headers, mimetype=TYPES[Path(name).suffix])
+        media_type = TYPES[Path(name).suffix]
+        return not_modified(request, headers, media_type) or func.HttpResponse(
+            body, headers=headers, mimetype=media_type
+        )
 
     @cached_property
     def _files(self) -> dict[str, tuple[bytes, str]]:

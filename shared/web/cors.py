@@ -10,24 +10,36 @@ from collections.abc import MutableMapping
 
 from shared.settings import BadSetting
 
+TRACING_HEADERS = (
+    "traceparent, tracestate, baggage, sentry-trace, X-Request-Id, X-Correlation-Id, Request-Id, Request-Context, "
+    "b3, X-B3-TraceId, X-B3-SpanId, X-B3-ParentSpanId, X-B3-Sampled, X-B3-Flags, X-Datadog-Trace-Id, "
+    "X-Datadog-Parent-Id, X-Datadog-Origin, X-Datadog-Sampling-Priority, X-Datadog-Tags, newrelic, "
+    "elastic-apm-traceparent, uber-trace-id, X-Cloud-Trace-Context, X-Amzn-Trace-Id"
+)
+"""What monitoring scripts add to every call of a page: one that is not allowed would stop the call."""
 ALLOWED_HEADERS = (
     "X-Tenant-Id, X-Api-Key, X-User, X-User-Token, X-Personalization, Idempotency-Key, Content-Type, "
-    "Content-Encoding, If-None-Match"
+    f"Content-Encoding, If-None-Match, {TRACING_HEADERS}"
 )
-EXPOSED_HEADERS = "ETag, Retry-After"
+EXPOSED_HEADERS = "ETag, Retry-After, Accept-Encoding"
 PREFLIGHT_SECONDS = 600
-_ORIGIN = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
+_ORIGIN = re.compile(
+    r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+    r"|(?!https?:|file:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._~%\[\]:-]+"
+)
+"""An origin as browsers send it. A scheme of an app's own comes with a host of any spelling, which is kept. Without a
+host, or with `file:`, it would be the origin of every such page."""
 
 
 class Cors:
-    """The origins of `CORS_ORIGINS`, compared letter by letter: no wildcards, no `null`."""
+    """The origins of `CORS_ORIGINS`, compared letter by letter: no wildcards, no `null`, no `file://`."""
 
     def __init__(self, setting: str) -> None:
         self._origins = frozenset(part.strip() for part in setting.split(",") if part.strip())
         for origin in self._origins:
             if not _ORIGIN.fullmatch(origin):
                 raise BadSetting(
-                    "CORS_ORIGINS must list origins such as https://app.example or http://localhost:3000, "
+                    "CORS_ORIGINS must list origins such as https://app.example or capacitor://localhost, "
                     "separated by commas, without a slash at the end."
                 )
 
@@ -35,7 +47,8 @@ class Cors:
         """Let the page that asks read this answer, if it may."""
         if not self._origins:
             return
-        headers["Vary"] = "Origin"
+        before = headers.get("Vary")
+        headers["Vary"] = f"{before}, Origin" if before else "Origin"
         if origin in self._origins and origin is not None:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS

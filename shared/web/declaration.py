@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,6 +83,22 @@ class Endpoint:
     problems: tuple[str, ...] = ()
     cors: bool = False
     plain: bool = False
+    vary: str = field(init=False)
+    """The request headers that decide on the response to a GET, as `Vary` names them; empty where none does."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vary", ", ".join(self._deciding_headers()))
+
+    def _deciding_headers(self) -> Iterator[str]:
+        if self.method != "GET":  # what is never kept
+            return
+        if self.scopes:
+            if not self.operator:
+                yield "X-Tenant-Id"
+            yield "X-Api-Key"
+        for parameter in self.parameters:
+            if parameter.where == "header" and not parameter.name.startswith("If-"):  # conditions choose no content
+                yield parameter.name
 
     @property
     def name(self) -> str:

@@ -184,6 +184,8 @@ class Edge:
                 response = await self._served(declared, name, api, request, started)
         finally:
             current_trace.reset(token)
+        if declared.vary:
+            response.headers.add("Vary", declared.vary)  # the only one: a handler sets none, and looking is slow
         self._cors.mark(response.headers, origin)
         telemetry.count("http_requests", name, _CLASSES.get(response.status_code // 100, "other"))
         telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, name)
@@ -287,6 +289,16 @@ def page_response(page: bytes) -> func.HttpResponse:
     """An HTML page that may load and run nothing but its own style."""
     headers = {**BASE_HEADERS, "Content-Security-Policy": PAGE_POLICY, "Cache-Control": "public, max-age=300"}
     return func.HttpResponse(page, headers=headers, mimetype="text/html", charset="utf-8")
+
+
+def not_modified(request: func.HttpRequest, headers: Mapping[str, str], media_type: str) -> func.HttpResponse | None:
+    """304 with these headers if the client's copy has the ETag that they name, else None.
+
+    `media_type` is that of the copy: a cache replaces the headers it has, `Content-Type` too, with those of a 304.
+    """
+    if not matches_etag(request.headers.get("if-none-match"), headers["ETag"]):
+        return None
+    return func.HttpResponse(b"", status_code=304, headers=headers, mimetype=media_type)
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:
