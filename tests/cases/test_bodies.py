@@ -158,7 +158,9 @@ async def test_another_coding_is_refused_with_those_that_are_accepted(app: App, 
 
 
 @pytest.mark.parametrize(
-    "body", [b"plain", gzip.compress(b"{}")[:-3], gzip.compress(b"{}") + b"more", gzip.compress(b"x" * 99)[:-9]]
+    "body",
+    [b"plain", gzip.compress(b"{}")[:-3], gzip.compress(b"{}") + b"more", gzip.compress(b"x" * 99)[:-9]],
+    ids=["plain", "cut at the end", "with more behind it", "cut in the middle"],  # packed bytes hold the time
 )
 async def test_a_body_that_is_not_what_its_coding_says_is_named_so(app: App, body: bytes) -> None:
     editor = await new_editor(app)
