@@ -20,6 +20,7 @@ from typing import TypeVar
 from events.archive import blob_name, in_time, to_lines
 from events.batch import Batch, UnreadableBatch, decode
 from events.erasures import erasures
+from events.schema import CLAMP_AHEAD_SECONDS
 from events.stats_shard import MESSAGES_A_WRITE, PendingMessages, SequencedBatch, Shard
 from events.video_facts import VideoFacts
 from ranking.stats import StatEvent, StatsTable, UnreadableStats
@@ -270,7 +271,7 @@ class StatsConsumer:
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )
         durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
-        table, until = self._read_table(shard), self._clock()
+        table, until = self._read_table(shard), self._clock() + CLAMP_AHEAD_SECONDS
         table.hold_back(until)
         async for part in _in_slices(batches):
             table.add(_stat_events(part, durations, until))
@@ -355,13 +356,13 @@ async def _keep_lock(session: Receiver) -> None:
             return
 
 
-def _stat_events(batches: Sequence[Batch], durations: dict[str, float], now: float) -> list[StatEvent]:
+def _stat_events(batches: Sequence[Batch], durations: dict[str, float], until: float) -> list[StatEvent]:
     """What counts for videos that exist: events of a trusted sender, or events that quote a valid feed request.
 
-    No event counts later than `now`, whatever the clock of the instance that accepted it.
+    No event counts later than `until`, whatever the clock of the instance that accepted it.
     """
     return [
-        (event.video_id, min(event.at_ms / 1000, now), event.type, event.watch_ms or 0.0, durations[event.video_id])
+        (event.video_id, min(event.at_ms / 1000, until), event.type, event.watch_ms or 0.0, durations[event.video_id])
         for batch in batches
         for event in batch.events
         if event.video_id in durations and (batch.trusted or event.request is not None)

@@ -333,7 +333,7 @@ async def test_health_and_ready_need_no_key(app: App) -> None:
     assert (health.status, health.json) == (200, {"status": "alive"})
     ready = await app.request("GET", "/ready")
     assert (ready.status, ready.json["status"]) == (200, "ready")
-    assert set(ready.json["dependencies"]) == {"documents", "bus", "blobs", "flags", "tenants"}
+    assert set(ready.json["dependencies"]) == {"documents", "bus", "blobs", "flags", "tenants", "clock"}
     assert set(ready.json["dependencies"].values()) == {"ready"}
     assert all(0 <= age < 30 for age in ready.json["ageSeconds"].values())
 

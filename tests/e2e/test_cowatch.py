@@ -62,7 +62,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
         assert catalog.stats.cowatch.table.dayparts.sum() == 20, "each long view counts in one part of the day"
 
         another = new_catalogs(services)  # a process that starts later finds the table as well
-        assert (await another.get("tenant", time.time())).stats.cowatch is not None
+        assert (await another.get("tenant")).stats.cowatch is not None
         await another.close()
     finally:
         await catalogs.close()

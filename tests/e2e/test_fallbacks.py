@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -173,7 +174,7 @@ async def test_a_flag_that_is_not_defined_is_not_on(client: Client, app: App) ->
 
 
 async def test_a_broken_flags_file_changes_nothing(client: Client, app: App) -> None:
-    app.write_flags({"id": "personalized-feed", "enabled": "no"})
+    Path(app.services.settings.flags_file).write_text("<html>503 Service Unavailable</html>")
     assert not await app.services.flags_refresher.refresh()
     assert mode(await client.feed()) == ("personalized", None)
     await flip(app, personalized(False))

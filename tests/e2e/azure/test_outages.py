@@ -34,7 +34,7 @@ async def test_an_app_started_in_an_outage_recovers_piece_by_piece_without_a_res
             async with http.get(f"{app.url}/health") as alive, http.get(f"{app.url}/ready") as ready:
                 assert (alive.status, ready.status) == (200, 503)
                 states = (await ready.json())["dependencies"]
-                assert [name for name, state in states.items() if state == "ready"] == ["blobs"]
+                assert [name for name, state in states.items() if state == "ready"] == ["blobs", "clock"]
             viewer = Viewer(app, http, servers.services, "tenant-later", "k" * 32, new_user(), "o" * 32)
             assert (await viewer.feed()).status == 503, "nobody is refused for good because the tenants are not known"
 
