@@ -62,6 +62,10 @@ _RECEIPT_EXAMPLE = {
 }
 
 
+MAX_MARKS = 300 * MAX_EVENTS
+"""Brackets, commas and quotes of a batch that is not JSON as a whole: ten times what its events need."""
+
+
 class EventsApi:
     """Accepts event batches."""
 
@@ -165,7 +169,6 @@ class EventsApi:
             except Rejected as refusal:
                 rejected.append(RejectedEvent(index=index, code=refusal.code, message=REJECTIONS[refusal.code]))
         events, requests = attribute(parsed, self._receipt_keys, Sender(tenant_id, user_key, now))
-        backend = bool(caller.scopes & {"cms", "ops"})
         agreed = consented(headers)
         batch = Batch(
             id=_batch_id(tenant_id, user_key, headers.get("idempotency-key", ""), body),
@@ -174,10 +177,9 @@ class EventsApi:
             accepted_at=now,
             events=events,
             requests=requests,
-            trusted=backend or caller.tenant.count_anonymous_events,
+            trusted=bool(caller.scopes & {"cms", "ops"}) or caller.tenant.count_anonymous_events,
             consented=agreed,
             trace_id=current_trace.get().id,
-            backend=backend,
         )
         return batch, rejected
 
@@ -210,7 +212,7 @@ def _rows(body: bytes) -> tuple[list[Any], Any]:
     Raises a 4xx `Problem` when the body as a whole is no good.
     """
     try:
-        parsed = parse_rows(body, "events")
+        parsed = parse_rows(body, "events", MAX_MARKS)
     except InvalidJson:
         raise bad_request("invalid_json", "The body is not JSON.") from None
     rows = parsed.get("events") if isinstance(parsed, dict) else None

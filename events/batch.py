@@ -25,10 +25,8 @@ class Batch:
     """An accepted batch of one user. `accepted_at` in seconds since the epoch.
 
     `requests` are the verified feed requests its events quote. `trusted`: its events may count in video statistics
-    without one, and `backend`: without the caps that hold for what a device reports, since a key of the tenant's own
-    backend sent it. `consented` is False when the user opted out of personalization: then no signals are kept.
-    `trace_id` (32 hex digits, or empty) is the trace of the request that brought it. `counted` says of each event
-    whether statistics and co-watch count it; None until that is decided (`events/counting.py`).
+    without one. `consented` is False when the user opted out of personalization: then no signals are kept. `trace_id`
+    (32 hex digits, or empty) is the trace of the request that brought it.
     """
 
     id: str
@@ -40,8 +38,6 @@ class Batch:
     trusted: bool = False
     consented: bool = True
     trace_id: str = ""
-    backend: bool = False
-    counted: tuple[bool, ...] | None = None
 
     def session(self, shards: int) -> str:
         """The session of the roll-up: the tenant, or one of a hot tenant's shards as `tenant#n`."""
@@ -64,7 +60,6 @@ def encode(batch: Batch) -> bytes:
             "user": batch.user_key,
             "acceptedAt": batch.accepted_at,
             "trusted": batch.trusted,
-            "backend": batch.backend,
             "consented": batch.consented,
             "trace": batch.trace_id,
             "requests": [
@@ -75,12 +70,17 @@ def encode(batch: Batch) -> bytes:
                 [_CODES[e.type], e.video_id, e.at_ms, e.identity, e.watch_ms, e.position, e.request]
                 for e in batch.events
             ],
-            # Beside the rows, whose length the release before this one insists on.
-            "keys": [r.key for r in batch.requests],
-            "places": [e.place for e in batch.events],
-            "counted": batch.counted,
         }
+        | _pages(batch)
     )
+
+
+def _pages(batch: Batch) -> dict[str, list[int | None]]:
+    """What receipts of version 2 say of their pages, where a batch quotes any. It stands beside the rows, whose length
+    the release before this one insists on."""
+    if all(event.place is None for event in batch.events):
+        return {}
+    return {"keys": [request.key for request in batch.requests], "places": [event.place for event in batch.events]}
 
 
 def decode(body: bytes) -> Batch:
@@ -89,19 +89,16 @@ def decode(body: bytes) -> Batch:
         raw = orjson.loads(body)
         if raw["v"] != _VERSION:
             raise UnreadableBatch(f"version {raw['v']!r}")
-        events = tuple(_events(raw["events"], raw.get("places")))
         return Batch(
             id=_text(raw["id"]),
             tenant_id=_text(raw["tenant"]),
             user_key=_text(raw["user"]),
             accepted_at=float(raw["acceptedAt"]),
-            events=events,
+            events=tuple(_events(raw["events"], raw.get("places"))),
             requests=tuple(_requests(raw["requests"], raw.get("keys"))),
             trusted=raw["trusted"] is True,
             consented=raw["consented"] is True,
             trace_id=str(raw.get("trace", "")),
-            backend=raw.get("backend") is True,
-            counted=_counted(raw.get("counted"), len(events)),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UnreadableBatch(type(error).__name__) from error
@@ -124,9 +121,3 @@ def _events(rows: list[list[Any]], places: list[Any] | None) -> Iterable[Event]:
     for row, place in zip(rows, places or [None] * len(rows), strict=True):
         code, video_id, at_ms, identity, watch_ms, position, request = row
         yield Event(_TYPES[code], _text(video_id), int(at_ms), int(identity), watch_ms, position, request, place)
-
-
-def _counted(flags: list[Any] | None, events: int) -> tuple[bool, ...] | None:
-    if flags is not None and len(flags) != events:
-        raise ValueError
-    return None if flags is None else tuple(flag is True for flag in flags)

@@ -71,7 +71,7 @@ class _Folded:
 
     outcome: str
     fresh: tuple[Event, ...] = ()
-    unknown_videos: tuple[str, ...] = ()
+    unknown_videos: int = 0
 
 
 class _Crossed(Exception):
@@ -151,11 +151,8 @@ class SignalsConsumer:
         stages.end("hand_on")
         telemetry.observe_ms("fold_lag_ms", lag_seconds * 1000)
         if folded.unknown_videos:
-            telemetry.count("events_unknown_video", tenant_id, amount=len(folded.unknown_videos))
-            few = list(folded.unknown_videos[:3])
-            log_event(
-                log, logging.WARNING, "unknown_videos", tenant=tenant_id, count=len(folded.unknown_videos), videos=few
-            )
+            telemetry.count("events_unknown_video", tenant_id, amount=folded.unknown_videos)
+            log_event(log, logging.WARNING, "unknown_videos", tenant=tenant_id, count=folded.unknown_videos)
         self._spans.record("fold_signals", stages, tenant=tenant_id, outcome=folded.outcome)
         return self._ended(folded.outcome)
 
@@ -225,7 +222,7 @@ class SignalsConsumer:
             if known is None:
                 raise _Crossed from None
             return _already_folded(batch, known.body)
-        unknown = tuple(event.video_id for event in fresh if event.video_id not in facts)
+        unknown = sum(event.video_id not in facts for event in fresh)
         return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, unknown)
 
     def _read(self, stored: Document | None) -> Signals | None:

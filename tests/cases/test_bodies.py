@@ -50,6 +50,12 @@ async def test_one_broken_event_is_rejected_and_the_others_count(app: App, name:
     assert answer.json["rejected"] == [{"index": 1, "code": "unreadable", "message": REJECTIONS["unreadable"]}]
 
 
+@pytest.mark.parametrize("mark", [b"[", b"{", b'"",', b"{},"])
+async def test_a_batch_of_marks_alone_is_not_searched_for_events(app: App, mark: bytes) -> None:
+    client = await app.tenant()
+    assert (await client.post_raw(batch(mark * (200_000 // len(mark)) + b"NaN"))).code == "invalid_json"
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"events": [', b'{"events": [{]}', b'{"events": [{"a": NaN}, ]}', b'{"events": [{"a": NaN} {}]}',

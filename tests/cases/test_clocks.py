@@ -313,18 +313,21 @@ async def on_azure(tmp_path: Path) -> AsyncIterator[tuple[App, AppConfigurationS
             yield app, flags, cosmos
 
 
+async def dates_known(app: App) -> None:
+    """Return when both services have said twice what time it is."""
+
+    async def known() -> bool:
+        return all(len(each) == 2 for each in app.services.clock_guard._zeros.values())
+
+    await eventually(known)
+
+
 async def test_an_instance_with_a_wrong_clock_is_not_ready_and_accepts_nothing(
     on_azure: tuple[App, AppConfigurationServer, CosmosServer],
 ) -> None:
     app, _, _ = on_azure
     client = await app.tenant(make_videos(30))
-    guard = app.services.clock_guard
-
-    async def dates_known() -> bool:
-        zeros = guard._zeros.values()
-        return all(len(each) == 2 for each in zeros)
-
-    await eventually(dates_known)
+    await dates_known(app)
     assert (await ready(app))["dependencies"]["clock"] == "ready"
     assert (await client.post([view(app.now_ms())])).status == 202
     await app.folded()
@@ -350,18 +353,13 @@ async def test_a_wrong_clock_folds_no_message_and_forgets_none(
 ) -> None:
     app, _, _ = on_azure
     client = await app.tenant(make_videos(30))
-    guard = app.services.clock_guard
-
-    async def dates_known() -> bool:
-        return all(len(each) == 2 for each in guard._zeros.values())
-
-    await eventually(dates_known)
+    await dates_known(app)
     app.clock.step(30 * DAY)
     bytes_sent = json.dumps({"events": [view(app.now_ms())]}).encode()
     events_api = app.services.apis[EventsApi]
     events_api._clock_trusted = lambda: True  # as if another instance accepted it
     assert (await client.post_raw(bytes_sent)).status == 202
-    events_api._clock_trusted = guard.trusted
+    events_api._clock_trusted = app.services.clock_guard.trusted
     await asyncio.sleep(0.3)
     waiting, dead = await app.bus.depth(SIGNALS)
     assert (waiting, dead) == (1, 0)

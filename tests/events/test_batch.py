@@ -38,6 +38,15 @@ one_request = st.builds(
     propensity=st.floats(0, 1),
     key=st.integers(0, 2**32 - 1),
 )
+
+
+def as_sent(batch: Batch) -> Batch:
+    """The batch as a handler makes it: only receipts that know their page are told apart by a key."""
+    if any(event.place is not None for event in batch.events):
+        return batch
+    return replace(batch, requests=tuple(replace(request, key=0) for request in batch.requests))
+
+
 one_batch = st.builds(
     Batch,
     id=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
@@ -48,13 +57,7 @@ one_batch = st.builds(
     requests=st.lists(one_request, max_size=3).map(tuple),
     trusted=st.booleans(),
     consented=st.booleans(),
-    backend=st.booleans(),
-).flatmap(
-    lambda batch: (
-        st.tuples(*(st.booleans() for _ in batch.events)).map(lambda counted: replace(batch, counted=counted))
-        | st.just(batch)
-    )
-)
+).map(as_sent)
 
 
 @settings(max_examples=80, deadline=None)
@@ -108,7 +111,6 @@ def test_the_largest_batch_fits_a_message() -> None:
         (event,) * MAX_EVENTS,
         (request,) * MAX_EVENTS,
         True,
-        counted=(True,) * MAX_EVENTS,
     )
     assert len(encode(full)) < MAX_MESSAGE_BYTES / 10
 

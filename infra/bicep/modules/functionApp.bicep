@@ -329,10 +329,6 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
           value: '1'
         }
         {
-          name: 'USUAL_PEAK_FLOOR'
-          value: '1500'
-        }
-        {
           name: 'TELEMETRY_EXPORT_SECONDS'
           value: '60'
         }
