@@ -11,7 +11,7 @@ AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
 
-test: $(VENV)/.dev $(VENV)/.checkov $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
+test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 2
 
 e2e-azure: $(VENV)/.dev $(AZURITE)  ## the README's story and every outage on the Azure adapters, over our test servers
@@ -70,6 +70,13 @@ $(VENV)/.dev: requirements.txt requirements-local.txt requirements-evaluation.tx
 	$(PIP) -r requirements-dev.txt
 	@$(PIP) -r requirements-emulators.txt || echo "left out: Service Bus tests (python-qpid-proton did not build)"
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.worker: requirements.txt requirements-local.txt requirements-worker.txt | $(BIN)/python
+	@found="$$($(BIN)/python tests/worker/python313.py)"; if [ -n "$$found" ]; then \
+	  "$$found" -m venv $(VENV)/worker && \
+	  $(VENV)/worker/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-worker.txt; \
+	else echo "left out: tests on the official worker (no Python 3.13; name one in PYTHON313)"; fi
+	@touch $@
 
 $(VENV)/.checkov: requirements-checkov.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/checkov

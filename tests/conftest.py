@@ -17,14 +17,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The time of each group of tests, and one line for each thing left out because a program is missing."""
+    """The time of each group of tests, the versions of programs that tests ran (their property `tested with`), and one
+    line for each thing left out because a program is missing."""
     seconds: Counter[str] = Counter()
+    programs: set[str] = set()
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(getattr(report, "duration", None), float):
                 seconds["/".join(report.nodeid.split("/")[:2]).partition("::")[0]] += report.duration
+                programs.update(str(said) for name, said in report.user_properties if name == "tested with")
     for group, spent in seconds.most_common():
         terminalreporter.write_line(f"{group}: {spent:.1f} s")
+    for said in sorted(programs):
+        terminalreporter.write_line(f"tested with {said}")
     reasons: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
