@@ -26,7 +26,8 @@ class Batch:
 
     `requests` are the verified feed requests its events quote. `trusted`: its events may count in video statistics
     without one. `consented` is False when the user opted out of personalization: then no signals are kept. `trace_id`
-    (32 hex digits, or empty) is the trace of the request that brought it.
+    (32 hex digits, or empty) is the trace of the request that brought it. `counted` says of each event whether
+    statistics and co-watch count it; None until that is decided.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Batch:
     trusted: bool = False
     consented: bool = True
     trace_id: str = ""
+    counted: tuple[bool, ...] | None = None
 
     def session(self, shards: int) -> str:
         """The session of the roll-up: the tenant, or one of a hot tenant's shards as `tenant#n`."""
@@ -71,16 +73,20 @@ def encode(batch: Batch) -> bytes:
                 for e in batch.events
             ],
         }
-        | _pages(batch)
+        | _beside_the_rows(batch)
     )
 
 
-def _pages(batch: Batch) -> dict[str, list[int | None]]:
-    """What receipts of version 2 say of their pages, where a batch quotes any. It stands beside the rows, whose length
-    the release before this one insists on."""
-    if all(event.place is None for event in batch.events):
-        return {}
-    return {"keys": [request.key for request in batch.requests], "places": [event.place for event in batch.events]}
+def _beside_the_rows(batch: Batch) -> dict[str, Any]:
+    """What is known of each event or request that not every batch has. The release before this one insists on the
+    length of the rows, and passes over what stands beside them."""
+    beside: dict[str, Any] = {}
+    if any(event.place is not None for event in batch.events):
+        beside["keys"] = [request.key for request in batch.requests]
+        beside["places"] = [event.place for event in batch.events]
+    if batch.counted is not None:
+        beside["counted"] = batch.counted
+    return beside
 
 
 def decode(body: bytes) -> Batch:
@@ -89,16 +95,18 @@ def decode(body: bytes) -> Batch:
         raw = orjson.loads(body)
         if raw["v"] != _VERSION:
             raise UnreadableBatch(f"version {raw['v']!r}")
+        events = tuple(_events(raw["events"], raw.get("places")))
         return Batch(
             id=_text(raw["id"]),
             tenant_id=_text(raw["tenant"]),
             user_key=_text(raw["user"]),
             accepted_at=float(raw["acceptedAt"]),
-            events=tuple(_events(raw["events"], raw.get("places"))),
+            events=events,
             requests=tuple(_requests(raw["requests"], raw.get("keys"))),
             trusted=raw["trusted"] is True,
             consented=raw["consented"] is True,
             trace_id=str(raw.get("trace", "")),
+            counted=_counted(raw.get("counted"), len(events)),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UnreadableBatch(type(error).__name__) from error
@@ -121,3 +129,9 @@ def _events(rows: list[list[Any]], places: list[Any] | None) -> Iterable[Event]:
     for row, place in zip(rows, places or [None] * len(rows), strict=True):
         code, video_id, at_ms, identity, watch_ms, position, request = row
         yield Event(_TYPES[code], _text(video_id), int(at_ms), int(identity), watch_ms, position, request, place)
+
+
+def _counted(flags: list[Any] | None, events: int) -> tuple[bool, ...] | None:
+    if flags is not None and len(flags) != events:
+        raise ValueError
+    return None if flags is None else tuple(flag is True for flag in flags)

@@ -116,6 +116,8 @@ def fold(
             int(now * 1000) - IDENTITY_DAYS * 86_400_000,
         ),
         daily=_daily(old, fresh, newest),
+        counted=old.counted,
+        daily_counts=old.daily_counts,
         updated_at=max(now, old.updated_at),
     )
 

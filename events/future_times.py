@@ -61,5 +61,7 @@ def signals_until(signals: Signals, now: float) -> Signals:
         dismissed=ring(signals.dismissed, today),
         identities=ring(signals.identities, int(now * 1000)),
         daily=daily,
+        counted=signals.counted.until(int(latest)),
+        daily_counts=signals.daily_counts.until(today),
         updated_at=min(signals.updated_at, now),
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ from shared.adapters.documents.port import (
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.clocks import elapsed_seconds
+from shared.domain.counted_receipts import CountedReceipts
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
 from shared.observability.logs import log_event
@@ -226,12 +228,18 @@ class SignalsConsumer:
         return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, unknown)
 
     def _read(self, stored: Document | None) -> Signals | None:
+        """The user's signals. Where they are lost or erased, what was served until then counts no more in statistics:
+        nobody can tell what of it has been counted."""
+        if stored is None:
+            return None
         try:
-            return from_document(stored.body) if stored else None
+            lost_at = stored.body.get("erasedAt", 0.0)
+            signals = from_document(stored.body)
         except UnreadableSignals as error:
             log.error("a signals document could not be read and starts afresh: %s", error)
             self._telemetry.count("store_failures", "unreadable_signals")
-            return None
+            lost_at, signals = self._clock(), None
+        return signals or Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))
 
 
 def _marker(batch: Batch, fresh: tuple[Event, ...]) -> Json:

@@ -17,6 +17,19 @@ EVENT_TYPES: dict[str, str] = {
     NOT_INTERESTED: "Asked not to be shown this video again.",
 }
 
+TYPE_CODES: dict[str, int] = {
+    IMPRESSION: 0,
+    VIDEO_VIEW: 1,
+    COMPLETE: 2,
+    SKIP: 3,
+    LIKE: 4,
+    UNLIKE: 5,
+    SHARE: 6,
+    SAVE: 7,
+    NOT_INTERESTED: 8,
+}
+"""The number of each type in stored formats: below 16, and never given to another type."""
+
 MAX_EVENTS = 100
 MAX_BODY_BYTES = 256 * 1024
 MAX_AGE_DAYS = 7

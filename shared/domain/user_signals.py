@@ -11,6 +11,7 @@ is the minute of the user's newest event, so folding in any order gives the same
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -19,10 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain.counted_receipts import CountedReceipts
+from shared.domain.daily_counts import DailyCounts
+
 SIGNALS_ID = "signals"
 SIGNALS_TTL_SECONDS = 90 * 86_400
 KEEP_DAYS = 90
-MAX_DOCUMENT_BYTES = 8_192
+MAX_DOCUMENT_BYTES = 12_288
 MINUTES_PER_DAY = 1_440
 
 MAX_CATEGORIES, MAX_TAGS, MAX_CREATORS = 20, 16, 12
@@ -87,6 +91,7 @@ class Timeline:
 
 
 _NO_DAYS, _NO_IDENTITIES = _i32(), _milliseconds_ring()
+_NO_RECEIPTS, _NO_COUNTS = CountedReceipts(), DailyCounts()
 _24_BITS = np.uint32(0xFFFFFF)
 
 
@@ -113,6 +118,10 @@ class Signals:
     the epoch, when the event was last accepted: what a client packs again, it sent not long ago, however old it is."""
     daily: NDArray[np.void] = field(default_factory=lambda: np.zeros(DAILY_DAYS, _DAILY))
     """Totals per day, index 0 the day of `newest_minute`, 1 the day before, …"""
+    counted: CountedReceipts = _NO_RECEIPTS
+    """What statistics have counted of the user's newest receipts."""
+    daily_counts: DailyCounts = _NO_COUNTS
+    """What statistics have counted today of each video."""
     updated_at: float = 0.0
     """When the last batch was folded, in seconds since the epoch."""
     whole: bool = True
@@ -180,7 +189,7 @@ def pack(signals: Signals) -> str:
 
 def unpack(text: str, updated_at: float = 0.0, *, whole: bool = True) -> Signals:
     """The inverse of `pack`. Raises `UnreadableSignals`. Not `whole`: for a ranking, which takes half the time; days,
-    identities and the times of what was seen and dismissed stay empty."""
+    identities, what was counted, and the times of what was seen and dismissed stay empty."""
     try:
         raw = base64.b64decode(text, validate=True)
         return _unpack(raw, updated_at, whole)
@@ -268,7 +277,8 @@ def to_document(signals: Signals) -> dict[str, Any]:
     """The stored shape. Lives 90 days after its last write.
 
     At the caps it stays within `MAX_DOCUMENT_BYTES` as JSON with what the fold adds: the partition, the tenant, and
-    when the user was erased.
+    when the user was erased. What statistics have counted stands beside `packed`: the release before this one passes
+    it over, and drops it when it writes the document.
     """
     return {
         "id": SIGNALS_ID,
@@ -276,6 +286,8 @@ def to_document(signals: Signals) -> dict[str, Any]:
         "lastActiveAt": signals.newest_minute * 60,
         "updatedAt": signals.updated_at,
         "packed": pack(signals),
+        "counted": base64.b64encode(signals.counted.pack()).decode(),
+        "dailyCounts": base64.b64encode(signals.daily_counts.pack()).decode(),
         "ttl": SIGNALS_TTL_SECONDS,
     }
 
@@ -287,4 +299,24 @@ def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None
     packed, updated_at = body.get("packed"), body.get("updatedAt")
     if not isinstance(packed, str) or not isinstance(updated_at, int | float):
         raise UnreadableSignals("fields are missing")
-    return unpack(packed, float(updated_at), whole=whole)
+    signals = unpack(packed, float(updated_at), whole=whole)
+    if whole:
+        signals.counted = _counted(body.get("counted"), signals.updated_at)
+        signals.daily_counts = _daily_counts(body.get("dailyCounts"))
+    return signals
+
+
+def _counted(text: Any, updated_at: float) -> CountedReceipts:
+    """The counted receipts. Where the release before this one dropped them, nothing that may have been counted until
+    the last fold counts again."""
+    try:
+        return CountedReceipts.unpack(base64.b64decode(text, validate=True))
+    except (TypeError, ValueError):
+        return _NO_RECEIPTS.closed_until(math.ceil(updated_at))
+
+
+def _daily_counts(text: Any) -> DailyCounts:
+    try:
+        return DailyCounts.unpack(base64.b64decode(text, validate=True))
+    except (TypeError, ValueError):
+        return _NO_COUNTS

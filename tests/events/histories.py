@@ -107,6 +107,8 @@ def everything(signals: Signals) -> dict[str, object]:
         "events": signals.events,
         "daily": signals.daily.tolist(),
         "updated_at": signals.updated_at,
+        "counted": signals.counted,
+        "daily_counts": signals.daily_counts,
         **{name: sorted(zip(r.times.tolist(), r.keys.tolist(), strict=True)) for name, r in rings.items()},
         **{
             f"{name} days": sorted(zip(c.keys.tolist(), c.days.tolist(), strict=True))

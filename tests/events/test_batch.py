@@ -57,7 +57,12 @@ one_batch = st.builds(
     requests=st.lists(one_request, max_size=3).map(tuple),
     trusted=st.booleans(),
     consented=st.booleans(),
-).map(as_sent)
+).flatmap(
+    lambda batch: (
+        st.tuples(*(st.booleans() for _ in batch.events)).map(lambda counted: as_sent(replace(batch, counted=counted)))
+        | st.just(as_sent(batch))
+    )
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -111,6 +116,7 @@ def test_the_largest_batch_fits_a_message() -> None:
         (event,) * MAX_EVENTS,
         (request,) * MAX_EVENTS,
         True,
+        counted=(True,) * MAX_EVENTS,
     )
     assert len(encode(full)) < MAX_MESSAGE_BYTES / 10
 

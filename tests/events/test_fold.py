@@ -15,7 +15,9 @@ from numpy.testing import assert_array_equal
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
-from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
+from shared.domain.counted_receipts import MAX_RECEIPTS, CountedReceipt, CountedReceipts, pair
+from shared.domain.daily_counts import DailyCounts
+from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, TYPE_CODES, VIDEO_VIEW
 from shared.domain.fingerprint import SEEN_MASK, fingerprint
 from shared.domain.user_signals import (
     CATEGORY_FIELDS,
@@ -262,6 +264,11 @@ def size(signals: Signals) -> int:
     return len(orjson.dumps({**to_document(signals), **added}))
 
 
+def full_page() -> int:
+    """The pairs of a receipt for 50 videos with every event of each of them counted."""
+    return sum(1 << pair(place, code) for place in range(50) for code in TYPE_CODES.values())
+
+
 def at_every_cap(draw: np.random.Generator) -> Signals:
     """The largest signals there can be: everything full, the seen ring spread over every day it may hold."""
     newest_minute = int(NOW // 60) + 5
@@ -287,6 +294,11 @@ def at_every_cap(draw: np.random.Generator) -> Signals:
         dismissed=ring(MAX_DISMISSED, newest_day - draw.integers(0, 91, MAX_DISMISSED)),
         identities=ring(MAX_IDENTITIES, newest_minute - draw.integers(0, 10_080, MAX_IDENTITIES)),
         updated_at=NOW + 0.1234567,
+        counted=CountedReceipts(
+            tuple(CountedReceipt(int(NOW) - n, int(draw.integers(2**32)), full_page()) for n in range(MAX_RECEIPTS)),
+            int(NOW) - 90_000,
+        ),
+        daily_counts=DailyCounts(newest_day, draw.bytes(128)),
     )
     signals.daily["watch_ms"] = 6.048e8 + draw.random(7)
     return signals
@@ -294,7 +306,7 @@ def at_every_cap(draw: np.random.Generator) -> Signals:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_a_document_at_every_cap_stays_within_8_kb_and_reads_back_whole(seed: int) -> None:
+def test_a_document_at_every_cap_stays_within_12_kb_and_reads_back_whole(seed: int) -> None:
     signals = at_every_cap(np.random.default_rng(seed))
     assert size(signals) <= MAX_DOCUMENT_BYTES
     assert len(pack(signals)) <= 7_900
@@ -305,9 +317,29 @@ def test_a_document_at_every_cap_stays_within_8_kb_and_reads_back_whole(seed: in
         assert rows_of(getattr(again, name)) == rows_of(getattr(signals, name))
 
 
+def test_a_document_without_what_was_counted_counts_nothing_again() -> None:
+    signals = at_every_cap(np.random.default_rng(3))
+    document = to_document(signals)
+    for name in ("counted", "dailyCounts"):
+        del document[name]  # as the release before writes it
+    again = from_document(document)
+    assert again is not None
+    assert everything(again) == {**everything(signals), "counted": again.counted, "daily_counts": DailyCounts()}
+    assert again.counted == CountedReceipts(oldest=int(NOW) + 1)
+    assert all(again.counted.is_counted(n, int(NOW) - n, 0, 0) for n in range(100))
+
+
+@pytest.mark.parametrize("damaged", [None, 7, "", "?", "AAAA", [], "é"])
+def test_damaged_records_of_what_was_counted_count_nothing_again(damaged: object) -> None:
+    document = to_document(at_every_cap(np.random.default_rng(3))) | {"counted": damaged, "dailyCounts": damaged}
+    again = from_document(document)
+    assert again is not None
+    assert again.counted == CountedReceipts(oldest=int(NOW) + 1)
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 90))
-def test_no_history_however_long_makes_a_document_of_more_than_8_kb(seed: int, days: int) -> None:
+def test_no_history_however_long_makes_a_document_of_more_than_12_kb(seed: int, days: int) -> None:
     draw = np.random.default_rng(seed)
     facts = {
         f"v{n}": Facts(f"category {n}", tuple(f"tag {n} {k}" for k in range(5)), f"creator {n}", 30.0)
