@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
@@ -16,7 +15,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from shared.domain.formats import iso_time
+from shared.domain.numbers import number_in, whole_number
 from shared.domain.records import RATINGS
+from shared.domain.times import time_in
 
 LAST_INSTANT = 4_102_444_800.0
 """2100-01-01: a number after it is a slip of the pen, such as milliseconds for seconds."""
@@ -26,12 +27,12 @@ MAX_DURATION_SECONDS = 86_400
 LONGEST_WITHOUT_UNIT = 21_600
 """Six hours: more seconds than that are usually milliseconds, so they need a unit."""
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_WITH_UNIT = re.compile(r"(\d+(?:[.,]\d+)?) ?(ms|s|sec|seconds|min|minutes|h|hours)")
+_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
+_WITH_UNIT = re.compile(r"([0-9]+(?:[.,][0-9]+)?) ?(ms|s|sec|seconds|min|minutes|h|hours)")
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "seconds": 1.0, "min": 60.0, "minutes": 60.0, "h": 3600.0, "hours": 3600.0}
-_YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+_YEAR_FIRST = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})(?!\d)")
 _ANY_DATE = re.compile(r"\d{1,2}[-/. ]+(\d{1,2}|[A-Za-z]{3,9})[-/. ,]+\d{2,4}")
-_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d(?:[.,]\d+)?)")
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-5][0-9]):([0-5][0-9](?:[.,][0-9]+)?)")
 _PLACEHOLDERS = frozenset(
     ("NULL", "null", "\\N", "NaN", "nan", "undefined", "#N/A", "#NAME?", "#REF!", "#VALUE!", "[object Object]")
 )
@@ -70,16 +71,12 @@ def _time_of_text(text: str) -> float:
         year, month, day = year_first.groups()
         text = f"{year}-{month:0>2}-{day:0>2}{text[year_first.end() :]}"
     try:
-        at = datetime.fromisoformat(text.upper())
+        seconds = time_in(text)
     except ValueError:
         if _ANY_DATE.match(text):
             says = "must be a date with the year first, such as 2026-12-31, or a time such as 2026-12-31T18:00:00Z."
             raise unclear("invalid_time", says) from None
         raise PydanticCustomError("invalid_time", "time") from None
-    try:
-        seconds = at.replace(tzinfo=at.tzinfo or UTC).timestamp()
-    except OverflowError:
-        seconds = -1.0
     if not 0 <= seconds <= LAST_INSTANT:
         raise PydanticCustomError("invalid_time", "time")
     return seconds
@@ -98,12 +95,21 @@ Instant = Annotated[float, BeforeValidator(_instant)]
 """Seconds since the epoch; also read from ISO 8601 text, which means UTC unless it says otherwise."""
 
 
-# ---- lengths
+# ---- numbers, lengths
+
+Number = Annotated[float, BeforeValidator(number_in)]
+"""A number; also read from digits in text."""
+Whole = Annotated[int, BeforeValidator(whole_number)]
+"""A whole number; also read from one such as 3.0."""
 
 
 def _duration(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
-        return _duration_of_text(value.strip().lower())
+        value = _duration_of_text(value.strip().lower())
+        if isinstance(value, str):
+            value = number_in(value)
+        else:
+            return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     looks_like_ms = is_number and LONGEST_WITHOUT_UNIT < value <= MAX_DURATION_SECONDS * 1000  # type: ignore[operator]
     if looks_like_ms and value != _stored(info):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
+
+from shared.domain.numbers import number_in
+from shared.domain.times import time_in
 
 TOLERANCE_MS = 60_000
 """A clock that is off by no more than this, or a batch that was under way for so long, is left as it is."""
@@ -40,14 +42,11 @@ class DeviceClock:
 
 
 def milliseconds(timestamp: Any) -> int:
-    """Milliseconds since the epoch from ISO 8601 (without a zone: UTC) or a number of them. Raises `ValueError`,
-    `TypeError`."""
+    """Milliseconds since the epoch from ISO 8601 (without a zone: UTC) or a number of them, also in text. Raises
+    `ValueError`, `TypeError`."""
+    timestamp = _number_or_text(timestamp)
     if isinstance(timestamp, str):
-        try:
-            parsed = datetime.fromisoformat(timestamp)
-            return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
-        except OverflowError:
-            raise ValueError("out of range") from None
+        return int(time_in(timestamp) * 1000)
     if isinstance(timestamp, bool) or not 0 <= timestamp < 1e15:
         raise ValueError("out of range")
     return int(timestamp)
@@ -55,4 +54,10 @@ def milliseconds(timestamp: Any) -> int:
 
 def looks_like_seconds(timestamp: Any, now: float) -> bool:
     """Whether a number is near `now` when it is read as seconds; as milliseconds it is in January 1970."""
+    timestamp = _number_or_text(timestamp)
     return not isinstance(timestamp, str) and abs(timestamp - now) < _TEN_YEARS_SECONDS
+
+
+def _number_or_text(timestamp: Any) -> Any:
+    """Eight digits in text are a date such as 20261128; other digits are the number."""
+    return timestamp if isinstance(timestamp, str) and len(timestamp) == len("20261128") else number_in(timestamp)

@@ -45,8 +45,8 @@ def _describe(schema: dict[str, Any]) -> None:
         "description": "\n".join(f"- `{name}`: {meaning}" for name, meaning in EVENT_TYPES.items()),
     }
     properties["timestamp"]["description"] = (
-        "ISO 8601, or milliseconds since the epoch, by the device's clock, which `sentAt` corrects. More than 5 min "
-        "ahead counts as now; older than 7 days is refused."
+        "ISO 8601, or milliseconds since the epoch (also as digits in text), by the device's clock, which `sentAt` "
+        "corrects. More than 5 min ahead counts as now; older than 7 days is refused."
     )
     properties["watchTimeMs"]["description"] = "Required for `video_view`."
     properties["feedRequestId"]["description"] = "`feedRequestId` of the page that showed the video."

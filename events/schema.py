@@ -13,6 +13,7 @@ from shared.domain.feed_receipt import MAX_CHARS
 from shared.domain.fingerprint import fingerprint
 from shared.domain.formats import VIDEO_ID
 from shared.domain.json_text import UNREADABLE
+from shared.domain.numbers import number_in, whole_number
 
 MAX_WATCH_MS = 24 * 3_600_000
 CLAMP_AHEAD_SECONDS = 300.0
@@ -24,7 +25,7 @@ REJECTIONS: dict[str, str] = {
     "not_an_object": "The event is not a JSON object.",
     "unreadable": "The event has a cut character, a number that JSON does not have, or more than 1,000 levels.",
     "unknown_type": "`type` is not one of the event types.",
-    "invalid_video_id": "`videoId` must be 1 to 128 letters, digits or . _ : ~ -",
+    "invalid_video_id": f"`videoId` must be {VIDEO_ID.description}.",
     "invalid_timestamp": "`timestamp` must be an ISO 8601 time or milliseconds since the epoch.",
     "timestamp_in_seconds": "`timestamp` is in seconds since the epoch: multiply by 1000.",
     "too_old": "The event is older than 7 days.",
@@ -103,10 +104,7 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
     """
     if not isinstance(raw, dict):
         raise Rejected("unreadable" if raw is UNREADABLE else "not_an_object")
-    try:
-        wire = WireEvent.model_validate(raw)
-    except ValidationError as error:
-        raise Rejected(_CODE_BY_FIELD[str(error.errors(include_url=False)[0]["loc"][0])]) from None
+    wire = _wire_event(raw)
     try:
         sent_ms = milliseconds(wire.timestamp)
     except ValueError:
@@ -131,3 +129,20 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
         position=wire.rankPosition,
     )
     return event, wire.feedRequestId
+
+
+def _wire_event(raw: dict[str, Any]) -> WireEvent:
+    """The event with its types. Only one that is refused is read again, its numbers in other spellings."""
+    try:
+        return WireEvent.model_validate(raw)
+    except ValidationError:
+        pass
+    respelled = {
+        **raw,
+        "watchTimeMs": number_in(raw.get("watchTimeMs")),
+        "rankPosition": whole_number(number_in(raw.get("rankPosition"))),
+    }
+    try:
+        return WireEvent.model_validate(respelled)
+    except ValidationError as error:
+        raise Rejected(_CODE_BY_FIELD[str(error.errors(include_url=False)[0]["loc"][0])]) from None

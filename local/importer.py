@@ -34,6 +34,7 @@ from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.event_types import MAX_AGE_DAYS, MAX_EVENTS
 from shared.domain.formats import is_number
 from shared.domain.json_text import InvalidJson, parse
+from shared.domain.numbers import number_in
 from shared.domain.records import Tenant
 from shared.settings import BadSetting
 from shared.web.problems import Problem
@@ -45,6 +46,7 @@ UNCATEGORIZED = "uncategorized"
 """The category of a video that has none."""
 MAX_SHOWN = 50
 """Refused rows that are printed one by one."""
+_FALSE_WORDS = frozenset(("", "0", "0.0", "false", "f", "no", "n", "null", "none", "nan", "\\n"))
 REPLAY_SPAN_SECONDS = (MAX_AGE_DAYS - 0.25) * 86_400
 """A longer log is squeezed into this much: the endpoint refuses older events."""
 
@@ -209,7 +211,8 @@ def to_events(rows: list[dict[str, Any]], columns: dict[str, str], now: float) -
     for name in (user, video, at):
         if rows and not any(name in row for row in rows):
             raise BadSetting(f"The exposures have no column {name!r}: name it with --columns.")
-    whole = [row for row in rows if is_number(row.get(at)) and None not in (row.get(user), row.get(video))]
+    rows = [{**row, at: number_in(row.get(at))} for row in rows]
+    whole = [row for row in rows if is_number(row[at]) and None not in (row.get(user), row.get(video))]
     if len(whole) < len(rows):
         print(f"{len(rows) - len(whole)} exposures refused: {user}, {video} or {at} is missing, or no number")
     rows = whole
@@ -241,15 +244,20 @@ def hash_user(tenant_id: str, user: Any) -> str:
 
 def _events(row: dict[str, Any], columns: dict[str, str], video_id: str, when: int) -> Iterator[dict[str, Any]]:
     """One exposure as events: shown, then watched or (nothing watched) skipped, then what else was done."""
-    watch_ms = row.get(columns["watch_ms"])
+    watch_ms = number_in(row.get(columns["watch_ms"]))
     yield {"type": "impression", "videoId": video_id, "timestamp": when}
     if watch_ms:
         yield {"type": "video_view", "videoId": video_id, "timestamp": when, "watchTimeMs": watch_ms}
     else:
         yield {"type": "skip", "videoId": video_id, "timestamp": when}
     for kind in ("like", "share", "not_interested"):
-        if row.get(columns[kind]):
+        if _is_true(row.get(columns[kind])):
             yield {"type": kind, "videoId": video_id, "timestamp": when}
+
+
+def _is_true(value: Any) -> bool:
+    """Whether a cell says yes; text says no in the words of databases."""
+    return value.strip().lower() not in _FALSE_WORDS if isinstance(value, str) else bool(value)
 
 
 async def replay(url: str, app: App, tenant_id: str, key: str, batches: list[UserBatch]) -> None:

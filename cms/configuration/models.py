@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from cms.forms import AgeBand, Fault, Form, NullMeansAbsent, comes_back_in, fault, refused
+from cms.spellings import Whole
 from cms.videos.models import Rating
 from cms.views import KeyName
 from feed.filters import maturity_limit
@@ -57,12 +58,12 @@ class ConfigurationForm(Form):
     maturity_policy: Rating
     age_band_policies: Annotated[dict[AgeBand, Rating], Field(max_length=20), NullMeansAbsent] = {}
     use_personalization: bool = True
-    default_limit: Annotated[int, Field(ge=1, le=50)] = 20
+    default_limit: Annotated[Whole, Field(ge=1, le=50)] = 20
     weights: Annotated[dict[str, float], Field(max_length=100), NullMeansAbsent, AfterValidator(known_weights)] = {}
     affinity_half_life_days: Annotated[float, Field(ge=1, le=30)] = 14.0
     popularity_half_life_hours: Annotated[float, Field(ge=1, le=168)] | None = None
-    streak_cap: Annotated[int, Field(ge=0, le=50)] = DEFAULT_STREAK_CAP
-    creator_cap: Annotated[int, Field(ge=0, le=50)] = DEFAULT_CREATOR_CAP
+    streak_cap: Annotated[Whole, Field(ge=0, le=50)] = DEFAULT_STREAK_CAP
+    creator_cap: Annotated[Whole, Field(ge=0, le=50)] = DEFAULT_CREATOR_CAP
     diversity: Annotated[float, Field(ge=0, le=MAX_DIVERSITY)] = DEFAULT_DIVERSITY
     rate_limits: RateLimitsForm = RateLimitsForm()
     feature_flags: Annotated[dict[str, JsonValue], Field(max_length=50), NullMeansAbsent, AfterValidator(_flags)] = {}

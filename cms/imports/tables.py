@@ -26,9 +26,9 @@ _NONE_WORDS = frozenset((NONE_WORD, "null", "\\n"))
 """The same as databases write it, in lower case."""
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
 _NOT_FOLDED = re.compile(r"[^a-z0-9]+")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d{1,3})?", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-_GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 csv.field_size_limit(1_000_000)
 
 

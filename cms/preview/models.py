@@ -9,6 +9,7 @@ from pydantic import Field, WithJsonSchema
 from cms.experiments.models import Version
 from cms.forms import AgeBand, Country, Form, Language, Platform, Slug, VideoId
 from cms.rules.models import Action, Multiplier, NewRuleForm, Texts
+from cms.spellings import Whole
 from cms.videos.models import StoredRating
 from cms.views import Position, one_of
 from feed.filters import FILTERS
@@ -44,7 +45,7 @@ class PreviewForm(Form):
     """What to preview. The header `X-User` names a stored user; without it, `viewer` describes one."""
 
     viewer: ViewerForm = ViewerForm()
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] | None = None
+    limit: Annotated[Whole, Field(ge=1, le=MAX_LIMIT)] | None = None
     draft: DraftForm | None = None
     why: Annotated[list[VideoId], Field(max_length=50)] = []
 

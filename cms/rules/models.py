@@ -19,7 +19,7 @@ from cms.forms import (
     comes_back_in,
     fault,
 )
-from cms.spellings import Instant
+from cms.spellings import Instant, Whole
 from cms.views import Etag, Position, Stamped, one_of, stamp
 from shared.adapters.documents.port import Json
 from shared.domain.formats import iso_time_or_none
@@ -80,10 +80,10 @@ class RuleForm(Form):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     action: Literal["boost", "suppress", "pin", "exclude", "limit"]
     multiplier: float | None = None
-    positions: Annotated[list[Annotated[int, Field(ge=1, le=50)]], Field(max_length=20), Distinct] = []
+    positions: Annotated[list[Annotated[Whole, Field(ge=1, le=50)]], Field(max_length=20), Distinct] = []
     match: MatchForm
     audience: AudienceForm = AudienceForm()
-    priority: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    priority: Annotated[Whole, Field(ge=-1_000, le=1_000)] = 0
     enabled: bool = True
     starts_at: Instant | None = None
     ends_at: Instant | None = None

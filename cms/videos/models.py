@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from cms.forms import AgeBand, Country, Distinct, Form, Language, Name, Platform, Url, VideoId, comes_back_in, fault
-from cms.spellings import MAX_DURATION_SECONDS, Duration, Instant, RatingSpelling, RealName
+from cms.spellings import MAX_DURATION_SECONDS, Duration, Instant, Number, RatingSpelling, RealName
 from cms.views import Etag, NextCursor, Stamped, one_of, stamp
 from shared.adapters.documents.port import DAY_SECONDS, Json
 from shared.domain.formats import iso_time_or_none
@@ -37,8 +37,8 @@ class VideoForm(Form):
     creator_id: Annotated[str, Field(max_length=128), RealName] = ""
     duration_seconds: Annotated[Duration, Field(gt=0, le=MAX_DURATION_SECONDS)]
     maturity_rating: Rating
-    editorial_boost: Annotated[float, Field(ge=-10, le=10)] = 0.0
-    popularity_override: Annotated[float, Field(ge=0, le=100)] | None = None
+    editorial_boost: Annotated[Number, Field(ge=-10, le=10)] = 0.0
+    popularity_override: Annotated[Number, Field(ge=0, le=100)] | None = None
     language: Language | None = None
     countries: Annotated[list[Country], Field(max_length=250), Distinct] = []
     age_bands: Annotated[list[AgeBand], Field(max_length=20), Distinct] = []

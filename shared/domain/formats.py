@@ -25,13 +25,19 @@ class Format:
 
 
 VIDEO_ID = Format(
-    r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}", "1 to 128 letters, digits or . _ : ~ -, a letter or digit first"
+    r"[A-Za-z0-9_-][A-Za-z0-9._:~-]{0,127}", "1 to 128 letters, digits or . _ : ~ -, not beginning with . : or ~"
 )
-SLUG = Format(r"[a-z0-9][a-z0-9_-]{0,63}", "1 to 64 lower-case letters, digits, - or _, such as summer-push")
-TENANT_ID = Format(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "1 to 64 letters, digits, - or _")
-MODEL_VERSION = Format(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", "a model version of 1 to 64 letters, digits or . _ + -")
-TOKEN_KEY_ID = Format(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits or . _ -")
-FLAG_NAME = Format(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or -")
+SLUG = Format(
+    r"[a-z0-9][a-z0-9_-]{0,63}",
+    "1 to 64 lower-case letters, digits, - or _, a letter or digit first, such as summer-push",
+)
+TENANT_ID = Format(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "1 to 64 letters, digits, - or _, a letter or digit first")
+MODEL_VERSION = Format(
+    r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}",
+    "a model version of 1 to 64 letters, digits or . _ + -, a letter or digit first",
+)
+TOKEN_KEY_ID = Format(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits or . _ -, a letter or digit first")
+FLAG_NAME = Format(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or -, a letter or digit first")
 API_KEY = Format(r"[\x21-\x2b\x2d-\x7e]{8,200}", "8 to 200 printable characters without a comma")
 """Without a comma, because a header that is sent twice arrives joined by one."""
 KEY_NAME = Format(r"[^\x00-\x1f\x7f]+", "a name such as Anna (newsroom)")

@@ -37,8 +37,8 @@ FORMS: dict[str, tuple[type[Form], dict[str, Any]]] = {
 GONE = object()
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("video", {"id": "a b"}, "id must be 1 to 128 letters, digits or . _ : ~ -, a letter or digit first."),
-    ("video", {"id": "~audit:1"}, "id must be 1 to 128 letters, digits or . _ : ~ -, a letter or digit first."),
+    ("video", {"id": "a b"}, "id must be 1 to 128 letters, digits or . _ : ~ -, not beginning with . : or ~."),
+    ("video", {"id": "~audit:1"}, "id must be 1 to 128 letters, digits or . _ : ~ -, not beginning with . : or ~."),
     ("video", {"title": GONE}, "title is missing."),
     ("video", {"title": "   "}, "title must not be empty."),
     ("video", {"title": "x" * 201}, "title can have at most 200 characters."),
@@ -47,7 +47,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("video", {"playbackUrl": "javascript:alert(1)"}, "playbackUrl must be a link that begins with https:// "
      "(2,000 characters)."),
     ("video", {"durationSeconds": 0}, "durationSeconds must be more than 0."),
-    ("video", {"durationSeconds": "30"}, "durationSeconds must be a number."),
+    ("video", {"durationSeconds": "thirty"}, "durationSeconds must be a number."),
     ("video", {"durationSeconds": float("nan")}, "durationSeconds must be a finite number."),
     ("video", {"durationSeconds": 1e9}, "durationSeconds must be 86400 or less."),
     ("video", {"maturityRating": "PG-14"}, "maturityRating must be one of G, PG, PG13, R, NC17."),
@@ -88,11 +88,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("configuration", {"rateLimits": {"feedRequestsPerSecond": 0}}, "rateLimits.feedRequestsPerSecond must be 1 or "
      "more."),
     ("configuration", {"featureFlags": {"Use New": True}}, "A feature flag has 1 to 64 lower-case letters, digits or "
-     "-."),
+     "-, a letter or digit first."),
     ("configuration", {"featureFlags": {"new-diversifier": "on"}}, "featureFlags.new-diversifier must be true or "
      "false."),
     ("configuration", {"featureFlags": []}, "featureFlags must be an object."),
-    ("rule", {"id": "More Fitness"}, "id must be 1 to 64 lower-case letters, digits, - or _, such as summer-push."),
+    ("rule", {"id": "More Fitness"}, "id must be 1 to 64 lower-case letters, digits, - or _, a letter "
+     "or digit first, such as summer-push."),
     ("rule", {"action": "hide"}, "action must be one of boost, suppress, pin, exclude, limit."),
     ("rule", {"match": {}}, "match is empty, so the rule would mean every video: name some."),
     ("rule", {"match": GONE}, "match is missing."),
@@ -122,7 +123,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("key", {"scopes": []}, "scopes must not be empty."),
     ("key", {"scopes": ["admin"]}, "scopes[0] must be one of sdk, cms, privacy, ops."),
     ("key", {"name": "a\nb"}, "name must be a name such as Anna (newsroom)."),
-    ("tenant", {"tenantId": "_platform"}, "tenantId must be 1 to 64 letters, digits, - or _."),
+    ("tenant", {"tenantId": "_platform"}, "tenantId must be 1 to 64 letters, digits, - or _, a letter or digit first."),
     ("rotation", {"overlapHours": 1_000}, "overlapHours must be 168 or less."),
     ("public key", {"publicKey": "hello"}, "publicKey must be a public key in PEM."),
     ("public key", {"publicKey": "-----BEGIN PRIVATE KEY-----"}, "publicKey holds a private key. Send the public one, "

@@ -14,7 +14,7 @@ from shared.domain.feed_receipt import FeedReceipt
 
 NOW = 1_700_000_000.0
 
-video_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,127}", fullmatch=True)
+video_ids = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._:~-]{0,127}", fullmatch=True)
 seconds = st.floats(0, 4e9, allow_nan=False)
 one_event = st.builds(
     Event,
