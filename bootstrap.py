@@ -120,7 +120,6 @@ class App:
         self._end_logs = logs.install(self.telemetry, structured=self.settings.log_format == "json")
         if self.export is not None:
             self.export.start()
-        self.limits.delay.start()
         for refresher in (self.flags_refresher, self.tenants_refresher):
             refresher.start()
         await asyncio.wait(
@@ -129,10 +128,16 @@ class App:
                 for step in (self.flags_refresher.refresh, self._open_documents, self.bus.ready)
             ]
         )
+        await self._within_budget(self._warm_up)
+        self.limits.delay.start()  # what the start itself takes is no overload
 
     async def _open_documents(self) -> None:
         await self.documents.ready()
+        await self.feed.signals.open()
         await self.tenants_refresher.refresh()
+
+    async def _warm_up(self) -> None:
+        self.feed.warm_up(self.clock())
 
     async def _within_budget(self, step: Callable[[], Awaitable[object]]) -> None:
         try:
@@ -140,6 +145,16 @@ class App:
                 await step()
         except Exception as error:  # whatever is down now is retried by its own loop or first use
             self.telemetry.count("refresh_failures", f"start_{type(error).__name__}")
+
+    async def load_catalogs(self) -> None:
+        """Load the content of every tenant that is known, within the budget of a start. For one machine: in Azure a
+        tenant's first request loads it, for there are many and an instance may never be asked for most."""
+
+        async def load() -> None:
+            for tenant_id in self.tenants.ids():
+                await self.catalogs.get(tenant_id)
+
+        await self._within_budget(load)
 
     async def roll_up(self) -> None:
         """Add waiting events to the statistics and the archive, then publish the queue lengths."""
@@ -317,9 +332,10 @@ def build(
                     "blobs": blobs.ready,
                     "flags": flags_refresher.refresh,
                     "tenants": tenants_refresher.refresh,
-                    "clock": clock_guard.check,
                 },
                 {"flags": flags_refresher, "tenants": tenants_refresher},
+                elapsed,
+                lambda: {"clock": "ready" if clock_guard.trusted() else "unavailable"},
             ),
             **cms_apis(
                 CmsParts(

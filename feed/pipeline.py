@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feed import cursor
+from feed import cursor, warm_up
 from feed.catalog import Catalog, Catalogs
 from feed.cursor import Served
 from feed.dark_launch import DarkLaunch
@@ -20,7 +20,7 @@ from feed.editorial import Rulebook
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
 from feed.page import Page
-from feed.query import FeedQuery
+from feed.query import NO_HINTS, FeedQuery
 from feed.selection import select
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
@@ -138,6 +138,16 @@ class Feed:
         """Stop comparing and pulling content."""
         await self.dark_launch.close()
         await self.catalogs.close()
+
+    def warm_up(self, now: float) -> None:
+        """Make pages of made-up content for nobody, the way requests are served: no user waits for what the first
+        page costs once. Asks no dependency."""
+        tenant, catalog = warm_up.TENANT, warm_up.made_up_catalog(now)
+        query = FeedQuery(tenant.default_limit, None, NO_HINTS, True)
+        session = FeedSession(query, tenant, "", self._served(query, tenant, "", now), now)
+        for reason in (None, "cold_start"):
+            selection = self._select(session, catalog, warm_up.made_up_signals(now), reason)
+            self._page(session, catalog, selection).body(catalog)
 
     async def serve_feed(
         self,

@@ -23,6 +23,10 @@ MAX_KEPT = 20_000
 """About 10 kB a user: 200 MB at the most."""
 
 
+NOBODY = "nobody"
+"""A partition that no user has: theirs are digests."""
+
+
 class SignalsUnavailable(Exception):
     """The signals did not come, or not in time: the feed falls back."""
 
@@ -52,6 +56,10 @@ class SignalsReader:
         self._kept: OrderedDict[str, tuple[Signals | None, float]] = OrderedDict()
         self.breaker = Breaker(objective)
         telemetry.watch("breaker_open", lambda: float(self.breaker.state is not State.CLOSED), "signals")
+
+    async def open(self) -> None:
+        """Read once, so that no user waits for a connection. Raises `StoreUnavailable`."""
+        await self._documents.read(USER_ACTIVITY, NOBODY, SIGNALS_ID)
 
     async def get(self, user_key: str) -> Signals | None:
         """The user's signals, None when there are none. Raises `SignalsUnavailable`, also as `SignalsPaused`."""

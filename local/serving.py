@@ -85,6 +85,7 @@ async def running(
         _warn_without_flags(app)
         if demo:
             await seed_demo(app)
+        await app.load_catalogs()
         host = LocalHost(
             function_app.app,
             app.bus,

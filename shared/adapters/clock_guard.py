@@ -75,10 +75,6 @@ class ClockGuard:
             log_event(log, level, f"clock_{state}", ahead=told)
         return state != WRONG
 
-    async def check(self) -> bool:
-        """`trusted`, for `/ready`."""
-        return self.trusted()
-
     def _ahead(self, service: str) -> float | None:
         """How far this clock is ahead of a service's last date, None while it has said nothing."""
         zeros = self._zeros[service]

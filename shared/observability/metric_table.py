@@ -81,7 +81,7 @@ METRICS: dict[str, Metric] = {
     "store_failures": Metric("Document store calls that failed", ("caller",)),
     "bus_failures": Metric("Bus calls that failed", ("caller",)),
     "dependency_failing": Metric("1 while calls of a dependency fail, 0 once they work again", ("dependency",), GAUGE),
-    "loop_delay_ms": Metric("How late the event loop runs what is due", (), GAUGE),
+    "loop_delay_ms": Metric("How late the event loop runs what is due while requests are served", (), GAUGE),
     "signals_late": Metric("Signals that did not come within their budget"),
     "breaker_changes": Metric("The breaker around a dependency changed its state", ("breaker", "state")),
     "breaker_open": Metric("1 while the breaker keeps requests away from a dependency", ("breaker",), GAUGE),

@@ -2,7 +2,7 @@
 
     rates        one user and one tenant may only ask so often              → 429 `rate_limited`
     share        while others are served too, a tenant holds half the slots  → feeds get the ready page, the rest 429
-    delay        the event loop is late: everybody waits for everybody       → feeds get the ready page, then 429
+    delay        requests make the event loop late: all wait for all         → feeds get the ready page, then 429
     in flight    every slot is taken                                         → 429 `overloaded`
 
 Every limit holds per process: n processes allow n times the rates. What a key may do in all is limited at the entry.
@@ -72,10 +72,14 @@ class Rates:
 class LoopDelay:
     """How late the event loop runs what is due: the second worst of the last three looks, so that one hiccup (a
     collection of garbage, a process put to sleep) is not taken for overload.
+
+    `requests` gives how many requests were ever asked and how many are in flight. A look in whose time nobody asked
+    anything counts as 0: what made the loop late then (a start, a timer) is not overload, and shedding would not help.
     """
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, requests: Callable[[], tuple[int, int]] | None = None) -> None:
         self._telemetry = telemetry
+        self._requests = requests
         self._last = [0.0, 0.0, 0.0]
         self._task: asyncio.Task[None] | None = None
         self.seconds = 0.0
@@ -102,8 +106,11 @@ class LoopDelay:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + TICK_SECONDS
+            asked, in_flight = self._requests() if self._requests else (0, 1)
             await asyncio.sleep(TICK_SECONDS)
-            self.saw(max(0.0, loop.time() - due))
+            late = max(0.0, loop.time() - due)
+            caused = in_flight or (self._requests is not None and self._requests()[0] != asked)
+            self.saw(late if caused else 0.0)
 
 
 class Admission:
@@ -141,12 +148,14 @@ class Limits:
         self._user_rate = settings.user_requests_per_second
         self._users = Rates()
         self._tenants = Rates(1_000)
-        self.delay = LoopDelay(telemetry)
         self.in_flight: Counter[str] = Counter()
         self.total = 0
+        self.asked = 0
+        self.delay = LoopDelay(telemetry, lambda: (self.asked, self.total))
 
     def admit(self, kind: Kind, tenant: Tenant, user_key: str) -> Admission:
         """A slot for a request, to be used as a context. Raises a 429 `Problem` that says when to come back."""
+        self.asked += 1
         self._check_rates(kind, tenant, user_key, self._clock())
         if self.total >= self.most_in_flight or self.delay.seconds >= self._refuse_seconds:
             raise _overloaded()

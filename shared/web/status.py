@@ -16,6 +16,8 @@ from shared.web.openapi import ApiDocument
 from shared.web.responses import View
 
 CHECK_BUDGET_SECONDS = 2.0
+KEEP_SECONDS = 2.0
+"""What the dependencies answered holds for so long, for whoever asks: `/ready` needs no key, and must cost nothing."""
 
 Check = Callable[[], Awaitable[object]]
 
@@ -84,11 +86,26 @@ class DocumentApi:
 
 
 class ReadinessApi:
-    """Asks every dependency. `checks`: name → a call that raises or returns False when it is down."""
+    """Asks every dependency. `checks`: name → a call that raises or returns False when it is down.
 
-    def __init__(self, checks: Mapping[str, Check], refreshers: Mapping[str, Refresher]) -> None:
+    However many ask at a time, each dependency is asked once, and again after `KEEP_SECONDS` at the earliest. What is
+    known without asking (`known`: name → state in one word, and the ages) is always as of now. `clock` gives seconds
+    and never goes back.
+    """
+
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        refreshers: Mapping[str, Refresher],
+        clock: Callable[[], float],
+        known: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._checks = checks
         self._refreshers = refreshers
+        self._clock = clock
+        self._known = known
+        self._round: asyncio.Task[dict[str, str]] | None = None
+        self._answered_at = float("-inf")
 
     @endpoint(
         "GET",
@@ -103,7 +120,7 @@ class ReadinessApi:
     )
     async def get_ready(self, request: func.HttpRequest) -> func.HttpResponse:
         """200 when every dependency answers, else 503; either way each one's state and the age of what is held."""
-        states = dict(zip(self._checks, await asyncio.gather(*map(_state, self._checks.values())), strict=True))
+        states = {**await self._asked(), **self._known()}
         everything = all(state == "ready" for state in states.values())
         ages = {
             name: None if (age := refresher.age()) is None else round(age, 1)
@@ -112,6 +129,18 @@ class ReadinessApi:
         status = "ready" if everything else "not_ready"
         readiness = Readiness(status=status, dependencies=states, age_seconds=ages)
         return json_response(readiness, 200 if everything else 503)
+
+    async def _asked(self) -> dict[str, str]:
+        """What the dependencies answer: of the round under way, or of the last one while that holds."""
+        asked = self._round
+        if asked is None or (asked.done() and not 0 <= self._clock() - self._answered_at < KEEP_SECONDS):
+            asked = self._round = asyncio.create_task(self._ask(), name="readiness")
+        return await asyncio.shield(asked)
+
+    async def _ask(self) -> dict[str, str]:
+        states = await asyncio.gather(*map(_state, self._checks.values()))
+        self._answered_at = self._clock()
+        return dict(zip(self._checks, states, strict=True))
 
 
 async def _state(check: Check) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from local.story import story_events
+from shared.web.status import KEEP_SECONDS
 from tests.served_app import eventually, make_videos, personalized, served
 
 
@@ -25,4 +26,5 @@ async def test_before_the_flags_are_known_the_feed_is_plain_and_then_it_is_not(t
             return bool((await client.feed()).json["mode"] == "personalized")
 
         await eventually(is_personalized)
+        app.clock.advance(KEEP_SECONDS)
         assert (await app.request("GET", "/ready")).status == 200

@@ -1,0 +1,44 @@
+"""Made-up content, on which a process serves its first pages to nobody.
+
+What the first page costs once (a library loaded late, a table laid out, memory taken) is over before a user asks.
+"""
+
+from __future__ import annotations
+
+from feed.catalog import Catalog
+from ranking.user_features import COLD_START_EVENTS
+from shared.adapters.documents.port import Document
+from shared.domain.records import DEFAULT_HALF_LIFE_DAYS, Tenant, Video
+from shared.domain.user_signals import Signals
+
+TENANT = Tenant("", "G")
+"""No tenant has this id."""
+VIDEOS, CATEGORIES = 60, 4
+DAY = 86_400.0
+
+
+def made_up_catalog(now: float) -> Catalog:
+    """A few videos that a viewer may see."""
+    catalog = Catalog()
+    for number in range(VIDEOS):
+        category = f"category-{number % CATEGORIES}"
+        video = Video(
+            id=f"video-{number}",
+            title="",
+            playback_url="",
+            category=category,
+            tags=(category,),
+            creator=category,
+            duration_seconds=30.0,
+            maturity_rating="G",
+            published_at=now - number * DAY,
+        )
+        catalog.apply(Document(TENANT.id, video.id, video.to_document(), ""))
+    return catalog
+
+
+def made_up_signals(now: float) -> Signals:
+    """Somebody who has watched enough for a page of their own."""
+    return Signals(
+        DEFAULT_HALF_LIFE_DAYS, newest_minute=int(now // 60), events=COLD_START_EVENTS, updated_at=now, whole=False
+    )

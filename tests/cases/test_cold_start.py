@@ -1,0 +1,105 @@
+"""A cold instance is warm before it is ready, and what its start takes is not taken for overload."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from local.demo import SDK_KEY, TENANTS
+from local.serving import local_settings, running
+from local.story import story_events
+from shared.domain.records import Tenant
+from shared.observability.metrics import Telemetry
+from shared.settings import Settings
+from shared.web.admission import TICK_SECONDS, Kind, Limits
+from shared.web.problems import Problem
+from tests.served_app import make_videos, new_user, served
+
+SHED = {"shed_delay_ms": 100.0, "refuse_delay_ms": 400.0}
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_ever_logged() -> None:
+    """Replaces a look at the log that needs one app for the whole module: here each test starts its own."""
+
+
+async def block_the_loop(times: int = 4) -> None:
+    """Each time for longer than a loop may be late before requests are served the ready page."""
+    for _ in range(times):
+        time.sleep(0.3)  # noqa: ASYNC251 - blocking is what this is about
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+async def test_a_delay_that_no_request_causes_is_no_overload() -> None:
+    limits = Limits(Settings(), Telemetry())
+    limits.delay.start()
+    try:
+        await asyncio.sleep(TICK_SECONDS)
+        await block_the_loop()
+        assert limits.delay.seconds == 0
+        with limits.admit(Kind.FEED, Tenant("tenant"), "user") as admission:
+            assert not admission.ready_only
+            await block_the_loop()
+            assert limits.delay.seconds > 0.1
+        await asyncio.sleep(3 * TICK_SECONDS)
+    finally:
+        await limits.delay.stop()
+
+
+async def test_requests_that_were_refused_count_as_causing_delay() -> None:
+    limits = Limits(replace(Settings(), max_in_flight=0.0), Telemetry())
+    limits.delay.start()
+    try:
+        await asyncio.sleep(TICK_SECONDS)
+        for _ in range(4):
+            with pytest.raises(Problem, match="overloaded"):
+                limits.admit(Kind.FEED, Tenant("tenant"), "user")
+            await block_the_loop(1)
+        assert limits.delay.seconds > 0.1
+    finally:
+        await limits.delay.stop()
+
+
+async def test_work_of_the_process_itself_costs_no_user_their_own_page(tmp_path: Path) -> None:
+    async with served(tmp_path, signals_budget_ms=60_000.0, **SHED) as app:
+        client = await app.tenant(make_videos(30))
+        assert (await client.post(story_events(app.clock.now()))).status == 202
+        await app.folded()
+        await block_the_loop()
+        assert (await client.feed()).json["mode"] == "personalized"
+
+
+async def test_the_first_page_after_a_start_is_what_it_is(tmp_path: Path) -> None:
+    """With history from before: the instance is new, the user is not."""
+    settings = replace(local_settings({"DATA_FOLDER": str(tmp_path)}), signals_budget_ms=60_000.0)
+    user = {"X-Tenant-Id": TENANTS[0][0].id, "X-Api-Key": SDK_KEY, "X-User": new_user()}
+    async with running(settings, port=0) as app, aiohttp.ClientSession(app.url, headers=user) as http:
+        async with http.get("/v1/feed") as answer:
+            assert (await answer.json())["reason"] == "cold_start"
+        async with http.post("/v1/events/batch", json={"events": story_events(app.app.clock())}) as answer:
+            assert answer.status == 202
+        async with asyncio.timeout(60):
+            await app.host.idle()
+    async with running(settings, port=0) as app, aiohttp.ClientSession(app.url, headers=user) as http:
+        async with http.get("/v1/feed") as answer:
+            page = await answer.json()
+        assert (page["mode"], page["reason"]) == ("personalized", None)
+
+
+async def test_content_is_loaded_before_the_port_is_open(tmp_path: Path) -> None:
+    async with running(local_settings({"DATA_FOLDER": str(tmp_path)}), port=0) as app:
+        assert set(app.app.catalogs._catalogs) == {tenant.id for tenant, _, _ in TENANTS}
+
+
+async def test_a_warm_up_is_counted_as_no_request_and_asks_nobody(tmp_path: Path) -> None:
+    async with served(tmp_path, content_refresh_seconds=30.0) as app:
+        before, reads = dict(app.services.telemetry.counters), app.documents.reads
+        app.services.feed.warm_up(app.clock.now())
+        assert dict(app.services.telemetry.counters) == before
+        assert app.documents.reads == reads
