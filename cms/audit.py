@@ -14,7 +14,8 @@ from cms.documents import DocumentFlow
 from cms.endpoint import CONFIRM, CURSOR, LIMIT, PAGE_PROBLEMS, REASON, cms_endpoint, query
 from cms.experiments.models import model_id
 from cms.request import CmsRequest, cursor_after
-from cms.videos.models import TAKEN_DOWN, time_to_live
+from cms.videos.models import with_time_to_live
+from cms.videos.takedowns import TAKEN_DOWN, after_sending, with_status
 from cms.views import NextCursor
 from shared.adapters.documents.port import Document, Json, Operation, Replace
 from shared.domain.formats import AUDIT_ENTRY_ID, iso_time
@@ -181,10 +182,11 @@ def _restored(entry: Json, current: Json | None, call: CmsRequest) -> Json | Non
     stamp = {"updatedAt": call.now, "updatedBy": call.author().who}
     before: Json | None = entry["before"]
     if before is not None:
-        lifetime = time_to_live(before.get("expiresAt"), call.now) if entry["resource"] == "video" else {}
-        return {**before, **stamp, **lifetime}
+        restored = {**before, **stamp}
+        return with_time_to_live(restored, call.now) if entry["resource"] == "video" else restored
     if entry["resource"] == "video" and current is not None:
-        return {**current, **stamp, "status": TAKEN_DOWN}
+        taken_down = with_status({**current, **stamp}, after_sending(TAKEN_DOWN, current))
+        return with_time_to_live(taken_down, call.now)
     return None
 
 

@@ -129,6 +129,8 @@ async def _steer(editor: Editor) -> None:
     for path, body in (("rules/later/draft", RULE_IN_FULL), ("configuration/draft", draft)):
         answer = await editor.call("PUT", path, body)
         assert answer.status == 200, (path, answer.body)
+    assert (await editor.post("videos", {**VIDEO, "id": "vid_down"})).status == 201
+    assert (await editor.post("videos/vid_down/takedown")).status == 200
     assert (await editor.change("DELETE", "playlists/over")).status == 204
     assert (await editor.post("experiments/quality/start")).status == 200
     rows = b"\n".join(orjson.dumps({**VIDEO, "id": f"vid_row_{n:05}"}) for n in range(1_001))

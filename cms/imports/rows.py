@@ -11,7 +11,6 @@ import orjson
 from cms.forms import Fault, check
 from cms.imports.tables import NONE_WORD, Columns, TableRow, read_table
 from cms.videos.models import (
-    ACTIVE,
     FIELDS,
     LISTS,
     NUMBERS,
@@ -22,6 +21,7 @@ from cms.videos.models import (
     same_content,
     video_document,
 )
+from cms.videos.takedowns import ACTIVE, kept_for_restore
 from shared.adapters.documents.port import Json
 from shared.domain.formats import VIDEO_ID
 from shared.domain.json_text import UNREADABLE, InvalidJson, is_too_deep, parse, parse_rows
@@ -172,8 +172,8 @@ def _table_row(row: TableRow) -> Row:
 def apply_row(row: Row, stored: Json | None, now: float, who: str) -> tuple[Outcome, Json | None]:
     """What a row makes of a video, and the document to write, None when there is none.
 
-    A row changes the fields that it names, so a file can hold only some, and a video that was taken down stays down
-    unless the row says otherwise. A new video needs every required field.
+    A row changes the fields that it names, so a file can hold only some. A status for a video that is taken down is
+    kept for its restoring, and a note says so. A new video needs every required field.
     """
     if row.video is None or row.faults:
         return Outcome(row.number, row.id, REJECTED, row.faults), None
@@ -188,7 +188,8 @@ def apply_row(row: Row, stored: Json | None, now: float, who: str) -> tuple[Outc
         return Outcome(row.number, row.id, REJECTED, tuple(faults)), None
     document = video_document(stored["id"], changed, now, who, stored)
     status = UNCHANGED if same_content(document, stored) else UPDATED
-    outcome = Outcome(row.number, row.id, status, notes=tuple(_notes(row, stored)))
+    notes = (*kept_for_restore(changed.sent_status, stored), *_notes(row, stored))
+    outcome = Outcome(row.number, row.id, status, notes=notes)
     return outcome, None if status == UNCHANGED else document
 
 

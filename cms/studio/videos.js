@@ -41,7 +41,7 @@ export async function videosTab(place) {
   async function change(video, down) {
     if (!down && !(await ask("Take this video down?", `“${video.title}” leaves every feed within 15 seconds, also in the middle of a walk.`, "Take down"))) return;
     const after = await post(`videos/${encodeURIComponent(video.id)}/${down ? "restore" : "takedown"}`);
-    notice(down ? "It may be shown again." : "Taken down.");
+    notice(!down ? "Taken down." : after.status === "active" ? "It may be shown again." : "No longer taken down, and inactive as before.");
     if (loading) await load();
     else body.querySelector(`[data-video="${CSS.escape(video.id)}"]`)?.replaceWith(row(after));
   }

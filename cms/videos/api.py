@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import azure.functions as func
@@ -21,9 +22,8 @@ from cms.endpoint import (
     replaces,
 )
 from cms.request import CmsRequest, bare, cursor_after, quoted
+from cms.videos.earlier_takedowns import status_before_takedown
 from cms.videos.models import (
-    ACTIVE,
-    TAKEN_DOWN,
     ListedVideo,
     NewVideoForm,
     StoredVideo,
@@ -33,10 +33,20 @@ from cms.videos.models import (
     editable_video,
     video_document,
     video_fields,
+    with_time_to_live,
+)
+from cms.videos.takedowns import (
+    TAKEN_DOWN,
+    WHEN_RESTORED,
+    after_restoring,
+    after_sending,
+    is_taken_down,
+    status_when_restored,
+    with_status,
 )
 from feed.catalog import Catalogs
 from ranking.stats import StatsTable
-from shared.adapters.documents.port import Document, StoreUnavailable
+from shared.adapters.documents.port import Document, Json, StoreUnavailable
 from shared.adapters.retry import retry
 from shared.domain.formats import VIDEO_ID
 from shared.domain.records import AFTER_VIDEOS
@@ -123,15 +133,33 @@ class VideosApi:
 
     @acts("videos/{id}/takedown", "Take a video out of every feed", StoredVideo, if_match=True, tag="videos")
     async def takedown_video(self, call: CmsRequest) -> func.HttpResponse:
-        """Take a video out of every feed at once, even while somebody else is editing it."""
-        return await self._set_status(call, TAKEN_DOWN, "takedown")
+        """Take a video out of every feed at once, even while somebody else is editing it.
+
+        Nothing but a restore brings it back.
+        """
+        return await self._act(call, "takedown", self._taken_down)
 
     @acts("videos/{id}/restore", "Undo a takedown", StoredVideo, if_match=True, tag="videos")
     async def restore_video(self, call: CmsRequest) -> func.HttpResponse:
-        """Undo a takedown."""
-        return await self._set_status(call, ACTIVE, "restore")
+        """Undo a takedown: the video gets its status from before, or the one that was sent since.
 
-    async def _set_status(self, call: CmsRequest, status: str, action: str) -> func.HttpResponse:
+        A video that is not taken down stays as it is.
+        """
+        return await self._act(call, "restore", self._restored)
+
+    async def _taken_down(self, stored: Document) -> Json:
+        return with_status(stored.body, after_sending(TAKEN_DOWN, stored.body))
+
+    async def _restored(self, stored: Document) -> Json:
+        body = stored.body
+        if is_taken_down(body) and status_when_restored(body) is None:
+            known = await status_before_takedown(self._flow.store, self._flow.container, stored.partition, stored.id)
+            body = {**body, WHEN_RESTORED: known}
+        return with_status(body, after_restoring(body))
+
+    async def _act(
+        self, call: CmsRequest, action: str, act: Callable[[Document], Awaitable[Json]]
+    ) -> func.HttpResponse:
         """Change the status alone. Without `If-Match`, repeats when somebody edited the video in between."""
         payload = call.optional_body()
         wanted = call.optional_if_match()
@@ -141,7 +169,10 @@ class VideosApi:
             if wanted is not None and bare(stored.etag) != wanted:
                 raise etag_mismatch()
             author = call.author(reason_of(payload))
-            after = {**stored.body, "status": status, "updatedAt": call.now, "updatedBy": author.who}
+            if action == "restore" and not is_taken_down(stored.body):
+                return stored
+            stamped = {**await act(stored), "updatedAt": call.now, "updatedBy": author.who}
+            after = with_time_to_live(stamped, call.now)
             return await self._flow.write(call.tenant_id, "video", stored.id, action, stored, after, author)
 
         def edited(error: Exception) -> bool:

@@ -10,6 +10,16 @@ from pydantic import Field, model_validator
 
 from cms.forms import AgeBand, Country, Distinct, Form, Language, Name, Platform, Url, VideoId, comes_back_in, fault
 from cms.spellings import MAX_DURATION_SECONDS, Duration, Instant, Number, RatingSpelling, RealName
+from cms.videos.takedowns import (
+    INACTIVE,
+    STATUSES,
+    TAKEN_DOWN,
+    WHEN_RESTORED,
+    after_sending,
+    is_taken_down,
+    status_of,
+    status_when_restored,
+)
 from cms.views import Etag, NextCursor, Stamped, one_of, stamp
 from shared.adapters.documents.port import DAY_SECONDS, Json
 from shared.domain.formats import iso_time_or_none
@@ -18,7 +28,6 @@ from shared.web.responses import Count, Time, View
 
 KEEP_EXPIRED_SECONDS = 30 * DAY_SECONDS
 """How long an expired video can still be read and prolonged; then the store forgets it."""
-ACTIVE, INACTIVE, TAKEN_DOWN = STATUSES = ("active", "inactive", "taken_down")
 STATES = ("live", "scheduled", "expired", INACTIVE, TAKEN_DOWN, "unrated")
 
 Rating = Annotated[Literal["G", "PG", "PG13", "R", "NC17"], RatingSpelling]
@@ -46,6 +55,11 @@ class VideoForm(Form):
     status: Literal["active", "inactive", "taken_down"] = "active"
     published_at: Instant | None = None
     expires_at: Instant | None = None
+
+    @property
+    def sent_status(self) -> str | None:
+        """The status that was sent, None when none was: the default is that of a new video."""
+        return self.status if "status" in self.model_fields_set else None
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Self:
@@ -98,6 +112,13 @@ class StoredVideo(Stamped):
     age_bands: list[str]
     platforms: list[str]
     status: Annotated[str, Field(json_schema_extra=one_of(*STATUSES))]
+    status_when_restored: Annotated[
+        str | None,
+        Field(
+            description="The status that a taken-down video gets when it is restored: active or inactive, as it was "
+            "or as it was sent since. null: it is not taken down, or a release before this one did it."
+        ),
+    ]
     published_at: Time
     expires_at: Time | None
     state: Annotated[str, Field(json_schema_extra=one_of(*STATES), description="Where it stands at this moment.")]
@@ -126,7 +147,10 @@ class VideoPage(View):
 
 
 def video_document(id: str, form: VideoForm, now: float, who: str, before: Json | None) -> Json:
-    """A video as it is stored. One without a time of publication is published now, once."""
+    """A video as it is stored. One without a time of publication is published now, once.
+
+    A form without a status changes none: `after_sending` says what becomes of one that has it.
+    """
     published_at = form.published_at
     if published_at is None:
         published_at = float(before["publishedAt"]) if before and before.get("publishedAt") else now
@@ -146,23 +170,29 @@ def video_document(id: str, form: VideoForm, now: float, who: str, before: Json 
         countries=tuple(form.countries),
         age_bands=tuple(form.age_bands),
         platforms=tuple(form.platforms),
-        active=form.status == ACTIVE,
         published_at=published_at,
         expires_at=form.expires_at,
     )
     document = {
         **video.to_document(),
-        "status": form.status,
+        **after_sending(form.sent_status, before),
         "createdAt": before.get("createdAt", now) if before else now,
         "updatedAt": now,
         "updatedBy": who,
     }
-    return {**document, **time_to_live(form.expires_at, now)}
+    return with_time_to_live(document, now)
 
 
-def time_to_live(expires_at: float | None, now: float) -> Json:
-    """The field that lets the store forget a video, counted from `now`; nothing for one that never expires."""
-    return {} if expires_at is None else {"ttl": int(max(expires_at - now, 0.0) + KEEP_EXPIRED_SECONDS)}
+def with_time_to_live(video: Json, now: float) -> Json:
+    """A video with the field that lets the store forget it, counted from `now`.
+
+    Without it where it never expires, or is taken down: what is forgotten could be imported again as a new video.
+    """
+    kept = {name: value for name, value in video.items() if name != "ttl"}
+    expires_at = video.get("expiresAt")
+    if expires_at is None or is_taken_down(video):
+        return kept
+    return {**kept, "ttl": int(max(float(expires_at) - now, 0.0) + KEEP_EXPIRED_SECONDS)}
 
 
 def same_content(one: Json, other: Json) -> bool:
@@ -179,7 +209,7 @@ def same_content(one: Json, other: Json) -> bool:
 def editable_video(document: Json) -> dict[str, Any]:
     """The fields of a stored video that an editor may send back, as they would be sent."""
     fields = {name: document.get(name) for name in FIELDS}
-    fields["status"] = document.get("status") or ACTIVE
+    fields["status"] = status_of(document)
     for name in LISTS:
         fields[name] = document.get(name) or []
     fields["editorialBoost"] = float(document.get("editorialBoost") or 0.0)
@@ -190,7 +220,7 @@ def editable_video(document: Json) -> dict[str, Any]:
 def video_state(document: Json, now: float) -> str:
     """Where a stored video stands now: one of `STATES`."""
     video = Video.from_document(document)
-    if document.get("status") == TAKEN_DOWN:
+    if is_taken_down(document):
         return TAKEN_DOWN
     if not video.active:
         return INACTIVE
@@ -206,6 +236,7 @@ def video_fields(document: Json, now: float, figures: Mapping[str, int] | None) 
     return {
         "id": document["id"],
         **editable_video(document),
+        WHEN_RESTORED: status_when_restored(document),
         "publishedAt": iso_time_or_none(document.get("publishedAt")),
         "expiresAt": iso_time_or_none(document.get("expiresAt")),
         "state": video_state(document, now),

@@ -130,7 +130,7 @@ NULLS = [
     ("videos", name, default)
     for name, default in {
         "tags": [], "countries": [], "ageBands": [], "platforms": [], "creatorId": "", "editorialBoost": 0,
-        "popularityOverride": None, "language": None, "thumbnailUrl": None, "status": "active", "expiresAt": None,
+        "popularityOverride": None, "language": None, "thumbnailUrl": None, "expiresAt": None,
     }.items()
 ] + [
     ("rules", name, default)
@@ -139,7 +139,7 @@ NULLS = [
 SET: dict[str, Any] = {
     "tags": ["a"], "countries": ["DE"], "ageBands": ["13-17"], "platforms": ["ios"], "creatorId": "anna",
     "editorialBoost": 3, "popularityOverride": 50, "language": "en", "thumbnailUrl": "https://cdn.example/t.jpg",
-    "status": "inactive", "expiresAt": "2099-01-01", "priority": 5, "enabled": False, "startsAt": "2030-01-01",
+    "expiresAt": "2099-01-01", "priority": 5, "enabled": False, "startsAt": "2030-01-01",
     "endsAt": "2031-01-01", "description": "x", "videoIds": ["v1"],
 }  # fmt: skip
 

@@ -96,7 +96,7 @@ async def test_an_import_does_not_bring_back_what_was_taken_down(app: App) -> No
     await editor.post("imports", {"videos": rows(2, durationSeconds=50)})
     assert [body["status"] for body in (await stored(editor)).values()] == ["taken_down", "active"]
     await editor.post("imports", {"videos": rows(2, status="active")})
-    assert [body["status"] for body in (await stored(editor)).values()] == ["active", "active"]
+    assert [body["status"] for body in (await stored(editor)).values()] == ["taken_down", "active"]
 
 
 async def test_a_large_file_becomes_a_job_with_partial_success(app: App) -> None:
