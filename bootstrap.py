@@ -298,7 +298,12 @@ def build(
             clock=clock,
         ),
         experiment_reports=ExperimentReports(
-            documents=documents, blobs=blobs, tenants=tenants, telemetry=telemetry, clock=clock
+            documents=documents,
+            blobs=blobs,
+            video_facts=video_facts,
+            tenants=tenants,
+            telemetry=telemetry,
+            clock=clock,
         ),
         imports=imports,
         apis={

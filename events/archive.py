@@ -7,7 +7,7 @@ came to be served there. Lines are deleted by day 90.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,6 +54,14 @@ def to_lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> bytes
     return gzip.compress(b"".join(_lines(batches, pseudonym)), 6, mtime=0)
 
 
+def counts(line: Mapping[str, Any]) -> bool:
+    """Whether co-watch and reports count an archived event. Lines of the releases that did not decide it say nothing:
+    there a valid feed request decides.
+    """
+    decided = line.get("counted")
+    return line.get("request") is not None if decided is None else decided is True
+
+
 def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
     """The lines of a blob. Raises `ValueError` for a schema version this code does not know."""
     for text in gzip.decompress(content).splitlines():
@@ -67,7 +75,9 @@ def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> Iterato
     for batch in batches:
         user = None if batch.user_key == NOBODY else pseudonym(batch.user_key)
         requests = [_request(request) for request in batch.requests]
-        for event in batch.events:
+        decided = batch.counted or ()
+        for at, event in enumerate(batch.events):
+            counted = {"counted": decided[at]} if decided else {}
             yield orjson.dumps(
                 {
                     "v": SCHEMA_VERSION,
@@ -81,7 +91,8 @@ def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> Iterato
                     "batch": batch.id,
                     "acceptedAt": int(batch.accepted_at * 1000),
                     "request": None if event.request is None else requests[event.request],
-                },
+                }
+                | counted,
                 option=orjson.OPT_APPEND_NEWLINE,
             )
 

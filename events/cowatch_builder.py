@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from events.archive import from_lines
+from events.archive import counts, from_lines
 from events.video_facts import VideoFacts
 from ranking.columns import key64
 from ranking.cowatch import CoWatchTable, build
@@ -33,6 +33,7 @@ LOOK_BACK_DAYS = 30
 MAX_LONG_VIEWS = 2_000_000
 """About 50 MB; a larger log is cut down to a hashed sample of its users."""
 OLD_FILE_SECONDS = 86_400.0
+_WATCHED = (VIDEO_VIEW, COMPLETE)
 
 
 class LongViews:
@@ -133,7 +134,7 @@ class CoWatchBuilder:
         return True
 
     async def _long_views(self, tenant_id: str, now: float) -> LongViews:
-        durations: dict[str, float] = {}
+        durations: dict[str, float | None] = {}
         views = LongViews()
         today = datetime.fromtimestamp(now, UTC)
         for days_ago in range(LOOK_BACK_DAYS, -1, -1):
@@ -144,21 +145,29 @@ class CoWatchBuilder:
                     await self._add_blob(tenant_id, content, durations, views)
         return views
 
-    async def _add_blob(self, tenant_id: str, content: bytes, durations: dict[str, float], views: LongViews) -> None:
-        """Add the long views of one archived blob. A blob of another schema version is left out, counted."""
+    async def _add_blob(
+        self, tenant_id: str, content: bytes, durations: dict[str, float | None], views: LongViews
+    ) -> None:
+        """Add the long views of one archived blob that statistics count too, of videos that the tenant has.
+
+        A blob of another schema version is left out, counted.
+        """
         try:
             lines = await asyncio.to_thread(lambda: list(from_lines(content)))
         except (ValueError, OSError):
             self._telemetry.count("cowatch_tables", "unreadable_blob")
             return
-        positive = [line for line in lines if line["user"] and line["type"] in (VIDEO_VIEW, COMPLETE)]
+        positive = [line for line in lines if line["user"] and line["type"] in _WATCHED and counts(line)]
         unknown = {line["videoId"] for line in positive} - durations.keys()
         if unknown:
             facts = await self._video_facts.get(tenant_id, unknown)
-            durations.update({id: facts[id].duration_seconds if id in facts else 0.0 for id in unknown})
+            durations.update({id: facts[id].duration_seconds if id in facts else None for id in unknown})
         for line in positive:
             video_id = line["videoId"]
-            if line["type"] == COMPLETE or is_long_view(line["watchTimeMs"] or 0.0, durations[video_id]):
+            duration = durations[video_id]
+            if duration is None:
+                continue
+            if line["type"] == COMPLETE or is_long_view(line["watchTimeMs"] or 0.0, duration):
                 views.add(line["user"], video_id, line["timestamp"] / 1000)
 
     async def _delete_old_files(self, tenant_id: str, current: str, now: float) -> None:

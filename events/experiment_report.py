@@ -9,9 +9,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from events.archive import from_lines
 from events.experiment_statistics import Outcomes, report
+from events.video_facts import VideoFacts
 from shared.adapters.blobs.port import ARCHIVE, Blobs, BlobsUnavailable
 from shared.adapters.documents.port import TENANTS, DocumentStore, StoreUnavailable, Upsert, query_all
 from shared.adapters.tenant_directory import TenantDirectory
@@ -37,25 +39,28 @@ class ExperimentReports:
         *,
         documents: DocumentStore,
         blobs: Blobs,
+        video_facts: VideoFacts,
         tenants: TenantDirectory,
         telemetry: Telemetry,
         clock: Callable[[], float],
     ) -> None:
         self._documents = documents
         self._blobs = blobs
+        self._video_facts = video_facts
         self._tenants = tenants
         self._telemetry = telemetry
         self._clock = clock
 
     async def gather(self, tenant_id: str, experiment_id: str) -> Outcomes:
-        """Everything the archive holds about an experiment. Raises `NoSuchExperiment`, `BlobsUnavailable`."""
+        """Everything the archive holds about an experiment. Raises `NoSuchExperiment`, `BlobsUnavailable`,
+        `StoreUnavailable`."""
         stored = await self._documents.read(TENANTS, tenant_id, f"experiment:{experiment_id}", latest=True)
         if stored is None or stored.body.get("deleted"):
             raise NoSuchExperiment(f"tenant {tenant_id} has no experiment {experiment_id}.")
         experiment = Experiment.from_document(stored.body)
         if experiment.started_at is None:
             raise NoSuchExperiment(f"experiment {experiment_id} has not begun: start it first.")
-        outcomes = Outcomes(experiment)
+        outcomes, durations = Outcomes(experiment), dict[str, float]()
         now = self._clock()
         last = min(now, (experiment.stopped_at or now) + ATTRIBUTED_DAYS * 86_400)
         day = datetime.fromtimestamp(experiment.started_at, UTC).date()
@@ -63,7 +68,11 @@ class ExperimentReports:
             async for blob in self._blobs.list(ARCHIVE, f"{tenant_id}/{day:%Y/%m/%d}/"):
                 content = await self._blobs.read(ARCHIVE, blob.name)
                 if content is not None:
-                    await asyncio.to_thread(_add, outcomes, content)
+                    lines = await asyncio.to_thread(_attributed, content)
+                    unknown = {line["videoId"] for line in lines} - durations.keys()
+                    facts = await self._video_facts.get(tenant_id, unknown)
+                    durations.update({id: facts[id].duration_seconds if id in facts else 0.0 for id in unknown})
+                    await asyncio.to_thread(outcomes.add, lines, durations)
             day += timedelta(days=1)
         return outcomes
 
@@ -99,5 +108,6 @@ class ExperimentReports:
         return stored
 
 
-def _add(outcomes: Outcomes, content: bytes) -> None:
-    outcomes.add(from_lines(content))
+def _attributed(content: bytes) -> list[dict[str, Any]]:
+    """The lines that say which page served their video."""
+    return [line for line in from_lines(content) if line.get("request")]

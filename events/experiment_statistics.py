@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
+from events.archive import counts
+from ranking.watching import counted_watch_time
 from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, SAVE, SHARE, SKIP, VIDEO_VIEW
 from shared.domain.experiment_measures import MEASURES
 from shared.domain.fingerprint import fingerprint
@@ -21,8 +23,6 @@ from shared.domain.records import Arm, Experiment
 CONFIDENCE = 0.95
 MISMATCH = 0.001
 """A sample-ratio check with a smaller p-value says that the assignment or the logging is broken: believe no lift."""
-MAX_WATCH_MS = 3_600_000.0
-"""Of one view; what an app reports beyond it is a phone left alone."""
 
 
 @dataclass(slots=True)
@@ -63,18 +63,22 @@ class Outcomes:
     crossed: set[str] = field(default_factory=set)
     events: int = 0
 
-    def add(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Take in archive lines; those that are not about this experiment are passed over."""
+    def add(self, lines: Iterable[Mapping[str, Any]], durations: Mapping[str, float] | None = None) -> None:
+        """Take in archive lines; those that are not about this experiment, or do not count, are passed over.
+
+        `durations` of videos in seconds, where known: watch time counts as it does in statistics.
+        """
+        durations = durations or {}
         for line in lines:
             request, user = line.get("request"), line.get("user")
-            if not request or not user or not self._ours(request) or not self._in_sample(user):
+            if not request or not user or not self._ours(request) or not counts(line) or not self._in_sample(user):
                 continue
             self.events += 1
             outcome = self.users.setdefault(user, Outcome(request["arm"]))
             if outcome.arm != request["arm"]:
                 self.crossed.add(user)
                 continue
-            _count(outcome, line)
+            _count(outcome, line, durations.get(line["videoId"], 0.0))
             if len(self.users) > self.most_users:
                 self.halvings += 1
                 self.users = {user: kept for user, kept in self.users.items() if self._in_sample(user)}
@@ -93,14 +97,14 @@ class Outcomes:
         )
 
 
-def _count(outcome: Outcome, line: Mapping[str, Any]) -> None:
+def _count(outcome: Outcome, line: Mapping[str, Any], duration_seconds: float) -> None:
     kind = line["type"]
     if kind in (IMPRESSION, VIDEO_VIEW, SKIP, COMPLETE):
         # An app may send a view without the impression before it; either says that the video was on the screen.
         outcome.shown.add(fingerprint(f"{line['request']['servedAt']}/{line['videoId']}"))
     if kind == VIDEO_VIEW:
         outcome.views += 1
-        outcome.watched_ms += min(float(line.get("watchMs") or 0.0), MAX_WATCH_MS)
+        outcome.watched_ms += counted_watch_time(line.get("watchTimeMs"), duration_seconds)
     outcome.completes += kind == COMPLETE
     outcome.skips += kind == SKIP
     outcome.approvals += kind in (LIKE, SHARE, SAVE)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from events.future_times import signals_until
 from events.schema import Event
 from events.video_facts import Facts
-from ranking.watching import is_long_view, watch_fraction
+from ranking.watching import counted_watch_time, is_long_view, watch_fraction
 from shared.domain.event_types import (
     COMPLETE,
     IMPRESSION,
@@ -115,7 +115,7 @@ def fold(
             MAX_IDENTITIES,
             int(now * 1000) - IDENTITY_DAYS * 86_400_000,
         ),
-        daily=_daily(old, fresh, newest),
+        daily=_daily(old, fresh, facts, newest),
         counted=old.counted,
         daily_counts=old.daily_counts,
         updated_at=max(now, old.updated_at),
@@ -170,7 +170,7 @@ def _sums(events: Sequence[Event], facts: Mapping[str, Facts], weights: _Weights
 def _amounts(event: Event, fact: Facts) -> list[float] | None:
     """What one event adds: views, watch fraction, skips, approvals, watch ms; None when it adds nothing."""
     if event.type == VIDEO_VIEW:
-        watch_ms = event.watch_ms or 0.0
+        watch_ms = counted_watch_time(event.watch_ms, fact.duration_seconds)
         return [1.0, watch_fraction(watch_ms, fact.duration_seconds), 0.0, 0.0, watch_ms]
     if event.type in _NEGATIVE:
         return [0.0, 0.0, 1.0, 0.0, 0.0]
@@ -258,7 +258,9 @@ def _long(event: Event, facts: Mapping[str, Facts]) -> bool:
     return event.type == VIDEO_VIEW and is_long_view(event.watch_ms or 0.0, fact.duration_seconds if fact else 0.0)
 
 
-def _daily(signals: Signals, events: Sequence[Event], newest_minute: int) -> NDArray[np.void]:
+def _daily(
+    signals: Signals, events: Sequence[Event], facts: Mapping[str, Facts], newest_minute: int
+) -> NDArray[np.void]:
     """Plain totals of the last seven days, index 0 the newest day."""
     today = newest_minute // MINUTES_PER_DAY
     shift = min(DAILY_DAYS, today - signals.newest_day) if signals.newest_minute else DAILY_DAYS
@@ -270,7 +272,8 @@ def _daily(signals: Signals, events: Sequence[Event], newest_minute: int) -> NDA
             continue
         if event.type == VIDEO_VIEW:
             daily["views"][age] += 1
-            daily["watch_ms"][age] += event.watch_ms or 0.0
+            fact = facts.get(event.video_id)
+            daily["watch_ms"][age] += counted_watch_time(event.watch_ms, fact.duration_seconds if fact else 0.0)
         elif event.type in _NEGATIVE:
             daily["skips"][age] += 1
     return daily

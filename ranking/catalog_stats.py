@@ -59,7 +59,10 @@ class CatalogStats:
         self._replaced += 1
 
     def gathered(self) -> NDArray[np.float64]:
-        """Return the decayed counters per catalog row, (n, 9), as of the table's reference; zeros where unknown."""
+        """Return the decayed counters per catalog row, (n, 9), as of the table's reference; zeros where unknown.
+
+        None is below zero: what was taken back leaves no debt.
+        """
         version = (self.columns.version, self.table.version, self._replaced)
         if self._gathered is None or self._gathered[0] != version:
             self._gathered = (version, _gather(self.columns, self.table))
@@ -124,7 +127,7 @@ def _gather(columns: VideoColumns, table: StatsTable) -> NDArray[np.float64]:
         keys = table.keys[order]
         at = np.minimum(np.searchsorted(keys, columns.key), len(keys) - 1)
         hit = keys[at] == columns.key
-        found[hit] = table.decayed[order[at[hit]]]
+        found[hit] = table.decayed[order[at[hit]]].clip(0.0)
     return found
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import key64
-from ranking.watching import long_views
+from ranking.watching import counted_watch_ms, long_views
 
 HOUR = 3_600.0
 DAY = 86_400
@@ -119,6 +119,7 @@ class StatsTable:
         self._advance(float(times.max()))
         view = kinds == _VIEW
         watch_ms = np.where(view, np.nan_to_num(watch_ms, nan=0.0, posinf=0.0, neginf=0.0).clip(0.0), 0.0)
+        watch_ms = counted_watch_ms(watch_ms, durations)
         long = view & long_views(watch_ms, durations)
         share = np.zeros(len(rows))
         np.divide(watch_ms, durations * 1000.0, out=share, where=durations > 0)
@@ -153,13 +154,13 @@ class StatsTable:
     def week(self, video_id: str, now: float) -> dict[str, int]:
         """Return the totals of the last seven UTC days, including the day of `now`; zeros for an unknown video.
 
-        `views`, `likes`, `impressions`, `watchMs`, and `avgWatchMs` per view.
+        `views`, `likes`, `impressions`, `watchMs`, and `avgWatchMs` per view; none below zero.
         """
         row = self._row_of.get(_key(video_id))
         shift = _day(now) - _day(self.reference)
         kept = DAILY_DAYS - max(0, shift)
         sums = self._daily[row, : max(0, kept)].sum(axis=0) if row is not None else np.zeros(DAILY)
-        impressions, views, watch_ms, likes = (round(float(value)) for value in sums)
+        impressions, views, watch_ms, likes = (max(0, round(float(value))) for value in sums)
         return {
             "impressions": impressions,
             "views": views,
@@ -167,6 +168,11 @@ class StatsTable:
             "likes": likes,
             "avgWatchMs": round(watch_ms / views) if views > 0 else 0,
         }
+
+    def busiest_day(self) -> float:
+        """Return the impressions and views of the busiest of the seven days."""
+        shown = self.daily[:, :, [DAY_IMPRESSIONS, DAY_VIEWS]].sum(axis=(0, 2))
+        return float(shown.max(initial=0.0))
 
     def copy(self) -> StatsTable:
         """Return an independent copy."""

@@ -1,4 +1,5 @@
-"""Definition of a long view: the positive signal of demand, quality, user signals and the offline evaluation."""
+"""Definitions of a long view (the positive signal of demand, quality, user signals and the offline evaluation) and of
+the watch time that counts of a view."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONG_VIEW_SECONDS = 18.0
+MOST_LOOPS = 3.0
+MOST_OF_A_SHORT_VIDEO_SECONDS = 60.0
+MOST_OF_UNKNOWN_LENGTH_SECONDS = 600.0
 
 
 def is_long_view(watch_ms: float, duration_seconds: float) -> bool:
@@ -29,3 +33,25 @@ def long_views(watch_ms: NDArray[Any], duration_seconds: NDArray[Any]) -> NDArra
 def watch_fraction(watch_ms: float, duration_seconds: float) -> float:
     """Return the share of a video that was watched, in [0, 1]; 0 if the duration is unknown."""
     return min(1.0, watch_ms / (duration_seconds * 1000.0)) if duration_seconds > 0 and watch_ms > 0 else 0.0
+
+
+def counted_watch_ms(watch_ms: NDArray[Any], duration_seconds: NDArray[Any]) -> NDArray[np.float64]:
+    """Compute the watch time that counts of views, for whole columns: three times the length of the video, or a minute
+    of a short one; ten minutes where the length is unknown (≤ 0).
+
+    Videos loop, and people watch them again; but a phone that was left alone for hours must not own an average.
+    """
+    most = np.where(
+        duration_seconds > 0,
+        np.maximum(duration_seconds * MOST_LOOPS, MOST_OF_A_SHORT_VIDEO_SECONDS),
+        MOST_OF_UNKNOWN_LENGTH_SECONDS,
+    )
+    return np.asarray(np.minimum(watch_ms, most * 1000.0), np.float64)
+
+
+def counted_watch_time(watch_ms: float | None, duration_seconds: float) -> float:
+    """Return `counted_watch_ms` of one view; 0 for an event without a watch time."""
+    if not watch_ms or watch_ms <= 0:
+        return 0.0
+    loops = max(duration_seconds * MOST_LOOPS, MOST_OF_A_SHORT_VIDEO_SECONDS)
+    return min(float(watch_ms), 1000.0 * (loops if duration_seconds > 0 else MOST_OF_UNKNOWN_LENGTH_SECONDS))

@@ -4,13 +4,16 @@ Each pair of a receipt counts once. At most `MAX_RECEIPTS` are kept, the newest 
 that was served more than `SPAN_SECONDS` before the newest: no event can quote that one any more. `oldest` remembers
 the newest that was dropped, so that what is no longer kept is never counted a second time; in return, a receipt not
 newer than that counts no more unless it is kept. Below the caps the order of adding makes no difference.
+
+A receipt that does not know its page (version 1) has the videos that were quoted with it for a page, by fingerprints of
+16 bits. `MAX_LEARNED` bounds these in all receipts together: beyond it the oldest receipts are dropped too.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from shared.domain.event_types import TYPE_CODES
@@ -19,11 +22,13 @@ MAX_RECEIPTS = 32
 SPAN_SECONDS = 25 * 3_600
 """A receipt is valid for 24 hours; the hour more covers clocks that differ."""
 POSITIONS, TYPES = 64, 16
+MAX_LEARNED = 240
 
 _HEADER = struct.Struct("<BII")
-_RECEIPT = struct.Struct("<IIHB")
+_RECEIPT = struct.Struct("<IIHBB")
 _ALL_POSITIONS = (1 << POSITIONS) - 1
-MAX_BYTES = _HEADER.size + MAX_RECEIPTS * (_RECEIPT.size + len(TYPE_CODES) * 7)
+_LEARNED_BITS = 0xFFFF
+MAX_BYTES = _HEADER.size + MAX_RECEIPTS * (_RECEIPT.size + len(TYPE_CODES) * 7) + MAX_LEARNED * 2
 """At pages of 50 videos (7 bytes of bits) and with every type that there is today."""
 
 
@@ -31,12 +36,31 @@ MAX_BYTES = _HEADER.size + MAX_RECEIPTS * (_RECEIPT.size + len(TYPE_CODES) * 7)
 class CountedReceipt:
     """One receipt: `served_at` in whole seconds since the epoch, `key` a fingerprint of 32 bits.
 
-    `pairs` has a bit for each pair counted, numbered as `pair` says.
+    `pairs` has a bit for each pair counted, numbered as `pair` says. `page`: the videos of a receipt that does not know
+    its page, 16 bits of a fingerprint each, in the order they were quoted.
     """
 
     served_at: int
     key: int
-    pairs: int
+    pairs: int = 0
+    page: tuple[int, ...] = ()
+
+    def has(self, position: int, type_code: int) -> bool:
+        """Whether a pair was counted."""
+        return bool(self.pairs >> pair(position, type_code) & 1)
+
+    def with_pair(self, position: int, type_code: int) -> CountedReceipt:
+        """This with a pair counted."""
+        return replace(self, pairs=self.pairs | 1 << pair(position, type_code))
+
+    def with_video(self, video: int, most: int) -> tuple[CountedReceipt, int | None]:
+        """This with a video (by fingerprint) on its page, and its position; None when the page has `most` others."""
+        mark = video & _LEARNED_BITS
+        if mark in self.page:
+            return self, self.page.index(mark)
+        if len(self.page) >= min(most, POSITIONS):
+            return self, None
+        return replace(self, page=(*self.page, mark)), len(self.page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +94,20 @@ class CountedReceipts:
         others.append(CountedReceipt(served_at, key, added | (found.pairs if found else 0)))
         return _newest(others, self.oldest)
 
+    def find(self, key: int, served_at: int) -> CountedReceipt | None:
+        """What was counted of a receipt; one without pairs for a new one, None for one too old to tell."""
+        found = self._find(key, served_at)
+        if found is None and served_at > self.oldest:
+            return CountedReceipt(served_at, key)
+        return found
+
+    def with_receipt(self, receipt: CountedReceipt) -> CountedReceipts:
+        """These with a receipt that `find` gave and whose pairs were added to since."""
+        found = self._find(receipt.key, receipt.served_at)
+        if found is receipt or (found is None and receipt.served_at <= self.oldest):
+            return self
+        return _newest([*(each for each in self.receipts if each is not found), receipt], self.oldest)
+
     def closed_until(self, served_at: int) -> CountedReceipts:
         """These with everything served until a time closed: it counts no more.
 
@@ -98,7 +136,8 @@ class CountedReceipts:
             masks = [each.pairs >> POSITIONS * code & _ALL_POSITIONS for code in range(TYPES)]
             types = sum(1 << code for code, mask in enumerate(masks) if mask)
             width = (max(masks).bit_length() + 7) // 8
-            parts.append(_RECEIPT.pack(each.key, newest - each.served_at, types, width))
+            parts.append(_RECEIPT.pack(each.key, newest - each.served_at, types, width, len(each.page)))
+            parts.append(struct.pack(f"<{len(each.page)}H", *each.page))
             parts += [mask.to_bytes(width, "little") for mask in masks if mask]
         return b"".join(parts)
 
@@ -110,13 +149,15 @@ class CountedReceipts:
             at = _HEADER.size
             receipts = []
             for _ in range(count):
-                key, age, types, width = _RECEIPT.unpack_from(raw, at)
+                key, age, types, width, videos = _RECEIPT.unpack_from(raw, at)
                 at += _RECEIPT.size
+                page = struct.unpack_from(f"<{videos}H", raw, at)
+                at += 2 * videos
                 pairs = 0
                 for code in _codes(types):
                     pairs |= int.from_bytes(raw[at : at + width], "little") << POSITIONS * code
                     at += width
-                receipts.append(CountedReceipt(newest - age, key, pairs))
+                receipts.append(CountedReceipt(newest - age, key, pairs, page))
         except struct.error as error:
             raise ValueError("counted receipts are cut off") from error
         if at != len(raw):
@@ -149,6 +190,8 @@ def _newest(receipts: list[CountedReceipt], oldest: int) -> CountedReceipts:
     if kept:
         first = kept[0].served_at - SPAN_SECONDS
         while kept[-1].served_at < first:
+            kept.pop()
+        while sum(len(each.page) for each in kept) > MAX_LEARNED:
             kept.pop()
     if len(kept) < len(receipts):
         oldest = max(oldest, receipts[len(kept)].served_at)

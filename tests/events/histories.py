@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from events.schema import Event
 from events.video_facts import Facts
-from ranking.watching import watch_fraction
+from ranking.watching import counted_watch_time, watch_fraction
 from shared.domain.event_types import EVENT_TYPES, LIKE, NOT_INTERESTED, SAVE, SHARE, SKIP, UNLIKE, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
 from shared.domain.user_signals import Counters, Signals
@@ -67,10 +67,10 @@ def recount(found: Iterable[Event], facts: Mapping[str, Facts], newest_minute: i
         if fact is None:
             continue
         weight = 2.0 ** ((each.at_ms // 60_000 - newest_minute) / (HALF_LIFE_DAYS * 1_440))
-        watch_ms = each.watch_ms or 0.0
+        watch_ms = counted_watch_time(each.watch_ms, fact.duration_seconds)
         amounts = [
             float(each.type == VIDEO_VIEW),
-            watch_fraction(watch_ms, fact.duration_seconds) if each.type == VIDEO_VIEW else 0.0,
+            watch_fraction(each.watch_ms or 0.0, fact.duration_seconds) if each.type == VIDEO_VIEW else 0.0,
             float(each.type in (SKIP, NOT_INTERESTED)),
             {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}.get(each.type, 0.0),
             watch_ms,

@@ -27,7 +27,7 @@ EXPERIMENT = Experiment(
 
 def line(user: str, arm: int, kind: str, video: str = "v", at: int = 2_000, watch_ms: float | None = None) -> Any:
     request = {"servedAt": at * 1000, "mode": "personalized", "warm": True, "model": 1, "arm": arm}
-    return {"user": user, "type": kind, "videoId": video, "watchMs": watch_ms, "request": request}
+    return {"user": user, "type": kind, "videoId": video, "watchTimeMs": watch_ms, "request": request}
 
 
 @pytest.mark.parametrize(

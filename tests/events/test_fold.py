@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
+from ranking.watching import counted_watch_time
 from shared.domain.counted_receipts import MAX_RECEIPTS, CountedReceipt, CountedReceipts, pair
 from shared.domain.daily_counts import DailyCounts
 from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, TYPE_CODES, VIDEO_VIEW
@@ -130,7 +131,9 @@ def test_below_the_caps_signals_agree_with_a_plain_recount(
     newest_day = signals.newest_minute // 1_440
     week = [one for one in distinct if newest_day - one.at_ms // 86_400_000 < 7]
     assert signals.daily["views"].sum() == sum(one.type == VIDEO_VIEW for one in week)
-    assert signals.daily["watch_ms"].sum() == sum(one.watch_ms or 0 for one in week if one.type == VIDEO_VIEW)
+    assert signals.daily["watch_ms"].sum() == pytest.approx(
+        sum(counted_watch_time(one.watch_ms, FEW[one.video_id].duration_seconds) for one in week)
+    )
     assert signals.daily["skips"].sum() == sum(one.type in (SKIP, NOT_INTERESTED) for one in week)
 
 

@@ -1,0 +1,173 @@
+"""Decides which events statistics, co-watch and experiment reports count. Pure: no I/O, no clock.
+
+An app's key can be read out of the app, so a valid receipt proves that a page was served, not what was done with it.
+One receipt therefore moves statistics by its page at most: each (receipt, video, event type) counts once, in any order
+and however often it is sent. An `unlike` takes back nothing but a like that counted. A user's own signals are not
+decided here: they count whatever the user did.
+
+- **A receipt of version 2** knows its page: only videos that stood on it count.
+- **A receipt of version 1** does not. The first `MAX_PAGE` videos quoted with it are taken for its page.
+- **A trusted sender** (the tenant's own backend, or a tenant that counts anonymous events) counts without a receipt.
+- All of them share a cap per user, video and day. Days go by acceptance, which no client can choose.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from events.batch import Batch
+from events.schema import Event
+from shared.domain.counted_receipts import CountedReceipt, CountedReceipts
+from shared.domain.daily_counts import DailyCounts
+from shared.domain.event_types import LIKE, TYPE_CODES, UNLIKE
+from shared.domain.feed_receipt import NOT_ON_PAGE
+from shared.domain.fingerprint import fingerprint
+
+MAX_PAGE = 50
+"""Videos that a receipt of version 1 counts for: the longest page there is."""
+MAX_A_DAY = 12
+"""Events of one video that one user moves statistics by in a day (UTC): two pages' worth of every common type."""
+DAY_SECONDS = 86_400
+
+REASONS = ("no_receipt", "not_on_page", "old_receipt", "again", "cap", "no_like")
+"""Why an event does not count: it quotes no valid receipt; its video was not on that page; the receipt is older than
+those that are remembered; it counted before; the user's day has enough of the video; there is no like to take back."""
+
+
+_NO_RECEIPTS, _NOTHING_TODAY = CountedReceipts(), DailyCounts()
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What has counted of a user: by receipt, and today by video. `today` None: nobody is named, so there is no cap."""
+
+    receipts: CountedReceipts = _NO_RECEIPTS
+    today: DailyCounts | None = _NOTHING_TODAY
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which events count, in their order; the ledger afterwards; and how many do not count, by reason."""
+
+    counted: tuple[bool, ...]
+    ledger: Ledger
+    refused: Counter[str]
+
+
+def decide(batch: Batch, events: Sequence[Event], ledger: Ledger, now: float) -> Decision:
+    """Decide about `events`, some or all of a batch's. `now` in seconds since the epoch.
+
+    Each `unlike` comes last, so that a like and its `unlike` in one batch are a pair in any order.
+    """
+    round = _Round(batch, ledger, int(min(batch.accepted_at, now) // DAY_SECONDS))
+    order = sorted(range(len(events)), key=lambda at: events[at].type == UNLIKE)
+    counted = [False] * len(events)
+    refused: Counter[str] = Counter()
+    for at in order:
+        reason = round.reason_not_to_count(events[at])
+        counted[at] = not reason
+        if reason:
+            refused[reason] += 1
+    return Decision(tuple(counted), round.ledger(), refused)
+
+
+class _Round:
+    """One decision under way: what it has counted so far."""
+
+    def __init__(self, batch: Batch, ledger: Ledger, day: int) -> None:
+        self._batch = batch
+        self._receipts = ledger.receipts
+        self._today, self._day = ledger.today, day
+        self._open: dict[tuple[int, int], CountedReceipt | None] = {}
+        """The receipts quoted, by key and time served; None for one that is too old to count."""
+
+    def reason_not_to_count(self, event: Event) -> str:
+        """Count an event, and return an empty text; or the reason why it does not count."""
+        video = fingerprint(event.video_id)
+        if event.request is None:
+            return self._without_receipt(event, video) if self._batch.trusted else "no_receipt"
+        if event.place == NOT_ON_PAGE:
+            return self._without_receipt(event, video) if self._batch.trusted else "not_on_page"
+        request = self._batch.requests[event.request]
+        name = (request.key, request.served_at)
+        if name not in self._open:
+            self._open[name] = self._receipts.find(*name)
+        receipt = self._open[name]
+        if receipt is None:
+            return "old_receipt"
+        place: int | None = event.place
+        if place is None:
+            receipt, place = receipt.with_video(video, MAX_PAGE)
+            if place is None:
+                return "not_on_page"
+        code = TYPE_CODES[event.type]
+        if receipt.has(place, code):
+            return "again"
+        if event.type == UNLIKE:
+            if not receipt.has(place, TYPE_CODES[LIKE]):
+                return "no_like"
+        elif not self._has_room(video):
+            return "cap"
+        self._open[name] = receipt.with_pair(place, code)
+        return ""
+
+    def _without_receipt(self, event: Event, video: int) -> str:
+        """A trusted sender's event. Likes are remembered for the day, so that no `unlike` takes back more."""
+        if self._today is None:
+            return "no_like" if event.type == UNLIKE else ""
+        likes = fingerprint(f"like\n{event.video_id}")
+        if event.type == UNLIKE:
+            if not self._today.of(self._day, likes):
+                return "no_like"
+            self._today = self._today.with_counted(self._day, likes, -1)
+            return ""
+        if not self._has_room(video):
+            return "cap"
+        if event.type == LIKE:
+            self._today = self._today.with_counted(self._day, likes)
+        return ""
+
+    def _has_room(self, video: int) -> bool:
+        """Take one of the user's day for a video, if there is one left."""
+        if self._today is None:
+            return True
+        if self._today.of(self._day, video) >= MAX_A_DAY:
+            return False
+        self._today = self._today.with_counted(self._day, video)
+        return True
+
+    def ledger(self) -> Ledger:
+        receipts = self._receipts
+        for receipt in self._open.values():
+            if receipt is not None and receipt.pairs:
+                receipts = receipts.with_receipt(receipt)
+        return Ledger(receipts, self._today)
+
+
+def decide_without_ledger(batches: Iterable[Batch]) -> list[tuple[bool, ...]]:
+    """Decide about batches that nobody has decided about: messages of the release before this one.
+
+    It counted whatever quotes a receipt or is trusted. Within what is given, this counts each (receipt, video, type)
+    once, with the cap per user and video.
+    """
+    ledgers: dict[str, Ledger] = {}
+    decided = []
+    for batch in batches:
+        ledger = ledgers.get(batch.user_key, Ledger())
+        decision = decide(batch, batch.events, ledger, batch.accepted_at)
+        ledgers[batch.user_key] = decision.ledger
+        decided.append(decision.counted)
+    return decided
+
+
+def mask_of(counted: Sequence[bool]) -> str:
+    """Flags as hexadecimal digits, the first flag in the lowest bit."""
+    return f"{sum(1 << at for at, flag in enumerate(counted) if flag):x}"
+
+
+def flags_of(mask: str, count: int) -> tuple[bool, ...]:
+    """The inverse of `mask_of`. Raises `ValueError`."""
+    bits = int(mask, 16)
+    return tuple(bool(bits >> at & 1) for at in range(count))
