@@ -22,12 +22,19 @@ import orjson
 
 import bootstrap
 from bootstrap import App
-from events.dead_letters import readable, take_out
+from events.dead_letters import all_dead_letters, readable, take_out
 from events.signals_consumer import MAX_AGE_SECONDS
-from shared.adapters.bus.port import SIGNALS, SUBSCRIPTIONS, BusError, DeadLetter, OutgoingMessage, ReceivedMessage
+from shared.adapters.bus.port import (
+    MAX_ID_LENGTH,
+    SIGNALS,
+    SUBSCRIPTIONS,
+    BusError,
+    BusRefused,
+    DeadLetter,
+    OutgoingMessage,
+    ReceivedMessage,
+)
 from shared.settings import BadSetting, Settings
-
-PAGE = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,17 +78,9 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 async def _dead_letters(app: App, options: argparse.Namespace) -> Any:
-    after = 0
-    while True:
-        page = await app.bus.peek_dead_letters(options.subscription, PAGE, after)
-        for dead in page:
-            if options.sequence not in (None, dead.message.sequence_number):
-                continue
-            if options.reason in (None, dead.reason):
-                yield dead
-        if len(page) < PAGE:
-            return
-        after = page[-1].message.sequence_number
+    async for dead in all_dead_letters(app.bus, options.subscription):
+        if options.sequence in (None, dead.message.sequence_number) and options.reason in (None, dead.reason):
+            yield dead
 
 
 def _line(dead: DeadLetter) -> str:
@@ -150,14 +149,21 @@ async def replay(
         return 0 if len(wanted) == len(dead_letters) else 1
     with _Progress(len(wanted)) as done:
 
-        async def again(dead: ReceivedMessage) -> None:
+        async def again(dead: ReceivedMessage) -> bool:
             batch = readable(dead)
             assert batch is not None
             tenant = app.tenants.get(batch.tenant_id)
-            session = dead.session_id or batch.session(tenant.rollup_shards if tenant else 1)
+            session = dead.session_id
+            if not 1 <= len(session) <= MAX_ID_LENGTH:
+                session = batch.session(tenant.rollup_shards if tenant else 1)
             id = f"{dead.message_id[:80]}.replay.{dead.sequence_number}"
-            await app.bus.publish(OutgoingMessage(id, session, dead.body, subscription))
+            try:
+                await app.bus.publish(OutgoingMessage(id, session, dead.body, subscription))
+            except BusRefused:
+                say(f"stays, the bus refuses it: {dead.sequence_number}")
+                return False
             done(1)
+            return True
 
         replayed = await take_out(app.bus, subscription, lambda m: m.sequence_number in wanted, again)
     say(f"{replayed} of {len(dead_letters)} replayed to {subscription}")

@@ -8,14 +8,18 @@ from typing import Any
 
 import orjson
 
+from events.batch_check import OddField, check_batch, check_code, check_rows
 from events.schema import Event
 from shared.domain.event_types import EVENT_TYPES
 from shared.domain.feed_receipt import FeedReceipt
+from shared.domain.fingerprint import fingerprint
 
 NOBODY = "-"
 """The user key of a batch without consent: it names nobody."""
 SHARD_MARK = "#"
 _VERSION = 1
+_EVENT_FIELDS, _REQUEST_FIELDS = 7, 7
+"""Values in a row of `encode`."""
 _TYPES = tuple(EVENT_TYPES)
 _CODES = {name: code for code, name in enumerate(_TYPES)}
 
@@ -45,7 +49,15 @@ class Batch:
         """The session of the roll-up: the tenant, or one of a hot tenant's shards as `tenant#n`."""
         if shards <= 1:
             return self.tenant_id
-        return f"{self.tenant_id}{SHARD_MARK}{int(self.id[:8], 16) % shards}"
+        return f"{self.tenant_id}{SHARD_MARK}{_number_of(self.id) % shards}"
+
+
+def _number_of(id: str) -> int:
+    """A number that spreads evenly: an id made here is hex digits already."""
+    try:
+        return int(id[:8], 16)
+    except ValueError:
+        return fingerprint(id)
 
 
 class UnreadableBatch(ValueError):
@@ -93,42 +105,45 @@ def decode(body: bytes) -> Batch:
     """The inverse of `encode`. Raises `UnreadableBatch`."""
     try:
         raw = orjson.loads(body)
-        if raw["v"] != _VERSION:
-            raise UnreadableBatch(f"version {raw['v']!r}")
+        if raw["v"] != _VERSION or isinstance(raw["v"], bool):
+            raise UnreadableBatch(f"version {raw['v']}" if isinstance(raw["v"], int) else "no version")
         events = tuple(_events(raw["events"], raw.get("places")))
+        requests = tuple(_requests(raw["requests"], raw.get("keys")))
+        check_batch(raw["id"], raw["tenant"], raw["user"], raw["acceptedAt"], events, requests)
         return Batch(
-            id=_text(raw["id"]),
-            tenant_id=_text(raw["tenant"]),
-            user_key=_text(raw["user"]),
+            id=raw["id"],
+            tenant_id=raw["tenant"],
+            user_key=raw["user"],
             accepted_at=float(raw["acceptedAt"]),
             events=events,
-            requests=tuple(_requests(raw["requests"], raw.get("keys"))),
+            requests=requests,
             trusted=raw["trusted"] is True,
             consented=raw["consented"] is True,
             trace_id=str(raw.get("trace", "")),
             counted=_counted(raw.get("counted"), len(events)),
         )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except UnreadableBatch:
+        raise
+    except OddField as error:
+        raise UnreadableBatch(f"a field has an odd value: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UnreadableBatch(type(error).__name__) from error
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError
-    return value
-
-
-def _requests(rows: list[list[Any]], keys: list[int] | None) -> Iterable[FeedReceipt]:
+def _requests(rows: list[list[Any]], keys: list[Any] | None) -> Iterable[FeedReceipt]:
+    rows = check_rows(rows, _REQUEST_FIELDS, "requests")
     for row, key in zip(rows, keys or [0] * len(rows), strict=True):
         request = FeedReceipt(*row)
-        request.key = int(key)
+        request.key = key
         yield request
 
 
 def _events(rows: list[list[Any]], places: list[Any] | None) -> Iterable[Event]:
+    rows = check_rows(rows, _EVENT_FIELDS, "events")
     for row, place in zip(rows, places or [None] * len(rows), strict=True):
         code, video_id, at_ms, identity, watch_ms, position, request = row
-        yield Event(_TYPES[code], _text(video_id), int(at_ms), int(identity), watch_ms, position, request, place)
+        kind = _TYPES[check_code(code, len(_TYPES))]
+        yield Event(kind, video_id, at_ms, identity, watch_ms, position, request, place)
 
 
 def _counted(flags: list[Any] | None, events: int) -> tuple[bool, ...] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from events.batch import Batch, UnreadableBatch, decode
 from events.erasures import erasures
-from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, LockLost, ReceivedMessage
+from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, BusUnavailable, DeadLetter, LockLost, ReceivedMessage
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.observability.metrics import Telemetry
@@ -16,9 +17,15 @@ KEEP_SECONDS = 89 * 86_400
 """Swept daily, so nothing is older than 90 days."""
 RECEIVE_SECONDS = 1.0
 MESSAGES_A_RECEIVE = 100
+LETTERS_A_PAGE = 200
+ATTEMPTS = 3
+PAUSE_SECONDS = 0.5
+HELD_SECONDS = 60.0
+"""Nobody holds a letter for longer than its lock, unless they renew it."""
 
 Wanted = Callable[[ReceivedMessage], bool]
-Action = Callable[[ReceivedMessage], Awaitable[None]]
+Action = Callable[[ReceivedMessage], Awaitable[bool]]
+"""What is done with a letter before it is settled; False: it stays."""
 
 
 def readable(message: ReceivedMessage) -> Batch | None:
@@ -29,36 +36,74 @@ def readable(message: ReceivedMessage) -> Batch | None:
         return None
 
 
+async def all_dead_letters(bus: Bus, subscription: str) -> AsyncIterator[DeadLetter]:
+    """Every dead letter by sequence number, none of them locked. Raises `BusUnavailable`.
+
+    A page may be shorter than was asked for although more follow (Service Bus gives 250 at most): only an empty one is
+    the end.
+    """
+    after = 0
+    while True:
+        page = await bus.peek_dead_letters(subscription, LETTERS_A_PAGE, after)
+        for letter in page:
+            yield letter
+        last = max((letter.message.sequence_number for letter in page), default=after)
+        if last <= after:
+            return
+        after = last
+
+
 async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action | None = None) -> int:
     """Run `action` for each wanted dead letter and then settle it; how many there were. The rest stays.
 
-    Looks at every letter that was there when it began. Raises `BusUnavailable`; a letter is settled only after its
-    action, so a second run takes up where a first one broke off.
+    Looks at every letter that was there when it began. Raises `BusUnavailable`, also when somebody else holds a wanted
+    letter for longer than it waits; a letter is settled only after its action, so a second run takes up where a first
+    one broke off.
     """
-    _, left = await bus.depth(subscription)
+    left = {
+        letter.message.sequence_number async for letter in all_dead_letters(bus, subscription) if wanted(letter.message)
+    }
+    taken = 0
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await asyncio.sleep(PAUSE_SECONDS * attempt)
+            # What somebody else settled meanwhile is gone as well.
+            left &= {letter.message.sequence_number async for letter in all_dead_letters(bus, subscription)}
+        if left:
+            taken += await _settle(bus, subscription, left, action)
+        if not left:
+            return taken
+    raise BusUnavailable(f"{len(left)} dead letters are held by somebody else", HELD_SECONDS)
+
+
+async def _settle(bus: Bus, subscription: str, left: set[int], action: Action | None) -> int:
+    """Receive dead letters until those numbered in `left` are settled, or no more come; how many were settled."""
     receiver = await bus.receiver(subscription, dead_letters=True)
     unwanted: list[ReceivedMessage] = []
-    taken = 0
+    settled = 0
     try:
-        while left > 0:
-            messages = await receiver.receive(min(left, MESSAGES_A_RECEIVE), RECEIVE_SECONDS)
+        while left:
+            messages = await receiver.receive(MESSAGES_A_RECEIVE, RECEIVE_SECONDS)
             if not messages:
                 break
-            left -= len(messages)
             for message in messages:
-                if not wanted(message):
+                if message.sequence_number not in left:
                     unwanted.append(message)
                     continue
-                if action is not None:
-                    await action(message)
-                await receiver.complete([message])
-                taken += 1
+                if action is not None and not await action(message):
+                    left.discard(message.sequence_number)
+                    unwanted.append(message)
+                    continue
+                with contextlib.suppress(LockLost):  # then it comes again
+                    await receiver.complete([message])
+                    left.discard(message.sequence_number)
+                    settled += 1
     finally:
         for message in unwanted:
             with contextlib.suppress(LockLost):  # then it is free already
                 await receiver.abandon(message)
         await receiver.close()
-    return taken
+    return settled
 
 
 async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> int:

@@ -5,7 +5,11 @@ One small document per erased user, in a partition per tenant, for as long as a 
 
 from __future__ import annotations
 
-from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, Upsert, query_all
+from math import inf
+from typing import Any
+
+from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, Json, Upsert, query_all
+from shared.domain.formats import is_number
 
 KEEP_SECONDS = 14 * 86_400
 
@@ -23,4 +27,13 @@ async def note_erasure(documents: DocumentStore, tenant_id: str, user_key: str, 
 async def erasures(documents: DocumentStore, tenant_id: str) -> dict[str, float]:
     """User key → when it was erased. Raises `StoreUnavailable`."""
     found = await query_all(documents, USER_ACTIVITY, _partition(tenant_id))
-    return {document.id: float(document.body["erasedAt"]) for document in found}
+    return {document.id: erased_at(document.body) for document in found}
+
+
+def erased_at(body: Json) -> float:
+    """When the user of a notice or a tombstone was erased, in seconds since the epoch.
+
+    Where the time cannot be read, its user was erased all the same: everything accepted so far is dropped.
+    """
+    at: Any = body.get("erasedAt")
+    return float(at) if is_number(at) else inf

@@ -10,7 +10,6 @@ the archive see each accepted event once, whatever a client packed twice.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -22,8 +21,9 @@ from events.batch import Batch, UnreadableBatch, decode, encode
 from events.fold import fold, not_folded_yet
 from events.future_times import events_until
 from events.schema import Event
+from events.set_aside import FAILED, REFUSED, UNREADABLE, set_aside
 from events.video_facts import VideoFacts
-from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
+from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusRefused, BusUnavailable, OutgoingMessage
 from shared.adapters.documents.port import (
     USER_ACTIVITY,
     Create,
@@ -31,6 +31,7 @@ from shared.adapters.documents.port import (
     DocumentStore,
     Json,
     Replace,
+    StoreRefused,
     StoreUnavailable,
     WriteRejected,
 )
@@ -43,6 +44,7 @@ from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, f
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans
+from shared.observability.tracebacks import traceback_without_values
 from shared.observability.tracing import Stages, current_trace, trace_named
 
 log = logging.getLogger("feed.events")
@@ -56,15 +58,9 @@ LATE_SECONDS = 10.0
 """The objective: a user's events count in the ranking this soon after they are accepted."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 15.0
+PAUSE_PER_AGE = 0.02
 
-FOLDED, DUPLICATE, NOTHING_NEW, ERASED, TOO_OLD, UNREADABLE = (
-    "folded",
-    "duplicate",
-    "nothing_new",
-    "erased",
-    "too_old",
-    "unreadable",
-)
+FOLDED, DUPLICATE, NOTHING_NEW, ERASED, TOO_OLD = "folded", "duplicate", "nothing_new", "erased", "too_old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +70,23 @@ class _Folded:
     outcome: str
     fresh: tuple[Event, ...] = ()
     unknown_videos: int = 0
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """One delivery of a message: until when (by `elapsed`) it may wait for the store and the bus, from which pause."""
+
+    give_up_at: float
+    first_pause: float = FIRST_PAUSE_SECONDS
+
+
+def first_pause(age_seconds: float) -> float:
+    """The first pause after a failure, in seconds, for a batch accepted so long ago.
+
+    The host delivers what is given back again at once. A batch that has waited for hours must not begin with short
+    pauses each time: its age, which stands in the body, says how long the outage lasts already.
+    """
+    return min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, age_seconds * PAUSE_PER_AGE))
 
 
 class _Crossed(Exception):
@@ -116,23 +129,32 @@ class SignalsConsumer:
         then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to the bus and comes again:
         an outage fills no dead-letter queue.
         """
-        give_up_at = self._elapsed() + self._patience_seconds
+        delivery = _Delivery(self._elapsed() + self._patience_seconds)
         try:
             batch = decode(body)
         except UnreadableBatch as error:
-            id = f"unreadable-{hashlib.sha256(body).hexdigest()[:32]}"  # the trigger passes on no message id
-            await self._bus.dead_letter(SIGNALS, OutgoingMessage(id, id, body), UNREADABLE, str(error))
-            self._telemetry.count("messages_set_aside", SIGNALS, UNREADABLE)
-            return self._ended(UNREADABLE)
+            return await self._set_aside(body, UNREADABLE, str(error), delivery)
         token = current_trace.set(trace_named(batch.trace_id))
+        delivery.first_pause = first_pause(self._clock() - batch.accepted_at)
         try:
-            return await self._handle(batch, give_up_at)
+            return await self._handle(batch, delivery)
+        except (StoreUnavailable, BusUnavailable):
+            raise
+        except (StoreRefused, BusRefused) as error:
+            return await self._set_aside(body, REFUSED, type(error).__name__, delivery)
+        except Exception as error:  # the same again fails again: it must not come for days, and may be replayed
+            log.error("a batch cannot be folded\n%s", traceback_without_values(error))
+            return await self._set_aside(body, FAILED, type(error).__name__, delivery)
         finally:
             current_trace.reset(token)
 
-    async def _handle(self, batch: Batch, give_up_at: float) -> str:
+    async def _set_aside(self, body: bytes, reason: str, description: str, delivery: _Delivery) -> str:
+        await self._retry(lambda: set_aside(self._bus, self._telemetry, SIGNALS, body, reason, description), delivery)
+        return self._ended(reason)
+
+    async def _handle(self, batch: Batch, delivery: _Delivery) -> str:
         telemetry, tenant_id = self._telemetry, batch.tenant_id
-        await self._retry(self._require_clock, give_up_at)
+        await self._retry(self._require_clock, delivery)
         batch = replace(batch, events=events_until(batch.events, self._clock()))
         if self._clock() - batch.accepted_at > MAX_AGE_SECONDS:
             log_event(log, logging.WARNING, "batch_too_old", tenant=tenant_id)
@@ -141,12 +163,12 @@ class SignalsConsumer:
         lock = self._locks.setdefault(batch.user_key, asyncio.Lock())
         async with lock:
             stages.end("wait_for_user")
-            folded = await self._retry(lambda: self._fold(batch), give_up_at)
+            folded = await self._retry(lambda: self._fold(batch, delivery), delivery)
         lag_seconds = max(0.0, self._clock() - batch.accepted_at)
         stages.end("fold")
         if folded.fresh:
             new = replace(batch, events=folded.fresh)
-            await self._retry(lambda: self._hand_on(new), give_up_at)
+            await self._retry(lambda: self._hand_on(new), delivery)
             telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
             if lag_seconds > LATE_SECONDS:
                 telemetry.count("events_late", tenant_id, amount=len(folded.fresh))
@@ -172,7 +194,7 @@ class SignalsConsumer:
         session = batch.session(tenant.rollup_shards if tenant else 1)
         await self._bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
 
-    async def _retry(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
+    async def _retry(self, step: Callable[[], Awaitable[T]], delivery: _Delivery) -> T:
         """Run a step until the store and the bus take it; after `give_up_at` their error is the caller's."""
 
         def failed(error: Exception) -> None:
@@ -182,22 +204,31 @@ class SignalsConsumer:
         return await retry(
             step,
             (StoreUnavailable, BusUnavailable),
-            give_up_at=give_up_at,
+            give_up_at=delivery.give_up_at,
             clock=self._elapsed,
-            first_pause=FIRST_PAUSE_SECONDS,
+            first_pause=delivery.first_pause,
             longest_pause=LONGEST_PAUSE_SECONDS,
             failed=failed,
         )
 
-    async def _fold(self, batch: Batch) -> _Folded:
-        """Attempts until one is not crossed by another worker's."""
-        return await retry(
-            lambda: self._fold_once(batch),
-            (_Crossed,),
-            first_pause=FIRST_PAUSE_SECONDS,
-            longest_pause=FIRST_PAUSE_SECONDS,
-            failed=lambda _: self._telemetry.count("fold_conflicts"),
-        )
+    async def _fold(self, batch: Batch, delivery: _Delivery) -> _Folded:
+        """Attempts until one is not crossed by another worker's.
+
+        Raises `StoreUnavailable` when all of the delivery's time is spent: an item that has expired and is not purged
+        yet refuses to be created, and cannot be read.
+        """
+        try:
+            return await retry(
+                lambda: self._fold_once(batch),
+                (_Crossed,),
+                give_up_at=delivery.give_up_at,
+                clock=self._elapsed,
+                first_pause=FIRST_PAUSE_SECONDS,
+                longest_pause=LONGEST_PAUSE_SECONDS,
+                failed=lambda _: self._telemetry.count("fold_conflicts"),
+            )
+        except _Crossed as crossed:
+            raise StoreUnavailable("the user's signals cannot be written: others are first each time") from crossed
 
     async def _fold_once(self, batch: Batch) -> _Folded:
         """One attempt. Raises `_Crossed` when another worker was first and it must be repeated."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from events.dead_letters import purge_dead_letters_of
 from events.erasures import KEEP_SECONDS, note_erasure
@@ -21,6 +22,7 @@ from shared.adapters.documents.port import (
     query_all,
 )
 from shared.adapters.retry import retry
+from shared.domain.formats import is_number
 from shared.domain.user_signals import SIGNALS_ID
 
 ATTEMPTS = 50
@@ -68,7 +70,8 @@ async def _write_tombstone(
 
     async def once() -> tuple[float, bool]:
         stored = await documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
-        at = max(clock(), float(stored.body.get("erasedAt", 0.0)) if stored else 0.0)
+        before: Any = stored.body.get("erasedAt") if stored else None
+        at = max(clock(), float(before) if is_number(before) else 0.0)
         tombstone = {"id": SIGNALS_ID, "kind": "erased", "tenantId": tenant_id, "erasedAt": at, "ttl": KEEP_SECONDS}
         operation = Replace(tombstone, stored.etag) if stored else Create(tombstone)
         try:
@@ -83,6 +86,11 @@ async def _write_tombstone(
         raise StoreUnavailable("the user's signals change faster than they can be erased", 1.0) from crossed
 
 
+def _is_later(accepted_at: Any, erased_at: float) -> bool:
+    """Whether a marker is of a batch accepted after the erasure. What does not say when it was goes with the rest."""
+    return is_number(accepted_at) and accepted_at > erased_at
+
+
 async def _delete_markers(documents: DocumentStore, user_key: str, erased_at: float) -> int:
     """Delete the markers of batches accepted until `erased_at`; later ones are still needed."""
     deleted = 0
@@ -91,7 +99,7 @@ async def _delete_markers(documents: DocumentStore, user_key: str, erased_at: fl
         ids = [
             document.id
             for document in found
-            if document.id != SIGNALS_ID and float(document.body.get("acceptedAt", 0.0)) <= erased_at
+            if document.id != SIGNALS_ID and not _is_later(document.body.get("acceptedAt"), erased_at)
         ][:MAX_OPERATIONS]
         if not ids:
             return deleted

@@ -7,24 +7,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from events.archive import from_lines, to_lines
 from events.batch import Batch, UnreadableBatch, decode, encode
+from events.fold import fold
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS, REJECTIONS, Event, Rejected, parse_event
+from ranking.stats import StatsTable
 from shared.domain.event_types import EVENT_TYPES
 from shared.domain.feed_receipt import FeedReceipt
+from shared.domain.formats import TENANT_ID, VIDEO_ID
+from shared.domain.user_signals import from_document, to_document
 
 NOW = 1_700_000_000.0
 
-video_ids = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._:~-]{0,127}", fullmatch=True)
+video_ids = st.from_regex(VIDEO_ID.pattern, fullmatch=True)
 seconds = st.floats(0, 4e9, allow_nan=False)
 one_event = st.builds(
     Event,
     type=st.sampled_from(list(EVENT_TYPES)),
     video_id=video_ids,
-    at_ms=st.integers(0, 10**15),
+    at_ms=st.integers(0, 4 * 10**12),
     identity=st.integers(0, 2**32 - 1),
     watch_ms=st.none() | st.floats(0, 86_400_000) | st.integers(0, 86_400_000).map(float),
     position=st.none() | st.integers(0, 100_000),
-    request=st.none() | st.integers(0, 99),
+    request=st.none() | st.integers(0, 2),
     place=st.none() | st.integers(-1, 49),
 )
 one_request = st.builds(
@@ -41,7 +46,11 @@ one_request = st.builds(
 
 
 def as_sent(batch: Batch) -> Batch:
-    """The batch as a handler makes it: only receipts that know their page are told apart by a key."""
+    """The batch as a handler makes it: events quote receipts that it has, and only receipts that know their page are
+    told apart by a key."""
+    quoted = len(batch.requests)
+    events = (e if e.request is None or e.request < quoted else replace(e, request=None) for e in batch.events)
+    batch = replace(batch, events=tuple(events))
     if any(event.place is not None for event in batch.events):
         return batch
     return replace(batch, requests=tuple(replace(request, key=0) for request in batch.requests))
@@ -50,7 +59,7 @@ def as_sent(batch: Batch) -> Batch:
 one_batch = st.builds(
     Batch,
     id=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
-    tenant_id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True),
+    tenant_id=st.from_regex(TENANT_ID.pattern, fullmatch=True),
     user_key=st.text("abc-_019", min_size=1, max_size=43),
     accepted_at=seconds,
     events=st.lists(one_event, max_size=8).map(tuple),
@@ -97,9 +106,29 @@ def test_a_batch_with_one_odd_value_is_unreadable_or_a_batch_and_nothing_worse(
     raw = orjson.loads(encode(batch))
     raw[data.draw(st.sampled_from(sorted(raw)))] = data.draw(json_values)
     try:
-        assert isinstance(decode(orjson.dumps(raw)), Batch)
+        read = decode(orjson.dumps(raw))
     except UnreadableBatch:
         return
+    assert decode(encode(as_sent(read))) == as_sent(read)
+
+
+@settings(max_examples=150, deadline=None)
+@given(one_batch.filter(lambda batch: bool(batch.events)), st.data())
+def test_an_odd_value_in_an_event_never_gets_past_decoding(batch: Batch, data: st.DataObject) -> None:
+    """Whatever is decoded can be folded, added to statistics and archived."""
+    raw = orjson.loads(encode(batch))
+    rows = data.draw(st.sampled_from([name for name in ("events", "requests") if raw[name]]))
+    row = data.draw(st.sampled_from(raw[rows]))
+    row[data.draw(st.integers(0, len(row) - 1))] = data.draw(json_values | st.sampled_from([-1, 1e300, 2**63]))
+    try:
+        read = decode(orjson.dumps(raw))
+    except UnreadableBatch:
+        return
+    from_document(to_document(fold(None, read.events, {}, 14.0, NOW, read.accepted_at)))
+    assert len(list(from_lines(to_lines([read], str)))) == len(read.events)
+    table = StatsTable()
+    table.add([(event.video_id, event.at_ms / 1000, event.type, event.watch_ms or 0.0, 30.0) for event in read.events])
+    StatsTable.unpack(table.pack())
 
 
 def test_the_largest_batch_fits_a_message() -> None:

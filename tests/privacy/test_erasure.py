@@ -19,7 +19,7 @@ from events.schema import Event
 from privacy.erase import erase
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
-from shared.adapters.bus.port import ReceivedMessage
+from shared.adapters.bus.port import DeadLetter, ReceivedMessage
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, VIDEOS, StoreUnavailable, Upsert, query_all
 from shared.domain.fingerprint import fingerprint
 from shared.domain.user_signals import SIGNALS_ID, from_document
@@ -67,6 +67,10 @@ class Topic(MemoryTopic):
 
     async def depth(self, subscription: str) -> tuple[int, int]:
         return 0, len(self.letters[subscription])
+
+    async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
+        found = [letter for letter in self.letters[subscription] if letter.sequence_number > after]
+        return [DeadLetter(letter, "poison", "") for letter in found[:limit]]
 
     async def receiver(self, subscription: str, *, dead_letters: bool = False) -> Letters:
         assert dead_letters

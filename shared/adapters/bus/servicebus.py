@@ -433,7 +433,7 @@ class ServiceBusBusReceiver:
             lambda: self._receiver.peek_messages(max_message_count=limit, sequence_number=from_sequence_number)
         )
         return [
-            DeadLetter(_received(m), m.dead_letter_reason or "", m.dead_letter_error_description or "") for m in found
+            DeadLetter(_received(m), _reason(m, DEAD_LETTER_REASON), _reason(m, DEAD_LETTER_DESCRIPTION)) for m in found
         ]
 
     async def close(self) -> None:
@@ -524,20 +524,41 @@ async def _quietly(closing: Awaitable[None]) -> None:
 
 
 def _received(message: ServiceBusReceivedMessage) -> ReceivedMessage:
+    """The port's form of a message, whatever another program put into it."""
     properties = message.application_properties or {}
-    original = properties.get(ORIGINAL_ID.encode())
-    enqueued = message.enqueued_time_utc
     return ReceivedMessage(
-        message_id=original.decode() if isinstance(original, bytes) else str(original or message.message_id),
-        session_id=message.session_id or "",
+        message_id=_text(properties.get(ORIGINAL_ID.encode()) or message.message_id),
+        session_id=_text(message.session_id),
         body=_body_of(message),
         sequence_number=int(message.sequence_number or 0),
         delivery_count=int(message.delivery_count or 0) + 1,
-        enqueued_at=enqueued.timestamp() if enqueued else 0.0,
+        enqueued_at=_enqueued_at(message),
         handle=message,
     )
 
 
+def _reason(message: ServiceBusReceivedMessage, name: str) -> str:
+    """A property that says why a message is a dead letter; the SDK's own reader trips over what is no text."""
+    return _text((message.application_properties or {}).get(name.encode()))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def _enqueued_at(message: ServiceBusReceivedMessage) -> float:
+    try:
+        enqueued = message.enqueued_time_utc
+    except (ValueError, OverflowError, TypeError):
+        return 0.0
+    return enqueued.timestamp() if enqueued else 0.0
+
+
 def _body_of(message: ServiceBusReceivedMessage) -> bytes:
-    """The bytes of a message; none where another program sent a value or a sequence, which no batch of ours is."""
-    return b"".join(message.body) if message.body_type is AmqpMessageBodyType.DATA else b""
+    """The bytes of a message; none where another program sent a value, a sequence or nothing: no batch of ours is."""
+    try:
+        return b"".join(message.body) if message.body_type is AmqpMessageBodyType.DATA else b""
+    except (TypeError, ValueError):
+        return b""

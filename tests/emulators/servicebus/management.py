@@ -22,6 +22,8 @@ from tests.emulators.servicebus.entities import (
 )
 
 VENDOR = "com.microsoft:"
+PEEK_AT_MOST = 250
+"""As the service: a page is never longer, however many are asked for."""
 _DISPOSITIONS = {"completed": COMPLETED, "abandoned": ABANDONED, "suspended": DEAD_LETTERED}
 
 
@@ -75,7 +77,7 @@ def manage(queue: Queue, request: Message) -> Message:
                     )
                 return _answer({})
             case "peek-message":
-                found = queue.peek(int(body["from-sequence-number"]), int(body["message-count"]))
+                found = queue.peek(int(body["from-sequence-number"]), min(int(body["message-count"]), PEEK_AT_MOST))
                 if not found:
                     return _answer({}, 204)
                 return _answer({"messages": [{"message": encode(stored, locked=False)} for stored in found]})

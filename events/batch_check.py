@@ -1,0 +1,79 @@
+"""Checks every field of a batch that came off the bus: no odd value reaches the fold or the statistics. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from events.schema import MAX_WATCH_MS, Event
+from shared.domain.feed_receipt import NOT_ON_PAGE, FeedReceipt
+from shared.domain.formats import TENANT_ID, VIDEO_ID, Format, is_number
+
+BATCH_ID = Format(r"[\x21-\x7e]{1,100}", "1 to 100 printable characters")
+USER_KEY = Format(r"[A-Za-z0-9_-]{1,100}", "1 to 100 letters, digits, - or _")
+LATEST_SECONDS = 4e9
+"""In the year 2096: what is later than this is no time that anybody meant, and the tables cannot hold it."""
+MAX_POSITION = 100_000
+_U32 = 2**32
+
+
+class OddField(ValueError):
+    """A field has a value that no batch of ours has. Its text names the field and holds no value."""
+
+
+def check_batch(
+    id: Any, tenant_id: Any, user_key: Any, accepted_at: Any, events: tuple[Event, ...], requests: tuple[Any, ...]
+) -> None:
+    """Raises `OddField` unless every field has the type and the range that an accepted batch has."""
+    _require("id", _is_text(id, BATCH_ID))
+    _require("tenant", _is_text(tenant_id, TENANT_ID))
+    _require("user", _is_text(user_key, USER_KEY))
+    _require("acceptedAt", is_number(accepted_at) and 0 <= accepted_at <= LATEST_SECONDS)
+    for request in requests:
+        _check_request(request)
+    for event in events:
+        _check_event(event, len(requests))
+
+
+def _check_event(event: Event, requests: int) -> None:
+    _require("videoId", _is_text(event.video_id, VIDEO_ID))
+    _require("timestamp", _is_whole(event.at_ms, 0, LATEST_SECONDS * 1000))
+    _require("identity", _is_whole(event.identity, 0, _U32 - 1))
+    _require("watchMs", event.watch_ms is None or (is_number(event.watch_ms) and 0 <= event.watch_ms <= MAX_WATCH_MS))
+    _require("position", event.position is None or _is_whole(event.position, 0, MAX_POSITION))
+    _require("request", event.request is None or _is_whole(event.request, 0, requests - 1))
+    _require("place", event.place is None or _is_whole(event.place, NOT_ON_PAGE, MAX_POSITION))
+
+
+def _check_request(request: FeedReceipt) -> None:
+    _require("servedAt", _is_whole(request.served_at, 0, _U32 - 1))
+    _require("personalized", isinstance(request.personalized, bool))
+    _require("warm", isinstance(request.warm, bool))
+    for name in ("model", "arm", "explored_rank", "key"):
+        _require(name, _is_whole(getattr(request, name), 0, _U32 - 1))
+    _require("propensity", is_number(request.propensity) and 0 <= request.propensity <= 1)
+
+
+def check_rows(rows: Any, fields: int, name: str) -> list[list[Any]]:
+    """`rows` as what it must be: a list of lists of `fields` values. Raises `OddField`."""
+    _require(name, isinstance(rows, list) and all(isinstance(row, list) and len(row) == fields for row in rows))
+    found: list[list[Any]] = rows
+    return found
+
+
+def check_code(code: Any, codes: int) -> int:
+    """`code` as an index of `codes` values: neither a negative one nor True. Raises `OddField`."""
+    _require("type", _is_whole(code, 0, codes - 1))
+    return int(code)
+
+
+def _is_text(value: Any, format: Format) -> bool:
+    return isinstance(value, str) and format.matches(value)
+
+
+def _is_whole(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _require(name: str, holds: bool) -> None:
+    if not holds:
+        raise OddField(name)

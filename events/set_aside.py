@@ -1,0 +1,45 @@
+"""Puts a message that can never be worked on into the dead letters of its subscription, with a reason. Counts it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from shared.adapters.bus.port import MAX_MESSAGE_BYTES, Bus, BusRefused, OutgoingMessage
+from shared.observability.logs import log_event
+from shared.observability.metrics import Telemetry
+
+log = logging.getLogger("feed.events")
+
+UNREADABLE = "unreadable"
+"""The body is no batch, or a field of it has an odd value."""
+REFUSED = "refused"
+"""A store or the bus will never take what follows from this message."""
+FAILED = "failed"
+"""The work on this message alone fails, whatever else works."""
+CUT_BYTES = 64_000
+
+
+async def set_aside(
+    bus: Bus, telemetry: Telemetry, subscription: str, body: bytes, reason: str, description: str
+) -> None:
+    """For consumers that get messages by a trigger, which passes on no message id. Raises `BusUnavailable`.
+
+    What the bus does not take even as a dead letter is cut: its beginning tells more than nothing, and a message that
+    comes again for ever helps nobody.
+    """
+    id = f"{reason}-{hashlib.sha256(body).hexdigest()[:32]}"
+    try:
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise BusRefused("too large")
+        await bus.dead_letter(subscription, OutgoingMessage(id, id, body), reason, description)
+    except BusRefused:
+        cut = OutgoingMessage(id, id, body[:CUT_BYTES])
+        await bus.dead_letter(subscription, cut, reason, f"{description}; cut from {len(body)} bytes")
+    count_set_aside(telemetry, subscription, reason)
+
+
+def count_set_aside(telemetry: Telemetry, subscription: str, reason: str) -> None:
+    """One message more in the dead letters because of `reason`."""
+    telemetry.count("messages_set_aside", subscription, reason)
+    log_event(log, logging.ERROR, "message_set_aside", subscription=subscription, reason=reason)
