@@ -92,6 +92,7 @@ class App:
     cowatch: CoWatchBuilder
     experiment_reports: ExperimentReports
     imports: Importer
+    edge: Edge
     apis: Mapping[type, Any]
     """The object behind each class of endpoints."""
     export: TelemetryExport | None = None
@@ -306,6 +307,7 @@ def build(
             clock=clock,
         ),
         imports=imports,
+        edge=edge,
         apis={
             FeedApi: FeedApi(edge, feed, limits, telemetry, spans),
             EventsApi: EventsApi(

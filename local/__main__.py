@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from local.demo import CMS_KEY, SDK_KEY
+from local.demo import CMS_KEY, OPS_KEY, SDK_KEY
 from local.http_server import CannotListen
 from local.importer import run_import
 from local.serving import local_settings, running
@@ -37,7 +37,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The video feed on one machine.")
-    parser.set_defaults(run=_serve, port=7071, no_demo=False, faults=None, lock_seconds=LOCK_SECONDS)
+    parser.set_defaults(run=_serve, port=7071, no_demo=False, faults=None, lock_seconds=LOCK_SECONDS, host_name=[])
     commands = parser.add_subparsers(title="commands")
     serve = commands.add_parser("serve", help="serve the app (the default)")
     serve.add_argument("--port", type=int, default=7071, help="port on 127.0.0.1 (default 7071; 0 takes a free one)")
@@ -48,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=LOCK_SECONDS,
         help=f"how long a message is locked, and lost to a process that died (default {LOCK_SECONDS:g})",
+    )
+    serve.add_argument(
+        "--host-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer requests to this name too, such as that of a proxy (default: only localhost, 127.0.0.1, [::1])",
     )
     serve.set_defaults(run=_serve)
     load = commands.add_parser("import", help="load a tenant's videos and replay a log of exposures")
@@ -72,6 +79,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         demo=not arguments.no_demo,
         lock_seconds=arguments.lock_seconds,
         faults=arguments.faults,
+        host_names=arguments.host_name,
     ) as app:
         settings = app.app.settings
         state = settings.data_folder if settings.document_store == "sqlite" else "Cosmos DB"
@@ -99,6 +107,9 @@ Try next, in another terminal:
    curl -s {who} '{url}/v1/feed?limit=5' | python3 -m json.tool
 
 4. Steer it: open {url}/studio and sign in as tenant_1 with the key {CMS_KEY}
+
+5. Look inside, as an operator:
+   curl -s -H 'X-Api-Key: {OPS_KEY}' {url}/metrics
 """
 
 

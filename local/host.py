@@ -9,14 +9,14 @@ LocalHost ── http_server  routes → functions
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import azure.functions as func
 
 from local.clock import Clock, SystemClock
 from local.host_json import read_host_json
-from local.http_server import HttpServer
+from local.http_server import PATIENCE, HttpServer, Patience
 from local.invocation import HTTP, SERVICE_BUS, TIMER, Invoker, load_functions
 from local.timers import Timer
 from local.triggers import MessagePump
@@ -30,7 +30,8 @@ class LocalHost:
     """Serves every function of an app: HTTP on a port, messages from the bus, timers by the clock.
 
     Raises `UnsupportedFunction` or `HostJsonError` when built, so that nothing starts by half. `extra` functions are
-    served beside the app's. `lock_seconds` is how long the bus locks a message. A host starts once.
+    served beside the app's. `lock_seconds` is how long the bus locks a message. `host_names` are answered beside those
+    of this machine; `patience` is what slow clients get. A host starts once.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class LocalHost:
         clock: Clock | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         lock_seconds: float = LOCK_SECONDS,
+        host_names: Sequence[str] = (),
+        patience: Patience = PATIENCE,
     ) -> None:
         settings = read_host_json(host_json)
         functions = load_functions(app) + (load_functions(extra) if extra else [])
@@ -50,7 +53,12 @@ class LocalHost:
         invoker = Invoker(settings.function_timeout)
         self.port = 0
         self._http = HttpServer(
-            [each for each in functions if each.kind == HTTP], invoker, settings.extensions.http, max_body_bytes
+            [each for each in functions if each.kind == HTTP],
+            invoker,
+            settings.extensions.http,
+            max_body_bytes,
+            host_names,
+            patience,
         )
         self._pumps = [
             MessagePump(each, bus, invoker, settings.extensions.service_bus, clock, lock_seconds)

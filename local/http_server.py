@@ -4,6 +4,9 @@ A request reaches a function as the Functions host would pass it on: header name
 joined with a comma, repeated query parameters too (their names compared without regard to case), empty ones left
 out, the path percent-decoded except for %2F, the body as sent (never decompressed). HEAD is answered by GET. Paths are
 compared without regard to case and to one slash at their end.
+
+Only requests to a name of this machine are answered: a web page that points a name of its own at 127.0.0.1 (DNS
+rebinding) would otherwise read what is served here. Headers and bodies that do not come in time end the connection.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import errno
 import logging
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -32,10 +36,23 @@ log = logging.getLogger("local.host")
 
 SERVER = "local-functions-host"
 KEEP_ALIVE_SECONDS = 130.0
-BODY_SECONDS = 60.0
+LINGERING_SECONDS = 2.0
+"""How long the rest of a refused body is read, so that its sender sees the answer."""
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 BACKLOG = 1024
 MAX_LINE_BYTES = 64 * 1024  # of the request line and of each header: the app refuses far less, and says so better
 _CUT_OFF_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a client has for the headers of a request once its first byte is due, and for the body."""
+
+    header_seconds: float
+    body_seconds: float
+
+
+PATIENCE = Patience(10.0, 15.0)
 
 
 class CannotListen(Exception):
@@ -49,8 +66,8 @@ class PortTaken(CannotListen):
 class _Refused(Exception):
     """The host itself answers with a problem."""
 
-    def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
-        self.status, self.code, self.headers = status, code, headers or {}
+    def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None, detail: str = "") -> None:
+        self.status, self.code, self.headers, self.detail = status, code, headers or {}, detail
         super().__init__(code)
 
 
@@ -58,9 +75,18 @@ class HttpServer:
     """Serves the HTTP functions of an app. Raises `UnsupportedFunction` for a route that it cannot serve."""
 
     def __init__(
-        self, functions: Iterable[HostedFunction], invoker: Invoker, settings: HttpSettings, max_body_bytes: int
+        self,
+        functions: Iterable[HostedFunction],
+        invoker: Invoker,
+        settings: HttpSettings,
+        max_body_bytes: int,
+        host_names: Sequence[str] = (),
+        patience: Patience = PATIENCE,
     ) -> None:
         self._invoker = invoker
+        names = "|".join(re.escape(name) for name in (*LOOPBACK_NAMES, *host_names))
+        self._own_host = re.compile(rf"(?:{names})(?::\d{{1,5}})?", re.ASCII | re.IGNORECASE).fullmatch
+        self._patience = patience
         self._max_body_bytes = max_body_bytes
         concurrent = settings.max_concurrent_requests
         self._turns = asyncio.Semaphore(concurrent) if concurrent else contextlib.nullcontext()
@@ -87,9 +113,11 @@ class HttpServer:
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=LINGERING_SECONDS,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
         )
+        server.header_seconds = self._patience.header_seconds
         self._runner = web.ServerRunner(server, shutdown_timeout=_CUT_OFF_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(self._runner, bind, port, backlog=BACKLOG, reuse_port=reuse_port or None)
@@ -120,6 +148,8 @@ class HttpServer:
         try:
             if self._outstanding > self._max_outstanding:
                 raise _Refused(429, "too_many_requests", {"Retry-After": "1"})
+            if not all(map(self._own_host, request.headers.getall("Host", ()))):
+                raise _Refused(421, "wrong_host", detail=WRONG_HOST)
             async with self._turns:
                 match = await self._router.resolve(_normalized(request))
                 refusal = match.http_exception
@@ -130,7 +160,7 @@ class HttpServer:
                     raise _Refused(405, "method_not_allowed", {"Allow": allowed})
                 raise _Refused(404, "not_found")
         except _Refused as refused:
-            response = _problem(refused.status, refused.code, refused.headers)
+            response = _problem(refused.status, refused.code, refused.headers, detail=refused.detail)
             if not request.content.is_eof():
                 response.force_close()  # the rest of a refused body is not worth reading
             return response
@@ -166,7 +196,7 @@ class HttpServer:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # type: ignore[attr-defined]  # the answer is still to come
         try:
-            async with asyncio.timeout(None if arrived else BODY_SECONDS):
+            async with asyncio.timeout(None if arrived else self._patience.body_seconds):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise _Refused(413, "too_large") from None
@@ -250,13 +280,18 @@ def _joined(first: str, second: str) -> str:
 # ---- problems
 
 
-def _problem(status: int, code: str, headers: Mapping[str, str], error_id: str | None = None) -> web.Response:
+WRONG_HOST = "This host answers to localhost, 127.0.0.1 and [::1] only, and to what serve --host-name names."
+
+
+def _problem(
+    status: int, code: str, headers: Mapping[str, str], error_id: str | None = None, detail: str = ""
+) -> web.Response:
     problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
-        "detail": HTTPStatus(status).description or "Refused by the host.",
+        "detail": detail or HTTPStatus(status).description or "Refused by the host.",
         "errorId": error_id or secrets.token_hex(8),
     }
     return web.Response(
@@ -275,18 +310,45 @@ def _problem(status: int, code: str, headers: Mapping[str, str], error_id: str |
 
 
 class _Connection(RequestHandler):
-    """aiohttp's connection, whose own answers and log lines do not quote what the client sent."""
+    """aiohttp's connection, closed when headers do not come in time; its own answers and log lines do not quote what
+    the client sent."""
 
-    __slots__ = ()
+    __slots__ = ("_due", "_header_seconds")
+
+    def __init__(self, manager: web.Server, header_seconds: float, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._header_seconds = header_seconds
+        self._due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._due = self._loop.call_later(self._header_seconds, self.force_close)
+
+    def data_received(self, data: bytes) -> None:
+        known = self._request_count
+        super().data_received(data)
+        if self._request_count != known:  # headers are whole; what comes next is a body or another request
+            if self._due is not None:
+                self._due.cancel()
+                self._due = None
+        elif self._due is None and self._waiter is not None and not self._waiter.done():
+            self._due = self._loop.call_later(self._header_seconds, self.force_close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        super().connection_lost(exc)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        if status >= 500 and exc is not None:
-            log.error("an answer could not be sent\n%s", traceback_without_values(exc))
+        error_id = secrets.token_hex(8)
+        if status >= 500:
+            where = traceback_without_values(exc) if exc is not None else "no answer in time"
+            log.error("an answer could not be sent, error id %s\n%s", error_id, where)
         if request.writer.output_size > 0:
             raise ConnectionError("part of the answer was sent already")
-        response = _problem(status, "malformed_request" if status < 500 else "internal", {})
+        response = _problem(status, "malformed_request" if status < 500 else "internal", {}, error_id)
         response.force_close()
         return response
 
@@ -297,8 +359,10 @@ class _Connection(RequestHandler):
 class _Server(web.Server):
     """aiohttp's server with our connections."""
 
+    header_seconds = PATIENCE.header_seconds
+
     def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return _Connection(self, self.header_seconds, loop=self._loop, **self._kwargs)
 
 
 def _cannot_listen(error: OSError, bind: str, port: int) -> CannotListen:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,17 @@ from bootstrap import App
 from local.demo import seed_demo
 from local.faults import Faults, faulty
 from local.host import LocalHost
+from local.http_server import PATIENCE, Patience
+from local.operators import OperatorsApi
 from local.purge import purge_expired as purge
 from shared.adapters import backends
 from shared.adapters.backends import flags_file
 from shared.adapters.bus.port import LOCK_SECONDS, Bus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
-from shared.observability.metrics import Telemetry, render_prometheus
+from shared.observability.metrics import Telemetry
 from shared.settings import BadSetting, Settings
+from shared.web.endpoint import blueprint
 
 log = logging.getLogger("local.serving")
 
@@ -65,11 +68,14 @@ async def running(
     grace_seconds: float = 5.0,
     lock_seconds: float = LOCK_SECONDS,
     faults: Path | None = None,
+    host_names: Sequence[str] = (),
+    patience: Patience = PATIENCE,
 ) -> AsyncIterator[Running]:
     """The app on 127.0.0.1, until the context ends. Raises `PortTaken` or `BadSetting` with what to do.
 
     `lock_seconds` is how long the bus locks a message: a dead process's messages come again after that. `faults`
-    names a file of faults on demand (`local.faults`).
+    names a file of faults on demand (`local.faults`). `host_names` are answered beside those of this machine;
+    `patience` is what slow clients get.
     """
     if demo and settings.document_store == "cosmos" and settings.cosmos_endpoint:
         raise BadSetting(
@@ -92,6 +98,8 @@ async def running(
             json.loads((ROOT / "host.json").read_text()),
             extra=_local_functions(app, lambda name: host.run_timer(name)),
             lock_seconds=lock_seconds,
+            host_names=host_names,
+            patience=patience,
         )
         await host.start(port=port, reuse_port=reuse_port)
         try:
@@ -129,27 +137,17 @@ def _warn_without_flags(app: App) -> None:
 
 
 def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]]) -> func.FunctionApp:
-    """Functions that only the local host has: `/metrics`, timers run on request as the Functions host's own admin
-    address does, and the daily purge that Azure's own expiry and lifecycle rules make needless there.
+    """Functions that only the local host has: those for its operators, and the daily purge that Azure's own expiry and
+    lifecycle rules make needless there.
     """
     functions = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-    @functions.route("metrics", methods=["GET"])
-    async def get_metrics(req: func.HttpRequest) -> func.HttpResponse:
-        return func.HttpResponse(
-            render_prometheus(app.telemetry),
-            headers={"Cache-Control": "no-store"},
-            mimetype="text/plain; version=0.0.4",
-        )
+    operators = OperatorsApi(app.edge, app.telemetry, run_timer)
 
-    @functions.route("admin/functions/{name}", methods=["POST"])
-    async def run_function(req: func.HttpRequest) -> func.HttpResponse:
-        """202 once the function has run."""
-        try:
-            await run_timer(req.route_params["name"])
-        except KeyError:
-            return func.HttpResponse("No timer function has that name.", status_code=404, mimetype="text/plain")
-        return func.HttpResponse(status_code=202)
+    async def provide() -> OperatorsApi:
+        return operators
+
+    functions.register_functions(blueprint(OperatorsApi, provide))
 
     @functions.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)
     async def purge_expired(timer: func.TimerRequest) -> None:

@@ -34,7 +34,7 @@ from shared.adapters.backends import flags_file
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import SUBSCRIPTIONS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
-from shared.adapters.tenant_directory import save_key, save_tenant
+from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
 from shared.domain.user_signals import SIGNALS_ID, from_document
 from shared.settings import Settings
 from tests.chaos.client import Client
@@ -47,6 +47,7 @@ from tests.chaos.recount import (
     stat_differences,
 )
 from tests.chaos.servers import (
+    OPERATOR,
     Misfortune,
     Server,
     Wire,
@@ -160,6 +161,8 @@ async def _set_up(services: App, tenants: list[World]) -> None:
     await services.documents.ready()
     await services.bus.ready()
     await services.blobs.ready()
+    key = OPERATOR["X-Api-Key"]
+    await save_key(services.documents, services.identity, PLATFORM, "operators", key, frozenset({"ops"}))
     for world in tenants:
         await save_videos(services, world.tenant.id, list(world.videos.values()))
         await save_key(services.documents, services.identity, world.tenant.id, "app", world.key, frozenset({"sdk"}))

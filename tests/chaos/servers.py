@@ -20,6 +20,7 @@ import aiohttp
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
 """A first start compiles the ranking's loops, which takes a busy machine a while."""
+OPERATOR = {"X-Api-Key": "ops-key-of-the-fault-injection-run"}
 BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
 """Shares of writes that are done and then reported as failed, all the time."""
 ON_THE_WIRE = (
@@ -208,7 +209,7 @@ async def keep_rolling_up(servers: list[Server], http: aiohttp.ClientSession, ev
     async def run(server: Server) -> None:
         timeout = aiohttp.ClientTimeout(60)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async with http.post(f"{server.url}/admin/functions/roll_up", timeout=timeout):
+            async with http.post(f"{server.url}/admin/functions/roll_up", headers=OPERATOR, timeout=timeout):
                 pass
 
     running: set[asyncio.Task[None]] = set()

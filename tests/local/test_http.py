@@ -118,7 +118,7 @@ async def raw(host: LocalHost, request: str | bytes) -> str:
 
 
 def one(start_line: str, *headers: str, body: str = "") -> str:
-    return "\r\n".join([start_line + " HTTP/1.1", "Host: h", "Connection: close", *headers, "", body])
+    return "\r\n".join([start_line + " HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", body])
 
 
 async def echo(host: LocalHost, request: str) -> dict:
@@ -153,7 +153,7 @@ async def test_dot_segments_and_percent_encoding_are_resolved_before_routing(hos
 
 
 async def test_the_url_is_the_one_that_was_requested(host: LocalHost) -> None:
-    assert (await echo(host, one("GET /echo/a%20b?x=1")))["url"] == "http://h/echo/a%20b?x=1"
+    assert (await echo(host, one("GET /echo/a%20b?x=1")))["url"] == "http://localhost/echo/a%20b?x=1"
 
 
 async def test_a_body_arrives_as_it_was_sent_even_if_it_says_it_is_compressed(client: ClientSession) -> None:
@@ -268,7 +268,7 @@ async def test_a_result_that_is_no_response_is_500(client: ClientSession) -> Non
 
 
 async def test_a_malformed_request_is_400_and_not_quoted(host: LocalHost, caplog: pytest.LogCaptureFixture) -> None:
-    answer = await raw(host, "GET /echo/x HTTP/1.1\r\nHost: h\r\nX-Api-Key secret-key-1\r\n\r\n")
+    answer = await raw(host, "GET /echo/x HTTP/1.1\r\nHost: localhost\r\nX-Api-Key secret-key-1\r\n\r\n")
     assert "400 Bad Request" in answer.splitlines()[0]
     assert "malformed_request" in answer
     assert "secret-key-1" not in answer + caplog.text

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 import function_app
+from local.demo import OPS_KEY
 from local.invocation import load_functions
 from local.serving import _build, running
 from shared.adapters.bus.port import SIGNALS, OutgoingMessage
@@ -31,7 +32,8 @@ async def test_the_demo_with_its_public_keys_is_never_written_to_a_real_account(
 
 async def test_the_local_host_serves_metrics_and_runs_timers_on_request(tmp_path: Path) -> None:
     settings = Settings.from_environment({**SECRETS, "DATA_FOLDER": str(tmp_path)})
-    async with running(settings, port=0, demo=False, grace_seconds=0.1) as app, ClientSession(app.url) as http:
+    operator = {"X-Api-Key": OPS_KEY}
+    async with running(settings, port=0, grace_seconds=0.1) as app, ClientSession(app.url, headers=operator) as http:
         async with http.get("/metrics") as answer:
             assert (answer.status, answer.content_type) == (200, "text/plain")
             assert "flags_on" in await answer.text()

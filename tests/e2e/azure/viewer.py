@@ -123,7 +123,7 @@ class Viewer:
 
     async def metric(self, name: str) -> float:
         """The app's own count, labels added up; `name` may be cut short before a label's closing brace."""
-        async with self.http.get(f"{self.app.url}/metrics") as answer:
+        async with self.http.get(f"{self.app.url}/metrics", headers={"X-Api-Key": self.ops_key}) as answer:
             lines = (await answer.text()).splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
