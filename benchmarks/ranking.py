@@ -44,14 +44,14 @@ def main() -> None:
 
 def whole(count: int) -> Timing:
     """The whole ranking of one request of so many candidates."""
-    columns, stats, signals = _instance(count)
+    columns, stats, signals = instance(count)
     rows, model = columns.rows(), global_model()
     options = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
     return measure(lambda: rank(columns, stats, signals, rows, model, options), TIMES)
 
 
 def _measure(count: int) -> None:
-    columns, stats, signals = _instance(count)
+    columns, stats, signals = instance(count)
     rows, model = columns.rows(), global_model()
     options = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
     plain = replace(options, explore=False, diversity=0.0, streak_cap=0, creator_cap=0)
@@ -85,7 +85,7 @@ def _bare(count: int) -> Callable[[], object]:
     return call
 
 
-def _instance(count: int) -> tuple[VideoColumns, CatalogStats, Signals]:
+def instance(count: int) -> tuple[VideoColumns, CatalogStats, Signals]:
     """A catalog with a week of events and a co-watch table, and a user whose signals are full."""
     draw = np.random.default_rng(1)
     columns = VideoColumns(

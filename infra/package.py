@@ -1,8 +1,8 @@
 """Builds the deployment package: the app's own rooms and its dependencies, prebuilt and locked by hash.
 
-    python infra/package.py                  build build/package.zip and print its size and SHA-256
-    python infra/package.py --lock           write requirements.lock anew from requirements.txt (needs uv)
-    python infra/package.py --verify FILE    import it in a fresh virtual environment and list its functions
+    python -m infra.package                  build build/package.zip and print its size and SHA-256
+    python -m infra.package --lock           write requirements.lock anew from requirements.txt (needs uv)
+    python -m infra.package --verify FILE    import it in a fresh virtual environment and list its functions
 
 What goes in is an allow-list, so that nothing slips in by being new. The same commit gives the same bytes: the
 SHA-256 names a package for good, and a rollback asks for it by that name.
@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import py_compile
-import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,8 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from infra.machine_code import add_machine_code
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("cms", "commands", "events", "feed", "privacy", "ranking", "shared")
@@ -58,7 +59,14 @@ def own_files(root: Path) -> list[str]:
 
 
 def build(root: Path, output: Path, python: str = PYTHON) -> str:
-    """Write the package to `output`; returns its SHA-256 in hex."""
+    """Write the package to `output`; returns its SHA-256 in hex.
+
+    Raises `SystemExit` on another Python than the app's: machine code and byte code are made for one version.
+    """
+    if f"{sys.version_info.major}.{sys.version_info.minor}" != python:
+        raise SystemExit(
+            f"The package is built with Python {python}, the one it runs on: run this with python{python}."
+        )
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         for path in own_files(root):
@@ -66,9 +74,8 @@ def build(root: Path, output: Path, python: str = PYTHON) -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / path, target)
         install_dependencies(root / LOCK, stage / SITE_PACKAGES, python)
-        if f"{sys.version_info.major}.{sys.version_info.minor}" == python:
-            add_machine_code(stage)
-            compile_ahead(stage)
+        add_machine_code(stage)
+        compile_ahead(stage)
         output.parent.mkdir(parents=True, exist_ok=True)
         write_zip(stage, output)
     return hashlib.sha256(output.read_bytes()).hexdigest()
@@ -85,17 +92,6 @@ def install_dependencies(lock: Path, target: Path, python: str) -> None:
     for folder in sorted(target.rglob("*"), reverse=True):
         if folder.is_dir() and folder.name in UNNEEDED_FOLDERS:
             shutil.rmtree(folder)
-
-
-def add_machine_code(stage: Path) -> None:
-    """What `ranking.compiled` makes at its first import, which takes seconds: made here, for any x86-64 machine."""
-    found = {"PYTHONPATH": os.pathsep.join((str(stage), str(stage / SITE_PACKAGES)))}
-    fixed = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    subprocess.run([sys.executable, "-c", "import ranking"], cwd=stage, env=plain | found | fixed, check=True)
-    for file in (stage / "ranking" / "__pycache__").glob("*.nbc"):
-        # Notes for people name functions by where they happened to be in memory.
-        file.write_bytes(re.sub(rb" at 0x[0-9a-f]+", lambda at: b" at 0x".ljust(len(at[0]), b"0"), file.read_bytes()))
 
 
 def compile_ahead(stage: Path) -> None:
@@ -142,7 +138,7 @@ def lock(root: Path) -> None:
     """Resolve requirements.txt for the app's platform, with the hash of every file."""
     command = ["uv", "pip", "compile", "requirements.txt", "--generate-hashes", "--no-emit-index-url", "--upgrade"]
     command += ["--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28", "--output-file", LOCK]
-    command += ["--custom-compile-command", "python infra/package.py --lock"]
+    command += ["--custom-compile-command", "python -m infra.package --lock"]
     subprocess.run(command, cwd=root, check=True)  # noqa: S603
 
 

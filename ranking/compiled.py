@@ -1,123 +1,30 @@
-"""`@compiled`: numba.njit with an explicit signature taken from the annotations, cached on disk.
+"""`@compiled`: a function over arrays as machine code.
 
-A compiled function takes only numbers and arrays and allocates little. Its signature is explicit, so it is compiled, or
-loaded from disk, at import and never within a request. Arrays are read-only unless their type is `Written…`; vectors
-are contiguous. Indices are checked only in tests (`NUMBA_BOUNDSCHECK=1`).
+In the deployment package the machine code was made when the package was built: the extension module `ranking/_loops`
+(`infra/machine_code.py`). In a checkout numba makes it from the same source at import (`ranking/just_in_time.py`), and
+only then numba is imported. A test holds both equal bit for bit. A compiled function takes only numbers and arrays
+(`ranking/array_types.py`) and allocates little.
 """
 
 from __future__ import annotations
 
-import atexit
-import hashlib
-import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
-
-import numpy as np
-from numba import config, from_dtype, njit, types
-from numba.core.caching import InTreeCacheLocator
-from numpy.typing import NDArray
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-WRITTEN = "written"
-Keys = NDArray[np.uint64]
-Fingerprints = NDArray[np.uint32]
-Codes = NDArray[np.int32]
-Integers = NDArray[np.int64]
-Singles = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-SinglesTable = Annotated[NDArray[np.float32], 2]
-DoublesTable = Annotated[NDArray[np.float64], 2]
-CodesTable = Annotated[NDArray[np.int32], 2]
-WrittenDoubles = Annotated[NDArray[np.float64], WRITTEN]
-WrittenBytes = Annotated[NDArray[np.uint8], WRITTEN]
-
-_PACKAGE = Path(__file__).parent
-INLINED = (*sorted(_PACKAGE.glob("*.py")), _PACKAGE.parent / "shared" / "domain" / "user_signals.py")
-"""Sources that compiled functions take constants and helpers from; a change in any of them discards the cache."""
-
-
-def _folder() -> Path:
-    """Return the folder of the machine-code cache: beside the byte code, or a writable copy if that is read-only.
-
-    The copy is for code that does not fit, such as code from another version of the compiler: it can still be compiled
-    and cached.
-    """
-    beside = _PACKAGE / "__pycache__"
-    if vars(config)["BOUNDSCHECK"]:
-        beside /= "checked"  # code with index checks, for tests
-    if os.access(beside if beside.exists() else _PACKAGE, os.W_OK):
-        return beside
-    copy = beside
-    with suppress(OSError):
-        copy = Path(tempfile.mkdtemp(prefix="ranking-"))
-        atexit.register(shutil.rmtree, copy, ignore_errors=True)
-        for file in [*beside.glob("*.nbi"), *beside.glob("*.nbc")]:
-            shutil.copy(file, copy)
-    return copy
-
-
-_FOLDER = _folder()
-_STAMP = hashlib.sha256(b"\0".join(source.read_bytes() for source in INLINED)).digest()
-
-
-class CacheLocator(InTreeCacheLocator):
-    """Tells numba the folder of the machine-code cache and the stamp of the sources it must match."""
-
-    @classmethod
-    def from_function(cls, py_func: Any, py_file: str) -> CacheLocator:
-        return cls(py_func, py_file)
-
-    def get_cache_path(self) -> str:
-        return str(_FOLDER)
-
-    def get_source_stamp(self) -> bytes:
-        return _STAMP
-
-
-if not any(_FOLDER.glob("*.nbi")):
-    logging.getLogger(__name__).warning("compiling the ranking's loops: this takes some seconds, and is done once")
-vars(config)["CACHE_LOCATOR_CLASSES"] = f"{__name__}.{CacheLocator.__name__}"
-# Code for the generic processor of the architecture, so the shipped package runs on any machine. Wider registers gain
-# nothing here: the loops are gathers.
-vars(config)["CPU_NAME"] = "generic"
+PREBUILT = "ranking._loops"
+_LOOPS: Any = import_module(PREBUILT) if find_spec(PREBUILT) else None
+_just_in_time: Any = None if _LOOPS else import_module("ranking.just_in_time").just_in_time
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function to machine code. Division by zero gives infinity. What it calls must be defined above it."""
-    # A relative file name makes the machine code the same bytes in every folder.
-    code = function.__code__
-    function.__code__ = code.replace(co_filename=Path(code.co_filename).relative_to(_PACKAGE.parent).as_posix())
-    hints = get_type_hints(function, include_extras=True)
-    hints.pop("return")
-    signature = tuple(_type_of(hint) for hint in hints.values())
-    try:
-        return cast(Function, njit(signature, cache=True, error_model="numpy")(function))
-    except Exception:  # no space for the cache, or a damaged cache file; other errors occur again below
-        for damaged in _FOLDER.glob(f"*.{function.__qualname__}-*.nb?"):
-            with suppress(OSError):
-                damaged.unlink()
-        return cast(Function, njit(signature, error_model="numpy")(function))
+    """The machine code of a function. Division by zero gives infinity. What it calls must be defined above it."""
+    return cast(Function, getattr(_LOOPS, prebuilt_name(function)) if _LOOPS else _just_in_time(function))
 
 
-def _type_of(hint: Any) -> Any:
-    """Translate an annotation to a numba type."""
-    notes: tuple[Any, ...] = ()
-    if get_origin(hint) is Annotated:
-        hint, *noted = get_args(hint)
-        notes = tuple(noted)
-    if hint in (int, float):
-        return types.int64 if hint is int else types.float64
-    if isinstance(hint, type) and issubclass(hint, np.generic):
-        return from_dtype(np.dtype(hint))
-    element = get_args(get_args(hint)[1])[0]
-    dimensions = next((note for note in notes if isinstance(note, int)), 1)
-    layout: Literal["C", "A"] = "C" if dimensions == 1 else "A"
-    written = WRITTEN in notes
-    return types.Array(from_dtype(np.dtype(element)), dimensions, layout, readonly=not written, aligned=written)
+def prebuilt_name(function: Callable[..., Any]) -> str:
+    """Its name in the extension module: that of its module and its own."""
+    return f"{function.__module__.rpartition('.')[2]}_{function.__name__}"

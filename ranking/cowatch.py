@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.array_types import CodesTable, Integers, Singles, SinglesTable
 from ranking.columns import Rows, VideoColumns
-from ranking.compiled import CodesTable, Integers, Singles, SinglesTable, compiled
+from ranking.compiled import compiled
 from ranking.dayparts import DAYPARTS, count_by_daypart, daypart_of, lift_by_daypart
 
 NEIGHBOURS = 50

@@ -16,17 +16,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.array_types import Codes, Doubles, DoublesTable, Fingerprints, Integers, Keys, WrittenBytes
 from ranking.columns import Rows, VideoColumns
-from ranking.compiled import (
-    Codes,
-    Doubles,
-    DoublesTable,
-    Fingerprints,
-    Integers,
-    Keys,
-    WrittenBytes,
-    compiled,
-)
+from ranking.compiled import compiled
 from ranking.user_features import RankingOptions
 
 Similarity = Callable[[VideoColumns, Rows], NDArray[np.float64]]

@@ -19,8 +19,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.array_types import Doubles, Integers, Keys
 from ranking.columns import Rows, VideoColumns
-from ranking.compiled import Doubles, Integers, Keys, compiled
+from ranking.compiled import compiled
 from ranking.static_features import StaticFeatures
 from ranking.user_features import RankingOptions
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.compiled import Fingerprints, Integers, compiled
+from ranking.array_types import Fingerprints, Integers
+from ranking.compiled import compiled
 
 
 @compiled

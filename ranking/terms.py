@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.compiled import Codes, CodesTable, Integers, Singles, WrittenDoubles, compiled
+from ranking.array_types import Codes, CodesTable, Integers, Singles, WrittenDoubles
+from ranking.compiled import compiled
 
 
 class Term(ABC):

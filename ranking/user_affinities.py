@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from ranking.compiled import Codes, Doubles, Fingerprints, Integers, Singles, SinglesTable, compiled
+from ranking.array_types import Codes, Doubles, Fingerprints, Integers, Singles, SinglesTable
+from ranking.compiled import compiled
 from ranking.lookup import value_of_each
 from shared.domain.user_signals import APPROVALS, SKIPS, VIEWS
 

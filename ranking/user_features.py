@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ranking.array_types import Codes, Integers, Singles
 from ranking.columns import NameSets, VideoColumns
-from ranking.compiled import Codes, Integers, Singles
 from ranking.static_features import Shares, StaticFeatures
 from ranking.terms import DistanceColumn, LogColumn, LookupColumn, ScaledColumn, TagMeanColumn, Term
 from ranking.user_affinities import affinities, mean_of, rate_lifts, recent_shares, rows_in_catalog, total_interest

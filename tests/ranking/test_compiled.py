@@ -1,4 +1,4 @@
-"""The machine-code cache: loaded at start, rebuilt when a source changes or a file is damaged, reproducible."""
+"""The machine-code cache of a checkout: loaded at start, rebuilt when a source changes or a file is damaged."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra import package
 from ranking.lookup import value_of_each
 
 ROOT = Path(__file__).resolve().parents[2]
-ONLY_READ = "import os; os.access = lambda path, mode: mode != os.W_OK\n"
-FULL_DISKS = """
-import errno, tempfile
+FULL_DISK = """
+import errno
 from numba.core import caching
 def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
-tempfile.mkdtemp = caching.IndexDataCacheFile.save = full
+caching.IndexDataCacheFile.save = full
 """
 RANK_ONE = """
 import numpy as np
@@ -52,32 +50,21 @@ def start(folder: Path, before: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with machine code, as the deployment package has it."""
+    """A checkout that was started before."""
     folder = checkout(tmp_path_factory.mktemp("one"))
-    package.add_machine_code(folder)
+    start(folder)
     return folder
 
 
-def test_start_loads_the_packaged_machine_code_and_compiles_nothing(made: Path) -> None:
+def test_a_second_start_loads_the_machine_code_and_compiles_nothing(made: Path) -> None:
     log = start(made)
     assert "data loaded" in log
     assert "data saved" not in log
     assert "compiling" not in log
 
 
-def test_start_on_a_read_only_disk_loads_it_too_and_removes_its_copy(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    log = start(made, ONLY_READ)
-    assert f"data loaded from '{tmp_path}" in log
-    assert "data saved" not in log
-    assert not list(tmp_path.glob("ranking-*"))
-
-
-@pytest.mark.parametrize("before", [FULL_DISKS, ONLY_READ + FULL_DISKS])
-def test_start_without_machine_code_or_disk_space_still_ranks(before: str, tmp_path: Path) -> None:
-    assert "compiling the ranking's loops" in start(checkout(tmp_path), before)
+def test_start_without_machine_code_or_disk_space_still_ranks(tmp_path: Path) -> None:
+    assert "compiling the ranking's loops" in start(checkout(tmp_path), FULL_DISK)
     assert not list(tmp_path.rglob("*.nbc"))
 
 
@@ -99,15 +86,6 @@ def test_a_changed_source_is_recompiled_wherever_its_constants_are_used(made: Pa
     log = start(changed)
     assert "data saved" in log
     assert "data loaded" not in log
-
-
-def test_machine_code_has_the_same_bytes_in_every_folder(made: Path, tmp_path: Path) -> None:
-    other = checkout(tmp_path / "a longer name")
-    package.add_machine_code(other)
-    one, two = (sorted((folder / "ranking" / "__pycache__").glob("*.nb?")) for folder in (made, other))
-    assert [file.name for file in one] == [file.name for file in two]
-    assert len(one) > 40
-    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
 
 
 def test_compiled_code_is_tested_with_every_index_checked() -> None:
