@@ -11,9 +11,9 @@ param location string
 @maxLength(90)
 param resourceGroupName string
 
-@description('Repository on GitHub as owner/name.')
-@minLength(3)
-param repository string
+@description('Start of the subject that GitHub signs for this repository, as step 1 reads it: repo:OWNER/NAME, or repo:OWNER@ID/NAME@ID for repositories made, renamed or moved since the middle of 2026.')
+@minLength(8)
+param subjectPrefix string
 
 @description('Name of the environment on GitHub whose approval guards this deployment.')
 @minLength(1)
@@ -34,7 +34,7 @@ module pipeline 'modules/pipeline.bicep' = {
   params: {
     location: location
     tags: tags
-    repository: repository
+    subjectPrefix: subjectPrefix
     githubEnvironment: githubEnvironment
   }
 }

@@ -22,7 +22,7 @@ from tests.api.contract import documented_path
 from tests.docs.pages import ROOT, Block, Place, pages
 
 PYTHONS = ("python", "python3", ".venv/bin/python")
-OTHERS = {"sleep", "printf", "seq", "ruff", "mypy", "npx"}
+OTHERS = {"sleep", "printf", "seq", "ruff", "mypy", "npx", "gh"}
 """Programs that are nobody's promise."""
 _BEGINNING = re.compile(
     r"(?:\w+=\S+ )*(?:make|python3?|\.venv/bin/\w+|pip|az|docker|npm|curl|git|npx|ruff|mypy)(?: |$)"
@@ -89,7 +89,7 @@ def _tokens(lexer: shlex.shlex, place: Place) -> list[str]:
 
 
 def _without_assignments(words: list[str]) -> list[str]:
-    while words and re.fullmatch(r"\w+=.*", words[0], re.DOTALL):
+    while words and (words[0] == "export" or re.fullmatch(r"\w+=.*", words[0], re.DOTALL)):
         words = words[1:]
     return words
 

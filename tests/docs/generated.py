@@ -12,6 +12,7 @@ from shared.adapters.flags import evaluation
 from shared.observability import metric_table as telemetry_metrics
 from shared.web.problem_codes import CODES
 from tests.docs.pages import ROOT
+from tests.infra import compiler, requirements_met
 
 
 def _codes() -> str:
@@ -41,6 +42,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/api.md", "codes"): _codes,
     ("docs/api.md", "reasons"): _reasons,
     ("docs/operations.md", "capacity"): _capacity,
+    ("docs/operations.md", "requirements"): requirements_met.as_markdown,
 }
 """Page and mark → what stands between `<!-- mark -->` and `<!-- /mark -->`."""
 
@@ -59,6 +61,9 @@ def main() -> None:
     for name, render in WHOLE.items():
         (ROOT / name).write_text(render(), encoding="utf-8")
     for (name, mark), render in PARTS.items():
+        if mark == "requirements" and compiler.find() is None:
+            print(f"left out: {mark} of {name}; {compiler.HOW_TO_GET_IT}")
+            continue
         path = ROOT / name
         path.write_text(with_part(path.read_text(encoding="utf-8"), mark, render()), encoding="utf-8")
 

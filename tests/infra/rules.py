@@ -1,7 +1,8 @@
-"""What the infrastructure must obey, as functions from its files to findings: an empty list is a pass."""
+"""What the infrastructure must obey, as functions from a snapshot to findings: an empty list is a pass."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +13,12 @@ from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, TOPIC
 from shared.adapters.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
 from shared.adapters.documents.cosmos_layout import LAYOUT
 from shared.settings import SETTINGS, BadSetting, Settings
-from tests.infra.bicep_files import BicepFile, Computed, Resource
+from tests.infra.snapshot import BUS, COSMOS, ENDPOINT, RULES, SITE, STORAGE, VAULT, Snapshot, templates
 
-Files = Mapping[str, BicepFile]
 PRIVACY_DAYS = 90
 LIFECYCLE_LAG_DAYS = 2
 """Azure carries out a changed or due lifecycle rule within a day, and counts whole days."""
+MOST_ARCHIVE_DAYS = PRIVACY_DAYS - LIFECYCLE_LAG_DAYS - MESSAGE_TTL_SECONDS // 86_400
 
 NOT_IN_AZURE = {
     "DATA_FOLDER": "belongs to the embedded mode",
@@ -152,253 +153,208 @@ OPENS_NOTHING = {
 """Types that have no door of their own. A type in neither table is a finding: somebody must look at it first."""
 
 THE_DOOR = {
-    ("Microsoft.Network/applicationGateways", "gateway"),
-    ("Microsoft.Network/publicIPAddresses", "entryAddress"),
-    ("Microsoft.Network/publicIPAddresses", "outboundAddress"),  # of the NAT gateway: outbound only
+    ("Microsoft.Network/applicationGateways", "agw"),
+    ("Microsoft.Network/publicIPAddresses", "entry"),
+    ("Microsoft.Network/publicIPAddresses", "outbound"),  # of the NAT gateway: outbound only
 }
+"""Type, and the first or last part of the name."""
+PRIVATE_ENDPOINTS = {
+    SITE: "sites",
+    BUS: "namespace",
+    VAULT: "vault",
+    STORAGE: "blob",
+    COSMOS: "Sql",
+    "Microsoft.AppConfiguration/configurationStores": "configurationStores",
+    "Microsoft.Insights/privateLinkScopes": "azuremonitor",
+}
+"""Type → the part of it that a private endpoint leads to; each resource of these types has one."""
 KEYS = re.compile(
-    r"\blist(Keys|Secrets|ConnectionStrings|AccountSas|ServiceSas)?\w*\(|AccountKey=|SharedAccessKey|sharedKey\b", re.I
+    r"\blist(Keys|Secrets|ConnectionStrings|AccountSas|ServiceSas)\w*\(|AccountKey=|SharedAccessKey|sharedKey\b", re.I
 )
 DRAWN_ANEW = re.compile(r"\b(newGuid|utcNow)\(")
 MADE_ELSEWHERE = ("Microsoft.KeyVault/vaults/secrets", "Microsoft.AppConfiguration/configurationStores/keyValues")
 """A deployment would make these anew each time: keys would change and the kill switch would be reset."""
 
 
-def every_rule(files: Files) -> list[str]:
-    """Findings of every rule; where a file does not parse, only that."""
-    rules = (modules_fit, environments, settings, documents, bus, blobs, closed, repeatable, described)
-    return syntax(files) or [finding for rule in rules for finding in rule(files)]
+def every_rule(made: Snapshot) -> list[str]:
+    """Findings of every rule over what one environment's deployment makes."""
+    rules = (settings, documents, bus, blobs, closed, reached_privately, guarded_networks, repeatable)
+    return [finding for rule in rules for finding in rule(made)]
 
 
-def syntax(files: Files) -> list[str]:
-    return [f"{file.name}:{line}: syntax" for file in files.values() for line in file.errors]
-
-
-def declared(files: Files, type_name: str) -> list[Resource]:
-    """Resources of a type that are made here."""
-    return [r for file in files.values() for r in file.resources if r.type == type_name and not r.existing]
-
-
-def modules_fit(files: Files) -> list[str]:
-    """Each module call gives the parameters its file has, and all that it must."""
-    found = []
-    for file in files.values():
-        for call in file.modules:
-            path = call.type if file.name.startswith(("main", "bootstrap")) else f"modules/{call.type}"
-            target = files.get(path)
-            if target is None:
-                found.append(f"{call.where}: there is no file {path}")
-                continue
-            given = set(call.at("params") or {})
-            found += [
-                f"{call.where}: {path} has no parameter {name}" for name in sorted(given - set(target.parameters))
-            ]
-            found += [f"{call.where}: {path} needs the parameter {name}" for name in sorted(target.required - given)]
-    return found
-
-
-def environments(files: Files) -> list[str]:
-    """Each parameter file gives main.bicep what it asks for, within its limits."""
-    found, main = [], files["main.bicep"]
-    for file in files.values():
-        if not file.name.endswith(".bicepparam"):
-            continue
-        given = file.variables
-        found += [
-            f"{file.name}: main.bicep has no parameter {name}" for name in sorted(set(given) - set(main.parameters))
-        ]
-        found += [f"{file.name}: {name} is missing" for name in sorted(main.required - set(given))]
-        for name, value in given.items():
-            limits = main.parameters[name][0] if name in main.parameters else {}
-            if isinstance(value, int) and not limits.get("minValue", value) <= value <= limits.get("maxValue", value):
-                found.append(f"{file.name}: {name} is out of its limits")
-            if "allowed" in limits and value not in limits["allowed"]:
-                found.append(f"{file.name}: {name} must be one of {limits['allowed']}")
-    return found
-
-
-def settings(files: Files) -> list[str]:
+def settings(made: Snapshot) -> list[str]:
     """Every setting reaches the app, none is orphaned or refused by the platform, and the app starts with them."""
-    found = []
-    for app in declared(files, "Microsoft.Web/sites"):
-        pairs = [(each["name"], each["value"]) for each in app.at("properties.siteConfig.appSettings") or []]
-        names = [name for name, _ in pairs]
-        known = {setting.name for setting in SETTINGS.values()}
-        found += [f"{app.where}: {name} is missing" for name in sorted(known - set(NOT_IN_AZURE) - set(names))]
-        found += [f"{app.where}: {name} is not in SETTINGS" for name in sorted(set(names) - known - OF_THE_HOST)]
-        found += [f"{app.where}: {name} {NOT_IN_AZURE[name]}" for name in names if name in NOT_IN_AZURE]
-        found += [f"{app.where}: {name} is set twice" for name in sorted({n for n in names if names.count(n) > 1})]
-        found += [
-            f"{app.where}: {name} is refused by Flex Consumption" for name in names if REFUSED_BY_FLEX.match(name)
-        ]
-        try:
-            Settings.from_environment({n: "x" if isinstance(value, Computed) else value for n, value in pairs})
-        except BadSetting as error:
-            found.append(f"{app.where}: {error}")
-        for setting in SETTINGS.values():
-            value = dict(pairs).get(setting.name)
-            if setting.secret and value is not None and "@Microsoft.KeyVault(" not in getattr(value, "text", ""):
-                found.append(f"{app.where}: {setting.name} must come from the vault")
-    return found or ([] if declared(files, "Microsoft.Web/sites") else ["there is no app"])
+    app = made.one(SITE)
+    pairs = [(each["name"], each["value"]) for each in app.at("properties.siteConfig.appSettings")]
+    names = [name for name, _ in pairs]
+    known = {setting.name for setting in SETTINGS.values()}
+    found = [f"{name} is missing" for name in sorted(known - set(NOT_IN_AZURE) - set(names))]
+    found += [f"{name} is not in SETTINGS" for name in sorted(set(names) - known - OF_THE_HOST)]
+    found += [f"{name} {NOT_IN_AZURE[name]}" for name in names if name in NOT_IN_AZURE]
+    found += [f"{name} is set twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    found += [f"{name} is refused by Flex Consumption" for name in names if REFUSED_BY_FLEX.match(name)]
+    try:
+        Settings.from_environment({n: "x" if value.startswith("[") else value for n, value in pairs})
+    except BadSetting as error:
+        found.append(str(error))
+    for setting in SETTINGS.values():
+        if setting.secret and "@Microsoft.KeyVault(" not in dict(pairs).get(setting.name, "@Microsoft.KeyVault("):
+            found.append(f"{setting.name} must come from the vault")
+    return [f"{app}: {each}" for each in found]
 
 
-def documents(files: Files) -> list[str]:
-    """The containers are those of the code: partition key, time to live, indexing."""
-    made = {
-        resource.at("name"): {
-            "partitionKeyPath": "".join(resource.at("properties.resource.partitionKey.paths") or []),
-            "defaultTtl": resource.at("properties.resource.defaultTtl"),
-            "indexingPolicy": resource.at("properties.resource.indexingPolicy"),
+def documents(made: Snapshot) -> list[str]:
+    """The containers are those of the code: partition key, time to live, indexing; backups end in time."""
+    containers = {
+        each.name: {
+            "partitionKeyPath": "".join(each.at("properties.resource.partitionKey.paths") or []),
+            "defaultTtl": each.at("properties.resource.defaultTtl"),
+            "indexingPolicy": each.at("properties.resource.indexingPolicy"),
         }
-        for resource in declared(files, "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers")
+        for each in made.all(f"{COSMOS}/sqlDatabases/containers")
     }
-    tiers = {
-        account.at("properties.backupPolicy.continuousModeProperties.tier")
-        for account in declared(files, "Microsoft.DocumentDB/databaseAccounts")
-    }
-    found = [] if tiers == {f"Continuous{BACKUP_DAYS}Days"} else [f"backups must end after {BACKUP_DAYS} days: {tiers}"]
-    return found + _differences("container", made, LAYOUT)
+    tier = made.one(COSMOS).at("properties.backupPolicy.continuousModeProperties.tier")
+    found = [] if tier == f"Continuous{BACKUP_DAYS}Days" else [f"backups must end after {BACKUP_DAYS} days, not {tier}"]
+    return found + _differences("container", containers, LAYOUT)
 
 
-def bus(files: Files) -> list[str]:
+def bus(made: Snapshot) -> list[str]:
     """Topic, subscriptions, their filters and dead-letter queues are those of the code."""
-    space = "Microsoft.ServiceBus/namespaces"
-    topics = {r.at("name"): r.at("properties") for r in declared(files, f"{space}/topics")}
-    queues = {r.at("name"): r.at("properties") for r in declared(files, f"{space}/queues")}
-    symbols = {r.symbol: r.at("name") for r in declared(files, f"{space}/queues")}
-    subscriptions: dict[str, dict[str, Any]] = {}
-    for each in declared(files, f"{space}/topics/subscriptions"):
-        properties = dict(each.at("properties"))
-        forward = properties.get("forwardDeadLetteredMessagesTo")
-        if isinstance(forward, Computed):
-            properties["forwardDeadLetteredMessagesTo"] = symbols.get(forward.text.removesuffix(".name"))
-        rules = [
-            rule
-            for rule in declared(files, f"{space}/topics/subscriptions/rules")
-            if rule.at("parent") == Computed(each.symbol)
-        ]
-        properties["rule"] = [(r.at("name"), r.at("properties.sqlFilter.sqlExpression")) for r in rules]
-        subscriptions[each.at("name")] = properties
+    topics = {each.name: each["properties"] for each in made.all(f"{BUS}/topics")}
+    queues = {each.name: each["properties"] for each in made.all(f"{BUS}/queues")}
+    subscriptions: dict[str, dict[str, Any]] = {
+        each.name: {**each["properties"], "rule": []} for each in made.all(f"{BUS}/topics/subscriptions")
+    }
+    for rule in made.all(f"{BUS}/topics/subscriptions/rules"):
+        subscriptions[rule.parent]["rule"].append((rule.name, rule.at("properties.sqlFilter.sqlExpression")))
     wanted_topic = {**TOPIC_SETTINGS, "defaultMessageTimeToLive": f"P{MESSAGE_TTL_SECONDS // 86_400}D"}
     # A rule of another name would stand beside `$Default`, which lets everything in.
     wanted = {
         name: {**each, "rule": [("$Default", each["rule"]["sqlExpression"])]}
         for name, each in SUBSCRIPTION_SETTINGS.items()
     }
-    return (
-        _differences("topic", topics, {TOPIC: wanted_topic})
-        + _differences("subscription", subscriptions, wanted)
-        + _differences("queue", queues, DEAD_LETTER_QUEUE_SETTINGS)
-        + [
-            f"queue {name}: a dead letter must not expire"
-            for name, q in queues.items()
-            if "defaultMessageTimeToLive" in q
-        ]
-    )
+    kept_for_ever = [f"queue {name}: a dead letter must not expire" for name, queue in queues.items() if TTL in queue]
+    return [
+        *_differences("topic", topics, {TOPIC: wanted_topic}),
+        *_differences("subscription", subscriptions, wanted),
+        *_differences("queue", queues, DEAD_LETTER_QUEUE_SETTINGS),
+        *kept_for_ever,
+    ]
 
 
-def blobs(files: Files) -> list[str]:
+TTL = "defaultMessageTimeToLive"
+
+
+def blobs(made: Snapshot) -> list[str]:
     """The archive has its containers, is emptied in time, and keeps no copy of what it deletes."""
-    found = []
-    in_archive = [file for file in files.values() if file.name.endswith("archiveStorage.bicep")]
-    for file in in_archive:
-        by_type = {resource.type.rsplit("/", 1)[-1]: resource for resource in file.resources}
-        names = {r.at("name") for r in file.resources if r.type.endswith("/containers")}
-        found += [f"container {name} is missing" for name in sorted(set(BLOB_CONTAINERS) - names)]
-        found += [f"container {name} is unknown to the code" for name in sorted(names - set(BLOB_CONTAINERS))]
-        service = by_type["blobServices"]
-        for path in (
-            "isVersioningEnabled",
-            "changeFeed.enabled",
-            "deleteRetentionPolicy.enabled",
-            "containerDeleteRetentionPolicy.enabled",
-            "restorePolicy.enabled",
-        ):
-            if service.at(f"properties.{path}") is not False:
-                found.append(f"{service.where}: {path} must be off, or deleted events live on")
-        rules = by_type["managementPolicies"].at("properties.policy.rules")
-        symbols = {r.symbol: r.at("name") for r in file.resources}
-        days = {
-            _with_names(prefix, symbols): rule["definition"]["actions"]["baseBlob"]["delete"][
-                "daysAfterCreationGreaterThan"
-            ]
-            for rule in rules
-            for prefix in rule["definition"]["filters"]["prefixMatch"]
-        }
-        if set(days) != {f"{ARCHIVE}/", f"{UPLOADS}/"} or any(rule["enabled"] is not True for rule in rules):
-            found.append(f"{file.name}: the deletion rules must cover {ARCHIVE} and {UPLOADS}, not {sorted(days)}")
-        elif days[f"{UPLOADS}/"] != UPLOAD_DAYS:
-            found.append(f"{file.name}: forgotten uploads are to go after {UPLOAD_DAYS} days, as on one machine")
-    waits = MESSAGE_TTL_SECONDS // 86_400 + LIFECYCLE_LAG_DAYS
-    for file in files.values():
-        for name in ("archiveDeleteAfterDays", "deleteAfterDays"):
-            decorators, default = file.parameters.get(name, ({"maxValue": 0}, None))
-            if max(decorators.get("maxValue", 10**6), default or 0) + waits > PRIVACY_DAYS:
-                found.append(f"{file.name}: {name} lets an event outlive day {PRIVACY_DAYS}")
-    return found if in_archive else ["there is no archive"]
-
-
-def closed(files: Files) -> list[str]:
-    """No public network access, no local authentication, no shared key; nothing open but the entry."""
-    found = []
-    for file in files.values():
-        for resource in file.resources:
-            if resource.existing:
-                continue
-            if resource.type in CLOSED:
-                for path, value in CLOSED[resource.type].items():
-                    if resource.at(path) != value:
-                        found.append(f"{resource.where}: {path} must be {value!r}, not {resource.at(path)!r}")
-            elif resource.type not in OPENS_NOTHING and (resource.type, resource.symbol) not in THE_DOOR:
-                found.append(f"{resource.where}: nobody has said yet how {resource.type} is kept private")
-            if resource.type == "Microsoft.Network/networkSecurityGroups":
-                found += _open_rules(resource)
-        code = re.sub(r"//.*", "", file.text)
-        found += [f"{file.name}: {match.group()} takes or gives a key" for match in KEYS.finditer(code)]
+    policy = made.one(f"{STORAGE}/managementPolicies")
+    account = policy.parent
+    names = {each.name for each in made.all(f"{STORAGE}/blobServices/containers") if account in each["name"]}
+    found = [f"container {name} is missing" for name in sorted(set(BLOB_CONTAINERS) - names)]
+    found += [f"container {name} is unknown to the code" for name in sorted(names - set(BLOB_CONTAINERS))]
+    (service,) = (each for each in made.all(f"{STORAGE}/blobServices") if each.parent == account)
+    for path in (
+        "isVersioningEnabled",
+        "changeFeed.enabled",
+        "deleteRetentionPolicy.enabled",
+        "containerDeleteRetentionPolicy.enabled",
+        "restorePolicy.enabled",
+    ):
+        if service.at(f"properties.{path}") is not False:
+            found.append(f"{service}: {path} must be off, or deleted events live on")
+    rules = policy.at("properties.policy.rules")
+    days = {
+        prefix: rule["definition"]["actions"]["baseBlob"]["delete"]["daysAfterCreationGreaterThan"]
+        for rule in rules
+        for prefix in rule["definition"]["filters"]["prefixMatch"]
+        if rule["enabled"] is True
+    }
+    if set(days) != {f"{ARCHIVE}/", f"{UPLOADS}/"}:
+        return [*found, f"{policy}: the deletion rules must cover {ARCHIVE} and {UPLOADS}, not {sorted(days)}"]
+    if days[f"{UPLOADS}/"] != UPLOAD_DAYS:
+        found.append(f"{policy}: forgotten uploads are to go after {UPLOAD_DAYS} days, as on one machine")
+    if days[f"{ARCHIVE}/"] > MOST_ARCHIVE_DAYS:
+        found.append(f"{policy}: an event outlives day {PRIVACY_DAYS}")
     return found
 
 
-def repeatable(files: Files) -> list[str]:
-    """Deploying twice changes nothing."""
-    found = [f"{r.where}: is made anew by each deployment" for t in MADE_ELSEWHERE for r in declared(files, t)]
+def closed(made: Snapshot) -> list[str]:
+    """No public network access, no local authentication, no shared key; nothing open but the entry."""
+    found = []
+    for resource in made.resources:
+        for path, value in CLOSED.get(resource.type, {}).items():
+            if resource.at(path) != value:
+                found.append(f"{resource}: {path} must be {value!r}, not {resource.at(path)!r}")
+        ends = {resource.name.split("-")[0], resource.name.split("-")[-1]}
+        door = any((resource.type, end) in THE_DOOR for end in ends)
+        if resource.type not in CLOSED and resource.type not in OPENS_NOTHING and not door:
+            found.append(f"{resource}: nobody has said yet how {resource.type} is kept private")
+        found += [f"{resource}: {match[0]} takes or gives a key" for match in KEYS.finditer(json.dumps(resource))]
+    return found
+
+
+def reached_privately(made: Snapshot) -> list[str]:
+    """Each service has a private endpoint, each endpoint its DNS zones, each zone a link to the network."""
+    found, zones = [], {each["id"]: each for each in made.all("Microsoft.Network/privateDnsZones")}
+    links = made.all("Microsoft.Network/privateDnsZones/virtualNetworkLinks")
+    linked = [each["name"] for each in links if "/virtualNetworks/" in each.at("properties.virtualNetwork.id")]
+    for zone in zones.values():
+        if not any(zone["name"].strip("[]") in name for name in linked):
+            found.append(f"{zone}: it is not linked to the network")
+    groups = {each.parent: each for each in made.all(f"{ENDPOINT}/privateDnsZoneGroups")}
+    reached = set()
+    for endpoint in made.all(ENDPOINT):
+        for connection in endpoint.at("properties.privateLinkServiceConnections"):
+            reached.add((connection["properties"]["privateLinkServiceId"], *connection["properties"]["groupIds"]))
+        configurations = groups[endpoint.name].at("properties.privateDnsZoneConfigs") if endpoint.name in groups else []
+        used = {each["properties"]["privateDnsZoneId"] for each in configurations}
+        if not used or not used <= zones.keys():
+            found.append(f"{endpoint}: it has no DNS zone, or one that is not made here")
+    wanted = {(each["id"], PRIVATE_ENDPOINTS[each.type]) for each in made.resources if each.type in PRIVATE_ENDPOINTS}
+    return found + [f"{name}: it has no private endpoint" for name, _ in sorted(wanted - reached)]
+
+
+def guarded_networks(made: Snapshot) -> list[str]:
+    """Only the entry's subnet takes traffic from the internet; every subnet has rules, which end with a refusal."""
+    found = []
+    for group in made.all(RULES):
+        for rule in group.at("properties.securityRules"):
+            is_ = rule["properties"]
+            lets_in = is_["direction"] == "Inbound" and is_["access"] == "Allow"
+            from_anywhere = is_.get("sourceAddressPrefix") in ("Internet", "*", "0.0.0.0/0", "Any")
+            at_the_door = group.name.endswith("-entry") and is_.get("destinationPortRange") == "443"
+            if lets_in and from_anywhere and not at_the_door:
+                found.append(f"{group}: the rule {rule['name']} lets the internet in")
+        refusals = [rule for rule in group.at("properties.securityRules") if rule["name"] == "deny-everything-else-in"]
+        found += [] if refusals else [f"{group}: it does not end with a refusal"]
+    for subnet in made.one("Microsoft.Network/virtualNetworks").at("properties.subnets"):
+        if "networkSecurityGroup" not in subnet["properties"]:
+            found.append(f"the subnet {subnet['name']} has no rules")
+    return found
+
+
+def repeatable(made: Snapshot) -> list[str]:
+    """Deploying twice changes nothing, and each type is used in one version."""
+    found = [f"{each}: is made anew by each deployment" for each in made.resources if each.type in MADE_ELSEWHERE]
     versions: dict[str, set[str]] = {}
-    for file in files.values():
-        found += [f"{file.name}: {match.group(1)} differs each time" for match in DRAWN_ANEW.finditer(file.text)]
-        for resource in file.resources:
-            versions.setdefault(resource.type, set()).add(resource.version)
+    for each in made.resources:
+        found += [f"{each}: {match[1]} differs each time" for match in DRAWN_ANEW.finditer(json.dumps(each))]
+        versions.setdefault(each.type, set()).add(each["apiVersion"])
     return found + [f"{name} is used in several versions: {sorted(v)}" for name, v in versions.items() if len(v) > 1]
 
 
-def described(files: Files) -> list[str]:
-    """Every parameter says what it is, and every number its limits."""
+def parameters(template: dict[str, Any], name: str) -> list[str]:
+    """Every parameter says what it is, and every number its limits, none of which lets an event live too long."""
     found = []
-    for file in files.values():
-        for name, (decorators, _) in file.parameters.items():
-            if not decorators.get("description"):
-                found.append(f"{file.name}: {name} has no description")
-            number = re.search(rf"^param {name} int\b", file.text, re.M)
-            named = any(r.at("name") == Computed(name) for r in file.resources)
-            if named and "minLength" not in decorators:
-                found.append(f"{file.name}: {name} names a resource and has no least length: the compiler warns")
-            if number and not ({"minValue", "maxValue"} <= set(decorators) or "allowed" in decorators):
-                found.append(f"{file.name}: {name} has no limits")
+    for file, inner in templates(template, name):
+        for parameter, said in inner.get("parameters", {}).items():
+            if not said.get("metadata", {}).get("description"):
+                found.append(f"{file}: {parameter} has no description")
+            if said["type"] == "int" and not ({"minValue", "maxValue"} <= set(said) or "allowedValues" in said):
+                found.append(f"{file}: {parameter} has no limits")
+            if parameter in ("archiveDeleteAfterDays", "deleteAfterDays") and said["maxValue"] > MOST_ARCHIVE_DAYS:
+                found.append(f"{file}: {parameter} lets an event outlive day {PRIVACY_DAYS}")
     return found
-
-
-def _open_rules(group: Resource) -> list[str]:
-    found = []
-    for rule in group.at("properties.securityRules") or []:
-        properties = rule.get("properties", {})
-        lets_in = properties.get("direction") == "Inbound" and properties.get("access") == "Allow"
-        from_anywhere = properties.get("sourceAddressPrefix") in ("Internet", "*", "0.0.0.0/0", "Any")
-        if (
-            lets_in
-            and from_anywhere
-            and (group.symbol, properties.get("destinationPortRange")) != ("entryRules", "443")
-        ):
-            found.append(f"{group.where}: the rule {rule['name']} lets the internet in")
-    denies = [r for r in group.at("properties.securityRules") or [] if r["name"] == "deny-everything-else-in"]
-    return found if denies else [*found, f"{group.where}: it does not end with a refusal"]
 
 
 def _differences(
@@ -411,9 +367,3 @@ def _differences(
             if made[name].get(key) != value:
                 found.append(f"{kind} {name}: {key} must be {value!r}, not {made[name].get(key)!r}")
     return sorted(found)
-
-
-def _with_names(value: Any, names: Mapping[str, str]) -> str:
-    """A string with `${symbol.name}` filled in."""
-    text = value.text.strip("'") if isinstance(value, Computed) else value
-    return re.sub(r"\$\{(\w+)\.name\}", lambda match: str(names.get(match[1], match[0])), text)

@@ -1,22 +1,22 @@
-"""The Bicep files against the code they must fit, and proof that each kind of mistake is noticed."""
+"""What a deployment would make against the code it must fit, and proof that each kind of mistake is noticed."""
 
 from __future__ import annotations
 
-import json
+import copy
 import re
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra import package
-from tests.infra.bicep_files import read_folder
-from tests.infra.rules import closed, declared, every_rule
+from tests.infra.compiler import Compiled
+from tests.infra.rules import every_rule, parameters
+from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, FIREWALL, SITE, STORAGE, Snapshot, role_of
 from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parents[2]
-BICEP = ROOT / "infra" / "bicep"
-FILES = read_folder(BICEP)
+ENVIRONMENTS = ("dev", "prod")
 
 
 def routes_by_function() -> dict[str, str | None]:
@@ -24,292 +24,229 @@ def routes_by_function() -> dict[str, str | None]:
     return {each.get_function_name(): each.get_trigger().get_dict_repr().get("route") for each in app_functions()}
 
 
-def test_the_files_obey_every_rule():
-    assert every_rule(FILES) == []
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_what_is_deployed_obeys_every_rule(compiled: Compiled, environment: str):
+    assert every_rule(Snapshot.of(environment, compiled.snapshots[environment])) == []
 
 
-MISTAKES = [
-    ("a syntax error", "main.bicep", "targetScope = 'resourceGroup'", "targetScope = = 'resourceGroup'", "syntax"),
-    ("an open brace", "modules/cosmos.bicep", "consistencyPolicy: {", "consistencyPolicy: ", "syntax"),
-    (
-        "public access to the database",
-        "modules/cosmos.bicep",
-        "publicNetworkAccess: 'Disabled'",
-        "publicNetworkAccess: 'Enabled'",
-        "properties.publicNetworkAccess must be 'Disabled'",
-    ),
-    (
-        "public access to the app",
-        "modules/functionApp.bicep",
-        "    publicNetworkAccess: 'Disabled'\n",
-        "",
-        "publicNetworkAccess must be 'Disabled', not None",
-    ),
-    (
-        "public blobs",
-        "modules/archiveStorage.bicep",
-        "allowBlobPublicAccess: false",
-        "allowBlobPublicAccess: true",
-        "allowBlobPublicAccess must be False",
-    ),
-    (
-        "keys of the storage account",
-        "modules/hostStorage.bicep",
-        "allowSharedKeyAccess: false",
-        "allowSharedKeyAccess: true",
-        "allowSharedKeyAccess must be False",
-    ),
-    (
-        "passwords of the bus",
-        "modules/serviceBus.bicep",
-        "disableLocalAuth: true",
-        "disableLocalAuth: false",
-        "properties.disableLocalAuth must be True",
-    ),
-    (
-        "a key in a setting",
-        "modules/functionApp.bicep",
-        "value: cosmosEndpoint",
-        "value: plan.listKeys().primaryKey",
-        "takes or gives a key",
-    ),
-    (
-        "a second door",
-        "modules/network.bicep",
-        "sourceAddressPrefix: 'VirtualNetwork'",
-        "sourceAddressPrefix: 'Internet'",
+def test_every_parameter_is_described_and_limited(compiled: Compiled):
+    assert [found for name, each in compiled.templates.items() for found in parameters(each, name)] == []
+
+
+GONE = object()
+CONTAINER = f"{COSMOS}/sqlDatabases/containers"
+WORKBOOK = "Microsoft.Insights/workbooks"
+SUBSCRIPTION = f"{BUS}/topics/subscriptions"
+MISTAKES: dict[str, tuple[str, str, str, Any, str]] = {
+    "public access to the database": (COSMOS, "", "properties.publicNetworkAccess", "Enabled", "must be 'Disabled'"),
+    "public access to the app": (SITE, "", "properties.publicNetworkAccess", GONE, "must be 'Disabled', not None"),
+    "public blobs": (STORAGE, "arc", "properties.allowBlobPublicAccess", True, "allowBlobPublicAccess must be False"),
+    "keys of the storage account": (STORAGE, "host", "properties.allowSharedKeyAccess", True, "must be False"),
+    "passwords of the bus": (BUS, "", "properties.disableLocalAuth", False, "properties.disableLocalAuth must be True"),
+    "a resource nobody looked at": (WORKBOOK, "", "type", f"{STORAGE}/fileServices", "nobody has said yet"),
+    "a second door": (
+        "Microsoft.Network/networkSecurityGroups",
+        "endpoints",
+        "properties.securityRules.0.properties.sourceAddressPrefix",
+        "Internet",
         "lets the internet in",
     ),
-    (
-        "a resource nobody looked at",
-        "modules/hostStorage.bicep",
-        "Microsoft.Storage/storageAccounts/blobServices@",
-        "Microsoft.Storage/storageAccounts/fileServices@",
-        "nobody has said yet",
+    "a group of rules without a refusal": (
+        "Microsoft.Network/networkSecurityGroups",
+        "endpoints",
+        "properties.securityRules",
+        [],
+        "does not end with a refusal",
     ),
-    (
-        "a missing setting",
-        "modules/functionApp.bicep",
-        "        {\n          name: 'SIGNALS_BUDGET_MS'\n          value: '80'\n        }\n",
+    "a subnet without rules": (
+        "Microsoft.Network/virtualNetworks",
         "",
-        "SIGNALS_BUDGET_MS is missing",
+        "properties.subnets.1.properties.networkSecurityGroup",
+        GONE,
+        "the subnet functions has no rules",
     ),
-    (
-        "an orphaned setting",
-        "modules/functionApp.bicep",
-        "name: 'ROLLUP_SECONDS'",
-        "name: 'ROLL_UP_SECONDS'",
-        "ROLL_UP_SECONDS is not in SETTINGS",
+    "an endpoint without its zone": (
+        "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+        "",
+        "properties.privateDnsZoneConfigs",
+        [],
+        "has no DNS zone",
     ),
-    (
-        "a setting out of its limits",
-        "modules/functionApp.bicep",
-        "name: 'FLAGS_REFRESH_SECONDS'\n          value: '20'",
-        "name: 'FLAGS_REFRESH_SECONDS'\n          value: '120'",
-        "FLAGS_REFRESH_SECONDS must be between",
+    "a zone without its link": (
+        "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+        "",
+        "name",
+        "elsewhere/network",
+        "not linked to the network",
     ),
-    (
-        "a setting the platform refuses",
-        "modules/functionApp.bicep",
-        "name: 'PYTHON_THREADPOOL_THREAD_COUNT'",
-        "name: 'FUNCTIONS_WORKER_RUNTIME'",
-        "is refused by Flex Consumption",
+    "a service without its endpoint": (
+        "Microsoft.Network/privateEndpoints",
+        "-app-configuration",
+        "properties.privateLinkServiceConnections",
+        [],
+        "has no private endpoint",
     ),
-    (
-        "a connection string",
-        "modules/functionApp.bicep",
-        "name: 'COSMOS_ENDPOINT'",
-        "name: 'COSMOS_CONNECTION_STRING'",
-        "a key; for emulators",
-    ),
-    (
-        "a secret in the open",
-        "modules/functionApp.bicep",
-        "'@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/identity-secret)'",
-        "'c2VjcmV0'",
-        "IDENTITY_SECRET must come from the vault",
-    ),
-    (
-        "a wrong container",
-        "modules/cosmos.bicep",
-        "  name: 'video-stats'",
-        "  name: 'video-statistics'",
-        "container video-statistics is unknown to the code",
-    ),
-    (
-        "a wrong partition key",
-        "modules/cosmos.bicep",
-        "paths: ['/userKey']",
-        "paths: ['/tenantId']",
+    "a key in a setting": (SITE, "", "settings.COSMOS_ENDPOINT", "[listKeys('x', '1')]", "takes or gives a key"),
+    "a missing setting": (SITE, "", "settings.SIGNALS_BUDGET_MS", GONE, "SIGNALS_BUDGET_MS is missing"),
+    "an orphaned setting": (SITE, "", "settings.ROLL_UP", "20", "ROLL_UP is not in SETTINGS"),
+    "a setting out of its limits": (SITE, "", "settings.FLAGS_REFRESH_SECONDS", "120", "must be between"),
+    "a setting the platform refuses": (SITE, "", "settings.FUNCTIONS_WORKER_RUNTIME", "python", "is refused by Flex"),
+    "a connection string": (SITE, "", "settings.COSMOS_CONNECTION_STRING", "x", "a key; for emulators"),
+    "a secret in the open": (SITE, "", "settings.IDENTITY_SECRET", "c2VjcmV0", "must come from the vault"),
+    "a wrong container": (CONTAINER, "video-stats", "name", "a/b/video-statistics", "is unknown to the code"),
+    "a wrong partition key": (
+        CONTAINER,
+        "user-activity",
+        "properties.resource.partitionKey.paths",
+        ["/tenantId"],
         "container user-activity: partitionKeyPath must be '/userKey'",
     ),
-    (
-        "a wrong time to live",
-        "modules/cosmos.bicep",
-        "defaultTtl: 7776000",
-        "defaultTtl: 31536000",
-        "container user-activity: defaultTtl must be 7776000",
+    "a wrong time to live": (
+        CONTAINER,
+        "user-activity",
+        "properties.resource.defaultTtl",
+        1,
+        "defaultTtl must be 7776",
     ),
-    (
-        "an indexed point read",
-        "modules/cosmos.bicep",
-        "includedPaths: []",
-        "includedPaths: [\n          {\n            path: '/*'\n          }\n        ]",
+    "an indexed point read": (
+        CONTAINER,
+        "user-activity",
+        "properties.resource.indexingPolicy.includedPaths",
+        [{"path": "/*"}],
         "container user-activity: indexingPolicy",
     ),
-    (
-        "a subscription without sessions",
-        "modules/serviceBus.bicep",
-        "requiresSession: true",
-        "requiresSession: false",
-        "subscription rollup: requiresSession must be True",
+    "backups for a month": (
+        COSMOS,
+        "",
+        "properties.backupPolicy.continuousModeProperties.tier",
+        "Continuous30Days",
+        "backups must end",
     ),
-    (
-        "no duplicate detection",
-        "modules/serviceBus.bicep",
-        "requiresDuplicateDetection: true",
-        "requiresDuplicateDetection: false",
-        "topic user-events: requiresDuplicateDetection must be True",
+    "a subscription without sessions": (SUBSCRIPTION, "rollup", "properties.requiresSession", False, "must be True"),
+    "no duplicate detection": (f"{BUS}/topics", "", "properties.requiresDuplicateDetection", False, "must be True"),
+    "a topic that keeps events": (f"{BUS}/topics", "", "properties.defaultMessageTimeToLive", "P14D", "must be 'P3D'"),
+    "a dead letter that expires": (
+        f"{BUS}/queues",
+        "signals",
+        "properties.defaultMessageTimeToLive",
+        "P3D",
+        "a dead letter must not expire",
     ),
-    (
-        "a topic that keeps events longer",
-        "modules/serviceBus.bicep",
-        "    defaultMessageTimeToLive: 'P3D'\n    requiresDuplicateDetection",
-        "    defaultMessageTimeToLive: 'P14D'\n    requiresDuplicateDetection",
-        "topic user-events: defaultMessageTimeToLive must be 'P3D'",
-    ),
-    (
-        "a replay that reaches everybody",
-        "modules/serviceBus.bicep",
-        "onlyFor = \\'rollup\\'",
-        "onlyFor = \\'signals\\'",
-        "subscription rollup: rule",
-    ),
-    (
-        "a rule beside the default one",
-        "modules/serviceBus.bicep",
-        "parent: signals\n  name: '$Default'",
-        "parent: signals\n  name: 'mine'",
+    "a replay that reaches everybody": (
+        f"{SUBSCRIPTION}/rules",
+        "",
+        "properties.sqlFilter.sqlExpression",
+        "1=1",
         "subscription signals: rule",
     ),
-    (
-        "soft delete of raw events",
-        "modules/archiveStorage.bicep",
-        "deleteRetentionPolicy: {\n      enabled: false",
-        "deleteRetentionPolicy: {\n      enabled: true",
+    "a rule beside the default one": (f"{SUBSCRIPTION}/rules", "", "name", "a/b/signals/mine", "signals: rule"),
+    "soft delete of raw events": (
+        f"{STORAGE}/blobServices",
+        "",
+        "properties.deleteRetentionPolicy.enabled",
+        True,
         "deleteRetentionPolicy.enabled must be off",
     ),
-    (
-        "raw events kept too long",
-        "modules/archiveStorage.bicep",
-        "@maxValue(85)",
-        "@maxValue(90)",
-        "lets an event outlive day 90",
+    "a deletion rule for the wrong container": (
+        f"{STORAGE}/managementPolicies",
+        "",
+        "properties.policy.rules.0.definition.filters.prefixMatch",
+        ["ranking-tables/"],
+        "must cover",
     ),
-    (
-        "a deletion rule for the wrong container",
-        "modules/archiveStorage.bicep",
-        "prefixMatch: ['${rawEvents.name}/']",
-        "prefixMatch: ['${rankingTables.name}/']",
-        "must cover userevents-raw",
-    ),
-    (
-        "forgotten uploads that stay",
-        "modules/archiveStorage.bicep",
-        "daysAfterCreationGreaterThan: 7",
-        "daysAfterCreationGreaterThan: 700",
+    "forgotten uploads that stay": (
+        f"{STORAGE}/managementPolicies",
+        "",
+        "properties.policy.rules.1.definition.actions.baseBlob.delete.daysAfterCreationGreaterThan",
+        700,
         "forgotten uploads are to go after 7 days",
     ),
-    (
-        "a module without its parameter",
-        "main.bicep",
-        "    messagingUnits: messagingUnits\n",
+    "raw events kept too long": (
+        f"{STORAGE}/managementPolicies",
         "",
-        "modules/serviceBus.bicep needs the parameter messagingUnits",
+        "properties.policy.rules.0.definition.actions.baseBlob.delete.daysAfterCreationGreaterThan",
+        88,
+        "outlives day 90",
     ),
-    (
-        "a parameter that does not exist",
-        "env/prod.bicepparam",
-        "param messagingUnits = 8",
-        "param messagingUnits = 8\nparam messageUnits = 8",
-        "main.bicep has no parameter messageUnits",
-    ),
-    (
-        "a size out of its limits",
-        "env/prod.bicepparam",
-        "param alwaysReadyHttp = 5",
-        "param alwaysReadyHttp = 4000",
-        "alwaysReadyHttp is out of its limits",
-    ),
-    (
-        "a key made anew",
-        "modules/roles.bicep",
-        "name: guid(topic.id, appPrincipalId, roles.serviceBusDataSender)",
-        "name: newGuid()",
-        "newGuid differs each time",
-    ),
-    (
-        "a flag that a deployment resets",
-        "modules/appConfiguration.bicep",
-        "output storeId string",
-        "resource flag 'Microsoft.AppConfiguration/configurationStores/keyValues@2024-06-01' = {\n"
-        "  parent: store\n  name: 'x'\n}\n\noutput storeId string",
+    "a name drawn anew": (SITE, "", "kind", "[newGuid()]", "newGuid differs each time"),
+    "a type in two versions": (f"{BUS}/queues", "signals", "apiVersion", "2017-04-01", "is used in several versions"),
+    "a flag that a deployment resets": (
+        WORKBOOK,
+        "",
+        "type",
+        "Microsoft.AppConfiguration/configurationStores/keyValues",
         "is made anew by each deployment",
     ),
-]
+}
 
 
-@pytest.mark.parametrize(("file", "right", "wrong", "finding"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])
-def test_a_planted_mistake_is_found(tmp_path: Path, file: str, right: str, wrong: str, finding: str):
-    folder = tmp_path / "bicep"
-    shutil.copytree(BICEP, folder)
-    text = (folder / file).read_text()
-    assert right in text, "the mistake no longer fits the file: plant it anew"
-    (folder / file).write_text(text.replace(right, wrong, 1))
+def planted(made: Snapshot, type_name: str, named: str, path: str, value: Any) -> Snapshot:
+    """A copy in which the first resource of a type has another value; `settings.NAME` is an app setting."""
+    changed = Snapshot(made.environment, copy.deepcopy(made.resources))
+    resource = next(each for each in changed.all(type_name) if named in each.name)
+    *way, last = path.split(".")
+    if way == ["settings"]:
+        stored = resource["properties"]["siteConfig"]["appSettings"]
+        stored[:] = [each for each in stored if each["name"] != last]
+        stored += [] if value is GONE else [{"name": last, "value": value}]
+        return changed
+    inside: Any = resource
+    for name in way:
+        inside = inside[int(name)] if isinstance(inside, list) else inside[name]
+    if value is GONE:
+        del inside[last]
+    else:
+        inside[last] = value
+    return changed
 
-    found = every_rule(read_folder(folder))
 
+@pytest.mark.parametrize(("type_name", "named", "path", "value", "finding"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, path: str, value: Any, finding: str):
+    found = every_rule(planted(prod, type_name, named, path, value))
     assert any(finding in each for each in found), found
 
 
-def test_only_the_entry_and_the_outbound_address_face_the_internet():
-    public = declared(FILES, "Microsoft.Network/publicIPAddresses")
-    assert {address.symbol for address in public} == {"entryAddress", "outboundAddress"}
-    assert closed(FILES) == []
+def test_a_planted_mistake_in_a_parameter_is_found(compiled: Compiled):
+    for change, finding in (
+        ({"metadata": {}}, "has no description"),
+        ({"minValue": None}, "has no limits"),
+        ({"maxValue": 90}, "lets an event outlive day 90"),
+    ):
+        template = copy.deepcopy(compiled.templates["main.bicep"])
+        said = template["parameters"]["archiveDeleteAfterDays"]
+        said.update(change)
+        template["parameters"]["archiveDeleteAfterDays"] = {k: v for k, v in said.items() if v is not None}
+        assert any(finding in each for each in parameters(template, "main.bicep")), finding
 
 
-def test_functions_that_stand_ready_exist():
-    asked = re.findall(r"'function:(\w+)'", FILES["modules/functionApp.bicep"].text)
-    assert asked
-    assert set(asked) <= set(routes_by_function())
+def test_functions_that_stand_ready_exist(prod: Snapshot):
+    ready = prod.one(SITE).at("properties.functionAppConfig.scaleAndConcurrency.alwaysReady")
+    assert ready[0]["name"] == "http"
+    assert {each["name"].removeprefix("function:") for each in ready[1:]} <= set(routes_by_function())
 
 
-def test_the_package_is_built_for_the_python_that_runs_it():
-    parameters = FILES["main.bicep"].parameters
-    assert parameters["pythonVersion"][1] == package.PYTHON
-    assert str(parameters["operationsImage"][1]).endswith(f"python{package.PYTHON}")
+def test_the_package_is_built_for_the_python_that_runs_it(prod: Snapshot):
+    assert prod.one(SITE).at("properties.functionAppConfig.runtime.version") == package.PYTHON
+    (container,) = prod.one("Microsoft.App/jobs").at("properties.template.containers")
+    assert f"python{package.PYTHON}" in container["image"]
 
 
-def test_the_operations_program_survives_being_an_argument():
+def test_the_operations_program_survives_being_an_argument(prod: Snapshot):
+    (container,) = prod.one("Microsoft.App/jobs").at("properties.template.containers")
     program = (ROOT / "infra" / "operate.py").read_text()
+    assert container["command"] == ["python3", "-c", program]
     assert "$(" not in program, "the container platform would take it for a variable"
     assert len(program.encode()) < 131_072, "Bicep loads no more"
 
 
-def test_every_role_that_is_given_may_be_given_by_the_pipeline():
-    given = set(FILES["modules/roles.bicep"].variables["roles"].values())
-    given.add(FILES["modules/operationsRole.bicep"].variables["websiteContributor"])
-    assert given == set(FILES["modules/pipeline.bicep"].variables["assignableRoles"])
+def test_every_role_that_is_given_may_be_given_by_the_pipeline(prod: Snapshot, bootstrap: Snapshot):
+    given = {role_of(each) for each in prod.all(ASSIGNMENT)}
+    (condition,) = filter(None, (each.at("properties.condition") for each in bootstrap.all(ASSIGNMENT)))
+    assert given == set(re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", condition))
 
 
-def test_the_compiler_is_told_to_take_warnings_for_errors():
-    rules = json.loads((BICEP / "bicepconfig.json").read_text())["analyzers"]["core"]["rules"]
-    assert {rule["level"] for rule in rules.values()} == {"error"}
-
-
-def test_the_firewall_blocks_debug_and_lets_the_api_through():
-    policy = declared(FILES, "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies")[0]
-    rules = {rule["name"]: rule for rule in policy.at("properties.customRules")}
+def test_the_firewall_blocks_debug_and_lets_the_api_through(prod: Snapshot):
+    rules = {rule["name"]: rule for rule in prod.all(FIREWALL)[0].at("properties.customRules")}
 
     def matches(name: str, uri: str) -> bool:
         return re.search(rules[name]["matchConditions"][0]["matchValues"][0], uri.lower()) is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from events import video_facts
 from infra import capacity
-from tests.infra.test_bicep import FILES
+from tests.infra.compiler import Compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = json.loads((ROOT / "infra" / "capacity.json").read_text())
@@ -82,8 +82,8 @@ def test_feeds_and_folds_at_600_a_second_by_hand():
     assert needs.messaging_units == 2
 
 
-def test_production_is_sized_for_the_load_model():
-    given_sizes = FILES["env/prod.bicepparam"].variables
+def test_production_is_sized_for_the_load_model(compiled: Compiled):
+    given_sizes = {name: each["value"] for name, each in compiled.parameters["prod"].items()}
     usual, peak = capacity.needs(600, INPUTS), capacity.needs(3_000, INPUTS)
     assert given_sizes["messagingUnits"] == peak.messaging_units
     assert given_sizes["userActivityMaxThroughput"] >= (peak.ru_feed + peak.ru_fold) / INPUTS["ru_headroom"]

@@ -9,21 +9,7 @@ from pathlib import Path
 from infra import capacity, operate
 
 ROOT = Path(__file__).resolve().parents[2]
-BICEP = ROOT / "infra" / "bicep"
 PAGE = (ROOT / "docs" / "operations.md").read_text()
-QUOTED = re.findall(r"\| `([\w./]+):(\d+)` `(.+)` \|$", PAGE, re.M)
-
-
-def test_each_requirement_names_the_line_that_meets_it():
-    assert len(QUOTED) > 30
-    wrong = []
-    for file, number, quoted in QUOTED:
-        text = quoted.replace("\\|", "|")
-        lines = [line.strip() for line in (BICEP / file).read_text().splitlines()]
-        if lines[int(number) - 1] != text:
-            found = [index + 1 for index, line in enumerate(lines) if line == text]
-            wrong.append(f"{file}:{number} is not `{text}`; it stands at {found or 'no line'}")
-    assert wrong == []
 
 
 def test_the_capacity_tables_are_what_the_program_prints():

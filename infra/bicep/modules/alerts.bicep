@@ -27,45 +27,47 @@ param appConfigurationId string
 
 var rules = any(loadJsonContent('../alerts.json'))
 
-resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in rules.queries: {
-  name: 'alert-${nameSuffix}-${rule.name}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: rule.title
-    severity: rule.severity
-    enabled: true
-    scopes: [
-      workspaceId
-    ]
-    windowSize: rule.window
-    evaluationFrequency: rule.frequency
-    // The tables appear with the first telemetry; the rule must be accepted before.
-    skipQueryValidation: true
-    autoMitigate: true
-    criteria: {
-      allOf: [
-        {
-          query: rule.query
-          metricMeasureColumn: 'Value'
-          timeAggregation: 'Maximum'
-          operator: rule.operator
-          threshold: rule.threshold
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
+resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in rules.queries: {
+    name: 'alert-${nameSuffix}-${rule.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.title
+      severity: rule.severity
+      enabled: true
+      scopes: [
+        workspaceId
+      ]
+      windowSize: rule.window
+      evaluationFrequency: rule.frequency
+      // The tables appear with the first telemetry; the rule must be accepted before.
+      skipQueryValidation: true
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            metricMeasureColumn: 'Value'
+            timeAggregation: 'Maximum'
+            operator: rule.operator
+            threshold: rule.threshold
+            failingPeriods: {
+              numberOfEvaluationPeriods: 1
+              minFailingPeriodsToAlert: 1
+            }
           }
-        }
-      ]
-    }
-    actions: {
-      actionGroups: [
-        actionGroupId
-      ]
+        ]
+      }
+      actions: {
+        actionGroups: [
+          actionGroupId
+        ]
+      }
     }
   }
-}]
+]
 
 module cosmosAlerts 'platformAlerts.bicep' = {
   name: 'cosmos-alerts'

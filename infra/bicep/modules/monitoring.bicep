@@ -101,16 +101,20 @@ resource receivers 'Microsoft.Insights/actionGroups@2023-01-01' = {
   properties: {
     groupShortName: 'video-feed'
     enabled: true
-    emailReceivers: [for (address, index) in alertEmails: {
-      name: 'email-${index}'
-      emailAddress: address
-      useCommonAlertSchema: true
-    }]
-    webhookReceivers: [for webhook in alertWebhooks: {
-      name: webhook.name
-      serviceUri: webhook.serviceUri
-      useCommonAlertSchema: true
-    }]
+    emailReceivers: [
+      for (address, index) in alertEmails: {
+        name: 'email-${index}'
+        emailAddress: address
+        useCommonAlertSchema: true
+      }
+    ]
+    webhookReceivers: [
+      for webhook in alertWebhooks: {
+        name: webhook.name
+        serviceUri: webhook.serviceUri
+        useCommonAlertSchema: true
+      }
+    ]
   }
 }
 

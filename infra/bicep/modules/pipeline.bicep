@@ -7,16 +7,17 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('Repository on GitHub as owner/name.')
-@minLength(3)
-param repository string
+@description('Start of the subject that GitHub signs for the repository: repo:OWNER/NAME or repo:OWNER@ID/NAME@ID.')
+@minLength(8)
+param subjectPrefix string
 
 @description('Name of the environment on GitHub whose approval guards this deployment.')
 @minLength(1)
 param githubEnvironment string
 
-var groupName = resourceGroup().name
 var groupScope = resourceGroup().id
+// Names of roles are unique in the whole tenant, where another subscription may have a group of this name.
+var roleSuffix = '${resourceGroup().name}, ${take(uniqueString(groupScope), 6)}'
 var contributor = 'b24988ac-6180-42a0-ab88-20f7382dd24c'
 var accessAdministrator = 'f58310d9-a9f6-439a-9e8d-f62e7b41a168'
 
@@ -49,7 +50,7 @@ resource deployFromGitHub 'Microsoft.ManagedIdentity/userAssignedIdentities/fede
   name: 'github-environment'
   properties: {
     issuer: 'https://token.actions.githubusercontent.com'
-    subject: 'repo:${repository}:environment:${githubEnvironment}'
+    subject: '${subjectPrefix}:environment:${githubEnvironment}'
     audiences: [
       'api://AzureADTokenExchange'
     ]
@@ -67,7 +68,7 @@ resource operateFromGitHub 'Microsoft.ManagedIdentity/userAssignedIdentities/fed
   name: 'github-switch-environment'
   properties: {
     issuer: 'https://token.actions.githubusercontent.com'
-    subject: 'repo:${repository}:environment:${githubEnvironment}-switch'
+    subject: '${subjectPrefix}:environment:${githubEnvironment}-switch'
     audiences: [
       'api://AzureADTokenExchange'
     ]
@@ -85,7 +86,7 @@ resource previewFromGitHub 'Microsoft.ManagedIdentity/userAssignedIdentities/fed
   name: 'github-pull-request'
   properties: {
     issuer: 'https://token.actions.githubusercontent.com'
-    subject: 'repo:${repository}:pull_request'
+    subject: '${subjectPrefix}:pull_request'
     audiences: [
       'api://AzureADTokenExchange'
     ]
@@ -96,7 +97,7 @@ resource previewFromGitHub 'Microsoft.ManagedIdentity/userAssignedIdentities/fed
 resource previewRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(groupScope, 'deployment-preview')
   properties: {
-    roleName: 'Deployment preview (${groupName})'
+    roleName: 'Deployment preview (${roleSuffix})'
     type: 'CustomRole'
     permissions: [
       {
@@ -129,7 +130,7 @@ resource previewLooks 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 resource operateRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(groupScope, 'operations-start')
   properties: {
-    roleName: 'Operations start (${groupName})'
+    roleName: 'Operations start (${roleSuffix})'
     type: 'CustomRole'
     permissions: [
       {

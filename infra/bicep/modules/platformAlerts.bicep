@@ -16,38 +16,40 @@ param rules array
 @description('Action group that is told.')
 param actionGroupId string
 
-resource alerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for rule in rules: {
-  name: 'alert-${nameSuffix}-${rule.name}'
-  location: 'global'
-  tags: tags
-  properties: {
-    severity: rule.severity
-    enabled: true
-    scopes: [
-      targetId
-    ]
-    windowSize: rule.window
-    evaluationFrequency: rule.frequency
-    autoMitigate: true
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
+resource alerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [
+  for rule in rules: {
+    name: 'alert-${nameSuffix}-${rule.name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      severity: rule.severity
+      enabled: true
+      scopes: [
+        targetId
+      ]
+      windowSize: rule.window
+      evaluationFrequency: rule.frequency
+      autoMitigate: true
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            name: rule.name
+            criterionType: 'StaticThresholdCriterion'
+            metricNamespace: rule.namespace
+            metricName: rule.metric
+            timeAggregation: rule.aggregation
+            operator: 'GreaterThan'
+            threshold: rule.threshold
+            dimensions: rule.dimensions
+          }
+        ]
+      }
+      actions: [
         {
-          name: rule.name
-          criterionType: 'StaticThresholdCriterion'
-          metricNamespace: rule.namespace
-          metricName: rule.metric
-          timeAggregation: rule.aggregation
-          operator: 'GreaterThan'
-          threshold: rule.threshold
-          dimensions: rule.dimensions
+          actionGroupId: actionGroupId
         }
       ]
     }
-    actions: [
-      {
-        actionGroupId: actionGroupId
-      }
-    ]
   }
-}]
+]

@@ -18,39 +18,45 @@ param subnetId string
 param endpoints array
 
 @batchSize(1)
-resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [for endpoint in endpoints: {
-  name: 'pe-${nameSuffix}-${endpoint.name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: {
-      id: subnetId
-    }
-    customNetworkInterfaceName: 'nic-${nameSuffix}-${endpoint.name}'
-    privateLinkServiceConnections: [
-      {
-        name: endpoint.name
-        properties: {
-          privateLinkServiceId: endpoint.targetId
-          groupIds: [
-            endpoint.groupId
-          ]
-        }
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
+  for endpoint in endpoints: {
+    name: 'pe-${nameSuffix}-${endpoint.name}'
+    location: location
+    tags: tags
+    properties: {
+      subnet: {
+        id: subnetId
       }
-    ]
+      customNetworkInterfaceName: 'nic-${nameSuffix}-${endpoint.name}'
+      privateLinkServiceConnections: [
+        {
+          name: endpoint.name
+          properties: {
+            privateLinkServiceId: endpoint.targetId
+            groupIds: [
+              endpoint.groupId
+            ]
+          }
+        }
+      ]
+    }
   }
-}]
+]
 
 @batchSize(1)
-resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [for (endpoint, index) in endpoints: {
-  parent: privateEndpoints[index]
-  name: 'default'
-  properties: {
-    privateDnsZoneConfigs: [for zoneName in endpoint.zoneNames: {
-      name: replace(zoneName, '.', '-')
-      properties: {
-        privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', zoneName)
-      }
-    }]
+resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [
+  for (endpoint, index) in endpoints: {
+    parent: privateEndpoints[index]
+    name: 'default'
+    properties: {
+      privateDnsZoneConfigs: [
+        for zoneName in endpoint.zoneNames: {
+          name: replace(zoneName, '.', '-')
+          properties: {
+            privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', zoneName)
+          }
+        }
+      ]
+    }
   }
-}]
+]

@@ -241,7 +241,10 @@ resource appArchives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: rawEvents
   name: guid(rawEvents.id, appPrincipalId, roles.storageBlobDataContributor)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -251,7 +254,10 @@ resource appBuildsTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   scope: rankingTables
   name: guid(rankingTables.id, appPrincipalId, roles.storageBlobDataContributor)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -261,7 +267,10 @@ resource appWritesUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' =
   scope: cmsUploads
   name: guid(cmsUploads.id, appPrincipalId, roles.storageBlobDataContributor)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -281,7 +290,10 @@ resource appReadsFlags 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: flags
   name: guid(flags.id, appPrincipalId, roles.appConfigurationDataReader)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.appConfigurationDataReader)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.appConfigurationDataReader
+    )
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -301,7 +313,10 @@ resource appSendsTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   scope: insights
   name: guid(insights.id, appPrincipalId, roles.monitoringMetricsPublisher)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.monitoringMetricsPublisher)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.monitoringMetricsPublisher
+    )
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -325,7 +340,10 @@ resource operationsKeepsPackages 'Microsoft.Authorization/roleAssignments@2022-0
   scope: packages
   name: guid(packages.id, operationsPrincipalId, roles.storageBlobDataContributor)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
     principalId: operationsPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -355,7 +373,10 @@ resource operationsMakesCertificates 'Microsoft.Authorization/roleAssignments@20
   scope: entryVault
   name: guid(entryVault.id, operationsPrincipalId, roles.keyVaultCertificatesOfficer)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultCertificatesOfficer)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.keyVaultCertificatesOfficer
+    )
     principalId: operationsPrincipalId
     principalType: 'ServicePrincipal'
   }

@@ -1,0 +1,34 @@
+"""What the tests of the infrastructure share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.infra.compiler import Compiled
+from tests.infra.compiler import compiled as compile_once
+from tests.infra.snapshot import Snapshot
+
+
+@pytest.fixture(scope="session")
+def compiled() -> Compiled:
+    """What the official compiler makes of the Bicep files."""
+    found = compile_once()
+    assert found.findings == [], "the Bicep files do not compile cleanly"
+    return found
+
+
+@pytest.fixture(scope="session")
+def prod(compiled: Compiled) -> Snapshot:
+    """What a deployment of production makes. Tests that change it copy it first."""
+    return Snapshot.of("prod", compiled.snapshots["prod"])
+
+
+@pytest.fixture(scope="session")
+def dev(compiled: Compiled) -> Snapshot:
+    return Snapshot.of("dev", compiled.snapshots["dev"])
+
+
+@pytest.fixture(scope="session")
+def bootstrap(compiled: Compiled) -> Snapshot:
+    """What step 1 makes: the group and the identities of the pipeline."""
+    return Snapshot.of("bootstrap", compiled.snapshots["bootstrap"])

@@ -1,0 +1,106 @@
+"""What a deployment would make: the resources of a snapshot, asked by type and dotted path.
+
+What only a deployment can know stays a template expression, a string in square brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+class Resource(dict[str, Any]):
+    """One resource as the compiler resolved it: id, type, name, apiVersion, properties and what else it has."""
+
+    @property
+    def type(self) -> str:
+        return str(self["type"])
+
+    @property
+    def name(self) -> str:
+        """The last part of its name: of `account/database/container` the container's."""
+        name = str(self["name"])
+        return name if name.startswith("[") else name.rsplit("/", 1)[-1]
+
+    @property
+    def parent(self) -> str:
+        """The name of what it is inside of, or an empty string."""
+        return str(self["name"]).rpartition("/")[0].rsplit("/", 1)[-1]
+
+    def at(self, path: str) -> Any:
+        """The value at a dotted path, or None."""
+        value: Any = self
+        for name in path.split("."):
+            if not isinstance(value, dict) or name not in value:
+                return None
+            value = value[name]
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Every resource that one environment's deployment makes, and its outputs."""
+
+    environment: str
+    resources: list[Resource]
+
+    @classmethod
+    def of(cls, environment: str, document: dict[str, Any]) -> Snapshot:
+        return cls(environment, [Resource(each) for each in document["predictedResources"]])
+
+    def all(self, type_name: str) -> list[Resource]:
+        """Resources of a type."""
+        return [each for each in self.resources if each.type == type_name]
+
+    def one(self, type_name: str, named: str = "") -> Resource:
+        """The only resource of a type whose name contains a text. Raises ValueError when there is not exactly one."""
+        (found,) = (each for each in self.all(type_name) if named in each.name)
+        return found
+
+    def settings(self) -> dict[str, str]:
+        """The app settings."""
+        return {each["name"]: each["value"] for each in self.one(SITE).at("properties.siteConfig.appSettings")}
+
+
+SITE = "Microsoft.Web/sites"
+BUS = "Microsoft.ServiceBus/namespaces"
+VAULT = "Microsoft.KeyVault/vaults"
+STORAGE = "Microsoft.Storage/storageAccounts"
+COSMOS = "Microsoft.DocumentDB/databaseAccounts"
+ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
+FIREWALL = "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies"
+RULES = "Microsoft.Network/networkSecurityGroups"
+ENDPOINT = "Microsoft.Network/privateEndpoints"
+
+
+def last(resource_id: str) -> str:
+    """The name at the end of a resource id, whether it is resolved or an expression."""
+    return re.split(r"[/']", resource_id.rstrip("')]}"))[-1]
+
+
+def role_of(assignment: Resource) -> str:
+    """The id of the role that an assignment gives."""
+    return last(str(assignment.at("properties.roleDefinitionId")))
+
+
+def scope_of(resource: Resource) -> str:
+    """The id of what an extension resource stands on."""
+    match = re.search(
+        r"'(/subscriptions/[^']+)'|^(/subscriptions/.+?)/providers/Microsoft.Authorization", resource["id"]
+    )
+    return (match[1] or match[2]) if match else ""
+
+
+def templates(template: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A compiled template and those of its modules, each with the name of its file or deployment."""
+    yield name, template
+    resources = template.get("resources", {})
+    for each in resources.values() if isinstance(resources, dict) else resources:
+        inner = each.get("properties", {}).get("template")
+        if each.get("type") == "Microsoft.Resources/deployments" and inner:
+            yield from templates(inner, str(each["name"]))
