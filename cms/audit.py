@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import azure.functions as func
 from pydantic import Field
 
-from cms.changes import AUDIT_PREFIX, kept_body, not_found, without_tombstone
-from cms.configuration.models import require_confirmation
-from cms.documents import DocumentFlow
-from cms.endpoint import CONFIRM, CURSOR, LIMIT, PAGE_PROBLEMS, REASON, cms_endpoint, query
+from cms.changes import AUDIT_PREFIX, not_found, without_tombstone
+from cms.configuration.models import ConfigurationForm, editable, require_confirmation
+from cms.documents import DocumentFlow, require_match_if_given
+from cms.endpoint import (
+    CONFIRM,
+    CURSOR,
+    LIMIT,
+    OPTIONAL_IF_MATCH,
+    OPTIONAL_IF_MATCH_PROBLEMS,
+    PAGE_PROBLEMS,
+    REASON,
+    cms_endpoint,
+    query,
+)
 from cms.experiments.models import model_id
+from cms.forms import Fault, Form, checked
 from cms.request import CmsRequest, cursor_after
+from cms.reverts import STAMPS, content, puts_only_on_air, reverted, reverted_video, same_content
+from cms.rules.api import PLAYLIST, RULE
+from cms.videos.api import VIDEO
 from cms.videos.models import with_time_to_live
-from cms.videos.takedowns import TAKEN_DOWN, after_sending, with_status
-from cms.views import NextCursor
+from cms.videos.takedowns import INACTIVE, TAKEN_DOWN, after_sending, with_status
+from cms.views import FaultView, NextCursor
 from shared.adapters.documents.port import Document, Json, Operation, Replace
 from shared.domain.formats import AUDIT_ENTRY_ID, iso_time
 from shared.domain.records import Tenant
@@ -25,9 +39,12 @@ from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, bad_request
 from shared.web.responses import Count, Time, View
 
-REVERTIBLE = ("configuration", "rule", "playlist", "video")
-_STAMPS = ("updatedAt", "updatedBy", "tenantId", "ttl")
-_NOT_SHOWN = (*_STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "experimentId", "salt")
+REVERTIBLE: dict[str, tuple[type[Form], Callable[[Json], dict[str, Any]]]] = {
+    "configuration": (ConfigurationForm, editable),
+    **{kind.name: (kind.form, kind.editable) for kind in (RULE, PLAYLIST, VIDEO)},
+}
+"""Kinds whose changes can be taken back: the form that the outcome must pass, and what of a document it checks."""
+_NOT_SHOWN = (*STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "experimentId", "salt")
 
 
 class AuditedField(View):
@@ -66,6 +83,7 @@ class Reverted(View):
     reverted: Annotated[str, Field(description="The entry.")]
     resource: str
     name: str
+    notes: Annotated[list[FaultView], Field(description="What was not put back, and why.")]
 
 
 class AuditApi:
@@ -117,11 +135,23 @@ class AuditApi:
         body=ANY_OBJECT,
         example={"force": False},
         body_required=False,
-        parameters=(REASON, CONFIRM),
-        problems=("not_revertible", "changed_since", "stale_etag", "already_exists", "invalid_document"),
+        parameters=(OPTIONAL_IF_MATCH, REASON, CONFIRM),
+        problems=(
+            "not_revertible",
+            "changed_since",
+            "already_exists",
+            "too_many",
+            "conflict",
+            "invalid_document",
+            *OPTIONAL_IF_MATCH_PROBLEMS,
+        ),
     )
     async def revert_change(self, call: CmsRequest) -> func.HttpResponse:
-        """Restore what one change replaced, unless it has changed again since and the body does not say `force`."""
+        """Put back the fields that one change changed, unless the document has changed again since.
+
+        With `force` in the body also then; what later changes made of other fields stays. A revert lifts no takedown
+        and puts no video on air. `If-Match` names the document as it is now.
+        """
         body = call.optional_body()
         flow, entry = await self._entry(call)
         resource: str = entry["resource"]
@@ -130,21 +160,23 @@ class AuditApi:
         stored = await flow.stored(call.tenant_id, entry["documentId"])
         live = without_tombstone(stored)
         current = live.body if live else None
-        if body.get("force") is not True and not _same_content(current, entry["after"]):
+        require_match_if_given(call, live)
+        if body.get("force") is not True and not same_content(current, entry["after"]):
             raise Problem(
                 409, "changed_since", 'It was changed again since. Look at the later changes, or send {"force": true}.'
             )
-        restored = _restored(entry, current, call)
+        restored, notes = _restored(entry, current, call)
         if resource == "configuration" and current and restored:
             before, after = Tenant.from_document(current), Tenant.from_document({**current, **restored})
             require_confirmation(before, after, call.confirmed())
-        if restored is None and current is None:
-            raise Problem(409, "changed_since", "It is gone already.")
         reason = body.get("reason")
         author = call.author(reason if isinstance(reason, str) else f"takes back the change of {iso_time(entry['at'])}")
         also = await self._keeping_model(call, restored) if resource == "configuration" else []
         await flow.write(call.tenant_id, resource, entry["name"], "revert", stored, restored, author, also)
-        return json_response(Reverted.unchecked(reverted=entry["id"], resource=resource, name=entry["name"]))
+        shown = [FaultView.unchecked(**note.to_json()) for note in notes]
+        return json_response(
+            Reverted.unchecked(reverted=entry["id"], resource=resource, name=entry["name"], notes=shown)
+        )
 
     async def _entry(self, call: CmsRequest) -> tuple[DocumentFlow, Json]:
         """The entry that the path names, and the flow of what it is about. Raises a 404 `Problem`."""
@@ -177,28 +209,34 @@ def _is_revertible(entry: Json) -> bool:
     return entry["resource"] in REVERTIBLE and bool(entry.get("whole")) and entry.get("count") is None
 
 
-def _restored(entry: Json, current: Json | None, call: CmsRequest) -> Json | None:
-    """The document as it was before the change, None when there was none. A created video is taken down instead."""
+def _restored(entry: Json, current: Json | None, call: CmsRequest) -> tuple[Json | None, tuple[Fault, ...]]:
+    """The document without the change, None when it was created by it, and what to tell of it.
+
+    A created video is taken down instead. Raises a `Problem` when nothing is left to put back, or what comes out is no
+    valid document.
+    """
+    before, after, is_video = entry["before"], entry["after"], entry["resource"] == "video"
     stamp = {"updatedAt": call.now, "updatedBy": call.author().who}
-    before: Json | None = entry["before"]
-    if before is not None:
-        restored = {**before, **stamp}
-        return with_time_to_live(restored, call.now) if entry["resource"] == "video" else restored
-    if entry["resource"] == "video" and current is not None:
-        taken_down = with_status({**current, **stamp}, after_sending(TAKEN_DOWN, current))
-        return with_time_to_live(taken_down, call.now)
-    return None
-
-
-def _same_content(stored: Json | None, written: Json | None) -> bool:
-    """Whether a document is as a change wrote it, apart from who wrote it and when."""
-    if stored is None or written is None:
-        return stored is written
-    return _content(kept_body(stored) or stored) == _content(written)
-
-
-def _content(document: Mapping[str, Any]) -> Json:
-    return {name: value for name, value in document.items() if name not in _STAMPS}
+    if current is None and (before is None or after is not None):
+        raise Problem(409, "changed_since", "It is gone since. Take back its deletion first.")
+    if before is None:
+        if not is_video:
+            return None, ()
+        taken_down = with_status({**(current or {}), **stamp}, after_sending(TAKEN_DOWN, current))
+        return with_time_to_live(taken_down, call.now), ()
+    if current is None or after is None:
+        whole = {**before, **stamp}
+        if is_video:
+            whole = with_time_to_live(with_status(whole, after_sending(INACTIVE, current)), call.now)
+        return whole, ()
+    restored, notes = reverted_video(entry, current, call.now) if is_video else (reverted(entry, current), ())
+    if content(restored) == content(current):
+        what = notes[0].message if notes else "What it changed has the values from before already."
+        raise Problem(409, "not_revertible", what)
+    if content(restored) != content(before):
+        form, editable_fields = REVERTIBLE[entry["resource"]]
+        checked(form, editable_fields(restored), restored)
+    return {**restored, **stamp}, notes
 
 
 def _entry_view(entry: Json) -> AuditEntry:
@@ -214,5 +252,5 @@ def _entry_view(entry: Json) -> AuditEntry:
         name=entry["name"],
         count=entry.get("count"),
         changes=[AuditedField.unchecked(field=name, before=before.get(name), after=after.get(name)) for name in fields],
-        revertible=_is_revertible(entry),
+        revertible=_is_revertible(entry) and not puts_only_on_air(entry),
     )

@@ -62,6 +62,10 @@ class Change:
     after: Json | None
 
 
+class Overtaken(Problem):
+    """Somebody else wrote first: who decides again, on what is stored now, may succeed."""
+
+
 def without_tombstone(document: Document | None) -> Document | None:
     """A stored document, None for a tombstone."""
     return None if document is None or document.body.get("deleted") else document
@@ -142,7 +146,10 @@ _NAMES = ("ruleId", "playlistId", "version", "experimentId", "keyId", "jobId")
 
 
 def _problem(refusal: WriteRejected, change: Change) -> Problem:
-    failure = refusal.failures.get(0) or next(iter(refusal.failures.values()))
+    failure = refusal.failures.get(0)
     if failure is Failure.ALREADY_EXISTS:
         return already_exists(change.kind)
-    return not_found(change.kind) if failure is Failure.NOT_FOUND else etag_mismatch()
+    if failure is Failure.NOT_FOUND:
+        return not_found(change.kind)
+    stale = etag_mismatch()
+    return Overtaken(stale.status, stale.code, stale.detail)

@@ -16,16 +16,29 @@ from pydantic import BaseModel
 from cms.changes import (
     Author,
     Change,
+    Overtaken,
     already_exists,
     apply_change,
+    audit_entry,
     etag_mismatch,
     not_found,
     without_tombstone,
 )
 from cms.forms import Fault, Form, checked, refused
+from cms.guard import (
+    ATTEMPTS,
+    FIRST_PAUSE_SECONDS,
+    GUARD_ID,
+    LIMITS,
+    LONGEST_PAUSE_SECONDS,
+    limited_prefix,
+    write_guard,
+)
 from cms.request import CmsRequest, bare, quoted
 from shared.adapters.documents.port import (
+    TENANTS,
     Container,
+    Create,
     Delete,
     Document,
     DocumentStore,
@@ -34,11 +47,13 @@ from shared.adapters.documents.port import (
     WriteRejected,
     query_all,
 )
+from shared.adapters.retry import retry
 from shared.domain.formats import SLUG, Format
 from shared.web.endpoint import BASE_HEADERS, json_response
 from shared.web.problems import Problem, bad_request
 
 Refresh = Callable[[str], Awaitable[object]]
+Check = Callable[[], Awaitable[None]]
 F = TypeVar("F", bound=Form)
 
 
@@ -73,11 +88,6 @@ class DocumentFlow:
         found = await query_all(self.store, self.container, tenant_id, prefix)
         return [each for each in found if without_tombstone(each)]
 
-    async def require_below(self, tenant_id: str, prefix: str, most: int, what: str) -> None:
-        """Raise a 409 `Problem` when the tenant has `most` documents of a kind; `what` names them, in the plural."""
-        if len(await self.list(tenant_id, prefix)) >= most:
-            raise Problem(409, "too_many", f"A tenant can have at most {most} {what}: delete one first.")
-
     async def write(
         self,
         tenant_id: str,
@@ -88,16 +98,68 @@ class DocumentFlow:
         after: Json | None,
         author: Author,
         also: Sequence[Operation] = (),
+        check: Check | None = None,
     ) -> Document:
         """Write a change with its audit entry, and refresh. `after` None deletes. Returns the document as it is now.
 
-        Raises a `Problem`: 412 when somebody else was first, 409 when the name is taken.
+        The limits of `cms/guard.py` hold, and what `check` finds when it looks at what is stored, also when others
+        write at the same time. It raises a `Problem` to refuse the change.
+
+        Raises a `Problem`: 412 when somebody else was first, 409 when the name is taken or there are too many.
         """
         change = Change(self.container, tenant_id, kind, name, action, before, after)
-        etag = await apply_change(self.store, change, author, also)
+        if check is None and not self._changes_a_number(change, also):
+            etag = await apply_change(self.store, change, author, also)
+        else:
+            etag = await self._write_guarded(change, author, also, check)
         await self._refresh(tenant_id)
         body = after if after is not None else {}
         return Document(tenant_id, str(body.get("id", "")), body, etag or "")
+
+    def _changes_a_number(self, change: Change, also: Sequence[Operation]) -> bool:
+        """Whether there is one more or one less of a kind that is limited."""
+        is_there, will_be = without_tombstone(change.before) is not None, change.after is not None
+        return self.container is TENANTS and (is_there != will_be or bool(_created(also)))
+
+    async def _write_guarded(
+        self, change: Change, author: Author, also: Sequence[Operation], check: Check | None
+    ) -> str | None:
+        """Write a change with the tenant's guard, which was read before everything that the change depends on."""
+        is_new = without_tombstone(change.before) is None and change.after is not None
+        new = [*_created(also), *([str((change.after or {}).get("id"))] if is_new else [])]
+
+        async def attempt() -> str | None:
+            guard = await self.stored(change.tenant_id, GUARD_ID)
+            await self._require_room(change.tenant_id, new)
+            if check is not None:
+                await check()
+            return await apply_change(self.store, change, author, (*also, write_guard(guard)))
+
+        try:
+            return await retry(
+                attempt,
+                (Overtaken,),
+                attempts=ATTEMPTS,
+                first_pause=FIRST_PAUSE_SECONDS,
+                longest_pause=LONGEST_PAUSE_SECONDS,
+            )
+        except Overtaken as problem:
+            if without_tombstone(change.before) is not None:
+                raise
+            raise Problem(409, "conflict", "Others keep writing at the same time. Repeat it.") from problem
+
+    async def _require_room(self, tenant_id: str, new: Sequence[str]) -> None:
+        """Raise a 409 `Problem` when a tenant cannot have the documents of these ids beside those that it has."""
+        for prefix, (most, what) in LIMITS.items():
+            more = sum(limited_prefix(id) == prefix for id in new)
+            if more and len(await self.list(tenant_id, prefix)) + more > most:
+                raise Problem(409, "too_many", f"A tenant can have at most {most} {what}: delete one first.")
+
+
+def _created(operations: Sequence[Operation]) -> list[str]:
+    """The ids of new documents of kinds that are limited."""
+    ids = [str(each.body["id"]) for each in operations if isinstance(each, Create)]
+    return [id for id in ids if limited_prefix(id)]
 
 
 def require_match(call: CmsRequest, stored: Document) -> None:
@@ -106,10 +168,13 @@ def require_match(call: CmsRequest, stored: Document) -> None:
         raise etag_mismatch()
 
 
-def require_match_if_given(call: CmsRequest, stored: Document) -> None:
-    """Raise a 412 `Problem` when `If-Match` names another version; without the header anything goes."""
+def require_match_if_given(call: CmsRequest, stored: Document | None) -> None:
+    """Raise a 412 `Problem` when `If-Match` names another version; without the header anything goes.
+
+    `stored` is what the tag must name, None where there is nothing.
+    """
     given = call.optional_if_match()
-    if given is not None and given != bare(stored.etag):
+    if given is not None and (stored is None or given != bare(stored.etag)):
         raise etag_mismatch()
 
 
@@ -155,7 +220,7 @@ def require_own_id(payload: Mapping[str, Any], id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[F]):
-    """A kind of named document: its forms, how it is stored, and how many a tenant can have (None: any number).
+    """A kind of named document: its forms, and how it is stored.
 
     `to_document(id, form, now, who, before)` makes what is stored, `before` being the stored body or None;
     `editable(body)` what an editor may send back.
@@ -166,7 +231,6 @@ class Kind(Generic[F]):
     new_form: type[Form]
     to_document: Callable[[str, Any, float, str, Json | None], Json]
     editable: Callable[[Json], dict[str, Any]]
-    most: int | None
     prefix: str
     id_format: Format = SLUG
 
@@ -201,7 +265,6 @@ class NamedDocuments(Generic[F]):
         stored = await self.flow.stored(call.tenant_id, kind.document_id(id))
         if without_tombstone(stored):
             raise already_exists(kind.name)
-        await self.require_below_limit(call)
         return await self._save(call, id, stored, form, "create", why)
 
     async def replace(self, call: CmsRequest) -> Document:
@@ -216,12 +279,6 @@ class NamedDocuments(Generic[F]):
         """Delete a document that was read; `require_match` must have been checked. Raises a `Problem`."""
         id = call.path("id", self.kind.id_format)
         await self.flow.write(call.tenant_id, self.kind.name, id, "delete", stored, None, call.author())
-
-    async def require_below_limit(self, call: CmsRequest) -> None:
-        """Raise a 409 `Problem` when the tenant has as many as it can."""
-        if self.kind.most is None:
-            return
-        await self.flow.require_below(call.tenant_id, self.kind.prefix, self.kind.most, f"{self.kind.name}s")
 
     async def _update(self, call: CmsRequest, partial: bool) -> Document:
         stored = await self.get(call)
@@ -269,7 +326,7 @@ class Drafts:
     async def save(
         self, call: CmsRequest, live_id: str, name: str, kept: Document | None, live: Document | None, content: Json
     ) -> Document:
-        """Save a draft over the one `kept`, begun from the document `live`. `require_match` must have been checked."""
+        """Save a draft over the one `kept`, begun from the document `live`. The caller has checked `If-Match`."""
         body = {
             "id": _draft_id(live_id),
             "kind": "draft",
@@ -281,15 +338,21 @@ class Drafts:
         )
 
     def require_match(self, call: CmsRequest, kept: Document | None) -> None:
-        """Raise a 412 `Problem` unless `If-Match` names the draft as it is, or is missing where there is none."""
-        if (bare(kept.etag) if kept else None) != call.optional_if_match():
-            raise etag_mismatch()
+        """Raise a `Problem` unless `If-Match` names the draft as it is: 400 when it is missing, 412 when it is stale.
 
-    async def drop(self, call: CmsRequest, kept: Document, *, if_unchanged: bool) -> None:
-        """Delete a draft; `if_unchanged`: raise a 412 `Problem` when somebody saved it meanwhile."""
+        Where there is no draft, none can be named.
+        """
+        if kept is None:
+            require_match_if_given(call, None)
+        else:
+            require_match(call, kept)
+
+    async def drop(self, call: CmsRequest, kept: Document, name: str) -> None:
+        """Delete a draft; the history keeps what it was. Raises a 412 `Problem` when somebody saved it meanwhile."""
+        change = Change(self._flow.container, call.tenant_id, f"{self._kind} draft", name, "drop_draft", kept, None)
+        operations: list[Operation] = [Delete(kept.id, kept.etag), Create(audit_entry(change, call.author()))]
         try:
-            operation = Delete(kept.id, kept.etag) if if_unchanged else Delete(kept.id)
-            await self._flow.store.write(self._flow.container, call.tenant_id, [operation])
+            await self._flow.store.write(self._flow.container, call.tenant_id, operations)
         except WriteRejected as refusal:
             raise etag_mismatch() from refusal
 

@@ -101,7 +101,7 @@ def creates(
         body=form,
         example=example,
         parameters=(REASON,),
-        problems=("invalid_document", "already_exists", *problems),
+        problems=("invalid_document", "already_exists", "conflict", *problems),
         etag=True,
     )
 
@@ -170,11 +170,12 @@ def acts(
     model: Model,
     *problems: str,
     tag: str = STEERING,
-    if_match: bool = False,
+    if_match: Parameter = OPTIONAL_IF_MATCH,
     confirm: bool = False,
 ) -> Declare:
-    """Declare an endpoint that does something to a document; a body can hold a reason. `if_match`: it is heeded."""
-    parameters = ((OPTIONAL_IF_MATCH,) if if_match else ()) + (REASON,) + ((CONFIRM,) if confirm else ())
+    """Declare an endpoint that does something to a document; a body can hold a reason."""
+    parameters = (if_match, REASON, CONFIRM) if confirm else (if_match, REASON)
+    stale = IF_MATCH_PROBLEMS if if_match.required else OPTIONAL_IF_MATCH_PROBLEMS
     return cms_endpoint(
         "POST",
         path,
@@ -184,6 +185,6 @@ def acts(
         body=ANY_OBJECT,
         body_required=False,
         parameters=parameters,
-        problems=(*problems, *(OPTIONAL_IF_MATCH_PROBLEMS if if_match else ())),
+        problems=(*problems, *stale),
         etag=True,
     )

@@ -15,6 +15,8 @@ from cms.access.models import (
     PUBLIC_KEY_PREFIX,
     KeyNameForm,
     Keys,
+    ListedKey,
+    ListedPublicKey,
     NewKey,
     NewKeyForm,
     NewTenant,
@@ -31,15 +33,16 @@ from cms.access.models import (
     new_key_id,
     new_tenant_view,
     public_key_document,
+    public_key_fields,
     public_key_view,
     tenant_document,
 )
 from cms.changes import Author, already_exists, not_found, without_tombstone
 from cms.configuration.models import configuration_view
-from cms.documents import DocumentFlow, no_content
-from cms.endpoint import REASON, cms_endpoint
+from cms.documents import Check, DocumentFlow, no_content, require_match_if_given
+from cms.endpoint import OPTIONAL_IF_MATCH, OPTIONAL_IF_MATCH_PROBLEMS, REASON, cms_endpoint
 from cms.forms import Fault, checked, refused
-from cms.request import MAX_BODY_BYTES, CmsRequest, read_json
+from cms.request import MAX_BODY_BYTES, CmsRequest, quoted, read_json
 from shared.adapters.documents.port import Create, Document, Json
 from shared.adapters.tenant_directory import CONFIGURATION_ID, KEY_PREFIX, PLATFORM, ApiKey, TenantDirectory
 from shared.domain.formats import KEY_ID, TOKEN_KEY_ID, iso_time
@@ -48,8 +51,6 @@ from shared.domain.records import Tenant
 from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, forbidden
 
-MAX_KEYS = 100
-MAX_PUBLIC_KEYS = 10
 _operator_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), operator=True)
 _key_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), platform=True)
 
@@ -112,10 +113,13 @@ class KeysApi:
     @_key_endpoint("GET", "keys", "List keys", {200: Keys})
     async def list_keys(self, call: CmsRequest) -> func.HttpResponse:
         """The tenant's keys, by name."""
-        records = await self._records(call)
-        return json_response(
-            Keys.unchecked(keys=[StoredKey.unchecked(**key_fields(each, call.now)) for each in records])
-        )
+        found = [(_record(each), quoted(each.etag)) for each in await self._flow.list(call.tenant_id, KEY_PREFIX)]
+        keys = [
+            ListedKey.unchecked(**key_fields(record, call.now), etag=etag)
+            for record, etag in found
+            if record is not None
+        ]
+        return json_response(Keys.unchecked(keys=sorted(keys, key=lambda each: (each.name, each.id))))
 
     @_key_endpoint(
         "POST",
@@ -125,23 +129,22 @@ class KeysApi:
         body=NewKeyForm,
         example={"name": "Anna", "scopes": ["cms"]},
         parameters=(REASON,),
-        problems=("invalid_document", "already_active", "already_exists", "too_many"),
+        problems=("invalid_document", "already_active", "already_exists", "too_many", "conflict"),
     )
     async def issue_key(self, call: CmsRequest) -> func.HttpResponse:
         """Issue a key, which only this response shows."""
-        records = await self._records(call)
         form = checked(NewKeyForm, call.body())
         if form.expires_at is not None and form.expires_at <= call.now:
             raise refused([Fault("expiresAt", "in_the_past", "expiresAt lies in the past.")])
         _require_operator_for_ops(call, form.scopes)
-        if len(records) >= MAX_KEYS:
-            raise Problem(409, "too_many", f"A tenant can have at most {MAX_KEYS} keys: revoke one first.")
-        if _active_keys(records, form.name, call.now):
-            what = "There is an active key of that name: rotate it, or choose another name."
-            raise Problem(409, "already_active", what)
         author = call.author()
         key, record = _issue(self._identity, form.name, form.scopes, form.expires_at, author)
-        await self._flow.write(call.tenant_id, "key", record.name, "issue", None, record.to_document(), author)
+
+        async def check() -> None:
+            await self._require_free_name(call, form.name)
+
+        document = record.to_document()
+        await self._flow.write(call.tenant_id, "key", record.name, "issue", None, document, author, check=check)
         return json_response(NewKey.unchecked(**key_fields(record, call.now), key=key), 201)
 
     @_key_endpoint(
@@ -151,15 +154,22 @@ class KeysApi:
         {200: StoredKey},
         body=KeyNameForm,
         example={"name": "Anna"},
-        problems=("invalid_document", "stale_etag"),
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=("invalid_document", "already_active", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def rename_key(self, call: CmsRequest) -> func.HttpResponse:
         """Rename a key."""
         stored = await self._stored(call)
-        _require_record(stored)
+        require_match_if_given(call, stored)
+        old = _require_record(stored)
         form = checked(KeyNameForm, call.body())
         body = {**stored.body, "name": form.name}
-        await self._write(call, "rename", stored, body)
+
+        async def check() -> None:
+            if form.name != old.name:
+                await self._require_free_name(call, form.name)
+
+        await self._write(call, "rename", stored, body, check)
         return json_response(StoredKey.unchecked(**key_fields(ApiKey.from_document(body), call.now)))
 
     @_key_endpoint(
@@ -167,15 +177,19 @@ class KeysApi:
         "keys/{id}",
         "Revoke a key",
         {204: None},
-        parameters=(REASON,),
-        problems=("last_key", "stale_etag", "invalid_reason"),
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=("last_key", "invalid_reason", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def revoke_key(self, call: CmsRequest) -> func.HttpResponse:
         """Revoke a key, also one whose document is damaged."""
         stored = await self._stored(call)
-        if call.tenant_id == PLATFORM and not _is_operable_without(await self._records(call), stored.id):
-            raise Problem(409, "last_key", "This is the last key of the platform: issue another one first.")
-        await self._write(call, "revoke", stored, None)
+        require_match_if_given(call, stored)
+
+        async def check() -> None:
+            if call.tenant_id == PLATFORM and not _is_operable_without(await self._records(call), stored.id):
+                raise Problem(409, "last_key", "This is the last key of the platform: issue another one first.")
+
+        await self._write(call, "revoke", stored, None, check)
         return no_content()
 
     @_key_endpoint(
@@ -186,23 +200,28 @@ class KeysApi:
         body=RotationForm,
         example={"overlapHours": 24},
         body_required=False,
-        parameters=(REASON,),
-        problems=("invalid_document", "already_active", "stale_etag"),
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=("invalid_document", "already_active", "already_exists", "too_many", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def rotate_key(self, call: CmsRequest) -> func.HttpResponse:
         """Issue a successor of the same name and scopes; the old key works for `overlapHours` more."""
         form = checked(RotationForm, call.optional_body())
         stored = await self._stored(call)
+        require_match_if_given(call, stored)
         old = _require_record(stored)
         _require_operator_for_ops(call, old.scopes)
-        if _active_keys(await self._records(call), old.name, call.now) > 1:
-            what = "Two keys of that name are active already: revoke one, or wait for the old one to end."
-            raise Problem(409, "already_active", what)
         ends_at = call.now + form.overlap_hours * 3_600.0
         if old.expires_at is not None:
             ends_at = min(ends_at, old.expires_at)
         key, record = _issue(self._identity, old.name, old.scopes, None, call.author())
-        await self._write(call, "rotate", stored, {**stored.body, "expiresAt": ends_at}, Create(record.to_document()))
+
+        async def check() -> None:
+            if _active_keys(await self._records(call), old.name, call.now) > 1:
+                what = "Two keys of that name are active already: revoke one, or wait for the old one to end."
+                raise Problem(409, "already_active", what)
+
+        ending = {**stored.body, "expiresAt": ends_at}
+        await self._write(call, "rotate", stored, ending, check, Create(record.to_document()))
         rotated = RotatedKey.unchecked(**key_fields(record, call.now), key=key, old_key_ends_at=iso_time(ends_at))
         return json_response(rotated, 201)
 
@@ -215,9 +234,17 @@ class KeysApi:
         """The key that the path names. Raises a 404 `Problem`."""
         return await self._flow.require(call.tenant_id, f"{KEY_PREFIX}{call.path('id', KEY_ID)}", "key")
 
-    async def _write(self, call: CmsRequest, action: str, stored: Document, after: Json | None, *also: Create) -> None:
+    async def _require_free_name(self, call: CmsRequest, name: str) -> None:
+        """Raise a 409 `Problem` when an active key has this name."""
+        if _active_keys(await self._records(call), name, call.now):
+            what = "There is an active key of that name: rotate it, or choose another name."
+            raise Problem(409, "already_active", what)
+
+    async def _write(
+        self, call: CmsRequest, action: str, stored: Document, after: Json | None, check: Check, *also: Create
+    ) -> None:
         name = str(stored.body.get("name"))
-        await self._flow.write(call.tenant_id, "key", name, action, stored, after, call.author(), also)
+        await self._flow.write(call.tenant_id, "key", name, action, stored, after, call.author(), also, check)
 
 
 class PublicKeysApi:
@@ -231,7 +258,8 @@ class PublicKeysApi:
     async def list_public_keys(self, call: CmsRequest) -> func.HttpResponse:
         """The tenant's public keys."""
         stored = await self._flow.list(call.tenant_id, PUBLIC_KEY_PREFIX)
-        return json_response(PublicKeys.unchecked(keys=[public_key_view(each.body) for each in stored]))
+        keys = [ListedPublicKey.unchecked(**public_key_fields(each.body), etag=quoted(each.etag)) for each in stored]
+        return json_response(PublicKeys.unchecked(keys=keys))
 
     @_key_endpoint(
         "POST",
@@ -240,14 +268,11 @@ class PublicKeysApi:
         {201: PublicKey},
         body=UserTokenKeyForm,
         example={"keyId": "2026", "publicKey": "-----BEGIN PUBLIC KEY-----…"},
-        problems=("invalid_document", "already_exists", "too_many", "stale_etag"),
+        problems=("invalid_document", "already_exists", "too_many", "conflict", "stale_etag"),
     )
     async def add_public_key(self, call: CmsRequest) -> func.HttpResponse:
         """Add a public key."""
         form = checked(UserTokenKeyForm, call.body())
-        if len(await self._flow.list(call.tenant_id, PUBLIC_KEY_PREFIX)) >= MAX_PUBLIC_KEYS:
-            what = f"A tenant can have at most {MAX_PUBLIC_KEYS} public keys: remove one first."
-            raise Problem(409, "too_many", what)
         author = call.author()
         body = public_key_document(form, call.now, author.who)
         before = await self._flow.stored(call.tenant_id, body["id"])
@@ -261,13 +286,14 @@ class PublicKeysApi:
         "user-token-keys/{id}",
         "Remove a public key",
         {204: None},
-        parameters=(REASON,),
-        problems=("stale_etag", "invalid_reason"),
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=("invalid_reason", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def remove_public_key(self, call: CmsRequest) -> func.HttpResponse:
         """Remove a public key. Tokens signed with it are refused from then on."""
         key_id = call.path("id", TOKEN_KEY_ID)
         stored = await self._flow.require(call.tenant_id, f"{PUBLIC_KEY_PREFIX}{key_id}", "public key")
+        require_match_if_given(call, stored)
         await self._flow.write(call.tenant_id, "public key", key_id, "remove", stored, None, call.author())
         return no_content()
 

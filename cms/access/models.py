@@ -14,7 +14,7 @@ from cms.configuration.models import Configuration, configuration_fields
 from cms.forms import Distinct, Form, comes_back_in, fault, text_like
 from cms.spellings import Instant
 from cms.videos.models import Rating
-from cms.views import KeyName, one_of
+from cms.views import Etag, KeyName, one_of
 from shared.adapters.documents.port import Json
 from shared.adapters.tenant_directory import KEY_PREFIX, SCOPES, ApiKey
 from shared.domain.formats import KEY_NAME, MIN_RSA_BITS, TENANT_ID, TOKEN_KEY_ID, iso_time_or_none
@@ -25,6 +25,8 @@ KEY_MARK = "vf_"
 MAX_OVERLAP_HOURS = 168
 DEFAULT_OVERLAP_HOURS = 24
 PUBLIC_KEY_PREFIX = "user-token-key:"
+MAX_KEYS = 100
+MAX_PUBLIC_KEYS = 10
 
 GivenName = Annotated[str, Field(min_length=1, max_length=64), text_like(KEY_NAME)]
 
@@ -98,10 +100,16 @@ class StoredKey(View):
     expires_at: Annotated[Time | None, Field(description="null: it does not.")]
 
 
+class ListedKey(StoredKey):
+    """A key of a list."""
+
+    etag: Etag
+
+
 class Keys(View):
     """A tenant's keys, by name."""
 
-    keys: list[StoredKey]
+    keys: list[ListedKey]
 
 
 class NewKey(StoredKey):
@@ -139,10 +147,17 @@ class PublicKey(View):
     added_by: KeyName
 
 
+@comes_back_in(UserTokenKeyForm)
+class ListedPublicKey(PublicKey):
+    """A public key of a list."""
+
+    etag: Etag
+
+
 class PublicKeys(View):
     """A tenant's public keys."""
 
-    keys: list[PublicKey]
+    keys: list[ListedPublicKey]
 
 
 def new_key() -> str:
@@ -196,9 +211,14 @@ def public_key_document(form: UserTokenKeyForm, now: float, who: str) -> Json:
 
 def public_key_view(document: Json) -> PublicKey:
     """A stored public key as it is answered."""
-    return PublicKey.unchecked(
-        key_id=document["keyId"],
-        public_key=document["publicKey"],
-        added_at=iso_time_or_none(document.get("updatedAt")),
-        added_by=document.get("updatedBy"),
-    )
+    return PublicKey.unchecked(**public_key_fields(document))
+
+
+def public_key_fields(document: Json) -> dict[str, Any]:
+    """A stored public key as a view's fields."""
+    return {
+        "key_id": document["keyId"],
+        "public_key": document["publicKey"],
+        "added_at": iso_time_or_none(document.get("updatedAt")),
+        "added_by": document.get("updatedBy"),
+    }

@@ -21,8 +21,18 @@ from cms.configuration.models import (
     require_read_only_unchanged,
 )
 from cms.configuration.stored import CONFIGURATION, stored_configuration
-from cms.documents import DocumentFlow, Drafts, no_content, reason_if_text, require_match, with_etag
+from cms.documents import (
+    DocumentFlow,
+    Drafts,
+    no_content,
+    reason_if_text,
+    require_match,
+    require_match_if_given,
+    with_etag,
+)
 from cms.endpoint import (
+    IF_MATCH,
+    IF_MATCH_PROBLEMS,
     OPTIONAL_IF_MATCH,
     OPTIONAL_IF_MATCH_PROBLEMS,
     REASON,
@@ -106,7 +116,7 @@ class ConfigurationApi:
         body=ConfigurationForm,
         example=_EXAMPLE,
         parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=(*OPTIONAL_IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
         etag=True,
     )
     async def save_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
@@ -121,19 +131,27 @@ class ConfigurationApi:
         body=ANY_OBJECT,
         example={"streakCap": 3},
         parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=(*OPTIONAL_IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
         etag=True,
     )
     async def change_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
         """Change the fields that the body names; without a draft, begin one from the live configuration."""
         return await self._save_draft(call, partial=True)
 
-    @cms_endpoint("DELETE", "configuration/draft", "Throw the draft away", {204: None}, problems=("stale_etag",))
+    @cms_endpoint(
+        "DELETE",
+        "configuration/draft",
+        "Throw the draft away",
+        {204: None},
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_reason"),
+    )
     async def drop_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Delete the draft, if there is one."""
+        """Delete the draft that `If-Match` names; without `If-Match` nothing, where there is none."""
         kept = await self._drafts.read(call.tenant_id, CONFIGURATION_ID)
+        self._drafts.require_match(call, kept)
         if kept is not None:
-            await self._drafts.drop(call, kept, if_unchanged=True)
+            await self._drafts.drop(call, kept, CONFIGURATION)
         return no_content()
 
     @acts(
@@ -142,13 +160,14 @@ class ConfigurationApi:
         Configuration,
         "not_found",
         "draft_outdated",
-        "stale_etag",
         "invalid_document",
+        if_match=IF_MATCH,
         confirm=True,
     )
     async def publish_configuration(self, call: CmsRequest) -> func.HttpResponse:
-        """Make the draft live, unless the live configuration has changed since."""
+        """Make the draft that `If-Match` names live, unless the live configuration has changed since."""
         kept = await self._drafts.require(call.tenant_id, CONFIGURATION_ID)
+        require_match(call, kept)
         live = await self._live(call)
         self._drafts.require_current(kept, live)
         form = checked(ConfigurationForm, kept.body["configuration"])
@@ -164,7 +183,7 @@ class ConfigurationApi:
         tag="operators",
         call=CmsRequest,
         scopes=("ops",),
-        parameters=(_ENABLE, REASON),
+        parameters=(_ENABLE, OPTIONAL_IF_MATCH, REASON),
         responses={
             200: Response(
                 "Written; every instance follows within seconds.",
@@ -172,7 +191,7 @@ class ConfigurationApi:
                 {"tenantId": "tenant_1", "usePersonalization": False},
             )
         },
-        problems=("invalid_enable", "invalid_reason", "no_configuration", "conflict"),
+        problems=("invalid_enable", "invalid_reason", "no_configuration", "conflict", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def set_personalization(self, call: CmsRequest) -> func.HttpResponse:
         """Switch the tenant's `usePersonalization`; instances follow within their refresh."""
@@ -183,6 +202,7 @@ class ConfigurationApi:
         stored = await self._flow.read(call.tenant_id, CONFIGURATION_ID)
         if stored is None:
             raise Problem(404, "no_configuration", "This tenant has no configuration.")
+        require_match_if_given(call, stored)
         body = {**stored.body, "usePersonalization": enable}
         try:
             await self._write(call, stored, body, "switch_personalization", call.author())

@@ -7,11 +7,26 @@ from collections.abc import Sequence
 import azure.functions as func
 
 from cms.changes import already_exists, without_tombstone
-from cms.documents import DocumentFlow, no_content, require_match, require_own_id, with_etag
-from cms.endpoint import REASON, cms_endpoint, creates, deletes, reads, replaces
+from cms.documents import (
+    DocumentFlow,
+    no_content,
+    require_match,
+    require_match_if_given,
+    require_own_id,
+    with_etag,
+)
+from cms.endpoint import (
+    OPTIONAL_IF_MATCH,
+    OPTIONAL_IF_MATCH_PROBLEMS,
+    REASON,
+    cms_endpoint,
+    creates,
+    deletes,
+    reads,
+    replaces,
+)
 from cms.experiments.models import (
     EXPERIMENT_PREFIX,
-    MAX_EXPERIMENTS,
     ExperimentForm,
     ExperimentReport,
     Experiments,
@@ -70,7 +85,6 @@ class ExperimentsApi:
         before = await self._flow.stored(call.tenant_id, experiment_id(form.id))
         if without_tombstone(before):
             raise already_exists(EXPERIMENT)
-        await self._flow.require_below(call.tenant_id, EXPERIMENT_PREFIX, MAX_EXPERIMENTS, "experiments")
         await self._require_models(call, [arm.model_version for arm in form.arms])
         body = experiment_document(form.id, form, call.now, call.author().who)
         return _answer(await self._write(call, form.id, before, body, "create"), 201)
@@ -115,8 +129,15 @@ class ExperimentsApi:
         "experiments/{id}/start",
         "Start",
         {200: StoredExperiment},
-        parameters=(REASON,),
-        problems=("already_ran", "another_running", "conflict", "invalid_document", "invalid_reason"),
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=(
+            "already_ran",
+            "another_running",
+            "conflict",
+            "invalid_document",
+            "invalid_reason",
+            *OPTIONAL_IF_MATCH_PROBLEMS,
+        ),
         etag=True,
     )
     async def start_experiment(self, call: CmsRequest) -> func.HttpResponse:
@@ -128,8 +149,8 @@ class ExperimentsApi:
         "experiments/{id}/stop",
         "Stop",
         {200: StoredExperiment},
-        parameters=(REASON,),
-        problems=("not_running", "conflict", "invalid_reason"),
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=("not_running", "conflict", "invalid_reason", *OPTIONAL_IF_MATCH_PROBLEMS),
         etag=True,
     )
     async def stop_experiment(self, call: CmsRequest) -> func.HttpResponse:
@@ -147,6 +168,7 @@ class ExperimentsApi:
     async def _start(self, call: CmsRequest) -> Document:
         """Start and take the lock in one batch: of two that saw it free, one is refused."""
         stored = await self._stored(call)
+        require_match_if_given(call, stored)
         if stored.body["status"] != "draft":
             raise Problem(409, "already_ran", "Only an experiment that has not run can start.")
         lock = await running_lock(self._flow, call.tenant_id)
@@ -164,6 +186,7 @@ class ExperimentsApi:
 
     async def _stop(self, call: CmsRequest) -> Document:
         stored = await self._stored(call)
+        require_match_if_given(call, stored)
         if stored.body["status"] != "running":
             raise Problem(409, "not_running", "The experiment is not running.")
         lock = await running_lock(self._flow, call.tenant_id)

@@ -10,15 +10,15 @@ from cms.changes import without_tombstone
 from cms.configuration.models import Configuration, configuration_view
 from cms.configuration.stored import CONFIGURATION, stored_configuration
 from cms.documents import DocumentFlow, no_content, reason_if_text, require_match_if_given, with_etag
-from cms.endpoint import REASON, acts, cms_endpoint
+from cms.endpoint import OPTIONAL_IF_MATCH, OPTIONAL_IF_MATCH_PROBLEMS, REASON, acts, cms_endpoint
 from cms.experiments.models import (
     GLOBAL,
     MAX_HISTORY,
-    MAX_MODELS,
     MODEL_PREFIX,
     Models,
     StoredModel,
     checked_model,
+    listed_model_view,
     model_document,
     model_id,
     model_view,
@@ -26,7 +26,7 @@ from cms.experiments.models import (
     shipped_model_view,
 )
 from cms.experiments.running_lock import retry_on_conflict, running_lock, write_running_lock
-from cms.request import CmsRequest
+from cms.request import CmsRequest, quoted
 from shared.adapters.documents.port import Document, Operation, Replace
 from shared.domain.formats import MODEL_VERSION
 from shared.domain.records import Tenant
@@ -51,7 +51,7 @@ class ModelsApi:
         stored = await self._flow.list(call.tenant_id, MODEL_PREFIX)
         tenant = await self._tenant(call)
         live = tenant.model_version
-        models = [shipped_model_view(live), *(model_view(each.body, live) for each in stored)]
+        models = [shipped_model_view(live), *(listed_model_view(each.body, live, quoted(each.etag)) for each in stored)]
         return json_response(Models.unchecked(models=models, live=live, history=list(tenant.model_history)))
 
     @cms_endpoint(
@@ -62,7 +62,7 @@ class ModelsApi:
         body=ANY_OBJECT,
         example={"type": "linear", "version": "2026-11-a", "weights": {"quality": 1}},
         parameters=(REASON,),
-        problems=("invalid_document", "already_exists", "too_many", "not_found"),
+        problems=("invalid_document", "already_exists", "too_many", "conflict", "not_found"),
     )
     async def upload_model(self, call: CmsRequest) -> func.HttpResponse:
         """Store a version. Storing it again with the same weights changes nothing; with others it is refused."""
@@ -73,7 +73,6 @@ class ModelsApi:
         known = await self._flow.stored(call.tenant_id, body["id"])
         if known is not None:
             return json_response(_same_model(known, body["weights"], live))
-        await self._flow.require_below(call.tenant_id, MODEL_PREFIX, MAX_MODELS, "model versions")
         await self._flow.write(call.tenant_id, MODEL, model.version, "upload", None, body, author)
         return json_response(model_view(body, live), 201)
 
@@ -82,8 +81,8 @@ class ModelsApi:
         "models/{version}",
         "Delete a model version that nobody is served",
         {204: None},
-        parameters=(REASON,),
-        problems=("in_use", "conflict", "invalid_reason"),
+        parameters=(OPTIONAL_IF_MATCH, REASON),
+        problems=("in_use", "conflict", "invalid_reason", *OPTIONAL_IF_MATCH_PROBLEMS),
     )
     async def delete_model(self, call: CmsRequest) -> func.HttpResponse:
         """Delete a version, also from those that can be rolled back to."""
@@ -91,7 +90,7 @@ class ModelsApi:
         await retry_on_conflict(lambda: self._delete(call, version))
         return no_content()
 
-    @acts("models/{version}/promote", "Serve a version from now on", Configuration, if_match=True)
+    @acts("models/{version}/promote", "Serve a version from now on", Configuration)
     async def promote_model(self, call: CmsRequest) -> func.HttpResponse:
         """Make a version live; the version `global` is the shipped model."""
         named = call.path("version", MODEL_VERSION)
@@ -105,9 +104,7 @@ class ModelsApi:
         history = [tenant.model_version, *tenant.model_history][:MAX_HISTORY]
         return await self._set_live_model(call, live, version, history, "promote_model", guard)
 
-    @acts(
-        "models/rollback", "Serve the version before", Configuration, "nothing_to_roll_back", "not_found", if_match=True
-    )
+    @acts("models/rollback", "Serve the version before", Configuration, "nothing_to_roll_back", "not_found")
     async def roll_back_model(self, call: CmsRequest) -> func.HttpResponse:
         """Make the version live that was before; skips those that were deleted since."""
         live = await self._live(call)
@@ -140,6 +137,7 @@ class ModelsApi:
     async def _delete(self, call: CmsRequest, version: str) -> None:
         """Delete in one batch with the two documents that say what is served, so that nobody begins to serve it."""
         stored = await self._require_model(call, version)
+        require_match_if_given(call, stored)
         live = await self._live(call)
         if Tenant.from_document(live.body).model_version == version:
             raise Problem(409, "in_use", "This version is served: promote another one first.")

@@ -94,10 +94,16 @@ class StoredModel(View):
     shipped: Annotated[Literal[True], Field(alias="global", description="Only of the shipped model.")] = True
 
 
+class ListedModel(StoredModel):
+    """A model version of a list."""
+
+    etag: Annotated[str | None, Field(description="Send it in If-Match to delete this one. null: the shipped model.")]
+
+
 class Models(View):
     """The shipped model, then the tenant's versions."""
 
-    models: list[StoredModel]
+    models: list[ListedModel]
     live: ModelVersion
     history: ModelHistory
 
@@ -287,6 +293,12 @@ def model_view(document: Json, live: str | None) -> StoredModel:
     return StoredModel.unchecked(**_model_fields(document), live=document["version"] == live)
 
 
-def shipped_model_view(live: str | None) -> StoredModel:
+def listed_model_view(document: Json, live: str | None, etag: str) -> ListedModel:
+    """The same in a list."""
+    return ListedModel.unchecked(**_model_fields(document), live=document["version"] == live, etag=etag)
+
+
+def shipped_model_view(live: str | None) -> ListedModel:
     """The shipped model as it is answered."""
-    return StoredModel.unchecked(**_model_fields(global_model().to_document()), live=live is None, shipped=True)
+    fields = _model_fields(global_model().to_document())
+    return ListedModel.unchecked(**fields, live=live is None, shipped=True, etag=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from cms.changes import Overtaken
 from cms.documents import DocumentFlow
 from cms.experiments.models import RUNNING_ID
 from shared.adapters.documents.port import Create, Document, Json, Operation, Replace
@@ -36,13 +37,7 @@ async def retry_on_conflict(attempt: Callable[[], Awaitable[Result]]) -> Result:
     Raises a 409 `Problem` after some attempts.
     """
     try:
-        return await retry(attempt, (Problem,), when=_is_conflict, attempts=ATTEMPTS)
-    except Problem as problem:
-        if not _is_conflict(problem):
-            raise
+        return await retry(attempt, (Overtaken,), attempts=ATTEMPTS)
+    except Overtaken:
         message = "Others keep changing it at the same time. Read it again and repeat."
         raise Problem(409, "conflict", message) from None
-
-
-def _is_conflict(error: Exception) -> bool:
-    return isinstance(error, Problem) and error.code in ("stale_etag", "already_exists")

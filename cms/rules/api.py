@@ -18,8 +18,9 @@ from cms.documents import (
     with_etag,
 )
 from cms.endpoint import (
+    IF_MATCH,
+    IF_MATCH_PROBLEMS,
     OPTIONAL_IF_MATCH,
-    OPTIONAL_IF_MATCH_PROBLEMS,
     REASON,
     acts,
     changes,
@@ -32,8 +33,8 @@ from cms.endpoint import (
 from cms.forms import checked
 from cms.request import CmsRequest, quoted
 from cms.rules.models import (
-    MAX_PLAYLISTS,
-    MAX_RULES,
+    PLAYLIST_PREFIX,
+    RULE_PREFIX,
     ListedPlaylist,
     ListedRule,
     NewPlaylistForm,
@@ -62,10 +63,8 @@ from shared.domain.formats import SLUG, iso_time
 from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem
 
-RULE = Kind("rule", RuleForm, NewRuleForm, rule_document, editable_rule, MAX_RULES, "rule:")
-PLAYLIST = Kind(
-    "playlist", PlaylistForm, NewPlaylistForm, playlist_document, editable_playlist, MAX_PLAYLISTS, "playlist:"
-)
+RULE = Kind("rule", RuleForm, NewRuleForm, rule_document, editable_rule, RULE_PREFIX)
+PLAYLIST = Kind("playlist", PlaylistForm, NewPlaylistForm, playlist_document, editable_playlist, PLAYLIST_PREFIX)
 
 _RULE_EXAMPLE = {"name": "Cup", "action": "pin", "positions": [1], "match": {"playlists": ["cup"]}}
 _PLAYLIST_EXAMPLE = {"name": "Cup", "videoIds": ["vid_core"]}
@@ -138,11 +137,11 @@ class RulesApi:
         body=RuleForm,
         example=_RULE_EXAMPLE,
         parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=(*OPTIONAL_IF_MATCH_PROBLEMS, "invalid_document"),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document"),
         etag=True,
     )
     async def save_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Save the draft, over the one that `If-Match` names."""
+        """Save the draft, over the one that `If-Match` names; without `If-Match` where there is none."""
         id = call.path("id", SLUG)
         live_id = RULE.document_id(id)
         kept = await self._drafts.read(call.tenant_id, live_id)
@@ -154,10 +153,12 @@ class RulesApi:
         content = {"rule": rule_document(id, form, call.now, call.author().who)}
         return self._answer_draft(call, await self._drafts.save(call, live_id, id, kept, live, content))
 
-    @cms_endpoint("DELETE", "rules/{id}/draft", "Throw a rule's draft away", {204: None})
+    @deletes("rules/{id}/draft", "Throw a rule's draft away")
     async def drop_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
-        """Delete the draft."""
-        await self._drafts.drop(call, await self._draft(call), if_unchanged=False)
+        """Delete the draft that `If-Match` names."""
+        kept = await self._draft(call)
+        require_match(call, kept)
+        await self._drafts.drop(call, kept, call.path("id", SLUG))
         return no_content()
 
     @acts(
@@ -165,19 +166,19 @@ class RulesApi:
         "Publish a rule's draft",
         StoredRule,
         "draft_outdated",
-        "stale_etag",
         "already_exists",
         "too_many",
+        "conflict",
+        if_match=IF_MATCH,
     )
     async def publish_rule(self, call: CmsRequest) -> func.HttpResponse:
-        """Make the draft live, unless the live rule has changed since."""
+        """Make the draft that `If-Match` names live, unless the live rule has changed since."""
         id = call.path("id", SLUG)
         kept = await self._draft(call)
+        require_match(call, kept)
         stored = await self._flow.stored(call.tenant_id, RULE.document_id(id))
         live = await self._flow.read(call.tenant_id, RULE.document_id(id)) if stored else None
         self._drafts.require_current(kept, live)
-        if live is None:
-            await self._rules.require_below_limit(call)
         author = call.author(reason_of(call.optional_body()))
         body = {**kept.body["rule"], "updatedAt": call.now, "updatedBy": author.who}
         published = await self._flow.write(

@@ -28,6 +28,7 @@ from shared.web.responses import Time, View
 
 MAX_RULES = 200
 MAX_PLAYLISTS = 200
+RULE_PREFIX, PLAYLIST_PREFIX = "rule:", "playlist:"
 MAX_PLAYLIST_VIDEOS = 500
 
 

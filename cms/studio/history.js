@@ -25,18 +25,19 @@ export async function historyTab(place) {
 
   async function revert(entry) {
     const send = (body = {}, headers = {}) => post(`audit/${entry.id}/revert`, body, { headers });
+    let answer = {};
     try {
-      await send();
+      answer = await send();
     } catch (error) {
       if (error.code === "changed_since") {
-        if (!(await ask("Take it back anyway?", "It was changed again since. Taking this back also undoes that.", "Take back"))) return;
-        await send({ force: true });
+        if (!(await ask("Take it back anyway?", "It was changed again since. The fields that this change changed get their values from before it.", "Take back"))) return;
+        answer = await send({ force: true });
       } else if (error.errors?.[0]?.code === "confirmation_required") {
         if (!(await ask("Show stronger ratings?", error.errors[0].message.split(" To confirm")[0], "Yes, show them"))) return;
-        await send({}, { "X-Confirm-Maturity": "yes" });
+        answer = await send({}, { "X-Confirm-Maturity": "yes" });
       } else throw error;
     }
-    notice("Taken back. Every feed follows within 15 seconds.");
+    notice(["Taken back. Every feed follows within 15 seconds.", ...(answer.notes ?? []).map((note) => note.message)].join(" "));
     await load();
   }
   show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "History"), h("p", { class: "muted" }, "Every change of the last 90 days."))), entries, more);

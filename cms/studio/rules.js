@@ -28,8 +28,8 @@ export async function rulesTab(place) {
         h("span", { class: `chip ${shown.state}` }, shown.state),
         rule.state === "draft" ? null : toggle("On", rule.enabled, doing2(rule))),
       h("div", { class: "actions" }, rule.draft && [h("span", { class: "muted grow" }, "A draft waits."),
-        h("button", { onclick: doing(() => publish(rule.id)) }, "Publish draft"),
-        h("button", { class: "quiet", onclick: doing(async () => { await call("DELETE", `rules/${rule.id}/draft`); await reload(); }) }, "Discard draft")],
+        h("button", { onclick: doing(() => publish(rule)) }, "Publish draft"),
+        h("button", { class: "quiet", onclick: doing(async () => { await call("DELETE", `rules/${rule.id}/draft`, undefined, { etag: rule.draft.etag }); await reload(); }) }, "Discard draft")],
       rule.state !== "draft" && h("button", { class: "quiet", onclick: doing(async () => {
         if (!(await ask("Delete this rule?", `“${rule.name}” stops at once. History can bring it back.`, "Delete"))) return;
         await call("DELETE", `rules/${rule.id}`, undefined, { etag: rule.etag });
@@ -47,8 +47,8 @@ export async function rulesTab(place) {
     await reload();
   };
 
-  async function publish(id) {
-    await post(`rules/${id}/draft/publish`);
+  async function publish(rule) {
+    await post(`rules/${rule.id}/draft/publish`, {}, { etag: rule.draft.etag });
     notice("Published. Every feed follows within 15 seconds.");
     await reload();
   }
@@ -128,7 +128,7 @@ export async function rulesTab(place) {
       if (asDraft) await call("PUT", `rules/${id ?? newId()}/draft`, body(), { etag: rule?.draft?.etag });
       else if (rule && rule.state !== "draft") await call("PUT", `rules/${id}`, body(), { etag: rule.etag });
       else await post("rules", { ...body(), id: id ?? newId() });
-      if (!asDraft && rule?.draft) await call("DELETE", `rules/${id}/draft`);
+      if (!asDraft && rule?.draft) await call("DELETE", `rules/${id}/draft`, undefined, { etag: rule.draft.etag });
       box.close();
       notice(asDraft ? "Kept as a draft: nobody sees it yet." : "Published. Every feed follows within 15 seconds.");
       await reload();

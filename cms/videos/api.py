@@ -67,7 +67,7 @@ VIDEO_EXAMPLE = {
 }
 
 
-VIDEO = Kind("video", VideoForm, NewVideoForm, video_document, editable_video, None, "", VIDEO_ID)
+VIDEO = Kind("video", VideoForm, NewVideoForm, video_document, editable_video, "", VIDEO_ID)
 
 
 class VideosApi:
@@ -131,7 +131,7 @@ class VideosApi:
         """Change the fields that the body names (RFC 7396)."""
         return await self._answer(call, await self._videos.change(call))
 
-    @acts("videos/{id}/takedown", "Take a video out of every feed", StoredVideo, if_match=True, tag="videos")
+    @acts("videos/{id}/takedown", "Take a video out of every feed", StoredVideo, tag="videos")
     async def takedown_video(self, call: CmsRequest) -> func.HttpResponse:
         """Take a video out of every feed at once, even while somebody else is editing it.
 
@@ -139,7 +139,7 @@ class VideosApi:
         """
         return await self._act(call, "takedown", self._taken_down)
 
-    @acts("videos/{id}/restore", "Undo a takedown", StoredVideo, if_match=True, tag="videos")
+    @acts("videos/{id}/restore", "Undo a takedown", StoredVideo, tag="videos")
     async def restore_video(self, call: CmsRequest) -> func.HttpResponse:
         """Undo a takedown: the video gets its status from before, or the one that was sent since.
 

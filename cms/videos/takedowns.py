@@ -54,6 +54,24 @@ def after_restoring(video: Json) -> Json:
     return {"status": status_when_restored(video) or INACTIVE if is_taken_down(video) else status_of(video)}
 
 
+def after_reverting(wanted: str | None, current: Json) -> tuple[Json, tuple[Fault, ...]]:
+    """The fields of the status after a revert that puts back `wanted`, None: none; and what to tell about it.
+
+    A revert takes down and deactivates. It does not lift a takedown, and activates nothing, now or at the restoring.
+    """
+    if wanted == TAKEN_DOWN:
+        return after_sending(TAKEN_DOWN, current), ()
+    if wanted == INACTIVE:
+        return after_sending(INACTIVE, current), kept_for_restore(INACTIVE, current)
+    unchanged = {name: current[name] for name in ("status", WHEN_RESTORED) if name in current}
+    if wanted != ACTIVE or current.get("status", ACTIVE) == ACTIVE:
+        return unchanged, ()
+    if status_when_restored(current) == ACTIVE:
+        return unchanged, kept_for_restore(ACTIVE, current)
+    what = "Taking a change back puts no video on air: send the status active for it."
+    return unchanged, (Fault("status", "not_activated", what),)
+
+
 def kept_for_restore(sent: str | None, before: Json | None) -> tuple[Fault, ...]:
     """What to tell who sent a status for a taken-down video; nothing when none was sent, or none is kept."""
     if sent not in (ACTIVE, INACTIVE) or not is_taken_down(before):

@@ -59,6 +59,11 @@ class Editor:
         read = await self.get(path)
         return await self.call(method, path, body, {"If-Match": read.headers["Etag"], **headers})
 
+    async def publish(self, draft: str, body: Any = None) -> Answer:
+        """Read a draft, then publish what was read."""
+        read = await self.get(draft)
+        return await self.post(f"{draft}/publish", body, {"If-Match": read.headers["Etag"]})
+
     async def seen(self) -> None:
         """Let every cache in this process see what was written."""
         await self.app.services.tenants.refresh()

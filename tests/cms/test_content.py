@@ -146,7 +146,7 @@ async def test_a_draft_configuration_changes_nothing_until_it_is_published(app: 
     assert saved.json["changes"] == {"defaultLimit": {"from": 20, "to": 3}}
     await editor.seen()
     assert len((await editor.client.feed()).ids) == 6
-    assert (await editor.post("configuration/draft/publish", {"reason": "Shorter"})).status == 200
+    assert (await editor.publish("configuration/draft", {"reason": "Shorter"})).status == 200
     await editor.seen()
     assert len((await editor.client.feed()).ids) == 3
     assert (await editor.get("configuration/draft")).status == 404
@@ -156,7 +156,7 @@ async def test_a_draft_over_a_configuration_that_changed_since_is_not_published(
     editor = await new_editor(app)
     await editor.call("PATCH", "configuration/draft", {"defaultLimit": 3})
     await editor.change("PATCH", "configuration", {"defaultLimit": 7})
-    outdated = await editor.post("configuration/draft/publish")
+    outdated = await editor.publish("configuration/draft")
     assert (outdated.status, outdated.code) == (412, "draft_outdated")
 
 
@@ -171,11 +171,11 @@ async def test_a_draft_saved_meanwhile_is_not_thrown_away(app: App) -> None:
 
     partition = frozenset({editor.tenant_id})
     with app.documents.in_trouble(Trouble(partitions=partition, before_write=save_again)):
-        refused = await editor.call("DELETE", "configuration/draft")
+        refused = await editor.call("DELETE", "configuration/draft", headers={"If-Match": saved.headers["Etag"]})
     assert (refused.status, refused.code) == (412, "stale_etag")
     assert set((await editor.get("configuration/draft")).json["changes"]) == {"defaultLimit", "streakCap"}
-    assert (await editor.call("PATCH", "configuration/draft", {"streakCap": 5})).code == "stale_etag"
-    assert (await editor.call("DELETE", "configuration/draft")).status == 204
+    assert (await editor.call("PATCH", "configuration/draft", {"streakCap": 5})).code == "missing_if_match"
+    assert (await editor.change("DELETE", "configuration/draft")).status == 204
     assert (await editor.get("configuration/draft")).status == 404
 
 
@@ -248,7 +248,7 @@ async def test_a_rule_as_a_draft_does_nothing_until_it_is_published(app: App) ->
     assert len((await editor.client.feed()).ids) == 6
     listed = (await editor.get("rules")).json["rules"]
     assert [(rule["id"], rule["state"]) for rule in listed] == [("no-travel", "draft")]
-    assert (await editor.post("rules/no-travel/draft/publish")).json["state"] == "live"
+    assert (await editor.publish("rules/no-travel/draft")).json["state"] == "live"
     assert len((await editor.client.feed()).ids) == 4
 
 

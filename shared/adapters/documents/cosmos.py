@@ -162,6 +162,8 @@ class CosmosStore:
             started = time.perf_counter()
             body = await proxy.read_item(id, partition, **dict(asked))
             self._count("read", 200, body.get_response_headers(), started)
+            if latest:  # a query that follows is then not older than this
+                self._sessions.keep(container, partition, body.get_response_headers())
             document = document_of(body, partition)
             if document.id != id:
                 raise NotAnAnswer("the item that was asked for")
