@@ -10,13 +10,16 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shared.domain.formats import AGE_BAND, COUNTRY, LANGUAGE, PLATFORM, SLUG, URL, VIDEO_ID, Format
+from cms.spellings import LINK
+from shared.domain.formats import AGE_BAND, COUNTRY, LANGUAGE, PLATFORM, SLUG, VIDEO_ID, Format
+from shared.domain.text import all_composed, clean, composed, what_is_wrong
 from shared.web.problems import Problem
 
 MAX_FAULTS = 50
@@ -83,6 +86,43 @@ class Fault:
         return {"field": self.field, "code": self.code, "message": self.message}
 
 
+class _TextsOf:
+    """The texts of a stored document, looked for only when one would be refused: what is stored is not."""
+
+    def __init__(self, stored: object) -> None:
+        self._stored = stored
+
+    def __contains__(self, text: str) -> bool:
+        return _holds(all_composed(self._stored), text)
+
+
+def _holds(value: object, text: str) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds(each, text) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds(each, text) for each in value)
+    return isinstance(value, str) and value == text
+
+
+def _readable(value: object, path: str, faults: list[Fault], known: _TextsOf) -> object:
+    """A JSON value with every text in normal form C and without white space around it; what is wrong to `faults`."""
+    if isinstance(value, str):
+        text = clean(value)
+        wrong = what_is_wrong(text) or (None if text or not value.strip() else "has no visible character.")
+        if wrong and composed(value) in known:
+            return composed(value)
+        if wrong:
+            faults.append(Fault(path, "unreadable_text", f"{path} {wrong}"))
+        return text
+    if isinstance(value, list):
+        return [_readable(each, f"{path}[{at}]", faults, known) for at, each in enumerate(value)]
+    if isinstance(value, dict):
+        return {
+            clean(name): _readable(each, f"{path}.{shown_name(name)}", faults, known) for name, each in value.items()
+        }
+    return value
+
+
 F = TypeVar("F", bound=Form)
 
 
@@ -90,11 +130,20 @@ def check(form: type[F], payload: object, stored: Mapping[str, Any] | None = Non
     """The form, or why not. `stored`: the document that it replaces; what that holds is not refused as unclear."""
     if not isinstance(payload, dict):
         return None, [Fault("", "not_an_object", "Send a JSON object.")]
+    faults: list[Fault] = []
+    links = _links(form)
+    known = _TextsOf(stored)
+    payload = {
+        name: each if name in links else _readable(each, shown_name(name), faults, known)
+        for name, each in payload.items()
+    }
     try:
-        return form.model_validate(payload, context=stored), []
+        read = form.model_validate(payload, context=stored)
     except ValidationError as error:
+        found = {fault.field for fault in faults}
         details = error.errors(include_url=False, include_input=False)
-        return None, [_fault(form, detail) for detail in details[:MAX_FAULTS]]
+        faults += [fault for detail in details if (fault := _fault(form, detail)).field not in found]
+    return (None, faults[:MAX_FAULTS]) if faults else (read, [])
 
 
 def checked(form: type[F], payload: object, stored: Mapping[str, Any] | None = None) -> F:
@@ -238,13 +287,26 @@ def lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+@lru_cache
+def _links(form: type[Form]) -> frozenset[str]:
+    """The fields that hold links: their bytes mean something, so they have a normal form of their own."""
+    fields = form.model_fields.items()
+    return frozenset(
+        field.alias or name for name, field in fields if LINK in field.metadata or _names(field.annotation, LINK)
+    )
+
+
+def _names(annotation: object, validator: object) -> bool:
+    return annotation is validator or any(_names(part, validator) for part in get_args(annotation))
+
+
 VideoId = Annotated[str, text_like(VIDEO_ID)]
 Slug = Annotated[str, text_like(SLUG)]
 Country = Annotated[str, BeforeValidator(upper), text_like(COUNTRY)]
 Language = Annotated[str, BeforeValidator(lower), text_like(LANGUAGE)]
 AgeBand = Annotated[str, text_like(AGE_BAND)]
 Platform = Annotated[str, text_like(PLATFORM)]
-Url = Annotated[str, text_like(URL)]
+Url = Annotated[str, LINK]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 """A category or a tag."""
 Distinct = AfterValidator(_distinct)

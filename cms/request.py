@@ -13,7 +13,8 @@ import azure.functions as func
 
 from cms.changes import Author
 from shared.domain.formats import VIDEO_ID, Format
-from shared.domain.json_text import InvalidJson, parse_document
+from shared.domain.json_text import InvalidJson, parse_document, with_cut_characters_marked
+from shared.domain.text import without_odd_characters
 from shared.web.bodies import decoded_body
 from shared.web.endpoint import Call
 from shared.web.problems import Problem, bad_request
@@ -23,7 +24,6 @@ MAX_PAGE = 200
 _ETAG = re.compile(r'(?:W/)?"([^"]{1,200})"|([^"\s,]{1,200})')
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,400}")
 _HEADER_REASON = re.compile(r"[ -~]{0,300}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 @dataclass(slots=True)
@@ -46,7 +46,9 @@ class CmsRequest(Call):
         if len(given) > 300:
             raise bad_request("invalid_reason", "A reason can have at most 300 characters.")
         who = self.caller.key_name
-        return Author(f"{who} (operator)" if self.caller.operator else who, self.now, _CONTROL.sub(" ", given) or None)
+        return Author(
+            f"{who} (operator)" if self.caller.operator else who, self.now, without_odd_characters(given) or None
+        )
 
     def path(self, name: str, form: Format = VIDEO_ID) -> str:
         """A part of the path. Raises a 404 `Problem` when nothing could have that name."""
@@ -108,6 +110,10 @@ def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
     body = decoded_body(request.get_body(), request.headers, max_bytes, too_large)
     try:
         return parse_document(body)
+    except InvalidJson:
+        pass
+    try:
+        return parse_document(with_cut_characters_marked(body))
     except InvalidJson:
         raise bad_request("invalid_json", "The body is not JSON, or nested too deeply.") from None
 

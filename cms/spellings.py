@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from shared.domain.formats import iso_time
+from shared.domain.links import InvalidLink, canonical_link, link_or_none
 from shared.domain.numbers import number_in, whole_number
 from shared.domain.records import RATINGS
 from shared.domain.times import time_in
@@ -133,6 +134,23 @@ def _duration_of_text(text: str) -> object:
 
 Duration = Annotated[float, BeforeValidator(_duration)]
 """Seconds; also read from text with a unit (`41000 ms`, `12 h`) or from `h:mm:ss`."""
+
+
+# ---- links
+
+
+def _link(value: str, info: ValidationInfo) -> str:
+    stored = _stored(info)
+    if stored is not None and value in (stored, link_or_none(stored)):
+        return link_or_none(stored) or value
+    try:
+        return canonical_link(value)
+    except InvalidLink as error:
+        raise unclear("invalid_link", error.says) from None
+
+
+LINK = AfterValidator(_link)
+"""Text that is an https link, in its canonical form."""
 
 
 # ---- ratings, names

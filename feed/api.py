@@ -44,7 +44,7 @@ _PAGE_EXAMPLE = {
             "title": "Fitness warmup",
             "mainTag": "fitness",
             "tags": ["fitness"],
-            "durationSeconds": 30,
+            "durationSeconds": 30.0,
             "maturityRating": "PG",
             "score": 12.34,
             "rank": 0,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
 import orjson
@@ -45,8 +46,9 @@ class Catalog:
     """One tenant's videos and statistics. `items[row]` is the video's JSON without its closing brace, `digests[row]`
     eight bytes that change with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, telemetry: Telemetry | None = None) -> None:
         self.columns = VideoColumns()
+        self._telemetry = telemetry
         self.items: list[bytes] = []
         self.digests: list[bytes] = []
         self.stats = CatalogStats(self.columns)
@@ -63,12 +65,21 @@ class Catalog:
             self.columns.remove(document.id)
             return
         video = Video.from_document(body)
+        if not video.playback_url:  # strict clients refuse a whole page for one link that is none
+            self._count_unreadable_link("playback")
+            video = replace(video, active=False)
+        if body.get("thumbnailUrl") and video.thumbnail_url is None:
+            self._count_unreadable_link("thumbnail")
         row = self.columns.upsert(video)
         if row == len(self.items):
             self.items.append(b"")
             self.digests.append(b"")
         self.items[row] = item = _item_json(video)
         self.digests[row] = blake2b(item, digest_size=8).digest()
+
+    def _count_unreadable_link(self, field: str) -> None:
+        if self._telemetry is not None:
+            self._telemetry.count("unreadable_links", field)
 
     def apply_change(self, document: Document) -> None:
         """Take in one video from the change feed, which is newer than what a query still brings."""
@@ -133,9 +144,7 @@ def _item_json(video: Video) -> bytes:
             "title": video.title,
             "mainTag": video.category,
             "tags": list(video.tags),
-            "durationSeconds": int(video.duration_seconds)
-            if video.duration_seconds == int(video.duration_seconds)
-            else video.duration_seconds,
+            "durationSeconds": video.duration_seconds,
             "maturityRating": video.maturity_rating,
         }
     )[:-1]
@@ -212,7 +221,7 @@ class Catalogs:
     async def _load(self, tenant_id: str) -> Catalog:
         await self._begin()
         documents = self._documents
-        catalog = self._applying[tenant_id] = Catalog()
+        catalog = self._applying[tenant_id] = Catalog(self._telemetry)
         try:
             videos = await _stored_videos(documents, tenant_id)
             statistics = await query_all(documents, VIDEO_STATS, tenant_id)

@@ -42,7 +42,7 @@ class Page:
         places = zip(self.rows.tolist(), self.scores.tolist(), strict=True)
         listed = b",".join(
             [
-                b'%b,"score":%.6g,"rank":%d}' % (items[row], score, self.first_rank + place)
+                b'%b,"score":%.6f,"rank":%d}' % (items[row], score, self.first_rank + place)
                 for place, (row, score) in enumerate(places)
             ]
         )

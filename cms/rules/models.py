@@ -24,6 +24,7 @@ from cms.views import Etag, Position, Stamped, one_of, stamp
 from shared.adapters.documents.port import Json
 from shared.domain.formats import iso_time_or_none
 from shared.domain.rules import ACTIONS, BOOST, MAX_MULTIPLIER, MIN_MULTIPLIER, PIN, SUPPRESS, Rule
+from shared.domain.text import all_composed
 from shared.web.responses import Time, View
 
 MAX_RULES = 200
@@ -267,7 +268,7 @@ PLAYLIST_FIELDS = tuple(field.alias or name for name, field in PlaylistForm.mode
 
 def editable_rule(document: Json) -> dict[str, Any]:
     """The fields of a stored rule that an editor may send back."""
-    fields = {name: document.get(name) for name in RULE_FIELDS if document.get(name) is not None}
+    fields = {name: all_composed(document.get(name)) for name in RULE_FIELDS if document.get(name) is not None}
     for name in ("startsAt", "endsAt"):
         fields[name] = iso_time_or_none(document.get(name))
     return fields

@@ -22,8 +22,10 @@ from cms.videos.takedowns import (
 )
 from cms.views import Etag, NextCursor, Stamped, one_of, stamp
 from shared.adapters.documents.port import DAY_SECONDS, Json
-from shared.domain.formats import iso_time_or_none
+from shared.domain.formats import is_number, iso_time_or_none
+from shared.domain.links import link_or_none
 from shared.domain.records import RATINGS, Video
+from shared.domain.text import all_composed, composed
 from shared.web.responses import Count, Time, View
 
 KEEP_EXPIRED_SECONDS = 30 * DAY_SECONDS
@@ -75,6 +77,7 @@ class NewVideoForm(VideoForm):
 
 
 NUMBERS = ("durationSeconds", "editorialBoost", "popularityOverride")
+LINKS = ("playbackUrl", "thumbnailUrl")
 LISTS = ("tags", "countries", "ageBands", "platforms")
 OPTIONAL = tuple(field.alias or name for name, field in VideoForm.model_fields.items() if not field.is_required())
 """Fields that a video can lack."""
@@ -208,12 +211,16 @@ def same_content(one: Json, other: Json) -> bool:
 
 def editable_video(document: Json) -> dict[str, Any]:
     """The fields of a stored video that an editor may send back, as they would be sent."""
-    fields = {name: document.get(name) for name in FIELDS}
+    fields = {name: all_composed(document.get(name)) for name in FIELDS}
     fields["status"] = status_of(document)
+    for name in LINKS:
+        fields[name] = link_or_none(document.get(name)) or document.get(name)
+    for name in NUMBERS:
+        fields[name] = float(fields[name]) if is_number(fields[name]) else fields[name]
     for name in LISTS:
-        fields[name] = document.get(name) or []
-    fields["editorialBoost"] = float(document.get("editorialBoost") or 0.0)
-    fields["creatorId"] = document.get("creatorId") or ""
+        fields[name] = fields[name] or []
+    fields["editorialBoost"] = fields["editorialBoost"] or 0.0
+    fields["creatorId"] = fields["creatorId"] or ""
     return fields
 
 
@@ -222,7 +229,7 @@ def video_state(document: Json, now: float) -> str:
     video = Video.from_document(document)
     if is_taken_down(document):
         return TAKEN_DOWN
-    if not video.active:
+    if not video.active or not video.playback_url:
         return INACTIVE
     if now < video.published_at:
         return "scheduled"
@@ -270,10 +277,11 @@ class VideoFilter:
 
     def admits(self, document: Json, now: float) -> bool:
         """Whether a stored video meets every criterion."""
-        text = (self.text or "").casefold()
+        text = composed(self.text or "").casefold()
+        video = all_composed({name: document.get(name) for name in ("title", "mainTag", "tags")})
         return (
-            (not text or text in str(document.get("title", "")).casefold() or text in document["id"].casefold())
-            and (not self.category or document.get("mainTag") == self.category)
-            and (not self.tag or self.tag in (document.get("tags") or ()))
+            (not text or text in str(video["title"] or "").casefold() or text in document["id"].casefold())
+            and (not self.category or video["mainTag"] == composed(self.category))
+            and (not self.tag or composed(self.tag) in (video["tags"] or ()))
             and (not self.state or video_state(document, now) == self.state)
         )

@@ -50,8 +50,6 @@ LANGUAGE = Format(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}", "a language tag such
 AGE_BAND = Format(r"[0-9]{1,3}(-[0-9]{1,3}|\+)", "an age band such as 13-17 or 65+")
 PLATFORM = Format(r"[a-z0-9_]{1,16}", "a platform such as ios, android or web")
 
-URL = Format(r"https?://[^\s/?#]+[^\s]{0,2000}", "a link that begins with https:// (2,000 characters)")
-
 MIN_RSA_BITS = 2_048
 """Shorter RSA keys are refused."""
 

@@ -13,11 +13,18 @@ from typing import Any, Final
 
 import orjson
 
+from shared.domain.text import NO_CHARACTER
+
 MAX_DEPTH = 64
 """Levels of lists and objects that a document can have."""
 _WRITER_DEPTH = 254
 """What orjson writes at most; deeper values are an error."""
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+"""A pair of surrogates, one alone, or any other escape, so that no backslash is taken for the beginning of one."""
 _MARKS = (b"[", b"]", b"{", b"}", b",", b'"')
 _CLOSES = {b"]": b"[", b"}": b"{"}
 
@@ -39,6 +46,16 @@ def parse(text: bytes) -> Any:
         return orjson.loads(text.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
         raise InvalidJson from None
+
+
+def with_cut_characters_marked(text: bytes) -> bytes:
+    """JSON in which `NO_CHARACTER` stands for each half of a character: a form then says in which field it is."""
+    return _ESCAPE.sub(_or_mark, text)
+
+
+def _or_mark(escape: re.Match[bytes]) -> bytes:
+    is_half = escape["half"] is not None
+    return b"\\u%04x" % ord(NO_CHARACTER) if is_half else escape[0]
 
 
 def parse_document(text: bytes) -> Any:

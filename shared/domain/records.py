@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.links import link_or_none
+from shared.domain.text import composed
+
 AFTER_VIDEOS = "~"
 """Ids in the container `videos` that are no video's begin with this, which sorts after every video's id."""
 RATINGS = {"G": 0, "PG": 1, "PG13": 2, "R": 3, "NC17": 4}
@@ -57,16 +60,17 @@ class Video:
         """Read a stored video; a field that is missing or of the wrong type gets its neutral value.
 
         Lenient on purpose: the CMS validates what it writes, and one odd row must not hide a tenant's catalog.
-        What cannot be trusted fails closed (no rating → unrated → never served).
+        What cannot be trusted fails closed (no rating → unrated → never served). Links get their canonical form, one
+        that cannot be read is empty.
         """
         return cls(
             id=str(body["id"]),
-            title=_text(body.get("title")),
-            playback_url=_text(body.get("playbackUrl")),
-            category=_text(body.get("mainTag")),
-            thumbnail_url=_text(body.get("thumbnailUrl")) or None,
-            tags=_texts(body.get("tags")),
-            creator=_text(body.get("creatorId")),
+            title=composed(_text(body.get("title"))),
+            playback_url=link_or_none(body.get("playbackUrl")) or "",
+            category=composed(_text(body.get("mainTag"))),
+            thumbnail_url=link_or_none(body.get("thumbnailUrl")),
+            tags=tuple(map(composed, _texts(body.get("tags")))),
+            creator=composed(_text(body.get("creatorId"))),
             duration_seconds=_number(body.get("durationSeconds")),
             maturity_rating=_text(body.get("maturityRating")),
             editorial_boost=min(10.0, max(-10.0, _number(body.get("editorialBoost")))),

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.text import composed
+
 BOOST, SUPPRESS, PIN, EXCLUDE, LIMIT = ACTIONS = ("boost", "suppress", "pin", "exclude", "limit")
 """Raise or lower matching videos; put them at fixed positions; never show them; show nothing but them."""
 
@@ -41,10 +43,10 @@ class Condition:
     def from_document(cls, body: Mapping[str, Any]) -> Condition:
         duration, age = _mapping(body.get("durationSeconds")), _mapping(body.get("ageHours"))
         return cls(
-            _texts(body.get("tags")),
-            _texts(body.get("allTags")),
-            _texts(body.get("categories")),
-            _texts(body.get("creators")),
+            _names(body.get("tags")),
+            _names(body.get("allTags")),
+            _names(body.get("categories")),
+            _names(body.get("creators")),
             _texts(body.get("videoIds")),
             _texts(body.get("playlists")),
             _number(duration.get("min")),
@@ -172,6 +174,11 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(v for v in value if isinstance(v, str) and v) if isinstance(value, list | tuple) else ()
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Categories, tags or creators, in the normal form that videos have."""
+    return tuple(map(composed, _texts(value)))
 
 
 def _number(value: object) -> float | None:

@@ -72,6 +72,9 @@ METRICS: dict[str, Metric] = {
     "flag_failures": Metric("A flag could not be judged for a user, and was off", ("flag",)),
     "catalogs_evicted": Metric("Catalogs let go of to make room"),
     "cowatch_tables": Metric("Builds of co-watch tables", ("outcome",)),
+    "unreadable_links": Metric(
+        "Links of stored videos that no strict client could read, at each load or change", ("field",)
+    ),
     "unreadable_documents": Metric("Stored documents of tenants that cannot be read and are passed over", ("kind",)),
     "invalid_weights": Metric("Stored weights that cannot be served", ("tenant",)),
     # Dependencies

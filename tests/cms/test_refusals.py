@@ -43,9 +43,10 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("video", {"title": "   "}, "title must not be empty."),
     ("video", {"title": "x" * 201}, "title can have at most 200 characters."),
     ("video", {"title": 7}, "title must be text."),
-    ("video", {"playbackUrl": "ftp://x/y"}, "playbackUrl must be a link that begins with https:// (2,000 characters)."),
-    ("video", {"playbackUrl": "javascript:alert(1)"}, "playbackUrl must be a link that begins with https:// "
-     "(2,000 characters)."),
+    ("video", {"playbackUrl": "ftp://x/y"}, "playbackUrl must be a whole link that begins with https://, "
+     "such as https://cdn.example/a.m3u8."),
+    ("video", {"playbackUrl": "javascript:alert(1)"}, "playbackUrl must be a whole link that begins with "
+     "https://, such as https://cdn.example/a.m3u8."),
     ("video", {"durationSeconds": 0}, "durationSeconds must be more than 0."),
     ("video", {"durationSeconds": "thirty"}, "durationSeconds must be a number."),
     ("video", {"durationSeconds": float("nan")}, "durationSeconds must be a finite number."),
