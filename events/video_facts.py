@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from sys import intern
 
@@ -22,7 +22,13 @@ REMEMBER_SECONDS = 3_600.0
 What a video is about hardly ever changes; when it does, events are folded under what it was for up to so long. Asking
 more often costs every instance a read for every video that is watched (`infra/capacity.py`).
 """
-REMEMBER_ABSENT_SECONDS = 15.0
+REMEMBER_ABSENT_SECONDS = 45.0
+"""How long an id is taken for no video's. A video that is created counts within a minute of its first event."""
+MAX_ABSENT_OF_TENANT = 10_000
+"""Ids without a video are remembered apart, by tenant, at about 200 bytes each: no caller's inventions push out what
+is known of real videos, or what is known of another tenant's."""
+MAX_TENANTS_ABSENT = 50
+"""With the bound above 100 MB at most."""
 MAX_REMEMBERED = 250_000
 """About 120 MB. Below the number of videos that are watched, an instance would read some of them over and over."""
 READS_AT_ONCE = 16
@@ -44,7 +50,8 @@ class VideoFacts:
     def __init__(self, documents: DocumentStore, clock: Callable[[], float]) -> None:
         self._documents = documents
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], tuple[Facts | None, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[Facts, float]] = OrderedDict()
+        self._absent: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
     async def get(self, tenant_id: str, video_ids: Iterable[str]) -> dict[str, Facts]:
@@ -53,26 +60,37 @@ class VideoFacts:
         A taken-down video still has its facts: what was watched was watched.
         """
         now = self._clock()
-        wanted = set(video_ids)
         found: dict[str, Facts] = {}
         missing: list[str] = []
-        for video_id in wanted:
+        absent: Mapping[str, float] = self._absent.get(tenant_id, {})
+        for video_id in set(video_ids):
             entry = self._known.get((tenant_id, video_id))
-            if entry is None or entry[1] < now:
-                missing.append(video_id)
-            elif entry[0] is not None:
+            if entry is not None and entry[1] >= now:
                 found[video_id] = entry[0]
+            elif absent.get(video_id, now) <= now:
+                missing.append(video_id)
         if missing:
-            for video_id, facts in zip(
-                missing, await asyncio.gather(*(self._read(tenant_id, id) for id in missing)), strict=True
-            ):
-                keep = REMEMBER_SECONDS * random.uniform(0.9, 1.1) if facts else REMEMBER_ABSENT_SECONDS  # noqa: S311
-                self._known[tenant_id, video_id] = (facts, now + keep)
-                if facts is not None:
-                    found[video_id] = facts
+            facts = await asyncio.gather(*(self._read(tenant_id, id) for id in missing))
+            for video_id, read in zip(missing, facts, strict=True):
+                if read is not None:
+                    keep = REMEMBER_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311
+                    self._known[tenant_id, video_id] = (read, now + keep)
+                    found[video_id] = read
             while len(self._known) > MAX_REMEMBERED:
                 self._known.popitem(last=False)
+            self._remember_absent(tenant_id, [id for id in missing if id not in found], now + REMEMBER_ABSENT_SECONDS)
         return found
+
+    def _remember_absent(self, tenant_id: str, video_ids: Iterable[str], until: float) -> None:
+        absent = self._absent.setdefault(tenant_id, OrderedDict())
+        self._absent.move_to_end(tenant_id)
+        for video_id in video_ids:
+            absent[video_id] = until
+            absent.move_to_end(video_id)
+        while len(absent) > MAX_ABSENT_OF_TENANT:
+            absent.popitem(last=False)
+        while len(self._absent) > MAX_TENANTS_ABSENT:
+            self._absent.popitem(last=False)
 
     async def _read(self, tenant_id: str, video_id: str) -> Facts | None:
         async with self._reading:
