@@ -3,6 +3,8 @@
 
 targetScope = 'subscription'
 
+import { tagSet } from 'types.bicep'
+
 @description('Region of the resource group.')
 param location string
 
@@ -20,7 +22,7 @@ param subjectPrefix string
 param githubEnvironment string
 
 @description('Tags of every resource.')
-param tags object = {}
+param tags tagSet = {}
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: resourceGroupName

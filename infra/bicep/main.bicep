@@ -10,6 +10,8 @@
 
 targetScope = 'resourceGroup'
 
+import { tagSet, webhook } from 'types.bicep'
+
 @description('Region of everything; one with availability zones for production.')
 param location string = resourceGroup().location
 
@@ -23,7 +25,7 @@ param namePrefix string
 param environmentName string
 
 @description('Tags of every resource, beside environment and workload.')
-param extraTags object = {}
+param extraTags tagSet = {}
 
 @description('Address space of the network in CIDR notation. It must not overlap with networks it is peered with.')
 @minLength(9)
@@ -156,12 +158,15 @@ param telemetryDailyCapGb int
 @maxValue(90)
 param vaultRecoveryDays int = 90
 
+@description('Take back vaults and the flag store of these names that were deleted and are still kept: after somebody deleted the group, for one deployment.')
+param recover bool = false
+
 @description('E-mail addresses that alerts go to.')
 @minLength(1)
-param alertEmails array
+param alertEmails string[]
 
-@description('Webhooks that alerts go to: a list of { name, serviceUri }.')
-param alertWebhooks array = []
+@description('Webhooks that alerts go to.')
+param alertWebhooks webhook[] = []
 
 @description('Container image of the operations job: the Functions image of the same Python version, by digest where the platform asks for it.')
 @minLength(1)
@@ -307,6 +312,7 @@ module appConfiguration 'modules/appConfiguration.bicep' = {
     location: location
     tags: tags
     storeName: appConfigurationName
+    recover: recover
   }
 }
 
@@ -317,6 +323,7 @@ module appVault 'modules/keyVault.bicep' = {
     tags: tags
     vaultName: appVaultName
     recoveryDays: vaultRecoveryDays
+    recover: recover
   }
 }
 
@@ -328,6 +335,7 @@ module entryVault 'modules/keyVault.bicep' = {
     tags: tags
     vaultName: entryVaultName
     recoveryDays: vaultRecoveryDays
+    recover: recover
   }
 }
 
@@ -344,8 +352,11 @@ module roles 'modules/roles.bicep' = {
     entryVaultName: entryVaultName
     insightsName: 'appi-${nameSuffix}'
     appPrincipalId: identities.outputs.appPrincipalId
+    appIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-app')
     entryPrincipalId: identities.outputs.entryPrincipalId
+    entryIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-entry')
     operationsPrincipalId: identities.outputs.operationsPrincipalId
+    operationsIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-operations')
   }
   dependsOn: [
     monitoring
@@ -437,8 +448,10 @@ module privateEndpoints 'modules/privateEndpoints.bicep' = {
       }
     ]
   }
+  // After the roles: an account of Cosmos DB takes one management operation at a time.
   dependsOn: [
     privateDns
+    roles
   ]
 }
 
@@ -502,6 +515,7 @@ module operationsRole 'modules/operationsRole.bicep' = {
   params: {
     appName: appName
     operationsPrincipalId: identities.outputs.operationsPrincipalId
+    operationsIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-operations')
   }
   dependsOn: [
     functionApp

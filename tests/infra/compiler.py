@@ -34,13 +34,17 @@ NAMES = {
     "location": "westeurope",
     "deploymentName": "main",
 }
-BOOTSTRAP = {
+"""Where the snapshots pretend to be deployed to; nothing of it exists."""
+VARIABLES = {
+    "ALERT_EMAIL": "",
+    "DEPLOY_ENTRY": "",
+    "RECOVER": "",
     "DEPLOY_LOCATION": "westeurope",
     "DEPLOY_GROUP": "rg-vfeed",
     "DEPLOY_ENVIRONMENT": "prod",
     "GITHUB_SUBJECT_PREFIX": "repo:OWNER@1/NAME@2",
 }
-"""Where the snapshots pretend to be deployed to; nothing of it exists."""
+"""What the parameter files read; empty as a pipeline hands on what nobody set."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ class Compiler:
     """The compiler as one process that is asked in JSON-RPC: it reads the types once for all files."""
 
     def __init__(self, program: Path):
-        unset = ("ALERT_EMAIL", "DEPLOY_ENTRY")
-        environment = {**{k: v for k, v in os.environ.items() if k not in unset}, **BOOTSTRAP}
+        environment = {**os.environ, **VARIABLES}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen([program, "jsonrpc", "--stdio"], env=environment, **pipes)
         self._asked = 0

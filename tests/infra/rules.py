@@ -30,6 +30,7 @@ NOT_IN_AZURE = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "for a collector; in Azure it is Azure Monitor",
 }
 OF_THE_HOST = {
+    "AzureWebJobsFeatureFlags",
     "AzureWebJobsStorage__accountName",
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__clientId",
@@ -75,7 +76,6 @@ CLOSED: dict[str, dict[str, Any]] = {
         "properties.supportsHttpsTrafficOnly": True,
         "properties.minimumTlsVersion": "TLS1_2",
         "properties.networkAcls.defaultAction": "Deny",
-        "properties.networkAcls.bypass": "None",
         "properties.networkAcls.ipRules": [],
     },
     "Microsoft.Storage/storageAccounts/blobServices/containers": {"properties.publicAccess": "None"},
@@ -141,6 +141,7 @@ OPENS_NOTHING = {
     "Microsoft.Network/privateEndpoints",
     "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
     "Microsoft.Network/virtualNetworks",
+    "Microsoft.OperationalInsights/workspaces/tables",
     "Microsoft.Resources/resourceGroups",
     "Microsoft.ServiceBus/namespaces/queues",
     "Microsoft.ServiceBus/namespaces/topics",
@@ -350,7 +351,7 @@ def parameters(template: dict[str, Any], name: str) -> list[str]:
         for parameter, said in inner.get("parameters", {}).items():
             if not said.get("metadata", {}).get("description"):
                 found.append(f"{file}: {parameter} has no description")
-            if said["type"] == "int" and not ({"minValue", "maxValue"} <= set(said) or "allowedValues" in said):
+            if said.get("type") == "int" and not ({"minValue", "maxValue"} <= set(said) or "allowedValues" in said):
                 found.append(f"{file}: {parameter} has no limits")
             if parameter in ("archiveDeleteAfterDays", "deleteAfterDays") and said["maxValue"] > MOST_ARCHIVE_DAYS:
                 found.append(f"{file}: {parameter} lets an event outlive day {PRIVACY_DAYS}")

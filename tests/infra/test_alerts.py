@@ -25,7 +25,7 @@ BUCKETS = "_bucket"
 
 def metrics_in(query: str) -> set[str]:
     """The metric names a query compares `Name` with."""
-    if not query.startswith(OWN_TABLE):
+    if OWN_TABLE not in query:
         return set()
     lists = re.findall(r"Name in \(([^)]*)\)", query) + re.findall(r"Name == ('\w+')", query)
     return {name.removesuffix(BUCKETS) for each in lists for name in re.findall(r"'(\w+)'", each)}
@@ -39,7 +39,7 @@ def labels_in(query: str) -> set[str]:
 @pytest.mark.parametrize(("name", "query"), QUERIES, ids=[name for name, _ in QUERIES])
 def test_a_query_asks_for_metrics_and_labels_that_the_code_has(name: str, query: str):
     asked = metrics_in(query)
-    assert asked or not query.startswith(OWN_TABLE), f"{name} names no metric"
+    assert asked or OWN_TABLE not in query, f"{name} names no metric"
     assert asked <= METRICS.keys()
     for label in labels_in(query):
         assert any(label in METRICS[metric].labels for metric in asked), f"{label} is not a label of {asked}"

@@ -58,10 +58,12 @@ def test_a_planted_mistake_is_found_by_the_compiler(
     vault = (BICEP / "modules" / "keyVault.bicep").read_text()
     assert right in vault, "the mistake no longer fits the file: plant it anew"
     (tmp_path / "bicepconfig.json").write_text((BICEP / "bicepconfig.json").read_text())
-    (tmp_path / "planted.bicep").write_text(vault.replace(right, wrong, 1))
+    (tmp_path / "types.bicep").write_text((BICEP / "types.bicep").read_text())
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "planted.bicep").write_text(vault.replace(right, wrong, 1))
     (tmp_path / "main.bicep").write_text(
-        "module vault 'planted.bicep' = {\n  params: {\n    location: 'westeurope'\n    tags: {}\n"
-        "    vaultName: 'vault'\n    recoveryDays: 7\n  }\n}\n"
+        "module vault 'modules/planted.bicep' = {\n  params: {\n    location: 'westeurope'\n    tags: {}\n"
+        "    vaultName: 'vault'\n    recoveryDays: 7\n    recover: false\n  }\n}\n"
     )
 
     found = running.findings(running.ask("compile", tmp_path / "main.bicep"))

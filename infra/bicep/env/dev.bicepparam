@@ -4,7 +4,13 @@ using '../main.bicep'
 param namePrefix = 'vfeed'
 param environmentName = 'dev'
 param zoneRedundant = false
-param deployEntry = bool(readEnvironmentVariable('DEPLOY_ENTRY', 'true'))
+// A pipeline variable that nobody set arrives as an empty text, not as the default.
+var deployEntrySet = readEnvironmentVariable('DEPLOY_ENTRY', '')
+var recoverSet = readEnvironmentVariable('RECOVER', '')
+var alertEmailSet = readEnvironmentVariable('ALERT_EMAIL', '')
+
+param deployEntry = empty(deployEntrySet) || bool(deployEntrySet)
+param recover = !empty(recoverSet) && bool(recoverSet)
 param entryMinimumCapacity = 1
 param entryMaximumCapacity = 2
 param maximumInstances = 40
@@ -16,5 +22,5 @@ param messagingUnits = 1
 param telemetryDailyCapGb = 1
 param vaultRecoveryDays = 7
 param alertEmails = [
-  readEnvironmentVariable('ALERT_EMAIL', 'alerts@example.com')
+  empty(alertEmailSet) ? 'alerts@example.com' : alertEmailSet
 ]

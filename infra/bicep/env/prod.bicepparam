@@ -4,7 +4,13 @@ using '../main.bicep'
 param namePrefix = 'vfeed'
 param environmentName = 'prod'
 param zoneRedundant = true
-param deployEntry = bool(readEnvironmentVariable('DEPLOY_ENTRY', 'true'))
+// A pipeline variable that nobody set arrives as an empty text, not as the default.
+var deployEntrySet = readEnvironmentVariable('DEPLOY_ENTRY', '')
+var recoverSet = readEnvironmentVariable('RECOVER', '')
+var alertEmailSet = readEnvironmentVariable('ALERT_EMAIL', '')
+
+param deployEntry = empty(deployEntrySet) || bool(deployEntrySet)
+param recover = !empty(recoverSet) && bool(recoverSet)
 param entryMinimumCapacity = 4
 param entryMaximumCapacity = 60
 param maximumInstances = 100
@@ -15,5 +21,5 @@ param contentMaxThroughput = 4000
 param messagingUnits = 8
 param telemetryDailyCapGb = 10
 param alertEmails = [
-  readEnvironmentVariable('ALERT_EMAIL', 'alerts@example.com')
+  empty(alertEmailSet) ? 'alerts@example.com' : alertEmailSet
 ]

@@ -1,10 +1,12 @@
 // Alert rules, from the table alerts.json: what the app measures, and what the platform does.
 
+import { alertTable, tagSet } from '../types.bicep'
+
 @description('Region of the query rules.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)
@@ -25,9 +27,9 @@ param serviceBusId string
 @description('App Configuration store.')
 param appConfigurationId string
 
-var rules = any(loadJsonContent('../alerts.json'))
+var rules alertTable = loadJsonContent('../alerts.json')
 
-resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for rule in rules.queries: {
     name: 'alert-${nameSuffix}-${rule.name}'
     location: location

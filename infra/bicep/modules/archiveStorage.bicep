@@ -1,10 +1,12 @@
 // The archive of raw events and the tables built from it. What is deleted here is gone: no soft delete, no versions.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the account.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Name of the account; unique in Azure, lower-case letters and digits.')
 @minLength(3)
@@ -40,7 +42,8 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     isLocalUserEnabled: false
     networkAcls: {
       defaultAction: 'Deny'
-      bypass: 'None'
+      // Azure's own service that deletes blobs by rule passes as a trusted service.
+      bypass: 'AzureServices'
       ipRules: []
       virtualNetworkRules: []
     }

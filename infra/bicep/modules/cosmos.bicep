@@ -1,10 +1,12 @@
 // Cosmos DB: one database, four containers, no keys. Container shapes equal `shared/adapters/documents/cosmos_layout.py`.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the account.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Name of the account; unique in Azure.')
 @minLength(3)

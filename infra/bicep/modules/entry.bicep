@@ -1,11 +1,13 @@
 // The one door from the internet: an Application Gateway with a web application firewall, in front of the app's
 // private endpoint. It limits rates, and lets nothing through to the debug endpoints or the host's own.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the gateway.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)
@@ -66,33 +68,33 @@ resource firewall 'Microsoft.Network/ApplicationGatewayWebApplicationFirewallPol
       state: 'Enabled'
       mode: 'Prevention'
       requestBodyCheck: true
-      // The rules look at the first 128 kB. How large a body may be depends on the endpoint: the app says 413.
-      requestBodyInspectLimitInKB: 128
+      // The rules look at this much, which is more than an event batch or a call of the CMS may have, and at the beginning
+      // of an import. How large a body may be depends on the endpoint: the app says 413.
+      requestBodyInspectLimitInKB: 2000
       requestBodyEnforcement: false
       fileUploadEnforcement: false
       fileUploadLimitInMb: 100
       // What identifies a person or opens a door never reaches a log.
       logScrubbing: {
         state: 'Enabled'
+        // Selectors are case-sensitive, and HTTP/2 sends names in lower case.
         scrubbingRules: [
-          {
-            state: 'Enabled'
-            matchVariable: 'RequestHeaderNames'
-            selectorMatchOperator: 'Equals'
-            selector: 'X-User'
-          }
-          {
-            state: 'Enabled'
-            matchVariable: 'RequestHeaderNames'
-            selectorMatchOperator: 'Equals'
-            selector: 'X-User-Token'
-          }
-          {
-            state: 'Enabled'
-            matchVariable: 'RequestHeaderNames'
-            selectorMatchOperator: 'Equals'
-            selector: 'X-Api-Key'
-          }
+          ...map(
+            [
+              'X-User'
+              'x-user'
+              'X-User-Token'
+              'x-user-token'
+              'X-Api-Key'
+              'x-api-key'
+            ],
+            header => {
+              state: 'Enabled'
+              matchVariable: 'RequestHeaderNames'
+              selectorMatchOperator: 'Equals'
+              selector: header
+            }
+          )
           {
             state: 'Enabled'
             matchVariable: 'RequestIPAddress'
@@ -223,10 +225,42 @@ resource firewall 'Microsoft.Network/ApplicationGatewayWebApplicationFirewallPol
         {
           ruleSetType: 'Microsoft_DefaultRuleSet'
           ruleSetVersion: '2.1'
+          // A request without a User-Agent or with an empty one: apps send what they like, and each would be a line.
+          ruleGroupOverrides: [
+            {
+              ruleGroupName: 'PROTOCOL-ENFORCEMENT'
+              rules: [
+                {
+                  ruleId: '920300'
+                  state: 'Disabled'
+                }
+                {
+                  ruleId: '920320'
+                  state: 'Disabled'
+                }
+              ]
+            }
+          ]
         }
         {
           ruleSetType: 'Microsoft_BotManagerRuleSet'
           ruleSetVersion: '1.1'
+          // SDKs of phones are the clients here: a line for each request would use up the daily cap of telemetry.
+          ruleGroupOverrides: [
+            {
+              ruleGroupName: 'UnknownBots'
+              rules: [
+                {
+                  ruleId: '300300'
+                  state: 'Disabled'
+                }
+                {
+                  ruleId: '300700'
+                  state: 'Disabled'
+                }
+              ]
+            }
+          ]
         }
       ]
       // Opaque and authenticated by the app; their random letters must not look like an attack.

@@ -1,7 +1,9 @@
 // Alert rules of the gateway, from the same table.
 
+import { alertTable, tagSet } from '../types.bicep'
+
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)
@@ -17,7 +19,7 @@ param actionGroupId string
 @description('Workspace for the log of the firewall.')
 param workspaceId string
 
-var rules = any(loadJsonContent('../alerts.json'))
+var rules alertTable = loadJsonContent('../alerts.json')
 
 resource gateway 'Microsoft.Network/applicationGateways@2025-05-01' existing = {
   name: gatewayName

@@ -1,11 +1,13 @@
 // The function app on Flex Consumption: reached from inside the network only, by identity only, never by a key.
 // Its code is deployed apart; deploying this file again leaves the code as it is.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the app.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Name of the app; unique in Azure.')
 @minLength(2)
@@ -89,7 +91,7 @@ param appConfigurationEndpoint string
 @description('URI of the key vault, with a slash at its end.')
 param vaultUri string
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: planName
   location: location
   tags: tags
@@ -118,7 +120,7 @@ var readyFold = [
   }
 ]
 
-resource app 'Microsoft.Web/sites@2024-11-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: appName
   location: location
   tags: tags
@@ -184,6 +186,11 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         {
           name: 'AzureWebJobsStorage__clientId'
           value: identityClientId
+        }
+        // The host would write its own events to Table storage, which has neither an endpoint nor a role here
+        {
+          name: 'AzureWebJobsFeatureFlags'
+          value: 'DisableDiagnosticEventLogging'
         }
         {
           name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'
@@ -346,7 +353,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
 }
 
 // No user names and passwords beside the identities.
-resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'ftp'
   properties: {
@@ -354,7 +361,7 @@ resource noFtp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-0
   }
 }
 
-resource noScm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource noScm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'scm'
   properties: {

@@ -1,10 +1,12 @@
 // What the Functions host needs (leases, timers), the package it runs, and the packages it ran before.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the account.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Name of the account; unique in Azure, lower-case letters and digits.')
 @minLength(3)

@@ -1,10 +1,12 @@
 // Three identities, so that each part may do only its own work. None of them has a key.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the identities.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)

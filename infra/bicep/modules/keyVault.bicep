@@ -1,10 +1,12 @@
 // A key vault, private and by role only. What it keeps is made by the operations job and never by a deployment.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the vault.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Name of the vault; unique in Azure.')
 @minLength(3)
@@ -16,12 +18,16 @@ param vaultName string
 @maxValue(90)
 param recoveryDays int
 
-resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
+@description('Take back a vault of this name that was deleted and is still kept, instead of making one.')
+param recover bool
+
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   name: vaultName
   location: location
   tags: tags
   properties: {
     tenantId: tenant().tenantId
+    createMode: recover ? 'recover' : 'default'
     sku: {
       family: 'A'
       name: 'standard'

@@ -1,11 +1,13 @@
 // Where telemetry goes: a workspace with a daily cap, Application Insights on it, and the private link scope that is
 // the only way in or out.
 
+import { tagSet, webhook } from '../types.bicep'
+
 @description('Region of the workspace.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)
@@ -23,10 +25,10 @@ param retentionDays int
 param dailyCapGb int
 
 @description('E-mail addresses that alerts go to.')
-param alertEmails array
+param alertEmails string[]
 
-@description('Webhooks that alerts go to, in the common alert schema: a list of { name, serviceUri }.')
-param alertWebhooks array
+@description('Webhooks that alerts go to, in the common alert schema.')
+param alertWebhooks webhook[]
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
   name: 'log-${nameSuffix}'
@@ -86,13 +88,39 @@ resource workspaceInScope 'Microsoft.Insights/privateLinkScopes/scopedResources@
   }
 }
 
+// After the first: the scope refuses two changes at once.
 resource insightsInScope 'Microsoft.Insights/privateLinkScopes/scopedResources@2021-09-01' = {
   parent: linkScope
   name: 'insights'
   properties: {
     linkedResourceId: insights.id
   }
+  dependsOn: [
+    workspaceInScope
+  ]
 }
+
+// The workspace's own days do not reach the tables of Application Insights, which keep 90 unless told otherwise.
+@batchSize(1)
+resource tables 'Microsoft.OperationalInsights/workspaces/tables@2025-02-01' = [
+  for table in [
+    'AppRequests'
+    'AppDependencies'
+    'AppTraces'
+    'AppMetrics'
+    'AppExceptions'
+  ]: {
+    parent: workspace
+    name: table
+    properties: {
+      retentionInDays: retentionDays
+      totalRetentionInDays: retentionDays
+    }
+    dependsOn: [
+      insights
+    ]
+  }
+]
 
 resource receivers 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: 'ag-${nameSuffix}'

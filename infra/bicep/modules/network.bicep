@@ -1,11 +1,13 @@
 // The virtual network: one subnet per purpose, each with its own rules. Only the subnet `entry` takes traffic from
 // the internet; only `operations` may call out to it.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the network.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)
@@ -126,7 +128,8 @@ resource functionsRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       denyInbound
-      // HTTPS and AMQP to the private endpoints.
+      // HTTPS and AMQP to the private endpoints. From any source: instances of a network-isolated app were seen to send
+      // from addresses outside the subnet's own prefix, and the rules stand on this subnet alone.
       {
         name: 'private-endpoints-out'
         properties: {
@@ -134,7 +137,7 @@ resource functionsRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           direction: 'Outbound'
           access: 'Allow'
           protocol: 'Tcp'
-          sourceAddressPrefix: functionsPrefix
+          sourceAddressPrefix: '*'
           sourcePortRange: '*'
           destinationAddressPrefix: endpointsPrefix
           destinationPortRanges: [
@@ -152,10 +155,24 @@ resource functionsRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           direction: 'Outbound'
           access: 'Allow'
           protocol: 'Tcp'
-          sourceAddressPrefix: functionsPrefix
+          sourceAddressPrefix: '*'
           sourcePortRange: '*'
           destinationAddressPrefix: 'AzureActiveDirectory'
           destinationPortRange: '443'
+        }
+      }
+      // Azure's own resolver, over UDP and TCP.
+      {
+        name: 'names-out'
+        properties: {
+          priority: 120
+          direction: 'Outbound'
+          access: 'Allow'
+          protocol: '*'
+          sourceAddressPrefix: '*'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '168.63.129.16'
+          destinationPortRange: '53'
         }
       }
       denyOutbound
@@ -233,7 +250,7 @@ resource operationsRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
           direction: 'Outbound'
           access: 'Allow'
           protocol: '*'
-          sourceAddressPrefix: operationsPrefix
+          sourceAddressPrefix: '*'
           sourcePortRange: '*'
           destinationAddressPrefix: 'VirtualNetwork'
           destinationPortRange: '*'
@@ -247,10 +264,23 @@ resource operationsRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = 
           direction: 'Outbound'
           access: 'Allow'
           protocol: 'Tcp'
-          sourceAddressPrefix: operationsPrefix
+          sourceAddressPrefix: '*'
           sourcePortRange: '*'
           destinationAddressPrefix: 'Internet'
           destinationPortRange: '443'
+        }
+      }
+      {
+        name: 'names-out'
+        properties: {
+          priority: 120
+          direction: 'Outbound'
+          access: 'Allow'
+          protocol: '*'
+          sourceAddressPrefix: '*'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '168.63.129.16'
+          destinationPortRange: '53'
         }
       }
       denyOutbound
@@ -271,7 +301,8 @@ resource outboundAddress 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
   }
 }
 
-// Outbound only: a NAT gateway takes no connection from outside.
+// Outbound only: a NAT gateway takes no connection from outside. It stands in one zone: the kind that spans zones cannot
+// be attached to delegated subnets.
 resource outbound 'Microsoft.Network/natGateways@2025-05-01' = {
   name: 'ng-${nameSuffix}'
   location: location

@@ -2,11 +2,13 @@
 // inside the network, because from outside neither the code nor a flag nor a key can be reached. It deploys code,
 // flips flags, makes keys, and runs a command of the app. Nothing listens, and nothing runs while it has no work.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the job.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)

@@ -1,11 +1,13 @@
 // The pipeline's identities: one deploys, and only from the guarded environment; one starts the operations job, from
 // the environment of those on call; one looks, from any pull request.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the identities.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Start of the subject that GitHub signs for the repository: repo:OWNER/NAME or repo:OWNER@ID/NAME@ID.')
 @minLength(8)
@@ -26,6 +28,7 @@ var assignableRoles = [
   'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
   '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39'
+  '090c5cfd-751d-490a-894a-3ce6f1109419'
   '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0'
   '516239f1-63e1-4d78-a4de-a74fb236a071'
   '5ae67dd6-50cb-40e7-96ff-dc2bfa4b606b'

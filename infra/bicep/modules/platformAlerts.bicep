@@ -1,7 +1,9 @@
 // Alert rules on what the platform measures of one resource.
 
+import { platformRule, tagSet } from '../types.bicep'
+
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)
@@ -11,7 +13,7 @@ param nameSuffix string
 param targetId string
 
 @description('Rules, as they stand in alerts.json.')
-param rules array
+param rules platformRule[]
 
 @description('Action group that is told.')
 param actionGroupId string

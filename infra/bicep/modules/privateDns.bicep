@@ -1,14 +1,16 @@
 // Private DNS: inside the network every service name leads to its private endpoint.
 
+import { tagSet } from '../types.bicep'
+
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Network the zones answer in.')
 param networkId string
 
 @description('Names of the zones.')
 @minLength(1)
-param zoneNames array
+param zoneNames string[]
 
 resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
   for zoneName in zoneNames: {
@@ -26,6 +28,8 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
     tags: tags
     properties: {
       registrationEnabled: false
+      // A name without an entry here is asked for outside: other accounts with private endpoints of their own stay reachable.
+      resolutionPolicy: 'NxDomainRedirect'
       virtualNetwork: {
         id: networkId
       }

@@ -1,10 +1,12 @@
 // Private endpoints, one after another: the network refuses several changes at once.
 
+import { endpoint, tagSet } from '../types.bicep'
+
 @description('Region of the endpoints.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('End of every name: prefix and environment.')
 @minLength(3)
@@ -13,28 +15,28 @@ param nameSuffix string
 @description('Subnet the endpoints stand in.')
 param subnetId string
 
-@description('What to reach: a list of { name, targetId, groupId, zoneNames }.')
+@description('What to reach.')
 @minLength(1)
-param endpoints array
+param endpoints endpoint[]
 
 @batchSize(1)
 resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
-  for endpoint in endpoints: {
-    name: 'pe-${nameSuffix}-${endpoint.name}'
+  for target in endpoints: {
+    name: 'pe-${nameSuffix}-${target.name}'
     location: location
     tags: tags
     properties: {
       subnet: {
         id: subnetId
       }
-      customNetworkInterfaceName: 'nic-${nameSuffix}-${endpoint.name}'
+      customNetworkInterfaceName: 'nic-${nameSuffix}-${target.name}'
       privateLinkServiceConnections: [
         {
-          name: endpoint.name
+          name: target.name
           properties: {
-            privateLinkServiceId: endpoint.targetId
+            privateLinkServiceId: target.targetId
             groupIds: [
-              endpoint.groupId
+              target.groupId
             ]
           }
         }
@@ -45,12 +47,12 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
 
 @batchSize(1)
 resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [
-  for (endpoint, index) in endpoints: {
+  for (target, index) in endpoints: {
     parent: privateEndpoints[index]
     name: 'default'
     properties: {
       privateDnsZoneConfigs: [
-        for zoneName in endpoint.zoneNames: {
+        for zoneName in target.zoneNames: {
           name: replace(zoneName, '.', '-')
           properties: {
             privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', zoneName)

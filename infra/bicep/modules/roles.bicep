@@ -1,5 +1,6 @@
-// Who may do what, each on the smallest scope that does. Principal ids come as parameters, because the name of an
-// assignment must be known before the deployment starts.
+// Who may do what, each on the smallest scope that does. An assignment is named after the identity's resource id, which is
+// known before anything is deployed, so that a what-if can tell which are new. An identity that is deleted and made anew has
+// another principal: delete its old assignments first.
 
 @description('Name of the Cosmos DB account.')
 @minLength(3)
@@ -47,17 +48,27 @@ param insightsName string
 @description('Principal of the app.')
 param appPrincipalId string
 
+@description('Resource id of the identity of the app; names its assignments.')
+param appIdentityId string
+
 @description('Principal of the entry.')
 param entryPrincipalId string
 
+@description('Resource id of the identity of the entry; names its assignments.')
+param entryIdentityId string
+
 @description('Principal of the operations job.')
 param operationsPrincipalId string
+
+@description('Resource id of the identity of the operations job; names its assignments.')
+param operationsIdentityId string
 
 // Built-in roles, the same in every tenant.
 var roles = {
   storageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   storageBlobDataContributor: 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
   serviceBusDataSender: '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39'
+  serviceBusDataOwner: '090c5cfd-751d-490a-894a-3ce6f1109419'
   serviceBusDataReceiver: '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0'
   appConfigurationDataReader: '516239f1-63e1-4d78-a4de-a74fb236a071'
   appConfigurationDataOwner: '5ae67dd6-50cb-40e7-96ff-dc2bfa4b606b'
@@ -71,31 +82,31 @@ resource cosmos 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' existing = {
   name: cosmosName
 }
 
-resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
+resource bus 'Microsoft.ServiceBus/namespaces@2026-01-01' existing = {
   name: serviceBusName
 }
 
-resource topic 'Microsoft.ServiceBus/namespaces/topics@2024-01-01' existing = {
+resource topic 'Microsoft.ServiceBus/namespaces/topics@2026-01-01' existing = {
   parent: bus
   name: 'user-events'
 }
 
-resource signals 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2024-01-01' existing = {
+resource signals 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01' existing = {
   parent: topic
   name: 'signals'
 }
 
-resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2024-01-01' existing = {
+resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01' existing = {
   parent: topic
   name: 'rollup'
 }
 
-resource deadSignals 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
+resource deadSignals 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = {
   parent: bus
   name: 'user-events-dead-signals'
 }
 
-resource deadRollup 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
+resource deadRollup 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = {
   parent: bus
   name: 'user-events-dead-rollup'
 }
@@ -142,11 +153,11 @@ resource flags 'Microsoft.AppConfiguration/configurationStores@2024-06-01' exist
   name: appConfigurationName
 }
 
-resource appVault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
+resource appVault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
   name: appVaultName
 }
 
-resource entryVault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
+resource entryVault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
   name: entryVaultName
 }
 
@@ -158,7 +169,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
 
 resource appReadsAndWritesDocuments 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = {
   parent: cosmos
-  name: guid(cosmos.id, cosmosDatabase, appPrincipalId, 'data-contributor')
+  name: guid(cosmos.id, cosmosDatabase, appIdentityId, 'data-contributor')
   properties: {
     // Data only: it can neither make nor remove a container.
     roleDefinitionId: '${cosmos.id}/sqlRoleDefinitions/00000000-0000-0000-0000-000000000002'
@@ -169,7 +180,7 @@ resource appReadsAndWritesDocuments 'Microsoft.DocumentDB/databaseAccounts/sqlRo
 
 resource appPublishes 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: topic
-  name: guid(topic.id, appPrincipalId, roles.serviceBusDataSender)
+  name: guid(topic.id, appIdentityId, roles.serviceBusDataSender)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataSender)
     principalId: appPrincipalId
@@ -177,11 +188,12 @@ resource appPublishes 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+// Owner of this one subscription: the host scales the trigger by the length of the queue, which a receiver may not read.
 resource appReceivesSignals 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: signals
-  name: guid(signals.id, appPrincipalId, roles.serviceBusDataReceiver)
+  name: guid(signals.id, appIdentityId, roles.serviceBusDataOwner)
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataOwner)
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -189,7 +201,7 @@ resource appReceivesSignals 'Microsoft.Authorization/roleAssignments@2022-04-01'
 
 resource appReceivesRollup 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: rollup
-  name: guid(rollup.id, appPrincipalId, roles.serviceBusDataReceiver)
+  name: guid(rollup.id, appIdentityId, roles.serviceBusDataReceiver)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
     principalId: appPrincipalId
@@ -199,7 +211,7 @@ resource appReceivesRollup 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 
 resource appSetsSignalsAside 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: deadSignals
-  name: guid(deadSignals.id, appPrincipalId, roles.serviceBusDataSender)
+  name: guid(deadSignals.id, appIdentityId, roles.serviceBusDataSender)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataSender)
     principalId: appPrincipalId
@@ -209,7 +221,7 @@ resource appSetsSignalsAside 'Microsoft.Authorization/roleAssignments@2022-04-01
 
 resource appReplaysSignals 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: deadSignals
-  name: guid(deadSignals.id, appPrincipalId, roles.serviceBusDataReceiver)
+  name: guid(deadSignals.id, appIdentityId, roles.serviceBusDataReceiver)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
     principalId: appPrincipalId
@@ -219,7 +231,7 @@ resource appReplaysSignals 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 
 resource appSetsRollupAside 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: deadRollup
-  name: guid(deadRollup.id, appPrincipalId, roles.serviceBusDataSender)
+  name: guid(deadRollup.id, appIdentityId, roles.serviceBusDataSender)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataSender)
     principalId: appPrincipalId
@@ -229,7 +241,7 @@ resource appSetsRollupAside 'Microsoft.Authorization/roleAssignments@2022-04-01'
 
 resource appReplaysRollup 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: deadRollup
-  name: guid(deadRollup.id, appPrincipalId, roles.serviceBusDataReceiver)
+  name: guid(deadRollup.id, appIdentityId, roles.serviceBusDataReceiver)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
     principalId: appPrincipalId
@@ -239,7 +251,7 @@ resource appReplaysRollup 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 
 resource appArchives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: rawEvents
-  name: guid(rawEvents.id, appPrincipalId, roles.storageBlobDataContributor)
+  name: guid(rawEvents.id, appIdentityId, roles.storageBlobDataContributor)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',
@@ -252,7 +264,7 @@ resource appArchives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 resource appBuildsTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: rankingTables
-  name: guid(rankingTables.id, appPrincipalId, roles.storageBlobDataContributor)
+  name: guid(rankingTables.id, appIdentityId, roles.storageBlobDataContributor)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',
@@ -265,7 +277,7 @@ resource appBuildsTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
 
 resource appWritesUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: cmsUploads
-  name: guid(cmsUploads.id, appPrincipalId, roles.storageBlobDataContributor)
+  name: guid(cmsUploads.id, appIdentityId, roles.storageBlobDataContributor)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',
@@ -278,7 +290,7 @@ resource appWritesUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 
 resource hostKeepsItsLeases 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: host
-  name: guid(host.id, appPrincipalId, roles.storageBlobDataOwner)
+  name: guid(host.id, appIdentityId, roles.storageBlobDataOwner)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataOwner)
     principalId: appPrincipalId
@@ -288,7 +300,7 @@ resource hostKeepsItsLeases 'Microsoft.Authorization/roleAssignments@2022-04-01'
 
 resource appReadsFlags 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: flags
-  name: guid(flags.id, appPrincipalId, roles.appConfigurationDataReader)
+  name: guid(flags.id, appIdentityId, roles.appConfigurationDataReader)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',
@@ -301,7 +313,7 @@ resource appReadsFlags 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 resource appReadsItsKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: appVault
-  name: guid(appVault.id, appPrincipalId, roles.keyVaultSecretsUser)
+  name: guid(appVault.id, appIdentityId, roles.keyVaultSecretsUser)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
     principalId: appPrincipalId
@@ -311,7 +323,7 @@ resource appReadsItsKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
 
 resource appSendsTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: insights
-  name: guid(insights.id, appPrincipalId, roles.monitoringMetricsPublisher)
+  name: guid(insights.id, appIdentityId, roles.monitoringMetricsPublisher)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',
@@ -326,7 +338,7 @@ resource appSendsTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 
 resource entryReadsItsCertificate 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: entryVault
-  name: guid(entryVault.id, entryPrincipalId, roles.keyVaultSecretsUser)
+  name: guid(entryVault.id, entryIdentityId, roles.keyVaultSecretsUser)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
     principalId: entryPrincipalId
@@ -338,7 +350,7 @@ resource entryReadsItsCertificate 'Microsoft.Authorization/roleAssignments@2022-
 
 resource operationsKeepsPackages 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: packages
-  name: guid(packages.id, operationsPrincipalId, roles.storageBlobDataContributor)
+  name: guid(packages.id, operationsIdentityId, roles.storageBlobDataContributor)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',
@@ -351,7 +363,7 @@ resource operationsKeepsPackages 'Microsoft.Authorization/roleAssignments@2022-0
 
 resource operationsFlipsFlags 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: flags
-  name: guid(flags.id, operationsPrincipalId, roles.appConfigurationDataOwner)
+  name: guid(flags.id, operationsIdentityId, roles.appConfigurationDataOwner)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.appConfigurationDataOwner)
     principalId: operationsPrincipalId
@@ -361,7 +373,7 @@ resource operationsFlipsFlags 'Microsoft.Authorization/roleAssignments@2022-04-0
 
 resource operationsMakesKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: appVault
-  name: guid(appVault.id, operationsPrincipalId, roles.keyVaultSecretsOfficer)
+  name: guid(appVault.id, operationsIdentityId, roles.keyVaultSecretsOfficer)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsOfficer)
     principalId: operationsPrincipalId
@@ -371,7 +383,7 @@ resource operationsMakesKeys 'Microsoft.Authorization/roleAssignments@2022-04-01
 
 resource operationsMakesCertificates 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: entryVault
-  name: guid(entryVault.id, operationsPrincipalId, roles.keyVaultCertificatesOfficer)
+  name: guid(entryVault.id, operationsIdentityId, roles.keyVaultCertificatesOfficer)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',

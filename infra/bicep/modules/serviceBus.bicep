@@ -1,11 +1,13 @@
 // Service Bus Premium: the topic of accepted events, its two subscriptions and their dead-letter queues.
 // Everything equals `shared/adapters/bus/servicebus_layout.py`. Sessions and duplicate detection cannot be changed later.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the namespace.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Name of the namespace; unique in Azure.')
 @minLength(6)
@@ -16,7 +18,7 @@ param namespaceName string
 @allowed([1, 2, 4, 8, 16])
 param messagingUnits int
 
-resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
+resource bus 'Microsoft.ServiceBus/namespaces@2026-01-01' = {
   name: namespaceName
   location: location
   tags: tags
@@ -36,7 +38,7 @@ resource bus 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   }
 }
 
-resource closed 'Microsoft.ServiceBus/namespaces/networkRuleSets@2024-01-01' = {
+resource closed 'Microsoft.ServiceBus/namespaces/networkRuleSets@2026-01-01' = {
   parent: bus
   name: 'default'
   properties: {
@@ -48,7 +50,7 @@ resource closed 'Microsoft.ServiceBus/namespaces/networkRuleSets@2024-01-01' = {
   }
 }
 
-resource topic 'Microsoft.ServiceBus/namespaces/topics@2024-01-01' = {
+resource topic 'Microsoft.ServiceBus/namespaces/topics@2026-01-01' = {
   parent: bus
   name: 'user-events'
   properties: {
@@ -64,7 +66,7 @@ resource topic 'Microsoft.ServiceBus/namespaces/topics@2024-01-01' = {
 }
 
 // A dead letter stays until somebody replays or purges it: these queues set no time to live.
-resource deadSignals 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = {
+resource deadSignals 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = {
   parent: bus
   name: 'user-events-dead-signals'
   properties: {
@@ -78,7 +80,7 @@ resource deadSignals 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = {
   }
 }
 
-resource deadRollup 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = {
+resource deadRollup 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = {
   parent: bus
   name: 'user-events-dead-rollup'
   properties: {
@@ -92,7 +94,7 @@ resource deadRollup 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = {
   }
 }
 
-resource signals 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2024-01-01' = {
+resource signals 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01' = {
   parent: topic
   name: 'signals'
   properties: {
@@ -107,7 +109,7 @@ resource signals 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2024-01-0
   }
 }
 
-resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2024-01-01' = {
+resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01' = {
   parent: topic
   name: 'rollup'
   properties: {
@@ -123,7 +125,7 @@ resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2024-01-01
 }
 
 // `$Default` would let everything in beside any other rule; it is given the filter that a replay relies on.
-resource signalsRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules@2024-01-01' = {
+resource signalsRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules@2026-01-01' = {
   parent: signals
   name: '$Default'
   properties: {
@@ -134,7 +136,7 @@ resource signalsRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules
   }
 }
 
-resource rollupRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules@2024-01-01' = {
+resource rollupRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules@2026-01-01' = {
   parent: rollup
   name: '$Default'
   properties: {

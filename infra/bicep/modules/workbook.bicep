@@ -1,10 +1,12 @@
 // The workbook on top of the workspace; its text is workbook.json.
 
+import { tagSet } from '../types.bicep'
+
 @description('Region of the workbook.')
 param location string
 
 @description('Tags of every resource.')
-param tags object
+param tags tagSet
 
 @description('Title in the portal.')
 @minLength(1)

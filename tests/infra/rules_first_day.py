@@ -1,0 +1,138 @@
+"""What would stop a deployment, or go wrong on its first day, as rules over what a deployment makes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from shared.observability import telemetry_export
+from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, FIREWALL, RULES, STORAGE, Snapshot, role_of, scope_of
+
+SERVICE_BUS_DATA_OWNER = "090c5cfd-751d-490a-894a-3ce6f1109419"
+LOUD_RULES = {"300300", "300700", "920300", "920320"}
+"""Rules of the firewall that match nearly every request of a phone."""
+SENSITIVE_HEADERS = ("X-User", "X-User-Token", "X-Api-Key")
+LARGEST_INSPECTED_KB = 1_024
+RESOLVER = "168.63.129.16"
+TABLES = {"AppRequests", "AppDependencies", "AppTraces", "AppMetrics", "AppExceptions"}
+PER_REQUEST = re.compile(r"UnhealthyHostCount|FailedRequests|ActiveMessages|RequestQuotaUsage")
+
+
+def every_rule(made: Snapshot) -> list[str]:
+    """Findings of every rule of this module."""
+    rules = (host, predictable, network, firewall, alerts, telemetry, storage_rules)
+    return [finding for rule in rules for finding in rule(made)]
+
+
+def host(made: Snapshot) -> list[str]:
+    """The host writes no events where it has no table, and may read the length of the queue it scales by."""
+    found = []
+    if "DisableDiagnosticEventLogging" not in made.settings().get("AzureWebJobsFeatureFlags", ""):
+        found.append("the host writes diagnostic events to tables that it cannot reach")
+    signals = next(each["id"] for each in made.all(f"{BUS}/topics/subscriptions") if each.name == "signals")
+    given = {role_of(each) for each in made.all(ASSIGNMENT) if scope_of(each) == signals}
+    if SERVICE_BUS_DATA_OWNER not in given:
+        found.append("the host may not read the length of the subscription signals, and scales by peeking")
+    return found
+
+
+def predictable(made: Snapshot) -> list[str]:
+    """A what-if can tell which role assignments are new: no name depends on what only a deployment knows."""
+    assignments = [*made.all(ASSIGNMENT), *made.all(f"{COSMOS}/sqlRoleAssignments")]
+    return [f"{each['name']}: what-if cannot predict this assignment" for each in assignments if "[" in each["name"]]
+
+
+def network(made: Snapshot) -> list[str]:
+    """Instances send from any address, and ask Azure's resolver; names not made here are asked for outside."""
+    found = []
+    for group in made.all(RULES):
+        allowed = [
+            rule["properties"]
+            for rule in group.at("properties.securityRules")
+            if (rule["properties"]["direction"], rule["properties"]["access"]) == ("Outbound", "Allow")
+        ]
+        if not allowed:
+            continue
+        if any(rule["sourceAddressPrefix"] != "*" for rule in allowed):
+            found.append(f"{group}: what instances send is told by a source that may not be theirs")
+        to_resolver = [rule for rule in allowed if rule["destinationAddressPrefix"] == RESOLVER]
+        if not any(rule["protocol"] == "*" and rule["destinationPortRange"] == "53" for rule in to_resolver):
+            found.append(f"{group}: Azure's resolver cannot be asked")
+    for link in made.all("Microsoft.Network/privateDnsZones/virtualNetworkLinks"):
+        if link.at("properties.resolutionPolicy") != "NxDomainRedirect":
+            found.append(f"{link['name']}: private names of others resolve to nothing")
+    return found
+
+
+def firewall(made: Snapshot) -> list[str]:
+    """Headers are scrubbed in either case, bodies are inspected as far as they go, and no rule logs every request."""
+    found = []
+    for policy in made.all(FIREWALL):
+        scrubbed = {each.get("selector") for each in policy.at("properties.policySettings.logScrubbing.scrubbingRules")}
+        for name in SENSITIVE_HEADERS:
+            found += [f"{policy}: {each} reaches the log" for each in (name, name.lower()) if each not in scrubbed]
+        if policy.at("properties.policySettings.requestBodyInspectLimitInKB") < LARGEST_INSPECTED_KB:
+            found.append(f"{policy}: a body is cut before it is inspected, which may count as an error")
+        off = {
+            rule["ruleId"]
+            for rules in policy.at("properties.managedRules.managedRuleSets")
+            for group in rules.get("ruleGroupOverrides", [])
+            for rule in group["rules"]
+            if rule["state"] == "Disabled"
+        }
+        found += [f"{policy}: rule {rule} logs nearly every request" for rule in sorted(LOUD_RULES - off)]
+    return found
+
+
+def alerts(made: Snapshot) -> list[str]:
+    """No query fails while its table is not there, and none takes the app's own spans for the host's requests."""
+    found = []
+    for rule in made.all("Microsoft.Insights/scheduledQueryRules"):
+        (criterion,) = rule.at("properties.criteria.allOf")
+        query = criterion["query"]
+        if not query.startswith("union isfuzzy=true (datatable("):
+            found.append(f"{rule.name}: it fails until telemetry has come, and is switched off after a week of that")
+        if "AppRequests" in query and f"AppRoleName != '{telemetry_export.SERVICE_NAME}'" not in query:
+            found.append(f"{rule.name}: it takes the app's own spans for requests")
+        if "Ingestion" in query and "OverQuota" not in query:
+            found.append(f"{rule.name}: it fires as well when the day's cap is lifted")
+    for rule in made.all("Microsoft.Insights/metricAlerts"):
+        for criterion in rule.at("properties.criteria.allOf"):
+            a_share = not PER_REQUEST.fullmatch(criterion["metricName"])
+            if a_share and criterion["timeAggregation"] != "Average":
+                found.append(f"{rule.name}: one busy minute is not a busy quarter of an hour")
+    return found
+
+
+def telemetry(made: Snapshot) -> list[str]:
+    """The tables keep no longer than the workspace says, and its two entries in the link scope are ordered."""
+    days: Any = made.one("Microsoft.OperationalInsights/workspaces").at("properties.retentionInDays")
+    kept = {
+        each.name: (each.at("properties.retentionInDays"), each.at("properties.totalRetentionInDays"))
+        for each in made.all("Microsoft.OperationalInsights/workspaces/tables")
+    }
+    return [
+        f"{name} keeps telemetry for 90 days, not {days}" for name in sorted(TABLES) if kept.get(name) != (days, days)
+    ]
+
+
+def storage_rules(made: Snapshot) -> list[str]:
+    """An account that deletes by rule lets the service in that carries the rule out."""
+    owners = {each.parent for each in made.all(f"{STORAGE}/managementPolicies")}
+    return [
+        f"{each}: its firewall may keep the deletion rules from being carried out"
+        for each in made.all(STORAGE)
+        if each.name in owners and each.at("properties.networkAcls.bypass") != "AzureServices"
+    ]
+
+
+def ordered(template: dict[str, Any]) -> list[str]:
+    """What Azure refuses to do at once stands one after another in the compiled template."""
+    found, modules = [], template["resources"]
+    if "roles" not in modules["privateEndpoints"]["dependsOn"]:
+        found.append("Cosmos DB is asked for roles and a private endpoint at once")
+    inside = modules["monitoring"]["properties"]["template"]["resources"]
+    scoped = {name for name, each in inside.items() if each["type"].endswith("/scopedResources")}
+    if len([name for name in scoped if scoped & set(inside[name]["dependsOn"])]) < len(scoped) - 1:
+        found.append("two resources are put into the link scope at once")
+    return found
