@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 
-.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness clean
+.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
@@ -53,6 +53,9 @@ prove-switch: $(VENV)/.dev  ## how long the kill switch takes as clients see it:
 
 prove-freshness: $(VENV)/.dev  ## how soon a video written and an event sent show in every process
 	$(BIN)/python -m tests.e2e.prove_freshness
+
+prove-fraud: $(VENV)/.dev  ## what an app's key in the wrong hands moves in statistics, now and before
+	$(BIN)/python -m tests.e2e.prove_fraud
 
 clean:
 	rm -rf $(VENV) .data

@@ -288,6 +288,7 @@ def build(
             telemetry=telemetry,
             clock=clock,
             run_seconds=settings.rollup_seconds,
+            usual_peak_floor=settings.usual_peak_floor,
             elapsed=elapsed,
         ),
         cowatch=CoWatchBuilder(

@@ -93,8 +93,9 @@ def _beside_the_rows(batch: Batch) -> dict[str, Any]:
     """What is known of each event or request that not every batch has. The release before this one insists on the
     length of the rows, and passes over what stands beside them."""
     beside: dict[str, Any] = {}
-    if any(event.place is not None for event in batch.events):
+    if any(request.key for request in batch.requests):
         beside["keys"] = [request.key for request in batch.requests]
+    if any(event.place is not None for event in batch.events):
         beside["places"] = [event.place for event in batch.events]
     if batch.counted is not None:
         beside["counted"] = batch.counted

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from events.batch import Batch, UnreadableBatch, decode, encode
+from events.counting import Ledger, decide, flags_of, mask_of
 from events.fold import fold, not_folded_yet
 from events.future_times import events_until
 from events.schema import Event
@@ -65,10 +66,12 @@ FOLDED, DUPLICATE, NOTHING_NEW, ERASED, TOO_OLD = "folded", "duplicate", "nothin
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """How a fold ended, and the events to hand on to the roll-up."""
+    """How a fold ended, the events to hand on to the roll-up, and which of them statistics count (None: nobody decided,
+    as in the release before this one)."""
 
     outcome: str
     fresh: tuple[Event, ...] = ()
+    counted: tuple[bool, ...] | None = None
     unknown_videos: int = 0
 
 
@@ -167,7 +170,7 @@ class SignalsConsumer:
         lag_seconds = max(0.0, self._clock() - batch.accepted_at)
         stages.end("fold")
         if folded.fresh:
-            new = replace(batch, events=folded.fresh)
+            new = replace(batch, events=folded.fresh, counted=folded.counted)
             await self._retry(lambda: self._hand_on(new), delivery)
             telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
             if lag_seconds > LATE_SECONDS:
@@ -242,11 +245,15 @@ class SignalsConsumer:
         fresh = tuple(not_folded_yet(old, batch.events))
         tenant = self._tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
-        body = to_document(fold(old, batch.events, facts, half_life, self._clock(), batch.accepted_at))
+        now = self._clock()
+        new = fold(old, batch.events, facts, half_life, now, batch.accepted_at)
+        decision = decide(batch, fresh, Ledger(new.counted, new.daily_counts), now)
+        new.counted, new.daily_counts = decision.ledger.receipts, decision.ledger.today or new.daily_counts
+        body = to_document(new)
         body["tenantId"] = batch.tenant_id
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
-        marker = _marker(batch, fresh)
+        marker = _marker(batch, fresh, decision.counted)
         signals = Replace(body, stored.etag) if stored else Create(body)
         try:
             await documents.write(USER_ACTIVITY, batch.user_key, [Create(marker), signals])
@@ -255,8 +262,10 @@ class SignalsConsumer:
             if known is None:
                 raise _Crossed from None
             return _already_folded(batch, known.body)
+        for reason, events in decision.refused.items():
+            self._telemetry.count("events_not_counted", reason, amount=events)
         unknown = sum(event.video_id not in facts for event in fresh)
-        return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, unknown)
+        return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, decision.counted, unknown)
 
     def _read(self, stored: Document | None) -> Signals | None:
         """The user's signals. Where they are lost or erased, what was served until then counts no more in statistics:
@@ -273,13 +282,15 @@ class SignalsConsumer:
         return signals or Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))
 
 
-def _marker(batch: Batch, fresh: tuple[Event, ...]) -> Json:
-    """The marker of a folded batch. `fresh` (one bit an event) is left out when all of them were new."""
+def _marker(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...]) -> Json:
+    """The marker of a folded batch. `fresh` (one bit an event) is left out when all of them were new; `counted`, the
+    bits of a hexadecimal number, says which of the new ones statistics count."""
     marker: Json = {
         "id": f"{MARKER_PREFIX}{batch.id}",
         "kind": "marker",
         "tenantId": batch.tenant_id,
         "acceptedAt": batch.accepted_at,
+        "counted": mask_of(counted),
         "ttl": MARKER_TTL_SECONDS,
     }
     if len(fresh) < len(batch.events):
@@ -296,4 +307,5 @@ def _already_folded(batch: Batch, marker: Json) -> _Folded:
         return _Folded(DUPLICATE)
     bits: Any = marker.get("fresh")
     fresh = batch.events if bits is None else tuple(e for e, bit in zip(batch.events, bits, strict=True) if bit == "1")
-    return _Folded(DUPLICATE, fresh)
+    counted = marker.get("counted")
+    return _Folded(DUPLICATE, fresh, flags_of(counted, len(fresh)) if isinstance(counted, str) else None)

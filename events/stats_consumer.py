@@ -19,11 +19,15 @@ from typing import TypeVar
 
 from events.archive import blob_name, in_time, to_lines
 from events.batch import Batch, UnreadableBatch, decode
+from events.counting import decide_without_ledger
 from events.erasures import erasures
+from events.receipt_markers import ReceiptMarkers
 from events.schema import CLAMP_AHEAD_SECONDS
+from events.stat_events import count_feedback, stat_events, within_peak
 from events.stats_shard import MESSAGES_A_WRITE, PendingMessages, SequencedBatch, Shard
+from events.usual_peak import UsualPeak
 from events.video_facts import VideoFacts
-from ranking.stats import StatEvent, StatsTable, UnreadableStats
+from ranking.stats import StatsTable, UnreadableStats
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
 from shared.adapters.blobs.port import Blobs, BlobsUnavailable
 from shared.adapters.bus.port import (
@@ -49,6 +53,7 @@ from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.clocks import elapsed_seconds
 from shared.domain.keys import Identity
+from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
 
@@ -93,6 +98,7 @@ class StatsConsumer:
         telemetry: Telemetry,
         clock: Callable[[], float],
         run_seconds: float,
+        usual_peak_floor: float,
         elapsed: Callable[[], float] = elapsed_seconds,
         receive_seconds: float = RECEIVE_AT_MOST_SECONDS,
         rest_seconds: float = REST_AT_MOST_SECONDS,
@@ -107,6 +113,10 @@ class StatsConsumer:
         self._telemetry = telemetry
         self._clock = clock
         self._run_seconds = run_seconds
+        self._usual_peak_floor = usual_peak_floor
+        self._markers = ReceiptMarkers(documents, identity)
+        self._over_peak: set[str] = set()
+        """The shards that had more events in a minute than count, when they were last written."""
         self._elapsed = elapsed
         self._receive_seconds, self._rest_seconds = receive_seconds, rest_seconds
 
@@ -261,7 +271,7 @@ class StatsConsumer:
         """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
         to archive. Raises `LockLost` when somebody else wrote the document.
         """
-        batches = await self._still_wanted(shard.tenant_id, new)
+        batches = await self._decided(shard, await self._still_wanted(shard.tenant_id, new))
         first = new[0]
         archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
         blob = (
@@ -273,8 +283,10 @@ class StatsConsumer:
         durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
         table, until = self._read_table(shard), self._clock() + CLAMP_AHEAD_SECONDS
         table.hold_back(until)
+        peak = self._usual_peak(shard, table)
+        batches, over = within_peak(batches, durations, peak, self._clock())
         async for part in _in_slices(batches):
-            table.add(_stat_events(part, durations, until))
+            table.add(stat_events(part, durations, until))
         body = {
             "id": shard.id,
             "kind": "stats",
@@ -284,6 +296,7 @@ class StatsConsumer:
             "blob": blob,
             "enqueuedAt": max(each.enqueued_at for each in new),
             "updatedAt": self._clock(),
+            "peak": peak.to_json(),
             "packed": await asyncio.to_thread(table.pack),
         }
         operation = Replace(body, shard.stored.etag) if shard.stored else Create(body)
@@ -295,8 +308,9 @@ class StatsConsumer:
             if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
                 raise LockLost("the shard was written by another owner of the session") from refused
         self._telemetry.count("rollup_writes")
+        self._tell_of_peak(shard, over)
         async for part in _in_slices(batches):
-            _count_feedback(part, durations, self._telemetry, self._clock())
+            count_feedback(part, durations, self._telemetry, self._clock())
         return blob
 
     def _read_table(self, shard: Shard) -> StatsTable:
@@ -309,11 +323,46 @@ class StatsConsumer:
             self._telemetry.count("store_failures", "unreadable_stats")
             return StatsTable()
 
-    async def _still_wanted(self, tenant_id: str, numbered: Sequence[SequencedBatch]) -> list[Batch]:
+    async def _decided(self, shard: Shard, wanted: Sequence[SequencedBatch]) -> list[Batch]:
+        """The batches, each with what counts of it. The fold has decided about those of a user; those of nobody are
+        decided by the receipts they quote; and what the release before this one has folded, by what came with it.
+        """
+        of_nobody = [each for each in wanted if each.batch.counted is None and not each.batch.consented]
+        names = [f"{shard.session_id}/{each.sequence}/{int(each.enqueued_at)}" for each in of_nobody]
+        named = [(name, each.batch) for name, each in zip(names, of_nobody, strict=True)]
+        undecided = [each for each in wanted if each.batch.counted is None and each.batch.consented]
+        counted = dict(
+            zip((each.sequence for each in of_nobody), await self._markers.decide(named), strict=True)
+        ) | dict(
+            zip(
+                (each.sequence for each in undecided),
+                decide_without_ledger(each.batch for each in undecided),
+                strict=True,
+            )
+        )
+        return [replace(each.batch, counted=counted.get(each.sequence, each.batch.counted)) for each in wanted]
+
+    def _usual_peak(self, shard: Shard, table: StatsTable) -> UsualPeak:
+        tenant = self._tenants.get(shard.tenant_id)
+        floor = self._usual_peak_floor / max(1, tenant.rollup_shards if tenant else 1)
+        return UsualPeak.from_json(shard.stored.body.get("peak") if shard.stored else None, floor, table.busiest_day())
+
+    def _tell_of_peak(self, shard: Shard, over: int) -> None:
+        """Count what is beyond the tenant's peak; log when that begins and when it is over."""
+        if over:
+            self._telemetry.count("events_over_peak", shard.tenant_id, amount=over)
+        if bool(over) is not (shard.session_id in self._over_peak):
+            (self._over_peak.add if over else self._over_peak.discard)(shard.session_id)
+            event = "statistics_over_peak" if over else "statistics_within_peak"
+            log_event(
+                log, logging.WARNING if over else logging.INFO, event, always=True, tenant=shard.tenant_id, count=over
+            )
+
+    async def _still_wanted(self, tenant_id: str, numbered: Sequence[SequencedBatch]) -> list[SequencedBatch]:
         """The batches without those of users who were erased after they were accepted, and of no other tenant."""
         erased = await erasures(self._documents, tenant_id)
         return [
-            each.batch
+            each
             for each in numbered
             if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
         ]
@@ -331,7 +380,7 @@ class StatsConsumer:
     async def _archive(self, shard: Shard, numbered: Sequence[SequencedBatch], name: str) -> None:
         """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived."""
         wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._clock()
-        batches = [batch for batch in wanted if in_time(batch, now)]
+        batches = [each.batch for each in wanted if in_time(each.batch, now)]
         content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
         await self._blobs.write(ARCHIVE_BLOBS, name, content)
         self._telemetry.count("batches_archived", "written", amount=len(batches))
@@ -354,35 +403,3 @@ async def _keep_lock(session: Receiver) -> None:
             await session.renew()
         except BusError:
             return
-
-
-def _stat_events(batches: Sequence[Batch], durations: dict[str, float], until: float) -> list[StatEvent]:
-    """What counts for videos that exist: events of a trusted sender, or events that quote a valid feed request.
-
-    No event counts later than `until`, whatever the clock of the instance that accepted it.
-    """
-    return [
-        (event.video_id, min(event.at_ms / 1000, until), event.type, event.watch_ms or 0.0, durations[event.video_id])
-        for batch in batches
-        for event in batch.events
-        if event.video_id in durations and (batch.trusted or event.request is not None)
-    ]
-
-
-def _count_feedback(batches: Sequence[Batch], durations: dict[str, float], telemetry: Telemetry, now: float) -> None:
-    """What people did with the videos they were served: click-through and watch share, new users against known ones.
-
-    Only events that quote a valid feed request say how their video came to be served.
-    """
-    for batch in batches:
-        telemetry.observe("rollup_lag_ms", max(0.0, now - batch.accepted_at) * 1000)
-        for event in batch.events:
-            if event.request is None:
-                continue
-            request = batch.requests[event.request]
-            how = ("personalized" if request.personalized else "fallback", "warm" if request.warm else "cold")
-            telemetry.count("feedback_events", *how, event.type)
-            offered_ms = durations.get(event.video_id, 0.0) * 1000
-            if event.watch_ms is not None and offered_ms > 0:
-                telemetry.count("feedback_watched_ms", *how, amount=min(event.watch_ms, offered_ms))
-                telemetry.count("feedback_offered_ms", *how, amount=offered_ms)

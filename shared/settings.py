@@ -198,6 +198,14 @@ class Settings:
         "page. Switch it when every instance runs a release that reads 2.",
         choices=("1", "2"),
     )
+    usual_peak_floor: float = _setting(
+        "USUAL_PEAK_FLOOR",
+        1_500.0,
+        "Events a minute that every tenant may have as its usual peak, however small it is. Four times the usual peak "
+        "count in statistics; what comes beyond is archived, not counted.",
+        minimum=1.0,
+        maximum=1e9,
+    )
 
     otlp_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -46,6 +46,7 @@ def stats_consumer(app: App, **changed: Any) -> StatsConsumer:
         "telemetry": app.telemetry,
         "clock": app.clock,
         "run_seconds": app.settings.rollup_seconds,
+        "usual_peak_floor": app.settings.usual_peak_floor,
         "elapsed": app.elapsed,
     }
     return StatsConsumer(**{**parts, **changed})

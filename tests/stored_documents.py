@@ -147,7 +147,7 @@ def _arms() -> list[Json]:
 
 
 async def _watch(app: App, editor: Editor) -> None:
-    """Two people watch what they are served, more than once, then what comes of it at night."""
+    """Two people watch what they are served, more than once, and one who opted out; then what comes of it at night."""
     await app.see_content()
     draw = random.Random(1)
     for client in (editor.client, editor.client.as_user()):
@@ -167,6 +167,11 @@ async def _watch(app: App, editor: Editor) -> None:
             assert (await client.post(events)).status == 202
             assert (await client.post([*events[:1], {**events[0], "type": "complete"}])).status == 202  # packed again
             await app.folded()
+    unnamed = editor.client.as_user()
+    off = {"X-Personalization": "off"}
+    page = (await unnamed.feed(off)).json
+    view = {"type": "impression", "videoId": page["items"][0]["videoId"], "timestamp": app.now_ms()}
+    assert (await unnamed.post([{**view, "feedRequestId": page["feedRequestId"]}], off)).status == 202
     await app.rolled_up()
     for timer in ("build_cowatch", "report_experiments"):
         await app.host.run_timer(timer)

@@ -132,6 +132,14 @@ class Identity:
     def _archive(self) -> Mac:
         return Mac(_derive(self._secret, "archive-pseudonym"))
 
+    @cached_property
+    def _receipt(self) -> Mac:
+        return Mac(_derive(self._secret, "receipt-marker"))
+
+    def receipt_marker(self, tenant_id: str, served_at: int, key: int) -> str:
+        """The partition of a receipt's marker: it names neither the user nor the receipt."""
+        return to_text(self._receipt(f"{tenant_id}\n{served_at}\n{key}".encode()))
+
     def user_key(self, tenant_id: str, user_hash: str) -> str:
         """The partition of a user: 43 URL-safe characters, which only the secret can match with a user hash."""
         return to_text(self._user(f"{tenant_id}\n{user_hash}".encode()))

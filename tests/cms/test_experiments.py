@@ -178,7 +178,7 @@ async def test_a_report_is_answered_as_it_was_computed(app: App, users: int) -> 
     for arm in (1, 2):
         for user in range(users):
             request = {"arm": arm, "servedAt": app.now_ms()}
-            view = {"type": VIDEO_VIEW, "videoId": "vid_1", "watchMs": 900 * (user + arm)}
+            view = {"type": VIDEO_VIEW, "videoId": "vid_1", "watchTimeMs": 900 * (user + arm)}
             outcomes.add([{**view, "request": request, "user": f"user {user} of arm {arm}"}])
     computed = {**report(outcomes), "at": int(app.clock.now())}
     document = {"id": "experiment-report:taste", "kind": "experiment-report", "report": computed}

@@ -177,7 +177,7 @@ async def test_a_marker_holds_no_event_and_no_name_but_its_tenants(world: World)
     await world.consumer().handle(batch(1))
     marker = await world.documents.read(USER_ACTIVITY, USER, f"batch:{1:032x}")
     assert marker is not None
-    assert set(marker.body) <= {"id", "kind", "ttl", "userKey", "tenantId", "acceptedAt", "fresh"}
+    assert set(marker.body) <= {"id", "kind", "ttl", "userKey", "tenantId", "acceptedAt", "fresh", "counted"}
     assert len(orjson.dumps(marker.body)) < 300
 
 

@@ -77,7 +77,9 @@ def batch(
     trusted: bool = False,
     quoting: bool = True,
     kind: str = "video_view",
+    decided: bool = True,
 ) -> Batch:
+    """A batch as the fold hands it on, everything counted. Not `decided`: as the release before this one did."""
     events = tuple(
         Event(
             kind,
@@ -89,7 +91,9 @@ def batch(
         )
         for at, video in enumerate(videos)
     )
-    return Batch(f"{number:032x}", tenant, f"user-{number % 3}", NOW, events, (SERVED,) if quoting else (), trusted)
+    counted = (quoting or trusted,) * len(events) if decided else None
+    requests = (SERVED,) if quoting else ()
+    return Batch(f"{number:032x}", tenant, f"user-{number % 3}", NOW, events, requests, trusted, counted=counted)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -184,11 +188,11 @@ async def test_while_the_store_is_down_nothing_is_received_and_nothing_lost(worl
 
 
 async def test_events_without_a_served_feed_count_only_from_a_trusted_sender(world: World) -> None:
-    world.send(batch(0, (0,), quoting=False))
-    world.send(batch(1, (1,), quoting=False, trusted=True))
-    world.send(batch(2, (2,), quoting=True))
+    for number, batches in enumerate(((True, False), (False, True), (False, False))):
+        quoting, trusted = batches
+        world.send(batch(number, (number,), quoting=quoting, trusted=trusted, decided=False))
     await world.rollup.run()
-    assert await world.views() == [0, 1, 1, 0, 0]
+    assert await world.views() == [1, 1, 0, 0, 0]
 
 
 async def test_shards_of_one_tenant_add_up_and_tenants_stay_apart(world: World) -> None:
@@ -259,3 +263,32 @@ async def test_the_archive_has_each_event_once_and_no_user(world: World) -> None
     assert len(lines) == 6
     assert not any("user-" in str(line.values()) for line in lines)
     assert len({line["user"] for line in lines}) == 3, "a pseudonym tells users apart"
+
+
+async def test_one_key_moves_four_usual_peak_minutes_a_minute_at_most(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def logged(event: str) -> int:
+        return [record.getMessage() for record in caplog.records].count(event)
+
+    caplog.set_level("INFO")
+    rollup = stats_consumer(world.services, usual_peak_floor=25.0)
+    for run in range(2):
+        for number in range(10):
+            world.send(batch(100 * run + number, (0,) * 10))
+        await rollup.run()
+        assert await world.views() == [100, 0, 0, 0, 0], "also over several writes"
+    assert len(await world.archived()) == 200
+    assert world.services.telemetry.counters["events_over_peak", (TENANT,)] == 100
+    assert (logged("statistics_over_peak"), logged("statistics_within_peak")) == (1, 0)
+    world.send(replace(batch(300, (0,) * 10), accepted_at=NOW - 61))
+    await rollup.run()
+    assert await world.views() == [110, 0, 0, 0, 0], "another minute"
+    assert (logged("statistics_over_peak"), logged("statistics_within_peak")) == (1, 1)
+
+
+async def test_messages_of_the_release_before_count_within_what_came_with_them(world: World) -> None:
+    for number in range(3):
+        world.send(batch(number * 3, (0, 0, 0, 1), decided=False))
+    await world.rollup.run()
+    assert await world.views() == [1, 1, 0, 0, 0]

@@ -336,6 +336,10 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           value: '1'
         }
         {
+          name: 'USUAL_PEAK_FLOOR'
+          value: '1500'
+        }
+        {
           name: 'TELEMETRY_EXPORT_SECONDS'
           value: '60'
         }

@@ -1,0 +1,67 @@
+"""What decided batches add to the statistics of videos, and to the metrics of what people did. Pure but for metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from events.batch import Batch
+from events.schema import Event
+from events.usual_peak import UsualPeak
+from ranking.stats import StatEvent
+from shared.domain.event_types import LIKE, UNLIKE
+from shared.observability.metrics import Telemetry
+
+
+def within_peak(
+    batches: Sequence[Batch], durations: dict[str, float], peak: UsualPeak, now: float
+) -> tuple[list[Batch], int]:
+    """The batches with what counts for videos that exist, up to the tenant's peak; how many events are beyond it."""
+    within, over = [], 0
+    for batch in batches:
+        counting = [
+            at for at, counts in enumerate(batch.counted or ()) if counts and batch.events[at].video_id in durations
+        ]
+        admitted = peak.admit(min(batch.accepted_at, now), len(counting)) if counting else 0
+        over += len(counting) - admitted
+        chosen = set(counting[:admitted])
+        within.append(replace(batch, counted=tuple(at in chosen for at in range(len(batch.events)))))
+    return within, over
+
+
+def stat_events(batches: Sequence[Batch], durations: dict[str, float], until: float) -> list[StatEvent]:
+    """The events that count. None counts later than `until`, whatever the clock of the instance that accepted it."""
+    return [
+        (event.video_id, min(_at(batch, event), until), event.type, event.watch_ms or 0.0, durations[event.video_id])
+        for batch in batches
+        for event, counts in zip(batch.events, batch.counted or (), strict=True)
+        if counts
+    ]
+
+
+def _at(batch: Batch, event: Event) -> float:
+    """When an event counts, in seconds. A like counts after its page was served, and an `unlike` from then on: so it
+    never weighs more than the like it takes back, however the two are dated."""
+    if event.request is None or event.type not in (LIKE, UNLIKE):
+        return event.at_ms / 1000
+    served_at = batch.requests[event.request].served_at
+    return float(served_at) if event.type == UNLIKE else max(event.at_ms / 1000, served_at)
+
+
+def count_feedback(batches: Sequence[Batch], durations: dict[str, float], telemetry: Telemetry, now: float) -> None:
+    """What people did with the videos they were served: click-through and watch share, new users against known ones.
+
+    Of what counts, only events that quote a valid feed request say how their video came to be served.
+    """
+    for batch in batches:
+        telemetry.observe("rollup_lag_ms", max(0.0, now - batch.accepted_at) * 1000)
+        for event, counts in zip(batch.events, batch.counted or (), strict=True):
+            if event.request is None or not counts:
+                continue
+            request = batch.requests[event.request]
+            how = ("personalized" if request.personalized else "fallback", "warm" if request.warm else "cold")
+            telemetry.count("feedback_events", *how, event.type)
+            offered_ms = durations.get(event.video_id, 0.0) * 1000
+            if event.watch_ms is not None and offered_ms > 0:
+                telemetry.count("feedback_watched_ms", *how, amount=min(event.watch_ms, offered_ms))
+                telemetry.count("feedback_offered_ms", *how, amount=offered_ms)
