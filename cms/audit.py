@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cms.changes import AUDIT_PREFIX, not_found, without_tombstone
 from cms.configuration.models import ConfigurationForm, editable, require_confirmation
+from cms.configuration.privileges import require_may_change
 from cms.documents import DocumentFlow, require_match_if_given
 from cms.endpoint import (
     CONFIRM,
@@ -139,6 +140,7 @@ class AuditApi:
         problems=(
             "not_revertible",
             "changed_since",
+            "ops_only",
             "already_exists",
             "too_many",
             "conflict",
@@ -167,6 +169,7 @@ class AuditApi:
             )
         restored, notes = _restored(entry, current, call)
         if resource == "configuration" and current and restored:
+            require_may_change(call.caller, editable(restored), current)
             before, after = Tenant.from_document(current), Tenant.from_document({**current, **restored})
             require_confirmation(before, after, call.confirmed())
         reason = body.get("reason")

@@ -20,6 +20,7 @@ from cms.configuration.models import (
     require_confirmation,
     require_read_only_unchanged,
 )
+from cms.configuration.privileges import OPS_ONLY, protected_fields, require_may_change
 from cms.configuration.stored import CONFIGURATION, stored_configuration
 from cms.documents import (
     DocumentFlow,
@@ -82,6 +83,7 @@ class ConfigurationApi:
         ConfigurationForm,
         _EXAMPLE,
         "not_found",
+        "ops_only",
         confirm=True,
     )
     async def replace_configuration(self, call: CmsRequest) -> func.HttpResponse:
@@ -94,6 +96,7 @@ class ConfigurationApi:
         Configuration,
         {"streakCap": 3},
         "not_found",
+        "ops_only",
         confirm=True,
     )
     async def change_configuration(self, call: CmsRequest) -> func.HttpResponse:
@@ -116,7 +119,7 @@ class ConfigurationApi:
         body=ConfigurationForm,
         example=_EXAMPLE,
         parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found", "ops_only"),
         etag=True,
     )
     async def save_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
@@ -131,7 +134,7 @@ class ConfigurationApi:
         body=ANY_OBJECT,
         example={"streakCap": 3},
         parameters=(OPTIONAL_IF_MATCH, REASON),
-        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found"),
+        problems=(*IF_MATCH_PROBLEMS, "invalid_document", "not_found", "ops_only"),
         etag=True,
     )
     async def change_configuration_draft(self, call: CmsRequest) -> func.HttpResponse:
@@ -161,6 +164,7 @@ class ConfigurationApi:
         "not_found",
         "draft_outdated",
         "invalid_document",
+        "ops_only",
         if_match=IF_MATCH,
         confirm=True,
     )
@@ -218,7 +222,7 @@ class ConfigurationApi:
     async def _update(self, call: CmsRequest, partial: bool) -> func.HttpResponse:
         live = await self._live(call)
         require_match(call, live)
-        form, why = _form(call, editable(live.body) if partial else {}, live)
+        form, why = _form(call, editable(live.body) if partial else protected_fields(live.body), live)
         return await self._save(call, live, form, "update", call.author(why))
 
     async def _save(
@@ -230,8 +234,12 @@ class ConfigurationApi:
         author: Author,
         also: Sequence[Operation] = (),
     ) -> func.HttpResponse:
-        """Write a checked configuration over the live one. Raises a 422 `Problem` when stronger ratings need a yes."""
+        """Write a checked configuration over the live one.
+
+        Raises a `Problem`: 422 when stronger ratings need a yes, 403 when a field is for operators.
+        """
         body = configuration_document(form, live.body, call.tenant_id)
+        require_may_change(call.caller, editable(body), live.body)
         raised = require_confirmation(Tenant.from_document(live.body), Tenant.from_document(body), call.confirmed())
         action = f"{action}_raising_maturity" if raised else action
         return _answer(await self._write(call, live, body, action, author, also))
@@ -246,7 +254,9 @@ class ConfigurationApi:
         live = await self._live(call)
         self._drafts.require_match(call, kept)
         base = kept.body["configuration"] if kept else editable(live.body)
-        form, _ = _form(call, base if partial else {}, live)
+        form, _ = _form(call, base if partial else {name: base[name] for name in OPS_ONLY if name in base}, live)
+        drafted = configuration_document(form, live.body, call.tenant_id)
+        require_may_change(call.caller, editable(drafted), live.body, *([{**live.body, **base}] if kept else []))
         content = draft_content(form, call.now, call.author().who)
         saved = await self._drafts.save(call, CONFIGURATION_ID, CONFIGURATION, kept, live, content)
         return self._answer_draft(saved, live)

@@ -25,6 +25,7 @@ CODES: dict[str, Code] = {
     "user_in_url": Code(400, "A user hash was sent in the URL, where it would be logged. Send it in X-User."),
     "unauthorized": Code(401, "The tenant is unknown or the key is wrong; which of them is not said."),
     "forbidden": Code(403, "The key is right but does not have the scope this call needs."),
+    "ops_only": Code(403, "Only a key of scope ops changes this field, which `errors` names. Unchanged it passes."),
     "missing_user_token": Code(401, "The tenant requires X-User-Token, signed by its backend."),
     "invalid_user_token": Code(401, "The user token proves nothing: signature, key id, audience, tenant or times."),
     "user_token_expired": Code(401, "The user token has expired. Get a new one from your backend and repeat the call."),

@@ -44,7 +44,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
     {"maturityPolicy": st.just("PG-13")},
     optional={"weights": st.just({"quality": 1.5}), "streakCap": st.integers(0, 9),
               "featureFlags": st.just({"co-watch": True}),
-              "rateLimits": st.just({"feedRequestsPerSecond": 9}), "ageBandPolicies": st.just({"0-12": "g"})},
+              "ageBandPolicies": st.just({"0-12": "g"})},
 )  # fmt: skip
 RESOURCES = {"videos": VIDEOS, "rules": RULES, "playlists": PLAYLISTS, "experiments": EXPERIMENTS}
 ANY = st.one_of(
@@ -166,7 +166,7 @@ async def test_null_means_the_default_in_the_configuration_and_inside_it(app: Ap
     changed = {
         "streakCap": 7, "creatorCap": 7, "diversity": 1, "defaultLimit": 7, "affinityHalfLifeDays": 3,
         "popularityHalfLifeHours": 9, "usePersonalization": False, "weights": {"quality": 1},
-        "featureFlags": {"co-watch": True}, "rateLimits": {"feedRequestsPerSecond": 5},
+        "featureFlags": {"co-watch": True},
         "ageBandPolicies": {"0-12": "G"},
     }  # fmt: skip
     assert (await editor.change("PATCH", "configuration", changed)).status == 200
