@@ -71,10 +71,12 @@ def test_whatever_touches_azure_asks_its_environment_first():
 def test_production_follows_a_smoke_test_of_development():
     jobs = load(ROOT / ".github" / "workflows" / "main.yml")["jobs"]
     assert jobs["prod"]["needs"] == ["package", "dev"]
-    assert [step.get("name") for step in load(ROOT / ".github/workflows/deploy.yml")["jobs"]["deploy"]["steps"]][
-        -3:
-    ] == [
+    steps_of = [step.get("name") for step in load(ROOT / ".github/workflows/deploy.yml")["jobs"]["deploy"]["steps"]]
+    assert steps_of[-6:] == [
+        "Infrastructure, where it changed",
+        "Sign in again",
         "Code",
+        "Sign in again",
         "Flags that are missing",
         "Smoke, through the front door",
     ]

@@ -1,4 +1,4 @@
-// Step 1 of docs/operations.md sets these variables: there is no default that could be deployed by mistake.
+// Step 1 of docs/first-deployment.md sets these variables: there is no default that could be deployed by mistake.
 using '../bootstrap.bicep'
 
 param location = readEnvironmentVariable('DEPLOY_LOCATION')
