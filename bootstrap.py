@@ -52,6 +52,7 @@ from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.clocks import elapsed_seconds
 from shared.domain.keys import Identity, KeyRing
 from shared.observability import logs
+from shared.observability.dependencies import Dependencies
 from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans, TelemetryExport, build_export
 from shared.settings import Settings
@@ -64,6 +65,8 @@ from shared.web.user_tokens import UserTokens
 
 Clock = Callable[[], float]
 START_BUDGET_SECONDS = 5.0
+BROKEN_SECONDS = 10.0
+"""For so long `/ready` reports a call that failed, unless one has succeeded since."""
 
 
 @dataclass
@@ -205,7 +208,7 @@ def build(
     documents = documents or documents_from(settings, clock, telemetry, partial(clock_guard.saw, COSMOS))
     bus = bus or bus_from(settings, clock)
     blobs = blobs or blobs_from(settings)
-    documents, bus, blobs = reported(documents, bus, blobs, telemetry.dependencies)
+    documents, bus, blobs = reported(documents, bus, blobs, telemetry)
     identity, keys = Identity(settings.identity_secret), KeyRing(settings.signing_keys)
     flags = Flags(flag_source or flag_source_from(settings, partial(clock_guard.saw, APP_CONFIGURATION)), telemetry)
     tenants = TenantDirectory(documents, telemetry)
@@ -343,7 +346,8 @@ def build(
                 },
                 {"flags": flags_refresher, "tenants": tenants_refresher},
                 elapsed,
-                lambda: {"clock": "ready" if clock_guard.trusted() else "unavailable"},
+                partial(_known_states, telemetry.dependencies, clock_guard),
+                telemetry.unreadable.counts,
             ),
             **cms_apis(
                 CmsParts(
@@ -360,6 +364,14 @@ def build(
         },
         export=export,
     )
+
+
+def _known_states(dependencies: Dependencies, clock_guard: ClockGuard) -> dict[str, str]:
+    """What is known without asking: the clock, and the ports whose last call failed a moment ago, such as writes to a
+    disk that is full while reads go on."""
+    ports = {name.partition(".")[0] for name in dependencies.broken(BROKEN_SECONDS) if "." in name}
+    clock = "ready" if clock_guard.trusted() else "unavailable"
+    return {**dict.fromkeys(sorted(ports), "unavailable"), "clock": clock}
 
 
 _current: App | None = None

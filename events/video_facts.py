@@ -97,6 +97,9 @@ class VideoFacts:
             document = await self._documents.read(VIDEOS, tenant_id, video_id)
         if document is None or document.body.get("kind") != "video":
             return None
-        video = Video.from_document(document.body)
+        try:
+            video = Video.from_document(document.body)
+        except Exception:  # whatever a body holds: a damaged video is one that nobody knows
+            return None
         tags = tuple(intern(tag) for tag in video.tags)
         return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds)

@@ -25,6 +25,7 @@ from shared.adapters.documents.port import (
     Container,
     Document,
     DocumentStore,
+    Json,
     StoreUnavailable,
     query_all,
 )
@@ -47,8 +48,9 @@ class Catalog:
     eight bytes that change with it."""
 
     def __init__(self, telemetry: Telemetry | None = None) -> None:
+        self._telemetry = telemetry or Telemetry()
+        self._unreadable = self._telemetry.unreadable
         self.columns = VideoColumns()
-        self._telemetry = telemetry
         self.items: list[bytes] = []
         self.digests: list[bytes] = []
         self.stats = CatalogStats(self.columns)
@@ -57,29 +59,37 @@ class Catalog:
         self._adding_up = asyncio.Lock()
 
     def apply(self, document: Document) -> None:
-        """Take in one video as it is now: new, changed, taken down or deleted."""
+        """Take in one video as it is now: new, changed, taken down or deleted. One that cannot be read is left out,
+        also as it was before: what is now to be kept from viewers is not known."""
         body = document.body
-        if body.get("kind") != "video":
+        if body and body.get("kind") != "video":
             return
-        if body.get("deleted"):
+        try:
+            if body.get("deleted"):
+                self.columns.remove(document.id)
+            else:
+                self._put(body)
+        except Exception:  # whatever a body holds, it concerns this one video
             self.columns.remove(document.id)
+            self._unreadable.found(VIDEOS.name, document.partition, document.id)
             return
+        if self._unreadable:
+            self._unreadable.readable(VIDEOS.name, document.partition, document.id)
+
+    def _put(self, body: Json) -> None:
         video = Video.from_document(body)
         if not video.playback_url:  # strict clients refuse a whole page for one link that is none
-            self._count_unreadable_link("playback")
+            self._telemetry.count("unreadable_links", "playback")
             video = replace(video, active=False)
         if body.get("thumbnailUrl") and video.thumbnail_url is None:
-            self._count_unreadable_link("thumbnail")
+            self._telemetry.count("unreadable_links", "thumbnail")
+        item = _item_json(video)
         row = self.columns.upsert(video)
         if row == len(self.items):
             self.items.append(b"")
             self.digests.append(b"")
-        self.items[row] = item = _item_json(video)
+        self.items[row] = item
         self.digests[row] = blake2b(item, digest_size=8).digest()
-
-    def _count_unreadable_link(self, field: str) -> None:
-        if self._telemetry is not None:
-            self._telemetry.count("unreadable_links", field)
 
     def apply_change(self, document: Document) -> None:
         """Take in one video from the change feed, which is newer than what a query still brings."""
@@ -157,7 +167,7 @@ async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Docum
     while True:
         page = await documents.query(VIDEOS, tenant_id, after=after, limit=VIDEOS_A_PAGE)
         found += [document for document in page.documents if not document.id.startswith(AFTER_VIDEOS)]
-        if page.next is None or page.documents[-1].id.startswith(AFTER_VIDEOS):
+        if page.next is None or page.next.startswith(AFTER_VIDEOS):
             return found
         after = page.next
 

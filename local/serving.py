@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -160,6 +161,15 @@ def first_flags(path: Path) -> None:
     """A flags file with the kill switch on, unless there is one: deploying or starting never resets a switch."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     flags = {"feature_management": {"feature_flags": [{"id": PERSONALIZED_FEED, "enabled": True}]}}
-    path.write_text(json.dumps(flags, indent=2) + "\n")
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(flags, indent=2) + "\n")
+        aside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise BadSetting(
+            f"{path.absolute()} cannot be written ({error.strerror}): choose another FLAGS_FILE."
+        ) from None

@@ -18,6 +18,8 @@ from shared.adapters.documents.port import (
 )
 from shared.adapters.flags.port import FlagsUnavailable
 from shared.observability.dependencies import Dependencies
+from shared.observability.metrics import Telemetry
+from shared.observability.unreadable import UnreadableDocuments
 
 DOCUMENTS_READ, DOCUMENTS_WRITE = "documents.read", "documents.write"
 BUS_PUBLISH, BUS_RECEIVE = "bus.publish", "bus.receive"
@@ -85,11 +87,20 @@ class _Port:
 
 
 class ReportedDocuments(_Port):
-    """`DocumentStore` around `inner`."""
+    """`DocumentStore` around `inner`, which also reports documents that a read or a query found damaged. Those among
+    changes are for whoever keeps what it reads to report."""
+
+    def __init__(self, inner: Any, dependencies: Dependencies, unreadable: UnreadableDocuments) -> None:
+        super().__init__(inner, dependencies)
+        self._unreadable = unreadable
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
         with self._reported(DOCUMENTS_READ):
             found: Document | None = await self._inner.read(container, partition, id, latest=latest)
+        if found is not None and not found.body:
+            self._unreadable.found(container.name, partition, id)
+        elif self._unreadable:
+            self._unreadable.readable(container.name, partition, id)
         return found
 
     async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
@@ -102,6 +113,8 @@ class ReportedDocuments(_Port):
     ) -> Page:
         with self._reported(DOCUMENTS_READ):
             page: Page = await self._inner.query(container, partition, id_prefix=id_prefix, after=after, limit=limit)
+        for id in page.unreadable:
+            self._unreadable.found(container.name, partition, id)
         return page
 
     async def changes(self, container: Container, since: str | None, *, limit: int = 500) -> Changes:
@@ -193,11 +206,11 @@ class ReportedBlobs(_Port):
 
 
 def reported(
-    documents: DocumentStore, bus: Bus, blobs: Blobs, dependencies: Dependencies
+    documents: DocumentStore, bus: Bus, blobs: Blobs, telemetry: Telemetry
 ) -> tuple[DocumentStore, Bus, Blobs]:
-    """The three ports, with their outages reported."""
+    """The three ports, with their outages and damaged documents reported."""
     return (
-        ReportedDocuments(documents, dependencies),
-        ReportedBus(bus, dependencies),
-        ReportedBlobs(blobs, dependencies),
+        ReportedDocuments(documents, telemetry.dependencies, telemetry.unreadable),
+        ReportedBus(bus, telemetry.dependencies),
+        ReportedBlobs(blobs, telemetry.dependencies),
     )

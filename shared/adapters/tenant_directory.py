@@ -191,8 +191,9 @@ class TenantDirectory:
     def _apply(self, document: Document) -> None:
         unreadable = self._entries.setdefault(document.partition, _Entry()).apply(document)
         if unreadable is not None:
-            self._telemetry.count("unreadable_documents", unreadable)
-            log.error("a stored %s cannot be read and is passed over", unreadable)
+            self._telemetry.unreadable.found(unreadable, document.partition, document.id)
+        elif self._telemetry.unreadable:
+            self._telemetry.unreadable.readable(document.id.partition(":")[0], document.partition, document.id)
 
     def get(self, tenant_id: str) -> Tenant | None:
         """A tenant's configuration, None when there is no such tenant."""

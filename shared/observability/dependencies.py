@@ -31,6 +31,7 @@ class Outage:
     since: float
     last_failure: float
     failures: int = 1
+    last_success: float = float("-inf")
 
 
 class Gauges(Protocol):
@@ -74,7 +75,7 @@ class Dependencies:
         outage = self._outages.get(name)
         if outage is None:
             return
-        now = self._clock()
+        now = outage.last_success = self._clock()
         if now - outage.last_failure < self.quiet_seconds:
             return
         del self._outages[name]
@@ -83,6 +84,11 @@ class Dependencies:
             log, logging.WARNING, "dependency_works_again", always=True,
             dependency=name, failures=outage.failures, seconds=round(now - outage.since, 1), errorId=outage.error_id,
         )  # fmt: skip
+
+    def broken(self, within_seconds: float) -> list[str]:
+        """The dependencies whose last call failed, within the last `within_seconds`."""
+        failing = self.failing(within_seconds).items()
+        return [name for name, outage in failing if outage.last_success < outage.last_failure]
 
     def failing(self, within_seconds: float = float("inf")) -> dict[str, Outage]:
         """Outages by name, of which a call failed within the last `within_seconds`."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from shared.observability.dependencies import Dependencies
 from shared.observability.metric_table import BUCKETS_MS, METRICS, Metric
 from shared.observability.tracing import Stages
+from shared.observability.unreadable import UnreadableDocuments
 
 __all__ = ["BUCKETS_MS", "METRICS", "Histogram", "Labels", "Telemetry", "render_prometheus"]
 
@@ -61,6 +62,7 @@ class Telemetry:
         self._series: Counter[str] = Counter()
         self._stage_histograms: defaultdict[Key, dict[str, Histogram]] = defaultdict(dict)
         self.dependencies = Dependencies(self)
+        self.unreadable = UnreadableDocuments(self)
 
     def count(self, name: str, *labels: str, amount: float = 1) -> None:
         """Add to a counter. `labels` are values in the order `METRICS` names them."""

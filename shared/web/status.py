@@ -29,11 +29,13 @@ class Health(View):
 
 
 class Readiness(View):
-    """What each dependency answers, and how old what is held in memory is."""
+    """What each dependency answers, how old what is held in memory is, and how many stored documents of each kind
+    cannot be read and are left out: those make an instance no less ready, for the others would fare the same."""
 
     status: Annotated[str, Field(json_schema_extra={"enum": ["ready", "not_ready"]})]
     dependencies: dict[str, Annotated[str, Field(json_schema_extra={"enum": ["ready", "slow", "unavailable"]})]]
     age_seconds: dict[str, float | None]
+    unreadable_documents: dict[str, int]
 
 
 class DocumentApi:
@@ -89,8 +91,8 @@ class ReadinessApi:
     """Asks every dependency. `checks`: name → a call that raises or returns False when it is down.
 
     However many ask at a time, each dependency is asked once, and again after `KEEP_SECONDS` at the earliest. What is
-    known without asking (`known`: name → state in one word, and the ages) is always as of now. `clock` gives seconds
-    and never goes back.
+    known without asking (`known`: name → state in one word, the ages, and `unreadable`: documents by kind) is always as
+    of now. `clock` gives seconds and never goes back.
     """
 
     def __init__(
@@ -99,11 +101,13 @@ class ReadinessApi:
         refreshers: Mapping[str, Refresher],
         clock: Callable[[], float],
         known: Callable[[], Mapping[str, str]] = dict,
+        unreadable: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self._checks = checks
         self._refreshers = refreshers
         self._clock = clock
         self._known = known
+        self._unreadable = unreadable
         self._round: asyncio.Task[dict[str, str]] | None = None
         self._answered_at = float("-inf")
 
@@ -127,7 +131,9 @@ class ReadinessApi:
             for name, refresher in self._refreshers.items()
         }
         status = "ready" if everything else "not_ready"
-        readiness = Readiness(status=status, dependencies=states, age_seconds=ages)
+        readiness = Readiness(
+            status=status, dependencies=states, age_seconds=ages, unreadable_documents=self._unreadable()
+        )
         return json_response(readiness, 200 if everything else 503)
 
     async def _asked(self) -> dict[str, str]:

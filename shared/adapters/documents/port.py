@@ -48,7 +48,10 @@ CONTAINERS = {c.name: c for c in (TENANTS, VIDEOS, VIDEO_STATS, USER_ACTIVITY)}
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One stored item. `body` holds `id`, the partition field and, where set, `ttl` (seconds); no system fields."""
+    """One stored item. `body` holds `id`, the partition field and, where set, `ttl` (seconds); no system fields.
+
+    An empty body means that the stored bytes are damaged: whoever holds the item from before lets go of it.
+    """
 
     partition: str
     id: str
@@ -128,10 +131,14 @@ class StoreUnavailable(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a query, in id order. `next`, the id of its last item, continues it; None when there is no more."""
+    """One page of a query, in id order. `next`, the id of its last item, continues it; None when there is no more.
+
+    `unreadable` are ids of items whose stored bytes are damaged: they are left out of `documents`.
+    """
 
     documents: list[Document]
     next: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

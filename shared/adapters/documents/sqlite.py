@@ -144,8 +144,10 @@ class SqliteStore:
         found = await self._page_reader.call(
             functools.partial(_documents, _TABLES[container.name].query, wanted, limit)
         )
-        documents = found[:limit]
-        return Page(documents, documents[-1].id if len(found) > limit else None)
+        items = found[:limit]
+        more = items[-1].id if len(found) > limit else None
+        unreadable = tuple(each.id for each in items if not each.body)
+        return Page([each for each in items if each.body] if unreadable else items, more, unreadable)
 
     async def changes(self, container: Container, since: str | None, *, limit: int = 500) -> Changes:
         """See the port. A token is the sequence of the last item seen."""
@@ -211,13 +213,22 @@ def _expires_at(body: Json, container: Container, now: float) -> float | None:
 
 def _read(table: _Table, key: Json, connection: sqlite3.Connection) -> Document | None:
     row = connection.execute(table.read, key).fetchone()
-    return None if row is None else Document(key["partition"], key["id"], orjson.loads(row[1]), str(row[0]))
+    return None if row is None else Document(key["partition"], key["id"], _body(row[1]), str(row[0]))
 
 
 def _documents(statement: str, wanted: Json, limit: int, connection: sqlite3.Connection) -> list[Document]:
     """One more than `limit`, where there is one: that is how the caller knows of a next page."""
     rows = connection.execute(statement, {**wanted, "limit": limit + 1})
-    return [Document(partition, id, orjson.loads(body), str(sequence)) for partition, id, sequence, body in rows]
+    return [Document(partition, id, _body(body), str(sequence)) for partition, id, sequence, body in rows]
+
+
+def _body(stored: bytes) -> Json:
+    """The stored JSON object; empty when it is none, for one damaged row must not cost its neighbors."""
+    try:
+        body = orjson.loads(stored)
+    except (orjson.JSONDecodeError, TypeError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _write(

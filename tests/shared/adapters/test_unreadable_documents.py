@@ -179,10 +179,10 @@ async def test_the_log_names_the_kind_of_an_unreadable_document_and_nothing_of_i
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     directory = Directory()
-    with caplog.at_level(logging.INFO, "feed.tenants"):
+    with caplog.at_level(logging.INFO, "feed.documents"):
         await directory.write(stored_key(scopes=9))
     [record] = caplog.records
-    assert record.getMessage() == "a stored key cannot be read and is passed over"
+    assert (record.getMessage(), record.fields) == ("document_unreadable", {"kind": "key"})
     assert record.exc_info is None
 
 
