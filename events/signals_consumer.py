@@ -275,8 +275,8 @@ class SignalsConsumer:
         try:
             lost_at = stored.body.get("erasedAt", 0.0)
             signals = from_document(stored.body)
-        except UnreadableSignals as error:
-            log.error("a signals document could not be read and starts afresh: %s", error)
+        except UnreadableSignals:
+            log.error("a signals document could not be read and starts afresh")
             self._telemetry.count("store_failures", "unreadable_signals")
             lost_at, signals = self._clock(), None
         return signals or Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))

@@ -318,8 +318,8 @@ class StatsConsumer:
             return StatsTable()
         try:
             return StatsTable.unpack(str(shard.stored.body.get("packed", "")))
-        except UnreadableStats as error:
-            log.error("statistics of a shard of tenant %s start afresh: %s", shard.tenant_id, error)
+        except UnreadableStats:
+            log.error("statistics of a shard of tenant %s cannot be read and start afresh", shard.tenant_id)
             self._telemetry.count("store_failures", "unreadable_stats")
             return StatsTable()
 

@@ -83,8 +83,8 @@ class Experiments:
             if version and stored is None:
                 raise InvalidModel(f"there is no model version {version}")
             model = resolve(replace(tenant, weights={**tenant.weights, **arm.weights}), stored)
-        except InvalidModel as error:
-            log.error("arm %d of an experiment of tenant %s is not usable: %s", arm.number, tenant.id, error)
+        except InvalidModel:  # its text names what was sent
+            log.error("arm %d of an experiment of tenant %s is not usable", arm.number, tenant.id)
             self._telemetry.count("invalid_weights", tenant.id)
         self._models[key] = (tenant, experiment, stored, model)
         if len(self._models) > MAX_KEPT:

@@ -41,8 +41,8 @@ class Models:
             return known[2]
         try:
             model = resolve(tenant, stored)
-        except InvalidModel as error:
-            log.error("the model of tenant %s is not usable: %s", tenant.id, error)
+        except InvalidModel:  # its text names what was sent; the preview shows it to whoever may see that
+            log.error("the model of tenant %s is not usable", tenant.id)
             self._telemetry.count("invalid_weights", tenant.id)
             model = global_model()
         self._resolved[tenant.id] = (tenant, stored, model)

@@ -32,6 +32,8 @@ from tests.faulty_bus import FaultyBus
 from tests.faulty_documents import FaultyDocuments
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 120.0
+"""How long a test waits for what must happen: it fails for what it promises, not for a busy machine."""
 _numbers = itertools.count(1)
 
 
@@ -174,7 +176,7 @@ class App:
         try:
             writer.write(text)
             await writer.drain()
-            answer = await asyncio.wait_for(reader.read(), 10)
+            answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
         finally:
             writer.close()
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -217,7 +219,7 @@ class App:
 
     async def folded(self) -> None:
         """Wait until every accepted batch is in its user's signals."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self.host.idle()
 
     async def rolled_up(self) -> None:
@@ -296,7 +298,7 @@ async def served(
         await services.close()
 
 
-async def eventually(happened: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def eventually(happened: Callable[[], Awaitable[bool]], seconds: float = PATIENCE_SECONDS) -> None:
     """Poll until `happened`; fails the test when it does not within `seconds`."""
     async with asyncio.timeout(seconds):
         while not await happened():  # noqa: ASYNC110 - what is waited for is on the other side of a socket

@@ -94,7 +94,7 @@ async def views_of(http: aiohttp.ClientSession, url: str, user: str) -> int:
 
 
 def change_bus(folder: Path, statement: str) -> None:
-    with contextlib.closing(sqlite3.connect(folder / "bus.db", timeout=10)) as file, file:
+    with contextlib.closing(sqlite3.connect(folder / "bus.db", timeout=120)) as file, file:
         file.execute(statement)
 
 
@@ -113,7 +113,7 @@ async def folded(folder: Path) -> None:
     """Wait until no message waits for its fold."""
 
     async def none_waits() -> bool:
-        with contextlib.closing(sqlite3.connect(folder / "bus.db", timeout=10)) as file:
+        with contextlib.closing(sqlite3.connect(folder / "bus.db", timeout=120)) as file:
             return file.execute("SELECT count(*) FROM deliveries WHERE queue = 'signals'").fetchone() == (0,)
 
     await eventually(none_waits, 20)
@@ -133,7 +133,7 @@ async def test_after_kill_9_every_accepted_batch_is_folded_exactly_once(tmp_path
 
     async with aiohttp.ClientSession() as http, process(tmp_path) as (running, url):
         posting = [asyncio.create_task(keep_posting(http, url, user)) for user in users]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(START_SECONDS):
             while len(accepted) < 80:  # noqa: ASYNC110 - the answers come from another process
                 await asyncio.sleep(0.005)
         running.send_signal(signal.SIGKILL)
@@ -172,7 +172,7 @@ async def test_after_kill_9_every_accepted_batch_is_folded_exactly_once(tmp_path
 async def test_the_demo_a_newcomer_starts_tells_the_story_by_its_own_hints(tmp_path: Path) -> None:
     async with process(tmp_path) as (running, url), aiohttp.ClientSession() as http:
         assert running.stdout is not None
-        hints = (await asyncio.wait_for(running.stdout.readuntil(b"fitness first:"), 10)).decode()
+        hints = (await asyncio.wait_for(running.stdout.readuntil(b"fitness first:"), START_SECONDS)).decode()
         assert hints.count("curl -s") >= 2
         assert f"{url}/v1/feed" in hints
         assert "local.story" in hints
@@ -203,7 +203,7 @@ async def test_the_demo_a_newcomer_starts_tells_the_story_by_its_own_hints(tmp_p
             async with http.get(f"{url}/v1/feed", headers=others) as response:
                 assert (await response.json())["reason"] == "cold_start"
         running.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(running.wait(), 15) == 0, "stopping on request is no failure"
+        assert await asyncio.wait_for(running.wait(), START_SECONDS) == 0, "stopping on request is no failure"
 
 
 def refused(folder: Path, *arguments: str, **settings: str) -> str:

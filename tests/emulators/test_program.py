@@ -31,7 +31,7 @@ async def test_another_process_uses_the_servers_and_controls_their_faults_and_cl
         sys.executable, "-m", "tests.emulators", "--json", stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     try:
-        told = json.loads(await asyncio.wait_for(program.stdout.readline(), 60))
+        told = json.loads(await asyncio.wait_for(program.stdout.readline(), 180))
         settings = Settings.from_environment({**os.environ, **told["settings"]})
         store, bus, blobs = (kind.from_settings(settings) for kind in (CosmosStore, ServiceBusBus, AzureBlobs))
         for each in (store, bus, blobs):
@@ -56,4 +56,4 @@ async def test_another_process_uses_the_servers_and_controls_their_faults_and_cl
             await each.close()
     finally:
         program.terminate()
-        assert await asyncio.wait_for(program.wait(), 20) == 0
+        assert await asyncio.wait_for(program.wait(), 120) == 0

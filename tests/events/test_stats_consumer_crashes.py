@@ -326,7 +326,7 @@ async def test_a_session_that_never_runs_dry_is_written_all_the_same(world: Worl
     busy = replace(world.services, bus=BusyTopic(world))  # type: ignore[arg-type]
     world.send(batch(0, (0,)))
     running = asyncio.create_task(stats_consumer(busy, receive_seconds=0.02).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while sum(await world.views()) < 5:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     running.cancel()

@@ -38,7 +38,7 @@ class Source:
 
 
 async def eventually(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not happened():  # noqa: ASYNC110 - only looking tells
             await asyncio.sleep(0.005)
 

@@ -76,7 +76,7 @@ async def test_a_call_that_fails_undoes_its_own_work_and_no_other_of_its_group(
 async def test_the_event_loop_goes_on_while_work_is_done(writer: SqliteThread) -> None:
     go_on = threading.Event()
 
-    future = writer.call(lambda connection: go_on.wait(timeout=10))
+    future = writer.call(lambda connection: go_on.wait(timeout=120))
     await asyncio.sleep(0)  # would never come back, were the work done here
     go_on.set()
 
@@ -85,7 +85,7 @@ async def test_the_event_loop_goes_on_while_work_is_done(writer: SqliteThread) -
 
 async def test_a_call_that_was_cancelled_before_its_turn_is_not_done(writer: SqliteThread, tmp_path: Path) -> None:
     go_on = threading.Event()
-    first = writer.call(lambda connection: go_on.wait(timeout=10))
+    first = writer.call(lambda connection: go_on.wait(timeout=120))
     second = writer.call(add("cancelled"))
     second.cancel()
     third = writer.call(add("kept"))

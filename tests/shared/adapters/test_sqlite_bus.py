@@ -37,7 +37,7 @@ def rows(folder: Path, table: str) -> int:
 async def cancelled_before_its_answer(bus: SqliteBus, work: Coroutine[Any, Any, Any]) -> None:
     """Start `work`, let it ask the file for something, and cancel it before the file answers."""
     answer = threading.Event()
-    holding_up = bus.writer.call(lambda file: answer.wait(timeout=10))
+    holding_up = bus.writer.call(lambda file: answer.wait(timeout=120))
     task = asyncio.create_task(work)
     for _ in range(5):
         await asyncio.sleep(0)
