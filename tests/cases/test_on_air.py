@@ -8,7 +8,7 @@ from typing import Any
 
 import azure.functions as func
 import orjson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cms.audit import AuditApi
@@ -30,6 +30,7 @@ from tests.memory_documents import MemoryDocuments
 
 TENANT = "tenant_1"
 IDS = ("v1", "v2")
+STATUS_BY_NAME = st.sampled_from(["active", "inactive", "taken_down", None])
 
 
 class NoCatalogs:
@@ -86,17 +87,14 @@ class Tables:
         await self.imports.import_now(TENANT, lines, Author("Anna", self.now))
 
 
-FIELDS = st.fixed_dictionaries(
-    {}, optional={"title": st.sampled_from("ab"), "status": st.sampled_from(["active", "inactive", "taken_down", None])}
-)
+FIELDS = st.fixed_dictionaries({}, optional={"title": st.sampled_from("ab"), "status": STATUS_BY_NAME})
+WAYS = (
+    "create", "put", "patch", "import", "export", "local import", "takedown", "restore", "publish",
+    "take down as before", "much later",
+)  # fmt: skip
 STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["create", "put", "patch", "import", "export", "local import", "takedown", "restore", "revert", "publish",
-             "take down as before", "much later"]
-        ),
-        st.sampled_from(IDS), FIELDS, st.integers(0, 9),
-    ),
+    st.tuples(st.sampled_from((*WAYS, *["revert"] * 4, "patch", "patch")), st.sampled_from(IDS), FIELDS,
+              st.integers(0, 5)),
     min_size=3, max_size=25,
 )  # fmt: skip
 
@@ -157,14 +155,21 @@ def allow(tables: Tables, step: str, id: str, fields: dict[str, Any], was: dict[
         tables.down[id] = False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(STEPS)
+@example([("patch", "v1", {"status": "inactive"}, 0), ("revert", "v1", {}, 0)])
+@example(
+    [("patch", "v1", {"title": "a"}, 0), ("takedown", "v1", {}, 0), ("revert", "v1", {}, 1), ("revert", "v1", {}, 0)]
+)
+@example([("patch", "v1", {"status": "inactive"}, 0), ("takedown", "v1", {}, 0), ("restore", "v1", {}, 0)])
+@example([("export", "v1", {}, 0), ("takedown", "v1", {}, 0), ("export", "v1", {}, 4), ("put", "v1", {}, 0)])
+@example([("patch", "v1", {"status": "inactive"}, 0), ("put", "v1", {}, 0), ("local import", "v1", {}, 0)])
 def test_nothing_comes_on_air_but_by_a_restore_or_a_status_sent_by_name(
     steps: list[tuple[str, str, dict[str, Any], int]],
 ) -> None:
     async def run() -> None:
         tables, kept = Tables(), []  # type: ignore[var-annotated]
-        for step, id, fields, number in steps:
+        for step, id, fields, number in [*(("create", id, {}, 0) for id in IDS), *steps]:
             tables.now += 1
             before = {each: await tables.body(each) for each in IDS}
             await write(tables, kept, step, id, fields, number)
