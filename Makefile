@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
+KUSTO := tests/infra/kusto/node_modules/.package-lock.json
 
 .PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
 
-test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE)  ## every test; says what it leaves out where Node or a C compiler is absent
+test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 2
 
 e2e-azure: $(VENV)/.dev $(AZURITE)  ## the README's story and every outage on the Azure adapters, over our test servers
@@ -89,3 +90,7 @@ $(VENV)/.checkov: requirements-checkov.txt | $(BIN)/python
 $(AZURITE): tests/emulators/azurite/package-lock.json
 	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \
 	  echo "left out: Blob Storage tests (npm is not here, or could not install Azurite)"
+
+$(KUSTO): tests/infra/kusto/package-lock.json
+	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \
+	  echo "left out: queries of alerts and workbook (npm is not here, or could not install the Kusto language service)"

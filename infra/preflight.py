@@ -1,7 +1,7 @@
 """Asks the subscription what would stop a first deployment: `python -m infra.preflight --environment dev`.
 
-Needs the Azure CLI, signed in, and the variables of step 1 (docs/first-deployment.md). It changes nothing, prints one line for
-each check, says the next step where one fails, and ends with 1 when something would stop the deployment.
+Needs the Azure CLI, signed in, and the variables of step 1 (docs/first-deployment.md). It changes nothing, prints one
+line for each check, says the next step where one fails, and ends with 1 when something would stop the deployment.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ def az(*arguments: str) -> Any:
 def parameters(environment: str) -> dict[str, str]:
     """The literal parameters of an environment."""
     text = (ENVIRONMENTS / f"{environment}.bicepparam").read_text(encoding="utf-8")
-    return {
-        name: value.strip("'") for name, value in re.findall(r"^param (\w+) = ('[^']*'|\d+|true|false)$", text, re.M)
-    }
+    literal = re.findall(r"^param (\w+) = ('[^']*'|\d+|true|false)$", text, re.M)
+    return {name: value.strip("'") for name, value in literal}
 
 
 def providers(ask: Ask) -> Iterator[Finding]:
@@ -72,9 +71,8 @@ def providers(ask: Ask) -> Iterator[Finding]:
 def roles(ask: Ask, subscription: str) -> Iterator[Finding]:
     user = ask("ad", "signed-in-user", "show", "--query", "id")
     scope = f"/subscriptions/{subscription}"
-    given = ask(
-        "role", "assignment", "list", "--assignee", user, "--scope", scope, "--include-inherited", "--include-groups"
-    )
+    inherited = ("--include-inherited", "--include-groups")
+    given = ask("role", "assignment", "list", "--assignee", user, "--scope", scope, *inherited)
     enough = {"Owner"} & {each["roleDefinitionName"] for each in given}
     yield "your roles", None if enough else "step 1 makes role assignments: let somebody with Owner run it"
 
@@ -91,9 +89,7 @@ def database(ask: Ask, subscription: str, location: str, zones: bool) -> Iterato
     url = f"/subscriptions/{subscription}/providers/Microsoft.DocumentDB/locations?api-version=2025-04-15"
     found = {normal(each["name"]): each["properties"] for each in ask("rest", "--method", "get", "--url", url)["value"]}
     here = found.get(normal(location), {})
-    allowed = here.get(
-        "isSubscriptionRegionAccessAllowedForAz" if zones else "isSubscriptionRegionAccessAllowedForRegular"
-    )
+    allowed = here.get(f"isSubscriptionRegionAccessAllowedFor{'Az' if zones else 'Regular'}")
     step = f"ask Azure support for Cosmos DB in {location}{' over its zones' if zones else ''}, or take another region"
     yield "Cosmos DB in the region", None if allowed else step
 
@@ -173,11 +169,8 @@ def main(arguments: list[str], variables: Mapping[str, str], ask: Ask = az) -> i
     except NotAnswered as error:
         print(f"FAILED {error}")
         return 1
-    print(
-        "Next: step 1 of docs/operations.md."
-        if not failed
-        else f"{failed} checks failed: do what they say, then run this again."
-    )
+    again = f"{failed} checks failed: do what they say, then run this again."
+    print(again if failed else "Next: step 1 of docs/operations.md.")
     return 1 if failed else 0
 
 

@@ -70,9 +70,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "docs/events.md#the-archive json": Compared(
         "tests/e2e/test_event_docs.py::test_the_archived_line_in_the_documentation_has_the_fields_of_a_real_one"
     ),
-    "docs/first-deployment.md#before-it sh": NotRun(
-        "needs an Azure subscription; a test runs preflight on recorded answers"
-    ),
+    "docs/first-deployment.md#before-it sh": NotRun("needs a subscription; preflight has tests"),
     "docs/import.md#importing-a-tenant-from-files sh": Executed(
         "tests/docs/test_import_page.py::test_the_command_loads_videos_and_counts_the_log"
     ),

@@ -86,7 +86,7 @@ WRONG = {
     ),
     "the region": (
         {"functionapp list-flexconsumption-locations": [{"name": "northeurope"}]},
-        "take one of northeurope",
+        "one of northeurope",
     ),
     "zones of the database": (
         {
