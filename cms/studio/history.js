@@ -19,9 +19,17 @@ export async function historyTab(place) {
     h("div", { class: "rule-line" }, h("div", { class: "grow" },
       h("h2", {}, `${entry.action.replaceAll("_", " ")} · ${entry.resource}${entry.name === entry.resource ? "" : ` ${entry.name}`}`),
       h("p", { class: "muted" }, `${entry.who}, ${moment(entry.at)}${entry.why ? ` – ${entry.why}` : ""}`)),
-    entry.revertible && h("button", { "data-revert": true, onclick: doing(() => revert(entry)) }, "Take back")),
+    entry.revertible && h("button", { "data-revert": true, onclick: doing(() => revert(entry)) }, "Take back"),
+    entry.resource === "video" && entry.action === "takedown" && h("button", { onclick: doing(() => restore(entry)) }, "Restore")),
     entry.changes.length ? h("ul", { class: "changes" }, entry.changes.filter((change) => brief(change.from) !== brief(change.to) && change.field !== "rule").slice(0, 6).map((change) =>
       h("li", {}, h("b", {}, change.field), " ", h("del", {}, brief(change.from)), " → ", h("ins", {}, brief(change.to))))) : null);
+
+  // A takedown is lifted by restoring the video alone.
+  async function restore(entry) {
+    const after = await post(`videos/${encodeURIComponent(entry.name)}/restore`);
+    notice(after.status === "active" ? "It may be shown again." : "No longer taken down, and inactive as before.");
+    await load();
+  }
 
   async function revert(entry) {
     const send = (body = {}, headers = {}) => post(`audit/${entry.id}/revert`, body, { headers });

@@ -148,14 +148,14 @@ async def test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_b
     assert gone not in rest
     assert gone not in [id for fresh in await client.walk() for id in fresh.ids]
 
-    # Roll both back from the history: who and what is there, and one press takes it back.
+    # Roll both back from the history: who and what is there, and one press restores the video or takes a change back.
     await page.get_by_role("link", name="History").click()
     entries = page.locator("[data-entry]")
     await expect(entries.nth(0)).to_contain_text(f"takedown · video {gone}")
     await expect(entries.nth(0)).to_contain_text("Anna")
     await expect(entries.nth(1)).to_contain_text("update · configuration")
-    await entries.nth(0).get_by_role("button", name="Take back").click()
-    await expect(entries.nth(0)).to_contain_text("revert · video")
+    await entries.nth(0).get_by_role("button", name="Restore").click()
+    await expect(entries.nth(0)).to_contain_text("restore · video")
 
     async def is_back() -> bool:
         return gone in [id for fresh in await client.walk() for id in fresh.ids]
