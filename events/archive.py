@@ -33,6 +33,11 @@ def blob_name(session_id: str, first_sequence: int, first_enqueued_at: float, ac
     return f"{tenant_id}/{hour}/{shard or '0'}-{first_sequence:020d}-{int(first_enqueued_at * 1000)}.jsonl.gz"
 
 
+def part_name(name: str, first_sequence: int) -> str:
+    """Where a part of a blob's messages goes whose rest is missing: beside it, under its first sequence number."""
+    return f"{name.removesuffix('.jsonl.gz')}-part-{first_sequence:020d}.jsonl.gz"
+
+
 def is_due(name: str, now: float) -> bool:
     """Whether a blob must be deleted: a day early, since this is asked once a day and nothing may be older than 90, and
     earlier still, since what it holds may have been accepted `LATEST_DAYS` before its first message."""

@@ -1,8 +1,8 @@
 """Consumer of the subscription `rollup`: adds events to video statistics and writes them to the archive, one write and
 one blob for everything drained from a session.
 
-A session belongs to one shard of one tenant and comes in order under a lock, so the last sequence number added, kept
-in the shard's document, is all it takes to count everything once: what comes again has a number already added.
+A session belongs to one shard of one tenant and comes under a lock. The shard's document keeps the sequence numbers it
+has added (`events/sequence_log.py`): what comes again is known by its number, and what comes late is not taken for it.
 
 The document is written first, with the range of messages it just took in and the name of their blob; then the blob,
 then the messages are settled. Whoever lost the session meanwhile fails at the document and writes no blob. After a
@@ -12,26 +12,28 @@ crash in between, the unsettled messages come again, and their blob is written a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from events.archive import blob_name, in_time, to_lines
+from events.archive import blob_name, in_time, part_name, to_lines
 from events.batch import Batch, UnreadableBatch, decode
 from events.counting import decide_without_ledger
 from events.erasures import erasures
+from events.parked_sessions import ParkedSessions
 from events.receipt_markers import ReceiptMarkers
 from events.schema import CLAMP_AHEAD_SECONDS
+from events.set_aside import FAILED, UNREADABLE, count_set_aside
 from events.stat_events import count_feedback, stat_events, within_peak
 from events.stats_shard import MESSAGES_A_WRITE, PendingMessages, SequencedBatch, Shard
 from events.usual_peak import UsualPeak
 from events.video_facts import VideoFacts
 from ranking.stats import StatsTable, UnreadableStats
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
-from shared.adapters.blobs.port import Blobs, BlobsUnavailable
+from shared.adapters.blobs.port import BlobRefused, Blobs, BlobsError, BlobsUnavailable
 from shared.adapters.bus.port import (
-    MAX_DELIVERIES,
     MESSAGE_TTL_SECONDS,
     ROLLUP,
     Bus,
@@ -45,6 +47,8 @@ from shared.adapters.documents.port import (
     Create,
     DocumentStore,
     Replace,
+    StoreError,
+    StoreRefused,
     StoreUnavailable,
     WriteRejected,
 )
@@ -74,12 +78,31 @@ SLICE = 20
 """Batches worked on before the event loop gets its turn."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
-PATIENCE_SECONDS = 600.0
-"""How long received messages wait for a store that went down under them, their session's lock kept."""
+LEAST_PATIENCE_SECONDS = 10.0
+"""Messages that were received wait for a store until the run ends, and so long at least; then their session waits."""
+FAILURES_IN_A_ROW = 3
+TRIES_FOR_THE_REST = 10
+"""Deliveries of a part of a range after which the rest of it is not waited for any more."""
+LATE = "late"
+"""Why a message is set aside that comes after so many others that nobody can tell whether it was counted."""
 
 
 class _Incomplete(Exception):
     """A part of a range came again, and the rest of it did not."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run: until when it takes sessions (by `elapsed`), which failed or gave nothing, and which it holds."""
+
+    until: float
+    failed: set[str] = field(default_factory=set)
+    began: set[str] = field(default_factory=set)
+    held: list[Receiver] = field(default_factory=list)
+
+    def received(self, session_id: str) -> bool:
+        """Whether messages of a session were asked for."""
+        return session_id in self.began
 
 
 class StatsConsumer:
@@ -119,78 +142,149 @@ class StatsConsumer:
         """The shards that had more events in a minute than count, when they were last written."""
         self._elapsed = elapsed
         self._receive_seconds, self._rest_seconds = receive_seconds, rest_seconds
+        self._parked = ParkedSessions(elapsed)
 
     async def run(self) -> int:
-        """Drain; how many batches were added. What fails stays on the bus for the next run."""
-        until = self._elapsed() + self._run_seconds
-        failed: set[str | None] = set()
-        added = await asyncio.gather(*(self._drain_sessions(until, failed) for _ in range(SESSIONS_AT_ONCE)))
+        """Drain; how many batches were added. What fails stays on the bus for a later run."""
+        run = _Run(self._elapsed() + self._run_seconds)
+        try:
+            added = await asyncio.gather(*(self._drain_sessions(run) for _ in range(SESSIONS_AT_ONCE)))
+        finally:
+            for session in run.held:
+                with contextlib.suppress(BusError):
+                    await session.close()
+            self._telemetry.gauge("rollup_sessions_parked", len(self._parked))
         return sum(added)
 
-    async def _drain_sessions(self, until: float, failed: set[str | None]) -> int:
-        """Session after session; one that fails is left alone until the next run and holds up no other."""
-        added = 0
+    async def _drain_sessions(self, run: _Run) -> int:
+        """Session after session. One that fails is held, untouched, until the run ends: the bus then offers the others.
+
+        Ends when the bus or the blobs fail as a whole, or several sessions in a row do: that is an outage of the store.
+        """
+        added = in_a_row = 0
         count = self._telemetry.count
         try:
-            while self._elapsed() < until:
+            while self._elapsed() < run.until and in_a_row < FAILURES_IN_A_ROW:
                 session = await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
                 if session is None:
                     break
+                id = session.session_id or ""
+                if id in run.failed or self._parked.holds(id):
+                    run.held.append(session)
+                    continue
                 try:
-                    if session.session_id in failed:  # the one that waited longest: all others had their turn
-                        break
-                    added += await self._drain(session)
+                    # While blobs are down no message is received, so none uses up its deliveries.
+                    await self._blobs.ready()
+                    added += await self._drain(session, run)
+                    in_a_row = 0
+                    if id not in run.failed:
+                        self._parked.release(id)
                 except LockLost:
                     count("batches_rolled_up", "lock_lost")
-                except _Incomplete:
-                    failed.add(session.session_id)
-                    count("batches_rolled_up", "incomplete")
-                except (StoreUnavailable, BlobsUnavailable, BusError):
+                except BusError:
                     raise
+                except BlobsUnavailable:
+                    count("store_failures", "archive")
+                    if not run.received(id):
+                        return added
+                    in_a_row += self._failed(run, id, "incomplete")
+                except StoreUnavailable:
+                    count("store_failures", "rollup")
+                    in_a_row += self._failed(run, id, "incomplete")
+                except _Incomplete:
+                    self._failed(run, id, "incomplete")
+                except (BlobRefused, StoreRefused) as error:  # final: its messages stay, for somebody to look at it
+                    self._failed(run, id, "refused")
+                    log.error("a session of the roll-up is parked: %s", type(error).__name__)
                 except Exception as error:
-                    failed.add(session.session_id)
-                    count("batches_rolled_up", "failed")
+                    self._failed(run, id, "failed")
                     log.error("a session of the roll-up failed\n%s", traceback_without_values(error))
                 finally:
-                    await session.close()
-        except StoreUnavailable:
-            count("store_failures", "rollup")
-        except BlobsUnavailable:
-            count("store_failures", "archive")
+                    if id in run.failed:
+                        run.held.append(session)
+                    else:
+                        await session.close()
         except BusError:
             count("bus_failures", "rollup")
         return added
 
-    async def _drain(self, session: Receiver) -> int:
+    def _failed(self, run: _Run, session_id: str, outcome: str) -> int:
+        """A session failed: this run does not try it again, and later ones not before its pause is over."""
+        run.failed.add(session_id)
+        self._parked.park(session_id)
+        self._telemetry.count("batches_rolled_up", outcome)
+        return 1
+
+    async def _drain(self, session: Receiver, run: _Run) -> int:
         """Receive what the session has, up to one write's worth; write; archive; settle."""
         assert session.session_id is not None
         count = self._telemetry.count
-        # Look at the stores first: while one is down no message is received, so none uses up its deliveries.
-        await self._blobs.ready()
         shard = await self._read_shard(session.session_id)
+        run.began.add(session.session_id)
         keeper = asyncio.create_task(_keep_lock(session))
+        give_up_at = max(run.until, self._elapsed() + LEAST_PATIENCE_SECONDS)
         try:
             pending = PendingMessages()
             await self._receive(session, pending, self._receive_seconds)
-            if not pending.messages:
+            if not pending:  # what waits in it does not come now
+                run.failed.add(session.session_id)
                 return 0
-            await self._complete_last_range(session, shard, pending)
+            for each in [each for each in pending.batches if shard.cannot_tell(each)]:
+                await session.dead_letter(pending.remove(each), LATE, "too late to tell whether it was counted")
+                count_set_aside(self._telemetry, ROLLUP, LATE)
+            await self._archive_again(session, shard, pending, give_up_at)
             again = [each for each in pending.batches if shard.knows(each)]
-            new = [each for each in pending.batches if not shard.knows(each)]
             if again:  # settled first, so that losing the session once more does not bring these again too
-                last_range = shard.last_range(again)
-                if last_range and len(last_range) >= shard.size_of_last and shard.blob_of_last:
-                    await self._retry(lambda: self._archive(shard, last_range, shard.blob_of_last))
                 await session.complete(pending.messages_of(again))
                 count("batches_rolled_up", "duplicate", amount=len(again))
+            new = [each for each in pending.batches if not shard.knows(each)]
             if new:
-                if blob := await self._retry(lambda: self._add(shard, new)):
-                    await self._retry(lambda: self._archive(shard, new, blob))
+                new = await self._add_and_archive(session, shard, pending, new, give_up_at)
                 await session.complete(pending.messages_of(new))
                 count("batches_rolled_up", "added", amount=len(new))
         finally:
             keeper.cancel()
         return len(new)
+
+    async def _add_and_archive(
+        self,
+        session: Receiver,
+        shard: Shard,
+        pending: PendingMessages,
+        new: list[SequencedBatch],
+        give_up_at: float,
+    ) -> list[SequencedBatch]:
+        """Add the batches and archive them; those that were. What fails alone is dead-lettered alone."""
+        try:
+            blob = await self._retry(lambda: self._add(shard, new), give_up_at)
+        except (StoreError, BlobsError, BusError):
+            raise
+        except Exception as error:
+            poison = [each for each in new if not self._works_alone(each.batch)]
+            if not poison:
+                raise
+            log.error("batches that cannot be added\n%s", traceback_without_values(error))
+            for each in poison:
+                await session.dead_letter(pending.remove(each), FAILED, type(error).__name__)
+                count_set_aside(self._telemetry, ROLLUP, FAILED)
+            new = [each for each in new if each not in poison]
+            blob = await self._retry(lambda: self._add(shard, new), give_up_at) if new else ""
+        if blob:
+            await self._retry(lambda: self._archive(shard, new, blob), give_up_at)
+        return new
+
+    def _works_alone(self, batch: Batch) -> bool:
+        """Whether the work on one batch succeeds, whatever came with it. Nothing of it is kept."""
+        try:
+            durations = {event.video_id: 30.0 for event in batch.events}
+            table = StatsTable()
+            counted = [replace(batch, counted=(True,) * len(batch.events))]
+            table.add(stat_events(counted, durations, self._clock()))
+            count_feedback(counted, durations, Telemetry(), self._clock())
+            to_lines([batch], self._identity.archive_pseudonym)
+        except Exception:
+            return False
+        return True
 
     async def _receive(self, session: Receiver, pending: PendingMessages, seconds: float, enough: int = 0) -> None:
         """Receive until `pending` is full, the session is empty or the time is up.
@@ -199,38 +293,43 @@ class StatsConsumer:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while loop.time() < until and not (pending.full if not enough else len(pending.messages) >= enough):
-            room = MESSAGES_A_WRITE - len(pending.messages)
+        while loop.time() < until and not (pending.full if not enough else len(pending) >= enough):
+            room = MESSAGES_A_WRITE - len(pending)
             received = await session.receive(min(MESSAGES_A_RECEIVE, max(1, room)), RECEIVE_SECONDS)
             if not received and not enough:
                 break
-            batches = await self._readable(session, received)
-            numbers = {each.sequence for each in batches}
-            pending.batches = sorted([*pending.batches, *batches], key=lambda each: each.sequence)
-            pending.messages += [message for message in received if message.sequence_number in numbers]
+            batches = {each.sequence: each for each in await self._readable(session, received)}
+            for message in received:
+                if message.sequence_number in batches:
+                    pending.add(batches[message.sequence_number], message)
 
-    async def _complete_last_range(self, session: Receiver, shard: Shard, pending: PendingMessages) -> None:
-        """Make sure that the archive has the range added last, or that `pending` holds all of it.
+    async def _archive_again(
+        self, session: Receiver, shard: Shard, pending: PendingMessages, give_up_at: float
+    ) -> None:
+        """Make sure that the archive has every message that comes again, before it is settled.
 
         After a crash between the document and the blob, the whole range comes again, but not always at once. A part
         of it alone may be settled only if the blob is there (the rest was settled then). Otherwise the rest is waited
-        for. Raises `_Incomplete` when it does not come: everything stays for the next run.
+        for. Raises `_Incomplete` when it does not come: everything stays for a later run. In the end a part is archived
+        under a name of its own, so that the rest, should it come, is not taken for archived.
         """
-        came = len(shard.last_range(pending.batches))
-        if came in (0, shard.size_of_last) or not shard.blob_of_last or await self._is_archived(shard.blob_of_last):
-            return
-        await self._receive(
-            session, pending, self._rest_seconds, enough=shard.size_of_last - came + len(pending.messages)
-        )
-        last_range = shard.last_range(pending.batches)
-        if len(last_range) == shard.size_of_last:
-            return
-        oldest = min(message.enqueued_at for message in pending.messages)
-        tries = max(message.delivery_count for message in pending.messages)
-        if tries < MAX_DELIVERIES and self._clock() - oldest < LAST_CHANCE_SECONDS:
-            raise _Incomplete
-        # Some of them will not come any more: better archived without those than not at all.
-        await self._retry(lambda: self._archive(shard, last_range, shard.blob_of_last))
+        for written in shard.ranges():
+            came = written.of([each for each in pending.batches if shard.knows(each)])
+            if not came or not written.blob or await self._is_archived(written.blob):
+                continue
+            if len(came) < written.size:
+                missing = written.size - len(came)
+                await self._receive(session, pending, self._rest_seconds, enough=missing + len(pending))
+                came = written.of([each for each in pending.batches if shard.knows(each)])
+            name = written.blob
+            if len(came) < written.size:
+                messages = pending.messages_of(came)
+                oldest = min(message.enqueued_at for message in messages)
+                tries = max(message.delivery_count for message in messages)
+                if tries < TRIES_FOR_THE_REST and self._clock() - oldest < LAST_CHANCE_SECONDS:
+                    raise _Incomplete
+                name = part_name(name, came[0].sequence)
+            await self._retry(lambda came=came, name=name: self._archive(shard, came, name), give_up_at)  # type: ignore[misc]
 
     async def _is_archived(self, name: str) -> bool:
         return name in [blob.name async for blob in self._blobs.list(ARCHIVE_BLOBS, name)]
@@ -244,16 +343,16 @@ class StatsConsumer:
             try:
                 readable.append(SequencedBatch(message.sequence_number, decode(message.body), message.enqueued_at))
             except UnreadableBatch as error:
-                await session.dead_letter(message, "unreadable", str(error))
-                self._telemetry.count("messages_set_aside", ROLLUP, "unreadable")
+                await session.dead_letter(message, UNREADABLE, str(error))
+                count_set_aside(self._telemetry, ROLLUP, UNREADABLE)
         return readable
 
-    async def _retry(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Run a step until the store takes it: messages received wait rather than use up their deliveries."""
+    async def _retry(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
+        """Run a step until the store takes it. After `give_up_at` the session has to wait: others have their turn."""
         return await retry(
             step,
             (StoreUnavailable, BlobsUnavailable),
-            give_up_at=self._elapsed() + PATIENCE_SECONDS,
+            give_up_at=give_up_at,
             clock=self._elapsed,
             first_pause=FIRST_PAUSE_SECONDS,
             longest_pause=LONGEST_PAUSE_SECONDS,
@@ -263,9 +362,8 @@ class StatsConsumer:
     # ---- statistics
 
     async def _read_shard(self, session_id: str) -> Shard:
-        shard = Shard(session_id, None)
-        stored = await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True)
-        return replace(shard, stored=stored)
+        shard = Shard(session_id)
+        return Shard.of(session_id, await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True))
 
     async def _add(self, shard: Shard, new: Sequence[SequencedBatch]) -> str:
         """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
@@ -291,10 +389,11 @@ class StatsConsumer:
             "id": shard.id,
             "kind": "stats",
             "firstSequence": new[0].sequence,
-            "lastSequence": new[-1].sequence,
+            "lastSequence": shard.last_with(new),
             "messages": len(new),
             "blob": blob,
-            "enqueuedAt": max(each.enqueued_at for each in new),
+            "enqueuedAt": shard.known_until_with(new),
+            "sequences": shard.log_with(new, blob).to_json(),
             "updatedAt": self._clock(),
             "peak": peak.to_json(),
             "packed": await asyncio.to_thread(table.pack),
@@ -305,7 +404,7 @@ class StatsConsumer:
         except WriteRejected as refused:
             # Either somebody else owns the session by now, or this very write was applied and its answer lost.
             now = await self._read_shard(shard.session_id)
-            if (now.first_of_last, now.last, now.size_of_last) != (new[0].sequence, new[-1].sequence, len(new)):
+            if not now.wrote(new):
                 raise LockLost("the shard was written by another owner of the session") from refused
         self._telemetry.count("rollup_writes")
         self._tell_of_peak(shard, over)
@@ -382,7 +481,11 @@ class StatsConsumer:
         wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._clock()
         batches = [each.batch for each in wanted if in_time(each.batch, now)]
         content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
-        await self._blobs.write(ARCHIVE_BLOBS, name, content)
+        try:
+            await self._blobs.write(ARCHIVE_BLOBS, name, content)
+        except BlobRefused:
+            if await self._blobs.read(ARCHIVE_BLOBS, name) != content:  # else it is there, and a policy holds it
+                raise
         self._telemetry.count("batches_archived", "written", amount=len(batches))
         if len(batches) < len(wanted):
             self._telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))

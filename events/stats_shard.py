@@ -1,18 +1,20 @@
 """A shard of a tenant's video statistics: which messages it has added, and what waits to be added. Pure.
 
-A session of the subscription `rollup` belongs to one shard. Its messages come in order, so the shard's document tells
-by sequence numbers which of them are in it.
+A session of the subscription `rollup` belongs to one shard, whose document tells by sequence numbers which messages are
+in it, also when they come late, twice, or in another run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
 from events.batch import SHARD_MARK, Batch
+from events.sequence_log import SequenceLog
 from shared.adapters.bus.port import ReceivedMessage
 from shared.adapters.documents.port import Document
+from shared.domain.formats import is_number
 
 MESSAGES_A_WRITE = 4_000
 BYTES_A_WRITE = 64_000_000
@@ -23,10 +25,18 @@ SHARD_MARK_IN_IDS = "."
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard's document as it is stored, None before its first write."""
+    """A shard's document as it is stored, None before its first write. `log` is None where a former version wrote it:
+    then everything up to the last number is known."""
 
     session_id: str
-    stored: Document | None
+    stored: Document | None = None
+    log: SequenceLog | None = field(default_factory=SequenceLog)
+
+    @classmethod
+    def of(cls, session_id: str, stored: Document | None) -> Shard:
+        """The shard of a session, with what its document says."""
+        log = SequenceLog() if stored is None else SequenceLog.from_json(stored.body.get("sequences"))
+        return cls(session_id, stored, log)
 
     @property
     def tenant_id(self) -> str:
@@ -38,36 +48,77 @@ class Shard:
 
     @property
     def last(self) -> int:
-        """The last sequence number added."""
-        return int(self.stored.body.get("lastSequence", 0)) if self.stored else 0
+        """The highest sequence number added."""
+        return int(self._number("lastSequence"))
 
     @property
-    def first_of_last(self) -> int:
-        """The first sequence number of the range added last."""
-        return int(self.stored.body.get("firstSequence", 0)) if self.stored else 0
+    def known_until(self) -> float:
+        """When the latest message that was added was given its number, in seconds since the epoch."""
+        return self._number("enqueuedAt", inf)
 
-    @property
-    def size_of_last(self) -> int:
-        """How many messages that range had."""
-        return int(self.stored.body.get("messages", 0)) if self.stored else 0
+    def _number(self, name: str, otherwise: float = 0.0) -> float:
+        found = self.stored.body.get(name) if self.stored else None
+        return found if is_number(found) else otherwise  # type: ignore[return-value]
 
-    @property
-    def blob_of_last(self) -> str:
-        """Where that range is archived."""
-        return str(self.stored.body.get("blob", "")) if self.stored else ""
+    def is_numbered_anew(self, each: SequencedBatch) -> bool:
+        """Whether a low number was given out later than the last one known: by a namespace that was set up anew, and
+        numbers from 1 again."""
+        return self.stored is not None and (
+            each.sequence <= self.last and each.enqueued_at > self.known_until + CLOCKS_DIFFER_SECONDS
+        )
 
     def knows(self, each: SequencedBatch) -> bool:
-        """Whether a message was added before.
+        """Whether a message was added before."""
+        if self.stored is None or self.is_numbered_anew(each):
+            return False
+        return each.sequence <= self.last if self.log is None else each.sequence in self.log
 
-        A namespace that was set up anew numbers from 1 again: a low number that was given out later than the last
-        one known is a new message.
-        """
-        known_until = float(self.stored.body.get("enqueuedAt", inf)) if self.stored else inf
-        return each.sequence <= self.last and each.enqueued_at <= known_until + CLOCKS_DIFFER_SECONDS
+    def cannot_tell(self, each: SequencedBatch) -> bool:
+        """Whether a message may have been added so long ago that nobody remembers."""
+        return self.log is not None and self.log.cannot_tell(each.sequence) and not self.is_numbered_anew(each)
 
-    def last_range(self, pending: Sequence[SequencedBatch]) -> list[SequencedBatch]:
-        """Those of the range added last."""
-        return [each for each in pending if each.sequence >= self.first_of_last and self.knows(each)]
+    def ranges(self) -> list[WrittenRange]:
+        """The ranges that are remembered, in the order they were written."""
+        if self.log is not None:
+            return [WrittenRange(each.blob, len(each.numbers), each.__contains__) for each in self.log.ranges]
+        first, last = int(self._number("firstSequence")), self.last
+        blob = str(self.stored.body.get("blob", "")) if self.stored else ""
+        return [WrittenRange(blob, int(self._number("messages")), lambda number: first <= number <= last)]
+
+    def known_until_with(self, new: Sequence[SequencedBatch]) -> float:
+        """The same once the messages are added."""
+        latest = max(each.enqueued_at for each in new)
+        return max(latest, self._number("enqueuedAt"))
+
+    def last_with(self, new: Sequence[SequencedBatch]) -> int:
+        """The highest sequence number once the messages are added."""
+        highest = max(each.sequence for each in new)
+        return highest if any(self.is_numbered_anew(each) for each in new) else max(self.last, highest)
+
+    def log_with(self, new: Sequence[SequencedBatch], blob: str) -> SequenceLog:
+        """What is known once the messages are added as one range."""
+        if any(self.is_numbered_anew(each) for each in new):
+            log = SequenceLog()
+        else:
+            log = SequenceLog(floor=self.last) if self.log is None else self.log
+        return log.with_range([each.sequence for each in new], blob)
+
+    def wrote(self, new: Sequence[SequencedBatch]) -> bool:
+        """Whether the range written last has exactly these messages."""
+        return bool(self.log and self.log.ranges) and self.log.ranges[-1].is_of(each.sequence for each in new)  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRange:
+    """The messages of one write: where they are archived (empty: nowhere), how many, and which."""
+
+    blob: str
+    size: int
+    has: Callable[[int], bool]
+
+    def of(self, batches: Sequence[SequencedBatch]) -> list[SequencedBatch]:
+        """Those of the batches that are in it."""
+        return [each for each in batches if self.has(each.sequence)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +132,33 @@ class SequencedBatch:
 
 @dataclass(slots=True)
 class PendingMessages:
-    """What was received from a session: readable messages in order, and every message that is still to be settled."""
+    """What was received from a session: one entry for each sequence number, however often it came. What comes again
+    was delivered again: only its latest lock holds."""
 
-    batches: list[SequencedBatch] = field(default_factory=list)
-    messages: list[ReceivedMessage] = field(default_factory=list)
+    _batches: dict[int, SequencedBatch] = field(default_factory=dict)
+    _messages: dict[int, ReceivedMessage] = field(default_factory=dict)
+
+    def add(self, batch: SequencedBatch, message: ReceivedMessage) -> None:
+        self._batches[batch.sequence] = batch
+        self._messages[batch.sequence] = message
+
+    def remove(self, each: SequencedBatch) -> ReceivedMessage:
+        """Take a message out, to settle it in some other way."""
+        del self._batches[each.sequence]
+        return self._messages.pop(each.sequence)
+
+    @property
+    def batches(self) -> list[SequencedBatch]:
+        """In order."""
+        return sorted(self._batches.values(), key=lambda each: each.sequence)
+
+    def __len__(self) -> int:
+        return len(self._messages)
 
     @property
     def full(self) -> bool:
-        return len(self.messages) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self.messages) >= BYTES_A_WRITE
+        return len(self) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self._messages.values()) >= BYTES_A_WRITE
 
     def messages_of(self, batches: Sequence[SequencedBatch]) -> list[ReceivedMessage]:
         """The messages that batches came in."""
-        numbers = {each.sequence for each in batches}
-        return [message for message in self.messages if message.sequence_number in numbers]
+        return [self._messages[each.sequence] for each in batches]

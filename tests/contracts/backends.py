@@ -59,6 +59,10 @@ class MovableClock:
         self.now += seconds
 
 
+FEW_DELIVERIES = 10
+"""As many as the bus of a rig makes before it gives a message up: that it does, shows sooner than with thousands."""
+
+
 @dataclass
 class Rig(Generic[Port]):
     """A port under test, and the ways to press on it.
@@ -104,7 +108,7 @@ def sqlite_documents(folder: Path) -> AbstractAsyncContextManager[Rig[DocumentSt
 
 def sqlite_bus(folder: Path) -> AbstractAsyncContextManager[Rig[Bus]]:
     clock = MovableClock()
-    return clients(lambda: SqliteBus(folder / "bus.db", clock), clock)
+    return clients(lambda: SqliteBus(folder / "bus.db", clock, max_deliveries=FEW_DELIVERIES), clock)
 
 
 def folder_blobs(folder: Path) -> AbstractAsyncContextManager[Rig[Blobs]]:
@@ -144,7 +148,7 @@ async def cosmos_documents(folder: Path) -> AsyncIterator[Rig[DocumentStore]]:
 
 @contextlib.asynccontextmanager
 async def servicebus_bus(folder: Path) -> AsyncIterator[Rig[Bus]]:
-    with broker_of_user_events() as broker:
+    with broker_of_user_events(max_deliveries=FEW_DELIVERIES) as broker:
         opened: list[Bus] = []
 
         async def another() -> Bus:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from shared.adapters.bus.port import (
     LOCK_SECONDS,
-    MAX_DELIVERIES,
     MESSAGE_TTL_SECONDS,
     ROLLUP,
     SIGNALS,
     Bus,
     OutgoingMessage,
 )
-from tests.contracts.backends import Rig
+from tests.contracts.backends import FEW_DELIVERIES, Rig
 from tests.contracts.drain import drain, ids, message, nothing, take
 
 
@@ -48,12 +47,12 @@ async def test_a_message_abandoned_ten_times_is_given_up(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
     counts = []
-    for _ in range(MAX_DELIVERIES):
+    for _ in range(FEW_DELIVERIES):
         (held,) = await take(receiver, 1)
         counts.append(held.delivery_count)
         await receiver.abandon(held)
 
-    assert counts == list(range(1, MAX_DELIVERIES + 1))
+    assert counts == list(range(1, FEW_DELIVERIES + 1))
     (dead,) = await bus.port.peek_dead_letters(SIGNALS, 10)
     assert (dead.message.message_id, dead.reason) == ("m1", "MaxDeliveryCountExceeded")
     await nothing(bus, receiver)
@@ -61,7 +60,7 @@ async def test_a_message_abandoned_ten_times_is_given_up(bus: Rig[Bus]) -> None:
 
 async def test_a_message_whose_lock_ran_out_ten_times_is_given_up(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
-    for _ in range(MAX_DELIVERIES):
+    for _ in range(FEW_DELIVERIES):
         await take(await bus.port.receiver(SIGNALS), 1)
         await bus.advance(LOCK_SECONDS + 1)
 
@@ -74,7 +73,7 @@ async def test_a_message_whose_lock_ran_out_ten_times_is_given_up(bus: Rig[Bus])
 async def test_the_tenth_delivery_can_still_succeed(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
-    for _ in range(MAX_DELIVERIES - 1):
+    for _ in range(FEW_DELIVERIES - 1):
         await receiver.abandon((await take(receiver, 1))[0])
 
     await receiver.complete(await take(receiver, 1))
@@ -127,7 +126,7 @@ async def test_a_dead_letter_is_received_under_lock_and_completed_away(bus: Rig[
 async def test_a_dead_letter_stays_however_old_it_is_and_however_often_it_was_looked_at(bus: Rig[Bus]) -> None:
     await bus.port.dead_letter(SIGNALS, message("m1"), "reason")
     receiver = await bus.port.receiver(SIGNALS, dead_letters=True)
-    for _ in range(MAX_DELIVERIES + 2):
+    for _ in range(FEW_DELIVERIES + 2):
         await receiver.abandon((await take(receiver, 1))[0])
     await bus.advance(MESSAGE_TTL_SECONDS * 2)
 

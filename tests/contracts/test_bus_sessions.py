@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.adapters.bus.port import LOCK_SECONDS, MAX_DELIVERIES, ROLLUP, Bus, LockLost, Receiver
-from tests.contracts.backends import Rig
+from shared.adapters.bus.port import LOCK_SECONDS, ROLLUP, Bus, LockLost, Receiver
+from tests.contracts.backends import FEW_DELIVERIES, Rig
 from tests.contracts.drain import PATIENCE, drain, ids, message, take
 
 
@@ -186,7 +186,7 @@ async def test_a_message_abandoned_in_a_session_is_its_next_again(bus: Rig[Bus])
 async def test_a_message_given_up_in_a_session_lets_the_next_one_through(bus: Rig[Bus]) -> None:
     await publish(bus, "tenant_1", "bad", "good")
     session = await own(bus.port)
-    for _ in range(MAX_DELIVERIES):
+    for _ in range(FEW_DELIVERIES):
         (held,) = await take(session, 1)
         assert held.message_id == "bad"
         await session.abandon(held)

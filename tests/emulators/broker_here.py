@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.adapters.bus.port import LOCK_SECONDS
+from shared.adapters.bus.port import LOCK_SECONDS, MAX_DELIVERIES
 from tests.emulators.clock import MovableClock
 from tests.skip_reasons import leave_out
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def broker_of_user_events(
-    clock: MovableClock | None = None, port: int = 0, lock_seconds: float = LOCK_SECONDS
+    clock: MovableClock | None = None,
+    port: int = 0,
+    lock_seconds: float = LOCK_SECONDS,
+    max_deliveries: int = MAX_DELIVERIES,
 ) -> ServiceBusBroker:
     """Not started. Leaves the test out when python-qpid-proton, which is built with a C compiler, is not there."""
     try:
@@ -25,4 +28,4 @@ def broker_of_user_events(
         )
     from tests.emulators.servicebus.layout import user_events
 
-    return ServiceBusBroker(partial(user_events, lock_seconds=lock_seconds), clock, port)
+    return ServiceBusBroker(partial(user_events, lock_seconds=lock_seconds, max_deliveries=max_deliveries), clock, port)

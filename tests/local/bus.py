@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from local.clock import Clock, SystemClock
-from shared.adapters.bus.port import MAX_DELIVERIES, BusUnavailable, LockLost, ReceivedMessage
+from shared.adapters.bus.port import BusUnavailable, LockLost, ReceivedMessage
+
+FEW_DELIVERIES = 10
+"""After so many the message is given up."""
 
 
 @dataclass
@@ -91,7 +94,7 @@ class FakeBus:
             stored = self.held(message)
             if event == "complete":
                 del self._stored[message.sequence_number]
-            elif stored.message.delivery_count >= MAX_DELIVERIES:
+            elif stored.message.delivery_count >= FEW_DELIVERIES:
                 self.dead.append(stored.message)
                 del self._stored[message.sequence_number]
             else:

@@ -100,7 +100,7 @@ resource signals 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-0
   properties: {
     requiresSession: false
     lockDuration: 'PT1M'
-    maxDeliveryCount: 10
+    maxDeliveryCount: 2000
     defaultMessageTimeToLive: 'P3D'
     deadLetteringOnMessageExpiration: true
     deadLetteringOnFilterEvaluationExceptions: false
@@ -115,7 +115,7 @@ resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01
   properties: {
     requiresSession: true
     lockDuration: 'PT1M'
-    maxDeliveryCount: 10
+    maxDeliveryCount: 2000
     defaultMessageTimeToLive: 'P3D'
     deadLetteringOnMessageExpiration: true
     deadLetteringOnFilterEvaluationExceptions: false

@@ -24,7 +24,9 @@ SIGNALS = "signals"
 ROLLUP = "rollup"
 SUBSCRIPTIONS = (SIGNALS, ROLLUP)
 SESSION_SUBSCRIPTIONS = frozenset({ROLLUP})
-MAX_DELIVERIES = 10
+MAX_DELIVERIES = 2_000
+"""More than three days of outage need (a message that long on the bus expires anyway): a consumer waits minutes inside
+each delivery, and sets aside by itself what can never be worked on."""
 LOCK_SECONDS = 60.0
 DUPLICATE_WINDOW_SECONDS = 3_600.0
 MESSAGE_TTL_SECONDS = 3 * 86_400

@@ -22,6 +22,7 @@ from typing import TypeVar
 from shared.adapters.bus import sqlite_queue as queues
 from shared.adapters.bus.port import (
     LOCK_SECONDS,
+    MAX_DELIVERIES,
     MAX_REASON_LENGTH,
     SESSION_SUBSCRIPTIONS,
     BusUnavailable,
@@ -52,8 +53,10 @@ class SqliteBus:
         *,
         lock_seconds: float = LOCK_SECONDS,
         poll_seconds: float = POLL_SECONDS,
+        max_deliveries: int = MAX_DELIVERIES,
     ) -> None:
         self.clock = clock
+        self.max_deliveries = max_deliveries
         self.lock_seconds = lock_seconds
         self._poll_seconds = poll_seconds
         path = Path(path)
@@ -173,7 +176,9 @@ class SqliteReceiver:
 
     async def abandon(self, message: ReceivedMessage) -> None:
         """See the port."""
-        still_held = await self._settle(partial(queues.abandon, self._queue, self._drop(message)))
+        still_held = await self._settle(
+            partial(queues.abandon, self._queue, self._drop(message), self._bus.max_deliveries)
+        )
         self._bus.wake_receivers()
         _require(still_held)
 
@@ -211,6 +216,7 @@ class SqliteReceiver:
             self.session_id or queues.NO_SESSION,
             self._token(),
             max_messages,
+            self._bus.max_deliveries,
             now,
             now + self._bus.lock_seconds,
         )

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from shared.adapters.bus.port import (
     DUPLICATE_WINDOW_SECONDS,
-    MAX_DELIVERIES,
     MESSAGE_TTL_SECONDS,
     SESSION_SUBSCRIPTIONS,
     SUBSCRIPTIONS,
@@ -140,7 +139,14 @@ _HELD = "queue = :queue AND session = :session AND sequence = :sequence AND lock
 
 
 def take(
-    queue: str, session: str, token: str, limit: int, now: float, locked_until: float, file: sqlite3.Connection
+    queue: str,
+    session: str,
+    token: str,
+    limit: int,
+    max_deliveries: int,
+    now: float,
+    locked_until: float,
+    file: sqlite3.Connection,
 ) -> list[ReceivedMessage]:
     """Lock up to `limit` messages for `token`, oldest first. Raises `LockLost` when its session is another's.
 
@@ -161,8 +167,8 @@ def take(
             can_die = expires_at is not None  # a dead letter stays one, however old and however often looked at
             if can_die and expires_at <= now:
                 _bury(queue, handle, EXPIRED, "nobody took it in time", file)
-            elif can_die and deliveries >= MAX_DELIVERIES:
-                _bury_worn_out(queue, handle, file)
+            elif can_die and deliveries >= max_deliveries:
+                _bury_worn_out(queue, handle, max_deliveries, file)
             else:
                 file.execute(
                     "UPDATE deliveries SET lock = ?, locked_until = ?, delivery_count = delivery_count + 1"
@@ -190,7 +196,7 @@ def complete(queue: str, handles: Sequence[Handle], now: float, file: sqlite3.Co
     return lost
 
 
-def abandon(queue: str, handle: Handle, now: float, file: sqlite3.Connection) -> bool:
+def abandon(queue: str, handle: Handle, max_deliveries: int, now: float, file: sqlite3.Connection) -> bool:
     """Free the delivery, or give it up after the last try. False when its lock was lost."""
     if not _change_held("UPDATE deliveries SET lock = '', locked_until = 0", queue, handle, now, file):
         return False
@@ -198,8 +204,8 @@ def abandon(queue: str, handle: Handle, now: float, file: sqlite3.Connection) ->
         "SELECT delivery_count FROM deliveries WHERE queue = ? AND session = ? AND sequence = ?",
         (queue, handle.session, handle.sequence),
     ).fetchone()
-    if deliveries >= MAX_DELIVERIES and queue in SUBSCRIPTIONS:
-        _bury_worn_out(queue, handle, file)
+    if deliveries >= max_deliveries and queue in SUBSCRIPTIONS:
+        _bury_worn_out(queue, handle, max_deliveries, file)
     return True
 
 
@@ -303,8 +309,8 @@ def _change_held(
     return file.execute(f"{change} WHERE {_HELD}", held).rowcount == 1
 
 
-def _bury_worn_out(queue: str, handle: Handle, file: sqlite3.Connection) -> None:
-    _bury(queue, handle, TOO_MANY_DELIVERIES, f"given up after {MAX_DELIVERIES} deliveries", file)
+def _bury_worn_out(queue: str, handle: Handle, max_deliveries: int, file: sqlite3.Connection) -> None:
+    _bury(queue, handle, TOO_MANY_DELIVERIES, f"given up after {max_deliveries} deliveries", file)
 
 
 def _bury(queue: str, handle: Handle, reason: str, description: str, file: sqlite3.Connection) -> None:

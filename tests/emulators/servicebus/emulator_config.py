@@ -43,7 +43,7 @@ def emulator_config() -> dict[str, Any]:
                 "DeadLetteringOnMessageExpiration": wanted["deadLetteringOnMessageExpiration"],
                 "DefaultMessageTimeToLive": LONGEST_LIFE,
                 "LockDuration": wanted["lockDuration"],
-                "MaxDeliveryCount": wanted["maxDeliveryCount"],
+                "MaxDeliveryCount": min(MOST_DELIVERIES, wanted["maxDeliveryCount"]),
                 "ForwardDeadLetteredMessagesTo": wanted["forwardDeadLetteredMessagesTo"],
                 "ForwardTo": "",
                 "RequiresSession": wanted["requiresSession"],

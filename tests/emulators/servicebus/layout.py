@@ -15,7 +15,7 @@ from shared.adapters.bus.servicebus_layout import UNLIMITED_DELIVERIES, dead_let
 from tests.emulators.servicebus.entities import EntityOptions, Namespace
 
 
-def user_events(namespace: Namespace, lock_seconds: float = LOCK_SECONDS) -> None:
+def user_events(namespace: Namespace, lock_seconds: float = LOCK_SECONDS, max_deliveries: int = MAX_DELIVERIES) -> None:
     """The topic, its subscriptions and their dead-letter queues, as `servicebus_layout` describes them."""
     for subscription in SUBSCRIPTIONS:
         namespace.add_queue(
@@ -27,7 +27,7 @@ def user_events(namespace: Namespace, lock_seconds: float = LOCK_SECONDS) -> Non
         {
             subscription: EntityOptions(
                 lock_seconds=lock_seconds,
-                max_deliveries=MAX_DELIVERIES,
+                max_deliveries=max_deliveries,
                 sessions=subscription in SESSION_SUBSCRIPTIONS,
                 ttl_seconds=MESSAGE_TTL_SECONDS,
                 forward_dead_letters_to=dead_letter_queue(subscription),

@@ -1,0 +1,85 @@
+"""Which sequence numbers of a session the statistics hold: one entry for each, with the gaps between them. Pure.
+
+The numbers of a session are never dense, since one count runs through all sessions of a subscription. So the last
+number says nothing about those below it: a message may come late, when higher ones are in already. The shard's
+document therefore keeps the numbers themselves, of the ranges written last; of what is older it keeps where it ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEEP_NUMBERS = 8_000
+"""Twice what one write takes in: the range written last is always whole."""
+KEEP_RANGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The messages of one write, ascending, and the blob they are archived in (empty: none is)."""
+
+    numbers: NDArray[np.int64]
+    blob: str
+
+    def __contains__(self, number: int) -> bool:
+        at = int(np.searchsorted(self.numbers, number))
+        return at < len(self.numbers) and int(self.numbers[at]) == number
+
+    def is_of(self, numbers: Iterable[int]) -> bool:
+        """Whether it holds exactly these, which are ascending."""
+        return list(numbers) == [int(number) for number in self.numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceLog:
+    """Ranges in the order they were written. Of numbers up to `floor` that no range holds nothing is known."""
+
+    ranges: tuple[Range, ...] = ()
+    floor: int = 0
+
+    def __contains__(self, number: int) -> bool:
+        return any(number in each for each in self.ranges)
+
+    def cannot_tell(self, number: int) -> bool:
+        """Whether a number may have been added before, so long ago that nobody remembers."""
+        return number <= self.floor and number not in self
+
+    def with_range(self, numbers: Sequence[int], blob: str) -> SequenceLog:
+        """The log with one more range, the oldest ones forgotten."""
+        ranges = [*self.ranges, Range(np.array(sorted(numbers), np.int64), blob)]
+        floor = self.floor
+        while len(ranges) > KEEP_RANGES or (len(ranges) > 1 and sum(len(r.numbers) for r in ranges) > KEEP_NUMBERS):
+            floor = max(floor, int(ranges.pop(0).numbers[-1]))
+        return SequenceLog(tuple(ranges), floor)
+
+    def to_json(self) -> list[Any]:
+        """As a shard's document holds it."""
+        return [self.floor, [[_packed(each.numbers), each.blob] for each in self.ranges]]
+
+    @classmethod
+    def from_json(cls, stored: Any) -> SequenceLog | None:
+        """The inverse; None where there is none, or it cannot be read."""
+        try:
+            floor, ranges = stored
+            return cls(tuple(Range(_unpacked(packed), str(blob)) for packed, blob in ranges), int(floor))
+        except (TypeError, ValueError, zlib.error):
+            return None
+
+
+def _packed(numbers: NDArray[np.int64]) -> str:
+    steps = np.diff(numbers, prepend=0).astype("<i8")
+    return base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode()
+
+
+def _unpacked(text: str) -> NDArray[np.int64]:
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<i8")
+    if not len(steps):
+        raise ValueError("an empty range")
+    return np.cumsum(steps, dtype=np.int64)
