@@ -96,6 +96,10 @@ class _Crossed(Exception):
     """Another worker wrote the user's signals in between."""
 
 
+class _StillCrossed(StoreUnavailable):
+    """All of a delivery's time was spent, and each attempt was crossed."""
+
+
 class SignalsConsumer:
     """Folds messages, one at a time per user within this process."""
 
@@ -207,6 +211,7 @@ class SignalsConsumer:
         return await retry(
             step,
             (StoreUnavailable, BusUnavailable),
+            when=lambda error: not isinstance(error, _StillCrossed),
             give_up_at=delivery.give_up_at,
             clock=self._elapsed,
             first_pause=delivery.first_pause,
@@ -231,7 +236,7 @@ class SignalsConsumer:
                 failed=lambda _: self._telemetry.count("fold_conflicts"),
             )
         except _Crossed as crossed:
-            raise StoreUnavailable("the user's signals cannot be written: others are first each time") from crossed
+            raise _StillCrossed("the user's signals cannot be written: others are first each time") from crossed
 
     async def _fold_once(self, batch: Batch) -> _Folded:
         """One attempt. Raises `_Crossed` when another worker was first and it must be repeated."""
