@@ -73,13 +73,16 @@ class SequenceLog:
             return None
 
 
-def _packed(numbers: NDArray[np.int64]) -> str:
-    steps = np.diff(numbers, prepend=0).astype("<i8")
-    return base64.b64encode(zlib.compress(steps.tobytes(), 6)).decode()
+def _packed(numbers: NDArray[np.int64]) -> list[Any]:
+    """The first number, the bytes of a step, and the steps."""
+    steps = np.diff(numbers)
+    width = next(width for width in (1, 2, 4, 8) if not len(steps) or int(steps.max()) < 2 ** (8 * width - 1))
+    packed = zlib.compress(steps.astype(f"<i{width}").tobytes(), 9) if len(steps) else b""
+    return [int(numbers[0]), width, base64.b64encode(packed).decode()]
 
 
-def _unpacked(text: str) -> NDArray[np.int64]:
-    steps = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<i8")
-    if not len(steps):
-        raise ValueError("an empty range")
-    return np.cumsum(steps, dtype=np.int64)
+def _unpacked(stored: list[Any]) -> NDArray[np.int64]:
+    first, width, text = stored
+    packed = base64.b64decode(text, validate=True)
+    steps = np.frombuffer(zlib.decompress(packed), f"<i{int(width)}") if packed else np.zeros(0, np.int64)
+    return np.concatenate([[int(first)], int(first) + np.cumsum(steps, dtype=np.int64)])
