@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 KUSTO := tests/infra/kusto/node_modules/.package-lock.json
 
-.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud clean
+.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud \
+	prove-starvation clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
@@ -57,6 +58,9 @@ prove-freshness: $(VENV)/.dev  ## how soon a video written and an event sent sho
 
 prove-fraud: $(VENV)/.dev  ## what an app's key in the wrong hands moves in statistics, now and before
 	$(BIN)/python -m tests.e2e.prove_fraud
+
+prove-starvation: $(VENV)/.dev  ## what one tenant's invented hints cost the service and the other tenant
+	$(BIN)/python -m tests.e2e.prove_starvation
 
 clean:
 	rm -rf $(VENV) .data

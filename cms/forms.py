@@ -13,12 +13,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from cms.spellings import LINK
-from shared.domain.formats import AGE_BAND, COUNTRY, LANGUAGE, PLATFORM, SLUG, VIDEO_ID, Format
+from cms.spellings import LINK, is_stored
+from shared.domain.age_bands import read_age_band
+from shared.domain.countries import canonical_country
+from shared.domain.formats import PLATFORM, SLUG, VIDEO_ID, Format, canonical_platform
+from shared.domain.languages import canonical_language
 from shared.domain.text import all_composed, clean, composed, what_is_wrong
 from shared.web.problems import Problem
 
@@ -271,6 +283,23 @@ def text_like(form: Format) -> AfterValidator:
     return AfterValidator(matches)
 
 
+def read_as(canonical: Callable[[str], str | None], description: str) -> AfterValidator:
+    """Text in the canonical form of what it means. What means nothing is refused, unless it is stored already."""
+
+    def read(value: str, info: ValidationInfo) -> str:
+        found = canonical(value)
+        if found is None and not is_stored(value, info):
+            raise PydanticCustomError("format", "{expected}", {"expected": description})
+        return found or value
+
+    return AfterValidator(read)
+
+
+def _age_band(text: str) -> str | None:
+    band = read_age_band(text)
+    return str(band) if band and not text.isdigit() else None
+
+
 _SENTENCES["format"] = lambda c: f"must be {c['expected']}."
 _SENTENCES["invalid_time"] = lambda c: "must be a time such as 2026-11-20T12:00:00Z, or seconds since 1970."
 
@@ -302,10 +331,10 @@ def _names(annotation: object, validator: object) -> bool:
 
 VideoId = Annotated[str, text_like(VIDEO_ID)]
 Slug = Annotated[str, text_like(SLUG)]
-Country = Annotated[str, BeforeValidator(upper), text_like(COUNTRY)]
-Language = Annotated[str, BeforeValidator(lower), text_like(LANGUAGE)]
-AgeBand = Annotated[str, text_like(AGE_BAND)]
-Platform = Annotated[str, text_like(PLATFORM)]
+Country = Annotated[str, read_as(canonical_country, "a country of two letters (ISO 3166-1)")]
+Language = Annotated[str, read_as(canonical_language, "a language tag such as en or pt-BR")]
+AgeBand = Annotated[str, read_as(_age_band, "an age band such as 13-17 or 65+")]
+Platform = Annotated[str, read_as(canonical_platform, PLATFORM.description)]
 Url = Annotated[str, LINK]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 """A category or a tag."""

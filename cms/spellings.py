@@ -50,6 +50,12 @@ def _stored(info: ValidationInfo) -> Any:
     return context.get(to_camel(info.field_name)) if isinstance(context, Mapping) and info.field_name else None
 
 
+def is_stored(value: str, info: ValidationInfo) -> bool:
+    """Whether the field, or the list that it is, holds this text already."""
+    stored = _stored(info)
+    return value == stored or (isinstance(stored, list) and value in stored)
+
+
 # ---- times
 
 
@@ -168,8 +174,7 @@ RatingSpelling = BeforeValidator(_rating)
 
 
 def _no_placeholder(value: str, info: ValidationInfo) -> str:
-    stored = _stored(info)
-    known = value == stored or (isinstance(stored, list) and value in stored)
+    known = is_stored(value, info)
     if value in _PLACEHOLDERS and not known:
         raise unclear("placeholder", "is another program's word for no value: send null, or none in a table.")
     if value[:1] in ("[", "{") and not known and _is_json(value):

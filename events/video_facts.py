@@ -15,6 +15,7 @@ from sys import intern
 
 from shared.adapters.documents.port import VIDEOS, DocumentStore
 from shared.domain.records import Video
+from shared.domain.tenant_cache import ENTRY_BYTES, TenantCache
 
 REMEMBER_SECONDS = 3_600.0
 """How long facts are believed, a tenth more or less, so that what was read together is not forgotten together.
@@ -30,7 +31,10 @@ is known of real videos, or what is known of another tenant's."""
 MAX_TENANTS_ABSENT = 50
 """With the bound above 100 MB at most."""
 MAX_REMEMBERED = 250_000
-"""About 120 MB. Below the number of videos that are watched, an instance would read some of them over and over."""
+"""Of all tenants, at most half of them of one. Below the number of videos that are watched, an instance would read some
+of them over and over."""
+FACTS_BYTES = 280
+"""What facts take beside the entry that holds them: 120 MB for all."""
 READS_AT_ONCE = 16
 
 
@@ -50,7 +54,7 @@ class VideoFacts:
     def __init__(self, documents: DocumentStore, clock: Callable[[], float]) -> None:
         self._documents = documents
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], tuple[Facts, float]] = OrderedDict()
+        self.known = TenantCache[str, tuple[Facts, float]](MAX_REMEMBERED * (FACTS_BYTES + ENTRY_BYTES), share=0.5)
         self._absent: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
@@ -64,7 +68,7 @@ class VideoFacts:
         missing: list[str] = []
         absent: Mapping[str, float] = self._absent.get(tenant_id, {})
         for video_id in set(video_ids):
-            entry = self._known.get((tenant_id, video_id))
+            entry = self.known.get(tenant_id, video_id)
             if entry is not None and entry[1] >= now:
                 found[video_id] = entry[0]
             elif absent.get(video_id, now) <= now:
@@ -74,10 +78,8 @@ class VideoFacts:
             for video_id, read in zip(missing, facts, strict=True):
                 if read is not None:
                     keep = REMEMBER_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311
-                    self._known[tenant_id, video_id] = (read, now + keep)
+                    self.known.put(tenant_id, video_id, (read, now + keep), FACTS_BYTES)
                     found[video_id] = read
-            while len(self._known) > MAX_REMEMBERED:
-                self._known.popitem(last=False)
             self._remember_absent(tenant_id, [id for id in missing if id not in found], now + REMEMBER_ABSENT_SECONDS)
         return found
 

@@ -118,11 +118,11 @@ class FeedApi:
                 Parameter(
                     name,
                     "query",
-                    f"{form.description[0].upper()}{form.description[1:]}.",
-                    {"type": "string", "pattern": f"^({form.pattern})$"},
+                    says,
+                    {"type": "string"},
                     example=_HINT_EXAMPLES[name],
                 )
-                for name, form in HINTS.items()
+                for name, says in HINTS.items()
             ),
         ),
         problems=(
@@ -130,10 +130,6 @@ class FeedApi:
             "invalid_limit",
             "invalid_cursor",
             "cursor_expired",
-            "invalid_country",
-            "invalid_language",
-            "invalid_age_band",
-            "invalid_platform",
             "invalid_personalization",
         ),
     )
@@ -158,6 +154,8 @@ class FeedApi:
         )
         stages.end("render")
         telemetry = self._telemetry
+        for name in query.unread:
+            telemetry.count("hints_unread", name)
         telemetry.count("feed_requests", tenant.id, page.mode, page.reason or "")
         telemetry.observe("feed_duration_ms", telemetry.observe_stages("feed_stage_ms", stages, page.mode), page.mode)
         self._spans.record("get_feed", stages, tenant=tenant.id, mode=page.mode, reason=page.reason or "")

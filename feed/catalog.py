@@ -47,7 +47,8 @@ class Catalog:
     """One tenant's videos and statistics. `items[row]` is the video's JSON without its closing brace, `digests[row]`
     eight bytes that change with it."""
 
-    def __init__(self, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, tenant_id: str = "", telemetry: Telemetry | None = None) -> None:
+        self.tenant_id = tenant_id
         self._telemetry = telemetry or Telemetry()
         self._unreadable = self._telemetry.unreadable
         self.columns = VideoColumns()
@@ -231,7 +232,7 @@ class Catalogs:
     async def _load(self, tenant_id: str) -> Catalog:
         await self._begin()
         documents = self._documents
-        catalog = self._applying[tenant_id] = Catalog(self._telemetry)
+        catalog = self._applying[tenant_id] = Catalog(tenant_id, self._telemetry)
         try:
             videos = await _stored_videos(documents, tenant_id)
             statistics = await query_all(documents, VIDEO_STATS, tenant_id)

@@ -11,8 +11,9 @@ would. All multipliers of one video together stay in [`MIN_PRODUCT`, `MAX_PRODUC
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,12 @@ from shared.domain.rules import (
     Editorial,
     Rule,
 )
+from shared.domain.tenant_cache import ENTRY_BYTES, TenantCache
 
 MOMENT_SECONDS = 10
 """Ages and schedules of rules are looked at anew this often."""
-MAX_KEPT = 256
+STEERING_BYTES, MATCHING_BYTES = 64 << 20, 32 << 20
+"""Memory for steerings and for which videos rules match, of all tenants together."""
 
 Mask = NDArray[np.bool_]
 
@@ -62,12 +65,22 @@ class Steering:
     pins: tuple[Pin, ...] = ()
     applied: tuple[tuple[Rule, Mask], ...] = ()
 
+    def size_bytes(self) -> int:
+        """The memory that it takes, without `applied`."""
+        columns = (self.excluded, self.outside_limit, self.adjustment, *(pin.rows for pin in self.pins))
+        return sum(column.nbytes for column in columns if column is not None) + ENTRY_BYTES * (1 + len(self.pins))
+
 
 NOTHING = Steering()
 
 
-def steer(editorial: Editorial, columns: VideoColumns, hints: Hints, now: float) -> Steering:
-    """Compile the rules in force for one viewer into masks (~20 µs per rule)."""
+Matching = Callable[[Rule], Mask]
+
+
+def steer(
+    editorial: Editorial, columns: VideoColumns, hints: Hints, now: float, matching: Matching | None = None
+) -> Steering:
+    """Compile the rules in force for one viewer into masks; `matching`, where given, knows the rows of a rule."""
     rules = [
         rule
         for rule in editorial.rules
@@ -75,7 +88,10 @@ def steer(editorial: Editorial, columns: VideoColumns, hints: Hints, now: float)
     ]
     if not rules:
         return NOTHING
-    applied = [(rule, matches(rule.condition, columns, editorial, now)) for rule in rules]
+    if matching is None:
+        applied = [(rule, matches(rule.condition, columns, editorial, now)) for rule in rules]
+    else:
+        applied = [(rule, matching(rule)) for rule in rules]
     limit = next(((rule, mask) for rule, mask in applied if rule.action == LIMIT), None)
     applied = [each for each in applied if each[0].action != LIMIT or each is limit]
     excluded = [mask for rule, mask in applied if rule.action == EXCLUDE]
@@ -92,13 +108,13 @@ def matches(condition: Condition, columns: VideoColumns, editorial: Editorial, n
     """The rows a condition means: True where every part of it holds."""
     mask: Mask = np.ones(len(columns), np.bool_)
     if condition.tags:
-        mask &= np.isin(columns.tags, _codes(columns.tag_names, condition.tags)).any(axis=1)
+        mask &= columns.tagged(condition.tags)
     for tag in condition.all_tags:
-        mask &= (columns.tags == _codes(columns.tag_names, (tag,))).any(axis=1)
+        mask &= columns.tagged((tag,))
     if condition.categories:
-        mask &= np.isin(columns.category, _codes(columns.categories, condition.categories))
+        mask &= _among(columns.categories, condition.categories)[columns.category]
     if condition.creators:
-        mask &= np.isin(columns.creator, _codes(columns.creators, condition.creators))
+        mask &= _among(columns.creators, condition.creators)[columns.creator]
     if condition.video_ids:
         mask &= _named(columns, condition.video_ids)
     if condition.playlists:
@@ -115,9 +131,12 @@ def matches(condition: Condition, columns: VideoColumns, editorial: Editorial, n
     return mask
 
 
-def _codes(vocabulary: Vocabulary, texts: tuple[str, ...]) -> NDArray[np.int32]:
-    """The codes of some texts; one that no video has gets a code that no row has."""
-    return np.array([code if (code := vocabulary.code(text)) >= 0 else -2 for text in texts], np.int32)
+def _among(vocabulary: Vocabulary, texts: tuple[str, ...]) -> Mask:
+    """Whether a code's text is one of these, per code; the last element is False, for no code."""
+    among: Mask = np.zeros(len(vocabulary) + 1, np.bool_)
+    among[[vocabulary.code(text) for text in texts]] = True
+    among[-1] = False
+    return among
 
 
 def _named(columns: VideoColumns, ids: list[str] | tuple[str, ...]) -> Mask:
@@ -180,23 +199,53 @@ def chosen_pins(steering: Steering, kept: Rows, rows: int, first_rank: int, limi
     return chosen
 
 
+@dataclass(slots=True)
+class _Matches:
+    """The rows that a tenant's rules match, as bits, by rule: those that do not move with the time."""
+
+    version: object
+    editorial: Editorial
+    bits: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
 class Rulebook:
-    """What rules mean, kept per tenant and kind of viewer."""
+    """What rules mean, kept per tenant and kind of viewer. Kinds share what the rules match.
+
+    The hints are reduced ones (`feed/named_hints.py`). What is kept has no `applied`, which only explanations read.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, Hints], tuple[object, Editorial, Steering]] = OrderedDict()
+        self.kept = TenantCache[Hints, tuple[object, Editorial, Steering]](STEERING_BYTES)
+        self.matches = TenantCache[str, _Matches](MATCHING_BYTES)
 
     def of(self, tenant: Tenant, editorial: Editorial, columns: VideoColumns, hints: Hints, now: float) -> Steering:
         """The steering for a viewer with these hints; the same object while nothing has moved."""
         if not editorial.rules:
             return NOTHING
-        version = (columns, columns.version, int(now // MOMENT_SECONDS))
-        kept = self._kept.get((tenant.id, hints))
+        version = (ref(columns), columns.version, int(now // MOMENT_SECONDS))
+        kept = self.kept.get(tenant.id, hints)
         if kept is not None and kept[0] == version and kept[1] is editorial:
             return kept[2]
-        steering = steer(editorial, columns, hints, now)
-        self._kept[tenant.id, hints] = (version, editorial, steering)
-        self._kept.move_to_end((tenant.id, hints))
-        if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        matching = self._matching(tenant, editorial, columns, now)
+        steering = replace(steer(editorial, columns, hints, now, matching), applied=())
+        self.kept.put(tenant.id, hints, (version, editorial, steering), steering.size_bytes())
         return steering
+
+    def _matching(self, tenant: Tenant, editorial: Editorial, columns: VideoColumns, now: float) -> Matching:
+        version, rows = (ref(columns), columns.version), len(columns)
+        found = self.matches.get(tenant.id, "")
+        if found is None or found.version != version or found.editorial is not editorial:
+            found = _Matches(version, editorial)
+            self.matches.put(tenant.id, "", found, len(editorial.rules) * (rows // 8 + ENTRY_BYTES))
+        bits = found.bits
+
+        def matching(rule: Rule) -> Mask:
+            known = bits.get(rule.id)
+            if known is not None:
+                return np.unpackbits(known, count=rows).view(np.bool_)
+            mask = matches(rule.condition, columns, editorial, now)
+            if rule.condition.min_age_hours is None and rule.condition.max_age_hours is None:
+                bits[rule.id] = np.packbits(mask)
+            return mask
+
+        return matching

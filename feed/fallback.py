@@ -6,9 +6,9 @@ kill switch sheds load, and an overloaded process has a page ready.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from feed.editorial import Steering
 from feed.filters import Viewer, apply_filters
 from ranking.rank import Ordering, Slate, page_of, popularity_order
 from ranking.user_features import RankingOptions
+from shared.domain.tenant_cache import TenantCache
 
 KEEP_SECONDS = 10
-MAX_KEPT = 512
+ORDERS_BYTES = 128 << 20
+"""Memory for orders, of all tenants together."""
+MAX_FIRST_PAGES, FIRST_PAGE_BYTES = 8, 2_000
 _NOTHING = np.zeros(0, np.uint32)
 
 
@@ -37,7 +40,7 @@ class Fallback:
     """Orders by catalog and kind of viewer (maturity limit, country, language, what the rules say)."""
 
     def __init__(self) -> None:
-        self._orders: OrderedDict[Any, _Kept] = OrderedDict()
+        self.orders = TenantCache[Any, _Kept](ORDERS_BYTES)
 
     def page(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> Slate:
         """The next page of the kept order, without what this walk was served and, where the user's signals are at
@@ -51,6 +54,8 @@ class Fallback:
         shape = (context.limit, context.streak_cap, context.creator_cap, context.diversity)
         slate = kept.first_pages.get(shape)
         if slate is None:
+            if len(kept.first_pages) >= MAX_FIRST_PAGES:
+                kept.first_pages.clear()
             slate = kept.first_pages[shape] = page_of(catalog.columns, kept.ordering, context)
         return slate
 
@@ -59,18 +64,18 @@ class Fallback:
         return self._kept(catalog, viewer, context, steering).ordering
 
     def _kept(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> _Kept:
-        kind = (id(catalog), viewer.maturity, viewer.country, context.language, context.age_band, context.platform)
+        kind = (viewer.maturity, viewer.country, context.language, context.age_band, context.platform)
         moment = int(viewer.now // KEEP_SECONDS)
-        version = (catalog, catalog.columns.version, catalog.stats.version, moment)
-        kept = self._orders.get(kind)
+        version = (ref(catalog), catalog.columns.version, catalog.stats.version, moment)
+        kept = self.orders.get(catalog.tenant_id, kind)
         if kept is not None and kept.version == version and kept.steering is steering:
             return kept
         anyone = replace(viewer, served=_NOTHING, signals=None)
         plain = replace(context, served=())
         candidates = apply_filters(catalog.columns, anyone).kept
         ordering = popularity_order(catalog.columns, catalog.stats, candidates, plain, adjustment=steering.adjustment)
-        kept = self._orders[kind] = _Kept(version, steering, ordering)
-        self._orders.move_to_end(kind)
-        if len(self._orders) > MAX_KEPT:
-            self._orders.popitem(last=False)
+        kept = _Kept(version, steering, ordering)
+        size = ordering.rows.nbytes + ordering.scores.nbytes + MAX_FIRST_PAGES * FIRST_PAGE_BYTES
+        size += steering.size_bytes()  # which the rulebook may let go of first
+        self.orders.put(catalog.tenant_id, kind, kept, size)
         return kept

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns
+from shared.domain.age_bands import AgeBand
 from shared.domain.fingerprint import SEEN_BITS
 from shared.domain.records import Tenant, policy_rank
 from shared.domain.user_signals import Signals
@@ -36,11 +37,14 @@ class Viewer:
     outside_limit: Mask | None = None
 
 
-def maturity_limit(tenant: Tenant, age_band: str | None) -> int:
-    """The strongest maturity rank this viewer may see. An age band can only lower the tenant's policy."""
+def maturity_limit(tenant: Tenant, age_band: AgeBand | None) -> int:
+    """The strongest maturity rank this viewer may see. An age band can only lower the tenant's policy: of all policies
+    for a band that overlaps it, the strictest holds."""
     limit = policy_rank(tenant.maturity_policy)
-    if age_band is not None and age_band in tenant.age_band_policies:
-        limit = min(limit, policy_rank(tenant.age_band_policies[age_band]))
+    if age_band is not None:
+        for band, rank in tenant.age_limits:
+            if rank < limit and band.overlaps(age_band):
+                limit = rank
     return limit
 
 
@@ -90,7 +94,7 @@ FILTERS: dict[str, tuple[str, Filter]] = {
     "inactive": ("It was taken down or is not active.", _active),
     "not_scheduled": ("It is not published yet, or has expired.", _scheduled),
     "maturity": ("Its rating is above what this viewer may see, or unknown.", _maturity),
-    "audience": ("It is not for this country.", _audience),
+    "audience": ("It is not for this country, or the country is not known.", _audience),
     "rule_excluded": ("A rule excludes it.", _rule_excluded),
     "rule_limited": ("A rule limits the feed to other videos.", _rule_limited),
     "served": ("It was on an earlier page of this walk.", _served),
@@ -139,4 +143,6 @@ def enforce_serving_policy(columns: VideoColumns, rows: NDArray[np.int64], viewe
     """The last look at a finished slate: True where a row may be served, whoever put it there."""
     on_air = (columns.published_at[rows] <= viewer.now) & (viewer.now < columns.expires_at[rows])
     allowed: Mask = columns.active[rows] & on_air & (columns.maturity[rows] <= viewer.maturity)
+    if columns.country_sets:
+        allowed &= columns.allowed_in(viewer.country, rows)
     return allowed if viewer.excluded is None else allowed & ~viewer.excluded[rows]

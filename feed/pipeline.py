@@ -19,6 +19,7 @@ from feed.dark_launch import DarkLaunch
 from feed.editorial import Rulebook
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
+from feed.named_hints import HintReducer
 from feed.page import Page
 from feed.query import NO_HINTS, FeedQuery
 from feed.selection import select
@@ -126,6 +127,7 @@ class Feed:
         self.dark_launch = dark_launch
         self.fallback = Fallback()
         self.rulebook = Rulebook()
+        self.hint_reducer = HintReducer()
         self._flags = flags
         self._flags_refresher = flags_refresher
         self._tenants = tenants
@@ -169,7 +171,7 @@ class Feed:
         stages.end("flags")
         signals: Signals | None = None
         if reason is None:
-            signals, reason = await self._signals(user_key)
+            signals, reason = await self._signals(tenant.id, user_key)
         stages.end("signals")
         catalog = await self.catalogs.get(tenant.id)
         stages.end("catalog")
@@ -205,9 +207,9 @@ class Feed:
             return _VERDICTS[verdict]
         return "tenant_disabled" if disabled else None
 
-    async def _signals(self, user_key: str) -> tuple[Signals | None, str | None]:
+    async def _signals(self, tenant_id: str, user_key: str) -> tuple[Signals | None, str | None]:
         try:
-            signals = await self.signals.get(user_key)
+            signals = await self.signals.get(tenant_id, user_key)
         except SignalsPaused:
             return None, "signals_paused"
         except SignalsUnavailable:
@@ -223,11 +225,12 @@ class Feed:
 
     def _select(self, session: FeedSession, catalog: Catalog, signals: Signals | None, reason: str | None) -> Selection:
         """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
-        tenant, user_key, hints = session.tenant, session.user_key, session.query.hints
+        tenant, user_key = session.tenant, session.user_key
         assignment = self.experiments.of(tenant, user_key) if reason is None else None
         model = self._model(tenant, user_key, assignment) if reason is None else None
         editorial = self._tenants.editorial(tenant.id)
-        steering = self.rulebook.of(tenant, editorial, catalog.columns, hints, session.now)
+        session.hints = self.hint_reducer.of(tenant, editorial, catalog.columns, session.query.hints)
+        steering = self.rulebook.of(tenant, editorial, catalog.columns, session.hints, session.now)
         flags, own = self._flags, tenant.feature_flags
         options = session.ranking_options(
             catalog,
@@ -240,7 +243,7 @@ class Feed:
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:
         """The fingerprints of the personalized page that was not served, None when the user is too new for one."""
-        signals, reason = await self._signals(session.user_key)
+        signals, reason = await self._signals(session.tenant.id, session.user_key)
         if reason is not None:
             return None
         catalog = await self.catalogs.get(session.tenant.id)

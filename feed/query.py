@@ -1,4 +1,8 @@
-"""Parses and checks the query of a feed request."""
+"""Parses and checks the query of a feed request: `limit` and `cursor` strictly, hints about the viewer leniently.
+
+A hint never costs anybody the feed. What can be read is folded into one spelling; what cannot is ignored and counted,
+but for an age band: that one then counts as every age, so that the strictest of the tenant's policies holds.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,39 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.domain.formats import AGE_BAND, COUNTRY, LANGUAGE, PLATFORM, Format
+from shared.domain.age_bands import EVERY_AGE, AgeBand, read_age_band
+from shared.domain.countries import canonical_country
+from shared.domain.formats import canonical_platform
+from shared.domain.languages import language_key
 from shared.domain.records import MAX_LIMIT
 from shared.web.authentication import consented
 from shared.web.problems import bad_request
 
 MAX_CURSOR_CHARS = 4_096
 
-HINTS: dict[str, Format] = {"country": COUNTRY, "language": LANGUAGE, "ageBand": AGE_BAND, "platform": PLATFORM}
-"""Query parameters that describe the viewer, with the format each must have."""
+HINTS: dict[str, str] = {
+    "country": "The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.",
+    "language": "The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.",
+    "ageBand": "The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.",
+    "platform": "The viewer's platform, such as ios, android or web. Ignored when it cannot be read.",
+}
+"""Query parameters that describe the viewer, each with what it says."""
+NOTHING = frozenset(("", "null", "(null)", "<null>", "nil", "none", "undefined", "nan"))
+"""What programs write for a value that they do not have: the parameter counts as not sent."""
 
 _LIMIT = re.compile(r"[0-9]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the app says about the viewer; each None when it says nothing. `country` is upper case, `language` lower."""
+    """What the app says about the viewer; each None when it says nothing that can be read.
+
+    `country` and `platform` in their canonical form, `language` as a key (`shared/domain/languages.py`).
+    """
 
     country: str | None = None
     language: str | None = None
-    age_band: str | None = None
+    age_band: AgeBand | None = None
     platform: str | None = None
 
 
@@ -34,45 +51,84 @@ NO_HINTS = Hints()
 
 @dataclass(frozen=True, slots=True)
 class FeedQuery:
-    """A checked request: `limit` 1 to 50, the cursor as it came, the hints, and whether the user consented."""
+    """A checked request: `limit` 1 to 50, the cursor as it came, the hints, and whether the user consented.
+
+    `unread` names the hints that were sent but could not be read.
+    """
 
     limit: int
     cursor: str | None
     hints: Hints
     consented: bool
+    unread: tuple[str, ...] = ()
 
 
 def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_limit: int) -> FeedQuery:
-    """Read the query string and the consent header. Raises a 400 `Problem` that names the parameter."""
-    text = params.get("limit")
+    """Read the query string and the consent header. Raises a 400 `Problem` for `limit` and `cursor`.
+
+    Names are read in any case. Of a parameter that is sent twice the first one counts, of age bands every one. One that
+    is empty, or says `null` as in `NOTHING`, was not sent.
+    """
+    given = {name.lower().replace("_", "").replace("-", ""): value for name, value in params.items() if value}
+    text = _first(given, "limit")
     limit = default_limit
     if text is not None:
         if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
             raise bad_request("invalid_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
         limit = int(text)
-    cursor = params.get("cursor") or None
+    cursor = _first(given, "cursor")
     if cursor is not None and len(cursor) > MAX_CURSOR_CHARS:
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
-    return FeedQuery(limit, cursor, _hints(params), consented(headers))
+    hints, unread = _hints(given)
+    return FeedQuery(limit, cursor, hints, consented(headers), unread)
 
 
-def _hints(params: Mapping[str, str]) -> Hints:
-    values: dict[str, str] = {}
-    for name, form in HINTS.items():
-        text = params.get(name)
-        if not text:
-            continue
-        if not form.matches(text):
-            raise bad_request(
-                f"invalid_{'age_band' if name == 'ageBand' else name}", f"{name} must be {form.description}."
-            )
-        values[name] = text
-    if not values:
-        return NO_HINTS
-    country, language = values.get("country"), values.get("language")
+def read_hints(country: str | None, language: str | None, age_band: str | None, platform: str | None) -> Hints:
+    """The hints of a viewer whom somebody describes, with the same readings."""
     return Hints(
-        country.upper() if country else None,
-        language.lower() if language else None,
-        values.get("ageBand"),
-        values.get("platform"),
+        canonical_country(country) if country else None,
+        language_key(language),
+        (read_age_band(age_band) or EVERY_AGE) if age_band else None,
+        canonical_platform(platform) if platform else None,
     )
+
+
+def _first(given: Mapping[str, str], name: str) -> str | None:
+    """The first value of a parameter, which the host joins with commas; None when it says nothing."""
+    value = given.get(name)
+    if value is None:
+        return None
+    value = value.partition(",")[0].strip()
+    return None if value.lower() in NOTHING else value
+
+
+def _hints(given: Mapping[str, str]) -> tuple[Hints, tuple[str, ...]]:
+    country, language, platform = _first(given, "country"), _first(given, "language"), _first(given, "platform")
+    age = given.get("ageband")
+    if not (country or language or platform or age):
+        return NO_HINTS, ()
+    hints = Hints(
+        canonical_country(country) if country else None,
+        language_key(language),
+        None if age is None else _age_band(age),
+        canonical_platform(platform) if platform else None,
+    )
+    unread = tuple(
+        name
+        for name, sent, read in (
+            ("country", country, hints.country),
+            ("language", language, hints.language),
+            ("ageBand", hints.age_band is EVERY_AGE, None),
+            ("platform", platform, hints.platform),
+        )
+        if sent and read is None
+    )
+    return hints, unread
+
+
+def _age_band(text: str) -> AgeBand | None:
+    """The ages that a value names. One that cannot be read, a word for nothing too, stands for every age."""
+    bands = [read_age_band(part) for part in text.split(",") if part]
+    low = min((band.low for band in bands if band), default=0)
+    high = max((band.high for band in bands if band), default=0)
+    return EVERY_AGE if None in bands else AgeBand(low, high) if bands else None

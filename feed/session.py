@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from feed.catalog import Catalog
 from feed.cursor import Served
 from feed.editorial import Steering
 from feed.filters import Viewer, maturity_limit
-from feed.query import FeedQuery
+from feed.query import FeedQuery, Hints
 from ranking.user_features import RankingOptions
 from shared.domain.records import Tenant
 from shared.domain.user_signals import Signals
@@ -16,17 +16,24 @@ from shared.domain.user_signals import Signals
 
 @dataclass(slots=True)  # not frozen, which is four times as slow to make
 class FeedSession:
-    """Who asks for what, and what this walk by cursor has served so far. `now` in seconds since the epoch."""
+    """Who asks for what, and what this walk by cursor has served so far. `now` in seconds since the epoch.
+
+    `hints` are the query's; the feed puts in their place what is left of them by `feed/named_hints.py`.
+    """
 
     query: FeedQuery
     tenant: Tenant
     user_key: str
     served: Served
     now: float
+    hints: Hints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hints = self.query.hints
 
     def viewer(self, signals: Signals | None, steering: Steering) -> Viewer:
         """What the filters know of the viewer. `signals` None: nothing but the hints."""
-        hints = self.query.hints
+        hints = self.hints
         return Viewer(
             now=self.now,
             maturity=maturity_limit(self.tenant, hints.age_band),
@@ -39,7 +46,7 @@ class FeedSession:
 
     def ranking_options(self, catalog: Catalog, *, diverse: bool = True, explore: bool = False) -> RankingOptions:
         """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
-        tenant, hints = self.tenant, self.query.hints
+        tenant, hints = self.tenant, self.hints
         last = self.served.fingerprints[-max(tenant.streak_cap, 1) :]
         before = catalog.columns.row_of_each(last).tolist() if len(last) else []
         return RankingOptions(

@@ -6,12 +6,12 @@ A circuit breaker guards the read: while the store keeps failing or is too late,
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 
 from feed.breaker import Breaker, Objective, State
 from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, StoreUnavailable
 from shared.adapters.retry import with_timeout
+from shared.domain.tenant_cache import TenantCache
 from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
@@ -19,8 +19,10 @@ from shared.settings import Settings
 
 log = logging.getLogger("feed.signals")
 
-MAX_KEPT = 20_000
-"""About 10 kB a user: 200 MB at the most."""
+SIGNALS_BYTES = 4_000
+"""What a user's signals take beside the columns of `_size`."""
+KEPT_BYTES = 200 << 20
+"""Memory for signals, of all tenants together; about 10 kB a user."""
 
 
 NOBODY = "nobody"
@@ -53,7 +55,7 @@ class SignalsReader:
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
-        self._kept: OrderedDict[str, tuple[Signals | None, float]] = OrderedDict()
+        self.kept = TenantCache[str, tuple[Signals, float]](KEPT_BYTES, share=0.5)
         self.breaker = Breaker(objective)
         telemetry.watch("breaker_open", lambda: float(self.breaker.state is not State.CLOSED), "signals")
 
@@ -61,10 +63,10 @@ class SignalsReader:
         """Read once, so that no user waits for a connection. Raises `StoreUnavailable`."""
         await self._documents.read(USER_ACTIVITY, NOBODY, SIGNALS_ID)
 
-    async def get(self, user_key: str) -> Signals | None:
+    async def get(self, tenant_id: str, user_key: str) -> Signals | None:
         """The user's signals, None when there are none. Raises `SignalsUnavailable`, also as `SignalsPaused`."""
         now = self._clock()
-        kept = self._kept.get(user_key)
+        kept = self.kept.get(tenant_id, user_key)
         if kept is not None and now < kept[1]:
             return kept[0]
         before = self.breaker.state
@@ -85,7 +87,7 @@ class SignalsReader:
         except UnreadableSignals as error:
             self._telemetry.count("store_failures", "unreadable_signals")
             raise SignalsUnavailable from error
-        self._keep(user_key, signals, now)
+        self._keep(tenant_id, user_key, signals, now)
         return signals
 
     def _answered(self, ok: bool, before: State) -> None:
@@ -94,15 +96,18 @@ class SignalsReader:
             self._telemetry.count("breaker_changes", "signals", self.breaker.state)
             log_event(log, logging.WARNING, "breaker_changed", breaker="signals", state=self.breaker.state.value)
 
-    def _keep(self, user_key: str, signals: Signals | None, now: float) -> None:
+    def _keep(self, tenant_id: str, user_key: str, signals: Signals | None, now: float) -> None:
         keep_seconds = self._settings.signals_cache_seconds
         if keep_seconds <= 0 or signals is None:  # a new user's first events should show at once
             return
-        self._kept[user_key] = (signals, now + keep_seconds)
-        self._kept.move_to_end(user_key)
-        while len(self._kept) > MAX_KEPT or self._oldest_is_stale(now):
-            self._kept.popitem(last=False)
+        self.kept.put(tenant_id, user_key, (signals, now + keep_seconds), _size(signals))
+        while (oldest := self.kept.oldest(tenant_id)) is not None and oldest[1][1] < now:
+            self.kept.drop(tenant_id, oldest[0])
 
-    def _oldest_is_stale(self, now: float) -> bool:
-        oldest = next(iter(self._kept.values()), None)
-        return oldest is not None and oldest[1] < now
+
+def _size(signals: Signals) -> int:
+    """The memory that a user's signals take."""
+    counters = (signals.categories, signals.tags, signals.creators)
+    timelines = (signals.seen, signals.watched, signals.skipped, signals.dismissed, signals.identities)
+    arrays = sum(each.keys.nbytes + each.values.nbytes + each.days.nbytes for each in counters)
+    return SIGNALS_BYTES + arrays + sum(each.keys.nbytes + each.times.nbytes for each in timelines)

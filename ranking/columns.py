@@ -8,24 +8,29 @@ safe to keep.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranking.lookup import rows_without, value_of_each
+from shared.domain.age_bands import AgeBand, bands_named
 from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.languages import language_key, same_language
 from shared.domain.records import Video, rating_rank
 
 MAX_TAGS = 8
-"""Tags per row; the ranking ignores a video's further tags."""
+"""Tags per row of the column; the ranking ignores a video's further tags, rules do not (`VideoColumns.tagged`)."""
+MAX_ASKED = 256
+"""Names whose sets are remembered, for each kind of name."""
 NO_CODE = -1
 NEVER = float("inf")
 _FIRST_CAPACITY = 64
 
 Rows = NDArray[np.int64]
+N = TypeVar("N", bound=Hashable)
 
 
 class Vocabulary:
@@ -70,28 +75,40 @@ class Vocabulary:
         return value_of_each(fingerprints, *self._ascending, len(self))
 
 
-class NameSets:
-    """Maps sets of names, such as a video's countries, to small integer codes. Codes are never removed."""
+class NameSets(Generic[N]):
+    """Maps sets of names, such as a video's countries, to small integer codes. Codes are never removed.
 
-    def __init__(self) -> None:
-        self._codes: dict[frozenset[str], int] = {}
-        self._having: dict[str, NDArray[np.bool_]] = {}
+    `meets(name, asked)` says whether a name of a set is meant by the one that is asked for; it is equality by itself.
+    """
+
+    def __init__(self, meets: Callable[[N, N], bool] = lambda name, asked: name == asked) -> None:
+        self._meets = meets
+        self._codes: dict[frozenset[N], int] = {}
+        self._having: dict[N, NDArray[np.bool_]] = {}
+        self.names: set[N] = set()
 
     def __len__(self) -> int:
         return len(self._codes)
 
-    def add(self, names: Iterable[str]) -> int:
+    def add(self, names: Iterable[N]) -> int:
         """Return the code of a set, adding it if it is new; `NO_CODE` for the empty set."""
         wanted = frozenset(names)
-        return self._codes.setdefault(wanted, len(self._codes)) if wanted else NO_CODE
+        if not wanted:
+            return NO_CODE
+        if wanted not in self._codes:
+            self.names |= wanted
+        return self._codes.setdefault(wanted, len(self._codes))
 
-    def having(self, name: str) -> NDArray[np.bool_]:
-        """Return per code whether the set contains the name; the last element is False, for `NO_CODE`."""
-        cached = self._having.get(name)
+    def having(self, asked: N) -> NDArray[np.bool_]:
+        """Return per code whether the set has a name that is meant; the last element is False, for `NO_CODE`."""
+        cached = self._having.get(asked)
         if cached is None or len(cached) != len(self) + 1:
-            cached = np.array([name in names for names in self._codes] + [False], np.bool_)
-            if cached.any():  # names that clients invent are not cached
-                self._having[name] = cached
+            meant = {name for name in self.names if self._meets(name, asked)}
+            cached = np.array([not meant.isdisjoint(names) for names in self._codes] + [False], np.bool_)
+            if len(self._having) >= MAX_ASKED:
+                self._having.clear()
+            if meant:  # names that clients invent are not cached
+                self._having[asked] = cached
         return cached
 
 
@@ -171,12 +188,15 @@ class VideoColumns:
         self.tag_width = 0
         self.ids: list[str] = []
         self.categories, self.creators, self.tag_names = Vocabulary(), Vocabulary(), Vocabulary()
-        self.languages = Vocabulary()
-        self.country_sets, self.age_band_sets, self.platform_sets = NameSets(), NameSets(), NameSets()
+        self.languages = NameSets[str](same_language)
+        self.country_sets, self.platform_sets = NameSets[str](), NameSets[str]()
+        self.age_band_sets = NameSets[AgeBand](AgeBand.overlaps)
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._full: dict[str, NDArray[Any]] = {name: np.zeros(_FIRST_CAPACITY, dtype) for name, dtype in _ROW}
         self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
+        self._further_tags: dict[int, tuple[int, ...]] = {}
+        self._by_tag: tuple[int, NDArray[np.int32], Rows] = (-1, np.zeros(0, np.int32), np.zeros(0, np.int64))
         self._lookups: dict[int, tuple[NDArray[np.uint32], Rows]] = {}
         self._on_air: tuple[int, float, float, NDArray[np.bool_]] = (-1, 0.0, 0.0, np.zeros(0, np.bool_))
         self._update_views()
@@ -208,9 +228,9 @@ class VideoColumns:
         full["key"][row] = key64(video.id)
         full["category"][row] = self.categories.add(video.category)
         full["creator"][row] = self.creators.add(video.creator)
-        full["language"][row] = self.languages.add(video.language or "")
+        full["language"][row] = self.languages.add(filter(None, [language_key(video.language)]))
         full["country_set"][row] = self.country_sets.add(video.countries)
-        full["age_band_set"][row] = self.age_band_sets.add(video.age_bands)
+        full["age_band_set"][row] = self.age_band_sets.add(bands_named(video.age_bands))
         full["platform_set"][row] = self.platform_sets.add(video.platforms)
         full["duration"][row] = max(0.0, video.duration_seconds)
         full["published_at"][row] = video.published_at
@@ -220,7 +240,11 @@ class VideoColumns:
         full["popularity"][row] = -1.0 if video.popularity_override is None else video.popularity_override
         full["title"][row] = title_key(video.title)
         full["active"][row] = video.active
-        codes = list(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))[:MAX_TAGS]
+        every = tuple(dict.fromkeys(self.tag_names.add(tag) for tag in video.tags if tag))
+        self._further_tags.pop(row, None)
+        if len(every) > MAX_TAGS:
+            self._further_tags[row] = every[MAX_TAGS:]
+        codes = list(every[:MAX_TAGS])
         self.tag_width = max(self.tag_width, len(codes))
         full["tag_share"][row] = 1.0 / max(1, len(codes))
         full["tag_bits"][row] = sum({1 << (code & 63) for code in codes})
@@ -237,11 +261,30 @@ class VideoColumns:
             self._full[name][row] = np.zeros((), dtype)
         for name in _CODES:
             self._full[name][row] = NO_CODE
+        self._further_tags.pop(row, None)
         self.ids[row] = ""
         self._free.append(row)
         self._lookups.clear()
         self.version += 1
         return True
+
+    def tagged(self, tags: Iterable[str]) -> NDArray[np.bool_]:
+        """Return a mask: True for rows that have at least one of the tags, however many tags they have."""
+        version, codes, rows = self._by_tag
+        if version != self.version:
+            table_rows, _ = np.nonzero(self.tags != NO_CODE)
+            further = [(row, code) for row, more in self._further_tags.items() for code in more]
+            more_rows, more_codes = zip(*further, strict=True) if further else ((), ())
+            codes = np.concatenate([self.tags[self.tags != NO_CODE], np.array(more_codes, np.int32)])
+            rows = np.concatenate([table_rows, np.array(more_rows, np.int64)])
+            order = codes.argsort(kind="stable")
+            codes, rows = codes[order], rows[order]
+            self._by_tag = (self.version, codes, rows)
+        mask: NDArray[np.bool_] = np.zeros(len(self), np.bool_)
+        for tag in tags:
+            first, last = np.searchsorted(codes, (code := self.tag_names.code(tag), code + 1)) if tag else (0, 0)
+            mask[rows[first:last]] = True
+        return mask
 
     def find(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> Rows:
         """Return the rows whose fingerprints (low `bits`) are among the given ones; all rows of a collision."""
@@ -279,12 +322,16 @@ class VideoColumns:
         self._on_air = (self.version, since, float(turns[turns > now].min(initial=NEVER)), mask)
         return mask
 
-    def allowed_in(self, country: str | None) -> NDArray[np.bool_]:
-        """Return a mask: True for rows without a country list and rows that list the country. None: all rows."""
+    def allowed_in(self, country: str | None, rows: Rows | None = None) -> NDArray[np.bool_]:
+        """Return a mask: True for rows without a country list and rows that list the country, of all rows or of `rows`.
+
+        Where the country is not known (None), only videos without a list are allowed.
+        """
+        codes = self.country_set if rows is None else self.country_set[rows]
+        everywhere: NDArray[np.bool_] = codes == NO_CODE
         if country is None:
-            return np.ones(len(self), np.bool_)
-        allowed: NDArray[np.bool_] = self.country_sets.having(country)[self.country_set]
-        everywhere: NDArray[np.bool_] = self.country_set == NO_CODE
+            return everywhere
+        allowed: NDArray[np.bool_] = self.country_sets.having(country)[codes]
         return allowed | everywhere
 
     def _new_row(self, video_id: str) -> int:

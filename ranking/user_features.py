@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.array_types import Codes, Integers, Singles
-from ranking.columns import NameSets, VideoColumns
+from ranking.columns import N, NameSets, VideoColumns
 from ranking.static_features import Shares, StaticFeatures
 from ranking.terms import DistanceColumn, LogColumn, LookupColumn, ScaledColumn, TagMeanColumn, Term
 from ranking.user_affinities import affinities, mean_of, rate_lifts, recent_shares, rows_in_catalog, total_interest
+from shared.domain.age_bands import AgeBand
 from shared.domain.user_signals import SKIPS, WATCH_FRACTION, Signals, Timeline
 
 COLD_START_EVENTS = 3
@@ -36,7 +37,8 @@ class RankingOptions:
     `creator_cap`: most videos of one creator on a page. 0 turns either cap off. `diversity` (≥ 0, in units of the
     score): the penalty for a video that is entirely similar to one already on the page. `explore`: whether one place
     goes to a video that few have seen; equal `seed`s choose the same one. `served`: rows of the previous page, last one
-    last, so streaks count across pages. The hints (`country` to `platform`) are None when the client sent none.
+    last, so streaks count across pages. The hints (`country` to `platform`) are None when the client sent none;
+    `language` is a key (`shared/domain/languages.py`).
     """
 
     now: float
@@ -49,7 +51,7 @@ class RankingOptions:
     served: tuple[int, ...] = ()
     country: str | None = None
     language: str | None = None
-    age_band: str | None = None
+    age_band: AgeBand | None = None
     platform: str | None = None
 
 
@@ -196,16 +198,8 @@ class UserFeatures:
     # Hints --------------------------------------------------------------------------------------------------------
 
     def language_match(self) -> Term | None:
-        """Return 1 for a video in the hinted language, −1 for one in another, 0 when either is unknown."""
-        languages = self.columns.languages
-        if not self.options.language:
-            return None
-        match = np.full(len(languages) + 1, -1, np.float32)
-        wanted = languages.code(self.options.language.lower())
-        if wanted >= 0:
-            match[wanted] = 1.0
-        match[-1] = 0.0
-        return LookupColumn(self.columns.language, match)
+        """Return 1 for a video whose language matches the hinted one, −1 for another, 0 when either is unknown."""
+        return self._audience_match(self.options.language, self.columns.languages, self.columns.language)
 
     def country_match(self) -> Term | None:
         """Return 1 for a video whose list of countries contains the hinted one."""
@@ -215,14 +209,14 @@ class UserFeatures:
         return LookupColumn(self.columns.country_set, sets.having(self.options.country).astype(np.float32))
 
     def age_band_match(self) -> Term | None:
-        """Return 1 for a video made for the hinted age band, −1 for one made for others, 0 when either is unknown."""
+        """Return 1 for a video made for ages of the hinted band, −1 for one made for others, 0 if either is unknown."""
         return self._audience_match(self.options.age_band, self.columns.age_band_sets, self.columns.age_band_set)
 
     def platform_match(self) -> Term | None:
         """Return `age_band_match` for the platform."""
         return self._audience_match(self.options.platform, self.columns.platform_sets, self.columns.platform_set)
 
-    def _audience_match(self, hint: str | None, sets: NameSets, codes: Codes) -> Term | None:
+    def _audience_match(self, hint: N | None, sets: NameSets[N], codes: Codes) -> Term | None:
         if not hint or not len(sets):
             return None
         match = np.where(sets.having(hint), np.float32(1), np.float32(-1))

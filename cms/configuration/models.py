@@ -14,6 +14,7 @@ from feed.filters import maturity_limit
 from ranking.model import InvalidModel, checked_weights
 from shared.adapters.documents.port import Json
 from shared.adapters.flags.evaluation import wrong_tenant_flags
+from shared.domain import age_bands
 from shared.domain.formats import FLAG_NAME, iso_time_or_none
 from shared.domain.records import (
     DEFAULT_CREATOR_CAP,
@@ -217,12 +218,17 @@ def draft_view(draft: Json, live: Json, outdated: bool) -> ConfigurationDraft:
 
 def raised_maturity(before: Tenant, after: Tenant) -> list[str]:
     """Who would be shown stronger ratings than now, in words; [] when nobody."""
+    named = sorted(before.age_band_policies.keys() | after.age_band_policies.keys())
+    bands = {"": None, **{text: age_bands.read_age_band(text) or age_bands.EVERY_AGE for text in named}}
+    edges = {edge for band in bands.values() if band for edge in (band.low, band.high + 1)}
     raised = []
-    bands: list[str | None] = [None, *sorted(before.age_band_policies.keys() | after.age_band_policies.keys())]
-    for band in bands:
-        old, new = maturity_limit(before, band), maturity_limit(after, band)
+    for text, band in bands.items():
+        # Between two edges the limit is the same for every age: one age of each part stands for all.
+        ages = [age_bands.AgeBand(age, age) for age in edges if band.low <= age <= band.high] if band else [None]
+        limits = [(maturity_limit(before, age), maturity_limit(after, age)) for age in ages]
+        old, new = max(limits, key=lambda limit: limit[1] - limit[0])
         if new > old:
-            who = f"viewers of age band {band}" if band else "viewers without an age band"
+            who = f"viewers of age band {text}" if band else "viewers without an age band"
             raised.append(f"{who} would see up to {_BY_RANK[new]} instead of {_BY_RANK[old]}")
     return raised
 

@@ -23,7 +23,7 @@ from feed.catalog import Catalog
 from feed.cursor import Served
 from feed.experiments import arm_of
 from feed.pipeline import Feed
-from feed.query import FeedQuery, Hints
+from feed.query import FeedQuery, read_hints
 from feed.session import FeedSession
 from ranking.model import InvalidModel
 from ranking.user_features import COLD_START_EVENTS
@@ -168,7 +168,7 @@ class PreviewApi:
 
 def _query(form: PreviewForm, tenant: Tenant) -> FeedQuery:
     viewer = form.viewer
-    hints = Hints(viewer.country, viewer.language, viewer.age_band, viewer.platform)
+    hints = read_hints(viewer.country, viewer.language, viewer.age_band, viewer.platform)
     return FeedQuery(form.limit or tenant.default_limit, None, hints, True)
 
 

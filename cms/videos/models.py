@@ -24,7 +24,7 @@ from cms.views import Etag, NextCursor, Stamped, one_of, stamp
 from shared.adapters.documents.port import DAY_SECONDS, Json
 from shared.domain.formats import is_number, iso_time_or_none
 from shared.domain.links import link_or_none
-from shared.domain.records import RATINGS, Video
+from shared.domain.records import RATINGS, Video, canonical_or_stored_countries, canonical_or_stored_language
 from shared.domain.text import all_composed, composed
 from shared.web.responses import Count, Time, View
 
@@ -219,6 +219,8 @@ def editable_video(document: Json) -> dict[str, Any]:
         fields[name] = float(fields[name]) if is_number(fields[name]) else fields[name]
     for name in LISTS:
         fields[name] = fields[name] or []
+    fields["language"] = canonical_or_stored_language(fields["language"] or "") or None
+    fields["countries"] = list(canonical_or_stored_countries(fields["countries"] or ()))
     fields["editorialBoost"] = fields["editorialBoost"] or 0.0
     fields["creatorId"] = fields["creatorId"] or ""
     return fields

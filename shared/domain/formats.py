@@ -45,13 +45,19 @@ KEY_ID = Format(r"[\w .()@-]{1,80}", "1 to 80 letters, digits, spaces or . ( ) @
 AUDIT_ENTRY_ID = Format(r"[0-9]{14}[0-9a-f]{8}", "14 digits and 8 lower-case hex digits")
 USER_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
 KEY_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
-COUNTRY = Format(r"[A-Za-z]{2}", "a country of two letters (ISO 3166-1)")
-LANGUAGE = Format(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}", "a language tag such as en or pt-BR")
-AGE_BAND = Format(r"[0-9]{1,3}(-[0-9]{1,3}|\+)", "an age band such as 13-17 or 65+")
 PLATFORM = Format(r"[a-z0-9_]{1,16}", "a platform such as ios, android or web")
+_SEPARATORS = re.compile(r"[ ._-]+")
 
 MIN_RSA_BITS = 2_048
 """Shorter RSA keys are refused."""
+
+
+def canonical_platform(text: str) -> str | None:
+    """A platform in lower case with `_` between its words (`Android-TV` → `android_tv`); None for what is none."""
+    if len(text) > 64:
+        return None
+    folded = _SEPARATORS.sub("_", text.strip().lower()).strip("_")
+    return folded if PLATFORM.matches(folded) else None
 
 
 def is_number(value: object) -> bool:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.age_bands import EVERY_AGE, AgeBand, read_age_band
+from shared.domain.countries import canonical_country
+from shared.domain.formats import canonical_platform
+from shared.domain.languages import canonical_language
 from shared.domain.links import link_or_none
 from shared.domain.text import composed
 
+NOWHERE = "?"
+"""Stands for a list of countries that cannot be read: no viewer's country."""
 AFTER_VIDEOS = "~"
 """Ids in the container `videos` that are no video's begin with this, which sorts after every video's id."""
 RATINGS = {"G": 0, "PG": 1, "PG13": 2, "R": 3, "NC17": 4}
@@ -75,10 +82,11 @@ class Video:
             maturity_rating=_text(body.get("maturityRating")),
             editorial_boost=min(10.0, max(-10.0, _number(body.get("editorialBoost")))),
             popularity_override=_bounded(body.get("popularityOverride"), 0.0, 100.0),
-            language=_text(body.get("language")).lower() or None,
-            countries=tuple(c.upper() for c in _texts(body.get("countries"))),
+            language=canonical_or_stored_language(_text(body.get("language"))) or None,
+            countries=canonical_or_stored_countries(_texts(body.get("countries")))
+            or ((NOWHERE,) if body.get("countries") else ()),
             age_bands=_texts(body.get("ageBands")),
-            platforms=_texts(body.get("platforms")),
+            platforms=tuple(canonical_platform(text) or text for text in _texts(body.get("platforms"))),
             active=body.get("status", "active") == "active" and not body.get("deleted"),
             published_at=_number(body.get("publishedAt")),
             expires_at=_number(body["expiresAt"]) if body.get("expiresAt") is not None else None,
@@ -107,6 +115,17 @@ class Video:
             "publishedAt": self.published_at,
             "expiresAt": self.expires_at,
         }
+
+
+def canonical_or_stored_language(text: str) -> str:
+    """The canonical tag of a stored language; one that cannot be read stays as it is."""
+    return canonical_language(text, lenient=True) or text.lower()
+
+
+def canonical_or_stored_countries(texts: Iterable[str]) -> tuple[str, ...]:
+    """The canonical codes of stored countries, each once. One that is no country stays, so that a video that is
+    restricted to it does not get everywhere."""
+    return tuple(dict.fromkeys(canonical_country(text) or text.upper() for text in texts))
 
 
 def _text(value: object) -> str:
@@ -173,6 +192,12 @@ class Tenant:
     require_user_token: bool = False
     model_version: str | None = None
     model_history: tuple[str | None, ...] = ()
+    age_limits: tuple[tuple[AgeBand, int], ...] = field(init=False, repr=False, compare=False)
+    """`age_band_policies` as bands and maturity ranks; a band that cannot be read stands for every age."""
+
+    def __post_init__(self) -> None:
+        limits = [(read_age_band(text) or EVERY_AGE, policy_rank(p)) for text, p in self.age_band_policies.items()]
+        object.__setattr__(self, "age_limits", tuple(limits))
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Tenant:

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.age_bands import AgeBand, bands_named
+from shared.domain.formats import canonical_platform
+from shared.domain.languages import language_key, same_language
+from shared.domain.records import canonical_or_stored_countries
 from shared.domain.text import composed
 
 BOOST, SUPPRESS, PIN, EXCLUDE, LIMIT = ACTIONS = ("boost", "suppress", "pin", "exclude", "limit")
@@ -19,6 +23,8 @@ MIN_MULTIPLIER, MAX_MULTIPLIER = 0.1, 10.0
 MIN_PRODUCT, MAX_PRODUCT = 0.05, 20.0
 """Bounds of what all rules together may do to one video."""
 MAX_POSITION = 50
+UNREADABLE = "?"
+"""Stands for a language that cannot be read: the key of no viewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +66,37 @@ class Condition:
 class Audience:
     """Whom a rule is for; an empty part means everyone. A viewer whose hint is not known is in no named audience.
 
-    `countries` in upper case; `languages` in lower case, where `pt` includes `pt-br`.
+    `countries` and `platforms` are canonical, `languages` keys that match as in `shared/domain/languages.py`; an age
+    band includes all that it overlaps. What cannot be read includes nobody.
     """
 
     countries: frozenset[str] = frozenset()
     languages: frozenset[str] = frozenset()
-    age_bands: frozenset[str] = frozenset()
+    age_bands: frozenset[AgeBand] = frozenset()
     platforms: frozenset[str] = frozenset()
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> Audience:
         return cls(
-            frozenset(text.upper() for text in _texts(body.get("countries"))),
-            frozenset(text.lower() for text in _texts(body.get("languages"))),
-            frozenset(_texts(body.get("ageBands"))),
-            frozenset(_texts(body.get("platforms"))),
+            frozenset(canonical_or_stored_countries(_texts(body.get("countries")))),
+            frozenset(language_key(text) or UNREADABLE for text in _texts(body.get("languages"))),
+            bands_named(_texts(body.get("ageBands"))),
+            frozenset(canonical_platform(text) or text for text in _texts(body.get("platforms"))),
         )
 
-    def includes(self, country: str | None, language: str | None, age_band: str | None, platform: str | None) -> bool:
+    def includes(
+        self, country: str | None, language: str | None, age_band: AgeBand | None, platform: str | None
+    ) -> bool:
         """Whether a viewer with these hints is meant."""
         return (
             (not self.countries or country in self.countries)
-            and (not self.age_bands or age_band in self.age_bands)
             and (not self.platforms or platform in self.platforms)
+            and (not self.age_bands or (age_band is not None and any(map(age_band.overlaps, self.age_bands))))
             and (not self.languages or self._speaks(language))
         )
 
     def _speaks(self, language: str | None) -> bool:
-        while language:
-            if language in self.languages:
-                return True
-            language = language.rpartition("-")[0]
-        return False
+        return language is not None and any(same_language(language, each) for each in self.languages)
 
 
 @dataclass(frozen=True, slots=True)

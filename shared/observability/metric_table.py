@@ -34,6 +34,7 @@ METRICS: dict[str, Metric] = {
     "feed_duration_ms": Metric("Time to serve a feed", ("mode",), HISTOGRAM),
     "feed_stage_ms": Metric("Time of one stage of a feed", ("stage", "mode"), HISTOGRAM, STAGE_BUCKETS_MS),
     "feed_empty": Metric("Feeds without a single video", ("tenant",)),
+    "hints_unread": Metric("Hints of feed requests that could not be read", ("hint",)),
     "http_requests": Metric("Answers, by the class of their status", ("endpoint", "status")),
     "http_duration_ms": Metric("Time to answer", ("endpoint",), HISTOGRAM),
     "http_problems": Metric("Answers other than success", ("endpoint", "code")),

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.formats import MIN_RSA_BITS, is_number
+from shared.domain.tenant_cache import TenantCache
 from shared.web.authentication import Caller, user_hash
 from shared.web.problems import Problem
 
@@ -34,8 +35,9 @@ AUDIENCE = "video-feed"
 SKEW_SECONDS = 60.0
 MAX_LIFETIME_SECONDS = 24 * 3600.0
 MAX_CHARS = 4_096
-MAX_KEPT = 20_000
-"""Verified tokens remembered in one process: about 300 bytes each."""
+KEPT_BYTES = 8 << 20
+"""Memory for verified tokens, of all tenants together; about 400 bytes each."""
+TOKEN_BYTES = 200
 SERVER_SCOPES = frozenset({"cms", "privacy", "ops"})
 """Keys that live on servers, not in apps: they may name a user without a token."""
 
@@ -72,10 +74,9 @@ class _Key:
 class UserTokens:
     """Reads the user of a request. A token is verified once and then known by its hash until it expires."""
 
-    def __init__(self, tenants: TenantDirectory, *, most: int = MAX_KEPT) -> None:
+    def __init__(self, tenants: TenantDirectory, *, budget_bytes: int = KEPT_BYTES) -> None:
         self._tenants = tenants
-        self._most = most
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self.verified = TenantCache[bytes, _Verified](budget_bytes, share=0.5)
         self._keys: OrderedDict[str, _Key | None] = OrderedDict()
 
     def user_of(self, caller: Caller, headers: Mapping[str, str], now: float) -> User:
@@ -101,16 +102,13 @@ class UserTokens:
             raise _invalid()
         keys = self._tenants.user_token_keys(tenant_id)
         name = hashlib.sha256(f"{tenant_id}\n{token}".encode()).digest()
-        known = self._verified.get(name)
+        known = self.verified.get(tenant_id, name)
         if known is not None and known.pem in keys.values():  # a key taken away takes its tokens along
             if now > known.expires_at + SKEW_SECONDS:
                 raise _expired()
-            self._verified.move_to_end(name)
             return known
         verified = self._decoded(tenant_id, token, keys, now)
-        self._verified[name] = verified
-        if len(self._verified) > self._most:
-            self._verified.popitem(last=False)
+        self.verified.put(tenant_id, name, verified, TOKEN_BYTES)
         return verified
 
     def _decoded(self, tenant_id: str, token: str, keys: Mapping[str, str], now: float) -> _Verified:

@@ -109,7 +109,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("rule", {"action": "pin", "multiplier": GONE}, "A pin needs positions, such as [1] for the top of the feed."),
     ("rule", {"action": "pin", "multiplier": GONE, "positions": [0]}, "positions[0] must be 1 or more."),
     ("rule", {"positions": [1]}, "positions belong to a pin, not to the action boost."),
-    ("rule", {"audience": {"platforms": ["Windows Phone"]}}, "audience.platforms[0] must be a platform such as ios, "
+    ("rule", {"audience": {"platforms": ["Windows Phone!"]}}, "audience.platforms[0] must be a platform such as ios, "
      "android or web."),
     ("rule", {"priority": 5_000}, "priority must be 1000 or less."),
     ("rule", {"startsAt": 1_000, "endsAt": 900}, "endsAt must be later than startsAt."),

@@ -148,26 +148,6 @@ async def test_limits_of_1_and_50_are_served_and_none_means_the_tenants_own(app:
     assert len((await client.feed(limit="")).ids) == 7
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "code"),
-    [
-        ("country", "Germany", "invalid_country"),
-        ("country", "d", "invalid_country"),
-        ("language", "e", "invalid_language"),
-        ("language", "en_US.UTF-8", "invalid_language"),
-        ("ageBand", "teenager", "invalid_age_band"),
-        ("ageBand", "13–17", "invalid_age_band"),
-        ("platform", "iOS 17!", "invalid_platform"),
-        ("platform", "x" * 17, "invalid_platform"),
-    ],
-)
-async def test_a_malformed_hint_is_named_but_not_repeated(client: Client, name: str, value: str, code: str) -> None:
-    answer = await client.feed(**{name: value})
-    assert is_problem(answer, 400, code)
-    assert name in answer.json["detail"]
-    assert value not in answer.json["detail"].split()
-
-
 @pytest.mark.parametrize("consent", ["no", "off,off", "0", "false", "off, on"])
 async def test_a_consent_header_nobody_can_read_is_refused_on_both_paths(client: Client, consent: str) -> None:
     """Guessing would either ignore an opt-out or invent one."""

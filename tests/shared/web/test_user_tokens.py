@@ -241,11 +241,11 @@ def test_keys_rotate_with_both_valid_and_a_key_taken_away_takes_its_tokens_along
 
 def test_what_is_remembered_is_bounded() -> None:
     key = signer("EdDSA")
-    tokens = UserTokens(Directory({TENANT: {key.kid: key.pem}}), most=3)  # type: ignore[arg-type]
+    tokens = UserTokens(Directory({TENANT: {key.kid: key.pem}}), budget_bytes=2_400)  # type: ignore[arg-type]
     for number in range(10):
         token = signer("EdDSA").token(TENANT, f"{number:064x}", NOW)
         assert tokens.user_of(caller(), headers(token, f"{number:064x}"), NOW).verified
-    assert len(tokens._verified) == 3
+    assert len(tokens.verified) == 3
 
 
 @given(st.text(max_size=300))

@@ -1,0 +1,87 @@
+"""A cache in memory that no caller can grow: a budget in bytes, and a share of it for each tenant."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+ENTRY_BYTES = 200
+"""What an entry costs beside its value: its key, and its places in the tables."""
+
+
+class TenantCache(Generic[K, V]):
+    """Values by tenant and key, the ones used least lately go first.
+
+    A tenant holds at most `share` of the budget. Where there is no room for all, tenants that hold more than an equal
+    part make room: a tenant that asks for ever new keys pushes out its own values and nobody else's. What is larger
+    than a share is not kept.
+    """
+
+    def __init__(self, budget_bytes: int, *, share: float = 0.25) -> None:
+        self._budget_bytes = budget_bytes
+        self._share_bytes = int(budget_bytes * share)
+        self._entries: dict[str, OrderedDict[K, tuple[V, int]]] = {}
+        self._held: dict[str, int] = {}
+        self.held_bytes = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._entries.values()))
+
+    def held_by(self, tenant_id: str) -> int:
+        """The bytes that a tenant's values take."""
+        return self._held.get(tenant_id, 0)
+
+    def get(self, tenant_id: str, key: K) -> V | None:
+        """The value; None when there is none."""
+        entries = self._entries.get(tenant_id)
+        found = entries.get(key) if entries is not None else None
+        if entries is None or found is None:
+            return None
+        entries.move_to_end(key)
+        return found[0]
+
+    def put(self, tenant_id: str, key: K, value: V, size_bytes: int = 0) -> None:
+        """Keep a value of so many bytes, in place of one with the same key."""
+        self.drop(tenant_id, key)
+        size_bytes += ENTRY_BYTES
+        if size_bytes > self._share_bytes:
+            return
+        self._entries.setdefault(tenant_id, OrderedDict())[key] = (value, size_bytes)
+        self._add(tenant_id, size_bytes)
+        while self._held[tenant_id] > self._share_bytes:
+            self._drop_oldest(tenant_id)
+        while self.held_bytes > self._budget_bytes:
+            over = self._held[tenant_id] * len(self._held) > self._budget_bytes
+            self._drop_oldest(tenant_id if over else max(self._held, key=self._held.__getitem__))
+
+    def oldest(self, tenant_id: str) -> tuple[K, V] | None:
+        """The key and value that a tenant used least lately; None when it has none."""
+        entries = self._entries.get(tenant_id)
+        if not entries:
+            return None
+        key = next(iter(entries))
+        return key, entries[key][0]
+
+    def drop(self, tenant_id: str, key: K) -> None:
+        """Forget a value, if it is there."""
+        entries = self._entries.get(tenant_id)
+        found = entries.pop(key, None) if entries is not None else None
+        if found is not None:
+            self._add(tenant_id, -found[1])
+
+    def _drop_oldest(self, tenant_id: str) -> None:
+        _, (_, size_bytes) = self._entries[tenant_id].popitem(last=False)
+        self._add(tenant_id, -size_bytes)
+
+    def _add(self, tenant_id: str, size_bytes: int) -> None:
+        self.held_bytes += size_bytes
+        held = self._held.get(tenant_id, 0) + size_bytes
+        if held:
+            self._held[tenant_id] = held
+        else:
+            self._held.pop(tenant_id, None)
+            self._entries.pop(tenant_id, None)
