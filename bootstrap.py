@@ -277,6 +277,7 @@ def build(
             spans=spans,
             clock=clock,
             patience_seconds=settings.fold_patience_seconds,
+            write_version=int(settings.write_signals_version),
             elapsed=elapsed,
             clock_trusted=clock_guard.trusted,
         ),

@@ -10,7 +10,9 @@ import asyncio
 import random
 import tempfile
 import time
+from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import orjson
 
@@ -24,9 +26,11 @@ from local.demo import demo_videos, save_videos
 from local.serving import first_flags, local_settings
 from shared.adapters.backends import flags_file
 from shared.adapters.tenant_directory import save_tenant
+from shared.domain.event_types import TYPE_CODES
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant
-from shared.domain.user_signals import from_document, to_document
+from shared.domain.signals_document import VERSIONS, from_document, to_document
+from shared.domain.user_signals import Signals
 
 EVENTS = 20
 TIMES = 500
@@ -53,11 +57,8 @@ def main() -> None:
 
     batches = [Batch(f"{n:032x}", "tenant", f"user-{n % 50}", now, events()) for n in range(TIMES + 50)]
     bodies = [encode(batch) for batch in batches]
-    known = None
-    for batch in batches[:50]:
-        known = fold(known, batch.events, facts, 14.0, now)
-    assert known is not None
-    document = to_document(known)
+    known = typical(batches, facts, now)
+    documents = {version: to_document(known, version) for version in VERSIONS}
     turn = count()
 
     def next_batch() -> Batch:
@@ -69,12 +70,34 @@ def main() -> None:
     _row("parse the JSON of a message", base, base)
     _row("decode a message", measure(lambda: decode(bodies[next(turn) % len(bodies)]), TIMES), base)
     _row("pure", measure(lambda: fold(known, next_batch().events, facts, 14.0, now), TIMES), base)
-    _row(
-        "document",
-        measure(lambda: to_document(fold(from_document(document), next_batch().events, facts, 14.0, now)), TIMES),
-        base,
-    )
+    for version, document in documents.items():
+
+        def whole(document: dict[str, Any] = document, version: int = version) -> None:
+            to_document(fold(from_document(document), next_batch().events, facts, 14.0, now), version)
+
+        def for_a_ranking(document: dict[str, Any] = document) -> None:
+            from_document(document, whole=False)
+
+        _row(f"document of version {version}", measure(whole, TIMES), base)
+        _row(f"read for a ranking, version {version}", measure(for_a_ranking, TIMES), base)
     _row("store", asyncio.run(_through_the_store(bodies)), base)
+    for version, document in documents.items():
+        print(f"a typical user in version {version}: {len(orjson.dumps(document)):,} bytes")
+
+
+def typical(batches: list[Batch], facts: dict[str, Facts], now: float) -> Signals:
+    """A user of two weeks: 15 pages of 20 videos, 300 events."""
+    known = None
+    for age, batch in enumerate(batches[:15]):
+        days_ms = (14 - age) * 86_400_000
+        told = [replace(event, at_ms=event.at_ms - days_ms) for event in batch.events]
+        known = fold(known, told, facts, 14.0, now, now - days_ms / 1000)
+        pairs = [(place, TYPE_CODES[event.type]) for place, event in enumerate(told)]
+        known.counted = known.counted.with_counted(age, int(now) - 600 * (15 - age), pairs)
+    assert known is not None
+    for event in batches[14].events:
+        known.daily_counts = known.daily_counts.with_counted(int(now // 86_400), fingerprint(event.video_id))
+    return known
 
 
 async def _through_the_store(bodies: list[bytes]) -> Timing:

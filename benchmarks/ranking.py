@@ -25,6 +25,7 @@ from shared.domain.user_signals import (
     MAX_SKIPPED,
     MAX_TAGS,
     MAX_WATCHED,
+    ORDER_BITS,
     TAG_FIELDS,
     Counters,
     Signals,
@@ -125,6 +126,7 @@ def instance(count: int) -> tuple[VideoColumns, CatalogStats, Signals]:
     signals.tags = counters("tag", MAX_TAGS, TAG_FIELDS)
     signals.creators = counters("creator", MAX_CREATORS, TAG_FIELDS)
     signals.watched, signals.skipped = ring(MAX_WATCHED), ring(MAX_SKIPPED)
+    signals.watched.times = signals.watched.times.astype(np.int64) * 60 << ORDER_BITS
     return columns, stats, signals
 
 

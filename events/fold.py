@@ -2,10 +2,10 @@
 
 Folding is commutative: batches in any order give the same signals while nothing exceeds a cap. Above the caps the
 weakest counters are evicted and their strength is added to `Counters.lost`, which bounds what any entry lacks; rings
-keep the newest by (time, fingerprint), whatever the order. The ring of identities goes by when an event was accepted,
-so an event that a client packs again counts once, however old it is, as long as it is among the last 100 accepted
-(a batch, which has 100 at the most, always is). Counters are sums of float32, so equal means equal to
-about one part in a million.
+keep the newest by (time, fingerprint), whatever the order, and long views of one second by when they were accepted. The
+ring of identities goes by when an event was accepted, so an event that a client packs again counts once, however old it
+is, as long as it is among the last 100 accepted (a batch, which has 100 at the most, always is). Counters are sums of
+float32, so equal means equal to about one part in a million.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from events.future_times import signals_until
 from events.schema import Event
 from events.video_facts import Facts
-from ranking.watching import counted_watch_time, is_long_view, watch_fraction
+from ranking.watching import counted_watch_time, interest, is_long_view, watch_fraction
 from shared.domain.event_types import (
     COMPLETE,
     IMPRESSION,
@@ -40,21 +40,25 @@ from shared.domain.user_signals import (
     MAX_CATEGORIES,
     MAX_CREATORS,
     MAX_DISMISSED,
+    MAX_FOLLOWS,
     MAX_IDENTITIES,
     MAX_SEEN,
     MAX_SKIPPED,
     MAX_TAGS,
     MAX_WATCHED,
     MINUTES_PER_DAY,
+    ORDER_BITS,
     SKIPS,
     TAG_FIELDS,
     VIEWS,
     Counters,
     Signals,
     Timeline,
+    long_view_time,
 )
 
 _MS_PER_MINUTE = 60_000
+_SECONDS_PER_DAY = 86_400
 _APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}
 _NEGATIVE = (SKIP, NOT_INTERESTED)
 
@@ -96,9 +100,11 @@ def fold(
         seen=_newest(old.seen, _pairs(fresh, _day, SEEN_MASK), MAX_SEEN, oldest_day),
         watched=_newest(
             old.watched,
-            _pairs([e for e in fresh if _long(e, facts)], _minute),
+            _pairs(
+                [e for e in fresh if _long(e, facts)], lambda event: long_view_time(event.at_ms, accepted_ms // 1000)
+            ),
             MAX_WATCHED,
-            oldest_day * MINUTES_PER_DAY,
+            oldest_day * _SECONDS_PER_DAY << ORDER_BITS,
         ),
         skipped=_newest(
             old.skipped,
@@ -106,6 +112,8 @@ def fold(
             MAX_SKIPPED,
             oldest_day * MINUTES_PER_DAY,
         ),
+        follows=_newest(old.follows, (), MAX_FOLLOWS, oldest_day),
+        progress=old.progress,
         dismissed=_newest(
             old.dismissed, _pairs([e for e in fresh if e.type == NOT_INTERESTED], _day), MAX_DISMISSED, oldest_day
         ),
@@ -168,14 +176,15 @@ def _sums(events: Sequence[Event], facts: Mapping[str, Facts], weights: _Weights
 
 
 def _amounts(event: Event, fact: Facts) -> list[float] | None:
-    """What one event adds: views, watch fraction, skips, approvals, watch ms; None when it adds nothing."""
+    """What one event adds: views, watch fraction, skips, approvals, interest, watch ms; None when it adds nothing."""
     if event.type == VIDEO_VIEW:
-        watch_ms = counted_watch_time(event.watch_ms, fact.duration_seconds)
-        return [1.0, watch_fraction(watch_ms, fact.duration_seconds), 0.0, 0.0, watch_ms]
+        duration = fact.duration_seconds
+        watch_ms = counted_watch_time(event.watch_ms, duration)
+        return [1.0, watch_fraction(watch_ms, duration), 0.0, 0.0, interest(watch_ms, duration), watch_ms]
     if event.type in _NEGATIVE:
-        return [0.0, 0.0, 1.0, 0.0, 0.0]
+        return [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
     approval = _APPROVAL.get(event.type)
-    return None if approval is None else [0.0, 0.0, 0.0, approval, 0.0]
+    return None if approval is None else [0.0, 0.0, 0.0, approval, 0.0, 0.0]
 
 
 def _accumulate(sums: Sums, name: str, weighted: list[float], day: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from events.schema import CLAMP_AHEAD_SECONDS, Event
-from shared.domain.user_signals import DAILY_DAYS, MINUTES_PER_DAY, Counters, Signals, Timeline
+from shared.domain.user_signals import DAILY_DAYS, MINUTES_PER_DAY, ORDER_BITS, Counters, Signals, Timeline
 
 
 def events_until(events: Sequence[Event], now: float) -> tuple[Event, ...]:
@@ -56,9 +56,11 @@ def signals_until(signals: Signals, now: float) -> Signals:
         tags=counters(signals.tags),
         creators=counters(signals.creators),
         seen=ring(signals.seen, today),
-        watched=ring(signals.watched, newest),
+        watched=ring(signals.watched, ((newest + 1) * 60 << ORDER_BITS) - 1),
         skipped=ring(signals.skipped, newest),
         dismissed=ring(signals.dismissed, today),
+        follows=ring(signals.follows, today),
+        progress=replace(signals.progress, times=np.minimum(signals.progress.times, newest)),
         identities=ring(signals.identities, int(now * 1000)),
         daily=daily,
         counted=signals.counted.until(int(latest)),

@@ -41,7 +41,9 @@ from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.clocks import elapsed_seconds
 from shared.domain.counted_receipts import CountedReceipts
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
-from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document, to_document
+from shared.domain.signals_columns import NewerSignals, UnreadableSignals
+from shared.domain.signals_document import from_document, to_document
+from shared.domain.user_signals import SIGNALS_ID, Signals
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans
@@ -114,6 +116,7 @@ class SignalsConsumer:
         spans: Spans,
         clock: Callable[[], float],
         patience_seconds: float,
+        write_version: int = 2,
         elapsed: Callable[[], float] = elapsed_seconds,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -125,6 +128,7 @@ class SignalsConsumer:
         self._spans = spans
         self._clock = clock
         self._patience_seconds = patience_seconds
+        self._write_version = write_version
         self._elapsed = elapsed
         self._clock_trusted = clock_trusted
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -254,7 +258,7 @@ class SignalsConsumer:
         new = fold(old, batch.events, facts, half_life, now, batch.accepted_at)
         decision = decide(batch, fresh, Ledger(new.counted, new.daily_counts), now)
         new.counted, new.daily_counts = decision.ledger.receipts, decision.ledger.today or new.daily_counts
-        body = to_document(new)
+        body = to_document(new, self._write_version)
         body["tenantId"] = batch.tenant_id
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
@@ -274,12 +278,16 @@ class SignalsConsumer:
 
     def _read(self, stored: Document | None) -> Signals | None:
         """The user's signals. Where they are lost or erased, what was served until then counts no more in statistics:
-        nobody can tell what of it has been counted."""
+        nobody can tell what of it has been counted. Raises `StoreUnavailable` for a version that only a later release
+        knows: this one must not overwrite it."""
         if stored is None:
             return None
         try:
             lost_at = stored.body.get("erasedAt", 0.0)
             signals = from_document(stored.body)
+        except NewerSignals as error:
+            self._telemetry.count("store_failures", "newer_signals")
+            raise StoreUnavailable("signals of a newer version") from error
         except UnreadableSignals:
             log.error("a signals document could not be read and starts afresh")
             self._telemetry.count("store_failures", "unreadable_signals")

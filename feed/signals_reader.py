@@ -11,8 +11,10 @@ from collections.abc import Callable
 from feed.breaker import Breaker, Objective, State
 from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, StoreUnavailable
 from shared.adapters.retry import with_timeout
+from shared.domain.signals_columns import UnreadableSignals
+from shared.domain.signals_document import from_document
 from shared.domain.tenant_cache import TenantCache
-from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document
+from shared.domain.user_signals import SIGNALS_ID, Signals
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from shared.settings import Settings

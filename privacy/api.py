@@ -15,10 +15,12 @@ from privacy.export import describe_all
 from privacy.responses import ErasureReceipt, Remainder, UserExport, UserSignals
 from privacy.signals_view import describe
 from shared.adapters.bus.port import Bus
-from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, query_all
+from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, Json, StoreUnavailable, query_all
 from shared.domain.formats import USER_HASH, iso_time
 from shared.domain.keys import Identity
-from shared.domain.user_signals import SIGNALS_ID, from_document
+from shared.domain.signals_columns import NewerSignals
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID, Signals
 from shared.observability.metrics import Telemetry
 from shared.web.admission import Kind, Limits
 from shared.web.authentication import user_hash
@@ -95,7 +97,7 @@ class PrivacyApi:
             raise _nothing_stored()
         catalog = await self._catalogs.get(tenant.id)
         stored = next((document.body for document in documents if document.id == SIGNALS_ID), None)
-        signals = from_document(stored) if stored else None
+        signals = _read(stored) if stored else None
         return json_response(
             UserExport.unchecked(
                 tenant_id=tenant.id,
@@ -146,7 +148,7 @@ class PrivacyApi:
         """A user's signals in words; 404 when there are none. Names come from the tenant's catalog."""
         user_key = self._identity.user_key(call.tenant.id, self._asked_user(call))
         document = await self._documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
-        signals = from_document(document.body) if document else None
+        signals = _read(document.body) if document else None
         if signals is None:
             raise _nothing_stored()
         catalog = await self._catalogs.get(call.tenant.id)
@@ -162,6 +164,14 @@ class PrivacyApi:
         if not USER_HASH.matches(in_query):
             raise bad_request("invalid_user", "userHash must be 64 lower-case hex digits.")
         return in_query
+
+
+def _read(body: Json) -> Signals | None:
+    """The stored signals. Raises `StoreUnavailable` for a version that only a later release knows."""
+    try:
+        return from_document(body)
+    except NewerSignals as error:
+        raise StoreUnavailable("signals of a newer version") from error
 
 
 def _nothing_stored() -> Problem:

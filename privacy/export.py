@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns, Vocabulary
 from shared.domain.fingerprint import SEEN_BITS
 from shared.domain.formats import iso_time
 from shared.domain.user_signals import (
     APPROVALS,
+    INTEREST,
+    ORDER_BITS,
     SKIPS,
     VIEWS,
     WATCH_FRACTION,
     WATCH_MS,
     Counters,
     Signals,
-    Timeline,
 )
 
 COUNTED = {
@@ -25,6 +27,7 @@ COUNTED = {
     "watchedShare": WATCH_FRACTION,
     "skips": SKIPS,
     "approvals": APPROVALS,
+    "interest": INTEREST,
     "watchTimeMs": WATCH_MS,
 }
 """What is counted of a category, and at which place; tags and creators have the first `TAG_FIELDS` of it."""
@@ -40,10 +43,23 @@ def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[st
         "categories": _counters(signals.categories, columns.categories, signals.decay_to(now)),
         "tags": _counters(signals.tags, columns.tag_names, signals.decay_to(now)),
         "creators": _counters(signals.creators, columns.creators, signals.decay_to(now)),
-        "seen": _videos(signals.seen, columns, 86_400, SEEN_BITS),
-        "watchedLong": _videos(signals.watched, columns, 60),
-        "skipped": _videos(signals.skipped, columns, 60),
-        "notInterested": _videos(signals.dismissed, columns, 86_400),
+        "seen": _videos(signals.seen.keys, signals.seen.times, columns, 86_400, SEEN_BITS),
+        "watchedLong": _videos(signals.watched.keys, signals.watched.times >> ORDER_BITS, columns, 1),
+        "skipped": _videos(signals.skipped.keys, signals.skipped.times, columns, 60),
+        "notInterested": _videos(signals.dismissed.keys, signals.dismissed.times, columns, 86_400),
+        "follows": [
+            {"creator": columns.creators.shown(key), "at": iso_time(day * 86_400)}
+            for key, day in zip(signals.follows.keys.tolist(), signals.follows.times.tolist(), strict=True)
+        ],
+        "playProgress": [
+            {**video, "seconds": seconds}
+            for video, seconds in zip(
+                _videos(signals.progress.keys, signals.progress.times, columns, 60),
+                signals.progress.seconds.tolist(),
+                strict=True,
+            )
+        ],
+        "countedReceipts": len(signals.counted.receipts),
         "recentEventFingerprints": [f"{key:08x}" for key in signals.identities.keys.tolist()],
         "days": [
             {
@@ -65,9 +81,11 @@ def _counters(counters: Counters, names: Vocabulary, faded: float) -> dict[str, 
     return found
 
 
-def _videos(ring: Timeline, columns: VideoColumns, unit_seconds: int, bits: int = 32) -> list[dict[str, Any]]:
+def _videos(
+    keys: NDArray[np.uint32], times: NDArray[Any], columns: VideoColumns, unit_seconds: int, bits: int = 32
+) -> list[dict[str, Any]]:
     listed = []
-    for key, time in zip(ring.keys.tolist(), ring.times.tolist(), strict=True):
+    for key, time in zip(keys.tolist(), times.tolist(), strict=True):
         rows = columns.find(np.array([key], np.uint32), bits=bits)
         ids = sorted(columns.ids[row] for row in rows.tolist())
         listed.append({"videoIds": ids or [f"#{key:0{bits // 4}x}"], "at": iso_time(time * unit_seconds)})

@@ -40,6 +40,7 @@ class SubjectFigures(View):
     watched_share: Amount
     skips: Amount
     approvals: Amount
+    interest: Annotated[float, Field(ge=0, description="Views by the time watched: 1 each at the most.")]
 
 
 class SubjectFiguresWithTime(SubjectFigures):
@@ -52,6 +53,19 @@ class RememberedVideo(View):
     """A video in one of the lists of a user's signals."""
 
     video_ids: list[str]
+    at: Time
+
+
+class PlayedVideo(RememberedVideo):
+    """How far a video was watched."""
+
+    seconds: Count
+
+
+class FollowedCreator(View):
+    """A creator the user follows."""
+
+    creator: str
     at: Time
 
 
@@ -83,6 +97,9 @@ class ExportedSignals(View):
     watched_long: Remembered
     skipped: Remembered
     not_interested: Remembered
+    follows: Annotated[list[FollowedCreator], Field(description="Creators; `#` and a fingerprint for one unknown.")]
+    play_progress: list[PlayedVideo]
+    counted_receipts: Annotated[Count, Field(description="Pages of which it is kept what statistics counted.")]
     recent_event_fingerprints: list[Annotated[str, Field(pattern="^[0-9a-f]{8}$")]]
     days: Annotated[list[DayFigures], Field(description="Plain counts, the newest day first.")]
 

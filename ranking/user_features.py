@@ -26,6 +26,8 @@ TASTE_PRIOR = 5.0
 """Long views that the usual value counts for beside the user's own."""
 CATEGORY_HALF_LIFE_HOURS, CREATOR_HALF_LIFE_HOURS = 12.0, 48.0
 """Half-lives of the newest events in `recent_category`, `recent_skips` and `recent_creator`."""
+LAST_LONG_VIEWS = 20
+"""How many of the user's long views the features read; the signals keep more."""
 COWATCH_FACTOR = 3.0
 
 
@@ -55,6 +57,11 @@ class RankingOptions:
     platform: str | None = None
 
 
+def _last_long_views(signals: Signals) -> Timeline:
+    """The newest long views, times in minutes."""
+    return Timeline(signals.watched.keys[:LAST_LONG_VIEWS], signals.watched_minutes[:LAST_LONG_VIEWS])
+
+
 class UserFeatures:
     """Computes the user features of one ranking. `signals` is None for a user about whom nothing is known."""
 
@@ -63,7 +70,7 @@ class UserFeatures:
     ) -> None:
         self.columns, self.static, self.signals, self.options = columns, static, signals, options
         self._decay = 1.0 if signals is None else signals.decay_to(options.now)
-        self.watched, self._watched_minutes = self._in_catalog(None if signals is None else signals.watched)
+        self.watched, self._watched_minutes = self._in_catalog(None if signals is None else _last_long_views(signals))
         """Rows of the user's last long views that the catalog still has, newest first, and the minute of each."""
         self._similar = None if static.cowatch is None else static.cowatch.similar_to(self.watched)
         if signals is not None:

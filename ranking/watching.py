@@ -20,8 +20,16 @@ def is_long_view(watch_ms: float, duration_seconds: float) -> bool:
     This is the definition of the KuaiRand log; it agrees with 98 % of its 185,000 recorded flags. A video of unknown
     duration (≤ 0) needs 18 s.
     """
-    needed = min(duration_seconds, LONG_VIEW_SECONDS) if duration_seconds > 0 else LONG_VIEW_SECONDS
-    return watch_ms >= needed * 1000.0
+    return watch_ms >= _needed_ms(duration_seconds)
+
+
+def interest(watch_ms: float, duration_seconds: float) -> float:
+    """How much interest a view shows, in [0, 1]: the time watched by the time that a long view needs."""
+    return min(1.0, max(0.0, watch_ms) / _needed_ms(duration_seconds))
+
+
+def _needed_ms(duration_seconds: float) -> float:
+    return (min(duration_seconds, LONG_VIEW_SECONDS) if duration_seconds > 0 else LONG_VIEW_SECONDS) * 1000.0
 
 
 def long_views(watch_ms: NDArray[Any], duration_seconds: NDArray[Any]) -> NDArray[np.bool_]:

@@ -191,6 +191,13 @@ class Settings:
         minimum=0.1,
         maximum=300.0,
     )
+    write_signals_version: str = _setting(
+        "WRITE_SIGNALS_VERSION",
+        "2",
+        "Version of the users' signals that are written; both are read. 3 is smaller. Switch it when every instance "
+        "runs a release that reads 3.",
+        choices=("2", "3"),
+    )
     write_receipt_version: str = _setting(
         "WRITE_RECEIPT_VERSION",
         "1",

@@ -18,19 +18,20 @@ def app_functions() -> list[Any]:
     return list(function_app.app.get_functions())
 
 
-def signals_consumer(app: App) -> SignalsConsumer:
-    """Another consumer of the subscription `signals`."""
-    return SignalsConsumer(
-        documents=app.documents,
-        bus=app.bus,
-        video_facts=app.video_facts,
-        tenants=app.tenants,
-        telemetry=app.telemetry,
-        spans=Spans(app.export),
-        clock=app.clock,
-        patience_seconds=app.settings.fold_patience_seconds,
-        elapsed=app.elapsed,
-    )
+def signals_consumer(app: App, **changed: Any) -> SignalsConsumer:
+    """Another consumer of the subscription `signals`. `changed` replaces arguments of its constructor."""
+    parts: dict[str, Any] = {
+        "documents": app.documents,
+        "bus": app.bus,
+        "video_facts": app.video_facts,
+        "tenants": app.tenants,
+        "telemetry": app.telemetry,
+        "spans": Spans(app.export),
+        "clock": app.clock,
+        "patience_seconds": app.settings.fold_patience_seconds,
+        "elapsed": app.elapsed,
+    }
+    return SignalsConsumer(**{**parts, **changed})
 
 
 def stats_consumer(app: App, **changed: Any) -> StatsConsumer:

@@ -244,6 +244,8 @@ def test_the_parts_of_signals_have_the_caps_that_the_table_says() -> None:
         "watched long": signals.MAX_WATCHED,
         "skipped": signals.MAX_SKIPPED,
         "not interested": signals.MAX_DISMISSED,
+        "follows": signals.MAX_FOLLOWS,
+        "play progress": signals.MAX_PROGRESS,
         "identities of events": signals.MAX_IDENTITIES,
         "days": signals.DAILY_DAYS,
     }

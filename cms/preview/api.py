@@ -35,7 +35,9 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.keys import Identity
 from shared.domain.records import Tenant
 from shared.domain.rules import Editorial, Rule
-from shared.domain.user_signals import SIGNALS_ID, Signals, UnreadableSignals, from_document
+from shared.domain.signals_columns import UnreadableSignals
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID, Signals
 from shared.web.authentication import user_hash
 from shared.web.declaration import Parameter
 from shared.web.endpoint import Edge, json_response

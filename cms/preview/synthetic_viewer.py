@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ranking.columns import VideoColumns
+from ranking.user_features import LAST_LONG_VIEWS
 from shared.domain.fingerprint import fingerprint
 from shared.domain.user_signals import (
     CATEGORY_FIELDS,
-    MAX_WATCHED,
+    INTEREST,
     SKIPS,
     TAG_FIELDS,
     VIEWS,
@@ -19,6 +20,7 @@ from shared.domain.user_signals import (
     Counters,
     Signals,
     Timeline,
+    long_view_time,
 )
 
 VIEWS_PER_TASTE = 20.0
@@ -47,11 +49,15 @@ def synthetic_signals(
         row = rows.setdefault(name, [0.0] * CATEGORY_FIELDS)
         row[VIEWS] += VIEWS_PER_TASTE
         row[WATCH_FRACTION] += VIEWS_PER_TASTE * WATCHED_FRACTION
+        row[INTEREST] += VIEWS_PER_TASTE
         row[WATCH_MS] += VIEWS_PER_TASTE * WATCHED_MS
     for name in skipped:
         rows.setdefault(name, [0.0] * CATEGORY_FIELDS)[SKIPS] += VIEWS_PER_TASTE
     minute = int(now // 60)
-    tags = [[VIEWS_PER_TASTE, VIEWS_PER_TASTE * WATCHED_FRACTION] + [0.0] * (TAG_FIELDS - 2) for _ in liked_tags]
+    tag = [0.0] * TAG_FIELDS
+    tag[VIEWS] = tag[INTEREST] = VIEWS_PER_TASTE
+    tag[WATCH_FRACTION] = VIEWS_PER_TASTE * WATCHED_FRACTION
+    tags = [tag] * len(liked_tags)
     return Signals(
         half_life_days=half_life_days,
         newest_minute=minute,
@@ -66,8 +72,9 @@ def synthetic_signals(
 def _watched(liked: Sequence[str], columns: VideoColumns, minute: int) -> Timeline:
     codes = np.array([columns.categories.code(name) for name in liked] or [-2])
     rows = np.flatnonzero(np.isin(columns.category, codes[codes >= 0]) & columns.active)
-    rows = rows[np.argsort(-columns.published_at[rows], kind="stable")][:MAX_WATCHED]
-    return Timeline(columns.fingerprint[rows], np.full(len(rows), minute, np.int32))
+    rows = rows[np.argsort(-columns.published_at[rows], kind="stable")][:LAST_LONG_VIEWS]
+    times = [long_view_time(minute * 60_000, minute * 60)] * len(rows)
+    return Timeline(columns.fingerprint[rows], np.array(times, np.int64))
 
 
 def _counters(names: list[str], rows: list[list[float]], fields: int, minute: int) -> Counters:

@@ -26,7 +26,7 @@ MAX_LEARNED = 240
 
 _HEADER = struct.Struct("<BII")
 _RECEIPT = struct.Struct("<IIHBB")
-_ALL_POSITIONS = (1 << POSITIONS) - 1
+_MASKS = struct.Struct(f"<{TYPES}Q")
 _LEARNED_BITS = 0xFFFF
 MAX_BYTES = _HEADER.size + MAX_RECEIPTS * (_RECEIPT.size + len(TYPE_CODES) * 7) + MAX_LEARNED * 2
 """At pages of 50 videos (7 bytes of bits) and with every type that there is today."""
@@ -133,7 +133,7 @@ class CountedReceipts:
         newest = self.receipts[0].served_at if self.receipts else 0
         parts = [_HEADER.pack(len(self.receipts), self.oldest, newest)]
         for each in self.receipts:
-            masks = [each.pairs >> POSITIONS * code & _ALL_POSITIONS for code in range(TYPES)]
+            masks = _MASKS.unpack(each.pairs.to_bytes(_MASKS.size, "little"))
             types = sum(1 << code for code, mask in enumerate(masks) if mask)
             width = (max(masks).bit_length() + 7) // 8
             parts.append(_RECEIPT.pack(each.key, newest - each.served_at, types, width, len(each.page)))

@@ -33,7 +33,8 @@ from shared.adapters.documents.port import USER_ACTIVITY
 from shared.adapters.refresh import Refresher
 from shared.domain.event_types import MAX_AGE_DAYS
 from shared.domain.fingerprint import fingerprint
-from shared.domain.user_signals import SIGNALS_ID, Signals, from_document
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID, Signals
 from shared.observability.metrics import Telemetry
 from shared.web.admission import Rates
 from tests.emulators.appconfig import AppConfigurationServer

@@ -35,7 +35,8 @@ from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import SUBSCRIPTIONS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
-from shared.domain.user_signals import SIGNALS_ID, from_document
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID
 from shared.settings import Settings
 from tests.chaos.client import Client
 from tests.chaos.recount import (

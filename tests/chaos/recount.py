@@ -16,6 +16,7 @@ from ranking.stats import DAILY_DAYS, HALF_LIVES, StatsTable
 from ranking.watching import is_long_view
 from shared.domain.fingerprint import SEEN_MASK, fingerprint
 from shared.domain.user_signals import (
+    CATEGORY_FIELDS,
     MAX_CATEGORIES,
     MAX_CREATORS,
     MAX_DISMISSED,
@@ -23,7 +24,9 @@ from shared.domain.user_signals import (
     MAX_SKIPPED,
     MAX_TAGS,
     MAX_WATCHED,
+    ORDER_BITS,
     SKIPS,
+    TAG_FIELDS,
     VIEWS,
     Counters,
     Signals,
@@ -68,7 +71,7 @@ def signal_differences(user: User, events: Iterable[tuple[Sent, int]], found: Si
         "days": (found.daily.tolist(), _days(told, minute // 1_440)),
         "seen": (_ring(found.seen), _newest(told, lambda e: True, 86_400_000, MAX_SEEN, SEEN_MASK)),
         "skipped": (_ring(found.skipped), _newest(told, _negative, 60_000, MAX_SKIPPED)),
-        "watched": (_ring(found.watched), _newest(told, lambda e: _long(user, e), 60_000, MAX_WATCHED)),
+        "watched": (_seconds(found.watched), _newest(told, lambda e: _long(user, e), 1_000, MAX_WATCHED)),
         "dismissed": (
             _ring(found.dismissed),
             _newest(told, lambda e: e.kind == "not_interested", 86_400_000, MAX_DISMISSED),
@@ -119,9 +122,9 @@ def _counter_differences(counters: Counters, wanted: dict[int, list[float]], cap
 def _sums(user: User, told: list[tuple[Sent, int]], newest_minute: int) -> dict[str, dict[int, list[float]]]:
     tenant = user.world.tenant
     sums: dict[str, dict[int, list[float]]] = {
-        "categories": defaultdict(lambda: [0.0] * 5),
-        "tags": defaultdict(lambda: [0.0] * 4),
-        "creators": defaultdict(lambda: [0.0] * 4),
+        "categories": defaultdict(lambda: [0.0] * CATEGORY_FIELDS),
+        "tags": defaultdict(lambda: [0.0] * TAG_FIELDS),
+        "creators": defaultdict(lambda: [0.0] * TAG_FIELDS),
     }
     for event, at in told:
         video = user.world.videos[event.video]
@@ -131,6 +134,7 @@ def _sums(user: User, told: list[tuple[Sent, int]], newest_minute: int) -> dict[
             min(1.0, watched / (video.duration_seconds * 1000)),
             float(_negative(event)),
             LikeCounts.get(event.kind, 0.0),
+            min(1.0, watched / (min(video.duration_seconds, 18.0) * 1000)),
             watched,
         )
         if event.kind in ("impression", "complete"):
@@ -168,6 +172,10 @@ def _days(told: list[tuple[Sent, int]], today: int) -> list[tuple[int, int, floa
 
 def _ring(ring: Any) -> list[tuple[int, int]]:
     return sorted(zip(ring.times.tolist(), ring.keys.tolist(), strict=True))
+
+
+def _seconds(ring: Any) -> list[tuple[int, int]]:
+    return sorted(zip((ring.times >> ORDER_BITS).tolist(), ring.keys.tolist(), strict=True))
 
 
 def _newest(

@@ -15,7 +15,8 @@ from privacy.erase import erase
 from shared.adapters.bus.port import MESSAGE_TTL_SECONDS
 from shared.adapters.documents.port import CONTAINERS, USER_ACTIVITY, DocumentStore, query_all
 from shared.domain.fingerprint import fingerprint
-from shared.domain.user_signals import SIGNALS_ID, Signals, from_document
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID, Signals
 from tests.contracts.backends import Rig
 from tests.events.topic import services_on
 from tests.parts import signals_consumer

@@ -157,6 +157,7 @@ LIMITS: list[Limit] = [
     *_of("bytes", "design", import_file_of_the_design=MAX_FILE_BYTES),
     *_of("bytes", "decisions", identity_of_an_event=8, served_video_in_a_cursor=4, audited_document=MAX_KEPT_BYTES),
     *_of("bytes", "design", logical_partition_of_cosmos=20e9),  # a limit of the platform
+    *_of("time", "data-model", signals_live=SIGNALS_TTL_SECONDS, receipts=24 * 3_600),
     *_of("request units", "design", write=round(write_units(0), 1)),
     *_of("percent", "decisions", cpu_of_telemetry=5, everybody=100),
     *_of("rate", "decisions", recency_of_the_first_design=0.1 / 3_600),

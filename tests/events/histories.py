@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from events.schema import Event
 from events.video_facts import Facts
-from ranking.watching import counted_watch_time, watch_fraction
+from ranking.watching import counted_watch_time, interest, watch_fraction
 from shared.domain.event_types import EVENT_TYPES, LIKE, NOT_INTERESTED, SAVE, SHARE, SKIP, UNLIKE, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
-from shared.domain.user_signals import Counters, Signals
+from shared.domain.user_signals import CATEGORY_FIELDS, TAG_FIELDS, Counters, Signals
 
 NOW = 1_700_000_000.0
 WEEK_MS = 7 * 86_400_000
@@ -59,9 +59,9 @@ Sums = dict[int, list[float]]
 
 def recount(found: Iterable[Event], facts: Mapping[str, Facts], newest_minute: int) -> tuple[Sums, Sums, Sums]:
     """What categories, tags and creators should hold: every distinct event once, as of the newest minute."""
-    categories: Sums = defaultdict(lambda: [0.0] * 5)
-    tags: Sums = defaultdict(lambda: [0.0] * 4)
-    creators: Sums = defaultdict(lambda: [0.0] * 4)
+    categories: Sums = defaultdict(lambda: [0.0] * CATEGORY_FIELDS)
+    tags: Sums = defaultdict(lambda: [0.0] * TAG_FIELDS)
+    creators: Sums = defaultdict(lambda: [0.0] * TAG_FIELDS)
     for each in {one.identity: one for one in found}.values():
         fact = facts.get(each.video_id)
         if fact is None:
@@ -73,6 +73,7 @@ def recount(found: Iterable[Event], facts: Mapping[str, Facts], newest_minute: i
             watch_fraction(each.watch_ms or 0.0, fact.duration_seconds) if each.type == VIDEO_VIEW else 0.0,
             float(each.type in (SKIP, NOT_INTERESTED)),
             {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}.get(each.type, 0.0),
+            interest(watch_ms, fact.duration_seconds) if each.type == VIDEO_VIEW else 0.0,
             watch_ms,
         ]
         if not any(amounts):
@@ -101,12 +102,15 @@ def strength(row: Sequence[float]) -> float:
 
 def everything(signals: Signals) -> dict[str, object]:
     """Signals as comparable values; counters apart, because they are floats."""
-    rings = {name: getattr(signals, name) for name in ("seen", "watched", "skipped", "dismissed", "identities")}
+    names = ("seen", "watched", "skipped", "dismissed", "follows", "progress", "identities")
+    rings = {name: getattr(signals, name) for name in names}
     return {
         "newest_minute": signals.newest_minute,
         "events": signals.events,
         "daily": signals.daily.tolist(),
         "updated_at": signals.updated_at,
+        "watched in order": list(zip(signals.watched.times.tolist(), signals.watched.keys.tolist(), strict=True)),
+        "seconds watched": dict(zip(signals.progress.keys.tolist(), signals.progress.seconds.tolist(), strict=True)),
         "counted": signals.counted,
         "daily_counts": signals.daily_counts,
         **{name: sorted(zip(r.times.tolist(), r.keys.tolist(), strict=True)) for name, r in rings.items()},

@@ -15,7 +15,7 @@ from ranking.stats import StatsTable
 from shared.domain.event_types import EVENT_TYPES
 from shared.domain.feed_receipt import FeedReceipt
 from shared.domain.formats import TENANT_ID, VIDEO_ID
-from shared.domain.user_signals import from_document, to_document
+from shared.domain.signals_document import from_document, to_document
 
 NOW = 1_700_000_000.0
 

@@ -25,7 +25,8 @@ from shared.adapters.documents.port import USER_ACTIVITY
 from shared.adapters.tenant_directory import save_tenant
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant
-from shared.domain.user_signals import SIGNALS_ID, from_document
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID
 from tests.events.topic import services_on
 from tests.memory_documents import MemoryDocuments
 from tests.parts import signals_consumer

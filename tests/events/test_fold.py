@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,36 +8,28 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
 
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
 from ranking.watching import counted_watch_time
-from shared.domain.counted_receipts import MAX_RECEIPTS, CountedReceipt, CountedReceipts, pair
-from shared.domain.daily_counts import DailyCounts
-from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, TYPE_CODES, VIDEO_VIEW
+from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
 from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.signals_document import from_document, to_document
 from shared.domain.user_signals import (
-    CATEGORY_FIELDS,
+    INTEREST,
     MAX_CATEGORIES,
     MAX_CREATORS,
     MAX_DISMISSED,
-    MAX_DOCUMENT_BYTES,
     MAX_IDENTITIES,
     MAX_SEEN,
     MAX_SKIPPED,
     MAX_TAGS,
     MAX_WATCHED,
-    TAG_FIELDS,
+    ORDER_BITS,
+    VIEWS,
     Counters,
     Signals,
-    Timeline,
-    UnreadableSignals,
-    from_document,
-    pack,
-    to_document,
-    unpack,
 )
 from tests.events.histories import (
     HALF_LIFE_DAYS,
@@ -197,8 +187,8 @@ def test_full_rings_keep_the_newest_whatever_the_order(seed: int) -> None:
         "identities": MAX_IDENTITIES,
     }
     completes = sorted((one for one in history if one.type == COMPLETE), key=lambda one: -one.at_ms)
-    minutes = [one.at_ms // 60_000 for one in completes]
-    assert sorted(first.watched.times.tolist(), reverse=True) == minutes[:MAX_WATCHED]
+    seconds = [one.at_ms // 1_000 for one in completes]
+    assert (first.watched.times >> ORDER_BITS).tolist() == seconds[:MAX_WATCHED]
 
 
 def test_an_event_twice_in_one_batch_counts_once() -> None:
@@ -258,141 +248,27 @@ def test_years_of_activity_neither_overflow_nor_lose_the_present() -> None:
     assert signals.events == 7_300
 
 
-# ---- the document
+def test_long_views_of_one_second_stand_in_the_order_they_were_accepted_in() -> None:
+    at_ms = int(NOW) * 1000 - 5_000
+    first = [replace(event(COMPLETE, n, 0), at_ms=at_ms + 7 * n) for n in (1, 2, 3)]
+    later = [replace(event(COMPLETE, n, 0), at_ms=at_ms) for n in (8, 9)]
+    ways = []
+    for batches in ([(first, NOW - 3), (later, NOW - 2)], [(later, NOW - 2), (first, NOW - 3)]):
+        signals = None
+        for batch, accepted_at in batches:
+            signals = fold(signals, batch, {}, 14.0, NOW, accepted_at)
+        assert signals is not None
+        ways.append(signals.watched.keys.tolist())
+    accepted_last = sorted(fingerprint(f"v{n}") for n in (8, 9))
+    assert ways[0] == ways[1] == [*accepted_last, *(fingerprint(f"v{n}") for n in (3, 2, 1))]
 
 
-def size(signals: Signals) -> int:
-    """Bytes as stored, with the partition field the store adds and the longest tenant there is."""
-    added = {"userKey": "k" * 43, "tenantId": "t" * 64, "erasedAt": NOW + 0.123456}
-    return len(orjson.dumps({**to_document(signals), **added}))
-
-
-def full_page() -> int:
-    """The pairs of a receipt for 50 videos with every event of each of them counted."""
-    return sum(1 << pair(place, code) for place in range(50) for code in TYPE_CODES.values())
-
-
-def at_every_cap(draw: np.random.Generator) -> Signals:
-    """The largest signals there can be: everything full, the seen ring spread over every day it may hold."""
-    newest_minute = int(NOW // 60) + 5
-    newest_day = newest_minute // 1_440
-
-    def counters(cap: int, fields: int) -> Counters:
-        values = draw.standard_normal((cap, fields)).astype(np.float32) * np.float32(1e30)
-        return Counters(values, draw.integers(0, 2**32, cap, np.uint32), np.full(cap, newest_day - 90, np.int32), 1e30)
-
-    def ring(cap: int, times: np.ndarray, bits: int = 32) -> Timeline:
-        return Timeline(draw.integers(0, 2**bits, cap, np.uint32), times.astype(np.int32))
-
-    signals = Signals(
-        half_life_days=1.0 + float(draw.random()) * 29,
-        newest_minute=newest_minute,
-        events=2**32 - 1,
-        categories=counters(MAX_CATEGORIES, CATEGORY_FIELDS),
-        tags=counters(MAX_TAGS, TAG_FIELDS),
-        creators=counters(MAX_CREATORS, TAG_FIELDS),
-        seen=ring(MAX_SEEN, newest_day - np.arange(MAX_SEEN) % 92, 24),
-        watched=ring(MAX_WATCHED, newest_minute - draw.integers(0, 91 * 1_440, MAX_WATCHED)),
-        skipped=ring(MAX_SKIPPED, newest_minute - draw.integers(0, 91 * 1_440, MAX_SKIPPED)),
-        dismissed=ring(MAX_DISMISSED, newest_day - draw.integers(0, 91, MAX_DISMISSED)),
-        identities=ring(MAX_IDENTITIES, newest_minute - draw.integers(0, 10_080, MAX_IDENTITIES)),
-        updated_at=NOW + 0.1234567,
-        counted=CountedReceipts(
-            tuple(CountedReceipt(int(NOW) - n, int(draw.integers(2**32)), full_page()) for n in range(MAX_RECEIPTS)),
-            int(NOW) - 90_000,
-        ),
-        daily_counts=DailyCounts(newest_day, draw.bytes(128)),
-    )
-    signals.daily["watch_ms"] = 6.048e8 + draw.random(7)
-    return signals
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_a_document_at_every_cap_stays_within_12_kb_and_reads_back_whole(seed: int) -> None:
-    signals = at_every_cap(np.random.default_rng(seed))
-    assert size(signals) <= MAX_DOCUMENT_BYTES
-    assert len(pack(signals)) <= 7_900
-    again = from_document(orjson.loads(orjson.dumps(to_document(signals))))
-    assert again is not None
-    assert everything(again) == everything(signals)
-    for name in ("categories", "tags", "creators"):
-        assert rows_of(getattr(again, name)) == rows_of(getattr(signals, name))
-
-
-def test_a_document_without_what_was_counted_counts_nothing_again() -> None:
-    signals = at_every_cap(np.random.default_rng(3))
-    document = to_document(signals)
-    for name in ("counted", "dailyCounts"):
-        del document[name]  # as the release before writes it
-    again = from_document(document)
-    assert again is not None
-    assert everything(again) == {**everything(signals), "counted": again.counted, "daily_counts": DailyCounts()}
-    assert again.counted == CountedReceipts(oldest=int(NOW) + 1)
-    assert all(again.counted.is_counted(n, int(NOW) - n, 0, 0) for n in range(100))
-
-
-@pytest.mark.parametrize("damaged", [None, 7, "", "?", "AAAA", [], "é"])
-def test_damaged_records_of_what_was_counted_count_nothing_again(damaged: object) -> None:
-    document = to_document(at_every_cap(np.random.default_rng(3))) | {"counted": damaged, "dailyCounts": damaged}
-    again = from_document(document)
-    assert again is not None
-    assert again.counted == CountedReceipts(oldest=int(NOW) + 1)
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 90))
-def test_no_history_however_long_makes_a_document_of_more_than_12_kb(seed: int, days: int) -> None:
-    draw = np.random.default_rng(seed)
-    facts = {
-        f"v{n}": Facts(f"category {n}", tuple(f"tag {n} {k}" for k in range(5)), f"creator {n}", 30.0)
-        for n in range(1_500)
-    }
-    kinds = [VIDEO_VIEW, COMPLETE, SKIP, NOT_INTERESTED, LIKE]
-    signals: Signals | None = None
-    for day in np.linspace(0, days, 20):
-        at = NOW + float(day) * 86_400
-        batch = []
-        for _ in range(100):
-            kind, video = kinds[int(draw.integers(5))], int(draw.integers(1_500))
-            made = event(kind, video, 0, 30_000)
-            batch.append(replace(made, at_ms=int(at * 1000), identity=int(draw.integers(2**32))))
-        signals = fold(signals, batch, facts, 14.0, at)
-        assert size(signals) <= MAX_DOCUMENT_BYTES
-        signals = from_document(to_document(signals))
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.one_of(st.text(max_size=200), st.binary(max_size=400).map(lambda raw: orjson.dumps(raw.hex()).decode())))
-def test_a_text_that_is_no_document_is_unreadable_and_nothing_worse(text: str) -> None:
-    with pytest.raises(UnreadableSignals):
-        unpack(text)
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.data())
-def test_a_damaged_document_is_unreadable_or_signals_and_nothing_worse(data: st.DataObject) -> None:
-    raw = bytearray(base64.b64decode(str(to_document(at_every_cap(np.random.default_rng(1)))["packed"])))
-    at = data.draw(st.integers(0, len(raw) - 1))
-    raw[at] = data.draw(st.integers(0, 255))
-    del raw[data.draw(st.integers(0, len(raw))) :]
-    with contextlib.suppress(UnreadableSignals):
-        unpack(base64.b64encode(raw).decode())
-
-
-def test_a_partial_read_equals_the_whole_document_and_cannot_be_stored() -> None:
-    document = to_document(at_every_cap(np.random.default_rng(2)))
-    whole, part = from_document(document), from_document(document, whole=False)
-    assert whole is not None
-    assert part is not None
-    for name in ("categories", "tags", "creators"):
-        for column in ("keys", "values"):
-            assert_array_equal(getattr(getattr(part, name), column), getattr(getattr(whole, name), column))
-    for name in ("seen", "dismissed", "watched", "skipped"):
-        assert_array_equal(getattr(part, name).keys, getattr(whole, name).keys)
-    for name in ("watched", "skipped"):
-        assert_array_equal(getattr(part, name).times, getattr(whole, name).times)
-    for name in ("half_life_days", "newest_minute", "events", "updated_at"):
-        assert getattr(part, name) == getattr(whole, name)
-    with pytest.raises(ValueError, match="cannot be stored"):
-        to_document(part)
+def test_what_was_glanced_at_is_hardly_an_interest_and_still_a_view() -> None:
+    glances = [event(VIDEO_VIEW, 1, n * 1_000, 150) for n in range(12)]
+    whole = [event(VIDEO_VIEW, 2, n * 1_000, 60_000) for n in range(4)]
+    signals = fold(None, glances + whole, FEW, 14.0, NOW)
+    held = rows_of(signals.categories)
+    glanced, watched = held[fingerprint("category 1")], held[fingerprint("category 2")]
+    assert (round(glanced[VIEWS]), round(watched[VIEWS])) == (12, 4)
+    assert glanced[INTEREST] == pytest.approx(12 * 150 / 7_000, rel=1e-2)
+    assert watched[INTEREST] == pytest.approx(4.0, rel=1e-2)

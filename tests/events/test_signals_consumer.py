@@ -16,7 +16,8 @@ from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
 from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEOS, StoreUnavailable, Upsert, query_all
 from shared.domain.fingerprint import fingerprint
-from shared.domain.user_signals import SIGNALS_ID, Signals, from_document
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID, Signals
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments
@@ -199,6 +200,32 @@ async def test_a_stored_document_nobody_can_read_starts_afresh_and_is_reported(
     assert await world.views() == 3
     assert world.services.telemetry.counters["store_failures", ("unreadable_signals",)] == 1
     assert USER not in caplog.text
+
+
+async def test_a_document_of_a_newer_version_is_an_outage_and_stays_as_it_is(world: World) -> None:
+    newer = {"id": SIGNALS_ID, "kind": "signals", "v": 4, "packed": "b3Ro", "updatedAt": NOW}
+    await world.documents.write(USER_ACTIVITY, USER, [Upsert(newer)])
+    impatient = signals_consumer(world.services, patience_seconds=0.0)
+    with pytest.raises(StoreUnavailable):
+        await impatient.handle(batch(1))
+    found = await world.documents.inner.read(USER_ACTIVITY, USER, SIGNALS_ID)
+    assert found is not None
+    assert {name: found.body[name] for name in newer} == newer
+    assert world.topic.dead_letters == []
+    assert world.services.telemetry.counters["store_failures", ("newer_signals",)] == 1
+
+
+@pytest.mark.parametrize("stored", ["lost", "erased"])
+async def test_what_was_served_before_signals_were_lost_or_erased_counts_no_more(world: World, stored: str) -> None:
+    gone = {
+        "lost": {"kind": "signals", "packed": "odd", "updatedAt": 1},
+        "erased": {"kind": "erased", "erasedAt": NOW - 10, "tenantId": TENANT},
+    }[stored]
+    await world.documents.write(USER_ACTIVITY, USER, [Upsert({"id": SIGNALS_ID, **gone})])
+    assert await world.consumer().handle(batch(1)) == "folded"
+    signals = await world.signals()
+    assert signals is not None
+    assert signals.counted.oldest == (NOW if stored == "lost" else NOW - 10)
 
 
 async def test_facts_come_from_the_tenants_own_videos(world: World) -> None:

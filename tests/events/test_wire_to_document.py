@@ -13,7 +13,8 @@ from events.fold import fold
 from events.schema import MAX_AGE_SECONDS, MAX_WATCH_MS, Event, Rejected, parse_event
 from events.video_facts import Facts
 from shared.domain.event_types import EVENT_TYPES, MAX_EVENTS, UNLIKE
-from shared.domain.user_signals import MAX_DOCUMENT_BYTES, MAX_IDENTITIES, Signals, from_document, to_document
+from shared.domain.signals_document import from_document, to_document
+from shared.domain.user_signals import MAX_DOCUMENT_BYTES, MAX_IDENTITIES, Signals
 
 NOW = 1_700_000_000.0
 LONGEST_ID = "v" * 126

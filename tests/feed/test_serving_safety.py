@@ -28,7 +28,7 @@ from shared.domain.age_bands import AgeBand
 from shared.domain.event_types import EVENT_TYPES
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import RATINGS, Tenant, Video
-from shared.domain.user_signals import to_document
+from shared.domain.signals_document import to_document
 from shared.settings import Settings
 from tests.events.topic import MemoryTopic
 from tests.memory_documents import MemoryDocuments

@@ -22,7 +22,8 @@ from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import DeadLetter, ReceivedMessage
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, VIDEOS, StoreUnavailable, Upsert, query_all
 from shared.domain.fingerprint import fingerprint
-from shared.domain.user_signals import SIGNALS_ID, from_document
+from shared.domain.signals_document import from_document
+from shared.domain.user_signals import SIGNALS_ID
 from tests.events.topic import MemoryTopic, services_on
 from tests.faulty_documents import FaultyDocuments, Trouble
 from tests.memory_documents import MemoryDocuments

@@ -9,7 +9,7 @@ import numpy as np
 from ranking import CatalogStats, StatsTable, VideoColumns
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Video
-from shared.domain.user_signals import CATEGORY_FIELDS, TAG_FIELDS, Counters, Signals, Timeline
+from shared.domain.user_signals import CATEGORY_FIELDS, ORDER_BITS, TAG_FIELDS, Counters, Signals, Timeline
 
 NOW = 1_700_000_000.0
 
@@ -74,4 +74,5 @@ def make_signals(seed: int = 0) -> Signals:
     signals.tags = counters("tag", 5, TAG_FIELDS)
     signals.creators = counters("creator", 6, TAG_FIELDS)
     signals.watched, signals.skipped = ring(10), ring(4)
+    signals.watched.times = signals.watched.times.astype(np.int64) * 60 << ORDER_BITS
     return signals

@@ -152,8 +152,8 @@ def test_what_a_user_watches_comes_first_and_what_they_skip_comes_late() -> None
     signals = Signals(half_life_days=14.0, newest_minute=int(NOW // 60), events=60)
     signals.categories = make_signals().categories
     signals.categories.values[:] = 0
-    signals.categories.values[0] = (30, 29, 0, 3, 900_000)  # watched whole
-    signals.categories.values[1] = (30, 1, 29, 0, 30_000)  # skipped
+    signals.categories.values[0] = (30, 29, 0, 3, 30, 900_000)  # watched whole
+    signals.categories.values[1] = (30, 1, 29, 0, 2, 30_000)  # skipped
     slate = rank(columns, stats, signals, columns.rows(), global_model(), RankingOptions(NOW, limit=20, streak_cap=0))
     names = [columns.categories.texts[code] for code in columns.category[slate.rows]]
     assert names.count("category 0") > 10

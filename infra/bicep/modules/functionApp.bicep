@@ -332,6 +332,10 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           value: '20'
         }
         {
+          name: 'WRITE_SIGNALS_VERSION'
+          value: '2'
+        }
+        {
           name: 'WRITE_RECEIPT_VERSION'
           value: '1'
         }

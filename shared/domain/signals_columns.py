@@ -1,0 +1,134 @@
+"""Columns of stored signals as bytes: what the versions of the format have in common. Pure."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.domain.user_signals import (
+    ORDER_BITS,
+    SECONDS_PER_MINUTE,
+    Progress,
+    Signals,
+    Timeline,
+)
+
+CHECKSUM = struct.Struct("<I")
+_24_BITS = np.uint32(0xFFFFFF)
+
+
+class UnreadableSignals(ValueError):
+    """A stored document that is damaged. The fold starts afresh; the feed falls back."""
+
+
+class NewerSignals(UnreadableSignals):
+    """A stored document of a version that only a later release knows. It must not be overwritten."""
+
+
+class Reader:
+    """Reads columns from bytes, one after another. Raises `ValueError` where they end too early."""
+
+    __slots__ = ("at", "raw")
+
+    def __init__(self, raw: bytes, at: int = 0) -> None:
+        self.raw = raw
+        self.at = at
+
+    def take(self, dtype: Any, count: int) -> NDArray[Any]:
+        """A column of `count` values."""
+        found = np.frombuffer(self.raw, dtype, count, self.at)
+        self.at += found.nbytes
+        return found
+
+    def take_wide(self, count: int) -> NDArray[np.uint32]:
+        """Three little-endian bytes each: read as four, of which the last is the next one's (or the checksum's)."""
+        found = np.ndarray((count,), "<u4", self.raw, self.at, (3,)) & _24_BITS
+        self.at += 3 * count
+        return found
+
+    def take_days(self, count: int, newest_day: int) -> NDArray[np.int32]:
+        """Days, a byte each, stored as ages."""
+        days: NDArray[np.int32] = newest_day - self.take(np.uint8, count).astype(np.int32)
+        return days
+
+    def take_minutes(self, count: int, newest_minute: int) -> NDArray[np.int32]:
+        """Minutes, three bytes each, stored as ages."""
+        minutes: NDArray[np.int32] = newest_minute - self.take_wide(count).astype(np.int32)
+        return minutes
+
+    def take_watched(self, count: int, newest_minute: int) -> Timeline:
+        """See `watched_bytes`."""
+        keys, ages = self.take("<u4", count), self.take_wide(count).astype(np.int64)
+        seconds = (newest_minute + 1) * SECONDS_PER_MINUTE - ages
+        return Timeline(keys, seconds << ORDER_BITS | self.take("<u2", count))
+
+    def take_progress(self, count: int, newest_minute: int) -> Progress:
+        """See `progress_bytes`."""
+        return Progress(self.take("<u4", count), self.take_minutes(count, newest_minute), self.take("<u2", count))
+
+
+def within(values: NDArray[Any], most: int) -> NDArray[Any]:
+    """Values with those outside 0 … `most` at the nearer end; a quarter of what `np.clip` takes for short columns."""
+    found: NDArray[Any] = np.minimum(np.maximum(values, 0), most)
+    return found
+
+
+def by_day(days: NDArray[Any], newest_day: int) -> tuple[NDArray[Any], bytes]:
+    """The ages that some days have, in ascending order, and a byte and a two-byte count for each of them."""
+    counts = np.bincount(within(newest_day - days, 255))
+    ages = np.flatnonzero(counts)
+    return ages, ages.astype(np.uint8).tobytes() + counts[ages].astype("<u2").tobytes()
+
+
+def narrow(values: NDArray[Any]) -> bytes:
+    """Unsigned integers as three little-endian bytes each."""
+    wide: NDArray[np.uint8] = values.astype("<u4").view(np.uint8)
+    kept: NDArray[np.uint8] = wide.reshape(-1, 4)[:, :3]
+    return kept.tobytes()
+
+
+def keys_bytes(keys: NDArray[np.uint32]) -> bytes:
+    """Fingerprints, four bytes each."""
+    stored: NDArray[np.uint32] = keys.astype("<u4", copy=False)
+    return stored.tobytes()
+
+
+def day_bytes(days: NDArray[Any], newest_day: int) -> bytes:
+    """Days as ages, a byte each."""
+    ages: NDArray[np.uint8] = within(newest_day - days, 255).astype(np.uint8)
+    return ages.tobytes()
+
+
+def minute_bytes(minutes: NDArray[Any], newest_minute: int) -> bytes:
+    """Minutes as ages, three bytes each."""
+    return narrow(within(newest_minute - minutes, 0xFFFFFF))
+
+
+def watched_bytes(signals: Signals) -> bytes:
+    """Long views, nine bytes each: fingerprints, ages in seconds against the end of the newest minute, order."""
+    times = signals.watched.times
+    ages = (signals.newest_minute + 1) * SECONDS_PER_MINUTE - (times >> ORDER_BITS)
+    order: NDArray[np.uint16] = (times & ((1 << ORDER_BITS) - 1)).astype("<u2")
+    return keys_bytes(signals.watched.keys) + narrow(within(ages, 0xFFFFFF)) + order.tobytes()
+
+
+def progress_bytes(signals: Signals) -> bytes:
+    """Play progress, nine bytes each: fingerprints, ages in minutes, seconds watched."""
+    ring = signals.progress
+    seconds: NDArray[np.uint16] = np.minimum(ring.seconds, 0xFFFF).astype("<u2")
+    return keys_bytes(ring.keys) + minute_bytes(ring.times, signals.newest_minute) + seconds.tobytes()
+
+
+def sealed(raw: bytes, binds_to: int = 0) -> bytes:
+    """The bytes with their checksum, which also covers what `binds_to` is the checksum of."""
+    return raw + CHECKSUM.pack(zlib.crc32(raw, binds_to))
+
+
+def is_whole(raw: bytes, binds_to: int = 0) -> bool:
+    """Whether sealed bytes are as they were written."""
+    ends = len(raw) - CHECKSUM.size
+    return ends >= 0 and CHECKSUM.unpack_from(raw, ends)[0] == zlib.crc32(memoryview(raw)[:ends], binds_to)

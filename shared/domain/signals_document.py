@@ -1,0 +1,105 @@
+"""A user's signals as one small document in the store, in the versions that are read and written. Pure.
+
+Version 3 says so in `v`; version 2 has no `v`. Every later version must have one, so that a release that does not know
+it leaves it alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+from typing import Any
+
+from shared.domain import signals_v2, signals_v3
+from shared.domain.counted_receipts import CountedReceipts
+from shared.domain.daily_counts import DailyCounts
+from shared.domain.signals_columns import NewerSignals, UnreadableSignals, is_whole
+from shared.domain.user_signals import SIGNALS_ID, SIGNALS_TTL_SECONDS, Signals
+
+VERSIONS = (signals_v2.VERSION, signals_v3.VERSION)
+"""The versions that are read, and that can be written."""
+
+
+def to_document(signals: Signals, version: int = signals_v2.VERSION) -> dict[str, Any]:
+    """The stored shape, of one of `VERSIONS`. Lives 90 days after its last write.
+
+    At the caps it stays within `MAX_DOCUMENT_BYTES` as JSON with what the fold adds: the partition, the tenant, and
+    when the user was erased. In version 2, what the release before this one does not know stands beside `packed`: it
+    passes it over, and drops it when it writes the document.
+    """
+    if not signals.whole:
+        raise ValueError("signals read for a ranking cannot be stored")
+    document: dict[str, Any] = {
+        "id": SIGNALS_ID,
+        "kind": "signals",
+        "lastActiveAt": signals.newest_minute * 60,
+        "updatedAt": signals.updated_at,
+        "ttl": SIGNALS_TTL_SECONDS,
+    }
+    if version == signals_v3.VERSION:
+        return document | {"v": version, "packed": _text(signals_v3.pack(signals))}
+    packed = signals_v2.pack(signals)
+    return document | {
+        "packed": _text(packed),
+        "additions": _text(signals_v2.pack_additions(signals, packed)),
+        "counted": _text(signals.counted.pack()),
+        "dailyCounts": _text(signals.daily_counts.pack()),
+    }
+
+
+def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None:
+    """Read a stored document; None for the tombstone of an erasure.
+
+    Not `whole`: for a ranking, which takes half the time; days, identities, what was counted, and the times of what was
+    seen, dismissed and followed stay empty. Raises `UnreadableSignals`, and as `NewerSignals` for a version that only a
+    later release knows.
+    """
+    if body.get("kind") == "erased":
+        return None
+    version, packed, updated_at = body.get("v", signals_v2.VERSION), body.get("packed"), body.get("updatedAt")
+    if isinstance(version, int | float) and version > signals_v3.VERSION:
+        raise NewerSignals(f"version {version}")
+    if not isinstance(packed, str) or not isinstance(updated_at, int | float):
+        raise UnreadableSignals("fields are missing")
+    try:
+        raw = base64.b64decode(packed, validate=True)
+        if raw[0] == signals_v3.VERSION:
+            return signals_v3.unpack(raw, float(updated_at), whole)
+        if raw[0] > signals_v3.VERSION and is_whole(raw):
+            raise NewerSignals(f"version {raw[0]}")
+        signals = signals_v2.unpack(raw, _bytes(body.get("additions")), float(updated_at), whole)
+    except (ValueError, TypeError, struct.error, IndexError) as error:
+        raise error if isinstance(error, UnreadableSignals) else UnreadableSignals(str(error)) from error
+    if whole:
+        signals.counted = _counted(body.get("counted"), signals.updated_at)
+        signals.daily_counts = _daily_counts(body.get("dailyCounts"))
+    return signals
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _bytes(text: Any) -> bytes:
+    """The bytes of a text, none where it is missing or damaged."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (TypeError, ValueError):
+        return b""
+
+
+def _counted(text: Any, updated_at: float) -> CountedReceipts:
+    """The counted receipts. Where the release before this one dropped them, nothing that may have been counted until
+    the last fold counts again."""
+    try:
+        return CountedReceipts.unpack(base64.b64decode(text, validate=True))
+    except (TypeError, ValueError):
+        return CountedReceipts().closed_until(math.ceil(updated_at))
+
+
+def _daily_counts(text: Any) -> DailyCounts:
+    try:
+        return DailyCounts.unpack(_bytes(text))
+    except ValueError:
+        return DailyCounts()
