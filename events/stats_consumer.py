@@ -479,7 +479,7 @@ class StatsConsumer:
     async def _archive(self, shard: Shard, numbered: Sequence[SequencedBatch], name: str) -> None:
         """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived."""
         wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._clock()
-        batches = [each.batch for each in wanted if in_time(each.batch, now)]
+        batches = await self._decided(shard, [each for each in wanted if in_time(each.batch, now)])
         content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
         try:
             await self._blobs.write(ARCHIVE_BLOBS, name, content)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,41 @@ from shared.domain.user_signals import (
     Counters,
     Signals,
 )
-from tests.chaos.traffic import Sent, User
+from tests.chaos.traffic import Sent, User, World
 
 LikeCounts = {"like": 1.0, "share": 1.0, "save": 1.0, "unlike": -1.0}
 CLOSE = 2e-4
 """Relative: counters are float32 and were rounded at every fold."""
 
+MAX_A_DAY = 12
+"""Events of one video that one user moves statistics by in a day."""
+
 Archived = Counter[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedLine:
+    """What a counted line of the archive adds to statistics."""
+
+    user: str | None
+    kind: str
+    video: str
+    at_ms: int
+    watch_ms: float | None
+    served_ms: int | None
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> CountedLine:
+        request = line["request"]
+        served_ms = None if request is None else request["servedAt"]
+        return cls(line["user"], line["type"], line["videoId"], line["timestamp"], line["watchTimeMs"], served_ms)
+
+    @property
+    def counts_at_ms(self) -> int:
+        """A like of a served page counts after it was served, and an unlike from then on."""
+        if self.served_ms is None or self.kind not in ("like", "unlike"):
+            return self.at_ms
+        return self.served_ms if self.kind == "unlike" else max(self.served_ms, self.at_ms)
 
 
 def line_key(tenant: str, user: str | None, line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -68,7 +97,7 @@ def signal_differences(user: User, events: Iterable[tuple[Sent, int]], found: Si
     plain = {
         "events": (found.events, sum(event.kind != "impression" for event, _ in told)),
         "newest minute": (found.newest_minute, minute),
-        "days": (found.daily.tolist(), _days(told, minute // 1_440)),
+        "days": (found.daily.tolist(), _days(user, told, minute // 1_440)),
         "seen": (_ring(found.seen), _newest(told, lambda e: True, 86_400_000, MAX_SEEN, SEEN_MASK)),
         "skipped": (_ring(found.skipped), _newest(told, _negative, 60_000, MAX_SKIPPED)),
         "watched": (_seconds(found.watched), _newest(told, lambda e: _long(user, e), 1_000, MAX_WATCHED)),
@@ -128,7 +157,7 @@ def _sums(user: User, told: list[tuple[Sent, int]], newest_minute: int) -> dict[
     }
     for event, at in told:
         video = user.world.videos[event.video]
-        watched = (event.watch_ms or 0.0) if event.kind == "video_view" else 0.0
+        watched = _watched(event, video.duration_seconds)
         amounts = (
             float(event.kind == "video_view"),
             min(1.0, watched / (video.duration_seconds * 1000)),
@@ -148,7 +177,14 @@ def _sums(user: User, told: list[tuple[Sent, int]], newest_minute: int) -> dict[
     return sums
 
 
-def _negative(event: Sent) -> bool:
+def _watched(event: Sent | CountedLine, duration_seconds: float) -> float:
+    """The watch time that counts: three times the length, or a minute."""
+    if event.kind != "video_view":
+        return 0.0
+    return min(event.watch_ms or 0.0, max(60.0, 3 * duration_seconds) * 1000)
+
+
+def _negative(event: Sent | CountedLine) -> bool:
     return event.kind in ("skip", "not_interested")
 
 
@@ -159,14 +195,14 @@ def _long(user: User, event: Sent) -> bool:
     return event.kind == "video_view" and (event.watch_ms or 0.0) >= min(duration, 18.0) * 1000
 
 
-def _days(told: list[tuple[Sent, int]], today: int) -> list[tuple[int, int, float]]:
+def _days(user: User, told: list[tuple[Sent, int]], today: int) -> list[tuple[int, int, float]]:
     rows = [[0, 0, 0.0] for _ in range(7)]
     for event, at in told:
         age = today - at // 86_400_000
         if age < 7:
             rows[age][0] += event.kind == "video_view"
             rows[age][1] += _negative(event)
-            rows[age][2] += (event.watch_ms or 0.0) if event.kind == "video_view" else 0.0
+            rows[age][2] += _watched(event, user.world.videos[event.video].duration_seconds)
     return [(views, skips, watch_ms) for views, skips, watch_ms in rows]
 
 
@@ -190,19 +226,31 @@ def _newest(
     return sorted(newest[:cap])
 
 
-def stat_differences(table: StatsTable, told: list[tuple[User, Sent, int]], videos: Mapping[str, Any]) -> list[str]:
-    """Where a tenant's video counters, merged from its shards, are not what the events make them."""
+def rule_differences(lines: Iterable[CountedLine], world: World) -> list[str]:
+    """Where more counts of a tenant than the rule allows: each user has at most one page, and a cap a day."""
+    wrong = []
+    once = Counter((line.user, line.served_ms, line.kind, line.video) for line in lines if line.user)
+    a_day = Counter((line.user, line.video) for line in lines if line.user and line.kind != "unlike")
+    if not world.counts_all:
+        wrong += [f"{kind} of {video} counts {n} times" for (_, _, kind, video), n in once.items() if n > 1]
+    # A run over midnight has two days.
+    return wrong + [f"{video} counts {n} times for one user" for (_, video), n in a_day.items() if n > 2 * MAX_A_DAY]
+
+
+def stat_differences(table: StatsTable, lines: list[CountedLine], videos: Mapping[str, Any]) -> list[str]:
+    """Where a tenant's video counters, merged from its shards, are not what the counted lines make them."""
+    told = [(line, line.counts_at_ms) for line in lines]
     wrong = []
     daily: dict[str, list[list[float]]] = defaultdict(lambda: [[0.0] * 4 for _ in range(DAILY_DAYS)])
     decayed: dict[str, list[float]] = defaultdict(lambda: [0.0] * (len(HALF_LIVES) + 5))
     if not told:
         return [] if not len(table) else [f"{len(table)} videos counted out of nothing"]
-    newest = max(at for _, _, at in told) / 1000
+    newest = max(at for _, at in told) / 1000
     today = int(newest // 86_400)
-    for _, event, at in told:
+    for event, at in told:
         view = event.kind == "video_view"
-        watched = (event.watch_ms or 0.0) if view else 0.0
         duration = videos[event.video].duration_seconds
+        watched = _watched(event, duration)
         amounts = [float(view and is_long_view(watched, duration))] * len(HALF_LIVES)
         amounts += [
             float(event.kind == "impression"),

@@ -72,10 +72,6 @@ class User:
     def repacks(self) -> bool:
         return self.consents and len(self.events) <= REPACK_UP_TO
 
-    @property
-    def counts_for_videos(self) -> bool:
-        return self.world.counts_all or self.feed_request is not None
-
 
 def worlds(draw: random.Random) -> list[World]:
     """Three tenants: one below every cap, one above them and spread over shards, one that trusts no anonymous event."""

@@ -120,7 +120,7 @@ async def folded(folder: Path) -> None:
 
 
 async def test_after_kill_9_every_accepted_batch_is_folded_exactly_once(tmp_path: Path) -> None:
-    users = [new_user() for _ in range(2)]
+    users = [new_user() for _ in range(20)]
     accepted: set[tuple[str, int]] = set()
     sent: set[tuple[str, int]] = set()
 
