@@ -37,7 +37,7 @@ from shared.domain.tenant_cache import ENTRY_BYTES, TenantCache
 
 MOMENT_SECONDS = 10
 """Ages and schedules of rules are looked at anew this often."""
-STEERING_BYTES, MATCHING_BYTES = 64 << 20, 32 << 20
+STEERING_BYTES, MATCHING_BYTES = 64_000_000, 32_000_000
 """Memory for steerings and for which videos rules match, of all tenants together."""
 
 Mask = NDArray[np.bool_]

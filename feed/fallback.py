@@ -20,7 +20,7 @@ from ranking.user_features import RankingOptions
 from shared.domain.tenant_cache import TenantCache
 
 KEEP_SECONDS = 10
-ORDERS_BYTES = 128 << 20
+ORDERS_BYTES = 128_000_000
 """Memory for orders, of all tenants together."""
 MAX_FIRST_PAGES, FIRST_PAGE_BYTES = 8, 2_000
 _NOTHING = np.zeros(0, np.uint32)

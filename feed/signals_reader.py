@@ -23,7 +23,7 @@ log = logging.getLogger("feed.signals")
 
 SIGNALS_BYTES = 4_000
 """What a user's signals take beside the columns of `_size`."""
-KEPT_BYTES = 200 << 20
+KEPT_BYTES = 200_000_000
 """Memory for signals, of all tenants together; about 10 kB a user."""
 
 

@@ -35,7 +35,7 @@ AUDIENCE = "video-feed"
 SKEW_SECONDS = 60.0
 MAX_LIFETIME_SECONDS = 24 * 3600.0
 MAX_CHARS = 4_096
-KEPT_BYTES = 8 << 20
+KEPT_BYTES = 8_000_000
 """Memory for verified tokens, of all tenants together; about 400 bytes each."""
 TOKEN_BYTES = 200
 SERVER_SCOPES = frozenset({"cms", "privacy", "ops"})

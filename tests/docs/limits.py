@@ -20,26 +20,31 @@ from events.experiment_statistics import CONFIDENCE
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS
 from events.signals_consumer import LATE_SECONDS, MARKER_TTL_SECONDS
 from events.signals_consumer import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
-from events.video_facts import REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS
+from events.video_facts import FACTS_BYTES, MAX_REMEMBERED, REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS
 from feed.api import CONFIG_MAX_AGE_SECONDS
 from feed.breaker import Objective
 from feed.catalog import STALE_SECONDS
 from feed.cursor import MAX_CHARS
 from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
-from feed.editorial import MOMENT_SECONDS
+from feed.editorial import MATCHING_BYTES, MOMENT_SECONDS, STEERING_BYTES
+from feed.fallback import ORDERS_BYTES
 from feed.pipeline import FLAGS_STALE_SECONDS
+from feed.signals_reader import KEPT_BYTES as SIGNALS_KEPT_BYTES
 from infra.capacity import RATES, write_units
 from privacy.api import BACKUP_DAYS
 from ranking.catalog_stats import KEEP_SECONDS as KEEP_STATIC_SECONDS
 from ranking.features import FRESH_HOURS
 from ranking.watching import LONG_VIEW_SECONDS
 from shared.adapters.bus.port import LOCK_SECONDS, MESSAGE_TTL_SECONDS
+from shared.domain.counted_receipts import SPAN_SECONDS
 from shared.domain.event_types import MAX_BODY_BYTES
 from shared.domain.feed_receipt import VALID_SECONDS as FEED_REQUEST_SECONDS
+from shared.domain.tenant_cache import ENTRY_BYTES
 from shared.domain.user_signals import IDENTITY_DAYS, MAX_DOCUMENT_BYTES, SIGNALS_TTL_SECONDS
 from shared.observability.telemetry_export import TRACES_PER_SECOND
 from shared.settings import Settings
 from shared.web.endpoint import MAX_HEADER_CHARS
+from shared.web.user_tokens import KEPT_BYTES as TOKENS_KEPT_BYTES
 from shared.web.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS
 from tests.docs.pages import ROOT
 
@@ -111,7 +116,17 @@ LIMITS: list[Limit] = [
         rules_look_at_the_time=MOMENT_SECONDS,
     ),
     *_of("bytes", "cms", import_file=MAX_FILE_BYTES),
-    *_of("time", "events", long_view=LONG_VIEW_SECONDS),
+    *_of("time", "events", long_view=LONG_VIEW_SECONDS, receipts_are_remembered=SPAN_SECONDS),
+    *_of(
+        "bytes",
+        "security",
+        what_rules_mean=STEERING_BYTES,
+        what_rules_match=MATCHING_BYTES,
+        popular_orders=ORDERS_BYTES,
+        signals_in_memory=SIGNALS_KEPT_BYTES,
+        facts_in_memory=MAX_REMEMBERED * (FACTS_BYTES + ENTRY_BYTES),
+        user_tokens_in_memory=TOKENS_KEPT_BYTES,
+    ),
     *_of("time", "telemetry operations flags", flags_are_read=Settings().flags_refresh_seconds),
     *_of("time", "operations", a_fold_waits=Settings().fold_patience_seconds),
     *_of("time", "operations", budget_of_signals=Settings().signals_budget_ms / 1000),
@@ -165,9 +180,8 @@ LIMITS: list[Limit] = [
     *_of("time", "ranking", usual_duration=30, recent_tastes=12 * 3_600, recent_creators=48 * 3_600),  # formulas
     # objectives: what is promised, and what watches over it
     *_of("time", "operations azure design", feed_p95=0.25, feed_p99=0.6),  # alerts.json
-    *_of(
-        "time", "operations telemetry cms", seen_everywhere=15, content=60, switch=30
-    ),  # make prove-switch, -freshness
+    *_of("time", "operations telemetry cms", content=60, switch=30),  # make prove-switch, -freshness
+    *_of("time", "operations telemetry cms design", seen_everywhere=15),  # make prove-freshness
     *_of("time", "operations design", events_count=5 * MINUTE),  # alerts.json
 ]
 
