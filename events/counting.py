@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from events.batch import Batch
 from events.schema import Event
-from shared.domain.counted_receipts import CountedReceipt, CountedReceipts
-from shared.domain.daily_counts import DailyCounts
+from shared.domain.counted_receipts import CountedReceipt, CountedReceipts, pair
+from shared.domain.daily_counts import COUNTERS, DailyCounts
 from shared.domain.event_types import LIKE, TYPE_CODES, UNLIKE
 from shared.domain.feed_receipt import NOT_ON_PAGE
 from shared.domain.fingerprint import fingerprint
@@ -80,8 +80,12 @@ class _Round:
         self._batch = batch
         self._receipts = ledger.receipts
         self._today, self._day = ledger.today, day
+        self._added: Counter[int] = Counter()
+        """What is counted of the day besides, by the number of its counter."""
         self._open: dict[tuple[int, int], CountedReceipt | None] = {}
         """The receipts quoted, by key and time served; None for one that is too old to count."""
+        self._pairs: dict[tuple[int, int], int] = {}
+        """The pairs of these receipts, those that were counted before among them."""
 
     def reason_not_to_count(self, event: Event) -> str:
         """Count an event, and return an empty text; or the reason why it does not count."""
@@ -93,24 +97,27 @@ class _Round:
         request = self._batch.requests[event.request]
         name = (request.key, request.served_at)
         if name not in self._open:
-            self._open[name] = self._receipts.find(*name)
+            found = self._open[name] = self._receipts.find(*name)
+            self._pairs[name] = found.pairs if found else 0
         receipt = self._open[name]
         if receipt is None:
             return "old_receipt"
-        place: int | None = event.place
+        place, learned = event.place, None
         if place is None:
-            receipt, place = receipt.with_video(video, MAX_PAGE)
+            learned, place = receipt.with_video(video, MAX_PAGE)
             if place is None:
                 return "not_on_page"
-        code = TYPE_CODES[event.type]
-        if receipt.has(place, code):
+        bit = 1 << pair(place, TYPE_CODES[event.type])
+        if self._pairs[name] & bit:
             return "again"
         if event.type == UNLIKE:
-            if not receipt.has(place, TYPE_CODES[LIKE]):
+            if not self._pairs[name] & 1 << pair(place, TYPE_CODES[LIKE]):
                 return "no_like"
         elif not self._has_room(video):
             return "cap"
-        self._open[name] = receipt.with_pair(place, code)
+        self._pairs[name] |= bit
+        if learned is not None:
+            self._open[name] = learned
         return ""
 
     def _without_receipt(self, event: Event, video: int) -> str:
@@ -119,31 +126,36 @@ class _Round:
             return "no_like" if event.type == UNLIKE else ""
         likes = fingerprint(f"like\n{event.video_id}")
         if event.type == UNLIKE:
-            if not self._today.of(self._day, likes):
+            if self._of(self._today, likes) <= 0:
                 return "no_like"
-            self._today = self._today.with_counted(self._day, likes, -1)
+            self._added[likes % COUNTERS] -= 1
             return ""
         if not self._has_room(video):
             return "cap"
         if event.type == LIKE:
-            self._today = self._today.with_counted(self._day, likes)
+            self._added[likes % COUNTERS] += 1
         return ""
 
     def _has_room(self, video: int) -> bool:
         """Take one of the user's day for a video, if there is one left."""
         if self._today is None:
             return True
-        if self._today.of(self._day, video) >= MAX_A_DAY:
+        if self._of(self._today, video) >= MAX_A_DAY:
             return False
-        self._today = self._today.with_counted(self._day, video)
+        self._added[video % COUNTERS] += 1
         return True
 
+    def _of(self, today: DailyCounts, video: int) -> int:
+        return today.of(self._day, video) + self._added[video % COUNTERS]
+
     def ledger(self) -> Ledger:
+        """The ledger with what was counted."""
         receipts = self._receipts
-        for receipt in self._open.values():
-            if receipt is not None and receipt.pairs:
-                receipts = receipts.with_receipt(receipt)
-        return Ledger(receipts, self._today)
+        for name, receipt in self._open.items():
+            if receipt is not None and self._pairs[name] != receipt.pairs:
+                receipts = receipts.with_receipt(replace(receipt, pairs=self._pairs[name]))
+        today = self._today
+        return Ledger(receipts, today.with_all(self._day, self._added) if today and self._added else today)
 
 
 def decide_without_ledger(batches: Iterable[Batch]) -> list[tuple[bool, ...]]:

@@ -45,14 +45,6 @@ class CountedReceipt:
     pairs: int = 0
     page: tuple[int, ...] = ()
 
-    def has(self, position: int, type_code: int) -> bool:
-        """Whether a pair was counted."""
-        return bool(self.pairs >> pair(position, type_code) & 1)
-
-    def with_pair(self, position: int, type_code: int) -> CountedReceipt:
-        """This with a pair counted."""
-        return replace(self, pairs=self.pairs | 1 << pair(position, type_code))
-
     def with_video(self, video: int, most: int) -> tuple[CountedReceipt, int | None]:
         """This with a video (by fingerprint) on its page, and its position; None when the page has `most` others."""
         mark = video & _LEARNED_BITS
@@ -134,11 +126,13 @@ class CountedReceipts:
         parts = [_HEADER.pack(len(self.receipts), self.oldest, newest)]
         for each in self.receipts:
             masks = _MASKS.unpack(each.pairs.to_bytes(_MASKS.size, "little"))
-            types = sum(1 << code for code, mask in enumerate(masks) if mask)
+            counted = [code for code, mask in enumerate(masks) if mask]
+            types = sum([1 << code for code in counted])
             width = (max(masks).bit_length() + 7) // 8
             parts.append(_RECEIPT.pack(each.key, newest - each.served_at, types, width, len(each.page)))
-            parts.append(struct.pack(f"<{len(each.page)}H", *each.page))
-            parts += [mask.to_bytes(width, "little") for mask in masks if mask]
+            if each.page:
+                parts.append(struct.pack(f"<{len(each.page)}H", *each.page))
+            parts += [masks[code].to_bytes(width, "little") for code in counted]
         return b"".join(parts)
 
     @classmethod
@@ -151,7 +145,7 @@ class CountedReceipts:
             for _ in range(count):
                 key, age, types, width, videos = _RECEIPT.unpack_from(raw, at)
                 at += _RECEIPT.size
-                page = struct.unpack_from(f"<{videos}H", raw, at)
+                page = struct.unpack_from(f"<{videos}H", raw, at) if videos else ()
                 at += 2 * videos
                 pairs = 0
                 for code in _codes(types):

@@ -8,6 +8,7 @@ event that came late, is counted on the newest.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 COUNTERS = 256
@@ -42,6 +43,17 @@ class DailyCounts:
         shift = 4 * (index & 1)
         counted = min(MOST, (counts[index >> 1] >> shift & MOST) + amount)
         counts[index >> 1] = counts[index >> 1] & ~(MOST << shift) | counted << shift
+        return DailyCounts(day, bytes(counts))
+
+    def with_all(self, day: int, amounts: Mapping[int, int]) -> DailyCounts:
+        """These with an amount, which may be negative, added for each of some videos."""
+        day = max(day, self.day)
+        counts = bytearray(self.packed if day == self.day else _NONE)
+        for video, amount in amounts.items():
+            index = video % COUNTERS
+            shift = 4 * (index & 1)
+            counted = max(0, min(MOST, (counts[index >> 1] >> shift & MOST) + amount))
+            counts[index >> 1] = counts[index >> 1] & ~(MOST << shift) | counted << shift
         return DailyCounts(day, bytes(counts))
 
     def until(self, day: int) -> DailyCounts:
