@@ -19,6 +19,7 @@ from events.dead_letters import KEEP_SECONDS, purge_dead_letters_of, readable
 from events.erasures import note_erasure
 from events.schema import Event
 from events.signals_consumer import MAX_AGE_SECONDS
+from shared.adapters.backends import with_embedded_secrets
 from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS, ROLLUP, SIGNALS, DeadLetter, OutgoingMessage
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.documents.port import USER_ACTIVITY
@@ -27,6 +28,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant
 from shared.domain.signals_document import from_document
 from shared.domain.user_signals import SIGNALS_ID
+from shared.settings import Settings
 from tests.events.topic import services_on
 from tests.memory_documents import MemoryDocuments
 from tests.parts import signals_consumer
@@ -194,6 +196,7 @@ async def test_a_letter_of_events_older_than_its_arrival_is_swept_by_the_age_of_
 
 def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:
     async def prepare() -> None:
+        with_embedded_secrets(Settings(data_folder=str(tmp_path)))
         bus = SqliteBus(tmp_path / "bus.db")
         await bus.dead_letter(SIGNALS, OutgoingMessage("m", TENANT, encode(batch(1, "someone"))), "poison", "why")
         await bus.dead_letter(SIGNALS, OutgoingMessage("n", TENANT, b"odd"), "unreadable", "KeyError")

@@ -244,7 +244,7 @@ async def test_an_erasure_says_what_it_deleted_and_a_second_one_finds_nothing(tm
     for number in range(3):
         await world.deliver(number)
     ann_dead, bob_dead = (
-        ReceivedMessage("m", "s", encode(world.messages[number]), number, 10, NOW) for number in (0, 2)
+        ReceivedMessage("m", "s", encode(world.messages[number]), number + 1, 10, NOW) for number in (0, 2)
     )
     world.topic.letters["signals"] = [ann_dead, bob_dead]
     first = await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, "ann")
