@@ -345,7 +345,7 @@ def build(
                     "flags": flags_refresher.refresh,
                     "tenants": tenants_refresher.refresh,
                 },
-                {"flags": flags_refresher, "tenants": tenants_refresher},
+                {"flags": flags_refresher.age, "tenants": tenants_refresher.age, "content": feed.catalogs.age},
                 elapsed,
                 partial(_known_states, telemetry.dependencies, clock_guard),
                 telemetry.unreadable.counts,

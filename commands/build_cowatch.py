@@ -7,13 +7,13 @@ import os
 import sys
 
 import bootstrap
-from shared.adapters.blobs.port import BlobsUnavailable
-from shared.adapters.documents.port import StoreUnavailable
+from shared.adapters.blobs.port import BlobsError
+from shared.adapters.documents.port import StoreError
 from shared.settings import BadSetting, Settings
 
 
 async def run(tenant_ids: list[str]) -> None:
-    """Build and print a line for each tenant. Raises `BadSetting`, `BlobsUnavailable`, `StoreUnavailable`."""
+    """Build and print a line for each tenant. Raises `BadSetting`, `BlobsError`, `StoreError`."""
     app = bootstrap.build(Settings.from_environment(os.environ))
     try:
         await app.start()
@@ -32,7 +32,7 @@ def main() -> int:
     """Exit code 0, or 2 with one sentence on what to do."""
     try:
         asyncio.run(run(sys.argv[1:]))
-    except (BadSetting, BlobsUnavailable, StoreUnavailable) as error:
+    except (BadSetting, BlobsError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -12,13 +12,13 @@ import orjson
 import bootstrap
 from events.experiment_report import NoSuchExperiment
 from events.experiment_statistics import as_text, report
-from shared.adapters.blobs.port import BlobsUnavailable
-from shared.adapters.documents.port import StoreUnavailable
+from shared.adapters.blobs.port import BlobsError
+from shared.adapters.documents.port import StoreError
 from shared.settings import BadSetting, Settings
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """Print the report. Raises `BadSetting`, `NoSuchExperiment`, `BlobsUnavailable`, `StoreUnavailable`."""
+    """Print the report. Raises `BadSetting`, `NoSuchExperiment`, `BlobsError`, `StoreError`."""
     app = bootstrap.build(Settings.from_environment(os.environ))
     try:
         result = report(await app.experiment_reports.gather(arguments.tenant, arguments.experiment))
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="every figure, as JSON")
     try:
         asyncio.run(run(parser.parse_args()))
-    except (BadSetting, NoSuchExperiment, StoreUnavailable, BlobsUnavailable) as error:
+    except (BadSetting, NoSuchExperiment, StoreError, BlobsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

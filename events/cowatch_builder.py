@@ -19,8 +19,8 @@ from events.video_facts import VideoFacts
 from ranking.columns import key64
 from ranking.cowatch import CoWatchTable, build
 from ranking.watching import is_long_view
-from shared.adapters.blobs.port import ARCHIVE, TABLES, Blobs, BlobsUnavailable
-from shared.adapters.documents.port import VIDEO_STATS, DocumentStore, StoreUnavailable, Upsert
+from shared.adapters.blobs.port import ARCHIVE, TABLES, Blobs, BlobsError
+from shared.adapters.documents.port import VIDEO_STATS, DocumentStore, StoreError, Upsert
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.cowatch_pointer import Pointer
 from shared.domain.event_types import COMPLETE, VIDEO_VIEW
@@ -108,7 +108,7 @@ class CoWatchBuilder:
         for tenant_id in self._tenants.ids():
             try:
                 built += await self.build(tenant_id)
-            except (BlobsUnavailable, StoreUnavailable) as error:
+            except (BlobsError, StoreError) as error:
                 log.warning("the co-watch table of tenant %s was not built: %s", tenant_id, type(error).__name__)
                 self._telemetry.count("cowatch_tables", "failed")
         return built
@@ -116,7 +116,7 @@ class CoWatchBuilder:
     async def build(self, tenant_id: str) -> bool:
         """Read the tenant's archive, build, write the file, then the pointer. False when nobody watched anything.
 
-        Raises `BlobsUnavailable` or `StoreUnavailable`.
+        Raises `BlobsError` or `StoreError`.
         """
         now = self._clock()
         views = await self._long_views(tenant_id, now)

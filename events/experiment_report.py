@@ -14,8 +14,8 @@ from typing import Any
 from events.archive import from_lines
 from events.experiment_statistics import Outcomes, report
 from events.video_facts import VideoFacts
-from shared.adapters.blobs.port import ARCHIVE, Blobs, BlobsUnavailable
-from shared.adapters.documents.port import TENANTS, DocumentStore, StoreUnavailable, Upsert, query_all
+from shared.adapters.blobs.port import ARCHIVE, Blobs, BlobsError
+from shared.adapters.documents.port import TENANTS, DocumentStore, StoreError, Upsert, query_all
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.records import Experiment
 from shared.observability.metrics import Telemetry
@@ -52,8 +52,7 @@ class ExperimentReports:
         self._clock = clock
 
     async def gather(self, tenant_id: str, experiment_id: str) -> Outcomes:
-        """Everything the archive holds about an experiment. Raises `NoSuchExperiment`, `BlobsUnavailable`,
-        `StoreUnavailable`."""
+        """Everything the archive holds about an experiment. Raises `NoSuchExperiment`, `BlobsError`, `StoreError`."""
         stored = await self._documents.read(TENANTS, tenant_id, f"experiment:{experiment_id}", latest=True)
         if stored is None or stored.body.get("deleted"):
             raise NoSuchExperiment(f"tenant {tenant_id} has no experiment {experiment_id}.")
@@ -85,7 +84,7 @@ class ExperimentReports:
         for tenant_id in self._tenants.ids():
             try:
                 stored += await self._store_reports_of(tenant_id)
-            except (StoreUnavailable, BlobsUnavailable, ValueError) as error:
+            except (StoreError, BlobsError, ValueError) as error:
                 self._telemetry.count("experiment_reports", "failed")
                 log.error("experiment reports of tenant %s failed: %s", tenant_id, type(error).__name__)
         return stored

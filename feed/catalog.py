@@ -17,7 +17,7 @@ from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns
 from ranking.cowatch import CoWatchTable, UnreadableTable
 from ranking.stats import StatsTable, UnreadableStats, merged
-from shared.adapters.blobs.port import TABLES, Blobs, BlobsUnavailable
+from shared.adapters.blobs.port import TABLES, Blobs, BlobsError, BlobsUnavailable
 from shared.adapters.documents.port import (
     FROM_NOW,
     VIDEO_STATS,
@@ -26,6 +26,7 @@ from shared.adapters.documents.port import (
     Document,
     DocumentStore,
     Json,
+    StoreRefused,
     StoreUnavailable,
     query_all,
 )
@@ -214,7 +215,10 @@ class Catalogs:
         if load is None:
             load = self._loads[tenant_id] = asyncio.create_task(self._load(tenant_id))
             load.add_done_callback(lambda _: self._loads.pop(tenant_id, None))
-        return await with_timeout(settings.catalog_budget_ms / 1000, asyncio.shield(load), StoreUnavailable)
+        try:
+            return await with_timeout(settings.catalog_budget_ms / 1000, asyncio.shield(load), StoreUnavailable)
+        except StoreRefused as error:  # of reads that no caller chose: to whoever asks, the store is down
+            raise StoreUnavailable(str(error)) from error
 
     async def refresh(self) -> bool:
         """Pull changes now, out of turn."""
@@ -298,7 +302,7 @@ class Catalogs:
             if content is None:
                 raise BlobsUnavailable("the table is not there")
             catalog.use_cowatch(content)
-        except (BlobsUnavailable, UnreadableTable):
+        except (BlobsError, UnreadableTable):
             self._telemetry.count("refresh_failures", "cowatch")
 
     async def _changed(self, container: Container) -> AsyncIterator[Document]:

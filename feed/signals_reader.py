@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from feed.breaker import Breaker, Objective, State
-from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, StoreUnavailable
+from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, StoreError, StoreUnavailable
 from shared.adapters.retry import with_timeout
 from shared.domain.signals_columns import UnreadableSignals
 from shared.domain.signals_document import from_document
@@ -82,7 +82,7 @@ class SignalsReader:
             )
             self._answered(True, before)
             signals = from_document(document.body, whole=False) if document else None
-        except StoreUnavailable as error:
+        except StoreError as error:  # whatever the store says instead of the signals: the feed goes on without
             self._answered(False, before)
             self._telemetry.count("signals_late")
             raise SignalsUnavailable from error

@@ -27,7 +27,7 @@ from feed.query import FeedQuery, read_hints
 from feed.session import FeedSession
 from ranking.model import InvalidModel
 from ranking.user_features import COLD_START_EVENTS
-from shared.adapters.documents.port import USER_ACTIVITY, Json, StoreUnavailable
+from shared.adapters.documents.port import USER_ACTIVITY, Json, StoreError, StoreUnavailable
 from shared.adapters.flags.evaluation import CO_WATCH, NEW_DIVERSIFIER, Flags
 from shared.adapters.retry import with_timeout
 from shared.adapters.tenant_directory import TenantDirectory
@@ -126,7 +126,7 @@ class PreviewApi:
             read = self._flow.store.read(USER_ACTIVITY, user_key, SIGNALS_ID)
             document = await with_timeout(READ_SECONDS, read, StoreUnavailable)
             return _Viewer(from_document(document.body) if document else None)
-        except (StoreUnavailable, UnreadableSignals):
+        except (StoreError, UnreadableSignals):
             return _Viewer(None, unavailable=True)
 
     def _input(self, session: FeedSession, viewer: _Viewer, editorial: Editorial) -> PreviewInput:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from shared.adapters.blobs.port import BlobInfo, Blobs, BlobsUnavailable
-from shared.adapters.bus.port import Bus, BusUnavailable, DeadLetter, OutgoingMessage, Receiver
+from shared.adapters.blobs.port import BlobInfo, BlobRefused, Blobs, BlobsUnavailable
+from shared.adapters.bus.port import Bus, BusRefused, BusUnavailable, DeadLetter, OutgoingMessage, Receiver
 from shared.adapters.documents.port import (
     Changes,
     Container,
@@ -14,12 +15,15 @@ from shared.adapters.documents.port import (
     DocumentStore,
     Operation,
     Page,
+    StoreRefused,
     StoreUnavailable,
 )
 from shared.adapters.flags.port import FlagsUnavailable
 from shared.observability.dependencies import Dependencies
+from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
-from shared.observability.unreadable import UnreadableDocuments
+
+log = logging.getLogger("feed.dependencies")
 
 DOCUMENTS_READ, DOCUMENTS_WRITE = "documents.read", "documents.write"
 BUS_PUBLISH, BUS_RECEIVE = "bus.publish", "bus.receive"
@@ -27,7 +31,9 @@ BLOBS_READ, BLOBS_WRITE = "blobs.read", "blobs.write"
 
 UNAVAILABLE = (StoreUnavailable, BusUnavailable, BlobsUnavailable)
 """Errors of the ports that a request depends on."""
-_SENTENCES = (*UNAVAILABLE, FlagsUnavailable)
+REFUSED = (StoreRefused, BusRefused, BlobRefused)
+"""Final refusals of the ports, each about one document or message alone."""
+_SENTENCES = (*UNAVAILABLE, *REFUSED, FlagsUnavailable)
 """Errors whose text is a sentence of ours: it names no user and quotes nothing a caller sent."""
 
 
@@ -88,11 +94,14 @@ class _Port:
 
 class ReportedDocuments(_Port):
     """`DocumentStore` around `inner`, which also reports documents that a read or a query found damaged. Those among
-    changes are for whoever keeps what it reads to report."""
+    changes are for whoever keeps what it reads to report. Items of other programs among changes are counted, and each
+    container's first is logged."""
 
-    def __init__(self, inner: Any, dependencies: Dependencies, unreadable: UnreadableDocuments) -> None:
-        super().__init__(inner, dependencies)
-        self._unreadable = unreadable
+    def __init__(self, inner: Any, telemetry: Telemetry) -> None:
+        super().__init__(inner, telemetry.dependencies)
+        self._telemetry = telemetry
+        self._unreadable = telemetry.unreadable
+        self._with_foreign_items: set[str] = set()
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
         with self._reported(DOCUMENTS_READ):
@@ -120,6 +129,11 @@ class ReportedDocuments(_Port):
     async def changes(self, container: Container, since: str | None, *, limit: int = 500) -> Changes:
         with self._reported(DOCUMENTS_READ):
             changes: Changes = await self._inner.changes(container, since, limit=limit)
+        if changes.passed_over:
+            self._telemetry.count("changes_passed_over", container.name, amount=changes.passed_over)
+            if container.name not in self._with_foreign_items:
+                self._with_foreign_items.add(container.name)
+                log_event(log, logging.WARNING, "changes_passed_over", always=True, container=container.name)
         return changes
 
     async def ready(self) -> None:
@@ -210,7 +224,7 @@ def reported(
 ) -> tuple[DocumentStore, Bus, Blobs]:
     """The three ports, with their outages and damaged documents reported."""
     return (
-        ReportedDocuments(documents, telemetry.dependencies, telemetry.unreadable),
+        ReportedDocuments(documents, telemetry),
         ReportedBus(bus, telemetry.dependencies),
         ReportedBlobs(blobs, telemetry.dependencies),
     )

@@ -80,6 +80,9 @@ METRICS: dict[str, Metric] = {
         "Links of stored videos that no strict client could read, at each load or change", ("field",)
     ),
     "unreadable_documents": Metric("Stored documents of tenants that cannot be read and are passed over", ("kind",)),
+    "changes_passed_over": Metric(
+        "Items among changes that other programs wrote, without the key that ours have", ("container",)
+    ),
     "invalid_weights": Metric("Stored weights that cannot be served", ("tenant",)),
     # Dependencies
     "store_calls": Metric("Document store calls", ("operation", "status")),

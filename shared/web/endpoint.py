@@ -13,8 +13,10 @@ import azure.functions as func
 import orjson
 from pydantic import BaseModel
 
-from shared.adapters.bus.port import BusUnavailable
-from shared.adapters.reporting import UNAVAILABLE, outage_id
+from shared.adapters.blobs.port import BlobRefused
+from shared.adapters.bus.port import BusRefused, BusUnavailable
+from shared.adapters.documents.port import StoreRefused
+from shared.adapters.reporting import REFUSED, UNAVAILABLE, outage_id
 from shared.adapters.tenant_directory import PLATFORM
 from shared.domain.keys import Identity
 from shared.domain.records import Tenant
@@ -39,6 +41,8 @@ PAGE_POLICY = (
 )
 MAX_HEADER_CHARS = 16_384
 MAX_URL_CHARS = 6_000
+REFUSED_RETRY_SECONDS = 30.0
+"""Nobody's trying sooner helps: somebody has to look."""
 
 _CLASSES = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 
@@ -170,8 +174,8 @@ class Edge:
     async def answer(self, declared: Endpoint, api: Api, request: func.HttpRequest) -> func.HttpResponse:
         """Call a handler and turn what it raises into a response.
 
-        A `Problem` answers as it says, a dependency that is down 503, anything else 500 with an error id, which the
-        log has with the traceback.
+        A `Problem` answers as it says, a dependency that is down 503, a final refusal of one as `_refusal` says,
+        anything else 500 with an error id, which the log has with the traceback.
         """
         started = time.perf_counter()
         name, headers, telemetry = declared.name, request.headers, self._telemetry
@@ -211,6 +215,8 @@ class Edge:
             outage = unavailable("A dependency is not available. Try again.", retry_after)
             outage.error_id = outage_id(self._telemetry.dependencies, error)
             return self._problem(outage, name)
+        except REFUSED as error:
+            return self._problem(self._refusal(declared, error), name)
         except Exception as error:
             where = traceback_without_values(error)
             internal = Problem(500, "internal", "Something went wrong on our side.")
@@ -218,6 +224,28 @@ class Edge:
                 (name, where), lambda id: log.error("%s failed, error id %s\n%s", name, id, where, extra=ALWAYS)
             )
             return self._problem(internal, name)
+
+    def _refusal(self, declared: Endpoint, error: StoreRefused | BusRefused | BlobRefused) -> Problem:
+        """What a caller is told when a store or the bus refuses for good.
+
+        Where something was sent, that is what can never be stored: 413 for its size, else 422. Where nothing was, the
+        caller has nothing to change, and gets the 503 of an outage. The log has the reason.
+        """
+        name, reason = declared.name, str(error)
+        self._telemetry.count("bus_failures" if isinstance(error, BusRefused) else "store_failures", name)
+        if declared.body is None:
+            problem = unavailable("A dependency refused this. Try again later.", REFUSED_RETRY_SECONDS)
+        elif error.too_large:
+            problem = Problem(413, "too_large_to_store", "This is larger than can be stored. Make it smaller.")
+        else:
+            problem = Problem(422, "refused_by_store", "This can never be stored. Sent again, it is refused again.")
+        problem.error_id = self._error_ids.next(
+            (name, reason),
+            lambda id: log_event(
+                log, logging.ERROR, "refused_by_store", always=True, endpoint=name, reason=reason, errorId=id
+            ),
+        )
+        return problem
 
     def _authenticated(self, declared: Endpoint, request: func.HttpRequest, started: float) -> Call:
         """Who calls, and about whom. Raises a `Problem`."""

@@ -57,6 +57,8 @@ CODES: dict[str, Code] = {
     "no_signals": Code(404, "Nothing is stored about this user."),
     "no_configuration": Code(404, "The tenant has no configuration."),
     "conflict": Code(409, "Somebody else changed it at the same time. Read it again and repeat."),
+    "refused_by_store": Code(422, "What follows from the request can never be stored, sent again or not: change it."),
+    "too_large_to_store": Code(413, "What follows from the request is larger than can be stored: make it smaller."),
     # the CMS
     "invalid_document": Code(422, "The document breaks a rule. `errors` names every fault: field, code, message."),
     "invalid_body": Code(400, "The body is not a JSON object."),
@@ -102,7 +104,14 @@ ANY = (*HOST, "headers_too_large", "query_too_long", "internal", "unavailable")
 """What every call may answer."""
 TENANT = ("missing_tenant", "invalid_tenant", "missing_api_key", "invalid_api_key", "unauthorized", "forbidden")
 """What every call for a tenant may answer."""
-BODY = ("body_too_large", "unsupported_media_type", "invalid_content_encoding", "unsupported_content_encoding")
+BODY = (
+    "body_too_large",
+    "unsupported_media_type",
+    "invalid_content_encoding",
+    "unsupported_content_encoding",
+    "refused_by_store",
+    "too_large_to_store",
+)
 """What every call with a body may answer."""
 USER = (
     "missing_user",

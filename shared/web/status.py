@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import azure.functions as func
 from pydantic import Field
 
-from shared.adapters.refresh import Refresher
 from shared.web.declaration import Response
 from shared.web.endpoint import endpoint, json_response, page_response
 from shared.web.openapi import ApiDocument
@@ -29,8 +28,9 @@ class Health(View):
 
 
 class Readiness(View):
-    """What each dependency answers, how old what is held in memory is, and how many stored documents of each kind
-    cannot be read and are left out: those make an instance no less ready, for the others would fare the same."""
+    """What each dependency answers, how old what is held in memory is (null before it was first read; `content` is that
+    of every tenant served), and how many stored documents of each kind cannot be read and are left out: those make an
+    instance no less ready, for the others would fare the same."""
 
     status: Annotated[str, Field(json_schema_extra={"enum": ["ready", "not_ready"]})]
     dependencies: dict[str, Annotated[str, Field(json_schema_extra={"enum": ["ready", "slow", "unavailable"]})]]
@@ -98,13 +98,13 @@ class ReadinessApi:
     def __init__(
         self,
         checks: Mapping[str, Check],
-        refreshers: Mapping[str, Refresher],
+        ages: Mapping[str, Callable[[], float | None]],
         clock: Callable[[], float],
         known: Callable[[], Mapping[str, str]] = dict,
         unreadable: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self._checks = checks
-        self._refreshers = refreshers
+        self._ages = ages
         self._clock = clock
         self._known = known
         self._unreadable = unreadable
@@ -126,10 +126,7 @@ class ReadinessApi:
         """200 when every dependency answers, else 503; either way each one's state and the age of what is held."""
         states = {**await self._asked(), **self._known()}
         everything = all(state == "ready" for state in states.values())
-        ages = {
-            name: None if (age := refresher.age()) is None else round(age, 1)
-            for name, refresher in self._refreshers.items()
-        }
+        ages = {name: None if (seconds := age()) is None else round(seconds, 1) for name, age in self._ages.items()}
         status = "ready" if everything else "not_ready"
         readiness = Readiness(
             status=status, dependencies=states, age_seconds=ages, unreadable_documents=self._unreadable()

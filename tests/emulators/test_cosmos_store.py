@@ -400,9 +400,12 @@ async def test_no_proxy_of_the_environment_is_asked_for(cosmos, monkeypatch):
 # Answers that are none
 
 
-async def test_a_session_of_a_restored_container_is_forgotten_after_a_refusal(store, cosmos):
+@pytest.mark.parametrize("read_before", [False, True])
+async def test_a_session_of_a_restored_container_is_forgotten_after_a_refusal(store, cosmos, read_before):
     for n in range(3):
         await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": n})])
+    if read_before:  # then the SDK has a token of its own
+        await store.read(USER_ACTIVITY, "u", "signals", latest=True)
     state = cosmos.container("user-activity")
     state.lsn = 1  # restored from a backup: the session has seen more than there is now
     with pytest.raises(StoreUnavailable):

@@ -19,7 +19,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClien
 
 from shared.adapters.answers import Kind
 from shared.adapters.azure_credential import azure_credential
-from shared.adapters.blobs.azure_answers import NO_ANSWER, kind_of
+from shared.adapters.blobs.azure_answers import NO_ANSWER, TOO_LARGE, kind_of
 from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobRefused, BlobsUnavailable
 from shared.settings import Settings
 
@@ -199,7 +199,7 @@ async def _answered(call: Awaitable[T], container: str) -> T:
             case Kind.CONFLICT:
                 raise _Conflict(text) from None
             case Kind.REFUSAL:
-                raise BlobRefused(text) from None
+                raise BlobRefused(text, too_large=status == TOO_LARGE) from None
         if code == "ContainerNotFound":
             raise _missing(container) from None
         raise BlobsUnavailable(text) from None

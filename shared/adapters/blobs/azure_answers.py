@@ -13,6 +13,7 @@ from typing import Final
 from shared.adapters.answers import Kind
 
 NO_ANSWER = 0
+TOO_LARGE = 413
 
 KINDS: Final[Mapping[tuple[int, str | None], Kind]] = {
     (400, None): Kind.REFUSAL,  # the name, a header or the body is wrong

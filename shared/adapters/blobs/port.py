@@ -26,7 +26,14 @@ class BlobsUnavailable(BlobsError):
 
 
 class BlobRefused(BlobsError):
-    """The store will never do this with this blob; the same again is refused again, other blobs are not concerned."""
+    """The store will never do this with this blob; the same again is refused again, other blobs are not concerned.
+
+    `too_large`: because of its size.
+    """
+
+    def __init__(self, message: str, *, too_large: bool = False) -> None:
+        self.too_large = too_large
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,14 @@ class LockLost(BusError):
 
 
 class BusRefused(BusError):
-    """The bus will never take this message; the same again is refused again, others are not concerned."""
+    """The bus will never take this message; the same again is refused again, others are not concerned.
+
+    `too_large`: because of its size.
+    """
+
+    def __init__(self, message: str, *, too_large: bool = False) -> None:
+        self.too_large = too_large
+        super().__init__(message)
 
 
 class BusUnavailable(BusError):

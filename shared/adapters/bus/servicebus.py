@@ -64,7 +64,7 @@ from shared.adapters.bus.port import (
     check_subscription,
 )
 from shared.adapters.bus.reconnecting_sender import BUSY_SECONDS, ConnectionBusy, ReconnectingSender
-from shared.adapters.bus.servicebus_answers import SERVER_BUSY, kind_of
+from shared.adapters.bus.servicebus_answers import SERVER_BUSY, TOO_LARGE, kind_of
 from shared.adapters.bus.servicebus_layout import (
     DEAD_LETTER_DESCRIPTION,
     DEAD_LETTER_REASON,
@@ -502,7 +502,7 @@ def _failure(condition: str, name: str, of_message: bool) -> BusError:
         return ConnectionBusy("Service Bus is busy")
     kind = kind_of(condition)
     if kind is Kind.REFUSAL and of_message:
-        return BusRefused(f"Service Bus refused the message ({condition})")
+        return BusRefused(f"Service Bus refused the message ({condition})", too_large=condition == TOO_LARGE)
     if kind is Kind.CONFLICT and of_message:
         return LockLost(f"the lock is lost ({condition})")
     return BusUnavailable(f"Service Bus failed ({condition or name})", RETRY_AFTER_SECONDS)

@@ -13,6 +13,7 @@ from typing import Final
 from shared.adapters.answers import Kind
 
 SERVER_BUSY: Final = "com.microsoft:server-busy"
+TOO_LARGE: Final = "amqp:link:message-size-exceeded"
 
 KINDS: Final[Mapping[str, Kind]] = {
     SERVER_BUSY: Kind.OUTAGE,  # throttled: the link is good, wait
@@ -27,7 +28,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "com.microsoft:message-not-found": Kind.CONFLICT,
     "com.microsoft:argument-error": Kind.REFUSAL,
     "com.microsoft:argument-out-of-range": Kind.REFUSAL,
-    "amqp:link:message-size-exceeded": Kind.REFUSAL,
+    TOO_LARGE: Kind.REFUSAL,
     "amqp:decode-error": Kind.REFUSAL,
     "amqp:invalid-field": Kind.REFUSAL,
     "amqp:unauthorized-access": Kind.OUTAGE,

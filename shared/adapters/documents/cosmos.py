@@ -8,7 +8,8 @@ What this module does because of how the SDK behaves, each proven by a test in `
 - The SDK forgets the session token of a batch. It is kept here, per partition, so that `read(latest=True)` sees
   every write of this process.
 - A 404 means "no such item" only without a sub-status and in the service's own words. A sub-status 1002 that comes
-  twice may be the session of a container that was restored since: the token is dropped, or it would fail for ever.
+  twice may be the session of a container that was restored since: the token is dropped, here and in the SDK, which
+  remembers one for each container it has read from; otherwise it would fail for ever.
 - What the service answers has kinds (`cosmos_answers.py`). The SDK trips over a body that is none with whatever error
   it likes, or takes it for an empty page: all of that is `StoreUnavailable`.
 - An idle change feed yields no page; where it stands is found in the response headers only.
@@ -25,6 +26,7 @@ What this module does because of how the SDK behaves, each proven by a test in `
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -48,10 +50,12 @@ from shared.adapters.azure_credential import azure_credential
 from shared.adapters.documents.change_token import Position, pack_positions, unpack_positions
 from shared.adapters.documents.cosmos_answers import (
     ACTIVITY_ID,
+    CONTAINER_PATH,
     FAILURES,
     NO_ANSWER,
     NOT_APPLIED,
     STALE_SESSION,
+    TOO_LARGE,
     WORTH_A_SECOND_READ,
     NotAnAnswer,
     checked_page,
@@ -403,7 +407,8 @@ class CosmosStore:
                 if kind is Kind.ABSENT and may_be_absent and says_absent(error.http_error_message):
                     raise _NotThere from None
                 if kind is Kind.REFUSAL:
-                    raise StoreRefused(f"Cosmos DB refused {operation}{_on(container)}: status {status}") from None
+                    text = f"Cosmos DB refused {operation}{_on(container)}: status {status}"
+                    raise StoreRefused(text, too_large=status == TOO_LARGE) from None
             except Exception as error:  # over a cut, a stall or a foreign body the SDK raises whatever it likes
                 status, sub_status, headers = NO_ANSWER, None, {}
                 self._count(operation, NO_ANSWER, headers, started)
@@ -421,9 +426,20 @@ class CosmosStore:
                 retried = 1
                 continue
             answer = f"status {status}, sub-status {sub_status or 0}" if status else f"no answer ({trouble})"
-            if sub_status == STALE_SESSION and container is not None and partition is not None:
-                self._sessions.forget(container, partition)
+            if sub_status == STALE_SESSION and container is not None:
+                self._forget_session(container, partition)
             raise StoreUnavailable(f"Cosmos DB did not serve {operation}{_on(container)}: {answer}", retry_after)
+
+    def _forget_session(self, container: Container, partition: str | None) -> None:
+        """Drop what is remembered of a session that the service does not know: here, and in the SDK, which keeps the
+        newest token of every read for the whole container and sends it where none is given."""
+        if partition is not None:
+            self._sessions.forget(container, partition)
+        session = self._client.client_connection.session if self._client is not None else None
+        if session is not None:
+            with contextlib.suppress(KeyError):  # nothing is remembered
+                answered = {CONTAINER_PATH: f"dbs/{self._database}/colls/{container.name}"}
+                session.clear_session_token(answered)  # type: ignore[no-untyped-call]
 
     def _count(self, operation: str, status: int | None, headers: Mapping[str, Any] | None, started: float) -> None:
         charge = float((headers or {}).get("x-ms-request-charge") or 0.0)
@@ -527,7 +543,8 @@ def _rejected(error: CosmosBatchOperationError) -> Exception:
     if status in NOT_APPLIED:
         return _BatchThrottled(status, error.headers or {})
     if kind_of(status, None) is Kind.REFUSAL:
-        return StoreRefused(f"Cosmos DB refused operation {error.error_index} of a batch: status {status}")
+        text = f"Cosmos DB refused operation {error.error_index} of a batch: status {status}"
+        return StoreRefused(text, too_large=status == TOO_LARGE)
     return StoreUnavailable(f"Cosmos DB did not serve write: status {status}")
 
 

@@ -43,8 +43,12 @@ NOT_APPLIED: Final = frozenset({429, 449})
 WORTH_A_SECOND_READ: Final = frozenset({NO_ANSWER, 408, 410, 500, 502, 503, 504})
 """Statuses after which a read is worth one more try at once; a write may have happened."""
 STALE_SESSION: Final = 1002
+TOO_LARGE: Final = 413
 ACTIVITY_ID: Final = "x-ms-activity-id"
 """A header of whatever the service itself answers (…/rest/api/cosmos-db/common-cosmosdb-rest-response-headers)."""
+
+CONTAINER_PATH: Final = "x-ms-alt-content-path"
+"""A header that names the container of an answer."""
 
 FAILURES: Final[Mapping[int, Failure]] = {
     404: Failure.NOT_FOUND,

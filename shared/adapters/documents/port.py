@@ -118,7 +118,14 @@ class WriteRejected(StoreError):
 
 
 class StoreRefused(StoreError):
-    """The store will never take this request; the same again is refused again, and others are not concerned."""
+    """The store will never take this request; the same again is refused again, and others are not concerned.
+
+    `too_large`: because of its size.
+    """
+
+    def __init__(self, message: str, *, too_large: bool = False) -> None:
+        self.too_large = too_large
+        super().__init__(message)
 
 
 class StoreUnavailable(StoreError):
@@ -159,7 +166,7 @@ FROM_NOW = "now"
 
 
 class DocumentStore(Protocol):
-    """The port. Every method may raise `StoreUnavailable`; callers bound each call with a time budget."""
+    """The port. Every method may raise `StoreUnavailable` or `StoreRefused`; callers give each call a time budget."""
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
         """One item, or None when absent or expired.
