@@ -163,7 +163,7 @@ async def test_a_refusal_where_nothing_was_sent_is_a_503_with_a_wait(
     assert int(answer.headers["Retry-After"]) >= 10
 
 
-async def test_a_write_region_that_moves_makes_no_dead_letter_and_everything_is_folded_after(
+async def test_a_moved_write_region_makes_no_dead_letter_and_all_is_folded_afterwards(
     app: App, cosmos: CosmosServer
 ) -> None:
     client = await app.tenant(make_videos(12))
