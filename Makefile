@@ -7,14 +7,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 KUSTO := tests/infra/kusto/node_modules/.package-lock.json
 
-.PHONY: run test e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud \
+TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO)
+
+.PHONY: run test setup e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud \
 	prove-starvation clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
 
-test: $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO)  ## every test; says what it leaves out where Node or a C compiler is absent
+test: $(TESTED_WITH)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 2
+
+setup: $(TESTED_WITH)  ## what `make test` needs; `make -j2 setup` uses two cores
 
 e2e-azure: $(VENV)/.dev $(AZURITE)  ## the README's story and every outage on the Azure adapters, over our test servers
 	$(BIN)/python -m tests.e2e.azure
@@ -82,13 +86,13 @@ $(VENV)/.dev: requirements.txt requirements-local.txt requirements-evaluation.tx
 $(VENV)/.worker: requirements.txt requirements-local.txt requirements-worker.txt | $(BIN)/python
 	@found="$$($(BIN)/python tests/worker/python313.py)"; if [ -n "$$found" ]; then \
 	  "$$found" -m venv $(VENV)/worker && \
-	  $(VENV)/worker/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-worker.txt; \
+	  $(VENV)/worker/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -r requirements-worker.txt; \
 	else echo "left out: tests on the official worker (no Python 3.13; name one in PYTHON313)"; fi
 	@touch $@
 
 $(VENV)/.checkov: requirements-checkov.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/checkov
-	$(VENV)/checkov/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-checkov.txt
+	$(VENV)/checkov/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -r requirements-checkov.txt
 	@touch $@
 
 $(AZURITE): tests/emulators/azurite/package-lock.json
