@@ -14,6 +14,8 @@ LATEST_SECONDS = 4e9
 """In the year 2096: what is later than this is no time that anybody meant, and the tables cannot hold it."""
 MAX_POSITION = 100_000
 _U32 = 2**32
+_NUMBERS = (int, float)
+"""By `type`, of which True and False are none; a range excludes what is not finite."""
 
 
 class OddField(ValueError):
@@ -35,13 +37,14 @@ def check_batch(
 
 
 def _check_event(event: Event, requests: int) -> None:
+    watch_ms, position, request, place = event.watch_ms, event.position, event.request, event.place
     _require("videoId", _is_text(event.video_id, VIDEO_ID))
-    _require("timestamp", _is_whole(event.at_ms, 0, LATEST_SECONDS * 1000))
-    _require("identity", _is_whole(event.identity, 0, _U32 - 1))
-    _require("watchMs", event.watch_ms is None or (is_number(event.watch_ms) and 0 <= event.watch_ms <= MAX_WATCH_MS))
-    _require("position", event.position is None or _is_whole(event.position, 0, MAX_POSITION))
-    _require("request", event.request is None or _is_whole(event.request, 0, requests - 1))
-    _require("place", event.place is None or _is_whole(event.place, NOT_ON_PAGE, MAX_POSITION))
+    _require("timestamp", type(event.at_ms) is int and 0 <= event.at_ms <= LATEST_SECONDS * 1000)
+    _require("identity", type(event.identity) is int and 0 <= event.identity < _U32)
+    _require("watchMs", watch_ms is None or (type(watch_ms) in _NUMBERS and 0 <= watch_ms <= MAX_WATCH_MS))
+    _require("position", position is None or (type(position) is int and 0 <= position <= MAX_POSITION))
+    _require("request", request is None or (type(request) is int and 0 <= request < requests))
+    _require("place", place is None or (type(place) is int and NOT_ON_PAGE <= place <= MAX_POSITION))
 
 
 def _check_request(request: FeedReceipt) -> None:
@@ -71,7 +74,7 @@ def _is_text(value: Any, format: Format) -> bool:
 
 
 def _is_whole(value: Any, least: float, most: float) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    return type(value) is int and least <= value <= most
 
 
 def _require(name: str, holds: bool) -> None:

@@ -23,7 +23,7 @@ from shared.domain.counted_receipts import CountedReceipt, CountedReceipts, pair
 from shared.domain.daily_counts import COUNTERS, DailyCounts
 from shared.domain.event_types import LIKE, TYPE_CODES, UNLIKE
 from shared.domain.feed_receipt import NOT_ON_PAGE
-from shared.domain.fingerprint import fingerprint
+from shared.domain.fingerprint import fingerprint_of_name
 
 MAX_PAGE = 50
 """Videos that a receipt of version 1 counts for: the longest page there is."""
@@ -89,7 +89,7 @@ class _Round:
 
     def reason_not_to_count(self, event: Event) -> str:
         """Count an event, and return an empty text; or the reason why it does not count."""
-        video = fingerprint(event.video_id)
+        video = fingerprint_of_name(event.video_id)
         if event.request is None:
             return self._without_receipt(event, video) if self._batch.trusted else "no_receipt"
         if event.place == NOT_ON_PAGE:
@@ -124,7 +124,7 @@ class _Round:
         """A trusted sender's event. Likes are remembered for the day, so that no `unlike` takes back more."""
         if self._today is None:
             return "no_like" if event.type == UNLIKE else ""
-        likes = fingerprint(f"like\n{event.video_id}")
+        likes = fingerprint_of_name(f"like\n{event.video_id}")
         if event.type == UNLIKE:
             if self._of(self._today, likes) <= 0:
                 return "no_like"

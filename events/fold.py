@@ -31,7 +31,7 @@ from shared.domain.event_types import (
     UNLIKE,
     VIDEO_VIEW,
 )
-from shared.domain.fingerprint import SEEN_MASK, fingerprint
+from shared.domain.fingerprint import SEEN_MASK, fingerprint_of_name
 from shared.domain.user_signals import (
     APPROVALS,
     DAILY_DAYS,
@@ -166,12 +166,13 @@ def _sums(events: Sequence[Event], facts: Mapping[str, Facts], weights: _Weights
             continue
         weight, day = weights.of(event), _day(event)
         weighted = [weight * amount for amount in amounts]
+        narrow = weighted[:TAG_FIELDS]
         if fact.category:
             _accumulate(categories, fact.category, weighted, day)
         for tag in dict.fromkeys(fact.tags):
-            _accumulate(tags, tag, weighted[:TAG_FIELDS], day)
+            _accumulate(tags, tag, narrow, day)
         if fact.creator:
-            _accumulate(creators, fact.creator, weighted[:TAG_FIELDS], day)
+            _accumulate(creators, fact.creator, narrow, day)
     return categories, tags, creators
 
 
@@ -188,46 +189,49 @@ def _amounts(event: Event, fact: Facts) -> list[float] | None:
 
 
 def _accumulate(sums: Sums, name: str, weighted: list[float], day: int) -> None:
-    key = fingerprint(name)
+    key = fingerprint_of_name(name)
     found = sums.get(key)
     if found is None:
-        sums[key] = (weighted[:], day)
+        sums[key] = (weighted, day)
     else:
-        for i, amount in enumerate(weighted):
-            found[0][i] += amount
-        sums[key] = (found[0], max(found[1], day))
+        sums[key] = ([a + b for a, b in zip(found[0], weighted, strict=True)], max(found[1], day))
 
 
 def _add(counters: Counters, sums: Sums, faded: float, cap: int, oldest_day: int) -> Counters:
     """Counters brought to the newest minute, with the sums added, too old entries dropped and the cap kept."""
-    fields = counters.values.shape[1]
-    rows = {
-        key: (values, day)
-        for key, values, day in zip(
-            counters.keys.tolist(), (counters.values * np.float32(faded)).tolist(), counters.days.tolist(), strict=True
-        )
-    }
-    for key, (added, day) in sums.items():
-        values, last = rows.get(key, ([0.0] * fields, day))
-        rows[key] = ([a + b for a, b in zip(values, added, strict=True)], max(last, day))
-    live = [(key, values, day) for key, (values, day) in rows.items() if day >= oldest_day]
+    keys, days = counters.keys, counters.days
+    values: NDArray[np.floating[Any]] = counters.values * np.float32(faded)
+    if sums:
+        keys = np.concatenate([keys, np.fromiter(sums, np.uint32, len(sums))])
+        days = np.concatenate([days, np.array([day for _, day in sums.values()], np.int32)])
+        values = np.concatenate([values, np.array([amounts for amounts, _ in sums.values()])])
+        order = keys.argsort(kind="stable")
+        first = _first_of_each(keys[order])
+        keys = keys[order][first]
+        days, values = np.maximum.reduceat(days[order], first), np.add.reduceat(values[order], first)
     lost = counters.lost * faded
-    if len(live) > cap:
-        live.sort(key=lambda row: (-_strength(row[1]), row[0]))
-        lost += sum(_strength(values) for _, values, _ in live[cap:])
-        live = live[:cap]
-    live.sort()
-    return Counters(
-        values=np.array([values for _, values, _ in live], np.float32).reshape(len(live), fields),
-        keys=np.array([key for key, _, _ in live], np.uint32),
-        days=np.array([day for _, _, day in live], np.int32),
-        lost=lost,
-    )
+    kept = np.flatnonzero(days >= oldest_day)
+    if len(kept) > cap:
+        strength = _strength(values[kept])
+        by_strength = np.lexsort((keys[kept], -strength))
+        lost += float(strength[by_strength[cap:]].sum())
+        kept = kept[np.sort(by_strength[:cap])]
+    if len(kept) < len(keys):
+        keys, days, values = keys[kept], days[kept], values[kept]
+    return Counters(values.astype(np.float32, copy=False), keys, days, lost)
 
 
-def _strength(values: Sequence[float]) -> float:
-    """How much an entry holds: decayed views, skips and approvals."""
-    return values[VIEWS] + values[SKIPS] + max(0.0, values[APPROVALS])
+def _first_of_each(ascending: NDArray[Any]) -> NDArray[np.intp]:
+    """Where each value of a sorted, non-empty column stands first."""
+    differs = np.ones(len(ascending), bool)
+    np.not_equal(ascending[1:], ascending[:-1], out=differs[1:])
+    return np.flatnonzero(differs)
+
+
+def _strength(values: NDArray[Any]) -> NDArray[np.float64]:
+    """How much each entry holds: decayed views, skips and approvals."""
+    strength: NDArray[np.float64] = values[:, VIEWS] + values[:, SKIPS] + np.maximum(values[:, APPROVALS], 0.0)
+    return strength
 
 
 def _newest(ring: Timeline, added: Sequence[tuple[int, int]], cap: int, oldest: int) -> Timeline:
@@ -242,14 +246,14 @@ def _newest(ring: Timeline, added: Sequence[tuple[int, int]], cap: int, oldest: 
     times = np.concatenate([ring.times, new[:, 1].astype(ring.times.dtype)])
     order = np.lexsort((keys, -times))
     keys, times = keys[order], times[order]
-    first = np.zeros(len(keys), bool)
-    first[np.unique(keys, return_index=True)[1]] = True
-    keep = np.flatnonzero(first & (times >= oldest))[:cap]
+    by_key = keys.argsort(kind="stable")
+    keep = np.sort(by_key[_first_of_each(keys[by_key])])
+    keep = keep[times[keep] >= oldest][:cap]
     return Timeline(keys[keep], times[keep])
 
 
 def _pairs(events: Sequence[Event], time: Any, mask: int = 0xFFFFFFFF) -> list[tuple[int, int]]:
-    return [(fingerprint(event.video_id) & mask, time(event)) for event in events]
+    return [(fingerprint_of_name(event.video_id) & mask, time(event)) for event in events]
 
 
 def _minute(event: Event) -> int:
@@ -275,14 +279,15 @@ def _daily(
     shift = min(DAILY_DAYS, today - signals.newest_day) if signals.newest_minute else DAILY_DAYS
     daily = np.zeros_like(signals.daily)
     daily[shift:] = signals.daily[: DAILY_DAYS - shift]
+    views, skips, watch_ms = daily["views"], daily["skips"], daily["watch_ms"]
     for event in events:
         age = today - _day(event)
         if age >= DAILY_DAYS:
             continue
         if event.type == VIDEO_VIEW:
-            daily["views"][age] += 1
+            views[age] += 1
             fact = facts.get(event.video_id)
-            daily["watch_ms"][age] += counted_watch_time(event.watch_ms, fact.duration_seconds if fact else 0.0)
+            watch_ms[age] += counted_watch_time(event.watch_ms, fact.duration_seconds if fact else 0.0)
         elif event.type in _NEGATIVE:
-            daily["skips"][age] += 1
+            skips[age] += 1
     return daily

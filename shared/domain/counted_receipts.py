@@ -14,7 +14,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from shared.domain.event_types import TYPE_CODES
 
@@ -26,7 +25,12 @@ MAX_LEARNED = 240
 
 _HEADER = struct.Struct("<BII")
 _RECEIPT = struct.Struct("<IIHBB")
+_NAME, _REST = struct.Struct("<II"), struct.Struct("<HBB")
+"""The two halves of `_RECEIPT`."""
+_VIDEOS = _REST.size - 1
+"""Where the rest of a receipt says how many videos it has for a page."""
 _MASKS = struct.Struct(f"<{TYPES}Q")
+_MASK_BYTES = POSITIONS // 8
 _LEARNED_BITS = 0xFFFF
 MAX_BYTES = _HEADER.size + MAX_RECEIPTS * (_RECEIPT.size + len(TYPE_CODES) * 7) + MAX_LEARNED * 2
 """At pages of 50 videos (7 bytes of bits) and with every type that there is today."""
@@ -52,22 +56,36 @@ class CountedReceipt:
             return self, self.page.index(mark)
         if len(self.page) >= min(most, POSITIONS):
             return self, None
-        return replace(self, page=(*self.page, mark)), len(self.page)
+        return CountedReceipt(self.served_at, self.key, self.pairs, (*self.page, mark)), len(self.page)
+
+
+_Row = tuple[int, int, bytes]
+"""A receipt as it is stored: when it was served, its key, and the rest in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedReceipts:
-    """The receipts of one user, newest first. `oldest`: the newest time served that is no longer kept, in seconds."""
+    """The receipts of one user, newest first. `oldest`: the newest time served that is no longer kept, in seconds.
 
-    receipts: tuple[CountedReceipt, ...] = ()
+    They stay as stored until somebody asks for one: a batch quotes one or two of them, and the others are only kept.
+    """
+
+    rows: tuple[_Row, ...] = ()
     oldest: int = 0
+
+    @classmethod
+    def of(cls, receipts: Iterable[CountedReceipt], oldest: int = 0) -> CountedReceipts:
+        """These receipts, the newest first."""
+        return cls(tuple(_row(each) for each in receipts), oldest)
+
+    @property
+    def receipts(self) -> tuple[CountedReceipt, ...]:
+        return tuple(_receipt(row) for row in self.rows)
 
     def is_counted(self, key: int, served_at: int, position: int, type_code: int) -> bool:
         """Whether a pair may not count (again): it was counted, or its receipt is too old to tell."""
-        found = self._find(key, served_at)
-        if found is None:
-            return served_at <= self.oldest
-        return bool(found.pairs >> pair(position, type_code) & 1)
+        found = self.find(key, served_at)
+        return found is None or bool(found.pairs >> pair(position, type_code) & 1)
 
     def with_counted(self, key: int, served_at: int, pairs: Iterable[tuple[int, int]]) -> CountedReceipts:
         """These with (position, type code) pairs of one receipt added.
@@ -77,44 +95,41 @@ class CountedReceipts:
         added = 0
         for position, type_code in pairs:
             added |= 1 << pair(position, type_code)
-        found = self._find(key, served_at)
-        if not added or (found is None and served_at <= self.oldest):
+        found = self.find(key, served_at)
+        if not added or found is None:
             return self
-        if found is not None and found.pairs | added == found.pairs:
-            return self
-        others = [each for each in self.receipts if each is not found]
-        others.append(CountedReceipt(served_at, key, added | (found.pairs if found else 0)))
-        return _newest(others, self.oldest)
+        return self.with_receipt(replace(found, pairs=found.pairs | added))
 
     def find(self, key: int, served_at: int) -> CountedReceipt | None:
         """What was counted of a receipt; one without pairs for a new one, None for one too old to tell."""
-        found = self._find(key, served_at)
-        if found is None and served_at > self.oldest:
-            return CountedReceipt(served_at, key)
-        return found
+        for row in self.rows:
+            if row[1] == key and row[0] == served_at:
+                return _receipt(row)
+        return CountedReceipt(served_at, key) if served_at > self.oldest else None
 
     def with_receipt(self, receipt: CountedReceipt) -> CountedReceipts:
         """These with a receipt that `find` gave and whose pairs were added to since."""
-        found = self._find(receipt.key, receipt.served_at)
-        if found is receipt or (found is None and receipt.served_at <= self.oldest):
+        changed = _row(receipt)
+        if changed in self.rows:
             return self
-        return _newest([*(each for each in self.receipts if each is not found), receipt], self.oldest)
+        others = [row for row in self.rows if row[:2] != changed[:2]]
+        if len(others) == len(self.rows) and receipt.served_at <= self.oldest:
+            return self
+        return _newest([*others, changed], self.oldest)
 
     def closed_until(self, served_at: int) -> CountedReceipts:
         """These with everything served until a time closed: it counts no more.
 
         For a user whose record was lost or erased, so that nothing counts a second time.
         """
-        kept = [each for each in self.receipts if each.served_at > served_at]
+        kept = [row for row in self.rows if row[0] > served_at]
         return _newest(kept, max(self.oldest, served_at))
 
     def until(self, latest: int) -> CountedReceipts:
         """These without what lies after a time, which only a clock that ran ahead can have written."""
-        if max(self.oldest, self.receipts[0].served_at if self.receipts else 0) <= latest:
+        if max(self.oldest, self.rows[0][0] if self.rows else 0) <= latest:
             return self
-        return CountedReceipts(
-            tuple(each for each in self.receipts if each.served_at <= latest), min(self.oldest, latest)
-        )
+        return CountedReceipts(tuple(row for row in self.rows if row[0] <= latest), min(self.oldest, latest))
 
     def pack(self) -> bytes:
         """At most `MAX_BYTES`; 9 when empty.
@@ -122,17 +137,10 @@ class CountedReceipts:
         The number of receipts, `oldest` and the newest time served; then for each receipt its key, its age against
         the newest (seconds), the types counted (a bit each), and the bytes of positions that follow for each of them.
         """
-        newest = self.receipts[0].served_at if self.receipts else 0
-        parts = [_HEADER.pack(len(self.receipts), self.oldest, newest)]
-        for each in self.receipts:
-            masks = _MASKS.unpack(each.pairs.to_bytes(_MASKS.size, "little"))
-            counted = [code for code, mask in enumerate(masks) if mask]
-            types = sum([1 << code for code in counted])
-            width = (max(masks).bit_length() + 7) // 8
-            parts.append(_RECEIPT.pack(each.key, newest - each.served_at, types, width, len(each.page)))
-            if each.page:
-                parts.append(struct.pack(f"<{len(each.page)}H", *each.page))
-            parts += [masks[code].to_bytes(width, "little") for code in counted]
+        newest = self.rows[0][0] if self.rows else 0
+        parts = [_HEADER.pack(len(self.rows), self.oldest, newest)]
+        for served_at, key, rest in self.rows:
+            parts += (_NAME.pack(key, newest - served_at), rest)
         return b"".join(parts)
 
     @classmethod
@@ -140,29 +148,39 @@ class CountedReceipts:
         """The inverse of `pack`. Raises `ValueError` for anything else."""
         try:
             count, oldest, newest = _HEADER.unpack_from(raw)
-            at = _HEADER.size
-            receipts = []
+            at, rows = _HEADER.size, []
             for _ in range(count):
                 key, age, types, width, videos = _RECEIPT.unpack_from(raw, at)
-                at += _RECEIPT.size
-                page = struct.unpack_from(f"<{videos}H", raw, at) if videos else ()
-                at += 2 * videos
-                pairs = 0
-                for code in _codes(types):
-                    pairs |= int.from_bytes(raw[at : at + width], "little") << POSITIONS * code
-                    at += width
-                receipts.append(CountedReceipt(newest - age, key, pairs, page))
+                rest, at = at + _NAME.size, at + _RECEIPT.size + 2 * videos + width * types.bit_count()
+                if width > _MASK_BYTES:
+                    raise ValueError("counted receipts with more positions than there are")
+                rows.append((newest - age, key, raw[rest:at]))
         except struct.error as error:
             raise ValueError("counted receipts are cut off") from error
         if at != len(raw):
             raise ValueError("counted receipts of another length")
-        return cls(tuple(receipts), oldest)
+        return cls(tuple(rows), oldest)
 
-    def _find(self, key: int, served_at: int) -> CountedReceipt | None:
-        for each in self.receipts:
-            if each.key == key and each.served_at == served_at:
-                return each
-        return None
+
+def _row(receipt: CountedReceipt) -> _Row:
+    masks = _MASKS.unpack(receipt.pairs.to_bytes(_MASKS.size, "little"))
+    types = sum(1 << code for code, mask in enumerate(masks) if mask)
+    width = (max(masks).bit_length() + 7) // 8
+    page = struct.pack(f"<{len(receipt.page)}H", *receipt.page)
+    positions = b"".join([mask.to_bytes(width, "little") for mask in masks if mask])
+    return receipt.served_at, receipt.key, _REST.pack(types, width, len(receipt.page)) + page + positions
+
+
+def _receipt(row: _Row) -> CountedReceipt:
+    served_at, key, rest = row
+    types, width, videos = _REST.unpack_from(rest)
+    at = _REST.size + 2 * videos
+    pairs = 0
+    for code in range(TYPES):
+        if types >> code & 1:
+            pairs |= int.from_bytes(rest[at : at + width], "little") << POSITIONS * code
+            at += width
+    return CountedReceipt(served_at, key, pairs, struct.unpack_from(f"<{videos}H", rest, _REST.size))
 
 
 def pair(position: int, type_code: int) -> int:
@@ -172,21 +190,16 @@ def pair(position: int, type_code: int) -> int:
     return POSITIONS * type_code + position
 
 
-@lru_cache(1 << TYPES)
-def _codes(types: int) -> tuple[int, ...]:
-    return tuple(code for code in range(TYPES) if types >> code & 1)
-
-
-def _newest(receipts: list[CountedReceipt], oldest: int) -> CountedReceipts:
+def _newest(rows: list[_Row], oldest: int) -> CountedReceipts:
     """What is kept of them."""
-    receipts.sort(key=lambda each: (-each.served_at, each.key))
-    kept = receipts[:MAX_RECEIPTS]
+    rows.sort(key=lambda row: (-row[0], row[1]))
+    kept = rows[:MAX_RECEIPTS]
     if kept:
-        first = kept[0].served_at - SPAN_SECONDS
-        while kept[-1].served_at < first:
+        first = kept[0][0] - SPAN_SECONDS
+        while kept[-1][0] < first:
             kept.pop()
-        while sum(len(each.page) for each in kept) > MAX_LEARNED:
+        while sum(rest[_VIDEOS] for _, _, rest in kept) > MAX_LEARNED:
             kept.pop()
-    if len(kept) < len(receipts):
-        oldest = max(oldest, receipts[len(kept)].served_at)
+    if len(kept) < len(rows):
+        oldest = max(oldest, rows[len(kept)][0])
     return CountedReceipts(tuple(kept), oldest)

@@ -91,6 +91,13 @@ def narrow(values: NDArray[Any]) -> bytes:
     return kept.tobytes()
 
 
+def newest_first(ring: Timeline) -> NDArray[np.uint32]:
+    """The fingerprints of a ring by descending time, which is how a fold leaves them."""
+    if (ring.times[1:] <= ring.times[:-1]).all():
+        return ring.keys
+    return ring.keys[np.argsort(-ring.times, kind="stable")]
+
+
 def keys_bytes(keys: NDArray[np.uint32]) -> bytes:
     """Fingerprints, four bytes each."""
     stored: NDArray[np.uint32] = keys.astype("<u4", copy=False)

@@ -24,6 +24,7 @@ from shared.domain.signals_columns import (
     keys_bytes,
     minute_bytes,
     narrow,
+    newest_first,
     progress_bytes,
     sealed,
     watched_bytes,
@@ -53,13 +54,14 @@ _HEADER = struct.Struct("<BfIIQ3f8H")
 _ADDITIONS = struct.Struct("<B3B")
 _OF_CATEGORIES, _OF_TAGS = CATEGORY_FIELDS - 1, TAG_FIELDS - 1
 _BEFORE_INTEREST = APPROVALS + 1
-_STORED = {
-    fields: np.array([column for column in range(fields) if column != INTEREST])
-    for fields in (CATEGORY_FIELDS, TAG_FIELDS)
+_STORED: dict[int, Any] = {
+    CATEGORY_FIELDS: [column for column in range(CATEGORY_FIELDS) if column != INTEREST],
+    TAG_FIELDS: slice(INTEREST),
 }
 """The columns that `packed` has, by how many there are in memory."""
 _NO_DAYS: NDArray[np.int32] = np.zeros(0, np.int32)
 _NO_IDENTITIES = Timeline(times=np.zeros(0, np.int64))
+_NO_FOLLOWS, _NO_PROGRESS = Timeline(), Progress()
 
 
 def pack(signals: Signals) -> bytes:
@@ -67,8 +69,7 @@ def pack(signals: Signals) -> bytes:
     accepted_ms = int(signals.identities.times.max(initial=0))
     newest_day, newest_minute = signals.newest_day, signals.newest_minute
     day_ages, days = by_day(signals.seen.times, newest_day)
-    minutes = signals.watched_minutes
-    newest = np.lexsort((signals.watched.keys, -minutes))[:LONG_VIEWS]
+    watched, minutes = signals.watched.keys[:LONG_VIEWS], signals.watched_minutes[:LONG_VIEWS]
     header = _HEADER.pack(
         VERSION,
         signals.half_life_days,
@@ -84,17 +85,16 @@ def pack(signals: Signals) -> bytes:
         len(signals.seen.keys),
         len(day_ages),
         len(signals.dismissed.keys),
-        len(newest) << 8 | len(signals.skipped.keys),
+        len(watched) << 8 | len(signals.skipped.keys),
         len(signals.identities.keys),
     )
     parts = [header, signals.daily.tobytes()]
     for counters in (signals.categories, signals.tags, signals.creators):
         parts += [keys_bytes(counters.keys), day_bytes(counters.days, newest_day)]
         parts.append(counters.values[:, _STORED[counters.values.shape[1]]].astype("<f4", copy=False).tobytes())
-    by_age = np.lexsort((signals.seen.keys, -signals.seen.times))
-    parts += [days, narrow(signals.seen.keys[by_age])]
+    parts += [days, narrow(newest_first(signals.seen))]
     parts += [keys_bytes(signals.dismissed.keys), day_bytes(signals.dismissed.times, newest_day)]
-    parts += [keys_bytes(signals.watched.keys[newest]), minute_bytes(minutes[newest], newest_minute)]
+    parts += [keys_bytes(watched), minute_bytes(minutes, newest_minute)]
     parts += [keys_bytes(signals.skipped.keys), minute_bytes(signals.skipped.times, newest_minute)]
     ages_ms = within(accepted_ms - signals.identities.times.astype(np.int64), 0xFFFFFFFF)
     parts += [keys_bytes(signals.identities.keys), ages_ms.astype("<u4").tobytes()]
@@ -126,6 +126,8 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
     """The inverse of `pack` and `pack_additions`. Raises `UnreadableSignals`, `ValueError` or `struct.error`.
 
     Without additions, or with some that belong to something else, views stand for interest, as in the release before.
+    Not `whole`: nothing is read of the additions, so there are 20 long views in minutes, and of the counters the first
+    four columns.
     """
     if not is_whole(raw):
         raise UnreadableSignals("the checksum does not match")
@@ -136,7 +138,8 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
     n_categories, n_tags, n_creators, n_seen, n_days, n_dismissed, n_both, n_identities = counts
     newest_day = newest_minute // MINUTES_PER_DAY
     reader = Reader(raw, _HEADER.size)
-    added = _read_additions(additions, raw, n_categories + n_tags + n_creators, newest_minute)
+    entries = n_categories + n_tags + n_creators
+    added = _read_additions(additions, raw, entries, newest_minute) if whole else None
 
     def days(count: int) -> NDArray[np.int32]:
         if whole:
@@ -147,6 +150,8 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
     def counters(before: int, count: int, fields: int, evicted: float) -> Counters:
         keys, touched = reader.take("<u4", count), days(count)
         stored = reader.take("<f4", count * fields).reshape(count, fields)
+        if not whole:
+            return Counters(stored[:, :_BEFORE_INTEREST], keys, touched, evicted)
         interest = added.interest[before : before + count] if added else stored[:, VIEWS]
         return Counters(_with_interest(stored, interest), keys, touched, evicted)
 
@@ -169,7 +174,7 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
     if whole:
         keys = reader.take("<u4", n_identities)
         identities = Timeline(keys, accepted_ms - reader.take("<u4", n_identities).astype(np.int64))
-    signals = Signals(
+    return Signals(
         half_life_days=half_life,
         newest_minute=newest_minute,
         events=events,
@@ -180,14 +185,13 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
         dismissed=dismissed,
         watched=added.watched if added else _in_seconds(watched),
         skipped=skipped,
+        follows=added.follows if added else _NO_FOLLOWS,
+        progress=added.progress if added else _NO_PROGRESS,
         identities=identities,
         daily=daily,
         updated_at=updated_at,
         whole=whole,
     )
-    if added:
-        signals.follows, signals.progress = added.follows, added.progress
-    return signals
 
 
 def _read_additions(raw: bytes, packed: bytes, entries: int, newest_minute: int) -> _Additions | None:

@@ -24,6 +24,7 @@ from shared.domain.signals_columns import (
     keys_bytes,
     minute_bytes,
     narrow,
+    newest_first,
     progress_bytes,
     sealed,
     watched_bytes,
@@ -70,8 +71,7 @@ def pack(signals: Signals) -> bytes:
     ]
     for table in tables:
         parts += [keys_bytes(table.keys), table.values.astype("<f4", copy=False).tobytes()]
-    by_age = np.lexsort((signals.seen.keys, -signals.seen.times))
-    parts += [narrow(signals.seen.keys[by_age]), keys_bytes(signals.dismissed.keys), watched_bytes(signals)]
+    parts += [narrow(newest_first(signals.seen)), keys_bytes(signals.dismissed.keys), watched_bytes(signals)]
     parts += [keys_bytes(signals.skipped.keys), minute_bytes(signals.skipped.times, signals.newest_minute)]
     parts += [keys_bytes(signals.follows.keys), progress_bytes(signals), rest]
     return sealed(b"".join(parts))
@@ -82,7 +82,6 @@ def _pack_rest(signals: Signals) -> bytes:
     day_ages, days = by_day(signals.seen.times, newest_day)
     accepted_ms = int(signals.identities.times.max(initial=0))
     ages, sizes = np.unique(accepted_ms - signals.identities.times, return_counts=True)
-    by_age = np.lexsort((signals.identities.keys, -signals.identities.times))
     counted = signals.counted.pack()
     parts = [_REST.pack(len(day_ages), len(ages), accepted_ms, len(counted), len(signals.daily_counts.pack()))]
     parts.append(days)
@@ -90,7 +89,7 @@ def _pack_rest(signals: Signals) -> bytes:
         parts.append(day_bytes(table.days, newest_day))
     parts += [day_bytes(signals.dismissed.times, newest_day), day_bytes(signals.follows.times, newest_day)]
     parts += [signals.daily.tobytes(), within(ages.astype(np.int64), 0xFFFFFFFF).astype("<u4").tobytes()]
-    parts += [sizes.astype(np.uint8).tobytes(), keys_bytes(signals.identities.keys[by_age])]
+    parts += [sizes.astype(np.uint8).tobytes(), keys_bytes(newest_first(signals.identities))]
     return b"".join([*parts, counted, signals.daily_counts.pack()])
 
 
