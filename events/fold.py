@@ -11,6 +11,7 @@ float32, so equal means equal to about one part in a million.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from shared.domain.event_types import (
 from shared.domain.fingerprint import SEEN_MASK, fingerprint_of_name
 from shared.domain.user_signals import (
     APPROVALS,
+    CATEGORY_FIELDS,
     DAILY_DAYS,
     IDENTITY_DAYS,
     KEEP_DAYS,
@@ -49,7 +51,6 @@ from shared.domain.user_signals import (
     MINUTES_PER_DAY,
     ORDER_BITS,
     SKIPS,
-    TAG_FIELDS,
     VIEWS,
     Counters,
     Signals,
@@ -62,8 +63,20 @@ _SECONDS_PER_DAY = 86_400
 _APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}
 _NEGATIVE = (SKIP, NOT_INTERESTED)
 
-Sums = dict[int, tuple[list[float], int]]
-"""Fingerprint → (amounts as of the newest minute, day last touched)."""
+_NO_COUNTERS: tuple[list[int], list[int]] = ([], [])
+_ONE_SKIP = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(slots=True)
+class _Added:
+    """What a batch adds to counters: of each event that adds anything its amounts as of the newest minute and its day;
+    of each table the names (fingerprints) that events are about, and the row of that event. A name may come again."""
+
+    amounts: NDArray[np.float64]
+    days: NDArray[np.int32]
+    categories: tuple[list[int], list[int]] = _NO_COUNTERS
+    tags: tuple[list[int], list[int]] = _NO_COUNTERS
+    creators: tuple[list[int], list[int]] = _NO_COUNTERS
 
 
 def fold(
@@ -84,9 +97,8 @@ def fold(
     old = signals_until(signals, now) if signals else Signals(half_life_days)
     fresh = not_folded_yet(signals, events)
     newest = max([old.newest_minute, *(e.at_ms // _MS_PER_MINUTE for e in fresh)])
-    kept = _Weights(newest, half_life_days)
     faded = float(2.0 ** ((old.newest_minute - newest) / (old.half_life_days * MINUTES_PER_DAY)))
-    categories, tags, creators = _sums(fresh, facts, kept)
+    added = _added(fresh, facts, newest, half_life_days)
     oldest_day = int(now // 86_400) - KEEP_DAYS
     accepted_ms = int((now if accepted_at is None else min(now, accepted_at)) * 1000)
 
@@ -94,9 +106,9 @@ def fold(
         half_life_days=half_life_days,
         newest_minute=newest,
         events=old.events + sum(e.type != IMPRESSION for e in fresh),
-        categories=_add(old.categories, categories, faded, MAX_CATEGORIES, oldest_day),
-        tags=_add(old.tags, tags, faded, MAX_TAGS, oldest_day),
-        creators=_add(old.creators, creators, faded, MAX_CREATORS, oldest_day),
+        categories=_add(old.categories, added, added.categories, faded, MAX_CATEGORIES, oldest_day),
+        tags=_add(old.tags, added, added.tags, faded, MAX_TAGS, oldest_day),
+        creators=_add(old.creators, added, added.creators, faded, MAX_CREATORS, oldest_day),
         seen=_newest(old.seen, _pairs(fresh, _day, SEEN_MASK), MAX_SEEN, oldest_day),
         watched=_newest(
             old.watched,
@@ -141,76 +153,68 @@ def not_folded_yet(signals: Signals | None, events: Sequence[Event]) -> list[Eve
     return fresh
 
 
-class _Weights:
-    """What an event of a given time weighs as of the newest minute: 2^(−age / half-life)."""
-
-    def __init__(self, newest_minute: int, half_life_days: float) -> None:
-        self._newest = newest_minute
-        self._per_minute = 1.0 / (half_life_days * MINUTES_PER_DAY)
-
-    def of(self, event: Event) -> float:
-        return float(2.0 ** ((_minute(event) - self._newest) * self._per_minute))
-
-
-def _sums(events: Sequence[Event], facts: Mapping[str, Facts], weights: _Weights) -> tuple[Sums, Sums, Sums]:
-    """What the events add per category, tag and creator."""
-    categories: Sums = {}
-    tags: Sums = {}
-    creators: Sums = {}
+def _added(events: Sequence[Event], facts: Mapping[str, Facts], newest_minute: int, half_life_days: float) -> _Added:
+    """What the events add per category, tag and creator. An event weighs 2^(−age / half-life)."""
+    rows: list[Sequence[float]] = []
+    minutes: list[int] = []
+    categories: tuple[list[int], list[int]] = ([], [])
+    tags: tuple[list[int], list[int]] = ([], [])
+    creators: tuple[list[int], list[int]] = ([], [])
     for event in events:
         fact = facts.get(event.video_id)
-        if fact is None:
+        amounts = _amounts(event, fact) if fact else None
+        if fact is None or amounts is None:
             continue
-        amounts = _amounts(event, fact)
-        if amounts is None:
-            continue
-        weight, day = weights.of(event), _day(event)
-        weighted = [weight * amount for amount in amounts]
-        narrow = weighted[:TAG_FIELDS]
+        row = len(rows)
+        rows.append(amounts)
+        minutes.append(_minute(event))
         if fact.category:
-            _accumulate(categories, fact.category, weighted, day)
+            _name(categories, fact.category, row)
         for tag in dict.fromkeys(fact.tags):
-            _accumulate(tags, tag, narrow, day)
+            _name(tags, tag, row)
         if fact.creator:
-            _accumulate(creators, fact.creator, narrow, day)
-    return categories, tags, creators
+            _name(creators, fact.creator, row)
+    at = np.array(minutes, np.int64)
+    weights = np.exp2((at - newest_minute) / (half_life_days * MINUTES_PER_DAY))
+    weighted = np.array(rows, np.float64).reshape(-1, CATEGORY_FIELDS) * weights[:, None]
+    return _Added(weighted, (at // MINUTES_PER_DAY).astype(np.int32), categories, tags, creators)
 
 
-def _amounts(event: Event, fact: Facts) -> list[float] | None:
+def _name(table: tuple[list[int], list[int]], name: str, row: int) -> None:
+    table[0].append(fingerprint_of_name(name))
+    table[1].append(row)
+
+
+def _amounts(event: Event, fact: Facts) -> Sequence[float] | None:
     """What one event adds: views, watch fraction, skips, approvals, interest, watch ms; None when it adds nothing."""
     if event.type == VIDEO_VIEW:
         duration = fact.duration_seconds
         watch_ms = counted_watch_time(event.watch_ms, duration)
-        return [1.0, watch_fraction(watch_ms, duration), 0.0, 0.0, interest(watch_ms, duration), watch_ms]
+        return (1.0, watch_fraction(watch_ms, duration), 0.0, 0.0, interest(watch_ms, duration), watch_ms)
     if event.type in _NEGATIVE:
-        return [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+        return _ONE_SKIP
     approval = _APPROVAL.get(event.type)
-    return None if approval is None else [0.0, 0.0, 0.0, approval, 0.0, 0.0]
+    return None if approval is None else (0.0, 0.0, 0.0, approval, 0.0, 0.0)
 
 
-def _accumulate(sums: Sums, name: str, weighted: list[float], day: int) -> None:
-    key = fingerprint_of_name(name)
-    found = sums.get(key)
-    if found is None:
-        sums[key] = (weighted, day)
-    else:
-        sums[key] = ([a + b for a, b in zip(found[0], weighted, strict=True)], max(found[1], day))
-
-
-def _add(counters: Counters, sums: Sums, faded: float, cap: int, oldest_day: int) -> Counters:
-    """Counters brought to the newest minute, with the sums added, too old entries dropped and the cap kept."""
+def _add(
+    counters: Counters, added: _Added, named: tuple[list[int], list[int]], faded: float, cap: int, oldest_day: int
+) -> Counters:
+    """Counters brought to the newest minute, with what `named` of the batch adds, too old entries dropped and the cap
+    kept."""
     keys, days = counters.keys, counters.days
     values: NDArray[np.floating[Any]] = counters.values * np.float32(faded)
-    if sums:
-        keys = np.concatenate([keys, np.fromiter(sums, np.uint32, len(sums))])
-        days = np.concatenate([days, np.array([day for _, day in sums.values()], np.int32)])
-        values = np.concatenate([values, np.array([amounts for amounts, _ in sums.values()])])
+    if named[0]:
+        keys = np.concatenate([keys, np.array(named[0], np.uint32)])
+        days = np.concatenate([days, added.days[named[1]]])
+        values = np.concatenate([values, added.amounts[named[1], : values.shape[1]]])
         order = keys.argsort(kind="stable")
-        first = _first_of_each(keys[order])
-        keys = keys[order][first]
+        keys = keys[order]
+        first = _first_of_each(keys)
+        keys = keys[first]
         days, values = np.maximum.reduceat(days[order], first), np.add.reduceat(values[order], first)
     lost = counters.lost * faded
-    kept = np.flatnonzero(days >= oldest_day)
+    kept = (days >= oldest_day).nonzero()[0]
     if len(kept) > cap:
         strength = _strength(values[kept])
         by_strength = np.lexsort((keys[kept], -strength))
@@ -223,9 +227,10 @@ def _add(counters: Counters, sums: Sums, faded: float, cap: int, oldest_day: int
 
 def _first_of_each(ascending: NDArray[Any]) -> NDArray[np.intp]:
     """Where each value of a sorted, non-empty column stands first."""
-    differs = np.ones(len(ascending), bool)
+    differs = np.empty(len(ascending), bool)
+    differs[0] = True
     np.not_equal(ascending[1:], ascending[:-1], out=differs[1:])
-    return np.flatnonzero(differs)
+    return differs.nonzero()[0]
 
 
 def _strength(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from ranking.stats import StatsTable
 from shared.domain.event_types import UNLIKE, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Arm, Experiment
+from shared.domain.user_signals import WATCH_MS
 
 NOW = 1_795_000_000.0
 EIGHT_HOURS_MS = 8 * 3_600_000.0
@@ -38,7 +39,7 @@ def test_a_users_own_watch_time_is_held_to_the_same_length() -> None:
     view = Event(VIDEO_VIEW, "v", int(NOW * 1000), fingerprint("one"), EIGHT_HOURS_MS)
     signals = fold(None, [view], FACTS, 14.0, NOW)
     assert signals.daily["watch_ms"].sum() == 150_000.0
-    assert signals.categories.values[0, 4] == np.float32(150_000.0)
+    assert signals.categories.values[0, WATCH_MS] == np.float32(150_000.0)
 
 
 def test_a_report_counts_watch_time_as_the_archive_spells_it_and_within_the_length() -> None:
