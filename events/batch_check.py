@@ -12,6 +12,7 @@ BATCH_ID = Format(r"[\x21-\x7e]{1,100}", "1 to 100 printable characters")
 USER_KEY = Format(r"[A-Za-z0-9_-]{1,100}", "1 to 100 letters, digits, - or _")
 LATEST_SECONDS = 4e9
 """In the year 2096: what is later than this is no time that anybody meant, and the tables cannot hold it."""
+_LATEST_MS = LATEST_SECONDS * 1000
 MAX_POSITION = 100_000
 _U32 = 2**32
 _NUMBERS = (int, float)
@@ -33,18 +34,26 @@ def check_batch(
     for request in requests:
         _check_request(request)
     for event in events:
-        _check_event(event, len(requests))
+        if odd := _odd_field(event, len(requests)):
+            raise OddField(odd)
 
 
-def _check_event(event: Event, requests: int) -> None:
+def _odd_field(event: Event, requests: int) -> str:
+    """The name of the first field that has an odd value, or an empty text. A message has up to 100 events."""
     watch_ms, position, request, place = event.watch_ms, event.position, event.request, event.place
-    _require("videoId", _is_text(event.video_id, VIDEO_ID))
-    _require("timestamp", type(event.at_ms) is int and 0 <= event.at_ms <= LATEST_SECONDS * 1000)
-    _require("identity", type(event.identity) is int and 0 <= event.identity < _U32)
-    _require("watchMs", watch_ms is None or (type(watch_ms) in _NUMBERS and 0 <= watch_ms <= MAX_WATCH_MS))
-    _require("position", position is None or (type(position) is int and 0 <= position <= MAX_POSITION))
-    _require("request", request is None or (type(request) is int and 0 <= request < requests))
-    _require("place", place is None or (type(place) is int and NOT_ON_PAGE <= place <= MAX_POSITION))
+    if not _is_text(event.video_id, VIDEO_ID):
+        return "videoId"
+    if not (type(event.at_ms) is int and 0 <= event.at_ms <= _LATEST_MS):
+        return "timestamp"
+    if not (type(event.identity) is int and 0 <= event.identity < _U32):
+        return "identity"
+    if not (watch_ms is None or (type(watch_ms) in _NUMBERS and 0 <= watch_ms <= MAX_WATCH_MS)):
+        return "watchMs"
+    if not (position is None or (type(position) is int and 0 <= position <= MAX_POSITION)):
+        return "position"
+    if not (request is None or (type(request) is int and 0 <= request < requests)):
+        return "request"
+    return "" if place is None or (type(place) is int and NOT_ON_PAGE <= place <= MAX_POSITION) else "place"
 
 
 def _check_request(request: FeedReceipt) -> None:

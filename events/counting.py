@@ -13,7 +13,7 @@ decided here: they count whatever the user did.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,7 +80,7 @@ class _Round:
         self._batch = batch
         self._receipts = ledger.receipts
         self._today, self._day = ledger.today, day
-        self._added: Counter[int] = Counter()
+        self._added: defaultdict[int, int] = defaultdict(int)
         """What is counted of the day besides, by the number of its counter."""
         self._open: dict[tuple[int, int], CountedReceipt | None] = {}
         """The receipts quoted, by key and time served; None for one that is too old to count."""
@@ -146,7 +146,7 @@ class _Round:
         return True
 
     def _of(self, today: DailyCounts, video: int) -> int:
-        return today.of(self._day, video) + self._added[video % COUNTERS]
+        return today.of(self._day, video) + self._added.get(video % COUNTERS, 0)
 
     def ledger(self) -> Ledger:
         """The ledger with what was counted."""

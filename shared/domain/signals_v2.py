@@ -107,8 +107,11 @@ def pack_additions(signals: Signals, packed: bytes) -> bytes:
     parts = [header]
     tables = (signals.categories, signals.tags, signals.creators)
     parts.append(np.concatenate([table.values[:, INTEREST] for table in tables]).astype("<f4", copy=False).tobytes())
-    parts += [watched_bytes(signals), keys_bytes(signals.follows.keys)]
-    parts += [day_bytes(signals.follows.times, signals.newest_day), progress_bytes(signals)]
+    parts.append(watched_bytes(signals))
+    if len(signals.follows.keys):
+        parts += [keys_bytes(signals.follows.keys), day_bytes(signals.follows.times, signals.newest_day)]
+    if len(signals.progress.keys):
+        parts.append(progress_bytes(signals))
     return sealed(b"".join(parts), _checksum(packed))
 
 
@@ -203,8 +206,13 @@ def _read_additions(raw: bytes, packed: bytes, entries: int, newest_minute: int)
     reader = Reader(raw, _ADDITIONS.size)
     interest = reader.take("<f4", entries)
     watched = reader.take_watched(n_watched, newest_minute)
-    follows = Timeline(reader.take("<u4", n_follows), reader.take_days(n_follows, newest_minute // MINUTES_PER_DAY))
-    return _Additions(interest, watched, follows, reader.take_progress(n_progress, newest_minute))
+    follows, progress = _NO_FOLLOWS, _NO_PROGRESS
+    if n_follows:
+        keys = reader.take("<u4", n_follows)
+        follows = Timeline(keys, reader.take_days(n_follows, newest_minute // MINUTES_PER_DAY))
+    if n_progress:
+        progress = reader.take_progress(n_progress, newest_minute)
+    return _Additions(interest, watched, follows, progress)
 
 
 def _checksum(packed: bytes) -> int:
