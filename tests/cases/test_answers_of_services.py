@@ -23,6 +23,7 @@ from shared.adapters.bus.coalescing import CoalescingWriter
 from shared.adapters.bus.port import SUBSCRIPTIONS, TOPIC, BusRefused
 from shared.adapters.bus.reconnecting_sender import BUSY_SECONDS
 from shared.adapters.documents.port import StoreRefused, StoreUnavailable
+from tests.chaos.plans import PLANS, Plan
 from tests.cms.editor import VIDEO, new_editor
 from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.cosmos import CosmosServer
@@ -178,6 +179,28 @@ async def test_a_moved_write_region_makes_no_dead_letter_and_all_is_folded_after
     await app.folded()
     assert (await client.signals()).json["events"] == 3
     assert [(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS] == [0, 0]
+
+
+@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.server == "cosmos"], ids=lambda plan: plan.name)
+async def test_whatever_cosmos_answers_for_a_while_every_accepted_event_counts_once(
+    app: App, cosmos: CosmosServer, plan: Plan
+) -> None:
+    """What `make chaos-azure` injects, one after the other and without kills."""
+    client = await app.tenant(make_videos(12))
+    page = await client.feed()
+    cosmos.faults.add(Fault.from_json({**plan.to_json(), "times": min(plan.fault["times"], 3)}))
+    for video in page.ids[:3]:
+        event = {**like(app), "videoId": video, "feedRequestId": page.json["feedRequestId"]}
+        assert (await client.post([event])).status == 202
+        assert (await client.feed()).status == 200
+    await app.folded()
+    cosmos.faults.clear()
+    await app.rolled_up()
+    assert (await client.signals()).json["events"] == 3
+    bus = app.services.bus
+    assert [(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS] == [0, 0]
+    table = (await app.services.catalogs.get(client.tenant_id)).stats.table
+    assert [table.week(video, app.clock.now())["likes"] for video in page.ids[:3]] == [1, 1, 1]
 
 
 async def _more(cosmos: CosmosServer, label: str, than: int) -> bool:

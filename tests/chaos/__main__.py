@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from shared.domain.signals_document import from_document
 from shared.domain.user_signals import SIGNALS_ID
 from shared.settings import Settings
 from tests.chaos.client import Client
+from tests.chaos.plans import PLANS, Plan
 from tests.chaos.recount import (
     Archived,
     CountedLine,
@@ -50,6 +52,7 @@ from tests.chaos.recount import (
     stat_differences,
 )
 from tests.chaos.servers import (
+    FAULTY_SERVERS,
     OPERATOR,
     Misfortune,
     Server,
@@ -86,6 +89,13 @@ def main() -> int:
     parser.add_argument("--events", type=int, help="at least so many (default 100,000; small 4,000)")
     parser.add_argument("--users", type=int, help="so many (default 2,000; small 120)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and misfortune (default 1)")
+    parser.add_argument(
+        "--faults", nargs="+", metavar="NAME", choices=[plan.name for plan in PLANS],
+        help="with --azure: only these answers of services (default: all of them)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calm", action="store_true", help="with --azure: answers of services alone, nothing is killed"
+    )
     parser.add_argument("--keep", type=Path, help="folder for the state and the logs (default: a temporary one)")
     options = parser.parse_args()
     logging.getLogger("azure").setLevel(logging.ERROR)
@@ -103,6 +113,8 @@ async def run(options: argparse.Namespace, folder: Path) -> int:
     everybody = users(count, options.events or (4_000 if options.small else 100_000), tenants, began, draw)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http, AsyncExitStack() as stack:
         stage = Stage(options.small, options.azure, folder, http)
+        stage.calm = options.calm
+        stage.plans = [plan for plan in PLANS if not options.faults or plan.name in options.faults]
         if options.azure:
             stage.wire = await Wire.start(http, stage.lock_seconds, folder / "test-servers.log")
             stack.push_async_callback(stage.wire.stop)
@@ -134,6 +146,8 @@ class Stage:
     folder: Path
     http: aiohttp.ClientSession
     wire: Wire | None = None
+    plans: Sequence[Plan] = PLANS
+    calm: bool = False
 
     @property
     def settings(self) -> dict[str, str]:
@@ -186,6 +200,8 @@ async def _traffic(stage: Stage, everybody: list[User], draw: random.Random) -> 
         pace_seconds=0.4 if small else 2.0,
         outage_seconds=1.0 if small else 8.0,
         wire=stage.wire,
+        plans=stage.plans,
+        calm=stage.calm,
     )
     urls = [server.url for server in servers]
     client = Client(urls, http, random.Random(draw.random()), think_seconds=0.15 if small else 0.8)
@@ -217,7 +233,7 @@ async def _drain(stage: Stage, services: App, tally: Counter[str]) -> bool:
     """Whether the queues run empty once nothing goes wrong any more. Dead letters are counted."""
     write_faults(stage.faults, {})
     if stage.wire is not None:
-        for name in ("cosmos", "servicebus"):
+        for name in () if stage.calm else FAULTY_SERVERS:  # when calm, what was ordered is used up first
             await stage.wire.clear(name)
     server = stage.server(3)
     await server.start()
@@ -232,6 +248,8 @@ async def _drain(stage: Stage, services: App, tally: Counter[str]) -> bool:
         task.cancel()
     await asyncio.gather(*besides, return_exceptions=True)
     await server.stop()
+    if stage.wire is not None:
+        tally.update({f"injected: {name}": times for name, times in (await stage.wire.used()).items()})
     tally["seconds of draining"] = round(time.monotonic() - began)
     for subscription in SUBSCRIPTIONS:
         tally[f"dead letters: {subscription}"] = (await services.bus.depth(subscription))[1]

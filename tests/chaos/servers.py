@@ -11,27 +11,21 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
+from tests.chaos.plans import GARBAGE, PLANS, Plan
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
 """A first start compiles the ranking's loops, which takes a busy machine a while."""
 OPERATOR = {"X-Api-Key": "ops-key-of-the-fault-injection-run"}
+FAULTY_SERVERS = ("cosmos", "servicebus", "blob")
 BACKGROUND = {"cut_writes": 0.02, "cut_publishes": 0.02, "cut_blobs": 0.1}
 """Shares of writes that are done and then reported as failed, all the time."""
-ON_THE_WIRE = (
-    ("cosmos", {"match": "batch user-activity", "cut": "after", "times": 4}),
-    ("cosmos", {"match": "batch", "cut": "before", "times": 4}),
-    ("cosmos", {"match": "batch", "status": 429, "retry_after_ms": 50, "times": 10}),
-    ("cosmos", {"match": "read", "status": 503, "times": 10}),
-    ("servicebus", {"match": "send", "cut": "after", "times": 1}),
-    ("servicebus", {"match": "settle", "cut": "before", "times": 1}),
-)
-"""What the test servers are told to do wrong to the Azure adapters, one at a time."""
 
 
 @dataclass
@@ -110,7 +104,7 @@ class Wire:
     async def start(cls, http: aiohttp.ClientSession, lock_seconds: float, log: Path) -> Wire:
         with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.emulators", "--json", "--lock-seconds", str(lock_seconds),
+                sys.executable, "-m", "tests.emulators", "--json", "--gated", "--lock-seconds", str(lock_seconds),
                 cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=file,
             )  # fmt: skip
         assert process.stdout is not None
@@ -123,6 +117,22 @@ class Wire:
     async def post(self, path: str, body: Mapping[str, object]) -> None:
         async with self.http.post(f"{self.control}/{path}", json=body) as answer:
             answer.raise_for_status()
+
+    async def put(self, plan: Plan) -> None:
+        """Let a fault of a plan befall its server."""
+        if plan.fault:
+            await self.post(f"faults/{plan.server}", plan.to_json())
+        else:
+            await self.post(f"garbage/{plan.server}", {})
+
+    async def used(self) -> Counter[str]:
+        """How many requests met each fault of a plan."""
+        found: Counter[str] = Counter()
+        for server in FAULTY_SERVERS:
+            async with self.http.get(f"{self.control}/used/{server}") as answer:
+                answer.raise_for_status()
+                found.update(await answer.json())
+        return found
 
     async def clear(self, server: str) -> None:
         """That server works again."""
@@ -144,20 +154,28 @@ class Misfortune:
     pace_seconds: float
     outage_seconds: float
     wire: Wire | None = None
+    plans: Sequence[Plan] = PLANS
+    calm: bool = False
+    """Nothing but what services answer: no process is killed or frozen, no dependency goes down."""
     tally: Counter[str] = field(default_factory=Counter)
 
     async def befall(self) -> None:
         """Until cancelled: every few seconds a kill or a freeze, and now and then a dependency that is down."""
         self.set_faults()
         outages = ("store_down", "blobs_down", "bus_down")
-        turn = 0
+        turn, plans = 0, list[Plan]()
+        if self.calm:  # what there is to suffer is there from the first request
+            for plan in self.plans:
+                await self._inject(plan)
         while True:
             await asyncio.sleep(self.pace_seconds * self.draw.uniform(0.5, 1.5))
             turn += 1
             if self.wire is not None:
-                server_name, fault = self.draw.choice(ON_THE_WIRE)
-                self.tally["faults on the wire"] += int(str(fault["times"]))
-                await self.wire.post(f"faults/{server_name}", fault)
+                if not plans:  # each once, in any order, before any comes again
+                    plans = self.draw.sample(self.plans, len(self.plans))
+                await self._inject(plans.pop())
+            if self.calm:
+                continue
             if turn % 6 == 3:
                 await self._outage(outages[(turn // 6) % len(outages)])
                 continue
@@ -174,6 +192,11 @@ class Misfortune:
                 self.tally["kill -9"] += 1
                 await server.kill()
                 await server.start()
+
+    async def _inject(self, plan: Plan) -> None:
+        if self.wire is not None:
+            await self.wire.put(plan)
+            self.tally[f"injected: {GARBAGE}"] += plan.name == GARBAGE
 
     async def _outage(self, what: str) -> None:
         """A dependency is down for a while; one process dies in the middle of it."""

@@ -7,6 +7,7 @@ A `Fault` applies to requests whose label contains `match`; labels are the serve
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,6 +20,8 @@ AFTER = "after"
 @dataclass(slots=True)
 class Fault:
     """One way to go wrong.
+
+    `name` is what reports call it.
 
     To which requests: those whose label contains `match`, `times` of them (None: all), from `after` to `until` seconds
     of the server's clock, counted from when the fault was added.
@@ -50,6 +53,7 @@ class Fault:
     detach: str = ""
     close: str = ""
     garbage: bool = False
+    name: str = ""
     added_at: float = 0.0
 
     def is_due(self, now: float) -> bool:
@@ -77,6 +81,8 @@ class FaultPlan:
         self._faults: list[Fault] = []
         self._down_until = 0.0
         self.requests: list[str] = []
+        self.used: Counter[str] = Counter()
+        """How many requests met each fault that has a name."""
 
     def add(self, fault: Fault) -> Fault:
         """Put a fault in force."""
@@ -108,6 +114,8 @@ class FaultPlan:
                     fault.times -= 1
                     if fault.times <= 0:
                         self._faults.remove(fault)
+                if fault.name:
+                    self.used[fault.name] += 1
                 return fault
         return NO_FAULT
 

@@ -5,10 +5,13 @@
     DELETE /faults/<server>                                  everything works again
     POST   /down/<server>     {"seconds": 600}               cut every connection, until that much time has passed
     POST   /refuse/<server>   POST /accept/<server>          stop listening, and listen again
+    POST   /garbage/servicebus                               bytes that are no frame, on every connection
     GET    /requests/<server>                                labels of the requests so far
+    GET    /used/<server>                                    how many requests met each fault that has a name
     GET    /queues                                           messages in each queue, subscription and dead-letter queue
 
-<server> is cosmos, servicebus or appconfig. Blob Storage is Azurite, which cannot be told to fail.
+<server> is cosmos, servicebus or appconfig. Blob Storage is Azurite, which cannot be told to fail; with `--gated` there
+is a gate before it and one before the bus: then blob is a server too, and garbage can be had.
 """
 
 from __future__ import annotations
@@ -25,11 +28,13 @@ from aiohttp import web
 from shared.adapters.bus.port import LOCK_SECONDS
 from tests.emulators.appconfig import AppConfigurationServer
 from tests.emulators.azurite import Azurite
+from tests.emulators.blob_gate import BlobGate
 from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.clock import MovableClock
 from tests.emulators.cosmos import CosmosServer
 from tests.emulators.faults import Fault, FaultPlan
 from tests.emulators.http import HttpServer
+from tests.emulators.tcp_gate import TcpGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,10 @@ class Control(HttpServer):
                     self._emulators.plan(name).go_down(float(given.get("seconds", "inf")))
                 case ("POST", "refuse" | "accept" as what, name):
                     await self._emulators.listen(name, what == "accept")
+                case ("POST", "garbage", "servicebus"):
+                    self._emulators.spoil()
+                case ("GET", "used", name):
+                    return web.json_response(self._emulators.plan(name).used)
                 case ("GET", "queues"):
                     return web.json_response(await asyncio.to_thread(self._emulators.queues))
                 case ("GET", "requests", name):
@@ -78,8 +87,11 @@ class Control(HttpServer):
 class Emulators:
     """The servers, once `running` has started them."""
 
-    def __init__(self, ports: Ports, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(self, ports: Ports, lock_seconds: float = LOCK_SECONDS, *, gated: bool = False) -> None:
         self.clock = MovableClock()
+        self._gated = gated
+        self._blob_gate: BlobGate | None = None
+        self._bus_gate: TcpGate | None = None
         self.cosmos = CosmosServer(self.clock, partitions=2, port=ports.cosmos)
         self.appconfig = AppConfigurationServer(self.clock, port=ports.appconfig)
         self.broker = broker_of_user_events(self.clock, ports.servicebus, lock_seconds)
@@ -94,8 +106,12 @@ class Emulators:
         await asyncio.to_thread(self.azurite.start)
         try:
             with self.broker:
-                async with self.cosmos, self.appconfig, self.control:
+                async with self.cosmos, self.appconfig, self.control, contextlib.AsyncExitStack() as gates:
                     self._blob_account = self.azurite.account()
+                    if self._gated:
+                        self._blob_gate = await gates.enter_async_context(BlobGate(self.azurite.port, self.clock))
+                        self._bus_gate = await gates.enter_async_context(TcpGate(self.broker.port))
+                        self._blob_account = self._blob_gate.through(self._blob_account)
                     yield self
         finally:
             await asyncio.to_thread(self.azurite.stop)
@@ -106,7 +122,7 @@ class Emulators:
             "DOCUMENT_STORE": "cosmos",
             "COSMOS_CONNECTION_STRING": self.cosmos.connection_string,
             "BUS": "servicebus",
-            "ServiceBusConnection": self.broker.connection_string,
+            "ServiceBusConnection": self._bus_connection_string(),
             "BLOBS": "azure",
             "BLOB_CONNECTION_STRING": self._blob_account,
             "FLAGS": "appconfig",
@@ -115,9 +131,22 @@ class Emulators:
             "IDENTITY_SECRET": self._identity_secret,
         }
 
+    def _bus_connection_string(self) -> str:
+        direct, gate = self.broker.connection_string, self._bus_gate
+        return direct if gate is None else direct.replace(f":{self.broker.port};", f":{gate.port};")
+
     def plan(self, name: str) -> FaultPlan:
         """The faults of one server. Raises `KeyError`."""
+        if name == "blob" and self._blob_gate is not None:
+            return self._blob_gate.faults
         return {"cosmos": self.cosmos, "servicebus": self.broker, "appconfig": self.appconfig}[name].faults
+
+    def spoil(self) -> None:
+        """Send garbage once on every connection to the bus. Raises `KeyError` without gates."""
+        if self._bus_gate is None:
+            raise KeyError("servicebus")
+        self._bus_gate.spoil()
+        self._bus_gate.garbage = False
 
     def advance(self, seconds: float) -> None:
         """Let time pass on all of them."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from shared.adapters.blobs.azure import AzureBlobs
 from shared.adapters.blobs.port import ARCHIVE, BlobsUnavailable
 from tests.emulators import azurite
+from tests.emulators.blob_gate import BlobGate
 from tests.emulators.clock import MovableClock
 from tests.emulators.faults import BEFORE, Fault, FaultPlan, wait
 from tests.emulators.http import HttpServer, cut
@@ -70,6 +71,22 @@ async def test_a_missing_container_is_not_taken_for_an_absent_blob():
     await blobs.ready()
     assert await blobs.read(ARCHIVE, "t/a") is None
     await blobs.close()
+
+
+@pytest.mark.parametrize("status", [200, 204, 206])
+async def test_an_answer_that_is_no_part_of_a_blob_is_an_outage_and_never_its_content(status):
+    """A proxy answers a download with a page, with nothing, or as a whole: what is asked for is a range, so 206."""
+    async with BlobGate(azurite.running().port) as gate:
+        blobs = AzureBlobs(connection_string=gate.through(azurite.running().account()), retries=0, timeout_seconds=0.5)
+        await blobs.ready()
+        await blobs.write(ARCHIVE, "t/a", b"content")
+        for body in ("", "<html>not the blob</html>"):
+            gate.faults.add(Fault("GET", status=status, body=body, content_type="text/html", times=None))
+            with pytest.raises(BlobsUnavailable):
+                await blobs.read(ARCHIVE, "t/a")
+            gate.faults.clear()
+        assert await blobs.read(ARCHIVE, "t/a") == b"content"
+        await blobs.close()
 
 
 async def test_nothing_connects_before_the_first_use(broken):
