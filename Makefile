@@ -48,7 +48,7 @@ chaos: $(VENV)/.dev  ## 100,000 events while processes are killed and stores go 
 chaos-azure: $(VENV)/.dev $(AZURITE)  ## the same through the Azure adapters, against the test servers
 	$(BIN)/python -m tests.chaos --azure $(CHAOS)
 
-matrix: $(VENV)/.dev $(AZURITE)  ## every operation of every port against every answer its service may give [PORT=documents|blobs|bus]
+matrix: $(VENV)/.dev $(AZURITE)  ## every operation of every port against every answer its service may give [PORT=documents|blobs|flags|bus]
 	$(BIN)/python -m tests.matrix $(PORT)
 
 switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs

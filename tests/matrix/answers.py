@@ -50,6 +50,8 @@ BLOB: dict[str, Fault] = HTTP | {
     name: Fault(status=status, headers={"x-ms-error-code": code}) for name, (status, code) in _CODES.items()
 }
 
+FLAGS: dict[str, Fault] = HTTP | {"304": Fault(status=304)}
+
 
 def always(fault: Fault) -> Fault:
     """The fault for every request, fresh: a plan spends its faults."""

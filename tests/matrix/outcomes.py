@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from shared.adapters.blobs.port import BlobRefused, BlobsUnavailable
 from shared.adapters.bus.port import BusRefused, BusUnavailable, LockLost
 from shared.adapters.documents.port import StoreRefused, StoreUnavailable, WriteRejected
+from shared.adapters.flags.key_values import Changed
+from shared.adapters.flags.port import FlagsUnavailable
 
 OUTAGE, REFUSAL, CONFLICT, ABSENT, ANSWERED = "outage", "refusal", "conflict", "absent", "answered"
 
@@ -14,11 +16,13 @@ _ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (StoreUnavailable, OUTAGE),
     (BlobsUnavailable, OUTAGE),
     (BusUnavailable, OUTAGE),
+    (FlagsUnavailable, OUTAGE),
     (StoreRefused, REFUSAL),
     (BlobRefused, REFUSAL),
     (BusRefused, REFUSAL),
     (WriteRejected, CONFLICT),
     (LockLost, CONFLICT),
+    (Changed, CONFLICT),
 )
 
 

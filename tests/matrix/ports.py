@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from tests.emulators.hurried_loop import HurriedLoop
-from tests.matrix import blobs, bus, documents
+from tests.matrix import blobs, bus, documents, flags
 
 TryOut = Callable[[str, str], Awaitable[str]]
 
@@ -32,5 +32,6 @@ OVER_HTTP = ("200 empty", "400", "403", "404 with a page", "409", "a cut before"
 PORTS = {
     "documents": MatrixPort(documents.OPERATIONS, documents.ANSWERS, documents.expected, documents.trials, OVER_HTTP),
     "blobs": MatrixPort(blobs.OPERATIONS, blobs.ANSWERS, blobs.expected, blobs.trials, OVER_HTTP),
+    "flags": MatrixPort(flags.OPERATIONS, flags.ANSWERS, flags.expected, flags.trials, OVER_HTTP),
     "bus": MatrixPort(bus.OPERATIONS, bus.ANSWERS, bus.expected, bus.trials, (), HurriedLoop),
 }

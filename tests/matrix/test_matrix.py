@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
+from shared.adapters.blobs import azure_answers
+from shared.adapters.bus import servicebus_answers
+from shared.adapters.documents import cosmos_answers
+from shared.adapters.flags import app_configuration_answers
 from tests.matrix.ports import PORTS, MatrixPort
 
 
@@ -31,3 +37,17 @@ def test_what_a_port_makes_of_an_answer_is_in_its_table(name):
 
     with asyncio.Runner(loop_factory=port.loop) as runner:
         assert runner.run(try_all()) == []
+
+
+TABLES = (cosmos_answers, azure_answers, servicebus_answers, app_configuration_answers)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__.rpartition(".")[2])
+def test_every_row_of_a_table_names_its_source(table):
+    listed = set(re.findall(r"^\[(\d+)\]", table.__doc__, re.MULTILINE))
+    lines = Path(table.__file__).read_text().splitlines()
+    rows = [line for line in lines if re.match(r"    \S.*: Kind\.[A-Z]+,", line)]
+    sources = [re.search(r"#.*\[(\d+(?:, \d+)*)\]$", row) for row in rows]
+    assert len(rows) == len(table.KINDS)
+    assert [row for row, source in zip(rows, sources, strict=True) if source is None] == []
+    assert {number for source in sources if source for number in source[1].split(", ")} == listed

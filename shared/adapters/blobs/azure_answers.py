@@ -1,8 +1,14 @@
-"""What each answer of Blob Storage means.
+"""What each answer of Blob Storage means. The number behind a row is its source:
 
-Sources: the service's error codes (learn.microsoft.com/rest/api/storageservices/blob-service-error-codes and
-…/common-rest-api-error-codes), and the pages on leases (…/lease-blob) and immutable storage
-(learn.microsoft.com/azure/storage/blobs/immutable-storage-overview).
+[1] "Common REST API error codes", learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes: what every
+    storage service answers about requests, rights, conditions and load.
+[2] "Azure Blob Storage error codes", learn.microsoft.com/rest/api/storageservices/blob-service-error-codes: what is
+    said of a blob or a container.
+[3] "Lease Blob", learn.microsoft.com/rest/api/storageservices/lease-blob: who holds a blob, and for how long.
+[4] "Immutable storage for blob data", learn.microsoft.com/azure/storage/blobs/immutable-storage-overview: what a policy
+    forbids, and until when.
+[5] "HTTP Semantics", RFC 9110, sections 6 and 15, and RFC 6585 for 429: what the service's pages do not list, or what
+    somebody in its place answers.
 """
 
 from __future__ import annotations
@@ -16,25 +22,28 @@ NO_ANSWER = 0
 TOO_LARGE = 413
 
 KINDS: Final[Mapping[tuple[int, str | None], Kind]] = {
-    (400, None): Kind.REFUSAL,  # the name, a header or the body is wrong
-    (401, None): Kind.OUTAGE,  # a token that ran out or is for another audience
-    (403, None): Kind.OUTAGE,  # the firewall, the caller's role, a key that was rotated
-    (404, None): Kind.OUTAGE,  # no code of the service's: the account's name leads elsewhere
-    (404, "BlobNotFound"): Kind.ABSENT,
-    (404, "ContainerNotFound"): Kind.OUTAGE,  # deploy the infrastructure first
-    (408, None): Kind.OUTAGE,
-    (409, None): Kind.CONFLICT,  # the state of the blob, or of the container, is another one
-    (409, "BlobImmutableDueToPolicy"): Kind.REFUSAL,  # a policy holds this very blob
-    (409, "ContainerBeingDeleted"): Kind.OUTAGE,
-    (410, None): Kind.OUTAGE,
-    (412, None): Kind.CONFLICT,  # the etag has changed
-    (412, "LeaseIdMissing"): Kind.OUTAGE,  # somebody holds the blob for at most a minute, or until they let it go
-    (413, None): Kind.REFUSAL,  # the blob is too large
-    (429, None): Kind.OUTAGE,
-    (449, None): Kind.OUTAGE,
-    (500, None): Kind.OUTAGE,  # InternalError, OperationTimedOut
-    (503, None): Kind.OUTAGE,  # ServerBusy
-    (NO_ANSWER, None): Kind.OUTAGE,  # a cut, a stall, or a body that no service of ours wrote
+    (400, None): Kind.REFUSAL,  # the name, a header or the body is wrong [1]
+    (401, None): Kind.OUTAGE,  # a token that ran out or is for another audience [1]
+    (403, None): Kind.OUTAGE,  # the firewall, the caller's role, a key that was rotated [1]
+    (404, None): Kind.OUTAGE,  # no code of the service's: the account's name leads elsewhere [5]
+    (404, "BlobNotFound"): Kind.ABSENT,  # [2]
+    (404, "ContainerNotFound"): Kind.OUTAGE,  # deploy the infrastructure first [2]
+    (408, None): Kind.OUTAGE,  # [5]
+    (409, None): Kind.CONFLICT,  # the state of the blob, or of the container, is another one [2]
+    (409, "BlobImmutableDueToPolicy"): Kind.REFUSAL,  # a policy holds this very blob [2, 4]
+    (409, "ContainerBeingDeleted"): Kind.OUTAGE,  # [2]
+    (410, None): Kind.OUTAGE,  # [5]
+    (412, None): Kind.CONFLICT,  # the etag has changed [1]
+    (
+        412,
+        "LeaseIdMissing",
+    ): Kind.OUTAGE,  # somebody holds the blob for at most a minute, or until they let it go [2, 3]
+    (413, None): Kind.REFUSAL,  # the blob is too large [1]
+    (429, None): Kind.OUTAGE,  # [5]
+    (449, None): Kind.OUTAGE,  # [5]
+    (500, None): Kind.OUTAGE,  # InternalError, OperationTimedOut [1]
+    (503, None): Kind.OUTAGE,  # ServerBusy [1]
+    (NO_ANSWER, None): Kind.OUTAGE,  # a cut, a stall, or a body that no service of ours wrote [5]
 }
 
 

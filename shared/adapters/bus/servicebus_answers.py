@@ -1,8 +1,16 @@
-"""What each error condition of Service Bus means.
+"""What each error condition of Service Bus means. The number behind a row is its source; [1] to [4] are under
+learn.microsoft.com/azure/service-bus-messaging.
 
-Sources: the list of AMQP errors (learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-troubleshoot), the
-messaging exceptions with what to do (…/service-bus-messaging-exceptions), the quotas (…/service-bus-quotas), throttling
-(…/service-bus-throttling), and the standard's own conditions (OASIS AMQP 1.0, transport, section 2.8).
+[1] "AMQP errors in Azure Service Bus", service-bus-amqp-troubleshoot: links and connections that the service closes
+    because nothing was sent on them.
+[2] "Service Bus messaging exceptions", service-bus-messaging-exceptions-latest: what each reason means, and whether
+    trying again helps.
+[3] "Throttling operations on Azure Service Bus", service-bus-throttling: how long to wait, and that the link is good.
+[4] "Service Bus quotas", service-bus-quotas: sizes of messages and topics, numbers of connections.
+[5] The conditions' names, which these pages do not list: the constants of the official SDKs,
+    `azure/servicebus/_common/constants.py` in github.com/Azure/azure-sdk-for-python, and `AmqpClientConstants.cs` in
+    github.com/Azure/azure-sdk-for-net.
+[6] OASIS AMQP 1.0, transport, sections 2.8.15 to 2.8.18: errors of the protocol, of a connection, a session, a link.
 """
 
 from __future__ import annotations
@@ -16,30 +24,30 @@ SERVER_BUSY: Final = "com.microsoft:server-busy"
 TOO_LARGE: Final = "amqp:link:message-size-exceeded"
 
 KINDS: Final[Mapping[str, Kind]] = {
-    SERVER_BUSY: Kind.OUTAGE,  # throttled: the link is good, wait
-    "com.microsoft:timeout": Kind.OUTAGE,
-    "com.microsoft:operation-cancelled": Kind.OUTAGE,
-    "com.microsoft:auth-failed": Kind.OUTAGE,  # a token that ran out, a role that is missing or not yet known
-    "com.microsoft:entity-disabled": Kind.OUTAGE,  # somebody switched the topic off
-    "com.microsoft:address-already-in-use": Kind.OUTAGE,
-    "com.microsoft:message-lock-lost": Kind.CONFLICT,
-    "com.microsoft:session-lock-lost": Kind.CONFLICT,
-    "com.microsoft:session-cannot-be-locked": Kind.CONFLICT,
-    "com.microsoft:message-not-found": Kind.CONFLICT,
-    "com.microsoft:argument-error": Kind.REFUSAL,
-    "com.microsoft:argument-out-of-range": Kind.REFUSAL,
-    TOO_LARGE: Kind.REFUSAL,
-    "amqp:decode-error": Kind.REFUSAL,
-    "amqp:invalid-field": Kind.REFUSAL,
-    "amqp:unauthorized-access": Kind.OUTAGE,
-    "amqp:not-found": Kind.OUTAGE,  # deploy the infrastructure first
-    "amqp:resource-limit-exceeded": Kind.OUTAGE,  # the topic is full, or too many connections are open
-    "amqp:resource-locked": Kind.OUTAGE,
-    "amqp:internal-error": Kind.OUTAGE,
-    "amqp:not-allowed": Kind.OUTAGE,
-    "amqp:connection:forced": Kind.OUTAGE,  # the service moves, or the connection was idle
-    "amqp:link:detach-forced": Kind.OUTAGE,  # the link was idle for ten minutes
-    "amqp:link:stolen": Kind.OUTAGE,
+    SERVER_BUSY: Kind.OUTAGE,  # throttled: the link is good, wait [3, 5]
+    "com.microsoft:timeout": Kind.OUTAGE,  # [2, 5]
+    "com.microsoft:operation-cancelled": Kind.OUTAGE,  # [5]
+    "com.microsoft:auth-failed": Kind.OUTAGE,  # a token that ran out, a role that is missing or not yet known [2, 5]
+    "com.microsoft:entity-disabled": Kind.OUTAGE,  # somebody switched the topic off [2, 5]
+    "com.microsoft:address-already-in-use": Kind.OUTAGE,  # [5]
+    "com.microsoft:message-lock-lost": Kind.CONFLICT,  # [2, 5]
+    "com.microsoft:session-lock-lost": Kind.CONFLICT,  # [2, 5]
+    "com.microsoft:session-cannot-be-locked": Kind.CONFLICT,  # [2, 5]
+    "com.microsoft:message-not-found": Kind.CONFLICT,  # [2, 5]
+    "com.microsoft:argument-error": Kind.REFUSAL,  # [5]
+    "com.microsoft:argument-out-of-range": Kind.REFUSAL,  # [5]
+    TOO_LARGE: Kind.REFUSAL,  # [2, 4, 6]
+    "amqp:decode-error": Kind.REFUSAL,  # [6]
+    "amqp:invalid-field": Kind.REFUSAL,  # [6]
+    "amqp:unauthorized-access": Kind.OUTAGE,  # [2, 6]
+    "amqp:not-found": Kind.OUTAGE,  # deploy the infrastructure first [2, 6]
+    "amqp:resource-limit-exceeded": Kind.OUTAGE,  # the topic is full, or too many connections are open [2, 4, 6]
+    "amqp:resource-locked": Kind.OUTAGE,  # [6]
+    "amqp:internal-error": Kind.OUTAGE,  # [6]
+    "amqp:not-allowed": Kind.OUTAGE,  # [6]
+    "amqp:connection:forced": Kind.OUTAGE,  # the service moves, or the connection was idle [1, 6]
+    "amqp:link:detach-forced": Kind.OUTAGE,  # the link was idle for ten minutes [1, 6]
+    "amqp:link:stolen": Kind.OUTAGE,  # [6]
 }
 
 

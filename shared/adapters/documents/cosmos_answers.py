@@ -1,8 +1,21 @@
-"""What each answer of Cosmos DB means.
+"""What each answer of Cosmos DB means. The number behind a row is its source; [1] is under
+learn.microsoft.com/rest/api, [2] to [6] are under learn.microsoft.com/azure/cosmos-db/nosql.
 
-Sources: the service's list of status codes (learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb),
-its pages on 403, 404 and 429 (learn.microsoft.com/azure/cosmos-db/troubleshoot-forbidden, …-not-found,
-…-request-rate-too-large), and the design of resilient applications (…/conceptual-resilient-sdk-applications).
+[1] "HTTP status codes for Azure Cosmos DB", cosmos-db/http-status-codes-for-cosmosdb: what each status says about the
+    request or the account.
+[2] "Designing resilient applications with Azure Cosmos DB SDKs", conceptual-resilient-sdk-applications: which statuses
+    pass, after which a write may have happened, which no retry helps.
+[3] "Troubleshoot Azure Cosmos DB forbidden exceptions", troubleshoot-forbidden: the firewall, a role that is missing, a
+    logical partition that is full.
+[4] "Diagnose and troubleshoot the availability of Azure Cosmos DB SDKs in multiregional environments",
+    troubleshoot-sdk-availability: writes to a region that takes none any more.
+[5] "Diagnose and troubleshoot Azure Cosmos DB not found exceptions", troubleshoot-not-found: a session that is ahead of
+    the replica, a parent that was deleted.
+[6] "Diagnose and troubleshoot Azure Cosmos DB request rate too large exceptions",
+    troubleshoot-request-rate-too-large.
+[7] Numbers that these pages do not list: `SubStatusCodes` in `azure/cosmos/http_constants.py` of the official SDK,
+    github.com/Azure/azure-sdk-for-python. It has 5300 for refused Entra tokens; 5301 and 5302 are seen beside it.
+[8] "HTTP Semantics", RFC 9110, sections 6 and 15: what is no answer to the question asked.
 """
 
 from __future__ import annotations
@@ -17,25 +30,28 @@ from shared.adapters.documents.port import Failure
 NO_ANSWER = 0
 
 KINDS: Final[Mapping[tuple[int, int | None], Kind]] = {
-    (400, None): Kind.REFUSAL,  # the body, the partition key or the query is wrong
-    (401, None): Kind.OUTAGE,  # a key that was rotated, a token that ran out, a clock that is wrong
-    (403, None): Kind.OUTAGE,  # the firewall, the caller's role, or a full logical partition
-    (403, 3): Kind.OUTAGE,  # the write region moved
-    (403, 5302): Kind.OUTAGE,  # a role assignment that is missing or not yet known
-    (404, None): Kind.ABSENT,
-    (404, 1002): Kind.OUTAGE,  # this replica lags behind the session, or the session is one of a former container
-    (404, 1003): Kind.OUTAGE,  # the container or the database is gone
-    (404, 1008): Kind.OUTAGE,  # the account is gone
-    (408, None): Kind.OUTAGE,  # the service ran out of time; a write may have happened
-    (409, None): Kind.CONFLICT,  # the id is taken
-    (410, None): Kind.OUTAGE,  # a partition moves or splits
-    (412, None): Kind.CONFLICT,  # the etag has changed
-    (413, None): Kind.REFUSAL,  # the document is larger than 2 MB
-    (429, None): Kind.OUTAGE,  # more request units than are provisioned
-    (449, None): Kind.OUTAGE,  # a write crossed another one; to be sent again
-    (500, None): Kind.OUTAGE,
-    (503, None): Kind.OUTAGE,
-    (NO_ANSWER, None): Kind.OUTAGE,  # a cut, a stall, or a body that no service of ours wrote
+    (400, None): Kind.REFUSAL,  # the body, the partition key or the query is wrong [1]
+    (401, None): Kind.OUTAGE,  # a key that was rotated, a token that ran out, a clock that is wrong [1]
+    (403, None): Kind.OUTAGE,  # the firewall, the caller's role, or a full logical partition [3]
+    (403, 3): Kind.OUTAGE,  # the write region moved [4, 7]
+    (403, 5302): Kind.OUTAGE,  # a role assignment that is missing or not yet known [3, 7]
+    (404, None): Kind.ABSENT,  # [1]
+    (
+        404,
+        1002,
+    ): Kind.OUTAGE,  # this replica lags behind the session, or the session is one of a former container [5, 7]
+    (404, 1003): Kind.OUTAGE,  # the container or the database is gone [5, 7]
+    (404, 1008): Kind.OUTAGE,  # the account is gone [7]
+    (408, None): Kind.OUTAGE,  # the service ran out of time; a write may have happened [2]
+    (409, None): Kind.CONFLICT,  # the id is taken [1]
+    (410, None): Kind.OUTAGE,  # a partition moves or splits [2]
+    (412, None): Kind.CONFLICT,  # the etag has changed [1]
+    (413, None): Kind.REFUSAL,  # the document is larger than 2 MB [1]
+    (429, None): Kind.OUTAGE,  # more request units than are provisioned [6]
+    (449, None): Kind.OUTAGE,  # a write crossed another one; to be sent again [1, 2]
+    (500, None): Kind.OUTAGE,  # [1]
+    (503, None): Kind.OUTAGE,  # [1, 2]
+    (NO_ANSWER, None): Kind.OUTAGE,  # a cut, a stall, or a body that no service of ours wrote [8]
 }
 
 NOT_APPLIED: Final = frozenset({429, 449})

@@ -190,6 +190,7 @@ class FlagStore:
         endpoint: str | None = None,
         credential: Callable[[], Any] | None = None,
         timeout_seconds: float = 10.0,
+        retries: int = 3,
     ) -> None:
         _check_connection(connection_string, endpoint, credential)
         self._key_values = KeyValues(
@@ -197,7 +198,7 @@ class FlagStore:
             endpoint=endpoint,
             credential=credential,
             timeout_seconds=timeout_seconds,
-            retries=3,
+            retries=retries,
         )
 
     @classmethod

@@ -16,6 +16,8 @@ import orjson
 from azure.appconfiguration import AzureAppConfigurationClient
 from azure.core.rest import HttpRequest, HttpResponse
 
+from shared.adapters.answers import Kind
+from shared.adapters.flags.app_configuration_answers import kind_of
 from shared.adapters.flags.port import FlagsUnavailable
 
 KEY_PREFIX = ".appconfig.featureflag/"
@@ -93,12 +95,9 @@ class KeyValues:
     def get(self, key: str) -> Json | None:
         """One key-value, None when there is none."""
         response = self._send("GET", _path(key))
-        if response.status_code == 404:
+        if _kind(response) is Kind.ABSENT:
             return None
-        item = self._body(response)
-        if item.get("key") != key:
-            raise FlagsUnavailable("App Configuration answered with something else")
-        return item
+        return self._item(response, key)
 
     def put(self, key: str, fields: Json, *, etag: str | None) -> None:
         """Write a key-value whose etag is `etag`, or which is not there (None). Raises `Changed`."""
@@ -106,15 +105,15 @@ class KeyValues:
         headers = {**condition, "Content-Type": "application/vnd.microsoft.appconfig.kv+json"}
         body = orjson.dumps(fields).decode()  # text: the SDK encodes it again to sign it
         response = self._send("PUT", _path(key), headers, body)
-        if response.status_code == 412:
+        if _kind(response) is Kind.CONFLICT:
             raise Changed
-        self._body(response)
+        self._item(response, key)
 
     def delete(self, key: str) -> None:
         """Remove a key-value, if it is there."""
         response = self._send("DELETE", _path(key))
-        if response.status_code not in (200, 204):
-            raise FlagsUnavailable(_unexpected(response))
+        if response.status_code != 204:  # there was none
+            self._item(response, key)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -135,6 +134,13 @@ class KeyValues:
             raise FlagsUnavailable("App Configuration leads elsewhere for the next page")
         return _Page(response.headers.get("ETag", ""), tuple(items), after)
 
+    def _item(self, response: HttpResponse, key: str) -> Json:
+        """The key-value in an answer: an answer about another one, or none, says nothing."""
+        item = self._body(response)
+        if item.get("key") != key:
+            raise FlagsUnavailable("App Configuration answered with something else")
+        return item
+
     def _body(self, response: HttpResponse) -> Json:
         if response.status_code != 200:
             raise FlagsUnavailable(_unexpected(response))
@@ -153,6 +159,10 @@ class KeyValues:
             return self._client.send_request(request)
         except Exception as error:  # the SDK, its credential and the network raise nearly anything
             raise FlagsUnavailable(f"App Configuration did not answer ({type(error).__name__})") from None
+
+
+def _kind(response: HttpResponse) -> Kind:
+    return kind_of(response.status_code, response.headers.get("Content-Type", ""))
 
 
 def _path(key: str) -> str:

@@ -10,13 +10,14 @@ import re
 import time
 import urllib.parse
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from tests.emulators.clock import MovableClock
 from tests.emulators.faults import AFTER, BEFORE, FaultPlan, wait
-from tests.emulators.http import HttpServer, cut
+from tests.emulators.http import HttpServer, cut, replaced
 
 ID = "test-id"
 SECRET = base64.b64encode(b"the secret of the App Configuration test server").decode()
@@ -86,14 +87,16 @@ class AppConfigurationServer(HttpServer):
             return cut(request)
         if why := _not_signed(request, body):
             return _problem(401, "Unauthorized", why)
+        if fault.retry_after_ms is not None:
+            fault = replace(fault, headers={**fault.headers, "retry-after-ms": str(fault.retry_after_ms)})
+        if (replacement := await replaced(request, fault)) is not None:
+            return replacement
+        if fault.status == 304:
+            return web.Response(status=304, headers=fault.headers)
         if fault.status:
-            headers = {} if fault.retry_after_ms is None else {"retry-after-ms": str(fault.retry_after_ms)}
-            return web.Response(
-                status=fault.status,
-                text=fault.body if fault.body is not None else "<html><body>Service Unavailable</body></html>",
-                content_type=fault.content_type or "text/html",
-                headers=headers,
-            )
+            refused = _problem(fault.status, "As a test asked", "")
+            refused.headers.update(fault.headers)
+            return refused
         answer = self._route(request, path, json.loads(body) if body else {})
         answer.headers["Sync-Token"] = f"test=MQ==;sn={self._changes}"
         return cut(request) if fault.cut == AFTER else answer
