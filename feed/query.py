@@ -66,17 +66,17 @@ class FeedQuery:
 def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_limit: int) -> FeedQuery:
     """Read the query string and the consent header. Raises a 400 `Problem` for `limit` and `cursor`.
 
-    Names are read in any case. Of a parameter that is sent twice the first one counts, of age bands every one. One that
-    is empty, or says `null` as in `NOTHING`, was not sent.
+    Names are read in any case. Of a hint that is sent twice the first one counts, of age bands every one; a limit or
+    cursor can be sent once. What is empty, or says `null` as in `NOTHING`, was not sent.
     """
     given = {name.lower().replace("_", "").replace("-", ""): value for name, value in params.items() if value}
-    text = _first(given, "limit")
+    text = _sent(given.get("limit"))
     limit = default_limit
     if text is not None:
         if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
             raise bad_request("invalid_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
         limit = int(text)
-    cursor = _first(given, "cursor")
+    cursor = _sent(given.get("cursor"))
     if cursor is not None and len(cursor) > MAX_CURSOR_CHARS:
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
     hints, unread = _hints(given)
@@ -94,12 +94,13 @@ def read_hints(country: str | None, language: str | None, age_band: str | None, 
 
 
 def _first(given: Mapping[str, str], name: str) -> str | None:
-    """The first value of a parameter, which the host joins with commas; None when it says nothing."""
+    """The first value of a hint, which the host joins with commas; None when it says nothing."""
     value = given.get(name)
-    if value is None:
-        return None
-    value = value.partition(",")[0].strip()
-    return None if value.lower() in NOTHING else value
+    return None if value is None else _sent(value.partition(",")[0].strip())
+
+
+def _sent(value: str | None) -> str | None:
+    return None if value is None or value.lower() in NOTHING else value
 
 
 def _hints(given: Mapping[str, str]) -> tuple[Hints, tuple[str, ...]]:
