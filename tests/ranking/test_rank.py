@@ -20,6 +20,7 @@ from ranking import (
 )
 from ranking.features import values_of
 from ranking.user_features import UserFeatures
+from shared.domain.age_bands import AgeBand
 from shared.domain.user_signals import Signals, Timeline
 from tests.ranking.catalogs import NOW, make_catalog, make_signals, make_videos
 
@@ -194,8 +195,8 @@ def test_a_matching_age_band_or_platform_gives_1_and_another_minus_1() -> None:
     columns, stats = make_catalog(videos)
     rows = np.array([columns.row(video.id) for video in videos])
     for options, expected in (
-        (RankingOptions(NOW, age_band="18-24", platform="ios"), [1, -1, 0, 0]),
-        (RankingOptions(NOW, age_band="25-34", platform="made-up"), [-1, -1, 0, 0]),
+        (RankingOptions(NOW, age_band=AgeBand(20, 30), platform="ios"), [1, -1, 0, 0]),
+        (RankingOptions(NOW, age_band=AgeBand(25, 34), platform="made-up"), [-1, -1, 0, 0]),
         (RankingOptions(NOW), [0, 0, 0, 0]),
     ):
         user = UserFeatures(columns, stats.static(NOW), None, options)
