@@ -164,9 +164,10 @@ class Misfortune:
         self.set_faults()
         outages = ("store_down", "blobs_down", "bus_down")
         turn, plans = 0, list[Plan]()
-        if self.calm:  # what there is to suffer is there from the first request
+        if self.calm:  # everything once, from the first request: again and again a busy bus would never be free
             for plan in self.plans:
                 await self._inject(plan)
+            await asyncio.Event().wait()
         while True:
             await asyncio.sleep(self.pace_seconds * self.draw.uniform(0.5, 1.5))
             turn += 1
@@ -174,8 +175,6 @@ class Misfortune:
                 if not plans:  # each once, in any order, before any comes again
                     plans = self.draw.sample(self.plans, len(self.plans))
                 await self._inject(plans.pop())
-            if self.calm:
-                continue
             if turn % 6 == 3:
                 await self._outage(outages[(turn // 6) % len(outages)])
                 continue
