@@ -238,6 +238,7 @@ def build(
         keys=keys,
         telemetry=telemetry,
         receipts_know_their_page=settings.write_receipt_version == "2",
+        write_cursor_version=int(settings.write_cursor_version),
     )
     imports = Importer(
         documents=documents,
@@ -278,6 +279,7 @@ def build(
             clock=clock,
             patience_seconds=settings.fold_patience_seconds,
             write_version=int(settings.write_signals_version),
+            write_message_version=int(settings.write_message_version),
             elapsed=elapsed,
             clock_trusted=clock_guard.trusted,
         ),
@@ -324,6 +326,7 @@ def build(
                 spans=spans,
                 publish_seconds=settings.publish_budget_ms / 1000,
                 clock_trusted=clock_guard.trusted,
+                write_version=int(settings.write_message_version),
             ),
             PrivacyApi: PrivacyApi(
                 edge,

@@ -22,6 +22,7 @@ import orjson
 
 import bootstrap
 from bootstrap import App
+from events.batch import Batch
 from events.dead_letters import all_dead_letters, readable, take_out
 from events.signals_consumer import MAX_AGE_SECONDS
 from shared.adapters.bus.port import (
@@ -86,21 +87,23 @@ async def _dead_letters(app: App, options: argparse.Namespace) -> Any:
 def _line(dead: DeadLetter) -> str:
     message = dead.message
     at = datetime.fromtimestamp(message.enqueued_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    batch = readable(message)
-    what = (
-        f"{len(batch.events)} events of tenant {batch.tenant_id}" if batch else f"{len(message.body)} unreadable bytes"
-    )
+    batches = readable(message)
+    events, tenants = sum(len(batch.events) for batch in batches), sorted({batch.tenant_id for batch in batches})
+    what = f"{events} events of tenant {', '.join(tenants)}" if batches else f"{len(message.body)} unreadable bytes"
     return f"{message.sequence_number:>12}  {at}  {dead.reason}: {dead.description or '-'}  ({what})"
 
 
 def _outline(dead: DeadLetter) -> dict[str, Any]:
-    """What a letter is about, without what anybody watched: the user by the beginning of the stored pseudonym."""
-    batch = readable(dead.message)
-    if batch is None:
+    """What a letter is about, without what anybody watched: users by the beginning of the stored pseudonym."""
+    batches = readable(dead.message)
+    if not batches:
         return {"reason": dead.reason, "unreadableBytes": len(dead.message.body)}
+    return {"reason": dead.reason} | _one_or_several([_outline_of(batch) for batch in batches])
+
+
+def _outline_of(batch: Batch) -> dict[str, Any]:
     times = [event.at_ms // 1000 for event in batch.events]
     return {
-        "reason": dead.reason,
         "batch": batch.id,
         "tenant": batch.tenant_id,
         "user": batch.user_key[:6],
@@ -113,15 +116,24 @@ def _outline(dead: DeadLetter) -> dict[str, Any]:
 
 def _content(message: ReceivedMessage) -> dict[str, Any]:
     """What a letter holds, without whom it is about."""
-    batch = readable(message)
-    if batch is None:
+    batches = readable(message)
+    if not batches:
         return {"unreadable": message.body[:2_000].decode("utf-8", "replace")}
-    return {
-        "batch": batch.id,
-        "tenant": batch.tenant_id,
-        "acceptedAt": batch.accepted_at,
-        "events": [[event.type, event.video_id, event.at_ms, event.watch_ms] for event in batch.events],
-    }
+    return _one_or_several(
+        [
+            {
+                "batch": batch.id,
+                "tenant": batch.tenant_id,
+                "acceptedAt": batch.accepted_at,
+                "events": [[event.type, event.video_id, event.at_ms, event.watch_ms] for event in batch.events],
+            }
+            for batch in batches
+        ]
+    )
+
+
+def _one_or_several(shown: list[dict[str, Any]]) -> dict[str, Any]:
+    return shown[0] if len(shown) == 1 else {"batches": shown}
 
 
 async def replay(
@@ -150,8 +162,7 @@ async def replay(
     with _Progress(len(wanted)) as done:
 
         async def again(dead: ReceivedMessage) -> bool:
-            batch = readable(dead)
-            assert batch is not None
+            batch = readable(dead)[0]
             tenant = app.tenants.get(batch.tenant_id)
             session = dead.session_id
             if not 1 <= len(session) <= MAX_ID_LENGTH:
@@ -172,10 +183,10 @@ async def replay(
 
 def _why_not(dead: DeadLetter, subscription: str, now: float) -> str | None:
     """Why a letter is not replayed, None when it is."""
-    batch = readable(dead.message)
-    if batch is None:
+    batches = readable(dead.message)
+    if not batches:
         return "unreadable"
-    if subscription == SIGNALS and now - batch.accepted_at > MAX_AGE_SECONDS:
+    if subscription == SIGNALS and now - min(batch.accepted_at for batch in batches) > MAX_AGE_SECONDS:
         return "too old"
     return None
 

@@ -80,8 +80,10 @@ class EventsApi:
         spans: Spans,
         publish_seconds: float,
         clock_trusted: Callable[[], bool] = lambda: True,
+        write_version: int = 1,
     ) -> None:
         self.edge = edge
+        self._write_version = write_version
         self._bus = bus
         self._receipt_keys = keys.for_purpose("feed-request")
         self._limits = limits
@@ -187,7 +189,7 @@ class EventsApi:
         """Hand the batch to the bus. Raises a 503 `Problem` when that is not confirmed within the budget."""
         # Without consent there is nothing to fold, so the batch goes straight to the statistics.
         to = SIGNALS if batch.consented else ROLLUP
-        message = OutgoingMessage(batch.id, batch.session(shards), encode(batch), to)
+        message = OutgoingMessage(batch.id, batch.session(shards), encode(batch, self._write_version), to)
         try:
             await with_timeout(self._publish_seconds, self._bus.publish(message), BusUnavailable)
         except BusUnavailable as error:

@@ -17,6 +17,8 @@ from events.batch import NOBODY, Batch
 from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 
 SCHEMA_VERSION = 1
+LIVE = "live"
+"""The origin of an event that came from the app while it ran. `history` is kept for a tenant's records of before."""
 KEEP_DAYS = 90
 LATEST_DAYS = 3
 """What was accepted longer ago than this counts, and is not archived: a blob is deleted by its own age, and nothing in
@@ -67,6 +69,11 @@ def counts(line: Mapping[str, Any]) -> bool:
     return line.get("request") is not None if decided is None else decided is True
 
 
+def is_live(line: Mapping[str, Any]) -> bool:
+    """Whether an archived event came from the app while it ran: lines of the releases that did not say are of these."""
+    return line.get("origin", LIVE) == LIVE
+
+
 def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
     """The lines of a blob. Raises `ValueError` for a schema version this code does not know."""
     for text in gzip.decompress(content).splitlines():
@@ -86,6 +93,7 @@ def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> Iterato
             yield orjson.dumps(
                 {
                     "v": SCHEMA_VERSION,
+                    "origin": LIVE,
                     "tenant": batch.tenant_id,
                     "user": user,
                     "type": event.type,

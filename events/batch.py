@@ -1,25 +1,35 @@
-"""A batch of events as it travels on the bus: every id, key and time its consumers need is in the body."""
+"""A batch of events as it travels on the bus: every id, key and time its consumers need is in the body.
+
+A message of version 1 is JSON and has one batch. One of version 2 has a frame (`events/frame.py`) and room for several;
+this release publishes one in each. docs/data-model.md has the fields of both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import orjson
 
-from events.batch_check import OddField, check_batch, check_code, check_rows
+from events.batch_check import OddField, check_batch, check_index, check_rows, check_sessions, known_rows
+from events.frame import NewerMessage, UnreadableBatch, is_framed, unwrap, wrap
 from events.schema import Event
 from shared.domain.event_types import EVENT_TYPES
 from shared.domain.feed_receipt import FeedReceipt
 from shared.domain.fingerprint import fingerprint
 
+T = TypeVar("T")
+
 NOBODY = "-"
 """The user key of a batch without consent: it names nobody."""
 SHARD_MARK = "#"
 _VERSION = 1
+_LATEST_VERSION = 255
 _EVENT_FIELDS, _REQUEST_FIELDS = 7, 7
-"""Values in a row of `encode`."""
+"""Values in a row of version 1, exactly."""
+_EVENT_FIELDS_2, _REQUEST_FIELDS_2 = 9, 9
+"""Values in a row of version 2, at least: what a later release adds to it is passed over."""
 _TYPES = tuple(EVENT_TYPES)
 _CODES = {name: code for code, name in enumerate(_TYPES)}
 
@@ -32,6 +42,8 @@ class Batch:
     without one. `consented` is False when the user opted out of personalization: then no signals are kept. `trace_id`
     (32 hex digits, or empty) is the trace of the request that brought it. `counted` says of each event whether
     statistics and co-watch count it; None until that is decided.
+
+    `passed_over`: how many events it had besides, of types that only a later release knows.
     """
 
     id: str
@@ -44,6 +56,7 @@ class Batch:
     consented: bool = True
     trace_id: str = ""
     counted: tuple[bool, ...] | None = None
+    passed_over: int = field(default=0, compare=False)
 
     def session(self, shards: int) -> str:
         """The session of the roll-up: the tenant, or one of a hot tenant's shards as `tenant#n`."""
@@ -60,70 +73,56 @@ def _number_of(id: str) -> int:
         return fingerprint(id)
 
 
-class UnreadableBatch(ValueError):
-    """The body of a message is not a batch this version understands."""
+def encode(batch: Batch, version: int = _VERSION) -> bytes:
+    """The body of a message, of version 1 or 2."""
+    if version == _VERSION:
+        return orjson.dumps({"v": _VERSION} | _head(batch) | _rows_of_1(batch))
+    return encode_all([batch])
 
 
-def encode(batch: Batch) -> bytes:
-    """The body of a message."""
-    return orjson.dumps(
-        {
-            "v": _VERSION,
-            "id": batch.id,
-            "tenant": batch.tenant_id,
-            "user": batch.user_key,
-            "acceptedAt": batch.accepted_at,
-            "trusted": batch.trusted,
-            "consented": batch.consented,
-            "trace": batch.trace_id,
-            "requests": [
-                [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity]
-                for r in batch.requests
-            ],
-            "events": [
-                [_CODES[e.type], e.video_id, e.at_ms, e.identity, e.watch_ms, e.position, e.request]
-                for e in batch.events
-            ],
-        }
-        | _beside_the_rows(batch)
-    )
+def encode_all(batches: Sequence[Batch]) -> bytes:
+    """The body of a message of version 2 with several batches."""
+    return _framed([_head(batch) | _rows_of_2(batch) for batch in batches])
 
 
-def _beside_the_rows(batch: Batch) -> dict[str, Any]:
-    """What is known of each event or request that not every batch has. The release before this one insists on the
-    length of the rows, and passes over what stands beside them."""
-    beside: dict[str, Any] = {}
-    if any(request.key for request in batch.requests):
-        beside["keys"] = [request.key for request in batch.requests]
-    if any(event.place is not None for event in batch.events):
-        beside["places"] = [event.place for event in batch.events]
-    if batch.counted is not None:
-        beside["counted"] = batch.counted
-    return beside
+def decode(body: bytes) -> tuple[Batch, ...]:
+    """The batches of a message, of either version.
+
+    Raises `UnreadableBatch`, or `NewerMessage` for what only a later release can read.
+    """
+    if not is_framed(body):
+        return (_decoded(lambda: _batch(orjson.loads(body), _VERSION)),)
+    return tuple(_decoded(lambda raw=raw: _batch(raw, 2)) for raw in _raw_batches(body))  # type: ignore[misc]
 
 
-def decode(body: bytes) -> Batch:
-    """The inverse of `encode`. Raises `UnreadableBatch`."""
+def parts(body: bytes) -> Sequence[bytes]:
+    """A message as messages of one batch each: one that cannot be read is set aside alone. Raises as `decode` does."""
+    if not is_framed(body) or _has_one(body):
+        return (body,)
+    return [_framed([raw]) for raw in _raw_batches(body)]
+
+
+def _has_one(body: bytes) -> bool:
+    return body[4:6] == b"\1\0"
+
+
+def _framed(raw: list[Any]) -> bytes:
+    return wrap(orjson.dumps(raw), len(raw))
+
+
+def _raw_batches(body: bytes) -> list[Any]:
+    content, count = unwrap(body)
+    raw = _decoded(lambda: orjson.loads(content))
+    if not isinstance(raw, list) or not raw or len(raw) != count:
+        raise UnreadableBatch("another number of batches than its frame says")
+    return raw
+
+
+def _decoded(read: Callable[[], T]) -> T:
+    """What `read` gives. Raises `UnreadableBatch` for all that odd values raise."""
     try:
-        raw = orjson.loads(body)
-        if raw["v"] != _VERSION or isinstance(raw["v"], bool):
-            raise UnreadableBatch(f"version {raw['v']}" if isinstance(raw["v"], int) else "no version")
-        events = tuple(_events(raw["events"], raw.get("places")))
-        requests = tuple(_requests(raw["requests"], raw.get("keys")))
-        check_batch(raw["id"], raw["tenant"], raw["user"], raw["acceptedAt"], events, requests)
-        return Batch(
-            id=raw["id"],
-            tenant_id=raw["tenant"],
-            user_key=raw["user"],
-            accepted_at=float(raw["acceptedAt"]),
-            events=events,
-            requests=requests,
-            trusted=raw["trusted"] is True,
-            consented=raw["consented"] is True,
-            trace_id=str(raw.get("trace", "")),
-            counted=_counted(raw.get("counted"), len(events)),
-        )
-    except UnreadableBatch:
+        return read()
+    except (UnreadableBatch, NewerMessage):
         raise
     except OddField as error:
         raise UnreadableBatch(f"a field has an odd value: {error}") from error
@@ -131,23 +130,130 @@ def decode(body: bytes) -> Batch:
         raise UnreadableBatch(type(error).__name__) from error
 
 
-def _requests(rows: list[list[Any]], keys: list[Any] | None) -> Iterable[FeedReceipt]:
-    rows = check_rows(rows, _REQUEST_FIELDS, "requests")
+def _head(batch: Batch) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "tenant": batch.tenant_id,
+        "user": batch.user_key,
+        "acceptedAt": batch.accepted_at,
+        "trusted": batch.trusted,
+        "consented": batch.consented,
+        "trace": batch.trace_id,
+    } | ({} if batch.counted is None else {"counted": batch.counted})
+
+
+def _rows_of_1(batch: Batch) -> dict[str, Any]:
+    """The release before this one insists on the length of the rows, and passes over what stands beside them."""
+    rows: dict[str, Any] = {
+        "requests": [
+            [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity] for r in batch.requests
+        ],
+        "events": [
+            [_CODES[e.type], e.video_id, e.at_ms, e.identity, e.watch_ms, e.position, e.request] for e in batch.events
+        ],
+    }
+    if any(request.key for request in batch.requests):
+        rows["keys"] = [request.key for request in batch.requests]
+    if any(event.place is not None for event in batch.events):
+        rows["places"] = [event.place for event in batch.events]
+    return rows
+
+
+def _rows_of_2(batch: Batch) -> dict[str, Any]:
+    sessions = list(dict.fromkeys(e.session_id for e in batch.events if e.session_id is not None))
+    number = {id: at for at, id in enumerate(sessions)}
+    rows: dict[str, Any] = {
+        "requests": [
+            [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity, r.key, r.feed]
+            for r in batch.requests
+        ],
+        "events": [
+            [
+                _CODES[e.type],
+                e.video_id,
+                e.at_ms,
+                e.identity,
+                e.watch_ms,
+                e.position,
+                e.request,
+                e.place,
+                None if e.session_id is None else number[e.session_id],
+            ]
+            for e in batch.events
+        ],
+    }
+    return rows | ({"sessions": sessions} if sessions else {})
+
+
+def _batch(raw: Any, version: int) -> Batch:
+    if version == _VERSION:
+        _check_version(raw["v"])
+        all_rows = check_rows(raw["events"], "events", _EVENT_FIELDS, _EVENT_FIELDS)
+        requests = tuple(_requests_of_1(raw["requests"], raw.get("keys")))
+        known = known_rows(all_rows, len(_TYPES))
+        events = tuple(_events_of_1(all_rows, known, raw.get("places")))
+    else:
+        all_rows = check_rows(raw["events"], "events", 1)
+        requests = tuple(_requests_of_2(raw["requests"]))
+        known = known_rows(all_rows, len(_TYPES))
+        events = tuple(_events_of_2([all_rows[at] for at in known], check_sessions(raw.get("sessions", []))))
+    check_batch(raw["id"], raw["tenant"], raw["user"], raw["acceptedAt"], events, requests)
+    return Batch(
+        id=raw["id"],
+        tenant_id=raw["tenant"],
+        user_key=raw["user"],
+        accepted_at=float(raw["acceptedAt"]),
+        events=events,
+        requests=requests,
+        trusted=raw["trusted"] is True,
+        consented=raw["consented"] is True,
+        trace_id=str(raw.get("trace", "")),
+        counted=_counted(raw.get("counted"), len(all_rows), known),
+        passed_over=len(all_rows) - len(known),
+    )
+
+
+def _check_version(version: Any) -> None:
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise UnreadableBatch("no version")
+    if _VERSION < version <= _LATEST_VERSION:
+        raise NewerMessage(f"version {version}")
+    if version != _VERSION:
+        raise UnreadableBatch(f"version {version}")
+
+
+def _requests_of_1(rows: Any, keys: list[Any] | None) -> Iterable[FeedReceipt]:
+    rows = check_rows(rows, "requests", _REQUEST_FIELDS, _REQUEST_FIELDS)
     for row, key in zip(rows, keys or [0] * len(rows), strict=True):
         request = FeedReceipt(*row)
         request.key = key
         yield request
 
 
-def _events(rows: list[list[Any]], places: list[Any] | None) -> Iterable[Event]:
-    rows = check_rows(rows, _EVENT_FIELDS, "events")
-    for row, place in zip(rows, places or [None] * len(rows), strict=True):
-        code, video_id, at_ms, identity, watch_ms, position, request = row
-        kind = _TYPES[check_code(code, len(_TYPES))]
-        yield Event(kind, video_id, at_ms, identity, watch_ms, position, request, place)
+def _requests_of_2(rows: Any) -> Iterable[FeedReceipt]:
+    for row in check_rows(rows, "requests", _REQUEST_FIELDS_2):
+        *facts, key, feed = row[:_REQUEST_FIELDS_2]
+        yield FeedReceipt(*facts, feed, key)
 
 
-def _counted(flags: list[Any] | None, events: int) -> tuple[bool, ...] | None:
+def _events_of_1(rows: list[list[Any]], known: Sequence[int], places: list[Any] | None) -> Iterable[Event]:
+    if places is None:
+        places = [None] * len(rows)
+    if len(places) != len(rows):
+        raise ValueError
+    for at in known:
+        code, video_id, at_ms, identity, watch_ms, position, request = rows[at]
+        yield Event(_TYPES[code], video_id, at_ms, identity, watch_ms, position, request, places[at])
+
+
+def _events_of_2(rows: list[list[Any]], sessions: list[str]) -> Iterable[Event]:
+    for row in check_rows(rows, "events", _EVENT_FIELDS_2):
+        code, video_id, at_ms, identity, watch_ms, position, request, place, session = row[:_EVENT_FIELDS_2]
+        named = None if session is None else sessions[check_index(session, len(sessions))]
+        yield Event(_TYPES[code], video_id, at_ms, identity, watch_ms, position, request, place, named)
+
+
+def _counted(flags: list[Any] | None, events: int, known: Sequence[int]) -> tuple[bool, ...] | None:
     if flags is not None and len(flags) != events:
         raise ValueError
-    return None if flags is None else tuple(flag is True for flag in flags)
+    return None if flags is None else tuple(flags[at] is True for at in known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from events.schema import MAX_WATCH_MS, Event
@@ -14,6 +16,8 @@ LATEST_SECONDS = 4e9
 """In the year 2096: what is later than this is no time that anybody meant, and the tables cannot hold it."""
 _LATEST_MS = LATEST_SECONDS * 1000
 MAX_POSITION = 100_000
+MAX_TYPE_CODE = 255
+SESSION_ID = Format(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters")
 _U32 = 2**32
 _NUMBERS = (int, float)
 """By `type`, of which True and False are none; a range excludes what is not finite."""
@@ -60,22 +64,36 @@ def _check_request(request: FeedReceipt) -> None:
     _require("servedAt", _is_whole(request.served_at, 0, _U32 - 1))
     _require("personalized", isinstance(request.personalized, bool))
     _require("warm", isinstance(request.warm, bool))
-    for name in ("model", "arm", "explored_rank", "key"):
+    for name in ("model", "arm", "explored_rank", "key", "feed"):
         _require(name, _is_whole(getattr(request, name), 0, _U32 - 1))
     _require("propensity", is_number(request.propensity) and 0 <= request.propensity <= 1)
 
 
-def check_rows(rows: Any, fields: int, name: str) -> list[list[Any]]:
-    """`rows` as what it must be: a list of lists of `fields` values. Raises `OddField`."""
-    _require(name, isinstance(rows, list) and all(isinstance(row, list) and len(row) == fields for row in rows))
+def check_rows(rows: Any, name: str, least: int, most: float = inf) -> list[list[Any]]:
+    """`rows` as what it must be: a list of lists of `least` to `most` values. Raises `OddField`."""
+    _require(name, isinstance(rows, list) and all(isinstance(row, list) and least <= len(row) <= most for row in rows))
     found: list[list[Any]] = rows
     return found
 
 
-def check_code(code: Any, codes: int) -> int:
-    """`code` as an index of `codes` values: neither a negative one nor True. Raises `OddField`."""
-    _require("type", _is_whole(code, 0, codes - 1))
-    return int(code)
+def known_rows(rows: list[list[Any]], types: int) -> Sequence[int]:
+    """Where the rows stand whose type is known; the code of their type is their first value. Raises `OddField`."""
+    for row in rows:
+        _require("type", _is_whole(row[0], 0, MAX_TYPE_CODE))
+    return [at for at, row in enumerate(rows) if row[0] < types]
+
+
+def check_sessions(sessions: Any) -> list[str]:
+    """The ids that a batch's events name their sessions by. Raises `OddField`."""
+    _require("sessions", isinstance(sessions, list) and all(_is_text(each, SESSION_ID) for each in sessions))
+    found: list[str] = sessions
+    return found
+
+
+def check_index(value: Any, length: int) -> int:
+    """`value` as an index: neither a negative one nor True. Raises `OddField`."""
+    _require("session", _is_whole(value, 0, length - 1))
+    return int(value)
 
 
 def _is_text(value: Any, format: Format) -> bool:

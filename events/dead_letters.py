@@ -6,9 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from events.batch import Batch, UnreadableBatch, decode
+from events.batch import Batch, decode, encode_all
 from events.erasures import erasures
-from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, BusUnavailable, DeadLetter, LockLost, ReceivedMessage
+from events.frame import NewerMessage, UnreadableBatch
+from shared.adapters.bus.port import (
+    SUBSCRIPTIONS,
+    Bus,
+    BusUnavailable,
+    DeadLetter,
+    LockLost,
+    OutgoingMessage,
+    ReceivedMessage,
+)
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.observability.metrics import Telemetry
@@ -20,6 +29,7 @@ MESSAGES_A_RECEIVE = 100
 LETTERS_A_PAGE = 200
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
+PURGED = "purged"
 HELD_SECONDS = 60.0
 """Nobody holds a letter for longer than its lock, unless they renew it."""
 
@@ -28,12 +38,12 @@ Action = Callable[[ReceivedMessage], Awaitable[bool]]
 """What is done with a letter before it is settled; False: it stays."""
 
 
-def readable(message: ReceivedMessage) -> Batch | None:
-    """The batch in a message, None when it cannot be read."""
+def readable(message: ReceivedMessage) -> tuple[Batch, ...]:
+    """The batches in a message, none when it cannot be read."""
     try:
         return decode(message.body)
-    except UnreadableBatch:
-        return None
+    except (UnreadableBatch, NewerMessage):
+        return ()
 
 
 async def all_dead_letters(bus: Bus, subscription: str) -> AsyncIterator[DeadLetter]:
@@ -109,11 +119,24 @@ async def _settle(bus: Bus, subscription: str, left: set[int], action: Action | 
 async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> int:
     """Drop every dead letter with events of a user accepted until `erased_at`; how many there were."""
 
-    def about_user(message: ReceivedMessage) -> bool:
-        batch = readable(message)
-        return batch is not None and batch.user_key == user_key and batch.accepted_at <= erased_at
+    def of_user(batch: Batch) -> bool:
+        return batch.user_key == user_key and batch.accepted_at <= erased_at
 
-    return sum([await take_out(bus, subscription, about_user) for subscription in SUBSCRIPTIONS])
+    return sum([await _drop(bus, subscription, of_user) for subscription in SUBSCRIPTIONS])
+
+
+async def _drop(bus: Bus, subscription: str, unwanted: Callable[[Batch], bool]) -> int:
+    """Drop the dead letters with unwanted batches; how many there were. What else such a letter has is put back."""
+
+    async def put_back(message: ReceivedMessage) -> bool:
+        rest = [batch for batch in readable(message) if not unwanted(batch)]
+        if rest:
+            id = f"{message.message_id[:80]}.rest.{message.sequence_number}"
+            left = OutgoingMessage(id, message.session_id or id, encode_all(rest))
+            await bus.dead_letter(subscription, left, PURGED, "others' batches of a message that was purged")
+        return True
+
+    return await take_out(bus, subscription, lambda message: any(map(unwanted, readable(message))), put_back)
 
 
 async def sweep(bus: Bus, documents: DocumentStore, tenants: TenantDirectory, telemetry: Telemetry, now: float) -> int:
@@ -123,15 +146,15 @@ async def sweep(bus: Bus, documents: DocumentStore, tenants: TenantDirectory, te
         user_key: at for tenant_id in tenants.ids() for user_key, at in (await erasures(documents, tenant_id)).items()
     }
 
-    def unwanted(message: ReceivedMessage) -> bool:
-        batch = readable(message)
-        if batch is None:
-            return message.enqueued_at < oldest
+    def outdated(batch: Batch) -> bool:
         return batch.accepted_at < oldest or batch.accepted_at <= erased.get(batch.user_key, 0.0)
+
+    def unreadable(message: ReceivedMessage) -> bool:
+        return not readable(message) and message.enqueued_at < oldest
 
     dropped = 0
     for subscription in SUBSCRIPTIONS:
-        count = await take_out(bus, subscription, unwanted)
+        count = await take_out(bus, subscription, unreadable) + await _drop(bus, subscription, outdated)
         telemetry.count("dead_letters_dropped", subscription, amount=count)
         _, left = await bus.depth(subscription)
         telemetry.gauge("dead_letters", left, subscription)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from events.archive import from_lines
+from events.archive import from_lines, is_live
 from events.experiment_statistics import Outcomes, report
 from events.video_facts import VideoFacts
 from shared.adapters.blobs.port import ARCHIVE, Blobs, BlobsError
@@ -109,4 +109,4 @@ class ExperimentReports:
 
 def _attributed(content: bytes) -> list[dict[str, Any]]:
     """The lines that say which page served their video."""
-    return [line for line in from_lines(content) if line.get("request")]
+    return [line for line in from_lines(content) if line.get("request") and is_live(line)]

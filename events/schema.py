@@ -75,7 +75,8 @@ class Event:
 
     `identity` names the event for the ring that catches re-packed batches; `request` is the index of its feed request
     in the batch, None when it quotes none that is valid. `place` is where its video stood on that page, `NOT_ON_PAGE`
-    when it did not, None when the feed request does not know.
+    when it did not, None when the feed request does not know. `session_id`: the app session, where a client names one;
+    messages have room for it.
     """
 
     type: str
@@ -86,6 +87,7 @@ class Event:
     position: int | None = None
     request: int | None = None
     place: int | None = None
+    session_id: str | None = None
 
 
 class Rejected(Exception):

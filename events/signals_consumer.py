@@ -14,12 +14,13 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
-from events.batch import Batch, UnreadableBatch, decode, encode
+from events.batch import Batch, decode, encode, parts
 from events.counting import Ledger, decide, flags_of, mask_of
 from events.fold import fold, not_folded_yet
+from events.frame import NewerMessage, UnreadableBatch
 from events.future_times import events_until
 from events.schema import Event
 from events.set_aside import FAILED, REFUSED, UNREADABLE, set_aside
@@ -117,6 +118,7 @@ class SignalsConsumer:
         clock: Callable[[], float],
         patience_seconds: float,
         write_version: int = 2,
+        write_message_version: int = 1,
         elapsed: Callable[[], float] = elapsed_seconds,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -129,22 +131,36 @@ class SignalsConsumer:
         self._clock = clock
         self._patience_seconds = patience_seconds
         self._write_version = write_version
+        self._write_message_version = write_message_version
         self._elapsed = elapsed
         self._clock_trusted = clock_trusted
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, body: bytes) -> str:
-        """Fold one message and return how it ended.
+        """Fold one message, batch by batch, and return how its last batch ended.
 
         While the store is down, or the bus takes nothing, it waits with growing pauses for up to `patience_seconds`,
         then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to the bus and comes again:
-        an outage fills no dead-letter queue.
+        an outage fills no dead-letter queue. So does a message that only a later release can read.
         """
         delivery = _Delivery(self._elapsed() + self._patience_seconds)
         try:
-            batch = decode(body)
+            bodies = parts(body)
+        except NewerMessage as error:
+            return await self._wait_for_later_release(error, delivery)
         except UnreadableBatch as error:
             return await self._set_aside(body, UNREADABLE, str(error), delivery)
+        return [await self._handle_part(each, delivery) for each in bodies][-1]
+
+    async def _handle_part(self, body: bytes, delivery: _Delivery) -> str:
+        try:
+            (batch,) = decode(body)
+        except NewerMessage as error:
+            return await self._wait_for_later_release(error, delivery)
+        except UnreadableBatch as error:
+            return await self._set_aside(body, UNREADABLE, str(error), delivery)
+        if batch.passed_over:
+            self._telemetry.count("events_passed_over", SIGNALS, amount=batch.passed_over)
         token = current_trace.set(trace_named(batch.trace_id))
         delivery.first_pause = first_pause(self._clock() - batch.accepted_at)
         try:
@@ -158,6 +174,17 @@ class SignalsConsumer:
             return await self._set_aside(body, FAILED, type(error).__name__, delivery)
         finally:
             current_trace.reset(token)
+
+    async def _wait_for_later_release(self, error: NewerMessage, delivery: _Delivery) -> NoReturn:
+        """Waits as in an outage, so that the message's deliveries last until a later release takes it."""
+        self._telemetry.count("bus_failures", "newer_message")
+        delivery.first_pause = LONGEST_PAUSE_SECONDS
+
+        async def refuse() -> NoReturn:
+            raise BusUnavailable(f"a message of a later release: {error}")
+
+        await self._retry(refuse, delivery)
+        raise AssertionError("unreachable")
 
     async def _set_aside(self, body: bytes, reason: str, description: str, delivery: _Delivery) -> str:
         await self._retry(lambda: set_aside(self._bus, self._telemetry, SIGNALS, body, reason, description), delivery)
@@ -203,7 +230,8 @@ class SignalsConsumer:
     async def _hand_on(self, batch: Batch) -> None:
         tenant = self._tenants.get(batch.tenant_id)
         session = batch.session(tenant.rollup_shards if tenant else 1)
-        await self._bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, encode(batch), ROLLUP))
+        body = encode(batch, self._write_message_version)
+        await self._bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, body, ROLLUP))
 
     async def _retry(self, step: Callable[[], Awaitable[T]], delivery: _Delivery) -> T:
         """Run a step until the store and the bus take it; after `give_up_at` their error is the caller's."""

@@ -19,15 +19,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from events.archive import blob_name, in_time, part_name, to_lines
-from events.batch import Batch, UnreadableBatch, decode
+from events.batch import Batch, decode
 from events.counting import decide_without_ledger
 from events.erasures import erasures
+from events.frame import NewerMessage, UnreadableBatch
 from events.parked_sessions import ParkedSessions
 from events.receipt_markers import ReceiptMarkers
 from events.schema import CLAMP_AHEAD_SECONDS
 from events.set_aside import FAILED, UNREADABLE, count_set_aside
 from events.stat_events import count_feedback, stat_events, within_peak
-from events.stats_shard import MESSAGES_A_WRITE, PendingMessages, SequencedBatch, Shard
+from events.stats_shard import MESSAGES_A_WRITE, NumberedBatch, PendingMessages, SequencedMessage, Shard
 from events.usual_peak import UsualPeak
 from events.video_facts import VideoFacts
 from ranking.stats import StatsTable, UnreadableStats
@@ -226,6 +227,8 @@ class StatsConsumer:
         try:
             pending = PendingMessages()
             await self._receive(session, pending, self._receive_seconds)
+            if pending.newer:  # once a run: deliveries are counted
+                run.failed.add(session.session_id)
             if not pending:  # what waits in it does not come now
                 run.failed.add(session.session_id)
                 return 0
@@ -251,16 +254,16 @@ class StatsConsumer:
         session: Receiver,
         shard: Shard,
         pending: PendingMessages,
-        new: list[SequencedBatch],
+        new: list[SequencedMessage],
         give_up_at: float,
-    ) -> list[SequencedBatch]:
+    ) -> list[SequencedMessage]:
         """Add the batches and archive them; those that were. What fails alone is dead-lettered alone."""
         try:
             blob = await self._retry(lambda: self._add(shard, new), give_up_at)
         except (StoreError, BlobsError, BusError):
             raise
         except Exception as error:
-            poison = [each for each in new if not self._works_alone(each.batch)]
+            poison = [each for each in new if not all(self._works_alone(batch) for batch in each.batches)]
             if not poison:
                 raise
             log.error("batches that cannot be added\n%s", traceback_without_values(error))
@@ -298,7 +301,7 @@ class StatsConsumer:
             received = await session.receive(min(MESSAGES_A_RECEIVE, max(1, room)), RECEIVE_SECONDS)
             if not received and not enough:
                 break
-            batches = {each.sequence: each for each in await self._readable(session, received)}
+            batches = {each.sequence: each for each in await self._readable(session, received, pending)}
             for message in received:
                 if message.sequence_number in batches:
                     pending.add(batches[message.sequence_number], message)
@@ -334,17 +337,28 @@ class StatsConsumer:
     async def _is_archived(self, name: str) -> bool:
         return name in [blob.name async for blob in self._blobs.list(ARCHIVE_BLOBS, name)]
 
-    async def _readable(self, session: Receiver, messages: Sequence[ReceivedMessage]) -> list[SequencedBatch]:
-        """The messages as batches; one that cannot be read is dead-lettered with a reason."""
+    async def _readable(
+        self, session: Receiver, messages: Sequence[ReceivedMessage], pending: PendingMessages
+    ) -> list[SequencedMessage]:
+        """The messages as batches; one that cannot be read is dead-lettered with a reason. One that only a later
+        release can read is left as it is, so that it comes again."""
         readable = []
         for number, message in enumerate(messages, 1):
             if number % (5 * SLICE) == 0:
                 await asyncio.sleep(0)
             try:
-                readable.append(SequencedBatch(message.sequence_number, decode(message.body), message.enqueued_at))
+                batches = decode(message.body)
+            except NewerMessage:
+                self._telemetry.count("bus_failures", "newer_message")
+                pending.newer = True
+                continue
             except UnreadableBatch as error:
                 await session.dead_letter(message, UNREADABLE, str(error))
                 count_set_aside(self._telemetry, ROLLUP, UNREADABLE)
+                continue
+            readable.append(SequencedMessage(message.sequence_number, batches, message.enqueued_at))
+            if over := sum(batch.passed_over for batch in batches):
+                self._telemetry.count("events_passed_over", ROLLUP, amount=over)
         return readable
 
     async def _retry(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
@@ -365,16 +379,15 @@ class StatsConsumer:
         shard = Shard(session_id)
         return Shard.of(session_id, await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True))
 
-    async def _add(self, shard: Shard, new: Sequence[SequencedBatch]) -> str:
+    async def _add(self, shard: Shard, new: Sequence[SequencedMessage]) -> str:
         """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
         to archive. Raises `LockLost` when somebody else wrote the document.
         """
         batches = await self._decided(shard, await self._still_wanted(shard.tenant_id, new))
         first = new[0]
         archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
-        blob = (
-            blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batch.accepted_at) if archived else ""
-        )
+        accepted_at = first.batches[0].accepted_at
+        blob = blob_name(shard.session_id, first.sequence, first.enqueued_at, accepted_at) if archived else ""
         facts = await self._video_facts.get(
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )
@@ -422,24 +435,18 @@ class StatsConsumer:
             self._telemetry.count("store_failures", "unreadable_stats")
             return StatsTable()
 
-    async def _decided(self, shard: Shard, wanted: Sequence[SequencedBatch]) -> list[Batch]:
+    async def _decided(self, shard: Shard, wanted: Sequence[NumberedBatch]) -> list[Batch]:
         """The batches, each with what counts of it. The fold has decided about those of a user; those of nobody are
         decided by the receipts they quote; and what the release before this one has folded, by what came with it.
         """
+        counted: dict[str, tuple[bool, ...] | None] = {each.name: each.batch.counted for each in wanted}
         of_nobody = [each for each in wanted if each.batch.counted is None and not each.batch.consented]
-        names = [f"{shard.session_id}/{each.sequence}/{int(each.enqueued_at)}" for each in of_nobody]
-        named = [(name, each.batch) for name, each in zip(names, of_nobody, strict=True)]
         undecided = [each for each in wanted if each.batch.counted is None and each.batch.consented]
-        counted = dict(
-            zip((each.sequence for each in of_nobody), await self._markers.decide(named), strict=True)
-        ) | dict(
-            zip(
-                (each.sequence for each in undecided),
-                decide_without_ledger(each.batch for each in undecided),
-                strict=True,
-            )
-        )
-        return [replace(each.batch, counted=counted.get(each.sequence, each.batch.counted)) for each in wanted]
+        decisions = await self._markers.decide([(f"{shard.session_id}/{each.name}", each.batch) for each in of_nobody])
+        counted.update((each.name, flags) for each, flags in zip(of_nobody, decisions, strict=True))
+        without_ledger = decide_without_ledger(each.batch for each in undecided)
+        counted.update((each.name, flags) for each, flags in zip(undecided, without_ledger, strict=True))
+        return [replace(each.batch, counted=counted[each.name]) for each in wanted]
 
     def _usual_peak(self, shard: Shard, table: StatsTable) -> UsualPeak:
         tenant = self._tenants.get(shard.tenant_id)
@@ -457,12 +464,13 @@ class StatsConsumer:
                 log, logging.WARNING if over else logging.INFO, event, always=True, tenant=shard.tenant_id, count=over
             )
 
-    async def _still_wanted(self, tenant_id: str, numbered: Sequence[SequencedBatch]) -> list[SequencedBatch]:
+    async def _still_wanted(self, tenant_id: str, messages: Sequence[SequencedMessage]) -> list[NumberedBatch]:
         """The batches without those of users who were erased after they were accepted, and of no other tenant."""
         erased = await erasures(self._documents, tenant_id)
         return [
             each
-            for each in numbered
+            for message in messages
+            for each in message.numbered()
             if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
         ]
 
@@ -476,7 +484,7 @@ class StatsConsumer:
         self._telemetry.count("batches_archived", "switched_off", amount=batches)
         return False
 
-    async def _archive(self, shard: Shard, numbered: Sequence[SequencedBatch], name: str) -> None:
+    async def _archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str) -> None:
         """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived."""
         wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._clock()
         batches = await self._decided(shard, [each for each in wanted if in_time(each.batch, now)])

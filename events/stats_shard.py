@@ -6,7 +6,7 @@ in it, also when they come late, twice, or in another run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -60,20 +60,20 @@ class Shard:
         found = self.stored.body.get(name) if self.stored else None
         return found if is_number(found) else otherwise  # type: ignore[return-value]
 
-    def is_numbered_anew(self, each: SequencedBatch) -> bool:
+    def is_numbered_anew(self, each: SequencedMessage) -> bool:
         """Whether a low number was given out later than the last one known: by a namespace that was set up anew, and
         numbers from 1 again."""
         return self.stored is not None and (
             each.sequence <= self.last and each.enqueued_at > self.known_until + CLOCKS_DIFFER_SECONDS
         )
 
-    def knows(self, each: SequencedBatch) -> bool:
+    def knows(self, each: SequencedMessage) -> bool:
         """Whether a message was added before."""
         if self.stored is None or self.is_numbered_anew(each):
             return False
         return each.sequence <= self.last if self.log is None else each.sequence in self.log
 
-    def cannot_tell(self, each: SequencedBatch) -> bool:
+    def cannot_tell(self, each: SequencedMessage) -> bool:
         """Whether a message may have been added so long ago that nobody remembers."""
         return self.log is not None and self.log.cannot_tell(each.sequence) and not self.is_numbered_anew(each)
 
@@ -85,17 +85,17 @@ class Shard:
         blob = str(self.stored.body.get("blob", "")) if self.stored else ""
         return [WrittenRange(blob, int(self._number("messages")), lambda number: first <= number <= last)]
 
-    def known_until_with(self, new: Sequence[SequencedBatch]) -> float:
+    def known_until_with(self, new: Sequence[SequencedMessage]) -> float:
         """The same once the messages are added."""
         latest = max(each.enqueued_at for each in new)
         return max(latest, self._number("enqueuedAt"))
 
-    def last_with(self, new: Sequence[SequencedBatch]) -> int:
+    def last_with(self, new: Sequence[SequencedMessage]) -> int:
         """The highest sequence number once the messages are added."""
         highest = max(each.sequence for each in new)
         return highest if any(self.is_numbered_anew(each) for each in new) else max(self.last, highest)
 
-    def log_with(self, new: Sequence[SequencedBatch], blob: str) -> SequenceLog:
+    def log_with(self, new: Sequence[SequencedMessage], blob: str) -> SequenceLog:
         """What is known once the messages are added as one range."""
         if any(self.is_numbered_anew(each) for each in new):
             log = SequenceLog()
@@ -103,7 +103,7 @@ class Shard:
             log = SequenceLog(floor=self.last) if self.log is None else self.log
         return log.with_range([each.sequence for each in new], blob)
 
-    def wrote(self, new: Sequence[SequencedBatch]) -> bool:
+    def wrote(self, new: Sequence[SequencedMessage]) -> bool:
         """Whether the range written last has exactly these messages."""
         return bool(self.log and self.log.ranges) and self.log.ranges[-1].is_of(each.sequence for each in new)  # type: ignore[union-attr]
 
@@ -116,39 +116,59 @@ class WrittenRange:
     size: int
     has: Callable[[int], bool]
 
-    def of(self, batches: Sequence[SequencedBatch]) -> list[SequencedBatch]:
+    def of(self, batches: Sequence[SequencedMessage]) -> list[SequencedMessage]:
         """Those of the batches that are in it."""
         return [each for each in batches if self.has(each.sequence)]
 
 
 @dataclass(frozen=True, slots=True)
-class SequencedBatch:
-    """A readable message with its sequence number."""
+class NumberedBatch:
+    """A batch by the sequence number of its message and its place in it."""
 
     sequence: int
+    place: int
     batch: Batch
     enqueued_at: float
+
+    @property
+    def name(self) -> str:
+        """The same whenever its message comes again, and no other batch's within its session."""
+        return f"{self.sequence}/{int(self.enqueued_at)}" + (f"/{self.place}" if self.place else "")
+
+
+@dataclass(frozen=True, slots=True)
+class SequencedMessage:
+    """A readable message with its sequence number; it has one batch at least."""
+
+    sequence: int
+    batches: tuple[Batch, ...]
+    enqueued_at: float
+
+    def numbered(self) -> Iterator[NumberedBatch]:
+        """Its batches."""
+        return (NumberedBatch(self.sequence, at, batch, self.enqueued_at) for at, batch in enumerate(self.batches))
 
 
 @dataclass(slots=True)
 class PendingMessages:
     """What was received from a session: one entry for each sequence number, however often it came. What comes again
-    was delivered again: only its latest lock holds."""
+    was delivered again: only its latest lock holds. `newer`: a message came that only a later release can read."""
 
-    _batches: dict[int, SequencedBatch] = field(default_factory=dict)
+    newer: bool = False
+    _batches: dict[int, SequencedMessage] = field(default_factory=dict)
     _messages: dict[int, ReceivedMessage] = field(default_factory=dict)
 
-    def add(self, batch: SequencedBatch, message: ReceivedMessage) -> None:
+    def add(self, batch: SequencedMessage, message: ReceivedMessage) -> None:
         self._batches[batch.sequence] = batch
         self._messages[batch.sequence] = message
 
-    def remove(self, each: SequencedBatch) -> ReceivedMessage:
+    def remove(self, each: SequencedMessage) -> ReceivedMessage:
         """Take a message out, to settle it in some other way."""
         del self._batches[each.sequence]
         return self._messages.pop(each.sequence)
 
     @property
-    def batches(self) -> list[SequencedBatch]:
+    def batches(self) -> list[SequencedMessage]:
         """In order."""
         return sorted(self._batches.values(), key=lambda each: each.sequence)
 
@@ -159,6 +179,6 @@ class PendingMessages:
     def full(self) -> bool:
         return len(self) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self._messages.values()) >= BYTES_A_WRITE
 
-    def messages_of(self, batches: Sequence[SequencedBatch]) -> list[ReceivedMessage]:
+    def messages_of(self, batches: Sequence[SequencedMessage]) -> list[ReceivedMessage]:
         """The messages that batches came in."""
         return [self._messages[each.sequence] for each in batches]

@@ -2,7 +2,8 @@
 
 It carries the fingerprint of every video served, so nothing repeats although ranking, content and even the mode move
 between two pages. It is bound to its tenant and user, lives 12 hours, and stays within 4 kB: when the next page would
-not fit, the feed ends.
+not fit, the feed ends. Version 2 also has 4 bytes for the feed and its filters, and its text has letters, digits, `.`
+and `_` alone.
 """
 
 from __future__ import annotations
@@ -15,55 +16,64 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from numpy.typing import NDArray
 
-from shared.domain.base64url import from_text, to_text
+from shared.domain import alphabet, base64url
 from shared.domain.keys import SigningKeys
 from shared.web.problems import bad_request
 
 VALID_SECONDS = 12 * 3600
 MAX_CHARS = 4_096
-_VERSION = 1
-_HEADER = struct.Struct("<BII")
+_HEADERS = {1: struct.Struct("<BII"), 2: struct.Struct("<BIII")}
+"""Version, start, seed; from version 2 on the feed."""
+_OTHER_DASH = {1: ".", 2: "-"}
+"""What a version's text never contains, so that one text is one cursor."""
 _NONCE_BYTES, _TAG_BYTES = 12, 16
-MAX_SERVED = (MAX_CHARS * 3 // 4 - 1 - _NONCE_BYTES - _TAG_BYTES - _HEADER.size) // 4
+MAX_SERVED = (MAX_CHARS * 3 // 4 - 1 - _NONCE_BYTES - _TAG_BYTES - _HEADERS[2].size) // 4
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """What a walk through the feed has served. `started_at` in whole seconds; `seed` fixes what is drawn at random.
 
-    `fingerprints` are in the order of serving.
+    `fingerprints` are in the order of serving. `feed` stands for the kind of feed and its filters, 0 for the only one
+    there is.
     """
 
     started_at: int
     seed: int
     fingerprints: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    feed: int = 0
 
     def __len__(self) -> int:
         return len(self.fingerprints)
 
 
-def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str) -> str | None:
+def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str, version: int = 1) -> str | None:
     """The cursor for the next page; None when it would grow past `MAX_CHARS`: the feed ends there."""
     if len(served) > MAX_SERVED:
         return None
-    header = _HEADER.pack(_VERSION, served.started_at, served.seed)
+    more = () if version == 1 else (served.feed,)
+    header = _HEADERS[version].pack(version, served.started_at, served.seed, *more)
     nonce = os.urandom(_NONCE_BYTES)
     sealed = keys.ciphers[keys.current_tag].encrypt(
         nonce, header + served.fingerprints.astype("<u4").tobytes(), _bound_to(tenant_id, user_key)
     )
-    return to_text(bytes([keys.current_tag]) + nonce + sealed)
+    raw = bytes([keys.current_tag]) + nonce + sealed
+    return base64url.to_text(raw) if version == 1 else alphabet.to_text(raw)
 
 
 def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> Served:
-    """The inverse of `encode`. Raises a 400 `Problem`: `cursor_expired`, or `invalid_cursor` for anything odd."""
+    """The inverse of `encode`, for both versions. Raises a 400 `Problem`: `cursor_expired`, or `invalid_cursor` for
+    anything odd, such as a feed that only a later release knows.
+    """
     try:
-        raw = from_text(text)
+        raw = alphabet.from_text(text)
         cipher = keys.ciphers[raw[0]]
         plain = cipher.decrypt(raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :], _bound_to(tenant_id, user_key))
-        version, started_at, seed = _HEADER.unpack_from(plain)
-        if version != _VERSION:
-            raise ValueError("version")
-        fingerprints = np.frombuffer(plain, "<u4", offset=_HEADER.size)
+        header = _HEADERS[plain[0]]
+        version, started_at, seed, *feed = header.unpack_from(plain)
+        if _OTHER_DASH[version] in text or any(feed):
+            raise ValueError("alphabet or feed")
+        fingerprints = np.frombuffer(plain, "<u4", offset=header.size)
     except (ValueError, KeyError, IndexError, InvalidTag, struct.error):
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.") from None
     if not -300 <= now - started_at <= VALID_SECONDS:

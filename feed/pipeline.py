@@ -119,6 +119,7 @@ class Feed:
         keys: KeyRing,
         telemetry: Telemetry,
         receipts_know_their_page: bool = False,
+        write_cursor_version: int = 1,
     ) -> None:
         self.catalogs = catalogs
         self.signals = signals
@@ -135,6 +136,7 @@ class Feed:
         self._cursor_keys = keys.for_purpose("cursor")
         self._receipt_keys = keys.for_purpose("feed-request")
         self._receipts_know_their_page = receipts_know_their_page
+        self._write_cursor_version = write_cursor_version
 
     async def close(self) -> None:
         """Stop comparing and pulling content."""
@@ -255,6 +257,9 @@ class Feed:
             return Served(int(now), fingerprint(f"{user_key}\n{int(now // SEED_SECONDS)}"))
         return cursor.decode(query.cursor, self._cursor_keys, tenant.id, user_key, now)
 
+    def _cursor(self, after: Served, tenant_id: str, user_key: str) -> str | None:
+        return cursor.encode(after, self._cursor_keys, tenant_id, user_key, self._write_cursor_version)
+
     def _page(self, session: FeedSession, catalog: Catalog, selection: Selection) -> Page:
         tenant, user_key, served = session.tenant, session.user_key, session.served
         slate, reason, assignment = selection.slate, selection.reason, selection.assignment
@@ -278,7 +283,7 @@ class Feed:
             rows=slate.rows,
             scores=slate.scores,
             first_rank=len(served),
-            next_cursor=cursor.encode(after, self._cursor_keys, tenant.id, user_key) if selection.more else None,
+            next_cursor=self._cursor(after, tenant.id, user_key) if selection.more else None,
             feed_request_id=feed_receipt.sign(receipt, self._receipt_keys, tenant.id, user_key, videos),
             model_version=slate.model_version,
             content_at=session.now - (self.catalogs.age() or 0.0),

@@ -205,6 +205,20 @@ class Settings:
         "page. Switch it when every instance runs a release that reads 2.",
         choices=("1", "2"),
     )
+    write_message_version: str = _setting(
+        "WRITE_MESSAGE_VERSION",
+        "1",
+        "Version of the bus messages that are written; both are read. 2 can be compressed and has room for app "
+        "sessions and several batches. Switch it when every instance runs a release that reads 2.",
+        choices=("1", "2"),
+    )
+    write_cursor_version: str = _setting(
+        "WRITE_CURSOR_VERSION",
+        "1",
+        "Version of the feed's cursors that are written; both are read. No firewall takes 2 for SQL. Switch it when "
+        "every instance runs a release that reads 2.",
+        choices=("1", "2"),
+    )
     usual_peak_floor: float = _setting(
         "USUAL_PEAK_FLOOR",
         1_500.0,

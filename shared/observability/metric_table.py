@@ -49,6 +49,7 @@ METRICS: dict[str, Metric] = {
     "events_folded": Metric("Events that were new when they were folded", ("tenant",)),
     "events_late": Metric("Events folded later than the objective of 10 s after their acceptance", ("tenant",)),
     "events_unknown_video": Metric("Events about a video the tenant does not have", ("tenant",)),
+    "events_passed_over": Metric("Events of a type that only a later release knows", ("subscription",)),
     "events_not_counted": Metric("Events that statistics and co-watch do not count", ("reason",)),
     "events_over_peak": Metric("Events beyond four times a tenant's usual peak minute, not counted", ("tenant",)),
     "batches_folded": Metric("Batches folded into signals", ("outcome",)),

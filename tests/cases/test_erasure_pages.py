@@ -67,8 +67,7 @@ async def _left_of(client: Client) -> int:
     found = 0
     for subscription in SUBSCRIPTIONS:
         async for letter in all_dead_letters(client.app.services.bus, subscription):
-            batch = readable(letter.message)
-            found += batch is not None and batch.user_key == client.user_key
+            found += any(batch.user_key == client.user_key for batch in readable(letter.message))
     return found
 
 

@@ -175,7 +175,7 @@ async def test_an_unreadable_message_is_dead_lettered_with_its_reason_and_blocks
 
     client = await app.tenant(make_videos(20))
     before = len(await app.services.bus.peek_dead_letters("signals", 100))
-    await app.services.bus.publish(OutgoingMessage("odd", client.tenant_id, b'{"v": 99}'))
+    await app.services.bus.publish(OutgoingMessage("odd", client.tenant_id, b'{"v": 0}'))
     await client.post(views(client, 2))
     assert await total(client) == 2
     letters = await app.services.bus.peek_dead_letters("signals", 100)

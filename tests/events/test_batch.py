@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import orjson
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.archive import from_lines, to_lines
-from events.batch import Batch, UnreadableBatch, decode, encode
+from events.batch import Batch, decode, encode, encode_all, parts
 from events.fold import fold
+from events.frame import MARK, NewerMessage, UnreadableBatch
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS, REJECTIONS, Event, Rejected, parse_event
 from ranking.stats import StatsTable
 from shared.domain.event_types import EVENT_TYPES
@@ -73,7 +75,74 @@ one_batch = st.builds(
 @settings(max_examples=80, deadline=None)
 @given(one_batch)
 def test_a_batch_comes_off_the_bus_as_it_went_onto_it(batch: Batch) -> None:
-    assert decode(encode(batch)) == batch
+    assert decode(encode(batch)) == (batch,)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(one_batch, st.integers(0, 2**32 - 1), st.none() | st.text("abc-1", min_size=1)),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_several_batches_come_off_the_bus_together_and_apart(drawn: list[tuple[Batch, int, str | None]]) -> None:
+    batches = []
+    for batch, feed, session_id in drawn:
+        requests = tuple(replace(request, feed=feed) for request in batch.requests)
+        events = tuple(replace(event, session_id=session_id) for event in batch.events)
+        batches.append(replace(batch, requests=requests, events=events))
+    body = encode_all(batches)
+    assert decode(body) == tuple(batches)
+    assert [decode(part) for part in parts(body)] == [(batch,) for batch in batches]
+
+
+@settings(max_examples=60, deadline=None)
+@given(one_batch, st.data())
+def test_what_is_cut_or_changed_in_a_message_of_version_2_is_unreadable_or_newer(
+    batch: Batch, data: st.DataObject
+) -> None:
+    body = encode(batch, 2)
+    at = data.draw(st.integers(0, len(body) - 1))
+    with pytest.raises((UnreadableBatch, NewerMessage)):
+        decode(body[:at])
+    changed = bytearray(body)
+    changed[at] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(UnreadableBatch, NewerMessage):
+        decode(bytes(changed))
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_later_version_encoding_or_dictionary_is_newer_and_not_unreadable(place: int) -> None:
+    body = bytearray(encode(Batch("f" * 32, "t_1", "user", NOW, (Event("like", "v", 1, 1),)), 2))
+    assert body[0] == MARK
+    body[place] = 7
+    with pytest.raises(NewerMessage):
+        decode(bytes(body))
+    with pytest.raises(NewerMessage):
+        decode(orjson.dumps({"v": 3, "batch": "of a later release"}))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_events_of_types_not_known_yet_are_passed_over_and_counted(version: int) -> None:
+    events = tuple(Event("like", f"v{n}", 1, n, place=n) for n in range(3))
+    batch = Batch("f" * 32, "t_1", "user", NOW, events, counted=(True, False, True))
+    raw = orjson.loads(encode(batch) if version == 1 else encode(batch, 2)[6:])
+    row = (raw if version == 1 else raw[0])["events"][1]
+    row[0] = 200
+    body = orjson.dumps(raw)
+    (read,) = decode(body if version == 1 else encode(batch, 2)[:6] + body)
+    assert read == replace(batch, events=(events[0], events[2]), counted=(True, True))
+    assert read.passed_over == 1
+
+
+def test_a_row_of_version_2_may_have_more_values_than_this_release_knows() -> None:
+    batch = Batch("f" * 32, "t_1", "user", NOW, (Event("like", "v", 1, 1, request=0),), (FeedReceipt(1, True, True),))
+    body = encode(batch, 2)
+    raw = orjson.loads(body[6:])
+    for row in (*raw[0]["events"], *raw[0]["requests"]):
+        row.append("of a later release")
+    assert decode(body[:6] + orjson.dumps(raw)) == (batch,)
 
 
 json_values = st.recursive(
@@ -90,7 +159,7 @@ json_values = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60) | json_values.map(orjson.dumps))
 def test_a_body_that_is_no_batch_is_unreadable_and_nothing_worse(body: bytes) -> None:
-    with pytest.raises(UnreadableBatch):
+    with pytest.raises((UnreadableBatch, NewerMessage)):
         decode(body)
 
 
@@ -102,10 +171,10 @@ def test_a_batch_with_one_odd_value_is_unreadable_or_a_batch_and_nothing_worse(
     raw = orjson.loads(encode(batch))
     raw[data.draw(st.sampled_from(sorted(raw)))] = data.draw(json_values)
     try:
-        read = decode(orjson.dumps(raw))
-    except UnreadableBatch:
+        (read,) = decode(orjson.dumps(raw))
+    except (UnreadableBatch, NewerMessage):
         return
-    assert decode(encode(as_sent(read))) == as_sent(read)
+    assert decode(encode(as_sent(read))) == (as_sent(read),)
 
 
 @settings(max_examples=150, deadline=None)
@@ -117,7 +186,7 @@ def test_an_odd_value_in_an_event_never_gets_past_decoding(batch: Batch, data: s
     row = data.draw(st.sampled_from(raw[rows]))
     row[data.draw(st.integers(0, len(row) - 1))] = data.draw(json_values | st.sampled_from([-1, 1e300, 2**63]))
     try:
-        read = decode(orjson.dumps(raw))
+        (read,) = decode(orjson.dumps(raw))
     except UnreadableBatch:
         return
     from_document(to_document(fold(None, read.events, {}, 14.0, NOW, read.accepted_at)))
@@ -144,6 +213,7 @@ def test_the_largest_batch_fits_a_message() -> None:
         counted=(True,) * MAX_EVENTS,
     )
     assert len(encode(full)) < MAX_MESSAGE_BYTES / 10
+    assert len(encode(full, 2)) < len(encode(full))
 
 
 @settings(max_examples=300, deadline=None)

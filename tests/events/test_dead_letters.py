@@ -115,7 +115,7 @@ async def test_what_cannot_be_read_stays_and_the_rest_is_replayed(world: World) 
     await world.bury(batch(1))
     await world.bury(b"\xff")
     assert await world.replay() == 1
-    assert [readable(letter.message) for letter in await world.letters()] == [None, None]
+    assert [readable(letter.message) for letter in await world.letters()] == [(), ()]
     assert await world.fold_all() == ["folded"]
 
 
@@ -182,7 +182,7 @@ async def test_the_sweep_drops_old_dead_letters_and_those_of_erased_users(world:
     await note_erasure(world.services.documents, TENANT, "ann", world.now)
     assert await world.services.sweep_dead_letters() == 4
     left = await world.letters()
-    assert [readable(letter.message) is None for letter in left] == [False, True]
+    assert [not readable(letter.message) for letter in left] == [False, True]
     assert world.services.telemetry.gauges["dead_letters", (SIGNALS,)] == 2
     assert world.services.telemetry.counters["dead_letters_dropped", (SIGNALS,)] == 3
     assert world.services.telemetry.counters["dead_letters_dropped", (ROLLUP,)] == 1

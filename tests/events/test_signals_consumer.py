@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bootstrap import App
-from events.batch import Batch, decode, encode
+from events.batch import Batch, decode, encode, encode_all
+from events.frame import MARK
 from events.schema import Event
 from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
 from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable
@@ -55,7 +57,8 @@ class World:
             event.identity
             for message in self.topic.published
             if message.to == ROLLUP
-            for event in decode(message.body).events
+            for batch in decode(message.body)
+            for event in batch.events
         )
 
 
@@ -182,7 +185,7 @@ async def test_a_marker_holds_no_event_and_no_name_but_its_tenants(world: World)
     assert len(orjson.dumps(marker.body)) < 300
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"v": 99}', b"\xff", batch(1)[:-1]])
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"v": 0}', b"\xff", batch(1)[:-1]])
 async def test_an_unreadable_message_is_dead_lettered_with_a_reason(world: World, body: bytes) -> None:
     for _ in range(2):
         assert await world.consumer().handle(body) == "unreadable"
@@ -190,6 +193,25 @@ async def test_an_unreadable_message_is_dead_lettered_with_a_reason(world: World
     assert len(ids) == 1, "the same body is the same dead letter"
     assert {reason for _, reason in world.topic.dead_letters} == {"unreadable"}
     assert world.services.telemetry.counters["messages_set_aside", (SIGNALS, "unreadable")] == 2
+
+
+@pytest.mark.parametrize("body", [b'{"v": 3}', bytes([MARK, 3, 0, 0, 1, 0]), bytes([MARK, 2, 2, 1, 1, 0])])
+async def test_a_message_of_a_newer_version_is_an_outage_and_comes_again(world: World, body: bytes) -> None:
+    with pytest.raises(BusUnavailable):
+        await signals_consumer(world.services, patience_seconds=0.0).handle(body)
+    assert world.topic.dead_letters == []
+    assert world.services.telemetry.counters["bus_failures", ("newer_message",)] == 1
+
+
+async def test_of_several_batches_in_a_message_a_bad_one_is_set_aside_alone(world: World) -> None:
+    (first,), (second,), (third,) = (decode(batch(n, user=f"user{n}", first=10 * n)) for n in (1, 2, 3))
+    body = encode_all([first, replace(second, user_key="no/key"), third])
+    for outcome in ("folded", "duplicate"):
+        assert await world.consumer().handle(body) == outcome
+    assert [await world.signals(f"user{n}") is None for n in (1, 2, 3)] == [False, True, False]
+    assert {reason for _, reason in world.topic.dead_letters} == {"unreadable"}
+    assert len({id for id, _ in world.topic.dead_letters}) == 1
+    assert sorted(world.handed_on().values()) == [1] * 6
 
 
 async def test_a_stored_document_nobody_can_read_starts_afresh_and_is_reported(

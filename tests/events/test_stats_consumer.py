@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bootstrap import App
 from events.archive import KEEP_DAYS, LATEST_DAYS, from_lines, is_due
-from events.batch import Batch, encode
+from events.batch import Batch, encode, encode_all
+from events.frame import MARK
 from events.schema import Event
 from ranking.stats import StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
@@ -292,3 +293,25 @@ async def test_messages_of_the_release_before_count_within_what_came_with_them(w
         world.send(batch(number * 3, (0, 0, 0, 1), decided=False))
     await world.rollup.run()
     assert await world.views() == [1, 1, 0, 0, 0]
+
+
+async def test_a_message_of_a_newer_version_waits_and_holds_up_no_other(world: World) -> None:
+    world.topic.put(OutgoingMessage("newer", TENANT, bytes([MARK, 3, 0, 0, 1, 0])))
+    world.send(batch(1))
+    for _ in range(2):
+        await world.rollup.run()
+    assert sum(await world.views()) == len(batch(1).events)
+    assert world.topic.dead == []
+    assert len(world.topic.waiting[TENANT]) == 1
+    assert world.services.telemetry.counters["bus_failures", ("newer_message",)] == 2, "once a run"
+
+
+async def test_several_batches_in_a_message_all_count_once_and_are_archived(world: World) -> None:
+    several = [batch(1), batch(2)]
+    message = OutgoingMessage("several", TENANT, encode_all(several))
+    events = sum(len(each.events) for each in several)
+    world.topic.put(message)
+    await world.rollup.run()
+    assert sum(await world.views()) == events
+    assert len(await world.archived()) == events
+    assert {line["origin"] for line in await world.archived()} == {"live"}

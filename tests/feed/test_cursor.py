@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -40,8 +41,8 @@ def refusal(text: str, tenant: str = TENANT, user: str = USER, now: float = NOW,
     return caught.value.code
 
 
-def encoded(count: int = 20) -> str:
-    text = cursor.encode(served(count), KEYS, TENANT, USER)
+def encoded(count: int = 20, version: int = 1) -> str:
+    text = cursor.encode(served(count), KEYS, TENANT, USER, version)
     assert text is not None
     return text
 
@@ -52,12 +53,14 @@ def encoded(count: int = 20) -> str:
     st.integers(0, 2**32 - 1),
     st.integers(0, int(VALID_SECONDS)),
     st.text("abz_-19", max_size=30),
+    st.sampled_from([1, 2]),
 )
-def test_what_goes_into_a_cursor_comes_out_of_it(count: int, seed: int, age: int, tenant: str) -> None:
+def test_what_goes_into_a_cursor_comes_out_of_it(count: int, seed: int, age: int, tenant: str, version: int) -> None:
     before = replace(served(count, seed), seed=seed)
-    text = cursor.encode(before, KEYS, tenant, USER)
+    text = cursor.encode(before, KEYS, tenant, USER, version)
     assert text is not None
     assert len(text) <= MAX_CHARS
+    assert version == 1 or re.fullmatch("[A-Za-z0-9._]+", text)
     after = cursor.decode(text, KEYS, tenant, USER, NOW + age)
     assert (after.started_at, after.seed) == (before.started_at, before.seed)
     assert after.fingerprints.tolist() == before.fingerprints.tolist()
@@ -66,10 +69,10 @@ def test_what_goes_into_a_cursor_comes_out_of_it(count: int, seed: int, age: int
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_cursor_changed_anywhere_in_any_way_is_refused(data: st.DataObject) -> None:
-    text = encoded(data.draw(st.sampled_from([0, 1, 2, 3, 20])))
+    text = encoded(data.draw(st.sampled_from([0, 1, 2, 3, 20])), data.draw(st.sampled_from([1, 2])))
     at = data.draw(st.integers(0, len(text) - 1))
     characters = st.one_of(
-        st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+        st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."),
         st.characters(),
     )
     other = data.draw(characters)
@@ -92,6 +95,18 @@ def test_a_cursor_is_refused_at_every_changed_bit() -> None:
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_cursor(raw: bytes) -> None:
     assert refusal(base64.urlsafe_b64encode(raw).rstrip(b"=").decode()) == "invalid_cursor"
+
+
+def test_a_cursor_in_the_other_versions_alphabet_is_refused() -> None:
+    for version, dash, other in ((1, "-", "."), (2, ".", "-")):
+        text = next(text for text in iter(lambda: encoded(20, version), None) if dash in text)  # noqa: B023
+        assert refusal(text.replace(dash, other)) == "invalid_cursor"
+
+
+def test_a_cursor_of_a_feed_that_only_a_later_release_knows_is_refused() -> None:
+    text = cursor.encode(replace(served(5), feed=7), KEYS, TENANT, USER, 2)
+    assert text is not None
+    assert refusal(text) == "invalid_cursor"
 
 
 def test_a_cursor_belongs_to_its_tenant_and_its_user() -> None:
@@ -127,6 +142,9 @@ def test_a_key_for_another_purpose_opens_no_cursor() -> None:
 def test_the_feed_ends_where_a_cursor_would_outgrow_its_bound() -> None:
     longest = cursor.encode(served(MAX_SERVED), KEYS, TENANT, USER)
     assert longest is not None
-    assert MAX_CHARS - 8 < len(longest) <= MAX_CHARS
+    assert MAX_CHARS - 8 <= len(longest) <= MAX_CHARS
+    of_version_2 = cursor.encode(served(MAX_SERVED), KEYS, TENANT, USER, 2)
+    assert of_version_2 is not None
+    assert len(of_version_2) <= MAX_CHARS
     assert cursor.encode(served(MAX_SERVED + 1), KEYS, TENANT, USER) is None
     assert MAX_SERVED >= 600, "30 pages of 20 always fit"

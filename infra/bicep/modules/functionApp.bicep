@@ -340,6 +340,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           value: '1'
         }
         {
+          name: 'WRITE_MESSAGE_VERSION'
+          value: '1'
+        }
+        {
+          name: 'WRITE_CURSOR_VERSION'
+          value: '1'
+        }
+        {
           name: 'USUAL_PEAK_FLOOR'
           value: '1500'
         }
