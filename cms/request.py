@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 import azure.functions as func
 
 from cms.changes import Author
+from shared.domain import alphabet
 from shared.domain.formats import VIDEO_ID, Format
 from shared.domain.json_text import InvalidJson, parse_document, with_cut_characters_marked
 from shared.domain.text import without_odd_characters
@@ -22,7 +21,7 @@ from shared.web.problems import Problem, bad_request
 MAX_BODY_BYTES = 1_000_000
 MAX_PAGE = 200
 _ETAG = re.compile(r'(?:W/)?"([^"]{1,200})"|([^"\s,]{1,200})')
-_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,400}")
+_CURSOR = re.compile(r"[A-Za-z0-9._-]{1,400}")
 _HEADER_REASON = re.compile(r"[ -~]{0,300}")
 
 
@@ -133,17 +132,17 @@ def cursor_after(id: str | None) -> str | None:
     if id is None:
         return None
     check = hashlib.blake2b(id.encode(), digest_size=3).digest()
-    return base64.urlsafe_b64encode(check + id.encode()).rstrip(b"=").decode()
+    return alphabet.to_text(check + id.encode())
 
 
 def _read_cursor(text: str) -> str:
     try:
         if not _CURSOR.fullmatch(text):
             raise ValueError
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        raw = alphabet.from_text(text)
         id = raw[3:].decode()
-        if cursor_after(id) != text:
+        if alphabet.from_text(cursor_after(id) or "") != raw:
             raise ValueError
         return id
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.") from None

@@ -71,7 +71,7 @@ def counts(line: Mapping[str, Any]) -> bool:
 
 def is_live(line: Mapping[str, Any]) -> bool:
     """Whether an archived event came from the app while it ran: lines of the releases that did not say are of these."""
-    return line.get("origin", LIVE) == LIVE
+    return bool(line.get("origin", LIVE) == LIVE)
 
 
 def from_lines(content: bytes) -> Iterator[dict[str, Any]]:

@@ -164,7 +164,7 @@ def _rows_of_2(batch: Batch) -> dict[str, Any]:
     number = {id: at for at, id in enumerate(sessions)}
     rows: dict[str, Any] = {
         "requests": [
-            [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity, r.key, r.feed]
+            [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity, r.feed, r.key]
             for r in batch.requests
         ],
         "events": [
@@ -232,8 +232,7 @@ def _requests_of_1(rows: Any, keys: list[Any] | None) -> Iterable[FeedReceipt]:
 
 def _requests_of_2(rows: Any) -> Iterable[FeedReceipt]:
     for row in check_rows(rows, "requests", _REQUEST_FIELDS_2):
-        *facts, key, feed = row[:_REQUEST_FIELDS_2]
-        yield FeedReceipt(*facts, feed, key)
+        yield FeedReceipt(*row[:_REQUEST_FIELDS_2])
 
 
 def _events_of_1(rows: list[list[Any]], known: Sequence[int], places: list[Any] | None) -> Iterable[Event]:

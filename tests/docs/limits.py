@@ -17,6 +17,7 @@ from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
 from events.dead_letters import KEEP_SECONDS as KEEP_LETTERS_SECONDS
 from events.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
 from events.experiment_statistics import CONFIDENCE
+from events.frame import COMPRESS_FROM_BYTES, MAX_CONTENT_BYTES
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS
 from events.signals_consumer import LATE_SECONDS, MARKER_TTL_SECONDS
 from events.signals_consumer import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
@@ -35,7 +36,7 @@ from privacy.api import BACKUP_DAYS
 from ranking.catalog_stats import KEEP_SECONDS as KEEP_STATIC_SECONDS
 from ranking.features import FRESH_HOURS
 from ranking.watching import LONG_VIEW_SECONDS
-from shared.adapters.bus.port import LOCK_SECONDS, MESSAGE_TTL_SECONDS
+from shared.adapters.bus.port import LOCK_SECONDS, MAX_MESSAGE_BYTES, MESSAGE_TTL_SECONDS
 from shared.domain.counted_receipts import SPAN_SECONDS
 from shared.domain.event_types import MAX_BODY_BYTES
 from shared.domain.feed_receipt import VALID_SECONDS as FEED_REQUEST_SECONDS
@@ -172,7 +173,10 @@ LIMITS: list[Limit] = [
     *_of("bytes", "design", import_file_of_the_design=MAX_FILE_BYTES),
     *_of("bytes", "decisions", identity_of_an_event=8, served_video_in_a_cursor=4, audited_document=MAX_KEPT_BYTES),
     *_of("bytes", "design", logical_partition_of_cosmos=20e9),  # a limit of the platform
-    *_of("time", "data-model", signals_live=SIGNALS_TTL_SECONDS, receipts=24 * 3_600),
+    *_of("time", "data-model operations", signals_live=SIGNALS_TTL_SECONDS, receipts=FEED_REQUEST_SECONDS),
+    *_of("time", "data-model operations", cursors=CURSOR_SECONDS),
+    *_of("bytes", "data-model", message=MAX_MESSAGE_BYTES, compressed_from=COMPRESS_FROM_BYTES),
+    *_of("bytes", "data-model", compressed_content=MAX_CONTENT_BYTES, nonce=12, tag=16),
     *_of("request units", "design", write=round(write_units(0), 1)),
     *_of("percent", "decisions", cpu_of_telemetry=5, everybody=100),
     *_of("rate", "decisions", recency_of_the_first_design=0.1 / 3_600),
