@@ -59,5 +59,5 @@ def looks_like_seconds(timestamp: Any, now: float) -> bool:
 
 
 def _number_or_text(timestamp: Any) -> Any:
-    """Eight digits in text are a date such as 20261128; other digits are the number."""
-    return timestamp if isinstance(timestamp, str) and len(timestamp) == len("20261128") else number_in(timestamp)
+    """Up to eight digits in text are a date such as 20261128, or no time, such as 2026; more digits are the number."""
+    return timestamp if isinstance(timestamp, str) and len(timestamp) <= len("20261128") else number_in(timestamp)

@@ -66,9 +66,9 @@ def test_a_video_reads_back_as_it_was_written() -> None:
     video = Video(
         "v1",
         "Title",
-        "https://p",
+        "https://p/v",
         "fitness",
-        "https://t",
+        "https://t/v.jpg",
         ("a", "b"),
         "c",
         12.5,
