@@ -98,7 +98,7 @@ class WatchedBus(SqliteBus):
         if message.to == ROLLUP:
             taken_at = self._taken.setdefault(message.message_id, self.clock())
             if self.clock() - taken_at >= DUPLICATE_WINDOW_SECONDS:
-                self.forgotten.update(event.video_id for event in decode(message.body).events)
+                self.forgotten.update(event.video_id for batch in decode(message.body) for event in batch.events)
 
 
 @dataclass
