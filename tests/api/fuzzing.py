@@ -28,7 +28,7 @@ include-operation-id = "postEvents"
 checks.negative_data_rejection.enabled = false
 
 [[operations]]
-include-path-regex = "^/v1/cms/"
+include-path-regex = "^/v1/(cms/|debug/set-personalization)"
 generation.mode = "positive"
 checks.positive_data_acceptance.enabled = false
 """

@@ -30,7 +30,7 @@ async def watched(services: App, user: str, *numbers: int) -> None:
         Event("video_view", f"v{number}", int(now * 1000) - number, hash((user, number)) & 0xFFFFFFFF, 10_000.0)
         for number in numbers
     )
-    batch = Batch(f"{user}-{numbers}", "tenant", user, now, events, trusted=True)
+    batch = Batch(f"{user}-{'-'.join(map(str, numbers))}", "tenant", user, now, events, trusted=True)
     assert await services.signals_consumer.handle(encode(batch)) == "folded"
 
 
