@@ -119,7 +119,8 @@ async def test_what_was_stored_in_another_form_is_one_category_in_signals(app: A
     await app.folded()
     await client.feed()
     signals = (await client.signals()).json
-    assert {name: stats["views"] for name, stats in signals["categoryStats"].items()} == {COMPOSED: 2}
+    views = {name: stats["views"] for name, stats in signals["categoryStats"].items()}
+    assert views == {COMPOSED: pytest.approx(2, abs=0.01)}, "decayed by a minute where one begins in between"
     assert {item["mainTag"] for item in (await client.feed()).json["items"] if item["videoId"] in ("v0", "v1")} == {
         COMPOSED
     }
