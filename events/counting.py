@@ -62,7 +62,9 @@ def decide(batch: Batch, events: Sequence[Event], ledger: Ledger, now: float) ->
     Each `unlike` comes last, so that a like and its `unlike` in one batch are a pair in any order.
     """
     round = _Round(batch, ledger, int(min(batch.accepted_at, now) // DAY_SECONDS))
-    order = sorted(range(len(events)), key=lambda at: events[at].type == UNLIKE)
+    order: Sequence[int] = range(len(events))
+    if any(event.type == UNLIKE for event in events):
+        order = sorted(order, key=lambda at: events[at].type == UNLIKE)
     counted = [False] * len(events)
     refused: Counter[str] = Counter()
     for at in order:

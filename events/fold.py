@@ -86,16 +86,17 @@ def fold(
     half_life_days: float,
     now: float,
     accepted_at: float | None = None,
+    fresh: Sequence[Event] | None = None,
 ) -> Signals:
     """`signals` (None: a new user) with `events` added.
 
     `facts` by video id; an event about a video without facts counts for what needs none (seen, daily totals).
     A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
     epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None, or later: now). What
-    is stored of a time after `now` is repaired.
+    is stored of a time after `now` is repaired. `fresh`: what `not_folded_yet` says, where the caller has asked.
     """
     old = signals_until(signals, now) if signals else Signals(half_life_days)
-    fresh = not_folded_yet(signals, events)
+    fresh = not_folded_yet(signals, events) if fresh is None else fresh
     newest = max([old.newest_minute, *(e.at_ms // _MS_PER_MINUTE for e in fresh)])
     faded = float(2.0 ** ((old.newest_minute - newest) / (old.half_life_days * MINUTES_PER_DAY)))
     added = _added(fresh, facts, newest, half_life_days)

@@ -44,12 +44,14 @@ class SequenceLog:
     ranges: tuple[Range, ...] = ()
     floor: int = 0
 
-    def __contains__(self, number: int) -> bool:
-        return any(number in each for each in self.ranges)
-
-    def cannot_tell(self, number: int) -> bool:
-        """Whether a number may have been added before, so long ago that nobody remembers."""
-        return number <= self.floor and number not in self
+    def holds(self, numbers: Sequence[int]) -> list[bool]:
+        """Of each number whether it is in a range. One that is not, and not above `floor`, may have been added before,
+        so long ago that nobody remembers."""
+        if not self.ranges:
+            return [False] * len(numbers)
+        known = np.concatenate([each.numbers for each in self.ranges])
+        found: list[bool] = np.isin(np.array(numbers, np.int64), known).tolist()
+        return found
 
     def with_range(self, numbers: Sequence[int], blob: str) -> SequenceLog:
         """The log with one more range, the oldest ones forgotten."""

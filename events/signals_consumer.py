@@ -283,7 +283,7 @@ class SignalsConsumer:
         tenant = self._tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
         now = self._clock()
-        new = fold(old, batch.events, facts, half_life, now, batch.accepted_at)
+        new = fold(old, batch.events, facts, half_life, now, batch.accepted_at, fresh)
         decision = decide(batch, fresh, Ledger(new.counted, new.daily_counts), now)
         new.counted, new.daily_counts = decision.ledger.receipts, decision.ledger.today or new.daily_counts
         body = to_document(new, self._write_version)

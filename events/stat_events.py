@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from events.schema import Event
 from events.usual_peak import UsualPeak
 from ranking.stats import StatEvent
 from shared.domain.event_types import LIKE, UNLIKE
+from shared.domain.feed_receipt import FeedReceipt
 from shared.observability.metrics import Telemetry
 
 
@@ -53,15 +55,28 @@ def count_feedback(batches: Sequence[Batch], durations: dict[str, float], teleme
 
     Of what counts, only events that quote a valid feed request say how their video came to be served.
     """
+    events: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    watched: defaultdict[tuple[str, str], float] = defaultdict(float)
+    offered: defaultdict[tuple[str, str], float] = defaultdict(float)
     for batch in batches:
         telemetry.observe("rollup_lag_ms", max(0.0, now - batch.accepted_at) * 1000)
+        how_of = [_how(request) for request in batch.requests]
         for event, counts in zip(batch.events, batch.counted or (), strict=True):
             if event.request is None or not counts:
                 continue
-            request = batch.requests[event.request]
-            how = ("personalized" if request.personalized else "fallback", "warm" if request.warm else "cold")
-            telemetry.count("feedback_events", *how, event.type)
+            served = how_of[event.request]
+            events[*served, event.type] += 1
             offered_ms = durations.get(event.video_id, 0.0) * 1000
             if event.watch_ms is not None and offered_ms > 0:
-                telemetry.count("feedback_watched_ms", *how, amount=min(event.watch_ms, offered_ms))
-                telemetry.count("feedback_offered_ms", *how, amount=offered_ms)
+                watched[served] += min(event.watch_ms, offered_ms)
+                offered[served] += offered_ms
+    for labels, number in events.items():
+        telemetry.count("feedback_events", *labels, amount=number)
+    for how in offered:
+        telemetry.count("feedback_watched_ms", *how, amount=watched[how])
+        telemetry.count("feedback_offered_ms", *how, amount=offered[how])
+
+
+def _how(request: FeedReceipt) -> tuple[str, str]:
+    """How a page came to be served."""
+    return "personalized" if request.personalized else "fallback", "warm" if request.warm else "cold"

@@ -232,15 +232,15 @@ class StatsConsumer:
             if not pending:  # what waits in it does not come now
                 run.failed.add(session.session_id)
                 return 0
-            for each in [each for each in pending.batches if shard.cannot_tell(each)]:
+            for each in shard.sorted_out(pending.batches).too_late:
                 await session.dead_letter(pending.remove(each), LATE, "too late to tell whether it was counted")
                 count_set_aside(self._telemetry, ROLLUP, LATE)
             await self._archive_again(session, shard, pending, give_up_at)
-            again = [each for each in pending.batches if shard.knows(each)]
+            messages = shard.sorted_out(pending.batches)
+            new, again = messages.new, messages.again
             if again:  # settled first, so that losing the session once more does not bring these again too
                 await session.complete(pending.messages_of(again))
                 count("batches_rolled_up", "duplicate", amount=len(again))
-            new = [each for each in pending.batches if not shard.knows(each)]
             if new:
                 new = await self._add_and_archive(session, shard, pending, new, give_up_at)
                 await session.complete(pending.messages_of(new))
@@ -316,14 +316,16 @@ class StatsConsumer:
         for. Raises `_Incomplete` when it does not come: everything stays for a later run. In the end a part is archived
         under a name of its own, so that the rest, should it come, is not taken for archived.
         """
-        for written in shard.ranges():
-            came = written.of([each for each in pending.batches if shard.knows(each)])
+        again = shard.sorted_out(pending.batches).again
+        for written in shard.ranges() if again else ():
+            came = written.of(again)
             if not came or not written.blob or await self._is_archived(written.blob):
                 continue
             if len(came) < written.size:
                 missing = written.size - len(came)
                 await self._receive(session, pending, self._rest_seconds, enough=missing + len(pending))
-                came = written.of([each for each in pending.batches if shard.knows(each)])
+                again = shard.sorted_out(pending.batches).again
+                came = written.of(again)
             name = written.blob
             if len(came) < written.size:
                 messages = pending.messages_of(came)

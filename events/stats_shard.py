@@ -67,15 +67,21 @@ class Shard:
             each.sequence <= self.last and each.enqueued_at > self.known_until + CLOCKS_DIFFER_SECONDS
         )
 
-    def knows(self, each: SequencedMessage) -> bool:
-        """Whether a message was added before."""
-        if self.stored is None or self.is_numbered_anew(each):
-            return False
-        return each.sequence <= self.last if self.log is None else each.sequence in self.log
-
-    def cannot_tell(self, each: SequencedMessage) -> bool:
-        """Whether a message may have been added so long ago that nobody remembers."""
-        return self.log is not None and self.log.cannot_tell(each.sequence) and not self.is_numbered_anew(each)
+    def sorted_out(self, messages: Sequence[SequencedMessage]) -> SortedOut:
+        """Which of some messages were added before, which may have been, and which are new."""
+        found = SortedOut()
+        last, log = self.last, self.log
+        held = log.holds([each.sequence for each in messages]) if log is not None else ()
+        for at, each in enumerate(messages):
+            if self.stored is None or self.is_numbered_anew(each):
+                found.new.append(each)
+            elif each.sequence <= last if log is None else held[at]:
+                found.again.append(each)
+            elif log is not None and each.sequence <= log.floor:
+                found.too_late.append(each)
+            else:
+                found.new.append(each)
+        return found
 
     def ranges(self) -> list[WrittenRange]:
         """The ranges that are remembered, in the order they were written."""
@@ -106,6 +112,18 @@ class Shard:
     def wrote(self, new: Sequence[SequencedMessage]) -> bool:
         """Whether the range written last has exactly these messages."""
         return bool(self.log and self.log.ranges) and self.log.ranges[-1].is_of(each.sequence for each in new)  # type: ignore[union-attr]
+
+
+@dataclass(slots=True)
+class SortedOut:
+    """Messages by what a shard knows of them. `too_late`: they may have been added so long ago that nobody remembers.
+
+    Each in the order in which they were given.
+    """
+
+    new: list[SequencedMessage] = field(default_factory=list)
+    again: list[SequencedMessage] = field(default_factory=list)
+    too_late: list[SequencedMessage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,15 +64,11 @@ class VideoFacts:
         A taken-down video still has its facts: what was watched was watched.
         """
         now = self._clock()
-        found: dict[str, Facts] = {}
-        missing: list[str] = []
+        asked = set(video_ids)
+        known = self.known.get_all(tenant_id, asked)
+        found = {video_id: facts for video_id, (facts, until) in known.items() if until >= now}
         absent: Mapping[str, float] = self._absent.get(tenant_id, {})
-        for video_id in set(video_ids):
-            entry = self.known.get(tenant_id, video_id)
-            if entry is not None and entry[1] >= now:
-                found[video_id] = entry[0]
-            elif absent.get(video_id, now) <= now:
-                missing.append(video_id)
+        missing = [video_id for video_id in asked - found.keys() if absent.get(video_id, now) <= now]
         if missing:
             facts = await asyncio.gather(*(self._read(tenant_id, id) for id in missing))
             for video_id, read in zip(missing, facts, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -43,6 +43,19 @@ class TenantCache(Generic[K, V]):
             return None
         entries.move_to_end(key)
         return found[0]
+
+    def get_all(self, tenant_id: str, keys: Iterable[K]) -> dict[K, V]:
+        """The values that there are, by key."""
+        entries = self._entries.get(tenant_id)
+        found: dict[K, V] = {}
+        if entries is None:
+            return found
+        for key in keys:
+            entry = entries.get(key)
+            if entry is not None:
+                entries.move_to_end(key)
+                found[key] = entry[0]
+        return found
 
     def put(self, tenant_id: str, key: K, value: V, size_bytes: int = 0) -> None:
         """Keep a value of so many bytes, in place of one with the same key."""

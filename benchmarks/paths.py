@@ -1,0 +1,170 @@
+"""What one operation of the feed path and of the events path costs in this process, for `benchmarks.paired` to ask.
+
+Its text is run in the folder of a version (`python -c`), and so measures that version. It reads lines such as `feed 30`
+and answers each with the CPU time of one operation in µs, threads included. Everything is real but the document store
+(in memory) and the bus in front of the fold (it keeps what is published).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import fields, replace
+from itertools import count, cycle
+from typing import Any
+
+import azure.functions as func
+import orjson
+
+import bootstrap
+from benchmarks import feed_handler
+from benchmarks.measuring import UNLIMITED
+from events.api import EventsApi
+from feed.api import FeedApi
+from local.demo import SDK_KEY
+from local.serving import first_flags, local_settings
+from shared.adapters.backends import flags_file
+from shared.settings import Settings
+from shared.web.endpoint import endpoints_of
+from tests.memory_documents import MemoryDocuments
+from tests.parts import signals_consumer, stats_consumer
+
+TENANT = "tenant"
+VIDEOS = 2_000
+POST = next(each for each in endpoints_of(EventsApi) if each.method == "POST")
+TYPES = ("impression", "video_view", "video_view", "skip", "like")
+
+
+class KeepingBus:
+    """A bus that keeps what is published."""
+
+    def __init__(self, bus: Any) -> None:
+        self._bus = bus
+        self.kept: list[Any] = []
+
+    async def publish(self, message: Any) -> None:
+        self.kept.append(message)
+
+    def taken(self) -> list[Any]:
+        """What was published since the last time."""
+        kept, self.kept = self.kept, []
+        return kept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+
+class Paths:
+    """A tenant whose users watch what they are served. Each method gives seconds of CPU for so many operations."""
+
+    async def prepare(self, folder: str) -> Paths:
+        """Start the app, with 200 users who have watched 60 videos each."""
+        settings = replace(local_settings({"DATA_FOLDER": folder}), signals_cache_seconds=0.0, **UNLIMITED)
+        if "usual_peak_floor" in {each.name for each in fields(Settings)}:
+            settings = replace(settings, usual_peak_floor=1e9)
+        first_flags(flags_file(settings))
+        self.app = bootstrap.build(settings, documents=MemoryDocuments())
+        await self.app.start()
+        users = await feed_handler._prepare(self.app, TENANT, VIDEOS)
+        await stats_consumer(self.app, receive_seconds=1.0).run()
+        self.bus = KeepingBus(self.app.bus)
+        self.events = self.app.apis[EventsApi]
+        self.events._bus = self.bus
+        self.consumer = signals_consumer(self.app)
+        self.consumer._bus = self.bus
+        self.draw, self.serial = random.Random(1), count()
+        self.feeds = cycle([feed_handler._request(TENANT, user) for user in users])
+        self.pages = cycle([(user, *await self._page(user)) for user in users])
+        return self
+
+    async def _page(self, user: str) -> tuple[str, list[str]]:
+        api = self.app.apis[FeedApi]
+        answer = await api.edge.answer(feed_handler.GET_FEED, api, feed_handler._request(TENANT, user))
+        page = json.loads(answer.get_body())
+        return page["feedRequestId"], [item["videoId"] for item in page["items"]]
+
+    def _batch(self) -> func.HttpRequest:
+        """A request that reports what happened with each video of a page."""
+        number, (user, receipt, videos), now = next(self.serial), next(self.pages), time.time()
+        rows = [
+            {
+                "type": self.draw.choice(TYPES),
+                "videoId": video,
+                "timestamp": int((now - self.draw.uniform(0, 60)) * 1000),
+                "watchTimeMs": self.draw.randint(500, 40_000),
+                "feedRequestId": receipt,
+                "rankPosition": place,
+                "eventId": f"e{number}-{place}",
+            }
+            for place, video in enumerate(videos)
+        ]
+        headers = {
+            "x-tenant-id": TENANT,
+            "x-api-key": SDK_KEY,
+            "x-user": user,
+            "content-type": "application/json",
+            "idempotency-key": str(number),
+        }
+        body = orjson.dumps({"events": rows})
+        return func.HttpRequest("POST", "http://localhost/v1/events/batch", headers=headers, params={}, body=body)
+
+    async def feed(self, times: int) -> float:
+        """A personalized page of 20 videos of 2,000, the user's signals read from the store."""
+        began = time.process_time()
+        for _ in range(times):
+            await feed_handler._served(next(self.feeds), self.app)
+        return time.process_time() - began
+
+    async def post(self, times: int) -> float:
+        """A batch of 20 events from the request to its message."""
+        requests = [self._batch() for _ in range(times)]
+        began = time.process_time()
+        for request in requests:
+            answer = await self.events.edge.answer(POST, self.events, request)
+            assert answer.status_code == 202, answer.get_body()
+        return time.process_time() - began
+
+    async def fold(self, times: int) -> float:
+        """From its message to the user's signals and the message to the roll-up."""
+        await self.post(times)
+        bodies = [message.body for message in self.bus.taken()]
+        began = time.process_time()
+        for body in bodies:
+            assert await self.consumer.handle(body) == "folded"
+        return time.process_time() - began
+
+    async def rollup(self, times: int) -> float:
+        """From that message into statistics and archive, through the embedded bus, so many in one write."""
+        await self.fold(times)
+        for message in self.bus.taken():
+            await self.app.bus.publish(message)
+        began = time.process_time()
+        added = await stats_consumer(self.app, receive_seconds=1.0).run()
+        assert added == times, added
+        return time.process_time() - began
+
+
+def main() -> None:
+    """Answer until there is nothing more to read."""
+    loop = asyncio.new_event_loop()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = loop.run_until_complete(Paths().prepare(folder))
+        for name in ("feed", "post", "fold", "rollup"):
+            loop.run_until_complete(getattr(paths, name)(60))
+            paths.bus.taken()
+        print("ready", flush=True)
+        for line in sys.stdin:
+            name, times = line.split()
+            gc.collect()
+            seconds = loop.run_until_complete(getattr(paths, name)(int(times)))
+            paths.bus.taken()
+            print(seconds / int(times) * 1e6, flush=True)
+
+
+if __name__ == "__main__":
+    main()
