@@ -3,8 +3,8 @@
 `list` prints a line a letter, `show` also what kinds of events it holds. Neither prints an event: what somebody watched
 must not reach the log of a terminal or a job. `show --content` does, for a machine that keeps no log.
 
-A replayed message goes to the one subscription that failed. Signals recognize a batch they know by its marker; the
-bus drops a replay repeated within an hour.
+A replayed message goes to the one subscription that failed. Signals recognize a batch they know by its marker,
+statistics by its name; the bus drops a replay repeated within an hour.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ import orjson
 
 import bootstrap
 from bootstrap import App
-from events.batch import Batch
+from events.batch import Batch, marked_again
 from events.dead_letters import all_dead_letters, readable, take_out
 from events.signals_consumer import MAX_AGE_SECONDS
 from shared.adapters.bus.port import (
     MAX_ID_LENGTH,
+    ROLLUP,
     SIGNALS,
     SUBSCRIPTIONS,
     BusError,
@@ -167,9 +168,10 @@ async def replay(
             session = dead.session_id
             if not 1 <= len(session) <= MAX_ID_LENGTH:
                 session = batch.session(tenant.rollup_shards if tenant else 1)
+            body = marked_again(dead.body) if subscription == ROLLUP else dead.body
             id = f"{dead.message_id[:80]}.replay.{dead.sequence_number}"
             try:
-                await app.bus.publish(OutgoingMessage(id, session, dead.body, subscription))
+                await app.bus.publish(OutgoingMessage(id, session, body, subscription))
             except BusRefused:
                 say(f"stays, the bus refuses it: {dead.sequence_number}")
                 return False

@@ -31,6 +31,7 @@ _EVENT_FIELDS, _REQUEST_FIELDS = 7, 7
 _EVENT_FIELDS_2, _REQUEST_FIELDS_2 = 9, 9
 """Values in a row of version 2, at least: what a later release adds to it is passed over."""
 _TYPES = tuple(EVENT_TYPES)
+_AGAIN = {"again": True}
 _CODES = {name: code for code, name in enumerate(_TYPES)}
 
 
@@ -43,7 +44,8 @@ class Batch:
     (32 hex digits, or empty) is the trace of the request that brought it. `counted` says of each event whether
     statistics and co-watch count it; None until that is decided.
 
-    `passed_over`: how many events it had besides, of types that only a later release knows.
+    `again`: it may have been handed on before, so whoever counts it looks whether it has it. `passed_over`: how many
+    events it had besides, of types that only a later release knows.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Batch:
     consented: bool = True
     trace_id: str = ""
     counted: tuple[bool, ...] | None = None
+    again: bool = False
     passed_over: int = field(default=0, compare=False)
 
     def session(self, shards: int) -> str:
@@ -102,6 +105,14 @@ def parts(body: bytes) -> Sequence[bytes]:
     return [_framed([raw]) for raw in _raw_batches(body)]
 
 
+def marked_again(body: bytes) -> bytes:
+    """A message whose batches say that they may have been handed on before; all else stays as it is, also what only a
+    later release can read. Raises `UnreadableBatch` or `NewerMessage`."""
+    if is_framed(body):
+        return _framed([_decoded(lambda raw=raw: raw | _AGAIN) for raw in _raw_batches(body)])  # type: ignore[misc]
+    return _decoded(lambda: orjson.dumps(orjson.loads(body) | _AGAIN))
+
+
 def _has_one(body: bytes) -> bool:
     return body[4:6] == b"\1\0"
 
@@ -139,7 +150,9 @@ def _head(batch: Batch) -> dict[str, Any]:
         "trusted": batch.trusted,
         "consented": batch.consented,
         "trace": batch.trace_id,
-    } | ({} if batch.counted is None else {"counted": batch.counted})
+        **({} if batch.counted is None else {"counted": batch.counted}),
+        **(_AGAIN if batch.again else {}),
+    }
 
 
 def _rows_of_1(batch: Batch) -> dict[str, Any]:
@@ -209,6 +222,7 @@ def _batch(raw: Any, version: int) -> Batch:
         consented=raw["consented"] is True,
         trace_id=str(raw.get("trace", "")),
         counted=_counted(raw.get("counted"), len(all_rows), known),
+        again=raw.get("again") is True,
         passed_over=len(all_rows) - len(known),
     )
 

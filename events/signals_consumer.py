@@ -205,7 +205,8 @@ class SignalsConsumer:
         lag_seconds = max(0.0, self._clock() - batch.accepted_at)
         stages.end("fold")
         if folded.fresh:
-            new = replace(batch, events=folded.fresh, counted=folded.counted)
+            known = folded.outcome == DUPLICATE
+            new = replace(batch, events=folded.fresh, counted=folded.counted, again=batch.again or known)
             await self._retry(lambda: self._hand_on(new), delivery)
             telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
             if lag_seconds > LATE_SECONDS:
@@ -341,8 +342,8 @@ def _marker(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...]) -
 
 
 def _already_folded(batch: Batch, marker: Json) -> _Folded:
-    """A batch whose marker is there. The same message again hands on the same events, in case it did not get so far;
-    a client's later copy of the batch (another acceptance) has nothing to hand on.
+    """A batch whose marker is there. The same message again hands on the same events, in case it did not get so far,
+    and says so; a client's later copy of the batch (another acceptance) has nothing to hand on.
     """
     if marker.get("acceptedAt") != batch.accepted_at:
         return _Folded(DUPLICATE)

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from events.added_batches import added_document, not_added_before
 from events.archive import blob_name, in_time, part_name, to_lines
 from events.batch import Batch, decode
 from events.counting import decide_without_ledger
@@ -47,10 +48,12 @@ from shared.adapters.documents.port import (
     VIDEO_STATS,
     Create,
     DocumentStore,
+    Operation,
     Replace,
     StoreError,
     StoreRefused,
     StoreUnavailable,
+    Upsert,
     WriteRejected,
 )
 from shared.adapters.flags.evaluation import ARCHIVE, Flags
@@ -273,7 +276,7 @@ class StatsConsumer:
             new = [each for each in new if each not in poison]
             blob = await self._retry(lambda: self._add(shard, new), give_up_at) if new else ""
         if blob:
-            await self._retry(lambda: self._archive(shard, new, blob), give_up_at)
+            await self._retry(lambda: self._archive(shard, new, blob, blob), give_up_at)
         return new
 
     def _works_alone(self, batch: Batch) -> bool:
@@ -334,7 +337,7 @@ class StatsConsumer:
                 if tries < TRIES_FOR_THE_REST and self._clock() - oldest < LAST_CHANCE_SECONDS:
                     raise _Incomplete
                 name = part_name(name, came[0].sequence)
-            await self._retry(lambda came=came, name=name: self._archive(shard, came, name), give_up_at)  # type: ignore[misc]
+            await self._retry(lambda c=came, n=name, w=written.blob: self._archive(shard, c, n, w), give_up_at)  # type: ignore[misc]
 
     async def _is_archived(self, name: str) -> bool:
         return name in [blob.name async for blob in self._blobs.list(ARCHIVE_BLOBS, name)]
@@ -385,11 +388,11 @@ class StatsConsumer:
         """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
         to archive. Raises `LockLost` when somebody else wrote the document.
         """
-        batches = await self._decided(shard, await self._still_wanted(shard.tenant_id, new))
         first = new[0]
-        archived = bool(batches) and self._archives(shard.tenant_id, len(batches))
-        accepted_at = first.batches[0].accepted_at
-        blob = blob_name(shard.session_id, first.sequence, first.enqueued_at, accepted_at) if archived else ""
+        name = blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batches[0].accepted_at)
+        wanted = await self._still_wanted(shard.tenant_id, new, name)
+        batches = await self._decided(shard, wanted)
+        blob = name if wanted and self._archives(shard.tenant_id, len(wanted)) else ""
         facts = await self._video_facts.get(
             shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
         )
@@ -413,9 +416,11 @@ class StatsConsumer:
             "peak": peak.to_json(),
             "packed": await asyncio.to_thread(table.pack),
         }
-        operation = Replace(body, shard.stored.etag) if shard.stored else Create(body)
+        operations: list[Operation] = [Replace(body, shard.stored.etag) if shard.stored else Create(body)]
+        if wanted:
+            operations.append(Upsert(added_document(shard.session_id, wanted, name, self._clock())))
         try:
-            await self._documents.write(VIDEO_STATS, shard.tenant_id, [operation])
+            await self._documents.write(VIDEO_STATS, shard.tenant_id, operations)
         except WriteRejected as refused:
             # Either somebody else owns the session by now, or this very write was applied and its answer lost.
             now = await self._read_shard(shard.session_id)
@@ -466,15 +471,22 @@ class StatsConsumer:
                 log, logging.WARNING if over else logging.INFO, event, always=True, tenant=shard.tenant_id, count=over
             )
 
-    async def _still_wanted(self, tenant_id: str, messages: Sequence[SequencedMessage]) -> list[NumberedBatch]:
-        """The batches without those of users who were erased after they were accepted, and of no other tenant."""
+    async def _still_wanted(
+        self, tenant_id: str, messages: Sequence[SequencedMessage], write: str
+    ) -> list[NumberedBatch]:
+        """The batches without those of users who were erased after they were accepted, those of another tenant, and
+        those that another write than `write` has taken in."""
         erased = await erasures(self._documents, tenant_id)
-        return [
+        wanted = [
             each
             for message in messages
             for each in message.numbered()
             if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
         ]
+        once = await not_added_before(self._documents, tenant_id, wanted, write)
+        if len(once) < len(wanted):
+            self._telemetry.count("batches_rolled_up", "again", amount=len(wanted) - len(once))
+        return once
 
     # ---- archive
 
@@ -486,9 +498,10 @@ class StatsConsumer:
         self._telemetry.count("batches_archived", "switched_off", amount=batches)
         return False
 
-    async def _archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str) -> None:
-        """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived."""
-        wanted, now = await self._still_wanted(shard.tenant_id, numbered), self._clock()
+    async def _archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str, write: str) -> None:
+        """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived.
+        `write`: the one that took them in."""
+        wanted, now = await self._still_wanted(shard.tenant_id, numbered, write), self._clock()
         batches = await self._decided(shard, [each for each in wanted if in_time(each.batch, now)])
         content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
         try:

@@ -12,6 +12,7 @@ from math import inf
 
 from events.batch import SHARD_MARK, Batch
 from events.sequence_log import SequenceLog
+from ranking.stats import STATS_PREFIX
 from shared.adapters.bus.port import ReceivedMessage
 from shared.adapters.documents.port import Document
 from shared.domain.formats import is_number
@@ -44,7 +45,7 @@ class Shard:
 
     @property
     def id(self) -> str:
-        return f"stats:{self.session_id.replace(SHARD_MARK, SHARD_MARK_IN_IDS)}"
+        return f"{STATS_PREFIX}{self.session_id.replace(SHARD_MARK, SHARD_MARK_IN_IDS)}"
 
     @property
     def last(self) -> int:

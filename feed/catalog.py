@@ -16,7 +16,7 @@ import orjson
 from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns
 from ranking.cowatch import CoWatchTable, UnreadableTable
-from ranking.stats import StatsTable, UnreadableStats, merged
+from ranking.stats import STATS_PREFIX, StatsTable, UnreadableStats, merged
 from shared.adapters.blobs.port import TABLES, Blobs, BlobsError, BlobsUnavailable
 from shared.adapters.documents.port import (
     FROM_NOW,
@@ -32,7 +32,7 @@ from shared.adapters.documents.port import (
 )
 from shared.adapters.refresh import Refresher
 from shared.adapters.retry import with_timeout
-from shared.domain.cowatch_pointer import blob_of
+from shared.domain.cowatch_pointer import POINTER_ID, blob_of
 from shared.domain.records import AFTER_VIDEOS, Video
 from shared.observability.metrics import Telemetry
 from shared.settings import Settings
@@ -174,6 +174,13 @@ async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Docum
         after = page.next
 
 
+async def _stored_statistics(documents: DocumentStore, tenant_id: str) -> list[Document]:
+    """The shards of a tenant's statistics and the pointer to its co-watch table; the partition holds more."""
+    shards = await query_all(documents, VIDEO_STATS, tenant_id, STATS_PREFIX)
+    pointer = await documents.read(VIDEO_STATS, tenant_id, POINTER_ID)
+    return [*shards, pointer] if pointer else shards
+
+
 class Catalogs:
     """The catalogs of the tenants this process serves. `clock` gives seconds and never goes back."""
 
@@ -239,7 +246,7 @@ class Catalogs:
         catalog = self._applying[tenant_id] = Catalog(tenant_id, self._telemetry)
         try:
             videos = await _stored_videos(documents, tenant_id)
-            statistics = await query_all(documents, VIDEO_STATS, tenant_id)
+            statistics = await _stored_statistics(documents, tenant_id)
             for start in range(0, len(videos), SLICE):
                 for document in videos[start : start + SLICE]:
                     catalog.apply_queried(document)

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from ranking.columns import key64
 from ranking.watching import counted_watch_ms, long_views
 
+STATS_PREFIX = "stats:"
+"""How the ids of the shards' documents begin."""
 HOUR = 3_600.0
 DAY = 86_400
 HALF_LIVES = (1 * HOUR, 6 * HOUR, 24 * HOUR, 168 * HOUR)

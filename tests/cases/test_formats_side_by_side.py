@@ -27,7 +27,7 @@ from events.archive import from_lines, is_live
 from events.frame import MARK
 from feed.api import FeedApi
 from local.demo import save_videos
-from ranking.stats import StatsTable, merged
+from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import SIGNALS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
@@ -166,7 +166,7 @@ class World:
         read = from_document(await self.signals())
         assert read is not None
         assert int(read.daily["views"].sum()) == len(self.watched)
-        shards = await query_all(self.documents, VIDEO_STATS, TENANT)
+        shards = await query_all(self.documents, VIDEO_STATS, TENANT, STATS_PREFIX)
         table = merged(StatsTable.unpack(str(shard.body["packed"])) for shard in shards)
         counted = {id: table.week(id, self.clock.now())["views"] for id in self.watched}
         assert counted == dict.fromkeys(self.watched, 1)

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from events.archive import counts, from_lines
-from ranking.stats import StatsTable, merged
+from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.documents.port import VIDEO_STATS, query_all
 from shared.domain.event_types import EVENT_TYPES
@@ -41,7 +41,7 @@ def told(app: App, kind: str, video: str, count: int, receipt: str | None = None
 async def weeks(client: Client) -> StatsTable:
     await client.app.folded()
     await client.app.rolled_up()
-    stored = await query_all(client.app.documents, VIDEO_STATS, client.tenant_id)
+    stored = await query_all(client.app.documents, VIDEO_STATS, client.tenant_id, STATS_PREFIX)
     return merged(StatsTable.unpack(str(shard.body["packed"])) for shard in stored if "packed" in shard.body)
 
 

@@ -30,7 +30,7 @@ from bootstrap import App
 from events.archive import from_lines
 from local.demo import save_videos
 from local.serving import first_flags
-from ranking.stats import StatsTable, merged
+from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.backends import flags_file
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import SUBSCRIPTIONS
@@ -282,7 +282,7 @@ async def _compare(services: App, everybody: list[User], tenants: list[World], t
         tally["users whose signals differ"] += bool(wrong)
         differences += [f"user {user.hash[:8]} of {user.world.tenant.id}: {text}" for text in wrong]
     for world in tenants:
-        shards = await query_all(services.documents, VIDEO_STATS, world.tenant.id)
+        shards = await query_all(services.documents, VIDEO_STATS, world.tenant.id, STATS_PREFIX)
         table = merged(StatsTable.unpack(str(shard.body["packed"])) for shard in shards)
         counted = lines[world.tenant.id]
         wrong = stat_differences(table, counted, world.videos) + rule_differences(counted, world)

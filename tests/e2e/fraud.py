@@ -22,7 +22,7 @@ from events.schema import parse_event
 from local.demo import save_videos
 from local.serving import local_settings
 from ranking.columns import key64
-from ranking.stats import StatsTable, merged
+from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
 from shared.adapters.documents.port import VIDEO_STATS, query_all
 from shared.adapters.tenant_directory import save_tenant
@@ -107,7 +107,7 @@ class Trial:
         """The video's rank by long views of the week, and its views."""
         while (await self.services.bus.depth(ROLLUP))[0]:
             await self.services.stats_consumer.run()
-        stored = await query_all(self.services.documents, VIDEO_STATS, self.tenant)
+        stored = await query_all(self.services.documents, VIDEO_STATS, self.tenant, STATS_PREFIX)
         table = merged(StatsTable.unpack(str(shard.body["packed"])) for shard in stored if "packed" in shard.body)
         views = {each: table.week(each, self.services.clock())["views"] for each in self.videos}
         return 1 + sum(count > views[video] for count in views.values()), views[video]

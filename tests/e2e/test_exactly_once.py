@@ -190,11 +190,11 @@ async def test_an_unreadable_message_is_dead_lettered_with_its_reason_and_blocks
 
 async def stats(client: Client, video: str) -> dict[str, int]:
     """A video's plain figures of the week, as the roll-up wrote them."""
-    from ranking.stats import StatsTable, merged
+    from ranking.stats import STATS_PREFIX, StatsTable, merged
     from shared.adapters.documents.port import query_all
 
     await client.app.rolled_up()
-    shards = await query_all(client.app.documents, VIDEO_STATS, client.tenant_id)
+    shards = await query_all(client.app.documents, VIDEO_STATS, client.tenant_id, STATS_PREFIX)
     table = merged(StatsTable.unpack(str(shard.body["packed"])) for shard in shards)
     return table.week(video, client.app.clock.now())
 

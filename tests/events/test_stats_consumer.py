@@ -14,7 +14,7 @@ from events.archive import KEEP_DAYS, LATEST_DAYS, from_lines, is_due
 from events.batch import Batch, encode, encode_all
 from events.frame import MARK
 from events.schema import Event
-from ranking.stats import StatsTable, merged
+from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
 from shared.adapters.documents.port import DAY_SECONDS, VIDEO_STATS, VIDEOS, Upsert, query_all
@@ -48,7 +48,7 @@ class World:
         self.topic.put(OutgoingMessage(batch.id, session or batch.tenant_id, encode(batch)))
 
     async def table(self, tenant: str = TENANT) -> StatsTable:
-        shards = await query_all(self.documents.inner, VIDEO_STATS, tenant)
+        shards = await query_all(self.documents.inner, VIDEO_STATS, tenant, STATS_PREFIX)
         return merged(StatsTable.unpack(str(shard.body["packed"])) for shard in shards)
 
     async def views(self, tenant: str = TENANT) -> list[int]:

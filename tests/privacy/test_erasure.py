@@ -17,7 +17,7 @@ from events.archive import from_lines
 from events.batch import Batch, encode
 from events.schema import Event
 from privacy.erase import erase
-from ranking.stats import StatsTable, merged
+from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import DeadLetter, ReceivedMessage
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, VIDEOS, StoreUnavailable, Upsert, query_all
@@ -132,7 +132,7 @@ class World:
         await stats_consumer(self.services, rest_seconds=0.0).run()
 
     async def views(self) -> dict[str, int]:
-        shards = await query_all(self.documents.inner, VIDEO_STATS, TENANT)
+        shards = await query_all(self.documents.inner, VIDEO_STATS, TENANT, STATS_PREFIX)
         table = merged(StatsTable.unpack(str(shard.body["packed"])) for shard in shards)
         return {user: table.week(f"of-{user}", NOW)["views"] for user in USERS}
 

@@ -15,7 +15,7 @@ import aiohttp
 from bootstrap import App
 from events.archive import from_lines
 from local.demo import save_videos
-from ranking.stats import StatsTable, merged
+from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.documents.port import VIDEO_STATS, query_all
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
@@ -134,7 +134,7 @@ class Viewer:
         await stats_consumer(self.services).run()
 
     async def views_in_statistics(self) -> int:
-        shards = await query_all(self.services.documents, VIDEO_STATS, self.tenant_id)
+        shards = await query_all(self.services.documents, VIDEO_STATS, self.tenant_id, STATS_PREFIX)
         table = merged(StatsTable.unpack(str(shard.body["packed"])) for shard in shards)
         return sum(table.week(f"vid_fitness_{n + 1}", time.time())["views"] for n in range(VIEWED))
 

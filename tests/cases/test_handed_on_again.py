@@ -1,0 +1,149 @@
+"""A batch that the fold hands on a second time, however late, counts once and is archived once.
+
+The bus knows for an hour which messages it has. What is delivered to the fold again after that is handed on again, and
+nobody can tell from the bus whether the first one arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from commands.replay_dead_letters import replay
+from events.added_batches import PREFIX
+from events.batch import decode, encode, encode_all, marked_again
+from feed.catalog import _stored_statistics
+from shared.adapters.bus.port import ROLLUP, OutgoingMessage
+from shared.adapters.documents.port import VIDEO_STATS, query_all
+from shared.adapters.flags.evaluation import ARCHIVE
+from shared.adapters.tenant_directory import save_tenant
+from shared.domain.records import Tenant
+from tests.events.test_dead_letters import World as LettersWorld
+from tests.events.test_stats_consumer import TENANT, World, batch
+from tests.events.test_stats_consumer_crashes import AFTER, BEFORE, DIE, work
+
+COPIES = st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=8)
+"""(Which batch, whether to let the roll-up run afterwards, in which version it is written) of each copy."""
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_ever_logged() -> None:
+    """Replaces a look at the log that needs one app for the whole module."""
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    await world.prepare()
+    return world
+
+
+def send(world: World, number: int, *, again: bool, version: int = 1) -> None:
+    body = encode(replace(batch(number), again=again), version)
+    world.topic.put(OutgoingMessage(f"{number:032x}.rollup", TENANT, body))
+
+
+async def check(world: World, numbers: set[int]) -> None:
+    assert (await world.views())[0] == len(numbers)
+    assert Counter(line["batch"] for line in await world.archived()) == {f"{n:032x}": 1 for n in numbers}
+    assert not world.topic.waiting[TENANT]
+    assert world.topic.dead == []
+
+
+async def test_a_batch_that_had_arrived_is_known_by_its_name(world: World) -> None:
+    send(world, 1, again=False)
+    await world.rollup.run()
+    for _ in range(2):
+        send(world, 1, again=True)
+        await world.rollup.run()
+    await check(world, {1})
+    assert world.services.telemetry.counters["batches_rolled_up", ("again",)] > 0
+
+
+async def test_a_batch_that_had_not_arrived_counts_when_it_comes_again(world: World) -> None:
+    send(world, 1, again=False)
+    await world.rollup.run()
+    send(world, 2, again=True)
+    send(world, 2, again=True)
+    await world.rollup.run()
+    await check(world, {1, 2})
+
+
+async def test_without_an_archive_it_counts_once_as_well(world: World) -> None:
+    await save_tenant(world.documents, Tenant(TENANT, feature_flags={ARCHIVE: False}))
+    await world.services.tenants_refresher.refresh()
+    for again in (False, True, True):
+        send(world, 1, again=again)
+        await world.rollup.run()
+    assert (await world.views())[0] == 1
+    assert await world.archived() == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(copies=COPIES)
+def test_however_the_copies_come_each_batch_counts_once(tmp_path: Path, copies: list[tuple[int, bool, bool]]) -> None:
+    async def tell() -> None:
+        world = World(tmp_path)
+        await world.prepare()
+        sent: set[int] = set()
+        for number, run, framed in copies:
+            send(world, number, again=number in sent, version=2 if framed else 1)
+            sent.add(number)
+            if run:
+                await world.rollup.run()
+        await world.rollup.run()
+        assert (await world.views())[0] == len(sent)
+        assert not world.topic.waiting[TENANT]
+
+    asyncio.run(tell())
+
+
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+async def test_wherever_the_roll_up_dies_it_counts_once(tmp_path: Path, when: str) -> None:
+    for at in range(30):
+        world = World(tmp_path / f"{at}")
+        await world.prepare()
+        send(world, 1, again=False)
+        await world.rollup.run()
+        for number, again in ((1, True), (2, True), (3, False), (3, True)):
+            send(world, number, again=again)
+        steps = await work(world, at, when, DIE)
+        await world.rollup.run()
+        await check(world, {1, 2, 3})
+        if at >= steps:
+            return
+    raise AssertionError("it never came to an end")
+
+
+def test_marking_a_message_changes_nothing_else_in_it() -> None:
+    first, second = batch(1), batch(2)
+    assert decode(marked_again(encode(first))) == (replace(first, again=True),)
+    both = decode(marked_again(encode_all([first, second])))
+    assert both == (replace(first, again=True), replace(second, again=True))
+    assert decode(encode(first)) == (first,)
+
+
+async def test_a_replayed_letter_of_the_roll_up_says_that_it_may_have_counted(tmp_path: Path) -> None:
+    world = LettersWorld(tmp_path)
+    await world.bury(batch(1), ROLLUP)
+    letters = await world.letters(ROLLUP)
+    assert await replay(world.services, ROLLUP, letters, say=world.said.append) == 0
+    session = await world.bus.next_session(ROLLUP, 1.0)
+    assert session is not None
+    (message,) = await session.receive(10, 1.0)
+    assert [each.again for each in decode(message.body)] == [True]
+
+
+async def test_no_feed_reads_the_names_when_it_loads_a_tenant(world: World) -> None:
+    send(world, 1, again=False)
+    await world.rollup.run()
+    names = await query_all(world.documents, VIDEO_STATS, TENANT, PREFIX)
+    assert len(names) == 1
+    loaded = await _stored_statistics(world.documents, TENANT)
+    assert [document.id for document in loaded] == [f"stats:{TENANT}"]
