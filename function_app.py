@@ -50,19 +50,10 @@ async def roll_up(timer: func.TimerRequest) -> None:
     await (await bootstrap.running()).roll_up()
 
 
-@app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *")
-async def sweep_dead_letters(timer: func.TimerRequest) -> None:
-    await (await bootstrap.running()).sweep_dead_letters()
-
-
-@app.timer_trigger(arg_name="timer", schedule="0 47 3 * * *")
-async def report_experiments(timer: func.TimerRequest) -> None:
-    await (await bootstrap.running()).experiment_reports.store_all()
-
-
-@app.timer_trigger(arg_name="timer", schedule="0 41 2 * * *")
-async def build_cowatch(timer: func.TimerRequest) -> None:
-    await (await bootstrap.running()).cowatch.build_all()
+# One function for what is done at night: with zone redundancy every function that scales alone has two paid instances.
+@app.timer_trigger(arg_name="timer", schedule="0 17 2-4 * * *")
+async def nightly(timer: func.TimerRequest) -> None:
+    await (await bootstrap.running()).nightly()
 
 
 @app.timer_trigger(arg_name="timer", schedule="*/10 * * * * *")

@@ -119,6 +119,7 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
     requests = average * MONTH_SECONDS
     cores = (usual.http_cores + usual.fold_cores) / i["cpu_target"]
     ready = min(cores, float(usual.http_instances + usual.fold_instances) / 2)
+    idle = i["timer_functions"] * i["ready_instances_each"]  # what they do while they work is among the cores
     hourly_ru = max(usual.ru * i["ru_hour_maximum"], 0.1 * recommended_ru(most, inputs))
     through_endpoints_kb = i["feed_response_kb"] + i["batch_request_kb"] + 3 * i["signals_kb"]
     through_endpoints_kb += i["message_kb"] * i["message_hops"]
@@ -127,6 +128,7 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
     return {
         "Functions, executions": 3 * requests / 1e6 * i["price_million_executions"],
         "Functions, instances": ready * i["price_instance_ready"] + (cores - ready) * i["price_instance_on_demand"],
+        "Functions, instances for timers": idle * i["price_instance_idle"],
         "Cosmos DB": hourly_ru / 1000 * i["price_1000_ru"],
         "Service Bus": most.messaging_units * i["price_messaging_unit"],
         "Gateway with firewall": i["price_gateway"] + usual.gateway_units * i["price_gateway_unit"],

@@ -41,7 +41,8 @@ class Cost:
 def flex(rate: float, inputs: Inputs) -> Cost:
     """Flex Consumption: every execution is charged, a feed and its batch make three."""
     found = bill(rate, rate * PEAK_TO_AVERAGE, inputs)
-    return Cost(found["Functions, executions"], found["Functions, instances"])
+    instances = found["Functions, instances"] + found["Functions, instances for timers"]
+    return Cost(found["Functions, executions"], instances)
 
 
 def premium(rate: float, inputs: Inputs) -> Cost:

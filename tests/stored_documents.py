@@ -173,8 +173,8 @@ async def _watch(app: App, editor: Editor) -> None:
     view = {"type": "impression", "videoId": page["items"][0]["videoId"], "timestamp": app.now_ms()}
     assert (await unnamed.post([{**view, "feedRequestId": page["feedRequestId"]}], off)).status == 202
     await app.rolled_up()
-    for timer in ("build_cowatch", "report_experiments"):
-        await app.host.run_timer(timer)
+    await app.services.cowatch.build_all()
+    await app.services.experiment_reports.store_all()
 
 
 async def _forget(app: App, editor: Editor, found: Stored) -> None:

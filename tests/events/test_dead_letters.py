@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace as changed
 from pathlib import Path
 
 import orjson
@@ -229,3 +230,29 @@ def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:
     assert (code, "stays, unreadable" in said) == (1, True)
     code, said = run("list", "nowhere")
     assert (code, said) == (2, "")
+
+
+class Job:
+    """Stands for a job of the night; remembers when it was done."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.hours: list[int] = []
+
+    async def done(self) -> None:
+        self.hours.append(int(self.world.now // 3_600 % 24))
+
+    build_all = store_all = done
+
+
+async def test_at_night_each_job_has_its_hour_and_a_late_call_makes_up_for_all(world: World) -> None:
+    cowatch, reports = Job(world), Job(world)
+    services = changed(world.services, cowatch=cowatch, experiment_reports=reports)  # type: ignore[arg-type]
+    midnight = NOW - NOW % 86_400
+    swept = world.services.telemetry.gauges
+    for hour in (2, 4, 3, 9):
+        world.now = midnight + hour * 3_600 + 17 * 60
+        swept.pop(("dead_letters", (SIGNALS,)), None)
+        await services.nightly()
+        assert (("dead_letters", (SIGNALS,)) in swept) is (hour in (3, 9))
+    assert (cowatch.hours, reports.hours) == ([2, 9], [4, 9])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from shared.observability import telemetry_export
 from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, FIREWALL, RULES, STORAGE, Snapshot, role_of, scope_of
 
 SERVICE_BUS_DATA_OWNER = "090c5cfd-751d-490a-894a-3ce6f1109419"
@@ -85,15 +84,13 @@ def firewall(made: Snapshot) -> list[str]:
 
 
 def alerts(made: Snapshot) -> list[str]:
-    """No query fails while its table is not there, and none takes the app's own spans for the host's requests."""
+    """No query fails while its table is not there, and one busy minute wakes nobody."""
     found = []
     for rule in made.all("Microsoft.Insights/scheduledQueryRules"):
         (criterion,) = rule.at("properties.criteria.allOf")
         query = criterion["query"]
         if not query.startswith("union isfuzzy=true (datatable("):
             found.append(f"{rule.name}: it fails until telemetry has come, and is switched off after a week of that")
-        if "AppRequests" in query and f"AppRoleName != '{telemetry_export.SERVICE_NAME}'" not in query:
-            found.append(f"{rule.name}: it takes the app's own spans for requests")
         if "Ingestion" in query and "OverQuota" not in query:
             found.append(f"{rule.name}: it fires as well when the day's cap is lifted")
     for rule in made.all("Microsoft.Insights/metricAlerts"):

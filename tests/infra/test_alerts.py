@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared.observability.metrics import METRICS
+from shared.observability.telemetry_export import SERVICE_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS = json.loads((ROOT / "infra" / "bicep" / "alerts.json").read_text())
@@ -43,6 +44,12 @@ def test_a_query_asks_for_metrics_and_labels_that_the_code_has(name: str, query:
     assert asked <= METRICS.keys()
     for label in labels_in(query):
         assert any(label in METRICS[metric].labels for metric in asked), f"{label} is not a label of {asked}"
+
+
+def test_no_query_takes_the_apps_own_spans_for_the_hosts_requests():
+    asking = [query for _, query in QUERIES if "AppRequests" in query]
+    assert len(asking) > 3
+    assert [query for query in asking if f"AppRoleName != '{SERVICE_NAME}'" not in query] == []
 
 
 def test_a_renamed_metric_would_be_noticed():

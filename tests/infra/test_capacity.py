@@ -8,8 +8,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+import function_app
 from events import video_facts
 from infra import capacity
+from local.invocation import load_functions
 from tests.infra.compiler import Compiled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,3 +95,11 @@ def test_production_is_sized_for_the_load_model(compiled: Compiled):
     assert given_sizes["alwaysReadyFold"] >= usual.fold_instances
     assert given_sizes["maximumInstances"] >= 2 * (peak.http_instances + peak.fold_instances)
     assert given_sizes["entryMaximumCapacity"] * 10 >= peak.gateway_units
+
+
+def test_every_timer_is_counted_with_the_instances_that_stand_ready_for_it():
+    timers = [each.name for each in load_functions(function_app.app) if each.kind == "timerTrigger"]
+    assert INPUTS["timer_functions"] == len(timers), f"each function that scales alone is billed: {timers}"
+    one_more = {**INPUTS, "timer_functions": INPUTS["timer_functions"] + 1}
+    before, after = (sum(capacity.bill(600, 3_000, inputs).values()) for inputs in (INPUTS, one_more))
+    assert round(after - before, 6) == 2 * INPUTS["price_instance_idle"]

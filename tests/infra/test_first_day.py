@@ -63,7 +63,6 @@ MISTAKES: dict[str, tuple[str, str, str, Any, str]] = {
         "rule 300700 logs nearly every request",
     ),
     "a query without its table": (QUERIES, "silence", QUERY, "AppMetrics | count", "fails until telemetry has come"),
-    "spans for requests": (QUERIES, "error-rate", QUERY, "AppRequests | count", "takes the app's own spans"),
     "a cap that is lifted": (QUERIES, "daily-cap", QUERY, "union x | where Category =~ 'Ingestion'", "when the day's"),
     "one busy minute": (
         "Microsoft.Insights/metricAlerts",

@@ -39,3 +39,8 @@ def test_a_mistyped_key_of_host_json_is_found_with_its_place() -> None:
     mistyped["extensions"]["serviceBus"]["maxConcurentCalls"] = 32
     mistyped["functionTimeOut"] = "00:10:00"
     assert list(unknown_keys(mistyped)) == ["extensions.serviceBus.maxConcurentCalls", "functionTimeOut"]
+
+
+def test_the_host_reports_every_execution_and_the_app_no_record_of_its_own() -> None:
+    levels = HOST_JSON["logging"]["logLevel"]
+    assert levels == {"default": "Warning", "Host.Results": "Information", "Function": "Warning"}
