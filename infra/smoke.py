@@ -2,6 +2,7 @@
 
     SMOKE_TENANT, SMOKE_API_KEY    a tenant and an `sdk` key of it; without them no feed is asked for
     SMOKE_CERTIFICATE=self-signed  do not check the certificate (a test environment's own)
+    SMOKE_FIREWALL=Detection       do not ask for what the firewall closes: it only logs yet
 
 Waits for a while for the first good answers, because a fresh deployment starts its instances. Standard library only.
 """
@@ -17,12 +18,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 TIMEOUT_SECONDS = 15.0
 PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 5.0
+CLOSED = ("/v1/debug/user-signals", "/v1/%64ebug/user-signals", "/admin/host/status")
 Fetch = Callable[[str, Mapping[str, str]], tuple[int, Any]]
 
 
@@ -52,15 +54,15 @@ def parsed(body: bytes) -> Any:
         return None
 
 
-def checks(fetch: Fetch, tenant: str, key: str) -> dict[str, str | None]:
-    """Check → what is wrong, or None."""
+def checks(fetch: Fetch, tenant: str, key: str, closed: Sequence[str] = CLOSED) -> dict[str, str | None]:
+    """Check → what is wrong, or None. `closed` are the paths that the firewall must refuse."""
     found: dict[str, str | None] = {}
     status, _ = fetch("/health", {})
     found["the app is alive"] = None if status == 200 else f"/health answers {status}"
     status, body = fetch("/ready", {})
     states = body.get("dependencies") if isinstance(body, dict) else None
     found["everything it stands on answers"] = None if status == 200 else f"/ready answers {status}: {states}"
-    for path in ("/v1/debug/user-signals", "/v1/%64ebug/user-signals", "/admin/host/status"):
+    for path in closed:
         status, _ = fetch(path, {"X-Api-Key": "no-such-key"})
         found[f"{path} is closed"] = None if status == 403 else f"it answers {status}: the firewall must answer 403"
     if not (tenant and key):
@@ -81,9 +83,10 @@ def main(arguments: list[str], environment: Mapping[str, str], patience: float =
         return 2
     fetch = fetcher(arguments[0].rstrip("/"), environment.get("SMOKE_CERTIFICATE") == "self-signed")
     tenant, key = environment.get("SMOKE_TENANT", ""), environment.get("SMOKE_API_KEY", "")
+    closed = () if environment.get("SMOKE_FIREWALL") == "Detection" else CLOSED
     give_up_at = time.monotonic() + patience
     while True:
-        found = checks(fetch, tenant, key)
+        found = checks(fetch, tenant, key, closed)
         if not any(found.values()) or time.monotonic() >= give_up_at:
             break
         time.sleep(min(PAUSE_SECONDS, patience))
@@ -91,6 +94,8 @@ def main(arguments: list[str], environment: Mapping[str, str], patience: float =
         print(f"{'FAILED' if wrong else 'ok':7} {check}{f' ({wrong})' if wrong else ''}")
     if not (tenant and key):
         print("left out: the feed (SMOKE_TENANT and SMOKE_API_KEY are not set)")
+    if not closed:
+        print("left out: what the firewall closes (it only logs; set FIREWALL_MODE to Prevention)")
     return 1 if any(found.values()) else 0
 
 

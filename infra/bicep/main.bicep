@@ -91,6 +91,10 @@ param requestsPerMinutePerAddress int = 30000
 @maxValue(100000)
 param cmsRequestsPerMinutePerAddress int = 600
 
+@description('Whether the firewall refuses what a rule matches, or only logs it: to see in a new environment what it would refuse.')
+@allowed(['Detection', 'Prevention'])
+param firewallMode string = 'Prevention'
+
 @description('Minor version of Python, the same as the one the package was built for.')
 @allowed(['3.11', '3.12', '3.13'])
 param pythonVersion string = '3.11'
@@ -563,6 +567,7 @@ module entry 'modules/entry.bicep' = if (deployEntry) {
     backendHost: functionApp.outputs.hostName
     minimumCapacity: entryMinimumCapacity
     maximumCapacity: entryMaximumCapacity
+    firewallMode: firewallMode
     requestsPerMinutePerAddress: requestsPerMinutePerAddress
     cmsRequestsPerMinutePerAddress: cmsRequestsPerMinutePerAddress
     zoneRedundant: zoneRedundant
@@ -619,3 +624,6 @@ output operationsJob string = operations.outputs.jobName
 
 @description('Name of the app.')
 output appName string = functionApp.outputs.appName
+
+@description('Whether the firewall refuses, or only logs.')
+output firewallMode string = firewallMode

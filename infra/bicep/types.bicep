@@ -73,3 +73,26 @@ type alertTable = {
     entry: platformRule[]
   }
 }
+
+@description('Ids of rules of the firewall with a space between them, by rule group.')
+type ruleIds = {
+  *: string
+}
+
+@export()
+@description('The table firewall.json.')
+type firewallTable = {
+  @description('What is off for every path.')
+  everywhere: ruleIds
+  @description('What is off of the rules about bots.')
+  bots: ruleIds
+  paths: {
+    name: string
+    @description('What leads here; nothing for the last one, which takes the rest.')
+    patterns: string[]
+    inspectBodies: bool
+    off: ruleIds
+    @description('What only logs, and adds nothing to the score that refuses a request.')
+    logged: ruleIds
+  }[]
+}

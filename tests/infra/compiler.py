@@ -38,6 +38,7 @@ NAMES = {
 VARIABLES = {
     "ALERT_EMAIL": "",
     "DEPLOY_ENTRY": "",
+    "FIREWALL_MODE": "",
     "RECOVER": "",
     "DEPLOY_LOCATION": "westeurope",
     "DEPLOY_GROUP": "rg-vfeed",

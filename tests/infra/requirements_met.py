@@ -39,7 +39,7 @@ ROWS: dict[str, list[tuple[str, str, str, str]]] = {
         (
             "headers that name a user are scrubbed from the firewall's log",
             FIREWALL,
-            "",
+            "-feed",
             "properties.policySettings.logScrubbing.state",
         ),
     ],
@@ -56,7 +56,7 @@ ROWS: dict[str, list[tuple[str, str, str, str]]] = {
         (
             "the firewall blocks them",
             FIREWALL,
-            "",
+            "-feed",
             "properties.customRules.BlockDebugAndHost.matchConditions.0.matchValues.0",
         ),
     ],
@@ -111,7 +111,7 @@ ROWS: dict[str, list[tuple[str, str, str, str]]] = {
             "properties.options.autoscaleSettings.maxThroughput",
         ),
         ("messaging units for the peak", BUS, "", "sku.capacity"),
-        ("limits per address", FIREWALL, "", "properties.customRules.LimitEverything.rateLimitThreshold"),
+        ("limits per address", FIREWALL, "-feed", "properties.customRules.LimitEverything.rateLimitThreshold"),
     ],
     "Availability: a zone may be lost": [
         ("the app", "Microsoft.Web/serverfarms", "", "properties.zoneRedundant"),

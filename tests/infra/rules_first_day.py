@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, FIREWALL, RULES, STORAGE, Snapshot, role_of, scope_of
+from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, RULES, STORAGE, Snapshot, role_of, scope_of
 
 SERVICE_BUS_DATA_OWNER = "090c5cfd-751d-490a-894a-3ce6f1109419"
-LOUD_RULES = {"300300", "300700", "920300", "920320"}
-"""Rules of the firewall that match nearly every request of a phone."""
-SENSITIVE_HEADERS = ("X-User", "X-User-Token", "X-Api-Key")
-LARGEST_INSPECTED_KB = 1_024
 RESOLVER = "168.63.129.16"
 TABLES = {"AppRequests", "AppDependencies", "AppTraces", "AppMetrics", "AppExceptions"}
 PER_REQUEST = re.compile(r"UnhealthyHostCount|FailedRequests|ActiveMessages|RequestQuotaUsage")
@@ -19,7 +15,7 @@ PER_REQUEST = re.compile(r"UnhealthyHostCount|FailedRequests|ActiveMessages|Requ
 
 def every_rule(made: Snapshot) -> list[str]:
     """Findings of every rule of this module."""
-    rules = (host, predictable, network, firewall, alerts, telemetry, storage_rules)
+    rules = (host, predictable, network, alerts, telemetry, storage_rules)
     return [finding for rule in rules for finding in rule(made)]
 
 
@@ -60,26 +56,6 @@ def network(made: Snapshot) -> list[str]:
     for link in made.all("Microsoft.Network/privateDnsZones/virtualNetworkLinks"):
         if link.at("properties.resolutionPolicy") != "NxDomainRedirect":
             found.append(f"{link['name']}: private names of others resolve to nothing")
-    return found
-
-
-def firewall(made: Snapshot) -> list[str]:
-    """Headers are scrubbed in either case, bodies are inspected as far as they go, and no rule logs every request."""
-    found = []
-    for policy in made.all(FIREWALL):
-        scrubbed = {each.get("selector") for each in policy.at("properties.policySettings.logScrubbing.scrubbingRules")}
-        for name in SENSITIVE_HEADERS:
-            found += [f"{policy}: {each} reaches the log" for each in (name, name.lower()) if each not in scrubbed]
-        if policy.at("properties.policySettings.requestBodyInspectLimitInKB") < LARGEST_INSPECTED_KB:
-            found.append(f"{policy}: a body is cut before it is inspected, which may count as an error")
-        off = {
-            rule["ruleId"]
-            for rules in policy.at("properties.managedRules.managedRuleSets")
-            for group in rules.get("ruleGroupOverrides", [])
-            for rule in group["rules"]
-            if rule["state"] == "Disabled"
-        }
-        found += [f"{policy}: rule {rule} logs nearly every request" for rule in sorted(LOUD_RULES - off)]
     return found
 
 

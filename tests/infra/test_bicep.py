@@ -12,7 +12,7 @@ import pytest
 from infra import package
 from tests.infra.compiler import Compiled
 from tests.infra.rules import every_rule, parameters
-from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, FIREWALL, SITE, STORAGE, Snapshot, role_of
+from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, SITE, STORAGE, Snapshot, role_of
 from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -243,20 +243,3 @@ def test_every_role_that_is_given_may_be_given_by_the_pipeline(prod: Snapshot, b
     given = {role_of(each) for each in prod.all(ASSIGNMENT)}
     (condition,) = filter(None, (each.at("properties.condition") for each in bootstrap.all(ASSIGNMENT)))
     assert given == set(re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", condition))
-
-
-def test_the_firewall_blocks_debug_and_lets_the_api_through(prod: Snapshot):
-    rules = {rule["name"]: rule for rule in prod.all(FIREWALL)[0].at("properties.customRules")}
-
-    def matches(name: str, uri: str) -> bool:
-        return re.search(rules[name]["matchConditions"][0]["matchValues"][0], uri.lower()) is not None
-
-    def passes(uri: str) -> bool:
-        return not matches("BlockDebugAndHost", uri) and matches("BlockUnknownPaths", uri)
-
-    for route in filter(None, routes_by_function().values()):
-        assert passes(f"/{route}") is not route.startswith("v1/debug"), route
-    for uri in ("/v1/feed?limit=20&country=DE", "/v1/feed?cursor=a/debug/b", "/v1/cms/videos/abc", "/studio/app.js"):
-        assert passes(uri), uri
-    for uri in ("/V1/Debug/user-signals", "/v1//debug/x", "/v1/./debug", "/v1/x/../debug/y", "/admin/host/keys", "/"):
-        assert not passes(uri), uri

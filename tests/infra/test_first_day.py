@@ -9,7 +9,7 @@ import pytest
 
 from tests.infra import rules_first_day as rules
 from tests.infra.compiler import Compiled
-from tests.infra.snapshot import ASSIGNMENT, FIREWALL, RULES, SITE, STORAGE, Snapshot
+from tests.infra.snapshot import ASSIGNMENT, RULES, SITE, STORAGE, Snapshot
 from tests.infra.test_bicep import planted
 
 QUERY = "properties.criteria.allOf.0.query"
@@ -46,21 +46,6 @@ MISTAKES: dict[str, tuple[str, str, str, Any, str]] = {
         "properties.resolutionPolicy",
         "Default",
         "resolve to nothing",
-    ),
-    "a header in the log": (
-        FIREWALL,
-        "",
-        "properties.policySettings.logScrubbing.scrubbingRules.1.selector",
-        "X-User",
-        "x-user reaches the log",
-    ),
-    "half a body": (FIREWALL, "", "properties.policySettings.requestBodyInspectLimitInKB", 128, "is cut before"),
-    "a line a request": (
-        FIREWALL,
-        "",
-        "properties.managedRules.managedRuleSets.1.ruleGroupOverrides",
-        [],
-        "rule 300700 logs nearly every request",
     ),
     "a query without its table": (QUERIES, "silence", QUERY, "AppMetrics | count", "fails until telemetry has come"),
     "a cap that is lifted": (QUERIES, "daily-cap", QUERY, "union x | where Category =~ 'Ingestion'", "when the day's"),

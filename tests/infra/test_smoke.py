@@ -64,6 +64,15 @@ async def test_an_open_debug_endpoint_fails(deployment: Deployment, capfd: pytes
     assert "the firewall must answer 403" in capfd.readouterr().out
 
 
+async def test_a_firewall_that_only_logs_is_not_asked_to_close_anything(
+    deployment: Deployment, capfd: pytest.CaptureFixture[str]
+):
+    deployment.debug = 401
+    assert await deployment.check(SMOKE_FIREWALL="Detection") == 0
+    assert "left out: what the firewall closes" in capfd.readouterr().out
+    assert await deployment.check(SMOKE_FIREWALL="Prevention") == 1
+
+
 async def test_a_dependency_that_is_down_is_named(deployment: Deployment, capfd: pytest.CaptureFixture[str]):
     deployment.ready = 503
     assert await deployment.check() == 1

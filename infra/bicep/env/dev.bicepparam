@@ -7,10 +7,13 @@ param zoneRedundant = false
 // A pipeline variable that nobody set arrives as an empty text, not as the default.
 var deployEntrySet = readEnvironmentVariable('DEPLOY_ENTRY', '')
 var recoverSet = readEnvironmentVariable('RECOVER', '')
+var firewallModeSet = readEnvironmentVariable('FIREWALL_MODE', '')
 var alertEmailSet = readEnvironmentVariable('ALERT_EMAIL', '')
 
 param deployEntry = empty(deployEntrySet) || bool(deployEntrySet)
 param recover = !empty(recoverSet) && bool(recoverSet)
+// A new environment looks first at what the firewall would refuse; docs/first-deployment.md says when to let it.
+param firewallMode = firewallModeSet == 'Prevention' ? 'Prevention' : 'Detection'
 param entryMinimumCapacity = 1
 param entryMaximumCapacity = 2
 param maximumInstances = 40

@@ -11,6 +11,7 @@ var alertEmailSet = readEnvironmentVariable('ALERT_EMAIL', '')
 
 param deployEntry = empty(deployEntrySet) || bool(deployEntrySet)
 param recover = !empty(recoverSet) && bool(recoverSet)
+param firewallMode = 'Prevention'
 param entryMinimumCapacity = 4
 param entryMaximumCapacity = 60
 param maximumInstances = 100

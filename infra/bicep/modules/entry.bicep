@@ -1,7 +1,7 @@
 // The one door from the internet: an Application Gateway with a web application firewall, in front of the app's
 // private endpoint. It limits rates, and lets nothing through to the debug endpoints or the host's own.
 
-import { tagSet } from '../types.bicep'
+import { firewallTable, tagSet } from '../types.bicep'
 
 @description('Region of the gateway.')
 param location string
@@ -43,6 +43,10 @@ param minimumCapacity int
 @maxValue(125)
 param maximumCapacity int
 
+@description('Whether the firewall refuses what a rule matches, or only logs it.')
+@allowed(['Detection', 'Prevention'])
+param firewallMode string
+
 @description('Requests a minute that one address may send; phones behind one carrier share an address.')
 @minValue(100)
 @maxValue(1000000)
@@ -59,229 +63,18 @@ param zoneRedundant bool
 var gatewayName = 'agw-${nameSuffix}'
 var gatewayId = resourceId('Microsoft.Network/applicationGateways', gatewayName)
 
-resource firewall 'Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies@2025-05-01' = {
-  name: 'waf-${nameSuffix}'
-  location: location
-  tags: tags
-  properties: {
-    policySettings: {
-      state: 'Enabled'
-      mode: 'Prevention'
-      requestBodyCheck: true
-      // The rules look at this much, which is more than an event batch or a call of the CMS may have, and at the beginning
-      // of an import. How large a body may be depends on the endpoint: the app says 413.
-      requestBodyInspectLimitInKB: 2000
-      requestBodyEnforcement: false
-      fileUploadEnforcement: false
-      fileUploadLimitInMb: 100
-      // What identifies a person or opens a door never reaches a log.
-      logScrubbing: {
-        state: 'Enabled'
-        // Selectors are case-sensitive, and HTTP/2 sends names in lower case.
-        scrubbingRules: [
-          ...map(
-            [
-              'X-User'
-              'x-user'
-              'X-User-Token'
-              'x-user-token'
-              'X-Api-Key'
-              'x-api-key'
-            ],
-            header => {
-              state: 'Enabled'
-              matchVariable: 'RequestHeaderNames'
-              selectorMatchOperator: 'Equals'
-              selector: header
-            }
-          )
-          {
-            state: 'Enabled'
-            matchVariable: 'RequestIPAddress'
-            selectorMatchOperator: 'EqualsAny'
-          }
-        ]
-      }
-    }
-    customRules: [
-      {
-        name: 'BlockDebugAndHost'
-        priority: 1
-        state: 'Enabled'
-        ruleType: 'MatchRule'
-        action: 'Block'
-        matchConditions: [
-          {
-            matchVariables: [
-              {
-                variableName: 'RequestUri'
-              }
-            ]
-            operator: 'Regex'
-            matchValues: [
-              '^[^?]*/(debug|admin|runtime)(/|[?]|$)'
-            ]
-            transforms: [
-              'UrlDecode'
-              'Lowercase'
-            ]
-          }
-        ]
-      }
-      {
-        name: 'BlockUnknownPaths'
-        priority: 2
-        state: 'Enabled'
-        ruleType: 'MatchRule'
-        action: 'Block'
-        matchConditions: [
-          {
-            matchVariables: [
-              {
-                variableName: 'RequestUri'
-              }
-            ]
-            operator: 'Regex'
-            negationConditon: true
-            matchValues: [
-              '^/(v1/|studio(/|[?]|$)|health([?]|$)|ready([?]|$)|openapi[.]json([?]|$)|docs([?]|$))'
-            ]
-            transforms: [
-              'UrlDecode'
-              'Lowercase'
-            ]
-          }
-        ]
-      }
-      {
-        name: 'LimitCmsAndPrivacy'
-        priority: 10
-        state: 'Enabled'
-        ruleType: 'RateLimitRule'
-        rateLimitDuration: 'OneMin'
-        rateLimitThreshold: cmsRequestsPerMinutePerAddress
-        action: 'Block'
-        groupByUserSession: [
-          {
-            groupByVariables: [
-              {
-                variableName: 'ClientAddr'
-              }
-            ]
-          }
-        ]
-        matchConditions: [
-          {
-            matchVariables: [
-              {
-                variableName: 'RequestUri'
-              }
-            ]
-            operator: 'Regex'
-            matchValues: [
-              '^/(v1/(cms|privacy)/|studio|ready)'
-            ]
-            transforms: [
-              'UrlDecode'
-              'Lowercase'
-            ]
-          }
-        ]
-      }
-      {
-        name: 'LimitEverything'
-        priority: 20
-        state: 'Enabled'
-        ruleType: 'RateLimitRule'
-        rateLimitDuration: 'OneMin'
-        rateLimitThreshold: requestsPerMinutePerAddress
-        action: 'Block'
-        groupByUserSession: [
-          {
-            groupByVariables: [
-              {
-                variableName: 'ClientAddr'
-              }
-            ]
-          }
-        ]
-        matchConditions: [
-          {
-            matchVariables: [
-              {
-                variableName: 'RequestUri'
-              }
-            ]
-            operator: 'BeginsWith'
-            matchValues: [
-              '/'
-            ]
-          }
-        ]
-      }
-    ]
-    managedRules: {
-      managedRuleSets: [
-        {
-          ruleSetType: 'Microsoft_DefaultRuleSet'
-          ruleSetVersion: '2.1'
-          // A request without a User-Agent or with an empty one: apps send what they like, and each would be a line.
-          ruleGroupOverrides: [
-            {
-              ruleGroupName: 'PROTOCOL-ENFORCEMENT'
-              rules: [
-                {
-                  ruleId: '920300'
-                  state: 'Disabled'
-                }
-                {
-                  ruleId: '920320'
-                  state: 'Disabled'
-                }
-              ]
-            }
-          ]
-        }
-        {
-          ruleSetType: 'Microsoft_BotManagerRuleSet'
-          ruleSetVersion: '1.1'
-          // SDKs of phones are the clients here: a line for each request would use up the daily cap of telemetry.
-          ruleGroupOverrides: [
-            {
-              ruleGroupName: 'UnknownBots'
-              rules: [
-                {
-                  ruleId: '300300'
-                  state: 'Disabled'
-                }
-                {
-                  ruleId: '300700'
-                  state: 'Disabled'
-                }
-              ]
-            }
-          ]
-        }
-      ]
-      // Opaque and authenticated by the app; their random letters must not look like an attack.
-      exclusions: [
-        {
-          matchVariable: 'RequestArgNames'
-          selectorMatchOperator: 'Equals'
-          selector: 'cursor'
-        }
-        {
-          matchVariable: 'RequestHeaderNames'
-          selectorMatchOperator: 'Equals'
-          selector: 'X-User-Token'
-        }
-        {
-          matchVariable: 'RequestHeaderNames'
-          selectorMatchOperator: 'Equals'
-          selector: 'X-Api-Key'
-        }
-      ]
-    }
+// The path that has no pattern is the last: its policy is that of the gateway.
+var paths firewallTable.paths = loadJsonContent('../firewall.json').paths
+
+module firewall 'firewall.bicep' = {
+  name: 'firewall'
+  params: {
+    location: location
+    tags: tags
+    nameSuffix: nameSuffix
+    mode: firewallMode
+    requestsPerMinutePerAddress: requestsPerMinutePerAddress
+    cmsRequestsPerMinutePerAddress: cmsRequestsPerMinutePerAddress
   }
 }
 
@@ -307,7 +100,7 @@ resource gateway 'Microsoft.Network/applicationGateways@2025-05-01' = {
     }
     enableHttp2: true
     firewallPolicy: {
-      id: firewall.id
+      id: last(firewall.outputs.policyIds)
     }
     sslPolicy: {
       policyType: 'Predefined'
@@ -413,20 +206,48 @@ resource gateway 'Microsoft.Network/applicationGateways@2025-05-01' = {
         }
       }
     ]
+    // Every path leads to the app; they differ in what the firewall asks of a request.
+    urlPathMaps: [
+      {
+        name: 'app'
+        properties: {
+          defaultBackendAddressPool: {
+            id: '${gatewayId}/backendAddressPools/app'
+          }
+          defaultBackendHttpSettings: {
+            id: '${gatewayId}/backendHttpSettingsCollection/https'
+          }
+          pathRules: [
+            for (path, index) in take(paths, length(paths) - 1): {
+              name: path.name
+              properties: {
+                paths: path.patterns
+                backendAddressPool: {
+                  id: '${gatewayId}/backendAddressPools/app'
+                }
+                backendHttpSettings: {
+                  id: '${gatewayId}/backendHttpSettingsCollection/https'
+                }
+                firewallPolicy: {
+                  id: firewall.outputs.policyIds[index]
+                }
+              }
+            }
+          ]
+        }
+      }
+    ]
     requestRoutingRules: [
       {
         name: 'app'
         properties: {
-          ruleType: 'Basic'
+          ruleType: 'PathBasedRouting'
           priority: 100
           httpListener: {
             id: '${gatewayId}/httpListeners/https'
           }
-          backendAddressPool: {
-            id: '${gatewayId}/backendAddressPools/app'
-          }
-          backendHttpSettings: {
-            id: '${gatewayId}/backendHttpSettingsCollection/https'
+          urlPathMap: {
+            id: '${gatewayId}/urlPathMaps/app'
           }
         }
       }
