@@ -22,7 +22,10 @@ IF_MATCH = Parameter("If-Match", "header", "The ETag that was read.", _ETAG, req
 OPTIONAL_IF_MATCH = Parameter("If-Match", "header", "The ETag that was read, if it matters.", _ETAG)
 REASON = Parameter("X-Reason", "header", "Why, for the history.", {"type": "string", "pattern": "^[ -~]{0,300}$"})
 CONFIRM = Parameter(
-    "X-Confirm-Maturity", "header", "`yes`: viewers are meant to see stronger ratings.", {"enum": ["yes"]}
+    "X-Confirm-Maturity",
+    "header",
+    "`yes`: viewers are meant to see stronger ratings.",
+    {"type": "string", "pattern": "^yes$"},
 )
 LIMIT = Parameter("limit", "query", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 200})
 CURSOR = Parameter("cursor", "query", "`nextCursor` of the page before.", {"type": "string"})

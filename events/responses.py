@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from events.schema import REJECTIONS, WireEvent
 from shared.domain.event_types import EVENT_TYPES, MAX_EVENTS
@@ -44,29 +45,42 @@ def _describe(schema: dict[str, Any]) -> None:
         "enum": list(EVENT_TYPES),
         "description": "\n".join(f"- `{name}`: {meaning}" for name, meaning in EVENT_TYPES.items()),
     }
-    properties["timestamp"]["description"] = (
-        "ISO 8601, or milliseconds since the epoch (also as digits in text), by the device's clock, which `sentAt` "
-        "corrects. More than 5 min ahead counts as now; older than 7 days is refused."
-    )
     properties["watchTimeMs"]["description"] = "Required for `video_view`."
     properties["feedRequestId"]["description"] = "`feedRequestId` of the page that showed the video."
     properties["eventId"]["description"] = "Yours; the same id is counted once, whatever batch it comes in."
 
 
+EventTime = TypeAliasType(
+    "EventTime",
+    Annotated[
+        int | float | str,
+        Field(description="ISO 8601, or milliseconds since the epoch (also as digits in text), by the device's clock."),
+    ],
+)
+
+
 class Event(WireEvent):
-    """Unknown fields are dropped."""
+    """Something that happened to a video. Unknown fields are dropped."""
 
     model_config = ConfigDict(json_schema_extra=_describe)
 
+    timestamp: Annotated[
+        EventTime,
+        Field(
+            description="When it happened. `sentAt` corrects the device's clock. More than 5 min ahead counts as now; "
+            "older than 7 days is refused."
+        ),
+    ]
+
 
 class EventBatch(BaseModel):
-    """The body of a batch. The handler reads it by hand, so that one bad event does not sink the others."""
+    """A batch of events. One that is refused does not sink the others."""  # for the document; the handler reads it
 
     events: Annotated[list[Event], Field(min_length=1, max_length=MAX_EVENTS)]
     sentAt: Annotated[
-        int | float | str | None,
+        EventTime | None,
         Field(
-            description="What the device's clock shows when the batch is sent for the first time, in the forms of "
-            "`timestamp`. A clock that is off by more than a minute is corrected. What cannot be read is ignored."
+            description="What the device's clock shows when the batch is sent for the first time. A clock that is off "
+            "by more than a minute is corrected. What cannot be read is ignored."
         ),
     ] = None

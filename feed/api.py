@@ -44,7 +44,7 @@ _PAGE_EXAMPLE = {
             "title": "Fitness warmup",
             "mainTag": "fitness",
             "tags": ["fitness"],
-            "durationSeconds": 30.0,
+            "durationSeconds": 12.5,
             "maturityRating": "PG",
             "score": 12.34,
             "rank": 0,

@@ -31,9 +31,11 @@ class FeedVideo(View):
     title: str
     main_tag: str
     tags: list[str]
-    duration_seconds: Amount
+    duration_seconds: Annotated[Amount, Field(description="A decimal number, also where it is whole (`12.0`).")]
     maturity_rating: Rating
-    score: Annotated[float, Field(description="Comparable within one page only.")]
+    score: Annotated[
+        float, Field(description="A decimal number, also where it is whole. Comparable within one page only.")
+    ]
     rank: Annotated[Count, Field(description="0-based place in the whole walk; send it back as `rankPosition`.")]
 
 
@@ -45,7 +47,7 @@ class Freshness(View):
 
 
 class FeedPage(View):
-    """A page of the feed. `Page.body` joins its bytes; a test holds them to this model."""
+    """A page of the feed."""  # `Page.body` joins its bytes; a test holds them to this model
 
     mode: Mode
     reason: Reason

@@ -57,9 +57,9 @@ _ENABLE = Parameter(
     "enable",
     "query",
     "true or false.",
-    {"type": "string", "enum": ["true", "false"]},
+    {"type": "boolean"},
     required=True,
-    example="false",
+    example=False,
 )
 
 

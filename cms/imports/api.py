@@ -8,7 +8,7 @@ import azure.functions as func
 
 from cms.endpoint import REASON, cms_endpoint
 from cms.imports.jobs import Importer
-from cms.imports.models import JOB_ID, ImportJob, ImportJobs, ImportReport, job_view, report_view
+from cms.imports.models import JOB_ID, ImportFile, ImportJob, ImportJobs, ImportReport, job_view, report_view
 from cms.imports.rows import MAX_FILE_BYTES, MAX_ROWS_AT_ONCE, count_rows, read_file, too_large
 from cms.request import CmsRequest
 from cms.videos.api import VIDEO_EXAMPLE
@@ -46,7 +46,7 @@ class ImportsApi:
         tag="videos",
         description="Also as application/x-ndjson and text/csv. Up to 1,000 rows are answered one by one; more "
         "become a job.",
-        body={"type": "object", "required": ["videos"], "properties": {"videos": {}}},
+        body=ImportFile,
         example={"videos": [{"id": "vid_core", **VIDEO_EXAMPLE}]},
         parameters=(_IDEMPOTENCY_KEY, REASON),
         problems=(

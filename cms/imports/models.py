@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from cms.changes import Author
 from cms.imports.rows import REJECTED, STATUSES, Outcome
@@ -22,6 +22,12 @@ JOB_PREFIX, EARLIER_PREFIX = "import-job:", "import:"
 """The release before this one works off jobs of the second, and cannot read files as they are stored now."""
 KEEP_SECONDS = 30 * DAY_SECONDS
 """How long a job can be read after it was queued."""
+
+
+class ImportFile(BaseModel):
+    """A file of videos as JSON."""  # for the document; the rows are read one by one
+
+    videos: Annotated[list[Any], Field(description="Each as it is sent to create a video.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from cms.experiments.models import Version
 from cms.forms import AgeBand, Country, Form, Language, Platform, Slug, VideoId
@@ -136,9 +136,11 @@ class AskedVideo(Absence, VideoSummary):
 
 
 RemovedCounts = Annotated[
-    dict[str, int],
-    WithJsonSchema({"type": "object", "properties": {name: {"type": "integer", "minimum": 0} for name in FILTERS}}),
-    Field(description="Videos by the first filter that removed them; filters that removed none are left out."),
+    dict[str, Count],
+    Field(
+        description="Videos by the first filter that removed them; filters that removed none are left out. Known "
+        f"filters: {', '.join(f'`{name}`' for name in FILTERS)}. More may come."
+    ),
 ]
 
 

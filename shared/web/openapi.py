@@ -10,12 +10,14 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.web.declaration import Endpoint, Model, Parameter, Response, Schema
+from shared.web.client_schemas import client_schema
+from shared.web.declaration import ANY_OBJECT, Endpoint, Model, Parameter, Response, Schema
 from shared.web.docs_page import render
 from shared.web.problem_codes import ANY, BODY, CODES, TENANT
 
 VERSION = "1.0.0"
 _REFERENCE = "#/components/schemas/{model}"
+_ANY_OBJECT = "Fields"
 
 DESCRIPTION = """\
 Decides which vertical videos a person sees next inside an app.
@@ -45,7 +47,7 @@ X_PERSONALIZATION = Parameter(
     "X-Personalization",
     "header",
     "`off`: the user opted out.",
-    {"type": "string", "enum": ["on", "off"], "default": "on"},
+    {"type": "string", "pattern": "^(on|off)?$"},
 )
 
 TAGS = {
@@ -66,25 +68,34 @@ def problem_schema() -> Schema:
         "type": "object",
         "required": ["type", "title", "status", "code", "detail", "errorId"],
         "properties": {
-            "type": {"type": "string", "const": "about:blank"},
+            "type": {"type": "string", "description": "`about:blank`: `code` says more."},
             "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "code": {"type": "string", "description": "Stable; build on this."},
+            "status": {"type": "integer", "description": "The status of the response.", "minimum": 400, "maximum": 599},
+            "code": {
+                "type": "string",
+                "description": "Stable; build on this. Each response names its codes. More may come: treat one that "
+                "you do not know by its status.",
+            },
             "detail": {"type": "string", "description": "For people; may change."},
             "errorId": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "Quote it when you ask us."},
             "errors": {
                 "type": "array",
                 "description": "The faults of a document, field by field.",
-                "items": {
-                    "type": "object",
-                    "required": ["field", "code", "message"],
-                    "properties": {
-                        "field": {"type": "string"},
-                        "code": {"type": "string"},
-                        "message": {"type": "string"},
-                    },
-                },
+                "items": _reference("ProblemField"),
             },
+        },
+    }
+
+
+def problem_field_schema() -> Schema:
+    """The shape of one fault of a document."""
+    return {
+        "type": "object",
+        "required": ["field", "code", "message"],
+        "properties": {
+            "field": {"type": "string", "description": "A path, empty for the document as a whole."},
+            "code": {"type": "string", "description": "Stable. More may come."},
+            "message": {"type": "string", "description": "For people; may change."},
         },
     }
 
@@ -125,9 +136,11 @@ def compose(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     used: list[str] = []
     models: dict[Model, None] = {}
+    codes: list[str] = []
     for each in endpoints:
         paths.setdefault(f"/{each.path.strip('/')}", {})[each.method.lower()] = _operation(each)
         models |= dict.fromkeys(_models_of(each))
+        codes += problems_of(each)
         if each.tag not in used:
             used.append(each.tag)
     return {
@@ -137,7 +150,13 @@ def compose(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         "tags": [{"name": tag, "description": TAGS[tag]} for tag in used],
         "paths": paths,
         "components": {
-            "schemas": {"Problem": problem_schema(), **schemas_of(models)},
+            "schemas": {
+                "Problem": problem_schema(),
+                "ProblemField": problem_field_schema(),
+                _ANY_OBJECT: {**ANY_OBJECT, "description": "Some fields; which ones there are says the operation."},
+                **schemas_of(models),
+            },
+            "examples": {code: {"value": _example(code)} for code in dict.fromkeys(codes)},
             "securitySchemes": {
                 "tenant": {"type": "apiKey", "in": "header", "name": "X-Tenant-Id", "description": "The tenant's id."},
                 "apiKey": {
@@ -165,22 +184,7 @@ def schemas_of(models: Iterable[Model]) -> dict[str, Schema]:
     with a default out when it is not set.
     """
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
-    return {name: without_titles(schema) for name, schema in found.get("$defs", {}).items()}
-
-
-def without_titles(schema: Any) -> Any:
-    """A schema without the titles that pydantic makes from field names."""
-    if isinstance(schema, list):
-        return [without_titles(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: {field: without_titles(part) for field, part in value.items()}
-        if name in ("properties", "$defs") and isinstance(value, dict)
-        else without_titles(value)
-        for name, value in schema.items()
-        if not (name == "title" and isinstance(value, str))
-    }
+    return {name: client_schema(schema) for name, schema in found.get("$defs", {}).items()}
 
 
 def _models_of(endpoint: Endpoint) -> Iterator[Model]:
@@ -191,8 +195,11 @@ def _models_of(endpoint: Endpoint) -> Iterator[Model]:
 
 
 def _schema(content: Model | Schema) -> Schema:
+    if content is ANY_OBJECT:
+        return _reference(_ANY_OBJECT)
     if isinstance(content, Mapping):
-        return content
+        fit: Schema = client_schema(dict(content))
+        return fit
     return _reference(content.__name__)
 
 
@@ -215,6 +222,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body is not None:
         content = {"schema": _schema(endpoint.body.content), "examples": {"example": {"value": endpoint.body.example}}}
         made["requestBody"] = {"required": endpoint.body.required, "content": {"application/json": content}}
+    made["security"] = []  # open to anybody, in so many words
     if endpoint.scopes:
         made["security"] = [{"tenant": [], "apiKey": [scope]} for scope in endpoint.scopes]
         if endpoint.token_instead:
@@ -235,7 +243,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "in": parameter.where,
         "description": parameter.description,
         "required": parameter.required,
-        "schema": parameter.schema,
+        "schema": client_schema(dict(parameter.schema)),
     }
     return made if parameter.example is None else {**made, "example": parameter.example}
 
@@ -261,8 +269,8 @@ def _problems(codes: list[str]) -> dict[str, Any]:
         "description": "\n".join(f"- `{code}`: {CODES[code].meaning}" for code in codes),
         "content": {
             "application/problem+json": {
-                "schema": {"allOf": [_reference("Problem"), {"properties": {"code": {"enum": codes}}}]},
-                "examples": {code: {"value": _example(code)} for code in codes},
+                "schema": _reference("Problem"),
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
             }
         },
     }

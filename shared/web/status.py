@@ -63,7 +63,14 @@ class DocumentApi:
         tag="service",
         responses={
             200: Response(
-                "OpenAPI 3.1.", {"type": "object", "required": ["openapi"], "description": "See spec.openapis.org."}
+                "OpenAPI 3.1.",
+                {
+                    "type": "object",
+                    "required": ["openapi"],
+                    "properties": {"openapi": {"type": "string"}},
+                    "additionalProperties": True,
+                    "description": "See spec.openapis.org.",
+                },
             )
         },
         plain=True,

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shared.web.client_schemas import KNOWN_VALUES
+
 METHODS = ("get", "put", "post", "delete", "patch")
 
 
@@ -44,6 +46,7 @@ def _operation(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[
         yield from (f"{status} header {name}" for name in response.get("headers", ()))
         for media_type, content in response.get("content", {}).items():
             yield from _schema(content["schema"], f"{status} {media_type}", document)
+            yield from (f"{status} example {name}" for name in content.get("examples", ()))  # of problems: their codes
 
 
 def _schema(schema: Any, place: str, document: dict[str, Any], inside: tuple[str, ...] = ()) -> Iterator[str]:
@@ -59,7 +62,7 @@ def _schema(schema: Any, place: str, document: dict[str, Any], inside: tuple[str
     kinds = schema.get("type", ())
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         yield f"{place} type {kind}"
-    for value in [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]:
+    for value in [*schema.get("enum", schema.get(KNOWN_VALUES, ())), *([schema["const"]] if "const" in schema else [])]:
         yield f"{place} value {json.dumps(value)}"
     for name in ("minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "minItems", "maxItems", "pattern"):
         if name in schema:

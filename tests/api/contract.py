@@ -11,6 +11,7 @@ import orjson
 from jsonschema import Draft202012Validator
 
 import function_app
+from shared.web.client_schemas import KNOWN_VALUES
 
 BY_THE_HOST = {405, 431}
 """What the host may answer before the app is asked."""
@@ -39,16 +40,34 @@ def _validator(path: str, method: str, status: str, media_type: str) -> Draft202
     return Draft202012Validator(closed(schema))
 
 
+def known_values_only(schema: Any) -> Any:
+    """The schema with no room for values it does not name."""
+    if isinstance(schema, list):
+        return [known_values_only(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    shut = {name: known_values_only(part) for name, part in schema.items()}
+    if KNOWN_VALUES in schema:
+        shut["enum"] = [*schema[KNOWN_VALUES], *([None] if "null" in schema["type"] else [])]
+    return shut
+
+
 def closed(schema: Any) -> Any:
-    """The schema with no room for fields it does not name. Clients must leave that room; we may not use it unsaid."""
+    """The schema with no room for values and fields it does not name. Clients must leave that room; we may not use it
+    unsaid."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    shut = {name: closed(part) for name, part in schema.items()}
+    shut = {name: closed(part) for name, part in known_values_only(schema).items()}
     if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
         shut.setdefault("additionalProperties", False)
     return shut
+
+
+def codes_of(answer: Mapping[str, Any]) -> list[str]:
+    """The problem codes that a response names in its description."""
+    return re.findall(r"^- `(\w+)`: ", answer["description"], re.MULTILINE)
 
 
 def check(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -61,6 +80,8 @@ def check(method: str, path: str, status: int, headers: Mapping[str, str], body:
     media_type = headers.get("Content-Type", "").partition(";")[0]
     code = orjson.loads(body).get("code") if status >= 400 and media_type.endswith("json") else None
     assert answer is not None, f"{method} {documented} answered {status} {code}, which is not documented"
+    if code is not None:
+        assert code in codes_of(answer), f"{method} {documented} answered {status} {code}, which is not documented"
     if "Retry-After" in answer.get("headers", {}):
         assert int(headers["Retry-After"]) >= 1
     if "content" not in answer:

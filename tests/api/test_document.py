@@ -18,7 +18,7 @@ import function_app
 from shared.web.declaration import Endpoint
 from shared.web.openapi import problems_of
 from shared.web.problem_codes import CODES, HOST
-from tests.api.contract import closed
+from tests.api.contract import closed, codes_of
 from tests.parts import app_functions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,10 +100,12 @@ def test_every_problem_has_an_example_of_documented_fields_that_fits_its_schema(
                 if content is None:
                     continue
                 schema = {**content["schema"], "components": document["components"]}
-                codes = content["schema"]["allOf"][1]["properties"]["code"]["enum"]
-                assert set(content["examples"]) == set(codes), f"{method} {path} {status}"
-                for example in content["examples"].values():
-                    Draft202012Validator(closed(schema)).validate(example["value"])
+                assert list(content["examples"]) == codes_of(answer), f"{method} {path} {status}"
+                for code, example in content["examples"].items():
+                    assert example == {"$ref": f"#/components/examples/{code}"}
+                    value = document["components"]["examples"][code]["value"]
+                    assert (value["code"], value["status"]) == (code, int(status))
+                    Draft202012Validator(closed(schema)).validate(value)
 
 
 def test_every_other_example_fits_its_schema_too_and_has_documented_fields_only() -> None:

@@ -1,0 +1,153 @@
+"""The document suits client generators: rules that cost nothing to check, each with a fault that is planted."""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, BeforeValidator, Field
+
+import function_app
+from shared.web.client_schemas import KNOWN_VALUES, client_schema
+from shared.web.openapi import schemas_of
+from shared.web.problem_codes import CODES
+from tests.api.client_rules import faults_of
+
+document: dict[str, Any] = function_app.api.document
+schemas: dict[str, Any] = document["components"]["schemas"]
+
+
+def test_the_document_has_nothing_that_generators_trip_over() -> None:
+    assert faults_of(document) == []
+
+
+@pytest.mark.parametrize(
+    ("planted", "found"),
+    [
+        ({"type": "string", "enum": ["like", "like"]}, "duplicate value in enum"),
+        ({"type": "string", "enum": ["like", "share"]}, "closed list of values"),
+        ({"type": "string", "const": "draft"}, "closed list of values"),
+        ({"type": ["string", "null"], "default": None}, "default null"),
+        ({"type": "integer", "default": 20}, "required field"),
+        ({"type": "number", "ge": 0}, "ge is no keyword"),
+        ({"type": "number", "le": 5}, "le is no keyword"),
+        ({"type": "string", "nullable": True}, "OpenAPI 3.0"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "union with null"),
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, "inline object"),
+        ({"type": "string", "title": "Type"}, "title"),
+    ],
+)
+def test_a_planted_fault_is_found_in_a_field_and_in_a_parameter(planted: dict[str, Any], found: str) -> None:
+    spoiled = copy.deepcopy(document)
+    spoiled["components"]["schemas"]["Event"]["properties"]["type"] = planted
+    spoiled["paths"]["/v1/feed"]["get"]["parameters"][-1]["schema"] = planted
+    assert sum(found in fault for fault in faults_of(spoiled)) >= 2
+
+
+@pytest.mark.parametrize("name", ["getConfig", "GetFeed", "get_feed", "delete", "GETFEED"])
+def test_an_operation_id_that_is_taken_or_no_method_name_is_found(name: str) -> None:
+    spoiled = copy.deepcopy(document)
+    spoiled["paths"]["/v1/feed"]["get"]["operationId"] = name
+    assert faults_of(spoiled) != []
+
+
+def test_problems_are_one_schema_and_each_response_names_its_codes() -> None:
+    assert KNOWN_VALUES not in schemas["Problem"]["properties"]["code"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {}).get("application/problem+json")
+                if content is not None:
+                    assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+                    assert all(CODES[code].status == int(status) for code in content["examples"])
+                    assert all(f"- `{code}`: " in answer["description"] for code in content["examples"])
+
+
+def test_values_that_may_grow_are_named_and_left_open() -> None:
+    for model, field, value in (
+        ("FeedPage", "reason", "cold_start"),
+        ("FeedPage", "mode", "fallback"),
+        ("FeedVideo", "maturityRating", "PG13"),
+        ("Event", "type", "video_view"),
+        ("RejectedEvent", "code", "too_old"),
+        ("StoredExperiment", "status", "running"),
+        ("VideoForm", "status", "taken_down"),
+    ):
+        described = schemas[model]["properties"][field]
+        assert value in described[KNOWN_VALUES], (model, field)
+        assert f"`{value}`" in described["description"]
+        assert "More may come." in described["description"]
+        Draft202012Validator(described).validate("of_next_year")
+
+
+def test_bounds_hold_where_a_validator_reads_the_number_first() -> None:
+    fields = schemas["Event"]["properties"], schemas["ConfigurationForm"]["properties"]
+    assert (fields[0]["watchTimeMs"]["minimum"], fields[0]["watchTimeMs"]["maximum"]) == (0, 86_400_000)
+    assert (fields[1]["defaultLimit"]["minimum"], fields[1]["defaultLimit"]["maximum"]) == (1, 50)
+    assert schemas["VideoForm"]["properties"]["durationSeconds"]["exclusiveMinimum"] == 0
+    assert not Draft202012Validator(fields[0]["watchTimeMs"]).is_valid(-5)
+
+
+def test_optional_fields_of_an_event_are_neither_required_nor_given_a_default() -> None:
+    event = schemas["Event"]
+    assert event["required"] == ["type", "videoId", "timestamp"]
+    assert event["properties"]["feedRequestId"]["type"] == ["string", "null"]
+
+
+def test_numbers_with_fractions_are_of_one_kind_and_shown_with_one() -> None:
+    video = schemas["FeedVideo"]["properties"]
+    shown = document["paths"]["/v1/feed"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    for name in ("durationSeconds", "score"):
+        assert (video[name]["type"], video[name]["format"]) == ("number", "double")
+        assert "also where it is whole" in video[name]["description"]
+        assert shown["items"][0][name] % 1
+
+
+def test_a_new_model_is_made_fit_whatever_it_declares() -> None:
+    class Careless(BaseModel):
+        kind: Literal["a", "b"] = "a"
+        only: Literal[True] = True
+        note: str | None = None
+        level: Annotated[int, BeforeValidator(int), Field(ge=1, le=9)] | None = None
+        amount: int | float | None = Field(default=None, ge=0)
+        share: float = 0.5
+
+    made = schemas_of({Careless: None})
+    assert faults_of({"components": {"schemas": made}, "paths": {}}) == []
+    fields = made["Careless"]["properties"]
+    assert fields["kind"] == {
+        "type": "string",
+        "description": '`"a"` when left out. Known values: `a`, `b`. More may come.',
+        KNOWN_VALUES: ["a", "b"],
+    }
+    assert fields["only"] == {"type": "boolean", "description": "`true` when left out."}
+    assert fields["note"] == {"type": ["string", "null"]}
+    assert fields["level"] == {"type": ["integer", "null"], "minimum": 1, "maximum": 9}
+    assert fields["amount"] == {"type": ["number", "null"], "minimum": 0, "format": "double"}
+    assert fields["share"] == {"type": "number", "format": "double", "description": "`0.5` when left out."}
+
+
+values = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+
+
+@given(
+    st.recursive(
+        st.fixed_dictionaries({"type": st.sampled_from(["string", "integer", "number", "boolean"])}),
+        lambda inner: (
+            st.builds(
+                lambda parts: {"anyOf": parts}, st.lists(inner | st.just({"type": "null"}), min_size=1, max_size=3)
+            )
+            | st.builds(lambda item: {"type": "array", "items": item}, inner)
+        ),
+        max_leaves=6,
+    ),
+    values,
+)
+def test_what_fits_a_schema_still_fits_once_it_is_made_for_clients(schema: dict[str, Any], value: Any) -> None:
+    for each in (value, [value]):
+        if Draft202012Validator(schema).is_valid(each):
+            assert Draft202012Validator(client_schema(schema)).is_valid(each)
