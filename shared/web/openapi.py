@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -104,7 +105,7 @@ def problems_of(endpoint: Endpoint) -> tuple[str, ...]:
     """Every code an endpoint answers: its own, those of authentication and of a body, and those of any call."""
     if endpoint.plain:
         return endpoint.problems
-    authentication = TENANT if endpoint.scopes else ()
+    authentication = TENANT if endpoint.scopes or endpoint.token_instead else ()
     body = BODY if endpoint.body is not None else ()
     return tuple(dict.fromkeys((*authentication, *endpoint.problems, *body, *ANY)))
 
@@ -126,21 +127,41 @@ class ApiDocument:
         return orjson.dumps(self.document)
 
     @cached_property
+    def sdk_document(self) -> dict[str, Any]:
+        """The part of it that an app calls, with the key inside the app or a token of its user."""
+        return compose(filter(None, map(for_apps, self.endpoints)))
+
+    @cached_property
+    def sdk_json(self) -> bytes:
+        """That part as it is served."""
+        return orjson.dumps(self.sdk_document)
+
+    @cached_property
     def page(self) -> bytes:
         """The document for people."""
         return render(self.document).encode()
 
 
+def for_apps(endpoint: Endpoint) -> Endpoint | None:
+    """The endpoint as far as an app may call it: with a key of scope `sdk`, or with any key and a user's token."""
+    if "sdk" in endpoint.scopes:
+        return replace(endpoint, scopes=("sdk",))
+    return replace(endpoint, scopes=()) if endpoint.token_instead else None
+
+
 def compose(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """The whole document. Models become named schemas, referred to as `#/components/schemas/<name>`."""
+    """The document of these endpoints. Models become named schemas, referred to as `#/components/schemas/<name>`."""
     paths: dict[str, dict[str, Any]] = {}
     used: list[str] = []
     models: dict[Model, None] = {}
     codes: list[str] = []
+    shared: dict[str, Schema] = {"Problem": problem_schema(), "ProblemField": problem_field_schema()}
     for each in endpoints:
         paths.setdefault(f"/{each.path.strip('/')}", {})[each.method.lower()] = _operation(each)
         models |= dict.fromkeys(_models_of(each))
         codes += problems_of(each)
+        if any(content is ANY_OBJECT for content in _contents(each)):
+            shared[_ANY_OBJECT] = {**ANY_OBJECT, "description": "Some fields; which ones there are says the operation."}
         if each.tag not in used:
             used.append(each.tag)
     return {
@@ -150,12 +171,7 @@ def compose(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         "tags": [{"name": tag, "description": TAGS[tag]} for tag in used],
         "paths": paths,
         "components": {
-            "schemas": {
-                "Problem": problem_schema(),
-                "ProblemField": problem_field_schema(),
-                _ANY_OBJECT: {**ANY_OBJECT, "description": "Some fields; which ones there are says the operation."},
-                **schemas_of(models),
-            },
+            "schemas": {**shared, **schemas_of(models)},
             "examples": {code: {"value": _example(code)} for code in dict.fromkeys(codes)},
             "securitySchemes": {
                 "tenant": {"type": "apiKey", "in": "header", "name": "X-Tenant-Id", "description": "The tenant's id."},
@@ -187,11 +203,14 @@ def schemas_of(models: Iterable[Model]) -> dict[str, Schema]:
     return {name: client_schema(schema) for name, schema in found.get("$defs", {}).items()}
 
 
-def _models_of(endpoint: Endpoint) -> Iterator[Model]:
-    contents = [response.content for response in endpoint.responses.values()]
+def _contents(endpoint: Endpoint) -> Iterator[Model | Schema | None]:
+    yield from (response.content for response in endpoint.responses.values())
     if endpoint.body is not None:
-        contents.append(endpoint.body.content)
-    yield from (each for each in contents if isinstance(each, type) and issubclass(each, BaseModel))
+        yield endpoint.body.content
+
+
+def _models_of(endpoint: Endpoint) -> Iterator[Model]:
+    yield from (each for each in _contents(endpoint) if isinstance(each, type) and issubclass(each, BaseModel))
 
 
 def _schema(content: Model | Schema) -> Schema:
@@ -223,10 +242,9 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         content = {"schema": _schema(endpoint.body.content), "examples": {"example": {"value": endpoint.body.example}}}
         made["requestBody"] = {"required": endpoint.body.required, "content": {"application/json": content}}
     made["security"] = []  # open to anybody, in so many words
-    if endpoint.scopes:
-        made["security"] = [{"tenant": [], "apiKey": [scope]} for scope in endpoint.scopes]
-        if endpoint.token_instead:
-            made["security"].append({"tenant": [], "apiKey": ["sdk"], "userToken": []})
+    made["security"] += [{"tenant": [], "apiKey": [scope]} for scope in endpoint.scopes]
+    if endpoint.token_instead:
+        made["security"].append({"tenant": [], "apiKey": ["sdk"], "userToken": []})
     codes = problems_of(endpoint)
     for status in sorted({CODES[code].status for code in codes}):
         made["responses"][str(status)] = _problems([code for code in codes if CODES[code].status == status])

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import azure.functions as func
 from pydantic import Field
 
-from shared.web.declaration import Response
+from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import endpoint, json_response, page_response
 from shared.web.openapi import ApiDocument
 from shared.web.responses import View
@@ -61,6 +61,14 @@ class DocumentApi:
         "openapi.json",
         "This document",
         tag="service",
+        parameters=(
+            Parameter(
+                "for",
+                "query",
+                "`sdk`: only what an app calls, to make a client from. Anything else: the whole document.",
+                {"type": "string"},
+            ),
+        ),
         responses={
             200: Response(
                 "OpenAPI 3.1.",
@@ -76,8 +84,9 @@ class DocumentApi:
         plain=True,
     )
     async def get_open_api(self, request: func.HttpRequest) -> func.HttpResponse:
-        """The OpenAPI document."""
-        return json_response(self.document.json, cache="public, max-age=300")
+        """The OpenAPI document, or the part of it that an app calls."""
+        document = self.document.sdk_json if request.params.get("for") == "sdk" else self.document.json
+        return json_response(document, cache="public, max-age=300")
 
     @endpoint(
         "GET",

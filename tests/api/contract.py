@@ -36,8 +36,7 @@ def documented_path(method: str, path: str) -> str | None:
 def _validator(path: str, method: str, status: str, media_type: str) -> Draft202012Validator:
     content = function_app.api.document["paths"][path][method]["responses"][status]["content"]
     assert media_type in content, f"{method} {path} {status} is documented as {sorted(content)}, not {media_type}"
-    schema = {**content[media_type]["schema"], "components": function_app.api.document["components"]}
-    return Draft202012Validator(closed(schema))
+    return Draft202012Validator(closed_with_components(content[media_type]["schema"]))
 
 
 def known_values_only(schema: Any) -> Any:
@@ -55,11 +54,25 @@ def known_values_only(schema: Any) -> Any:
 def closed(schema: Any) -> Any:
     """The schema with no room for values and fields it does not name. Clients must leave that room; we may not use it
     unsaid."""
+    return _known_fields_only(known_values_only(schema))
+
+
+def closed_with_components(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of the document, closed, with what it refers to."""
+    return {**closed(schema), "components": _closed_components()}
+
+
+@cache
+def _closed_components() -> Any:
+    return closed(function_app.api.document["components"])
+
+
+def _known_fields_only(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [closed(part) for part in schema]
+        return [_known_fields_only(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    shut = {name: closed(part) for name, part in known_values_only(schema).items()}
+    shut = {name: _known_fields_only(part) for name, part in schema.items()}
     if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
         shut.setdefault("additionalProperties", False)
     return shut

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Annotated, Any, Literal
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
 from pydantic import BaseModel, BeforeValidator, Field
 
 import function_app
@@ -21,8 +24,36 @@ document: dict[str, Any] = function_app.api.document
 schemas: dict[str, Any] = document["components"]["schemas"]
 
 
-def test_the_document_has_nothing_that_generators_trip_over() -> None:
+def test_neither_document_has_anything_that_generators_trip_over() -> None:
     assert faults_of(document) == []
+    assert faults_of(function_app.api.sdk_document) == []
+
+
+def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> None:
+    sdk = function_app.api.sdk_document
+    assert set(sdk["paths"]) == {
+        "/v1/feed",
+        "/v1/config",
+        "/v1/events/batch",
+        "/v1/privacy/export",
+        "/v1/privacy/erase",
+    }
+    for path, methods in sdk["paths"].items():
+        for method, operation in methods.items():
+            whole = document["paths"][path][method]
+            assert {**operation, "security": whole["security"]} == whole
+            assert operation["security"]
+            assert all(way in whole["security"] and way["apiKey"] == ["sdk"] for way in operation["security"])
+            assert len(operation["security"]) == 1
+
+
+def test_the_document_for_apps_has_every_schema_that_it_refers_to_and_no_other() -> None:
+    sdk = function_app.api.sdk_document
+    for kind in ("schemas", "examples"):
+        named = set(re.findall(rf"#/components/{kind}/(\w+)", orjson.dumps(sdk).decode()))
+        assert named == set(sdk["components"][kind])
+    assert [tag["name"] for tag in sdk["tags"]] == ["feed", "events", "privacy"]
+    validate(sdk)
 
 
 @pytest.mark.parametrize(
