@@ -7,6 +7,7 @@ an argument, which is how tests and the local host use it. Rooms do not import t
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -56,13 +57,15 @@ from shared.observability import logs
 from shared.observability.dependencies import Dependencies
 from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans, TelemetryExport, build_export
-from shared.settings import Settings
+from shared.settings import BadSetting, Settings
 from shared.web.admission import Limits
 from shared.web.authentication import Authenticator
 from shared.web.cors import Cors
 from shared.web.endpoint import Edge
 from shared.web.status import ReadinessApi
 from shared.web.user_tokens import UserTokens
+
+log = logging.getLogger("feed.start")
 
 Clock = Callable[[], float]
 START_BUDGET_SECONDS = 5.0
@@ -404,6 +407,21 @@ async def running() -> App:
     if not _current.started:
         await _current.start()
     return _current
+
+
+def configured() -> bool:
+    """Whether the process has its app, or could build it from the environment; if not, the log says why."""
+    if _current is not None:
+        return True
+    try:
+        settings = Settings.from_environment(os.environ)
+        if not settings.embedded:
+            Identity(settings.identity_secret)
+            KeyRing(settings.signing_keys)
+    except BadSetting as error:
+        log.error("the app cannot start: %s", error)
+        return False
+    return True
 
 
 def provider(api: type) -> Callable[[], Awaitable[Any]]:

@@ -26,7 +26,7 @@ api = ApiDocument([declared for each in (*APIS, DocumentApi) for declared in end
 
 async def documentation() -> DocumentApi:
     """The documentation endpoints, which need no services."""
-    return DocumentApi(api)
+    return DocumentApi(api, bootstrap.configured)
 
 
 for each in APIS:

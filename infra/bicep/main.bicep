@@ -172,9 +172,9 @@ param alertEmails string[]
 @description('Webhooks that alerts go to.')
 param alertWebhooks webhook[] = []
 
-@description('Container image of the operations job: the Functions image of the same Python version, by digest where the platform asks for it.')
-@minLength(1)
-param operationsImage string = 'mcr.microsoft.com/azure-functions/python:4-python3.11'
+@description('Container image of the operations and switch jobs: the Functions image of the same Python version, by digest.')
+@minLength(80)
+param operationsImage string = 'mcr.microsoft.com/azure-functions/python:4-python3.11@sha256:ebc5ba1fc20f7809b2676872a016ba6ede2c43d2feab4c22164b6f2a07d75733'
 
 var suffix = take(uniqueString(resourceGroup().id), 6)
 var nameSuffix = '${namePrefix}-${environmentName}'
@@ -361,6 +361,8 @@ module roles 'modules/roles.bicep' = {
     entryIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-entry')
     operationsPrincipalId: identities.outputs.operationsPrincipalId
     operationsIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-operations')
+    switchPrincipalId: identities.outputs.switchPrincipalId
+    switchIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-switch')
   }
   dependsOn: [
     monitoring
@@ -546,7 +548,9 @@ module operations 'modules/operations.bicep' = {
     packagesContainerUrl: hostStorage.outputs.packagesContainerUrl
     entryHost: network.outputs.entryHost
     certificateName: certificateName
-    workspaceId: monitoring.outputs.workspaceId
+    switchIdentityId: identities.outputs.switchId
+    switchClientId: identities.outputs.switchClientId
+    onCallIdentityName: 'id-pipeline-switch'
   }
   dependsOn: [
     appEndpoint

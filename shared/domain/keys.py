@@ -26,6 +26,13 @@ def _derive(secret: bytes, purpose: str) -> bytes:
     return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=purpose.encode()).derive(secret)
 
 
+def _resolved(setting: str, name: str) -> str:
+    """The setting, unless it is still the reference that the platform should have replaced by what it names."""
+    if setting.startswith("@Microsoft.KeyVault("):
+        raise BadSetting(f"{name} is a reference to the key vault that could not be resolved.")
+    return setting
+
+
 def _decode(text: str, name: str) -> bytes:
     try:
         secret = base64.b64decode(text, validate=True)
@@ -94,7 +101,7 @@ class KeyRing:
 
     def __init__(self, setting: str) -> None:
         self._secrets: dict[int, bytes] = {}
-        for part in setting.split(","):
+        for part in _resolved(setting, "SIGNING_KEYS").split(","):
             name, separator, encoded = part.strip().partition(":")
             if not separator or not name:
                 raise BadSetting("SIGNING_KEYS must look like `id:base64,id:base64`, the current key first.")
@@ -118,7 +125,7 @@ class Identity:
     """What is derived from the permanent secret: stored user keys, hashes of API keys, archive pseudonyms."""
 
     def __init__(self, setting: str) -> None:
-        self._secret = _decode(setting, "IDENTITY_SECRET")
+        self._secret = _decode(_resolved(setting, "IDENTITY_SECRET"), "IDENTITY_SECRET")
 
     @cached_property
     def _user(self) -> Mac:

@@ -22,9 +22,9 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Health(View):
-    """Whether the process lives."""
+    """Whether the process lives and has settings that it can work with."""
 
-    status: Literal["alive"]
+    status: Literal["alive", "misconfigured"]
 
 
 class Readiness(View):
@@ -39,22 +39,31 @@ class Readiness(View):
 
 
 class DocumentApi:
-    """What is answered without the app's services: that the process lives, and the API's documentation."""
+    """What is answered without the app's services: that the process lives, and the API's documentation.
 
-    def __init__(self, document: ApiDocument) -> None:
+    `configured`: whether the app could be built from its settings.
+    """
+
+    def __init__(self, document: ApiDocument, configured: Callable[[], bool] = lambda: True) -> None:
         self.document = document
+        self._configured = configured
 
     @endpoint(
         "GET",
         "health",
         "Whether the process lives",
         tag="service",
-        responses={200: Response("It does.", Health, {"status": "alive"})},
+        responses={
+            200: Response("It does.", Health, {"status": "alive"}),
+            503: Response("No request can be answered: settings are wrong, or a secret is not there yet.", Health),
+        },
         plain=True,
     )
     async def get_health(self, request: func.HttpRequest) -> func.HttpResponse:
-        """200 while the process lives."""
-        return json_response(Health(status="alive"))
+        """200 while the process lives; 503 when it can answer nothing, so that a gateway sends it no requests."""
+        if self._configured():
+            return json_response(Health(status="alive"))
+        return json_response(Health(status="misconfigured"), 503)
 
     @endpoint(
         "GET",

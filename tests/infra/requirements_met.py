@@ -142,7 +142,7 @@ ROWS: dict[str, list[tuple[str, str, str, str]]] = {
         (
             "a daily cap of telemetry, in gigabytes",
             "Microsoft.OperationalInsights/workspaces",
-            "",
+            "log-",
             "properties.workspaceCapping.dailyQuotaGb",
         ),
     ],

@@ -153,6 +153,11 @@ OPENS_NOTHING = {
 }
 """Types that have no door of their own. A type in neither table is a finding: somebody must look at it first."""
 
+READ_FROM_OUTSIDE = {
+    ("Microsoft.OperationalInsights/workspaces", "logop"): "properties.publicNetworkAccessForQuery",
+}
+"""What the jobs print, by type and first part of the name; rules_operations.py looks what reaches it."""
+
 THE_DOOR = {
     ("Microsoft.Network/applicationGateways", "agw"),
     ("Microsoft.Network/publicIPAddresses", "entry"),
@@ -284,7 +289,9 @@ def closed(made: Snapshot) -> list[str]:
     found = []
     for resource in made.resources:
         for path, value in CLOSED.get(resource.type, {}).items():
-            if resource.at(path) != value:
+            if resource.at(path) != value and path != READ_FROM_OUTSIDE.get(
+                (resource.type, resource.name.split("-")[0])
+            ):
                 found.append(f"{resource}: {path} must be {value!r}, not {resource.at(path)!r}")
         ends = {resource.name.split("-")[0], resource.name.split("-")[-1]}
         door = any((resource.type, end) in THE_DOOR for end in ends)

@@ -79,7 +79,7 @@ def alerts(made: Snapshot) -> list[str]:
 
 def telemetry(made: Snapshot) -> list[str]:
     """The tables keep no longer than the workspace says, and its two entries in the link scope are ordered."""
-    days: Any = made.one("Microsoft.OperationalInsights/workspaces").at("properties.retentionInDays")
+    days: Any = made.one("Microsoft.OperationalInsights/workspaces", "log-").at("properties.retentionInDays")
     kept = {
         each.name: (each.at("properties.retentionInDays"), each.at("properties.totalRetentionInDays"))
         for each in made.all("Microsoft.OperationalInsights/workspaces/tables")

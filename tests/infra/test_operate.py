@@ -22,6 +22,7 @@ from aiohttp import web
 
 from bootstrap import build
 from infra import operate
+from shared.adapters.flags.switching import switched
 from shared.adapters.tenant_directory import save_tenant
 from shared.domain.keys import Identity, KeyRing
 from shared.domain.records import Tenant
@@ -31,6 +32,10 @@ from shared.web.authentication import Authenticator
 ROOT = Path(__file__).resolve().parents[2]
 
 TOKEN = "token-of-the-operations-identity"
+
+
+def targeting_filter(**audience: Any) -> dict[str, Any]:
+    return {"name": operate.TARGETING, "parameters": {"Audience": audience}}
 
 
 def zipped(**files: str) -> bytes:
@@ -57,6 +62,8 @@ class Cloud:
     settings: dict[str, str] = field(default_factory=dict)
     refuse_package: bool = False
     failures: int = 0
+    told: int = 0
+    refresh_status: int = 200
     certificate: dict[str, Any] | None = None
     outsider_saw: list[str | None] = field(default_factory=list)
     meanwhile: list[dict[str, Any]] = field(default_factory=list)
@@ -106,6 +113,10 @@ def application(cloud: Cloud) -> web.Application:
         assert request.headers["X-IDENTITY-HEADER"] == "header"
         assert request.query["client_id"] == "operations"
         return web.json_response({"access_token": TOKEN})
+
+    async def refresh(request: web.Request) -> web.Response:
+        cloud.told += 1
+        return web.json_response({}, status=cloud.refresh_status)
 
     async def get_secret(request: web.Request) -> web.Response:
         value = cloud.secrets.get(request.match_info["name"])
@@ -195,6 +206,7 @@ def application(cloud: Cloud) -> web.Application:
     app.router.add_post("/scm/api/publish", publish)
     app.router.add_get("/scm/api/deployments/{id}", deployment)
     app.router.add_post("/arm/{path:.*}/config/appsettings/list", app_settings)
+    app.router.add_post("/arm/{path:.*}/config/configreferences/appsettings/refresh", refresh)
     app.router.add_get("/download/{name}", download)
     app.router.add_get("/outside/{name}", outside)
     return app
@@ -238,6 +250,16 @@ async def test_a_rotated_key_signs_and_the_earlier_ones_still_verify(cloud: Clou
     before, after = KeyRing(old).for_purpose("cursor"), KeyRing(cloud.secrets["signing-keys"]).for_purpose("cursor")
     assert after.by_tag[before.current_tag] == before.current
     assert after.current_tag != before.current_tag
+
+
+async def test_the_app_is_told_to_read_new_keys(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+    assert await cloud.run("make-keys") == 0
+    cloud.secrets["signing-keys"] = f"old:{base64.b64encode(b'o' * 32).decode()}"
+    assert await cloud.run("rotate-signing-key") == 0
+    assert cloud.told == 2
+    cloud.refresh_status = 404
+    assert await cloud.run("make-keys") == 0
+    assert "restart it" in capfd.readouterr().out
 
 
 def test_only_so_many_signing_keys_are_kept():
@@ -406,3 +428,38 @@ async def test_the_first_operators_key_opens_the_door_and_is_made_once(tmp_path:
     caller = authenticator.authenticate({"x-tenant-id": "fitapp", "x-api-key": key}, now=0.0)
     assert caller.scopes == frozenset({"ops"})
     await services.close()
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {},
+        {"client_filters": []},
+        {"client_filters": [targeting_filter()]},
+        {"client_filters": [targeting_filter(Groups=[{"Name": "news", "RolloutPercentage": 100}])]},
+        {"client_filters": [targeting_filter(DefaultRolloutPercentage=100, Exclusion={"Groups": ["news"]})]},
+        {"client_filters": [targeting_filter(Exclusion={"Groups": ["news", "kids"], "Users": ["ann"]})]},
+        {"requirement_type": "Any", "client_filters": [{"name": "Microsoft.TimeWindow"}, targeting_filter()]},
+    ],
+)
+@pytest.mark.parametrize("state", ["on", "off"])
+async def test_the_switch_for_a_tenant_is_what_the_app_makes_of_it(cloud: Cloud, conditions: Any, state: str):
+    flag = {"id": "f", "enabled": True, **({"conditions": conditions} if conditions else {})}
+    cloud.flags["f"] = json.loads(json.dumps(flag))
+    assert await cloud.run("switch", "f", state, "news", APP_CLIENT_ID="", APP_ID="", PACKAGES_URL="") == 0
+
+    document = {"feature_management": {"feature_flags": [flag]}}
+    (wanted,) = switched(document, "f", state == "on", "news")["feature_management"]["feature_flags"]
+    assert cloud.flags["f"] == {"conditions": {"client_filters": []}, **wanted} or cloud.flags["f"] == wanted
+
+
+async def test_the_switch_for_a_tenant_leaves_odd_conditions_alone(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+    cloud.flags["f"] = {"id": "f", "enabled": True, "conditions": {"client_filters": ["odd"]}}
+    assert await cloud.run("switch", "f", "off", "news") == 1
+    assert "cannot be read" in capfd.readouterr().out
+    assert cloud.flags["f"]["conditions"] == {"client_filters": ["odd"]}
+
+
+async def test_what_events_hold_is_not_printed_by_the_job(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+    assert await cloud.run("run", "commands.replay_dead_letters", "show", "signals", "--content") == 1
+    assert "run this from the peered network" in capfd.readouterr().out

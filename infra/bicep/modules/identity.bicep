@@ -1,4 +1,4 @@
-// Three identities, so that each part may do only its own work. None of them has a key.
+// Four identities, so that each part may do only its own work. None of them has a key.
 
 import { tagSet } from '../types.bicep'
 
@@ -30,6 +30,12 @@ resource operations 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30
   tags: tags
 }
 
+resource switcher 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: 'id-${nameSuffix}-switch'
+  location: location
+  tags: tags
+}
+
 output appId string = app.id
 output appClientId string = app.properties.clientId
 output appPrincipalId string = app.properties.principalId
@@ -38,3 +44,6 @@ output entryPrincipalId string = entry.properties.principalId
 output operationsId string = operations.id
 output operationsClientId string = operations.properties.clientId
 output operationsPrincipalId string = operations.properties.principalId
+output switchId string = switcher.id
+output switchClientId string = switcher.properties.clientId
+output switchPrincipalId string = switcher.properties.principalId

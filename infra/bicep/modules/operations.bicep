@@ -1,6 +1,8 @@
 // The operations job: a short program, started by hand or by the pipeline through Azure Resource Manager and run
 // inside the network, because from outside neither the code nor a flag nor a key can be reached. It deploys code,
 // flips flags, makes keys, and runs a command of the app. Nothing listens, and nothing runs while it has no work.
+// Beside it the switch job, the same program under an identity that can write flags and do nothing else: whoever may
+// start a job may also change its command, so those on call may start this one only.
 
 import { tagSet } from '../types.bicep'
 
@@ -19,7 +21,7 @@ param nameSuffix string
 param subnetId string
 
 @description('Container image: the Functions image of the Python version the app runs, so that commands of the app run in it.')
-@minLength(1)
+@minLength(80)
 param image string
 
 @description('Resource id of the identity of operations.')
@@ -58,8 +60,38 @@ param entryHost string
 @description('Name of the certificate of the entry.')
 param certificateName string
 
-@description('Workspace for what the job prints.')
-param workspaceId string
+@description('Resource id of the identity of the switch job.')
+param switchIdentityId string
+
+@description('Client id of the identity of the switch job.')
+param switchClientId string
+
+@description('Name of the identity that workflows of those on call sign in with; step 1 makes it.')
+param onCallIdentityName string
+
+// What the jobs print, apart from the telemetry: neither holds secrets nor events, and those on call read it from anywhere,
+// signed in and with a role. What telemetry and logs of the app hold is read inside the network only.
+resource printed 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
+  name: 'logop-${nameSuffix}'
+  location: location
+  tags: tags
+  properties: {
+    sku: {
+      name: 'PerGB2018'
+    }
+    retentionInDays: 30
+    workspaceCapping: {
+      dailyQuotaGb: 1
+    }
+    publicNetworkAccessForIngestion: 'Disabled'
+    publicNetworkAccessForQuery: 'Enabled'
+    features: {
+      disableLocalAuth: true
+      enableLogAccessUsingOnlyResourcePermissions: true
+      immediatePurgeDataOn30Days: true
+    }
+  }
+}
 
 resource jobEnvironment 'Microsoft.App/managedEnvironments@2025-07-01' = {
   name: 'cae-${nameSuffix}'
@@ -88,7 +120,7 @@ resource jobOutput 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
   scope: jobEnvironment
   name: 'workspace'
   properties: {
-    workspaceId: workspaceId
+    workspaceId: printed.id
     logs: [
       {
         category: 'ContainerAppConsoleLogs'
@@ -101,6 +133,23 @@ resource jobOutput 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
     ]
   }
 }
+
+var runsOnce = {
+  triggerType: 'Manual'
+  replicaTimeout: 1800
+  replicaRetryLimit: 0
+  manualTriggerConfig: {
+    parallelism: 1
+    replicaCompletionCount: 1
+  }
+}
+
+// Whoever starts a job appends the action to these; without one it says what there is and does nothing.
+var program = [
+  'python3'
+  '-c'
+  loadTextContent('../../operate.py')
+]
 
 resource job 'Microsoft.App/jobs@2025-07-01' = {
   name: 'job-${nameSuffix}'
@@ -116,26 +165,13 @@ resource job 'Microsoft.App/jobs@2025-07-01' = {
   properties: {
     environmentId: jobEnvironment.id
     workloadProfileName: 'Consumption'
-    configuration: {
-      triggerType: 'Manual'
-      replicaTimeout: 1800
-      replicaRetryLimit: 0
-      manualTriggerConfig: {
-        parallelism: 1
-        replicaCompletionCount: 1
-      }
-    }
+    configuration: runsOnce
     template: {
       containers: [
         {
           name: 'operate'
           image: image
-          // Whoever starts the job appends the action to these; without one it says what there is and does nothing.
-          command: [
-            'python3'
-            '-c'
-            loadTextContent('../../operate.py')
-          ]
+          command: program
           args: [
             'help'
           ]
@@ -192,6 +228,66 @@ resource job 'Microsoft.App/jobs@2025-07-01' = {
         }
       ]
     }
+  }
+}
+
+resource switchJob 'Microsoft.App/jobs@2025-07-01' = {
+  name: 'switch-${nameSuffix}'
+  location: location
+  tags: tags
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${switchIdentityId}': {}
+    }
+  }
+  properties: {
+    environmentId: jobEnvironment.id
+    workloadProfileName: 'Consumption'
+    configuration: runsOnce
+    template: {
+      containers: [
+        {
+          name: 'operate'
+          image: image
+          command: program
+          args: [
+            'help'
+          ]
+          env: [
+            {
+              name: 'OPERATIONS_CLIENT_ID'
+              value: switchClientId
+            }
+            {
+              name: 'APP_CONFIGURATION_ENDPOINT'
+              value: appConfigurationEndpoint
+            }
+          ]
+          resources: {
+            cpu: json('0.5')
+            memory: '1Gi'
+          }
+        }
+      ]
+    }
+  }
+}
+
+resource onCall 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: onCallIdentityName
+}
+
+// The role is one that step 1 makes (pipeline.bicep).
+var operationsStart = guid(resourceGroup().id, 'operations-start')
+
+resource onCallStartsTheSwitch 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: switchJob
+  name: guid(switchJob.id, onCall.id, operationsStart)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', operationsStart)
+    principalId: onCall.properties.principalId
+    principalType: 'ServicePrincipal'
   }
 }
 

@@ -1,5 +1,5 @@
-// The pipeline's identities: one deploys, and only from the guarded environment; one starts the operations job, from
-// the environment of those on call; one looks, from any pull request.
+// The pipeline's identities: one deploys, and only from the guarded environment; one starts the switch job, from the
+// environment of those on call; one looks, from any pull request.
 
 import { tagSet } from '../types.bicep'
 
@@ -38,7 +38,10 @@ var assignableRoles = [
   '3913510d-42f4-4e42-8a64-420c390055eb'
   'de139f84-1756-47ae-9be6-808fbbe84772'
 ]
-var roleSet = '{${join(assignableRoles, ', ')}}'
+// And the one made below, which main.bicep gives on the switch job.
+var operationsStart = guid(groupScope, 'operations-start')
+var givenRoles = concat(assignableRoles, [operationsStart])
+var roleSet = '{${join(givenRoles, ', ')}}'
 var onlyGivesThese = '((!(ActionMatches{\'Microsoft.Authorization/roleAssignments/write\'})) OR (@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals ${roleSet}))'
 var onlyTakesThese = '((!(ActionMatches{\'Microsoft.Authorization/roleAssignments/delete\'})) OR (@Resource[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals ${roleSet}))'
 
@@ -129,18 +132,17 @@ resource previewLooks 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Starts the operations job and sees how it ended.
-resource operateRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
-  name: guid(groupScope, 'operations-start')
+// Finds the jobs and sees how they ended.
+resource lookRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(groupScope, 'operations-look')
   properties: {
-    roleName: 'Operations start (${roleSuffix})'
+    roleName: 'Operations look (${roleSuffix})'
     type: 'CustomRole'
     permissions: [
       {
         actions: [
           'Microsoft.App/jobs/read'
           'Microsoft.App/jobs/*/read'
-          'Microsoft.App/jobs/start/action'
           'Microsoft.Resources/subscriptions/resourceGroups/read'
           'Microsoft.Resources/subscriptions/resourceGroups/resources/read'
         ]
@@ -155,10 +157,32 @@ resource operateRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   }
 }
 
-resource operateStarts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(groupScope, operate.id, 'operations-start')
+// Starts one job, on which main.bicep gives it: that job's identity is all that the role is worth.
+resource startRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: operationsStart
   properties: {
-    roleDefinitionId: operateRole.id
+    roleName: 'Operations start (${roleSuffix})'
+    type: 'CustomRole'
+    permissions: [
+      {
+        actions: [
+          'Microsoft.App/jobs/start/action'
+        ]
+        notActions: []
+        dataActions: []
+        notDataActions: []
+      }
+    ]
+    assignableScopes: [
+      groupScope
+    ]
+  }
+}
+
+resource operateLooks 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(groupScope, operate.id, 'operations-look')
+  properties: {
+    roleDefinitionId: lookRole.id
     principalId: operate.properties.principalId
     principalType: 'ServicePrincipal'
   }

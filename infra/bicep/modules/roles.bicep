@@ -63,6 +63,12 @@ param operationsPrincipalId string
 @description('Resource id of the identity of the operations job; names its assignments.')
 param operationsIdentityId string
 
+@description('Principal of the switch job.')
+param switchPrincipalId string
+
+@description('Resource id of the identity of the switch job; names its assignment.')
+param switchIdentityId string
+
 // Built-in roles, the same in every tenant.
 var roles = {
   storageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
@@ -390,6 +396,18 @@ resource operationsMakesCertificates 'Microsoft.Authorization/roleAssignments@20
       roles.keyVaultCertificatesOfficer
     )
     principalId: operationsPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+// The switch job: this role and no other
+
+resource switchFlipsFlags 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: flags
+  name: guid(flags.id, switchIdentityId, roles.appConfigurationDataOwner)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.appConfigurationDataOwner)
+    principalId: switchPrincipalId
     principalType: 'ServicePrincipal'
   }
 }
