@@ -72,7 +72,7 @@ async def test_what_was_read_passes_and_what_is_not_named_stays(app: App) -> Non
     assert (await editor.publish("configuration/draft")).status == 200
 
 
-def test_every_field_was_weighed_for_whom_it_protects() -> None:
+async def test_every_field_was_weighed_for_whom_it_protects() -> None:
     assert set(FIELDS) - set(OPS_ONLY) == {
         "maturityPolicy", "ageBandPolicies", "usePersonalization", "defaultLimit", "weights", "affinityHalfLifeDays",
         "popularityHalfLifeHours", "streakCap", "creatorCap", "diversity", "featureFlags",

@@ -54,7 +54,7 @@ async def filled(app: App, editor: Editor, prefix: str, count: int) -> None:
     assert len(await stored(app, editor.tenant_id, prefix)) == count
 
 
-def test_every_kind_that_has_a_limit_is_raced_here() -> None:
+async def test_every_kind_that_has_a_limit_is_raced_here() -> None:
     assert KINDS.keys() == LIMITS.keys()
 
 

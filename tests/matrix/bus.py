@@ -12,12 +12,14 @@ from shared.adapters.answers import Kind
 from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable, OutgoingMessage
 from shared.adapters.bus.servicebus import ServiceBusBus, ServiceBusBusReceiver
 from shared.adapters.bus.servicebus_answers import kind_of
+from shared.adapters.retry import retry
 from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.tcp_gate import TcpGate
 from tests.matrix.answers import AMQP, always
 from tests.matrix.outcomes import ABSENT, ANSWERED, CONFLICT, OUTAGE, REFUSAL, outcome
 
 ANSWERS = AMQP
+PREPARATIONS = 3
 _numbers = itertools.count()
 
 
@@ -129,11 +131,19 @@ async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
                 )
 
             async def prepared() -> Prepared:
+                """Ready for a trial; on a busy machine not always at the first attempt."""
+                return await retry(prepared_once, (BusUnavailable,), attempts=PREPARATIONS, first_pause=0.5)
+
+            async def prepared_once() -> Prepared:
                 bus = connect()
-                await bus.publish(_message())
-                session = await bus.next_session(ROLLUP, 30)
-                assert session is not None
-                return Prepared(connect, bus, await bus.receiver(SIGNALS), session)
+                try:
+                    await bus.publish(_message())
+                    session = await bus.next_session(ROLLUP, 30)
+                    assert session is not None
+                    return Prepared(connect, bus, await bus.receiver(SIGNALS), session)
+                except BusUnavailable:
+                    await bus.close()
+                    raise
 
             async def try_out(operation: str, answer: str) -> str:
                 label, call = OPERATIONS[operation]
