@@ -11,6 +11,7 @@ BENCHMARKS = (
     "feed_handler",
     "fold",
     "event_path",
+    "rollup",
     "memory",
     "telemetry",
     "azure_adapters",

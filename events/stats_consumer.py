@@ -12,101 +12,52 @@ crash in between, the unsettled messages come again, and their blob is written a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from events.added_batches import added_document, not_added_before
-from events.archive import blob_name, in_time, part_name, to_lines
-from events.batch import Batch, decode
-from events.counting import decide_without_ledger
-from events.erasures import erasures
+from events.archive import part_name
+from events.batch import decode
 from events.frame import NewerMessage, UnreadableBatch
-from events.parked_sessions import ParkedSessions
-from events.receipt_markers import ReceiptMarkers
-from events.schema import CLAMP_AHEAD_SECONDS
+from events.session_drainer import Drained, Incomplete, Run, SessionDrainer
 from events.set_aside import FAILED, UNREADABLE, count_set_aside
-from events.stat_events import count_feedback, stat_events, within_peak
-from events.stats_shard import MESSAGES_A_WRITE, NumberedBatch, PendingMessages, SequencedMessage, Shard
-from events.usual_peak import UsualPeak
+from events.shard_writer import SLICE, ShardWriter
+from events.stats_shard import MESSAGES_A_WRITE, PendingMessages, SequencedMessage, Shard
 from events.video_facts import VideoFacts
-from ranking.stats import StatsTable, UnreadableStats
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
-from shared.adapters.blobs.port import BlobRefused, Blobs, BlobsError, BlobsUnavailable
-from shared.adapters.bus.port import (
-    MESSAGE_TTL_SECONDS,
-    ROLLUP,
-    Bus,
-    BusError,
-    LockLost,
-    ReceivedMessage,
-    Receiver,
-)
-from shared.adapters.documents.port import (
-    VIDEO_STATS,
-    Create,
-    DocumentStore,
-    Operation,
-    Replace,
-    StoreError,
-    StoreRefused,
-    StoreUnavailable,
-    Upsert,
-    WriteRejected,
-)
-from shared.adapters.flags.evaluation import ARCHIVE, Flags
+from shared.adapters.blobs.port import Blobs, BlobsError, BlobsUnavailable
+from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, ROLLUP, Bus, BusError, ReceivedMessage, Receiver
+from shared.adapters.documents.port import DocumentStore, StoreError, StoreUnavailable
+from shared.adapters.flags.evaluation import Flags
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.clocks import elapsed_seconds
 from shared.domain.keys import Identity
-from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
 
 log = logging.getLogger("feed.events")
 T = TypeVar("T")
 
-NEXT_SESSION_SECONDS = 0.5
 RECEIVE_SECONDS = 0.2
 MESSAGES_A_RECEIVE = 500
 RECEIVE_AT_MOST_SECONDS = 3.0
 """A session that is written to all the time never runs dry: what came by then is one write's worth."""
+JUST_NOW_SECONDS = 2.0
+"""A session whose newest message is younger has no more worth a write of its own."""
 REST_AT_MOST_SECONDS = 5.0
 LAST_CHANCE_SECONDS = MESSAGE_TTL_SECONDS / 2
 SESSIONS_AT_ONCE = 4
 RENEW_SECONDS = 3.0
 """Far more often than a lock of a minute asks for; shorter locks exist on one machine."""
-SLICE = 20
-"""Batches worked on before the event loop gets its turn."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 LEAST_PATIENCE_SECONDS = 10.0
 """Messages that were received wait for a store until the run ends, and so long at least; then their session waits."""
-FAILURES_IN_A_ROW = 3
 TRIES_FOR_THE_REST = 10
 """Deliveries of a part of a range after which the rest of it is not waited for any more."""
 LATE = "late"
 """Why a message is set aside that comes after so many others that nobody can tell whether it was counted."""
-
-
-class _Incomplete(Exception):
-    """A part of a range came again, and the rest of it did not."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """One run: until when it takes sessions (by `elapsed`), which failed or gave nothing, and which it holds."""
-
-    until: float
-    failed: set[str] = field(default_factory=set)
-    began: set[str] = field(default_factory=set)
-    held: list[Receiver] = field(default_factory=list)
-
-    def received(self, session_id: str) -> bool:
-        """Whether messages of a session were asked for."""
-        return session_id in self.began
 
 
 class StatsConsumer:
@@ -129,112 +80,54 @@ class StatsConsumer:
         elapsed: Callable[[], float] = elapsed_seconds,
         receive_seconds: float = RECEIVE_AT_MOST_SECONDS,
         rest_seconds: float = REST_AT_MOST_SECONDS,
+        sessions_at_once: int = SESSIONS_AT_ONCE,
     ) -> None:
-        self._documents = documents
-        self._bus = bus
         self._blobs = blobs
-        self._video_facts = video_facts
-        self._tenants = tenants
-        self._flags = flags
-        self._identity = identity
         self._telemetry = telemetry
         self._clock = clock
-        self._run_seconds = run_seconds
-        self._usual_peak_floor = usual_peak_floor
-        self._markers = ReceiptMarkers(documents, identity)
-        self._over_peak: set[str] = set()
-        """The shards that had more events in a minute than count, when they were last written."""
         self._elapsed = elapsed
         self._receive_seconds, self._rest_seconds = receive_seconds, rest_seconds
-        self._parked = ParkedSessions(elapsed)
+        self._writer = ShardWriter(
+            documents=documents,
+            blobs=blobs,
+            video_facts=video_facts,
+            tenants=tenants,
+            flags=flags,
+            identity=identity,
+            telemetry=telemetry,
+            clock=clock,
+            usual_peak_floor=usual_peak_floor,
+        )
+        self._drainer = SessionDrainer(
+            bus=bus,
+            ready=blobs.ready,
+            drain=self._drain,
+            telemetry=telemetry,
+            run_seconds=run_seconds,
+            sessions_at_once=sessions_at_once,
+            elapsed=elapsed,
+        )
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for a later run."""
-        run = _Run(self._elapsed() + self._run_seconds)
-        try:
-            added = await asyncio.gather(*(self._drain_sessions(run) for _ in range(SESSIONS_AT_ONCE)))
-        finally:
-            for session in run.held:
-                with contextlib.suppress(BusError):
-                    await session.close()
-            self._telemetry.gauge("rollup_sessions_parked", len(self._parked))
-        return sum(added)
+        return await self._drainer.run()
 
-    async def _drain_sessions(self, run: _Run) -> int:
-        """Session after session. One that fails is held, untouched, until the run ends: the bus then offers the others.
-
-        Ends when the bus or the blobs fail as a whole, or several sessions in a row do: that is an outage of the store.
-        """
-        added = in_a_row = 0
-        count = self._telemetry.count
-        try:
-            while self._elapsed() < run.until and in_a_row < FAILURES_IN_A_ROW:
-                session = await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
-                if session is None:
-                    break
-                id = session.session_id or ""
-                if id in run.failed or self._parked.holds(id):
-                    run.held.append(session)
-                    continue
-                try:
-                    # While blobs are down no message is received, so none uses up its deliveries.
-                    await self._blobs.ready()
-                    added += await self._drain(session, run)
-                    in_a_row = 0
-                    if id not in run.failed:
-                        self._parked.release(id)
-                except LockLost:
-                    count("batches_rolled_up", "lock_lost")
-                except BusError:
-                    raise
-                except BlobsUnavailable:
-                    count("store_failures", "archive")
-                    if not run.received(id):
-                        return added
-                    in_a_row += self._failed(run, id, "incomplete")
-                except StoreUnavailable:
-                    count("store_failures", "rollup")
-                    in_a_row += self._failed(run, id, "incomplete")
-                except _Incomplete:
-                    self._failed(run, id, "incomplete")
-                except (BlobRefused, StoreRefused) as error:  # final: its messages stay, for somebody to look at it
-                    self._failed(run, id, "refused")
-                    log.error("a session of the roll-up is parked: %s", type(error).__name__)
-                except Exception as error:
-                    self._failed(run, id, "failed")
-                    log.error("a session of the roll-up failed\n%s", traceback_without_values(error))
-                finally:
-                    if id in run.failed:
-                        run.held.append(session)
-                    else:
-                        await session.close()
-        except BusError:
-            count("bus_failures", "rollup")
-        return added
-
-    def _failed(self, run: _Run, session_id: str, outcome: str) -> int:
-        """A session failed: this run does not try it again, and later ones not before its pause is over."""
-        run.failed.add(session_id)
-        self._parked.park(session_id)
-        self._telemetry.count("batches_rolled_up", outcome)
-        return 1
-
-    async def _drain(self, session: Receiver, run: _Run) -> int:
+    async def _drain(self, session: Receiver, run: Run) -> Drained:
         """Receive what the session has, up to one write's worth; write; archive; settle."""
         assert session.session_id is not None
         count = self._telemetry.count
-        shard = await self._read_shard(session.session_id)
+        shard = await self._writer.read(session.session_id)
         run.began.add(session.session_id)
         keeper = asyncio.create_task(_keep_lock(session))
         give_up_at = max(run.until, self._elapsed() + LEAST_PATIENCE_SECONDS)
         try:
             pending = PendingMessages()
-            await self._receive(session, pending, self._receive_seconds)
+            to_its_end = await self._receive(session, pending, self._receive_seconds)
             if pending.newer:  # once a run: deliveries are counted
-                run.failed.add(session.session_id)
+                run.left_alone.add(session.session_id)
             if not pending:  # what waits in it does not come now
-                run.failed.add(session.session_id)
-                return 0
+                run.left_alone.add(session.session_id)
+                return Drained()
             for each in shard.sorted_out(pending.batches).too_late:
                 await session.dead_letter(pending.remove(each), LATE, "too late to tell whether it was counted")
                 count_set_aside(self._telemetry, ROLLUP, LATE)
@@ -250,7 +143,7 @@ class StatsConsumer:
                 count("batches_rolled_up", "added", amount=len(new))
         finally:
             keeper.cancel()
-        return len(new)
+        return Drained(len(new), to_its_end)
 
     async def _add_and_archive(
         self,
@@ -262,11 +155,11 @@ class StatsConsumer:
     ) -> list[SequencedMessage]:
         """Add the batches and archive them; those that were. What fails alone is dead-lettered alone."""
         try:
-            blob = await self._retry(lambda: self._add(shard, new), give_up_at)
+            blob = await self._retry(lambda: self._writer.add(shard, new), give_up_at)
         except (StoreError, BlobsError, BusError):
             raise
         except Exception as error:
-            poison = [each for each in new if not all(self._works_alone(batch) for batch in each.batches)]
+            poison = [each for each in new if not all(self._writer.works_alone(batch) for batch in each.batches)]
             if not poison:
                 raise
             log.error("batches that cannot be added\n%s", traceback_without_values(error))
@@ -274,26 +167,13 @@ class StatsConsumer:
                 await session.dead_letter(pending.remove(each), FAILED, type(error).__name__)
                 count_set_aside(self._telemetry, ROLLUP, FAILED)
             new = [each for each in new if each not in poison]
-            blob = await self._retry(lambda: self._add(shard, new), give_up_at) if new else ""
+            blob = await self._retry(lambda: self._writer.add(shard, new), give_up_at) if new else ""
         if blob:
-            await self._retry(lambda: self._archive(shard, new, blob, blob), give_up_at)
+            await self._retry(lambda: self._writer.archive(shard, new, blob, blob), give_up_at)
         return new
 
-    def _works_alone(self, batch: Batch) -> bool:
-        """Whether the work on one batch succeeds, whatever came with it. Nothing of it is kept."""
-        try:
-            durations = {event.video_id: 30.0 for event in batch.events}
-            table = StatsTable()
-            counted = [replace(batch, counted=(True,) * len(batch.events))]
-            table.add(stat_events(counted, durations, self._clock()))
-            count_feedback(counted, durations, Telemetry(), self._clock())
-            to_lines([batch], self._identity.archive_pseudonym)
-        except Exception:
-            return False
-        return True
-
-    async def _receive(self, session: Receiver, pending: PendingMessages, seconds: float, enough: int = 0) -> None:
-        """Receive until `pending` is full, the session is empty or the time is up.
+    async def _receive(self, session: Receiver, pending: PendingMessages, seconds: float, enough: int = 0) -> bool:
+        """Receive until `pending` is full, the session is empty or the time is up; whether it has no more for now.
 
         With `enough`, an empty answer is not the end: it waits until there are so many messages.
         """
@@ -303,11 +183,12 @@ class StatsConsumer:
             room = MESSAGES_A_WRITE - len(pending)
             received = await session.receive(min(MESSAGES_A_RECEIVE, max(1, room)), RECEIVE_SECONDS)
             if not received and not enough:
-                break
+                return True
             batches = {each.sequence: each for each in await self._readable(session, received, pending)}
             for message in received:
                 if message.sequence_number in batches:
                     pending.add(batches[message.sequence_number], message)
+        return pending.newest_enqueued_at > self._clock() - JUST_NOW_SECONDS
 
     async def _archive_again(
         self, session: Receiver, shard: Shard, pending: PendingMessages, give_up_at: float
@@ -316,7 +197,7 @@ class StatsConsumer:
 
         After a crash between the document and the blob, the whole range comes again, but not always at once. A part
         of it alone may be settled only if the blob is there (the rest was settled then). Otherwise the rest is waited
-        for. Raises `_Incomplete` when it does not come: everything stays for a later run. In the end a part is archived
+        for. Raises `Incomplete` when it does not come: everything stays for a later run. In the end a part is archived
         under a name of its own, so that the rest, should it come, is not taken for archived.
         """
         again = shard.sorted_out(pending.batches).again
@@ -335,9 +216,9 @@ class StatsConsumer:
                 oldest = min(message.enqueued_at for message in messages)
                 tries = max(message.delivery_count for message in messages)
                 if tries < TRIES_FOR_THE_REST and self._clock() - oldest < LAST_CHANCE_SECONDS:
-                    raise _Incomplete
+                    raise Incomplete
                 name = part_name(name, came[0].sequence)
-            await self._retry(lambda c=came, n=name, w=written.blob: self._archive(shard, c, n, w), give_up_at)  # type: ignore[misc]
+            await self._retry(lambda c=came, n=name, w=written.blob: self._writer.archive(shard, c, n, w), give_up_at)  # type: ignore[misc]
 
     async def _is_archived(self, name: str) -> bool:
         return name in [blob.name async for blob in self._blobs.list(ARCHIVE_BLOBS, name)]
@@ -377,148 +258,6 @@ class StatsConsumer:
             longest_pause=LONGEST_PAUSE_SECONDS,
             failed=lambda _: self._telemetry.count("store_failures", "rollup"),
         )
-
-    # ---- statistics
-
-    async def _read_shard(self, session_id: str) -> Shard:
-        shard = Shard(session_id)
-        return Shard.of(session_id, await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True))
-
-    async def _add(self, shard: Shard, new: Sequence[SequencedMessage]) -> str:
-        """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
-        to archive. Raises `LockLost` when somebody else wrote the document.
-        """
-        first = new[0]
-        name = blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batches[0].accepted_at)
-        wanted = await self._still_wanted(shard.tenant_id, new, name)
-        batches = await self._decided(shard, wanted)
-        blob = name if wanted and self._archives(shard.tenant_id, len(wanted)) else ""
-        facts = await self._video_facts.get(
-            shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
-        )
-        durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
-        table, until = self._read_table(shard), self._clock() + CLAMP_AHEAD_SECONDS
-        table.hold_back(until)
-        peak = self._usual_peak(shard, table)
-        batches, over = within_peak(batches, durations, peak, self._clock())
-        async for part in _in_slices(batches):
-            table.add(stat_events(part, durations, until))
-        body = {
-            "id": shard.id,
-            "kind": "stats",
-            "firstSequence": new[0].sequence,
-            "lastSequence": shard.last_with(new),
-            "messages": len(new),
-            "blob": blob,
-            "enqueuedAt": shard.known_until_with(new),
-            "sequences": shard.log_with(new, blob).to_json(),
-            "updatedAt": self._clock(),
-            "peak": peak.to_json(),
-            "packed": await asyncio.to_thread(table.pack),
-        }
-        operations: list[Operation] = [Replace(body, shard.stored.etag) if shard.stored else Create(body)]
-        if wanted:
-            operations.append(Upsert(added_document(shard.session_id, wanted, name, self._clock())))
-        try:
-            await self._documents.write(VIDEO_STATS, shard.tenant_id, operations)
-        except WriteRejected as refused:
-            # Either somebody else owns the session by now, or this very write was applied and its answer lost.
-            now = await self._read_shard(shard.session_id)
-            if not now.wrote(new):
-                raise LockLost("the shard was written by another owner of the session") from refused
-        self._telemetry.count("rollup_writes")
-        self._tell_of_peak(shard, over)
-        async for part in _in_slices(batches):
-            count_feedback(part, durations, self._telemetry, self._clock())
-        return blob
-
-    def _read_table(self, shard: Shard) -> StatsTable:
-        if shard.stored is None:
-            return StatsTable()
-        try:
-            return StatsTable.unpack(str(shard.stored.body.get("packed", "")))
-        except UnreadableStats:
-            log.error("statistics of a shard of tenant %s cannot be read and start afresh", shard.tenant_id)
-            self._telemetry.count("store_failures", "unreadable_stats")
-            return StatsTable()
-
-    async def _decided(self, shard: Shard, wanted: Sequence[NumberedBatch]) -> list[Batch]:
-        """The batches, each with what counts of it. The fold has decided about those of a user; those of nobody are
-        decided by the receipts they quote; and what the release before this one has folded, by what came with it.
-        """
-        counted: dict[str, tuple[bool, ...] | None] = {each.name: each.batch.counted for each in wanted}
-        of_nobody = [each for each in wanted if each.batch.counted is None and not each.batch.consented]
-        undecided = [each for each in wanted if each.batch.counted is None and each.batch.consented]
-        decisions = await self._markers.decide([(f"{shard.session_id}/{each.name}", each.batch) for each in of_nobody])
-        counted.update((each.name, flags) for each, flags in zip(of_nobody, decisions, strict=True))
-        without_ledger = decide_without_ledger(each.batch for each in undecided)
-        counted.update((each.name, flags) for each, flags in zip(undecided, without_ledger, strict=True))
-        return [replace(each.batch, counted=counted[each.name]) for each in wanted]
-
-    def _usual_peak(self, shard: Shard, table: StatsTable) -> UsualPeak:
-        tenant = self._tenants.get(shard.tenant_id)
-        floor = self._usual_peak_floor / max(1, tenant.rollup_shards if tenant else 1)
-        return UsualPeak.from_json(shard.stored.body.get("peak") if shard.stored else None, floor, table.busiest_day())
-
-    def _tell_of_peak(self, shard: Shard, over: int) -> None:
-        """Count what is beyond the tenant's peak; log when that begins and when it is over."""
-        if over:
-            self._telemetry.count("events_over_peak", shard.tenant_id, amount=over)
-        if bool(over) is not (shard.session_id in self._over_peak):
-            (self._over_peak.add if over else self._over_peak.discard)(shard.session_id)
-            event = "statistics_over_peak" if over else "statistics_within_peak"
-            log_event(
-                log, logging.WARNING if over else logging.INFO, event, always=True, tenant=shard.tenant_id, count=over
-            )
-
-    async def _still_wanted(
-        self, tenant_id: str, messages: Sequence[SequencedMessage], write: str
-    ) -> list[NumberedBatch]:
-        """The batches without those of users who were erased after they were accepted, those of another tenant, and
-        those that another write than `write` has taken in."""
-        erased = await erasures(self._documents, tenant_id)
-        wanted = [
-            each
-            for message in messages
-            for each in message.numbered()
-            if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
-        ]
-        once = await not_added_before(self._documents, tenant_id, wanted, write)
-        if len(once) < len(wanted):
-            self._telemetry.count("batches_rolled_up", "again", amount=len(wanted) - len(once))
-        return once
-
-    # ---- archive
-
-    def _archives(self, tenant_id: str, batches: int) -> bool:
-        """Whether the archive is switched on for a tenant; batches it goes without are counted."""
-        tenant = self._tenants.get(tenant_id)
-        if self._flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
-            return True
-        self._telemetry.count("batches_archived", "switched_off", amount=batches)
-        return False
-
-    async def _archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str, write: str) -> None:
-        """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived.
-        `write`: the one that took them in."""
-        wanted, now = await self._still_wanted(shard.tenant_id, numbered, write), self._clock()
-        batches = await self._decided(shard, [each for each in wanted if in_time(each.batch, now)])
-        content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
-        try:
-            await self._blobs.write(ARCHIVE_BLOBS, name, content)
-        except BlobRefused:
-            if await self._blobs.read(ARCHIVE_BLOBS, name) != content:  # else it is there, and a policy holds it
-                raise
-        self._telemetry.count("batches_archived", "written", amount=len(batches))
-        if len(batches) < len(wanted):
-            self._telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
-
-
-async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:
-    """A few milliseconds' worth at a time: whatever else this process serves gets its turn in between."""
-    for start in range(0, len(batches), SLICE):
-        yield batches[start : start + SLICE]
-        await asyncio.sleep(0)
 
 
 async def _keep_lock(session: Receiver) -> None:

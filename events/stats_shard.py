@@ -195,6 +195,11 @@ class PendingMessages:
         return len(self._messages)
 
     @property
+    def newest_enqueued_at(self) -> float:
+        """When the newest was given its number, in seconds since the epoch; 0 for none."""
+        return max((message.enqueued_at for message in self._messages.values()), default=0.0)
+
+    @property
     def full(self) -> bool:
         return len(self) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self._messages.values()) >= BYTES_A_WRITE
 

@@ -21,7 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from commands.replay_dead_letters import replay
-from events import stats_consumer as stats_consumer_module
+from events import shard_writer
 from events.batch import Batch, decode, encode
 from events.dead_letters import all_dead_letters, purge_dead_letters_of, sweep
 from events.frame import NewerMessage, UnreadableBatch
@@ -114,8 +114,8 @@ class Defect:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str, most: int = 1_000) -> None:
         self.names, self.most = set(names), most
-        self._add = stats_consumer_module.stat_events
-        monkeypatch.setattr(stats_consumer_module, "stat_events", self)
+        self._add = shard_writer.stat_events
+        monkeypatch.setattr(shard_writer, "stat_events", self)
 
     def __call__(self, batches: list[Batch], *arguments: Any) -> Any:
         if len(batches) > self.most or self.names & {each.id for each in batches}:

@@ -139,6 +139,66 @@ async def test_a_lock_the_service_calls_lost_is_lost_and_the_rest_are_settled(br
     assert in_subscription(broker) == [held[0].message_id]
 
 
+async def session_with(bus, number: int) -> tuple[Any, list[Any]]:
+    """A session that holds so many messages, and these."""
+    await asyncio.gather(*(bus.publish(OutgoingMessage(f"m{i}", "tenant", b"events", ROLLUP)) for i in range(number)))
+    session, held = await bus.next_session(ROLLUP, 5), []
+    while len(held) < number:
+        held += await session.receive(number - len(held), 5)
+    return session, held
+
+
+def frames_of(session: Any) -> list[int]:
+    """How many messages each frame settles, from now on."""
+    link, sizes = session._receiver._handler._link, []
+    send = link.send_disposition
+
+    async def counted(*, first_delivery_id, last_delivery_id=None, **named):
+        sizes.append((last_delivery_id or first_delivery_id) - first_delivery_id + 1)
+        await send(first_delivery_id=first_delivery_id, last_delivery_id=last_delivery_id, **named)
+
+    link.send_disposition = counted
+    return sizes
+
+
+async def test_messages_of_a_session_that_follow_each_other_are_settled_by_few_frames(broker, bus):
+    session, held = await session_with(bus, 450)
+    sizes = frames_of(session)
+    await session.complete(held)
+    assert sizes == [200, 200, 50]
+    assert in_subscription(broker, ROLLUP) == []
+
+
+async def test_a_message_that_is_left_out_is_not_settled_with_its_neighbours(broker, bus):
+    session, held = await session_with(bus, 9)
+    await session.complete([each for each in held if each is not held[4]])
+    assert in_subscription(broker, ROLLUP) == [held[4].message_id]
+
+
+async def test_a_lock_lost_within_a_range_is_told_and_its_neighbours_are_settled(broker, bus):
+    session, held = await session_with(bus, 9)
+    broker.faults.add(Fault("settle", condition="com.microsoft:message-lock-lost"))
+    with pytest.raises(LockLost):
+        await session.complete(held)
+    assert len(in_subscription(broker, ROLLUP)) == 1
+
+
+async def test_a_range_that_is_not_confirmed_whole_comes_again_and_is_settled_one_by_one(broker):
+    bus = ServiceBusBus(connection_string=broker.connection_string, publish_budget_seconds=200, call_seconds=10)
+    session, held = await session_with(bus, 9)
+    broker.faults.add(Fault("settle", stall=True))
+    with pytest.raises(BusUnavailable):
+        await session.complete(held)
+    await session.close()
+    again = await bus.next_session(ROLLUP, 5)
+    held = await again.receive(9, 5)
+    sizes = frames_of(again)
+    await again.complete(held)
+    assert sizes == [1] * len(held)
+    assert in_subscription(broker, ROLLUP) == []
+    await bus.close()
+
+
 async def test_what_was_held_when_the_connection_was_cut_comes_again(broker, bus):
     await bus.publish(message("m"))
     receiver = await bus.receiver(SIGNALS)

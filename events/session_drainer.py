@@ -1,0 +1,153 @@
+"""Which session of the subscription `rollup` is drained when, and by whom.
+
+Several drainers run side by side, each in a function of its own, on as many instances. The bus gives a session to one
+of them at a time, under a lock, so they share the work without knowing of each other: whoever has time asks for the
+next session. A run takes sessions until none is offered or its time is up.
+
+A session that was drained to its end is held, untouched, until the run ends: what comes in meanwhile is one write of
+the next run, not many small ones of this. One that has more is closed, and goes on when its turn comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from events.parked_sessions import ParkedSessions
+from shared.adapters.blobs.port import BlobRefused, BlobsUnavailable
+from shared.adapters.bus.port import ROLLUP, Bus, BusError, LockLost, Receiver
+from shared.adapters.documents.port import StoreRefused, StoreUnavailable
+from shared.observability.metrics import Telemetry
+from shared.observability.tracebacks import traceback_without_values
+
+log = logging.getLogger("feed.events")
+
+NEXT_SESSION_SECONDS = 0.5
+FAILURES_IN_A_ROW = 3
+HELD_AT_MOST = 100
+"""Sessions that rest at once; each has a connection. With more of them, the others are far between by themselves."""
+
+
+class Incomplete(Exception):
+    """A part of a range came again, and the rest of it did not."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: until when it takes sessions (by `elapsed`), which it leaves alone from now on, which gave messages, and
+    which it holds."""
+
+    until: float
+    left_alone: set[str] = field(default_factory=set)
+    began: set[str] = field(default_factory=set)
+    held: list[Receiver] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How many batches were added, and whether the session had no more."""
+
+    added: int = 0
+    to_its_end: bool = False
+
+
+class SessionDrainer:
+    """Runs of one drainer. `ready` raises `BlobsUnavailable` while nothing may be received; `drain` works on one
+    session, once."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        ready: Callable[[], Awaitable[None]],
+        drain: Callable[[Receiver, Run], Awaitable[Drained]],
+        telemetry: Telemetry,
+        run_seconds: float,
+        sessions_at_once: int,
+        elapsed: Callable[[], float],
+    ) -> None:
+        self._bus = bus
+        self._ready = ready
+        self._drain = drain
+        self._telemetry = telemetry
+        self._run_seconds = run_seconds
+        self._sessions_at_once = sessions_at_once
+        self._elapsed = elapsed
+        self._parked = ParkedSessions(elapsed)
+
+    async def run(self) -> int:
+        """Drain; how many batches were added. What fails stays on the bus for a later run."""
+        run = Run(self._elapsed() + self._run_seconds)
+        try:
+            added = await asyncio.gather(*(self._drain_sessions(run) for _ in range(self._sessions_at_once)))
+        finally:
+            for session in run.held:
+                with contextlib.suppress(BusError):
+                    await session.close()
+            self._telemetry.gauge("rollup_sessions_parked", len(self._parked))
+        return sum(added)
+
+    async def _drain_sessions(self, run: Run) -> int:
+        """Session after session. One that fails is held, untouched, until the run ends: the bus then offers the others.
+
+        Ends when the bus or the blobs fail as a whole, or several sessions in a row do: that is an outage of the store.
+        """
+        added = in_a_row = 0
+        count = self._telemetry.count
+        try:
+            while self._elapsed() < run.until and in_a_row < FAILURES_IN_A_ROW:
+                session = await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
+                if session is None:
+                    break
+                id = session.session_id or ""
+                if id in run.left_alone or self._parked.holds(id):
+                    run.held.append(session)
+                    continue
+                try:
+                    # While blobs are down no message is received, so none uses up its deliveries.
+                    await self._ready()
+                    drained = await self._drain(session, run)
+                    added += drained.added
+                    in_a_row = 0
+                    if id not in run.left_alone:
+                        self._parked.release(id)
+                    if drained.to_its_end and len(run.held) < HELD_AT_MOST:
+                        run.left_alone.add(id)
+                except LockLost:
+                    count("batches_rolled_up", "lock_lost")
+                except BusError:
+                    raise
+                except BlobsUnavailable:
+                    count("store_failures", "archive")
+                    if id not in run.began:
+                        return added
+                    in_a_row += self._failed(run, id, "incomplete")
+                except StoreUnavailable:
+                    count("store_failures", "rollup")
+                    in_a_row += self._failed(run, id, "incomplete")
+                except Incomplete:
+                    self._failed(run, id, "incomplete")
+                except (BlobRefused, StoreRefused) as error:  # final: its messages stay, for somebody to look at it
+                    self._failed(run, id, "refused")
+                    log.error("a session of the roll-up is parked: %s", type(error).__name__)
+                except Exception as error:
+                    self._failed(run, id, "failed")
+                    log.error("a session of the roll-up failed\n%s", traceback_without_values(error))
+                finally:
+                    if id in run.left_alone:
+                        run.held.append(session)
+                    else:
+                        await session.close()
+        except BusError:
+            count("bus_failures", "rollup")
+        return added
+
+    def _failed(self, run: Run, session_id: str, outcome: str) -> int:
+        """A session failed: this run does not try it again, and later ones not before its pause is over."""
+        run.left_alone.add(session_id)
+        self._parked.park(session_id)
+        self._telemetry.count("batches_rolled_up", outcome)
+        return 1

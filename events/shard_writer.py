@@ -1,0 +1,230 @@
+"""Writes what was drained from a session: first the shard's document with the statistics, then the blob of the archive.
+
+The document says which messages it has added and where they are archived. Whoever lost the session meanwhile fails at
+the document and writes no blob.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+from events.added_batches import added_document, not_added_before
+from events.archive import blob_name, in_time, to_lines
+from events.batch import Batch
+from events.counting import decide_without_ledger
+from events.erasures import erasures
+from events.receipt_markers import ReceiptMarkers
+from events.schema import CLAMP_AHEAD_SECONDS
+from events.stat_events import count_feedback, stat_events, within_peak
+from events.stats_shard import NumberedBatch, SequencedMessage, Shard
+from events.usual_peak import UsualPeak
+from events.video_facts import VideoFacts
+from ranking.stats import StatsTable, UnreadableStats
+from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
+from shared.adapters.blobs.port import BlobRefused, Blobs
+from shared.adapters.bus.port import LockLost
+from shared.adapters.documents.port import (
+    VIDEO_STATS,
+    Create,
+    DocumentStore,
+    Operation,
+    Replace,
+    Upsert,
+    WriteRejected,
+)
+from shared.adapters.flags.evaluation import ARCHIVE, Flags
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.keys import Identity
+from shared.observability.logs import log_event
+from shared.observability.metrics import Telemetry
+
+log = logging.getLogger("feed.events")
+
+SLICE = 20
+"""Batches worked on before the event loop gets its turn."""
+
+
+class ShardWriter:
+    """Writes the shards of every tenant."""
+
+    def __init__(
+        self,
+        *,
+        documents: DocumentStore,
+        blobs: Blobs,
+        video_facts: VideoFacts,
+        tenants: TenantDirectory,
+        flags: Flags,
+        identity: Identity,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        usual_peak_floor: float,
+    ) -> None:
+        self._documents = documents
+        self._blobs = blobs
+        self._video_facts = video_facts
+        self._tenants = tenants
+        self._flags = flags
+        self._identity = identity
+        self._telemetry = telemetry
+        self._clock = clock
+        self._usual_peak_floor = usual_peak_floor
+        self._markers = ReceiptMarkers(documents, identity)
+        self._over_peak: set[str] = set()
+        """The shards that had more events in a minute than count, when they were last written."""
+
+    async def read(self, session_id: str) -> Shard:
+        shard = Shard(session_id)
+        return Shard.of(session_id, await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True))
+
+    async def add(self, shard: Shard, new: Sequence[SequencedMessage]) -> str:
+        """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
+        to archive. Raises `LockLost` when somebody else wrote the document.
+        """
+        first = new[0]
+        name = blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batches[0].accepted_at)
+        wanted = await self._still_wanted(shard.tenant_id, new, name)
+        batches = await self._decided(shard, wanted)
+        blob = name if wanted and self._archives(shard.tenant_id, len(wanted)) else ""
+        facts = await self._video_facts.get(
+            shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
+        )
+        durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
+        table, until = self._read_table(shard), self._clock() + CLAMP_AHEAD_SECONDS
+        table.hold_back(until)
+        peak = self._usual_peak(shard, table)
+        batches, over = within_peak(batches, durations, peak, self._clock())
+        async for part in _in_slices(batches):
+            table.add(stat_events(part, durations, until))
+        body = {
+            "id": shard.id,
+            "kind": "stats",
+            "firstSequence": new[0].sequence,
+            "lastSequence": shard.last_with(new),
+            "messages": len(new),
+            "blob": blob,
+            "enqueuedAt": shard.known_until_with(new),
+            "sequences": shard.log_with(new, blob).to_json(),
+            "updatedAt": self._clock(),
+            "peak": peak.to_json(),
+            "packed": await asyncio.to_thread(table.pack),
+        }
+        operations: list[Operation] = [Replace(body, shard.stored.etag) if shard.stored else Create(body)]
+        if wanted:
+            operations.append(Upsert(added_document(shard.session_id, wanted, name, self._clock())))
+        try:
+            await self._documents.write(VIDEO_STATS, shard.tenant_id, operations)
+        except WriteRejected as refused:
+            # Either somebody else owns the session by now, or this very write was applied and its answer lost.
+            now = await self.read(shard.session_id)
+            if not now.wrote(new):
+                raise LockLost("the shard was written by another owner of the session") from refused
+        self._telemetry.count("rollup_writes")
+        self._tell_of_peak(shard, over)
+        async for part in _in_slices(batches):
+            count_feedback(part, durations, self._telemetry, self._clock())
+        return blob
+
+    def _read_table(self, shard: Shard) -> StatsTable:
+        if shard.stored is None:
+            return StatsTable()
+        try:
+            return StatsTable.unpack(str(shard.stored.body.get("packed", "")))
+        except UnreadableStats:
+            log.error("statistics of a shard of tenant %s cannot be read and start afresh", shard.tenant_id)
+            self._telemetry.count("store_failures", "unreadable_stats")
+            return StatsTable()
+
+    async def _decided(self, shard: Shard, wanted: Sequence[NumberedBatch]) -> list[Batch]:
+        """The batches, each with what counts of it. The fold has decided about those of a user; those of nobody are
+        decided by the receipts they quote; and what the release before this one has folded, by what came with it.
+        """
+        counted: dict[str, tuple[bool, ...] | None] = {each.name: each.batch.counted for each in wanted}
+        of_nobody = [each for each in wanted if each.batch.counted is None and not each.batch.consented]
+        undecided = [each for each in wanted if each.batch.counted is None and each.batch.consented]
+        decisions = await self._markers.decide([(f"{shard.session_id}/{each.name}", each.batch) for each in of_nobody])
+        counted.update((each.name, flags) for each, flags in zip(of_nobody, decisions, strict=True))
+        without_ledger = decide_without_ledger(each.batch for each in undecided)
+        counted.update((each.name, flags) for each, flags in zip(undecided, without_ledger, strict=True))
+        return [replace(each.batch, counted=counted[each.name]) for each in wanted]
+
+    def _usual_peak(self, shard: Shard, table: StatsTable) -> UsualPeak:
+        tenant = self._tenants.get(shard.tenant_id)
+        floor = self._usual_peak_floor / max(1, tenant.rollup_shards if tenant else 1)
+        return UsualPeak.from_json(shard.stored.body.get("peak") if shard.stored else None, floor, table.busiest_day())
+
+    def _tell_of_peak(self, shard: Shard, over: int) -> None:
+        """Count what is beyond the tenant's peak; log when that begins and when it is over."""
+        if over:
+            self._telemetry.count("events_over_peak", shard.tenant_id, amount=over)
+        if bool(over) is not (shard.session_id in self._over_peak):
+            (self._over_peak.add if over else self._over_peak.discard)(shard.session_id)
+            event = "statistics_over_peak" if over else "statistics_within_peak"
+            log_event(
+                log, logging.WARNING if over else logging.INFO, event, always=True, tenant=shard.tenant_id, count=over
+            )
+
+    async def _still_wanted(
+        self, tenant_id: str, messages: Sequence[SequencedMessage], write: str
+    ) -> list[NumberedBatch]:
+        """The batches without those of users who were erased after they were accepted, those of another tenant, and
+        those that another write than `write` has taken in."""
+        erased = await erasures(self._documents, tenant_id)
+        wanted = [
+            each
+            for message in messages
+            for each in message.numbered()
+            if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
+        ]
+        once = await not_added_before(self._documents, tenant_id, wanted, write)
+        if len(once) < len(wanted):
+            self._telemetry.count("batches_rolled_up", "again", amount=len(wanted) - len(once))
+        return once
+
+    def works_alone(self, batch: Batch) -> bool:
+        """Whether the work on one batch succeeds, whatever came with it. Nothing of it is kept."""
+        try:
+            durations = {event.video_id: 30.0 for event in batch.events}
+            table = StatsTable()
+            counted = [replace(batch, counted=(True,) * len(batch.events))]
+            table.add(stat_events(counted, durations, self._clock()))
+            count_feedback(counted, durations, Telemetry(), self._clock())
+            to_lines([batch], self._identity.archive_pseudonym)
+        except Exception:
+            return False
+        return True
+
+    # ---- archive
+
+    def _archives(self, tenant_id: str, batches: int) -> bool:
+        """Whether the archive is switched on for a tenant; batches it goes without are counted."""
+        tenant = self._tenants.get(tenant_id)
+        if self._flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
+            return True
+        self._telemetry.count("batches_archived", "switched_off", amount=batches)
+        return False
+
+    async def archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str, write: str) -> None:
+        """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived.
+        `write`: the one that took them in."""
+        wanted, now = await self._still_wanted(shard.tenant_id, numbered, write), self._clock()
+        batches = await self._decided(shard, [each for each in wanted if in_time(each.batch, now)])
+        content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
+        try:
+            await self._blobs.write(ARCHIVE_BLOBS, name, content)
+        except BlobRefused:
+            if await self._blobs.read(ARCHIVE_BLOBS, name) != content:  # else it is there, and a policy holds it
+                raise
+        self._telemetry.count("batches_archived", "written", amount=len(batches))
+        if len(batches) < len(wanted):
+            self._telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
+
+
+async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:
+    """A few milliseconds' worth at a time: whatever else this process serves gets its turn in between."""
+    for start in range(0, len(batches), SLICE):
+        yield batches[start : start + SLICE]
+        await asyncio.sleep(0)

@@ -1,0 +1,133 @@
+"""Which session is drained when: drainers share sessions, rest those that have no more, and stop in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from events import session_drainer
+from events.session_drainer import Drained, Run, SessionDrainer
+from shared.adapters.bus.port import BusUnavailable
+from shared.observability.metrics import Telemetry
+
+
+@dataclass(eq=False)
+class Session:
+    bus: Sessions
+    session_id: str
+
+    async def close(self) -> None:
+        self.bus.owned.discard(self.session_id)
+
+
+@dataclass
+class Sessions:
+    """So many portions wait in each session; who has one is its only owner."""
+
+    portions: Counter[str]
+    owned: set[str] = field(default_factory=set)
+    owned_at_most: int = 0
+
+    async def next_session(self, subscription: str, wait_seconds: float) -> Session | None:
+        for id, left in self.portions.items():
+            if left and id not in self.owned:
+                self.owned.add(id)
+                self.owned_at_most = max(self.owned_at_most, len(self.owned))
+                return Session(self, id)
+        return None
+
+
+@dataclass
+class Work:
+    """Takes one portion a visit; new ones come while it works, `arriving` a visit."""
+
+    bus: Sessions
+    arriving: int = 0
+    visits: list[str] = field(default_factory=list)
+
+    async def drain(self, session: Any, run: Run) -> Drained:
+        assert session.session_id in self.bus.owned
+        self.visits.append(session.session_id)
+        await asyncio.sleep(0)
+        self.bus.portions[session.session_id] += self.arriving - 1
+        return Drained(1, to_its_end=self.bus.portions[session.session_id] <= self.arriving)
+
+
+def drainer(bus: Any, work: Work, *, run_seconds: float = 60.0, elapsed: Any = None) -> SessionDrainer:
+    async def ready() -> None:
+        pass
+
+    return SessionDrainer(
+        bus=bus,
+        ready=ready,
+        drain=work.drain,
+        telemetry=Telemetry(),
+        run_seconds=run_seconds,
+        sessions_at_once=2,
+        elapsed=elapsed or (lambda: 0.0),
+    )
+
+
+async def test_a_session_with_more_goes_on_and_a_drained_one_rests_until_the_run_ends() -> None:
+    bus = Sessions(Counter(busy=4, quiet=1))
+    work = Work(bus, arriving=1)
+    bus.portions["busy"] = 1
+    assert await drainer(bus, work).run() == 2
+    assert sorted(work.visits) == ["busy", "quiet"], "what comes in meanwhile waits for the next run"
+    assert not bus.owned, "the run over, everything is free"
+    work.arriving, bus.portions["busy"], work.visits = 0, 4, []
+    await drainer(bus, work).run()
+    assert Counter(work.visits) == Counter(busy=4, quiet=1)
+
+
+async def test_several_drainers_share_the_sessions_and_none_is_drained_by_two_at_once() -> None:
+    bus = Sessions(Counter({f"tenant-{n}": 3 for n in range(40)}))
+    works = [Work(bus) for _ in range(4)]
+    added = await asyncio.gather(*(drainer(bus, work).run() for work in works))
+    assert sum(added) == 120
+    assert all(added), "each has its share"
+    assert not any(bus.portions.values())
+    assert not bus.owned
+
+
+async def test_of_very_many_sessions_no_more_rest_than_a_process_has_connections_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_drainer, "HELD_AT_MOST", 5)
+    bus = Sessions(Counter({f"tenant-{n}": 1 for n in range(50)}))
+    assert await drainer(bus, Work(bus)).run() == 50
+    assert bus.owned_at_most <= 5 + 2
+
+
+async def test_a_run_takes_no_session_after_its_time() -> None:
+    now = 0.0
+
+    class Slow(Work):
+        async def drain(self, session: Any, run: Run) -> Drained:
+            nonlocal now
+            now += 4.0
+            return await super().drain(session, run)
+
+    bus = Sessions(Counter({f"tenant-{n}": 1 for n in range(50)}))
+    await drainer(bus, Slow(bus), run_seconds=28.0, elapsed=lambda: now).run()
+    assert 28.0 <= now <= 28.0 + 2 * 4.0
+
+
+async def test_a_bus_that_fails_ends_the_run_and_frees_what_it_held() -> None:
+    bus = Sessions(Counter(a=1, b=1))
+    asked = 0
+
+    class Failing(Sessions):
+        async def next_session(self, *arguments: Any) -> Session | None:
+            nonlocal asked
+            asked += 1
+            if asked > 2:
+                raise BusUnavailable("gone")
+            return await bus.next_session(*arguments)
+
+    assert await drainer(Failing(bus.portions), Work(bus)).run() == 2
+    assert not bus.owned
