@@ -4,7 +4,8 @@
 (`benchmarks.paths`). They take turns, step by step, so whatever else the machine does hits both. Read it so: `before`
 and `after` are medians, in µs of CPU for one operation; `ratio` is the median of the ratios of all rounds, and behind
 it stands its interval of 95 % (bootstrap). `events path` adds up a batch's request, its fold and its part of the
-roll-up, round by round.
+roll-up, round by round. With `--machine-code` both are the revision, and `after` has the ranking's loops as the package
+brings them, made ahead of time, instead of just in time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from infra.machine_code import add_machine_code
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = {"feed": 30, "post": 30, "fold": 30, "rollup": 60}
@@ -64,20 +67,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("revision", help="what to compare with: a commit, a tag or a branch")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--machine-code", action="store_true", help="compare it with itself as it is packaged")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        before = Path(folder) / "before"
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(before)], check=True)
-        subprocess.run(["git", "checkout", "--quiet", chosen.revision], cwd=before, check=True)
-        versions = Version(before), Version(ROOT)
+        before, after = _checkout(chosen.revision, Path(folder) / "before"), ROOT
+        if chosen.machine_code:
+            after = _checkout(chosen.revision, Path(folder) / "after")
+            add_machine_code(after)
+        versions = Version(before), Version(after)
         rounds = [_round(versions, number) for number in range(chosen.rounds)]
         for version in versions:
             version.close()
-    print(f"\n{chosen.revision} before and the working tree after, CPU µs, {chosen.rounds} rounds")
+    then = "its packaged machine code" if chosen.machine_code else "the working tree"
+    print(f"\n{chosen.revision} before and {then} after, CPU µs, {chosen.rounds} rounds")
     print(f"{'':14}{'before':>9}{'after':>9}{'ratio':>8}   95 % interval")
     for name in OPERATIONS:
         _row(name, [(each[0][name], each[1][name]) for each in rounds])
     _row("events path", [(_path(each[0]), _path(each[1])) for each in rounds])
+
+
+def _checkout(revision: str, folder: Path) -> Path:
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    subprocess.run(["git", "checkout", "--quiet", revision], cwd=folder, check=True)
+    return folder
 
 
 def _round(versions: tuple[Version, Version], number: int) -> tuple[dict[str, float], dict[str, float]]:

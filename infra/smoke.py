@@ -1,10 +1,13 @@
-"""Looks at a deployment from outside, as an app does: `python infra/smoke.py https://HOST`.
+"""Uses a deployment from outside, as apps and editors do: `python infra/smoke.py https://HOST`.
 
-    SMOKE_TENANT, SMOKE_API_KEY    a tenant and an `sdk` key of it; without them no feed is asked for
+    SMOKE_TENANT, SMOKE_API_KEY    a tenant kept for this, and a key of it with the scopes sdk, cms and privacy; without
+                                   them nothing is asked for that needs a key
     SMOKE_CERTIFICATE=self-signed  do not check the certificate (a test environment's own)
     SMOKE_FIREWALL=Detection       do not ask for what the firewall closes: it only logs yet
 
-Waits for a while for the first good answers, because a fresh deployment starts its instances. Standard library only.
+Waits for a while for the first good answers, because a fresh deployment starts its instances. Then it imports a video,
+sends a batch of events by a user made up for this run, waits until the user's signals show them, and erases the user.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -25,17 +28,30 @@ TIMEOUT_SECONDS = 15.0
 PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 5.0
 CLOSED = ("/v1/debug/user-signals", "/v1/%64ebug/user-signals", "/admin/host/status")
-Fetch = Callable[[str, Mapping[str, str]], tuple[int, Any]]
+FOLD_PATIENCE_SECONDS = 300.0
+"""The objective: events count within five minutes."""
+VIDEO = {
+    "id": "smoke",
+    "title": "Smoke test",
+    "playbackUrl": "https://cdn.example/smoke.m3u8",
+    "mainTag": "smoke",
+    "durationSeconds": 30,
+    "maturityRating": "G",
+}
+Fetch = Callable[..., tuple[int, Any]]
 
 
 def fetcher(base: str, self_signed: bool) -> Fetch:
-    """`fetch(path, headers)` → (status, JSON body or None); status 0 when nobody answers."""
+    """`fetch(path, headers, sent=None)` → (status, JSON body or None); what is sent is posted as JSON. Status 0 when
+    nobody answers."""
     context = ssl.create_default_context()
     if self_signed:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
-    def fetch(path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
-        request = urllib.request.Request(base + path, headers=dict(headers))  # noqa: S310
+    def fetch(path: str, headers: Mapping[str, str], sent: Any = None) -> tuple[int, Any]:
+        body = None if sent is None else json.dumps(sent).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        request = urllib.request.Request(base + path, body, {**headers, **kind})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context) as reply:  # noqa: S310
                 return reply.status, parsed(reply.read())
@@ -77,6 +93,34 @@ def checks(fetch: Fetch, tenant: str, key: str, closed: Sequence[str] = CLOSED) 
     return found
 
 
+def write_path(fetch: Fetch, tenant: str, key: str, patience: float, pause: float) -> dict[str, str | None]:
+    """A video on its way to the catalog, a batch to the user's signals; check → what is wrong, or None."""
+    found: dict[str, str | None] = {}
+    signed_in = {"X-Tenant-Id": tenant, "X-Api-Key": key, "X-User": hashlib.sha256(os.urandom(32)).hexdigest()}
+    status, body = fetch("/v1/cms/imports", signed_in, {"videos": [VIDEO]})
+    failed = body.get("counts", {}).get("failed") if isinstance(body, dict) else None
+    found["a video is imported"] = None if status == 200 and not failed else f"/v1/cms/imports answers {status}: {body}"
+    now = int(time.time() * 1000)
+    events = [{"type": "video_view", "videoId": VIDEO["id"], "timestamp": now, "watchTimeMs": 20_000}]
+    status, body = fetch("/v1/events/batch", signed_in, {"events": events})
+    good = status == 202 and body.get("accepted") == 1
+    found["events are accepted"] = None if good else f"/v1/events/batch answers {status}: {body}"
+    if any(found.values()):
+        return found
+    give_up_at = time.monotonic() + patience
+    while True:
+        status, body = fetch("/v1/privacy/export", signed_in, {})
+        folded = status == 200 and bool(body.get("signals"))
+        if folded or time.monotonic() >= give_up_at:
+            break
+        time.sleep(pause)
+    wrong = f"/v1/privacy/export answers {status} after {patience:.0f} s: is fold_signals running?"
+    found["the user's signals show them"] = None if folded else wrong
+    status, _ = fetch("/v1/privacy/erase", signed_in, {})
+    found["the user is erased"] = None if status == 200 else f"/v1/privacy/erase answers {status}"
+    return found
+
+
 def main(arguments: list[str], environment: Mapping[str, str], patience: float = PATIENCE_SECONDS) -> int:
     if len(arguments) != 1 or urllib.parse.urlsplit(arguments[0]).scheme not in ("https", "http"):
         print(__doc__)
@@ -90,10 +134,12 @@ def main(arguments: list[str], environment: Mapping[str, str], patience: float =
         if not any(found.values()) or time.monotonic() >= give_up_at:
             break
         time.sleep(min(PAUSE_SECONDS, patience))
+    if tenant and key and not any(found.values()):
+        found |= write_path(fetch, tenant, key, min(FOLD_PATIENCE_SECONDS, patience), min(PAUSE_SECONDS, patience / 20))
     for check, wrong in found.items():
         print(f"{'FAILED' if wrong else 'ok':7} {check}{f' ({wrong})' if wrong else ''}")
     if not (tenant and key):
-        print("left out: the feed (SMOKE_TENANT and SMOKE_API_KEY are not set)")
+        print("left out: feed, import and events (SMOKE_TENANT and SMOKE_API_KEY are not set)")
     if not closed:
         print("left out: what the firewall closes (it only logs; set FIREWALL_MODE to Prevention)")
     return 1 if any(found.values()) else 0
