@@ -10,7 +10,7 @@ KUSTO := tests/infra/kusto/node_modules/.package-lock.json
 TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO)
 
 .PHONY: run test setup e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud \
-	prove-starvation clean
+	prove-starvation prove-firewall clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
 	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
@@ -65,6 +65,9 @@ prove-fraud: $(VENV)/.dev  ## what an app's key in the wrong hands moves in stat
 
 prove-starvation: $(VENV)/.dev  ## what one tenant's invented hints cost the service and the other tenant
 	$(BIN)/python -m tests.e2e.prove_starvation
+
+prove-firewall: $(VENV)/.dev  ## the deployed firewall rules on a real ModSecurity: ours passes, attacks do not [FIREWALL="--seed 1"]
+	$(BIN)/python -m tests.firewall.prove $(FIREWALL)
 
 clean:
 	rm -rf $(VENV) .data

@@ -9,6 +9,8 @@ from tests.infra.snapshot import Snapshot
 CUSTOM_RULES = ["BlockDebugAndHost", "BlockUnknownPaths", "LimitCmsAndPrivacy", "LimitEverything"]
 COMPRESSED = ("/v1/events/batch", "/v1/cms/imports")
 """What clients may send compressed, which the firewall cannot read and refuses where it looks into bodies."""
+OF_THE_HEADER = "920450"
+"""The rule that refuses headers, `Content-Encoding` among them."""
 LOUD_RULES = {"300300", "300700", "920300", "920320"}
 """Rules that match nearly every request of a phone."""
 SENSITIVE_HEADERS = ("X-User", "X-User-Token", "X-Api-Key")
@@ -58,8 +60,11 @@ def bodies(firewall: Firewall) -> list[str]:
     """Bodies that may be compressed are not looked into; others are, as far as they may go."""
     found = []
     for path in COMPRESSED:
-        if firewall.policy_of(path).setting("requestBodyCheck") is not False:
+        policy = firewall.policy_of(path)
+        if policy.setting("requestBodyCheck") is not False:
             found.append(f"{path}: a compressed body is refused as one that cannot be read")
+        if OF_THE_HEADER not in policy.silent():
+            found.append(f"{path}: a compressed body is refused for its Content-Encoding")
     for policy in firewall.policies.values():
         limit = policy.setting("requestBodyInspectLimitInKB")
         if policy.setting("requestBodyCheck") and (limit or 0) < LARGEST_INSPECTED_KB:

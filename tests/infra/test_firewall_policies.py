@@ -60,6 +60,13 @@ MISTAKES: dict[str, tuple[str, str, str, Any, str]] = {
         True,
         "/v1/events/batch: a compressed body is refused",
     ),
+    "a header refused": (
+        FIREWALL,
+        "-events",
+        f"{OVERRIDES}.0.ruleGroupOverrides",
+        [],
+        "/v1/events/batch: a compressed body is refused for its Content-Encoding",
+    ),
     "half a body": (FIREWALL, "-cms", "properties.policySettings.requestBodyInspectLimitInKB", 128, "is cut before"),
     "a limit of its own": (
         FIREWALL,

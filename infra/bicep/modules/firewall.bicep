@@ -1,8 +1,8 @@
 // The rules of the firewall: a policy for each kind of path, because what one must refuse another must let through.
 //
-//   imports    files of any size and media type, also compressed: bodies are not inspected
+//   imports    files of any size and media type, also compressed (920450): bodies are not inspected
 //   events     batches, also compressed: bodies are not inspected, the app bounds and checks what it unpacks
-//   cms        titles and links that people write: what takes ordinary text for an attack only logs
+//   cms        titles and links (931130) that people write: what takes ordinary text for an attack only logs
 //   feed       everything else, and every path that nobody named: all rules
 //
 // firewall.json has the paths and the rules that are off or only log; the first pattern that fits counts.
@@ -175,7 +175,8 @@ var opaque = [
 ]
 
 // Phones send what they like (920300, 920320: no Accept, no User-Agent), and SDKs are the clients here (300300, 300700):
-// a line for each request would use up the daily cap of telemetry.
+// a line for each request would use up the daily cap of telemetry. Media types (920420) are the app's to refuse: it takes
+// more than the rule knows, and some libraries name one for a request without a body.
 var overrides = map(
   table.paths,
   path =>

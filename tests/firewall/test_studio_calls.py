@@ -1,0 +1,62 @@
+"""Every call that the Studio's files make, made by them in a browser behind the firewall."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from cms.studio.api import FOLDER
+from tests.cms.editor import RULE, VIDEO, new_editor
+from tests.e2e.test_studio import DESKTOP, Open, open_studio
+from tests.firewall.guarded import Guarded
+from tests.served_app import make_videos
+
+__all__ = ["open_studio"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TITLE = "10 tips & tricks; select the best one"
+LINK = "https://cdn.example/core.m3u8?token=a&quality=4k"
+_CALL = re.compile(r'\b(?:call\("([A-Z]+)", |(get|post)\()([`"])(.+?)(?:\?|\3)')
+BODIES: dict[str, Any] = {
+    "videos": {**VIDEO, "title": TITLE, "playbackUrl": LINK},
+    "rules": {**RULE, "name": TITLE},
+    "playlists": {"name": TITLE, "videoIds": ["vid_travel_1"], "reason": TITLE},
+    "configuration": {"weights": {"quality": 1.5}, "reason": TITLE},
+    "preview": {"viewer": {"country": "DE", "likedCategories": ["fitness"]}, "draft": {"rules": [RULE]}},
+    "imports": {"videos": [{"id": "vid_new", **VIDEO, "title": TITLE, "playbackUrl": LINK}]},
+}
+ASK = """async ([method, path, body]) => {
+  const { call } = await import("/studio/api.js");
+  try {
+    await call(method, path, body ?? undefined, { etag: '"x"' });
+    return 200;
+  } catch (refused) {
+    return [refused.status, refused.code];
+  }
+}"""
+
+
+def calls() -> set[tuple[str, str]]:
+    """Method and path, such as `("PATCH", "videos/vid_travel_1")`, of every call in the Studio's files."""
+    found = set()
+    for file in FOLDER.glob("*.js"):
+        for method, function, _, path in _CALL.findall(file.read_text()):
+            if file.name != "api.js":
+                found.add((method or function.upper(), re.sub(r"\$\{.*", "vid_travel_1", path)))
+    return found
+
+
+async def test_every_call_of_the_studio_passes(app: Guarded, open_studio: Open) -> None:
+    page = await open_studio(await new_editor(app, make_videos(6)), DESKTOP)
+    app.wall.forget()
+    made = sorted(calls())
+    assert {path.partition("/")[0] for _, path in made} == {*BODIES, "audit", "models"}
+    for method, path in made:
+        body = None if method in ("GET", "DELETE") else BODIES.get(path.partition("/")[0], {})
+        answer = await page.evaluate(ASK, [method, path, body])
+        assert answer == 200 or answer[1], f"{method} {path} was answered {answer}, and not by the app"
+    assert set(app.wall.calls()) >= {f"{method} /v1/cms/{path}" for method, path in made}
+    assert app.wall.refusals() == 0
