@@ -6,8 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 KUSTO := tests/infra/kusto/node_modules/.package-lock.json
+GENERATORS := tests/generators/node/node_modules/.package-lock.json
 
-TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO)
+TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO) $(GENERATORS)
 
 .PHONY: run test setup e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud \
 	prove-starvation prove-firewall clean
@@ -105,3 +106,7 @@ $(AZURITE): tests/emulators/azurite/package-lock.json
 $(KUSTO): tests/infra/kusto/package-lock.json
 	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \
 	  echo "left out: queries of alerts and workbook (npm is not here, or could not install the Kusto language service)"
+
+$(GENERATORS): tests/generators/node/package-lock.json
+	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \
+	  echo "left out: clients in TypeScript (npm is not here, or could not install the client generators)"

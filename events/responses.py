@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 
 from events.schema import REJECTIONS, WireEvent
 from shared.domain.event_types import EVENT_TYPES, MAX_EVENTS
+from shared.web.client_schemas import IN_APPS
 from shared.web.responses import Count, View
 
 
@@ -54,7 +55,16 @@ EventTime = TypeAliasType(
     "EventTime",
     Annotated[
         int | float | str,
-        Field(description="ISO 8601, or milliseconds since the epoch (also as digits in text), by the device's clock."),
+        Field(
+            description="ISO 8601, or milliseconds since the epoch (also as digits in text), by the device's clock.",
+            json_schema_extra={
+                IN_APPS: {
+                    "type": "integer",
+                    "format": "int64",
+                    "description": "Milliseconds since the epoch, by the device's clock.",
+                }
+            },
+        ),
     ],
 )
 

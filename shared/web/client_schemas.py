@@ -13,9 +13,13 @@ import orjson
 KNOWN_VALUES = "x-extensible-enum"
 """The values of today, for programs. An `enum` would make clients refuse the values of tomorrow."""
 MORE = "More may come."
+IN_APPS = "x-in-apps"
+"""Where a value is read in several spellings: the one that the document for apps has. Kotlin knows no unions."""
 
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 """What pydantic leaves behind where a validator stands before the bound, and the keyword that schemas have for it."""
+_VALUES = ("enum", "const", "default", "example", "examples", KNOWN_VALUES, IN_APPS)
+"""Keywords that hold values, or a schema that is ready."""
 _NUMBERS = ("number", "integer")
 _MAX_INT32 = 2**31 - 1
 
@@ -34,10 +38,23 @@ def client_schema(schema: Any) -> Any:
     return _with_format(made)
 
 
+def for_apps(schema: Any) -> Any:
+    """The schema with one spelling for each value that has one of its own in apps (`IN_APPS`)."""
+    if isinstance(schema, list):
+        return [for_apps(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return schema.get(IN_APPS) or {name: for_apps(part) for name, part in schema.items()}
+
+
 def _part(name: str, value: Any) -> Any:
     if name in ("properties", "$defs") and isinstance(value, dict):
         return {field: client_schema(part) for field, part in value.items()}
-    return value if name in ("enum", "const", "default", "example", "examples", KNOWN_VALUES) else client_schema(value)
+    return (
+        value
+        if name in ("enum", "const", "default", "example", "examples", KNOWN_VALUES, IN_APPS)
+        else client_schema(value)
+    )
 
 
 def _is_title(name: str, value: Any) -> bool:

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.web.client_schemas import client_schema
+from shared.web.client_schemas import client_schema, for_apps
 from shared.web.declaration import ANY_OBJECT, Endpoint, Model, Parameter, Response, Schema
 from shared.web.docs_page import render
 from shared.web.problem_codes import ANY, BODY, CODES, TENANT
@@ -129,7 +129,8 @@ class ApiDocument:
     @cached_property
     def sdk_document(self) -> dict[str, Any]:
         """The part of it that an app calls, with the key inside the app or a token of its user."""
-        return compose(filter(None, map(for_apps, self.endpoints)))
+        composed: dict[str, Any] = for_apps(compose(filter(None, map(as_apps_call, self.endpoints))))
+        return composed
 
     @cached_property
     def sdk_json(self) -> bytes:
@@ -142,7 +143,7 @@ class ApiDocument:
         return render(self.document).encode()
 
 
-def for_apps(endpoint: Endpoint) -> Endpoint | None:
+def as_apps_call(endpoint: Endpoint) -> Endpoint | None:
     """The endpoint as far as an app may call it: with a key of scope `sdk`, or with any key and a user's token."""
     if "sdk" in endpoint.scopes:
         return replace(endpoint, scopes=("sdk",))

@@ -75,6 +75,16 @@ def _faults(schema: dict[str, Any]) -> Iterator[str]:
             yield 'a union with null that could be type: [x, "null"]'
 
 
+def unions_of(document: dict[str, Any]) -> list[str]:
+    """Places of values that are of one kind or another: Kotlin has no type for them. Null is no kind."""
+    return [
+        place
+        for place, schema in schemas_of(document)
+        for parts in [schema.get("anyOf") or schema.get("oneOf") or ()]
+        if len([part for part in parts if part.get("type") != "null"]) > 1
+    ]
+
+
 def _is_inline(place: str, schema: dict[str, Any]) -> bool:
     """Whether a generator has to make up a name for an object."""
     return "properties" in schema and not re.fullmatch(r"\w+", place) and not place.startswith("get /openapi.json")

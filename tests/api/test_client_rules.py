@@ -18,7 +18,7 @@ import function_app
 from shared.web.client_schemas import KNOWN_VALUES, client_schema
 from shared.web.openapi import schemas_of
 from shared.web.problem_codes import CODES
-from tests.api.client_rules import faults_of
+from tests.api.client_rules import faults_of, unions_of
 
 document: dict[str, Any] = function_app.api.document
 schemas: dict[str, Any] = document["components"]["schemas"]
@@ -45,6 +45,12 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
             assert operation["security"]
             assert all(way in whole["security"] and way["apiKey"] == ["sdk"] for way in operation["security"])
             assert len(operation["security"]) == 1
+
+
+def test_every_value_has_one_spelling_in_the_document_for_apps() -> None:
+    assert unions_of(document) == ["EventTime", "Rules.rules.items"]
+    assert unions_of(function_app.api.sdk_document) == []
+    assert function_app.api.sdk_document["components"]["schemas"]["EventTime"]["format"] == "int64"
 
 
 def test_the_document_for_apps_has_every_schema_that_it_refers_to_and_no_other() -> None:
