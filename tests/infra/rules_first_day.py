@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, RULES, STORAGE, Snapshot, role_of, scope_of
+from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, RULES, SITE, STORAGE, Snapshot, role_of, scope_of
 
 SERVICE_BUS_DATA_OWNER = "090c5cfd-751d-490a-894a-3ce6f1109419"
+NOT_ISOLATED = ("3.10", "3.11", "3.12")
+"""Versions of Python whose worker mixes its own libraries with those of the app, unless told otherwise."""
 RESOLVER = "168.63.129.16"
 TABLES = {"AppRequests", "AppDependencies", "AppTraces", "AppMetrics", "AppExceptions"}
 PER_REQUEST = re.compile(r"UnhealthyHostCount|FailedRequests|ActiveMessages|RequestQuotaUsage")
@@ -24,6 +26,9 @@ def host(made: Snapshot) -> list[str]:
     found = []
     if "DisableDiagnosticEventLogging" not in made.settings().get("AzureWebJobsFeatureFlags", ""):
         found.append("the host writes diagnostic events to tables that it cannot reach")
+    isolated = made.settings().get("PYTHON_ISOLATE_WORKER_DEPENDENCIES") == "1"
+    if not isolated and made.one(SITE).at("properties.functionAppConfig.runtime.version") in NOT_ISOLATED:
+        found.append("the worker's libraries may stand in for those of the package")
     signals = next(each["id"] for each in made.all(f"{BUS}/topics/subscriptions") if each.name == "signals")
     given = {role_of(each) for each in made.all(ASSIGNMENT) if scope_of(each) == signals}
     if SERVICE_BUS_DATA_OWNER not in given:

@@ -24,6 +24,13 @@ def test_nothing_that_would_stop_the_first_day_is_deployed(compiled: Compiled, e
 
 MISTAKES: dict[str, tuple[str, str, str, Any, str]] = {
     "events to a table": (SITE, "", "settings.AzureWebJobsFeatureFlags", "", "writes diagnostic events"),
+    "another SDK than the package's": (
+        SITE,
+        "",
+        "settings.PYTHON_ISOLATE_WORKER_DEPENDENCIES",
+        "0",
+        "may stand in for",
+    ),
     "a trigger that cannot scale": (
         ASSIGNMENT,
         "",

@@ -212,6 +212,11 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           name: 'FUNCTIONS_WORKER_PROCESS_COUNT'
           value: string(workerProcesses)
         }
+        // The SDK of the package, not the one that the worker brings along; from Python 3.13 on this is the default
+        {
+          name: 'PYTHON_ISOLATE_WORKER_DEPENDENCIES'
+          value: '1'
+        }
         {
           name: 'PYTHON_THREADPOOL_THREAD_COUNT'
           value: '4'
