@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from infra import package
 from tests.infra.compiler import Compiled
-from tests.infra.rules import every_rule, parameters
+from tests.infra.rules import CLOSED, closed, every_rule, parameters
 from tests.infra.snapshot import ASSIGNMENT, BUS, COSMOS, SITE, STORAGE, Snapshot, role_of
 from tests.parts import app_functions
 
@@ -94,6 +95,13 @@ MISTAKES: dict[str, tuple[str, str, str, Any, str]] = {
     "a connection string": (SITE, "", "settings.COSMOS_CONNECTION_STRING", "x", "a key; for emulators"),
     "a secret in the open": (SITE, "", "settings.IDENTITY_SECRET", "c2VjcmV0", "must come from the vault"),
     "a wrong container": (CONTAINER, "video-stats", "name", "a/b/video-statistics", "is unknown to the code"),
+    "a blob container of another name": (
+        f"{STORAGE}/blobServices/containers",
+        "ranking-tables",
+        "name",
+        "vfeedprodarc2ck6jz/default/tables",
+        "is unknown to the code",
+    ),
     "a wrong partition key": (
         CONTAINER,
         "user-activity",
@@ -204,6 +212,26 @@ def planted(made: Snapshot, type_name: str, named: str, path: str, value: Any) -
 def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, path: str, value: Any, finding: str):
     found = every_rule(planted(prod, type_name, named, path, value))
     assert any(finding in each for each in found), found
+
+
+def test_a_setting_that_stands_twice_is_found(prod: Snapshot):
+    stored = prod.one(SITE).at("properties.siteConfig.appSettings")
+    twice = planted(prod, SITE, "", "properties.siteConfig.appSettings", [*stored, stored[0]])
+    assert f"{prod.one(SITE)}: {stored[0]['name']} is set twice" in every_rule(twice)
+
+
+def test_whatever_keeps_a_resource_private_is_missed_when_it_is_gone(prod: Snapshot):
+    unseen = []
+    for type_name, kept in CLOSED.items():
+        resource = prod.all(type_name)[0]
+        for path in kept:
+            *way, last = path.split(".")
+            owner = functools.reduce(lambda inside, name: inside[name], way, resource)
+            value = owner.pop(last)
+            unseen += [] if any(f"{path} must be" in each for each in closed(prod)) else [f"{type_name} {path}"]
+            owner[last] = value
+    assert unseen == []
+    assert closed(prod) == []
 
 
 def test_a_planted_mistake_in_a_parameter_is_found(compiled: Compiled):

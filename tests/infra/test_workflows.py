@@ -87,3 +87,13 @@ def test_tests_run_on_every_python_we_promise_and_one_compiler_checks_and_deploy
     assert checks["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     named = {version for path in WORKFLOWS for version in re.findall(r"\bv0\.\d+\.\d+\b", path.read_text())}
     assert len(named) == 1, f"one version of the Bicep compiler, not {named}"
+
+
+def test_the_switch_is_flipped_by_the_job_that_can_do_nothing_else():
+    jobs = {path.stem: step["with"].get("job") for path in WORKFLOWS for step in steps(load(path)) if is_operate(step)}
+    assert jobs["switch"] == "switch"
+    assert {name for name, job in jobs.items() if job is None} == {"deploy", "rollback"}
+
+
+def is_operate(step: dict[str, Any]) -> bool:
+    return str(step.get("uses", "")).endswith("actions/operate")
