@@ -215,8 +215,8 @@ class Settings:
     write_cursor_version: str = _setting(
         "WRITE_CURSOR_VERSION",
         "1",
-        "Version of the feed's cursors that are written; both are read. No firewall takes 2 for SQL. Switch it when "
-        "every instance runs a release that reads 2.",
+        "Version of the feed's cursors that are written; both are read. Firewalls take hardly any of 2 for SQL. Switch "
+        "it when every instance runs a release that reads 2.",
         choices=("1", "2"),
     )
     usual_peak_floor: float = _setting(

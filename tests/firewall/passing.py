@@ -114,6 +114,8 @@ async def imports(app: Guarded) -> Tally:
     large = orjson.dumps({"videos": [{**row, "id": f"vid_{n}_{row['id']}"} for n in range(100) for row in rows]})
     assert len(large) > 4_500_000
     tally.expect(await editor.post("imports", large), 202, of=f"an import of {len(large) / 1e6:.0f} MB")
+    padded = orjson.dumps({**VIDEO, "id": "vid_padded", "title": rows[0]["title"]}) + b" " * 900_000
+    tally.expect(await editor.post("videos", padded), 201, of="a call of 900 kB")
     key = {"Idempotency-Key": "autumn; part 1 & 2"}
     answer = await editor.post("imports", gzip.compress(large), {**GZIP, **key})
     tally.expect(answer, 202, of="the same, compressed")
