@@ -2,7 +2,7 @@
 
     python -m infra.package                  build build/package.zip and print its size and SHA-256
     python -m infra.package --lock           write requirements.lock anew from requirements.txt (needs uv)
-    python -m infra.package --verify FILE    import it in a fresh virtual environment and list its functions
+    python -m infra.package --verify FILE    import it in a fresh virtual environment: its functions, and what that takes
 
 What goes in is an allow-list, so that nothing slips in by being new. The same commit gives the same bytes: the
 SHA-256 names a package for good, and a rollback asks for it by that name.
@@ -24,6 +24,7 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from infra.machine_code import add_machine_code
 
@@ -41,8 +42,12 @@ UNNEEDED_FOLDERS = {"__pycache__", "tests", "bin"}
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 LIST_FUNCTIONS = """
-import json, function_app
-print(json.dumps(sorted(f.get_function_name() for f in function_app.app.get_functions())))
+import json, os, function_app
+cpu = sum(os.times()[:2])
+with open("/proc/self/statm") as statm:
+    resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+names = sorted(f.get_function_name() for f in function_app.app.get_functions())
+print(json.dumps({"functions": names, "cpu_seconds": cpu, "resident_bytes": resident}))
 """
 
 
@@ -114,8 +119,17 @@ def write_zip(stage: Path, output: Path) -> None:
             archive.writestr(entry, path.read_bytes())
 
 
-def verify(package: Path) -> list[str]:
-    """Names of the functions the package has, found as the host finds them: imported apart from everything else."""
+class Imported(NamedTuple):
+    """A package imported apart from everything else, as the host does it: CPU of the whole process until then, and what
+    it holds in memory."""
+
+    functions: list[str]
+    cpu_seconds: float
+    resident_bytes: int
+
+
+def verify(package: Path) -> Imported:
+    """What importing the package gives, and takes."""
     with tempfile.TemporaryDirectory() as folder:
         app, environment = Path(folder) / "app", Path(folder) / "venv"
         with zipfile.ZipFile(package) as archive:
@@ -130,8 +144,7 @@ def verify(package: Path) -> list[str]:
             capture_output=True,
             text=True,
         )
-    names: list[str] = json.loads(found.stdout)
-    return names
+    return Imported(**json.loads(found.stdout))
 
 
 def lock(root: Path) -> None:
@@ -161,7 +174,9 @@ def main() -> int:
         lock(ROOT)
         return 0
     if chosen.verify:
-        print("\n".join(verify(chosen.verify)))
+        imported = verify(chosen.verify)
+        print("\n".join(imported.functions))
+        print(f"import: {imported.cpu_seconds:.2f} s of CPU, {imported.resident_bytes / 1e6:.0f} MB resident")
         return 0
     sha256 = build(ROOT, chosen.output)
     for name, files, size in folders(chosen.output):

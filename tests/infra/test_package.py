@@ -57,7 +57,9 @@ def test_the_package_imports_alone_with_every_function_and_nothing_undeployed(bu
     assert {name.partition("/")[0] for name in own} <= {*package.ROOMS, *package.FILES}
     parts = {part for name in names for part in Path(name).parts}
     assert parts.isdisjoint({"tests", "test", "docs", "evaluation", "benchmarks", "local", ".git", "infra"})
-    assert package.verify(built) == sorted(routes_by_function())
+    imported = package.verify(built)
+    assert imported.functions == sorted(routes_by_function())
+    assert imported.resident_bytes <= 100_000_000
     assert built.stat().st_size <= 55_000_000
 
 
