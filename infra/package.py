@@ -2,7 +2,7 @@
 
     python -m infra.package                  build build/package.zip and print its size and SHA-256
     python -m infra.package --lock           write requirements.lock anew from requirements.txt (needs uv)
-    python -m infra.package --verify FILE    import it in a fresh virtual environment: its functions, and what that takes
+    python -m infra.package --verify FILE    import it in a fresh virtual environment: functions, and what it takes
 
 What goes in is an allow-list, so that nothing slips in by being new. The same commit gives the same bytes: the
 SHA-256 names a package for good, and a rollback asks for it by that name.
