@@ -24,7 +24,7 @@ from events import dead_letters
 from events.api import EventsApi
 from events.cowatch_builder import CoWatchBuilder
 from events.experiment_report import ExperimentReports
-from events.queues import measure_queues
+from events.queues import Queues
 from events.signals_consumer import SignalsConsumer
 from events.stats_consumer import StatsConsumer
 from events.video_facts import VideoFacts
@@ -98,6 +98,7 @@ class App:
     feed: Feed
     signals_consumer: SignalsConsumer
     stats_consumer: StatsConsumer
+    queues: Queues
     cowatch: CoWatchBuilder
     experiment_reports: ExperimentReports
     imports: Importer
@@ -166,11 +167,13 @@ class App:
 
         await self._within_budget(load)
 
-    async def roll_up(self) -> None:
-        """Add waiting events to the statistics and the archive, then publish the queue lengths."""
+    async def roll_up(self, drainer: int = 1) -> None:
+        """Add waiting events to the statistics and the archive, as one of several drainers; the first also measures the
+        queues."""
+        if drainer == 1:
+            await self.queues.measure()
         if self.clock_guard.trusted():
             await self.stats_consumer.run()
-        await measure_queues(self.bus, self.telemetry)
 
     async def nightly(self) -> None:
         """The job of this hour (UTC), so that each has a whole call for itself; all, one after another, at other hours:
@@ -308,9 +311,11 @@ def build(
             telemetry=telemetry,
             clock=clock,
             run_seconds=settings.rollup_seconds,
+            sessions_at_once=int(settings.rollup_sessions),
             usual_peak_floor=settings.usual_peak_floor,
             elapsed=elapsed,
         ),
+        queues=Queues(bus, telemetry, clock, elapsed),
         cowatch=CoWatchBuilder(
             documents=documents,
             blobs=blobs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import azure.functions as func
 
@@ -11,6 +12,7 @@ from cms.apis import CMS_APIS
 from events.api import EventsApi
 from feed.api import FeedApi
 from privacy.api import PrivacyApi
+from shared.settings import Settings
 from shared.web.endpoint import blueprint, endpoints_of
 from shared.web.openapi import ApiDocument
 from shared.web.status import DocumentApi, ReadinessApi
@@ -47,9 +49,17 @@ async def fold_signals(message: bytes) -> None:
     await (await bootstrap.running()).signals_consumer.handle(message)
 
 
-@app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")
-async def roll_up(timer: func.TimerRequest) -> None:
-    await (await bootstrap.running()).roll_up()
+def add_drainer(number: int) -> None:
+    """A timer's function runs on one instance at a time; under several names it runs on as many."""
+
+    @app.function_name(name="roll_up" if number == 1 else f"roll_up_{number}")
+    @app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")
+    async def roll_up(timer: func.TimerRequest) -> None:
+        await (await bootstrap.running()).roll_up(number)
+
+
+for number in range(1, Settings.number_from(os.environ, "rollup_drainers") + 1):
+    add_drainer(number)
 
 
 # One function for what is done at night: with zone redundancy every function that scales alone has two paid instances.

@@ -1,4 +1,4 @@
-"""What a batch costs on its way from the bus into statistics and archive, on the Service Bus SDK.
+"""What a batch costs on its way from the bus into statistics and archive, on the Service Bus SDK; then a peak hour.
 
 The test servers run as a program of their own: CPU here is the consumer's alone, its threads included. Read it so: µs
 of CPU for one batch of 20 events, medians of rounds that take turns. `one by one` settles a message by a call of the
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bootstrap
+from benchmarks import peak_hour
 from benchmarks.azure_adapters import ROOT, _azure
 from bootstrap import App
 from events.batch import Batch, encode
@@ -92,6 +93,7 @@ def main() -> None:
     finally:
         program.terminate()
         program.wait(20)
+    peak_hour.main()
 
 
 async def _measure(settings: Settings) -> None:

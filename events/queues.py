@@ -1,18 +1,48 @@
-"""Publishes queue length and dead-letter count as gauges."""
+"""Publishes queue lengths, dead-letter counts and the age of the oldest message as gauges."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, BusError
 from shared.observability.metrics import Telemetry
 
+KNOWN_SECONDS = 180.0
+"""For so long a measured age is told: the timer may go on in another process, and this one must not repeat its own."""
 
-async def measure_queues(bus: Bus, telemetry: Telemetry) -> None:
-    """Set the gauges for each subscription. A bus that does not answer is counted and passed over."""
-    for subscription in SUBSCRIPTIONS:
-        try:
-            waiting, dead = await bus.depth(subscription)
-        except BusError:
-            telemetry.count("bus_failures", "depth")
-            continue
-        telemetry.gauge("queue_messages", waiting, subscription)
-        telemetry.gauge("dead_letters", dead, subscription)
+
+class Queues:
+    """Looks at the bus when asked; ages are told as of the moment somebody reads them."""
+
+    def __init__(
+        self, bus: Bus, telemetry: Telemetry, clock: Callable[[], float], elapsed: Callable[[], float]
+    ) -> None:
+        self._bus = bus
+        self._telemetry = telemetry
+        self._clock = clock
+        self._elapsed = elapsed
+        self._looked: dict[str, tuple[float, float | None]] = {}
+        """By subscription: when (by `elapsed`), and when its oldest message was enqueued, None for none."""
+        for subscription in SUBSCRIPTIONS:
+            telemetry.watch("queue_oldest_seconds", partial(self._age, subscription), subscription)
+
+    async def measure(self) -> None:
+        """Set the gauges for each subscription. A bus that does not answer is counted and passed over."""
+        for subscription in SUBSCRIPTIONS:
+            try:
+                waiting, dead = await self._bus.depth(subscription)
+                oldest = await self._bus.oldest(subscription)
+            except BusError:
+                self._telemetry.count("bus_failures", "depth")
+                continue
+            self._telemetry.gauge("queue_messages", waiting, subscription)
+            self._telemetry.gauge("dead_letters", dead, subscription)
+            self._looked[subscription] = self._elapsed(), oldest
+
+    def _age(self, subscription: str) -> float | None:
+        """How long the oldest message waits, in seconds; None when that was not looked at for a while."""
+        at, oldest = self._looked.get(subscription, (-KNOWN_SECONDS, None))
+        if self._elapsed() - at >= KNOWN_SECONDS:
+            return None
+        return 0.0 if oldest is None else max(0.0, self._clock() - oldest)

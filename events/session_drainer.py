@@ -2,10 +2,11 @@
 
 Several drainers run side by side, each in a function of its own, on as many instances. The bus gives a session to one
 of them at a time, under a lock, so they share the work without knowing of each other: whoever has time asks for the
-next session. A run takes sessions until none is offered or its time is up.
+next session. A run takes sessions until none is offered or its time is up; while there is work it is much longer than
+the time between two ticks of its timer, so that nearly all of a drainer's time is spent in runs.
 
-A session that was drained to its end is held, untouched, until the run ends: what comes in meanwhile is one write of
-the next run, not many small ones of this. One that has more is closed, and goes on when its turn comes again.
+A session that was drained to its end is held, untouched, for `REST_SECONDS` or until the run ends: what comes in
+meanwhile is one write, not many small ones. One that has more is closed, and goes on when its turn comes again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from shared.observability.tracebacks import traceback_without_values
 log = logging.getLogger("feed.events")
 
 NEXT_SESSION_SECONDS = 0.5
+IDLE_SECONDS = 1.0
+"""Between two questions for a session while others of the run still work: opening a link costs CPU."""
+REST_SECONDS = 25.0
+"""Less than a lock, so that nothing has to be renewed."""
 FAILURES_IN_A_ROW = 3
 HELD_AT_MOST = 100
 """Sessions that rest at once; each has a connection. With more of them, the others are far between by themselves."""
@@ -37,13 +42,16 @@ class Incomplete(Exception):
 
 @dataclass(slots=True)
 class Run:
-    """One run: until when it takes sessions (by `elapsed`), which it leaves alone from now on, which gave messages, and
-    which it holds."""
+    """One run: until when it takes sessions (by `elapsed`), which it leaves alone from now on, which gave messages,
+    which it holds to its end, which rest until when, and how many of its workers have work."""
 
     until: float
     left_alone: set[str] = field(default_factory=set)
     began: set[str] = field(default_factory=set)
     held: list[Receiver] = field(default_factory=list)
+    resting: list[tuple[float, Receiver]] = field(default_factory=list)
+    working: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +88,50 @@ class SessionDrainer:
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for a later run."""
-        run = Run(self._elapsed() + self._run_seconds)
+        run = Run(self._elapsed() + self._run_seconds, working=self._sessions_at_once)
         try:
-            added = await asyncio.gather(*(self._drain_sessions(run) for _ in range(self._sessions_at_once)))
+            added = await asyncio.gather(*(self._work(run) for _ in range(self._sessions_at_once)))
         finally:
-            for session in run.held:
+            for session in [*run.held, *(session for _, session in run.resting)]:
                 with contextlib.suppress(BusError):
                     await session.close()
             self._telemetry.gauge("rollup_sessions_parked", len(self._parked))
         return sum(added)
+
+    async def _work(self, run: Run) -> int:
+        """One of the run's workers, until there is nothing to do for any of them."""
+        try:
+            return await self._drain_sessions(run)
+        finally:
+            run.working -= 1
+            if run.working <= 0:
+                run.over.set()
+
+    async def _next_session(self, run: Run) -> Receiver | None:
+        """The next session, once one is offered; None when none is and no other worker has work that may free one."""
+        while self._elapsed() < run.until:
+            await self._free_rested(run)
+            if (session := await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)) is not None:
+                return session
+            run.working -= 1
+            try:
+                if run.working <= 0:
+                    run.over.set()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(run.over.wait(), IDLE_SECONDS)
+            finally:
+                run.working += 1
+            if run.over.is_set():
+                break
+        return None
+
+    async def _free_rested(self, run: Run) -> None:
+        """Let go of the sessions that have rested long enough."""
+        now = self._elapsed()
+        rested = [session for until, session in run.resting if until <= now]
+        run.resting = [each for each in run.resting if each[0] > now]
+        for session in rested:
+            await session.close()
 
     async def _drain_sessions(self, run: Run) -> int:
         """Session after session. One that fails is held, untouched, until the run ends: the bus then offers the others.
@@ -98,11 +141,8 @@ class SessionDrainer:
         added = in_a_row = 0
         count = self._telemetry.count
         try:
-            while self._elapsed() < run.until and in_a_row < FAILURES_IN_A_ROW:
-                session = await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
-                if session is None:
-                    break
-                id = session.session_id or ""
+            while in_a_row < FAILURES_IN_A_ROW and (session := await self._next_session(run)) is not None:
+                id, rests = session.session_id or "", False
                 if id in run.left_alone or self._parked.holds(id):
                     run.held.append(session)
                     continue
@@ -114,8 +154,7 @@ class SessionDrainer:
                     in_a_row = 0
                     if id not in run.left_alone:
                         self._parked.release(id)
-                    if drained.to_its_end and len(run.held) < HELD_AT_MOST:
-                        run.left_alone.add(id)
+                    rests = drained.to_its_end and len(run.resting) < HELD_AT_MOST
                 except LockLost:
                     count("batches_rolled_up", "lock_lost")
                 except BusError:
@@ -139,6 +178,8 @@ class SessionDrainer:
                 finally:
                     if id in run.left_alone:
                         run.held.append(session)
+                    elif rests:
+                        run.resting.append((self._elapsed() + REST_SECONDS, session))
                     else:
                         await session.close()
         except BusError:

@@ -52,8 +52,8 @@ RENEW_SECONDS = 3.0
 """Far more often than a lock of a minute asks for; shorter locks exist on one machine."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
-LEAST_PATIENCE_SECONDS = 10.0
-"""Messages that were received wait for a store until the run ends, and so long at least; then their session waits."""
+LEAST_PATIENCE_SECONDS, PATIENCE_SECONDS = 10.0, 20.0
+"""Messages that were received wait so long for a store, shorter where the run ends; then their session waits."""
 TRIES_FOR_THE_REST = 10
 """Deliveries of a part of a range after which the rest of it is not waited for any more."""
 LATE = "late"
@@ -119,7 +119,7 @@ class StatsConsumer:
         shard = await self._writer.read(session.session_id)
         run.began.add(session.session_id)
         keeper = asyncio.create_task(_keep_lock(session))
-        give_up_at = max(run.until, self._elapsed() + LEAST_PATIENCE_SECONDS)
+        give_up_at = self._elapsed() + min(max(run.until - self._elapsed(), LEAST_PATIENCE_SECONDS), PATIENCE_SECONDS)
         try:
             pending = PendingMessages()
             to_its_end = await self._receive(session, pending, self._receive_seconds)

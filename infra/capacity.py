@@ -26,8 +26,10 @@ class Needs:
 
     http_cores: float
     fold_cores: float
+    rollup_cores: float
     http_instances: int
     fold_instances: int
+    rollup_instances: int
     ru_feed: float
     ru_fold: float
     ru_statistics: float
@@ -79,27 +81,30 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     feed_ms = i["worker_cpu_ms"] + i["feed_handler_cpu_ms"] + reads * i["cosmos_read_cpu_ms"]
     accept_ms = i["worker_cpu_ms"] + i["accept_cpu_ms"] + i["publish_cpu_ms"]
     fold_ms = i["worker_cpu_ms"] + i["fold_cpu_ms"] + i["cosmos_read_cpu_ms"] + i["cosmos_write_cpu_ms"]
-    fold_ms += i["publish_cpu_ms"] + i["roll_up_cpu_ms"]
+    fold_ms += i["publish_cpu_ms"]
     http_cores, fold_cores = rate * (feed_ms + accept_ms) / 1000, rate * fold_ms / 1000
+    visits = i["tenants"] / i["statistics_seconds"]  # sessions a second, each written once a visit
+    rollup_cores = (rate * i["roll_up_cpu_ms"] + visits * i["roll_up_visit_cpu_ms"]) / 1000
     in_flight = 2 * rate * i["request_ms"] / 1000
     read_ru = read_units(1024 * i["signals_kb"])
     write_ru = write_units(1024 * i["signals_kb"]) + write_units(0)  # and its marker
     bus_mb = rate * i["message_kb"] * i["message_hops"] / 1000
     units = math.ceil(bus_mb / i["mb_per_messaging_unit"])
     http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
-    fold_instances = math.ceil(fold_cores / i["cpu_target"])
-    statistics = i["tenants"] / i["statistics_seconds"]  # documents a second, written once and pulled by each instance
-    ru_statistics = statistics * (
+    fold_instances, rollup_instances = (math.ceil(cores / i["cpu_target"]) for cores in (fold_cores, rollup_cores))
+    instances = http_instances + fold_instances + rollup_instances
+    ru_statistics = visits * (  # each document is written once and pulled by each instance
         write_units(1024 * i["statistics_kb"]) + (1 + http_instances) * read_units(1024 * i["statistics_kb"])
     )
-    ru_facts = (
-        fold_instances * i["tenants"] * i["watched_videos"] / i["facts_seconds"] * read_units(1024 * i["video_kb"])
-    )
+    facts = (fold_instances + rollup_instances) * i["tenants"] * i["watched_videos"] / i["facts_seconds"]
+    ru_facts = facts * read_units(1024 * i["video_kb"])
     return Needs(
         http_cores=http_cores,
         fold_cores=fold_cores,
+        rollup_cores=rollup_cores,
         http_instances=http_instances,
         fold_instances=fold_instances,
+        rollup_instances=rollup_instances,
         ru_feed=rate * reads * read_ru,
         ru_fold=rate * (read_ru + write_ru),
         ru_statistics=ru_statistics,
@@ -109,7 +114,7 @@ def needs(rate: float, inputs: Inputs) -> Needs:
         messaging_units=next((size for size in MESSAGING_UNITS if size >= units), units),
         namespaces=math.ceil(units / MESSAGING_UNITS[-1]),
         gateway_units=math.ceil(2 * rate / i["requests_per_gateway_unit"]),
-        flag_share=(http_instances + fold_instances) * i["flag_requests_hour"] / i["flag_quota_hour"],
+        flag_share=instances * i["flag_requests_hour"] / i["flag_quota_hour"],
     )
 
 
@@ -117,9 +122,9 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
     """Part → dollars a month at `average` requests a second, with what cannot follow the load sized for `peak`."""
     i, usual, most = inputs, needs(average, inputs), needs(peak, inputs)
     requests = average * MONTH_SECONDS
-    cores = (usual.http_cores + usual.fold_cores) / i["cpu_target"]
+    cores = (usual.http_cores + usual.fold_cores + usual.rollup_cores) / i["cpu_target"]
     ready = min(cores, float(usual.http_instances + usual.fold_instances) / 2)
-    idle = i["timer_functions"] * i["ready_instances_each"]  # what they do while they work is among the cores
+    idle = (i["timer_functions"] + most.rollup_instances) * i["ready_instances_each"]  # their work is among the cores
     hourly_ru = max(usual.ru * i["ru_hour_maximum"], 0.1 * recommended_ru(most, inputs))
     through_endpoints_kb = i["feed_response_kb"] + i["batch_request_kb"] + 3 * i["signals_kb"]
     through_endpoints_kb += i["message_kb"] * i["message_hops"]
@@ -152,9 +157,11 @@ def render(inputs: Mapping[str, Mapping[str, float | str]]) -> str:
     found = [needs(rate, numbers) for rate in RATES]
     rows = {
         "cores busy: HTTP": [f"{n.http_cores:.1f}" for n in found],
-        "cores busy: folding and roll-up": [f"{n.fold_cores:.1f}" for n in found],
+        "cores busy: folding": [f"{n.fold_cores:.1f}" for n in found],
+        "cores busy: roll-up": [f"{n.rollup_cores:.1f}" for n in found],
         "instances (2 GB, 1 core): HTTP": [f"{n.http_instances}" for n in found],
         "instances: folding": [f"{n.fold_instances}" for n in found],
+        "instances: drainers of the roll-up": [f"{n.rollup_instances}" for n in found],
         "request units a second: feed": [f"{n.ru_feed:,.0f}" for n in found],
         "request units a second: folding": [f"{n.ru_fold:,.0f}" for n in found],
         "request units a second: statistics": [f"{n.ru_statistics:,.0f}" for n in found],

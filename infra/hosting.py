@@ -67,7 +67,7 @@ HOSTS: Mapping[str, Callable[[float, Inputs], Cost]] = {
 def _cores(rate: float, inputs: Inputs) -> float:
     """Instances of one core that the load keeps busy, on average."""
     found = needs(rate, inputs)
-    return (found.http_cores + found.fold_cores) / inputs["cpu_target"]
+    return (found.http_cores + found.fold_cores + found.rollup_cores) / inputs["cpu_target"]
 
 
 def break_even(host: str, inputs: Inputs) -> float | None:

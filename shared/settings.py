@@ -186,10 +186,26 @@ class Settings:
     )
     rollup_seconds: float = _setting(
         "ROLLUP_SECONDS",
-        20.0,
-        "How long one run of the roll-up drains sessions.",
+        240.0,
+        "How long one run of the roll-up takes sessions while there are any; it ends when nothing waits, and the next "
+        "begins within 30 s.",
         minimum=0.1,
         maximum=300.0,
+    )
+    rollup_sessions: float = _setting(
+        "ROLLUP_SESSIONS",
+        4.0,
+        "How many sessions one drainer of the roll-up works on at a time.",
+        minimum=1.0,
+        maximum=32.0,
+    )
+    rollup_drainers: float = _setting(
+        "ROLLUP_DRAINERS",
+        1.0,
+        "How many functions drain the roll-up side by side, each on an instance of its own: `roll_up`, `roll_up_2` and "
+        "so on.",
+        minimum=1.0,
+        maximum=16.0,
     )
     write_signals_version: str = _setting(
         "WRITE_SIGNALS_VERSION",
@@ -270,6 +286,17 @@ class Settings:
         settings = cls(**values)
         settings._check()
         return settings
+
+    @classmethod
+    def number_from(cls, environment: Mapping[str, str], field_name: str) -> int:
+        """One whole number, for what is decided before the app is built; the default where it cannot be read, since
+        `from_environment` says then what is wrong."""
+        (each,) = (found for found in fields(cls) if found.name == field_name)
+        setting: Setting = each.metadata["setting"]
+        try:
+            return int(_parse(setting, environment.get(setting.name, "").strip() or str(each.default), each.default))
+        except BadSetting:
+            return int(float(str(each.default)))
 
     @property
     def embedded(self) -> bool:

@@ -47,6 +47,7 @@ def stats_consumer(app: App, **changed: Any) -> StatsConsumer:
         "telemetry": app.telemetry,
         "clock": app.clock,
         "run_seconds": app.settings.rollup_seconds,
+        "sessions_at_once": int(app.settings.rollup_sessions),
         "usual_peak_floor": app.settings.usual_peak_floor,
         "elapsed": app.elapsed,
     }

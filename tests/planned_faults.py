@@ -40,6 +40,7 @@ KINDS: dict[str, dict[str, tuple[str, ...]]] = {
         "next_session": (OUTAGE, LOST),
         "peek_dead_letters": (OUTAGE,),
         "depth": (OUTAGE,),
+        "oldest": (OUTAGE,),
     },
     RECEIVER: {
         "receive": (OUTAGE, LOST),

@@ -297,6 +297,8 @@ def test_the_capacity_table_is_what_the_program_prints() -> None:
     says = {cells[0]: cells[1:] for cells in rows(section("Scale"))}
     both = zip(table["instances (2 GB, 1 core): HTTP"], table["instances: folding"], strict=True)
     assert says["instances: HTTP + folding"] == [f"{http} + {fold}" for http, fold in both]
+    drainers = "instances: drainers of the roll-up"
+    assert says[drainers] == table[drainers]
     assert says["request units a second"] == table["request units a second: everything"]
     for name in ("messaging units", "gateway capacity units", "App Configuration quota used"):
         assert says[name] == table[name]

@@ -118,6 +118,16 @@ param alwaysReadyHttp int
 @maxValue(1000)
 param alwaysReadyFold int
 
+@description('Functions that drain the roll-up side by side, each on an instance of its own.')
+@minValue(1)
+@maxValue(16)
+param rollUpDrainers int
+
+@description('Instances that always stand ready for each of them.')
+@minValue(0)
+@maxValue(1000)
+param alwaysReadyRollUp int
+
 @description('Requests one instance serves at a time before another is started.')
 @minValue(1)
 @maxValue(1000)
@@ -476,6 +486,8 @@ module functionApp 'modules/functionApp.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyHttp: alwaysReadyHttp
     alwaysReadyFold: alwaysReadyFold
+    rollUpDrainers: rollUpDrainers
+    alwaysReadyRollUp: alwaysReadyRollUp
     httpConcurrency: httpConcurrency
     workerProcesses: workerProcesses
     zoneRedundant: zoneRedundant

@@ -181,6 +181,11 @@ class ReportedBus(_Port):
             depth: tuple[int, int] = await self._inner.depth(subscription)
         return depth
 
+    async def oldest(self, subscription: str) -> float | None:
+        with self._reported(BUS_RECEIVE):
+            oldest: float | None = await self._inner.oldest(subscription)
+        return oldest
+
     async def ready(self) -> None:
         with self._reported(BUS_PUBLISH):
             await self._inner.ready()

@@ -63,6 +63,7 @@ METRICS: dict[str, Metric] = {
     "rollup_lag_ms": Metric("From a batch's acceptance to video statistics", (), HISTOGRAM, LAG_BUCKETS_MS),
     "messages_set_aside": Metric("Messages that cannot be understood, now dead letters", ("subscription", "reason")),
     "queue_messages": Metric("Messages that wait, as far as one look shows", ("subscription",), GAUGE),
+    "queue_oldest_seconds": Metric("How long the oldest message waits that is not settled", ("subscription",), GAUGE),
     "dead_letters": Metric("Dead letters waiting for a decision", ("subscription",), GAUGE),
     "dead_letters_dropped": Metric("Dead letters dropped because of their age or an erasure", ("subscription",)),
     "erasures": Metric("Users erased", ("tenant",)),

@@ -196,3 +196,23 @@ async def test_depth_tells_waiting_from_dead(bus: Rig[Bus]) -> None:
 
     assert await bus.port.depth(SIGNALS) == (2, 1)
     assert await bus.port.depth(ROLLUP) == (3, 0)
+
+
+async def test_the_oldest_message_is_known_until_it_is_settled_whoever_holds_it(bus: Rig[Bus]) -> None:
+    assert await bus.port.oldest(SIGNALS) is None
+    await bus.port.publish(message("m1", "tenant_1"))
+    await bus.advance(LOCK_SECONDS / 2)
+    await bus.port.publish(message("m2", "tenant_2"))
+    receiver = await bus.port.receiver(SIGNALS)
+    held = await take(receiver, 2)
+    first, in_sessions = await bus.port.oldest(SIGNALS), await bus.port.oldest(ROLLUP)
+    assert first is not None
+    assert in_sessions is not None
+    assert abs(first - held[0].enqueued_at) < 0.01
+    assert abs(first - in_sessions) < 0.01
+    await receiver.complete(held[:1])
+    second = await bus.port.oldest(SIGNALS)
+    assert second is not None
+    assert second - first > LOCK_SECONDS / 2 - 1
+    await receiver.complete(held[1:])
+    assert await bus.port.oldest(SIGNALS) is None

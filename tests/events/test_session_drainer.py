@@ -73,9 +73,8 @@ def drainer(bus: Any, work: Work, *, run_seconds: float = 60.0, elapsed: Any = N
 
 
 async def test_a_session_with_more_goes_on_and_a_drained_one_rests_until_the_run_ends() -> None:
-    bus = Sessions(Counter(busy=4, quiet=1))
+    bus = Sessions(Counter(busy=1, quiet=1))
     work = Work(bus, arriving=1)
-    bus.portions["busy"] = 1
     assert await drainer(bus, work).run() == 2
     assert sorted(work.visits) == ["busy", "quiet"], "what comes in meanwhile waits for the next run"
     assert not bus.owned, "the run over, everything is free"
@@ -131,3 +130,29 @@ async def test_a_bus_that_fails_ends_the_run_and_frees_what_it_held() -> None:
 
     assert await drainer(Failing(bus.portions), Work(bus)).run() == 2
     assert not bus.owned
+
+
+async def test_a_rested_session_is_drained_again_by_whoever_has_time() -> None:
+    now, bus = 0.0, Sessions(Counter(a=1, b=30))
+
+    work = Work(bus)
+
+    async def drain(session: Any, run: Run) -> Drained:
+        nonlocal now
+        now += 1.0
+        work.visits.append(session.session_id)
+        if session.session_id == "b":
+            bus.portions["b"] -= 1
+        return Drained(1, to_its_end=session.session_id == "a")
+
+    tested = drainer(bus, work, elapsed=lambda: now)
+    tested._drain = drain
+    await tested.run()
+    assert Counter(work.visits) == Counter(a=2, b=30), "after its rest of 25 s, once more in 32"
+
+
+async def test_a_worker_without_a_session_waits_for_the_others_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_drainer, "IDLE_SECONDS", 3_600.0)
+    bus = Sessions(Counter(a=20))
+    async with asyncio.timeout(30):
+        assert await drainer(bus, Work(bus)).run() == 20

@@ -250,7 +250,11 @@ def test_a_planted_mistake_in_a_parameter_is_found(compiled: Compiled):
 def test_functions_that_stand_ready_exist(prod: Snapshot):
     ready = prod.one(SITE).at("properties.functionAppConfig.scaleAndConcurrency.alwaysReady")
     assert ready[0]["name"] == "http"
-    assert {each["name"].removeprefix("function:") for each in ready[1:]} <= set(routes_by_function())
+    named = {each["name"].removeprefix("function:") for each in ready[1:]}
+    drainers = {name for name in named if name.startswith("roll_up")}
+    assert named - drainers <= set(routes_by_function())
+    number = int(prod.settings()["ROLLUP_DRAINERS"])
+    assert drainers == {"roll_up", *(f"roll_up_{each}" for each in range(2, number + 1))}
 
 
 def test_the_package_is_built_for_the_python_that_runs_it(prod: Snapshot):

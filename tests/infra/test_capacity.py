@@ -69,7 +69,7 @@ def test_what_every_instance_pulls_and_asks_for_counts():
     needs = capacity.needs(3_000, INPUTS)
     pulled = (needs.http_instances + 1) * 120 / 30 * capacity.read_units(146.8 * 1024)
     assert round(needs.ru_statistics - pulled) == round(4 * capacity.write_units(146.8 * 1024))
-    assert round(needs.ru_facts) == round(needs.fold_instances * 240_000 / 3_600)
+    assert round(needs.ru_facts) == round((needs.fold_instances + needs.rollup_instances) * 240_000 / 3_600)
 
 
 def test_what_the_program_says_of_facts_is_so():
@@ -93,13 +93,15 @@ def test_production_is_sized_for_the_load_model(compiled: Compiled):
         assert given_sizes["contentMaxThroughput"] >= container / INPUTS["ru_headroom"]
     assert given_sizes["alwaysReadyHttp"] >= usual.http_instances
     assert given_sizes["alwaysReadyFold"] >= usual.fold_instances
-    assert given_sizes["maximumInstances"] >= 2 * (peak.http_instances + peak.fold_instances)
+    assert given_sizes["rollUpDrainers"] == peak.rollup_instances
+    assert given_sizes["maximumInstances"] >= 2 * (peak.http_instances + peak.fold_instances + peak.rollup_instances)
     assert given_sizes["entryMaximumCapacity"] * 10 >= peak.gateway_units
 
 
 def test_every_timer_is_counted_with_the_instances_that_stand_ready_for_it():
     timers = [each.name for each in load_functions(function_app.app) if each.kind == "timerTrigger"]
-    assert INPUTS["timer_functions"] == len(timers), f"each function that scales alone is billed: {timers}"
+    drainers = [name for name in timers if name.startswith("roll_up")]
+    assert INPUTS["timer_functions"] == len(timers) - len(drainers), f"each that scales alone is billed: {timers}"
     one_more = {**INPUTS, "timer_functions": INPUTS["timer_functions"] + 1}
     before, after = (sum(capacity.bill(600, 3_000, inputs).values()) for inputs in (INPUTS, one_more))
     assert round(after - before, 6) == 2 * INPUTS["price_instance_idle"]

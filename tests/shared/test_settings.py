@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -58,3 +61,20 @@ def test_a_number_out_of_its_bounds_or_none_at_all_is_refused(setting) -> None: 
 
 def test_blank_means_not_set() -> None:
     assert Settings.from_environment(dict.fromkeys(AZURE, " ")) == Settings()
+
+
+@pytest.mark.parametrize(("text", "number"), [("", 1), ("3", 3), (" 16 ", 16), ("0", 1), ("17", 1), ("many", 1)])
+def test_a_number_that_is_needed_early_is_read_alone_and_never_stops_the_start(text: str, number: int) -> None:
+    assert Settings.number_from({"ROLLUP_DRAINERS": text}, "rollup_drainers") == number
+
+
+def test_each_drainer_of_the_roll_up_is_a_function_of_its_own() -> None:
+    program = "import function_app; print(*(each.get_function_name() for each in function_app.app.get_functions()))"
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "ROLLUP_DRAINERS": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [name for name in told.stdout.split() if name.startswith("roll_up")] == ["roll_up", "roll_up_2", "roll_up_3"]

@@ -51,6 +51,16 @@ param alwaysReadyHttp int
 @maxValue(1000)
 param alwaysReadyFold int
 
+@description('Functions that drain the roll-up side by side, each on an instance of its own.')
+@minValue(1)
+@maxValue(16)
+param rollUpDrainers int
+
+@description('Instances that always stand ready for each of them; 0 for none, 2 or more with zone redundancy.')
+@minValue(0)
+@maxValue(1000)
+param alwaysReadyRollUp int
+
 @description('Requests one instance serves at a time before another is started.')
 @minValue(1)
 @maxValue(1000)
@@ -120,6 +130,13 @@ var readyFold = [
   }
 ]
 
+var readyRollUp = [
+  for number in range(1, rollUpDrainers): {
+    name: number == 1 ? 'function:roll_up' : 'function:roll_up_${number}'
+    instanceCount: alwaysReadyRollUp
+  }
+]
+
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: appName
   location: location
@@ -156,7 +173,11 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMb
         maximumInstanceCount: maximumInstances
-        alwaysReady: concat(alwaysReadyHttp > 0 ? readyHttp : [], alwaysReadyFold > 0 ? readyFold : [])
+        alwaysReady: concat(
+          alwaysReadyHttp > 0 ? readyHttp : [],
+          alwaysReadyFold > 0 ? readyFold : [],
+          alwaysReadyRollUp > 0 ? readyRollUp : []
+        )
         triggers: {
           http: {
             // Without it Python serves one request at a time on an instance.
@@ -334,7 +355,15 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         }
         {
           name: 'ROLLUP_SECONDS'
-          value: '20'
+          value: '240'
+        }
+        {
+          name: 'ROLLUP_SESSIONS'
+          value: '4'
+        }
+        {
+          name: 'ROLLUP_DRAINERS'
+          value: string(rollUpDrainers)
         }
         {
           name: 'WRITE_SIGNALS_VERSION'

@@ -182,6 +182,10 @@ class Bus(Protocol):
         """Roughly how many messages wait in the subscription and in its dead-letter queue."""
         ...
 
+    async def oldest(self, subscription: str) -> float | None:
+        """When the oldest message that is not settled was enqueued, in seconds since the epoch; None for none."""
+        ...
+
     async def ready(self) -> None:
         """Raise `BusUnavailable` when messages cannot be published; opens what may be opened ahead of use."""
         ...

@@ -40,6 +40,7 @@ from azure.servicebus._common.constants import (
     MGMT_REQUEST_MAX_MESSAGE_COUNT,
     REQUEST_RESPONSE_PEEK_OPERATION,
 )
+from azure.servicebus._pyamqp._decode import decode_payload
 from azure.servicebus._pyamqp.error import ErrorCondition, MessageSettlementUnconfirmed
 from azure.servicebus._pyamqp.outcomes import Accepted
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
@@ -235,11 +236,21 @@ class ServiceBusBus:
     async def depth(self, subscription: str) -> tuple[int, int]:
         """See the port. Counts one page of a peek each, so it is exact only while little waits."""
         check_subscription(subscription)
-        waiting = await self._peek_count(TOPIC, subscription)
-        return waiting, await self._peek_count(dead_letter_queue(subscription))
+        waiting = await self._peek(TOPIC, subscription)
+        return len(waiting), len(await self._peek(dead_letter_queue(subscription)))
 
-    async def _peek_count(self, path: str, subscription: str | None = None) -> int:
-        """How many messages one peek shows.
+    async def oldest(self, subscription: str) -> float | None:
+        """See the port. A peek shows messages in the order of their numbers, those of every session."""
+        check_subscription(subscription)
+        found = await self._peek(TOPIC, subscription, limit=1)
+        if not found:
+            return None
+        annotations = decode_payload(memoryview(found[0][b"message"])).message_annotations or {}
+        enqueued_ms = annotations.get(b"x-opt-enqueued-time")
+        return enqueued_ms / 1000 if isinstance(enqueued_ms, int | float) else 0.0
+
+    async def _peek(self, path: str, subscription: str | None = None, limit: int = PEEK_LIMIT) -> list[Any]:
+        """The messages that one peek shows, encoded.
 
         The SDK's public peek needs a link, which a subscription with sessions gives to owners of a session only, and
         its administration client needs the right to manage the namespace. The service itself asks for neither: this
@@ -249,22 +260,22 @@ class ServiceBusBus:
         handler = client._create_session_browser(path, subscription)
         request = {
             MGMT_REQUEST_FROM_SEQUENCE_NUMBER: handler._amqp_transport.AMQP_LONG_VALUE(1),
-            MGMT_REQUEST_MAX_MESSAGE_COUNT: PEEK_LIMIT,
+            MGMT_REQUEST_MAX_MESSAGE_COUNT: limit,
         }
 
-        def count(status: int, message: Any, description: str, **_: Any) -> int:
+        def messages(status: int, message: Any, description: str, **_: Any) -> list[Any]:
             if status == NOTHING_TO_PEEK:
-                return 0
+                return []
             if status != 200:  # never taken for an empty queue
                 raise BusUnavailable(f"Service Bus did not tell its depth: status {status}", RETRY_AFTER_SECONDS)
-            return len(message.value[b"messages"])
+            return list(message.value[b"messages"])
 
         try:
             return await _answered(
                 handler._mgmt_request_response_with_retry(
                     REQUEST_RESPONSE_PEEK_OPERATION,
                     request,
-                    count,
+                    messages,
                     keep_alive_associated_link=False,
                     timeout=self._patience,
                 ),

@@ -127,6 +127,11 @@ class SqliteBus:
         dead = self._reader.call(partial(queues.length, queues.dead_letters_of(subscription)))
         return await waiting, await dead
 
+    async def oldest(self, subscription: str) -> float | None:
+        """See the port."""
+        check_subscription(subscription)
+        return await self._reader.call(partial(queues.oldest, subscription))
+
     async def ready(self) -> None:
         """See the port. Opens the file, creates its tables and takes its write lock once."""
         await self.writer.call(lambda file: None)

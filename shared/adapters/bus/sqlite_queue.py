@@ -284,6 +284,14 @@ def length(queue: str, file: sqlite3.Connection) -> int:
     return int(count)
 
 
+def oldest(queue: str, file: sqlite3.Connection) -> float | None:
+    """When the oldest message of a queue was enqueued."""
+    (at,) = file.execute(
+        "SELECT min(enqueued_at) FROM deliveries JOIN messages USING (sequence) WHERE queue = ?", (queue,)
+    ).fetchone()
+    return None if at is None else float(at)
+
+
 def _owns_session(queue: str, session: str, token: str, now: float, file: sqlite3.Connection) -> bool:
     found = file.execute(
         "SELECT 1 FROM sessions WHERE queue = ? AND session = ? AND owner = ? AND locked_until > ?",

@@ -1,0 +1,54 @@
+"""What is told about the queues, and for how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from events.queues import KNOWN_SECONDS, Queues
+from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable
+from shared.observability.metrics import Telemetry
+
+
+class Bus:
+    enqueued: float | None = 1_000.0
+    down = False
+
+    async def depth(self, subscription: str) -> tuple[int, int]:
+        if self.down:
+            raise BusUnavailable("gone")
+        return 3, 1
+
+    async def oldest(self, subscription: str) -> float | None:
+        return self.enqueued
+
+
+async def test_the_age_of_the_oldest_message_grows_until_it_is_looked_at_again() -> None:
+    now, telemetry, bus = 1_000.0, Telemetry(), Bus()
+    queues = Queues(bus, telemetry, lambda: now, lambda: now)  # type: ignore[arg-type]
+
+    def told() -> dict[Any, float]:
+        return telemetry.read_gauges()
+
+    key = ("queue_oldest_seconds", (ROLLUP,))
+    assert key not in told()
+    await queues.measure()
+    assert told()[key] == 0.0
+    assert told()["queue_messages", (SIGNALS,)] == 3
+    now += 40.0
+    assert told()[key] == 40.0
+    bus.enqueued = None
+    await queues.measure()
+    now += 40.0
+    assert told()[key] == 0.0, "nothing waits"
+
+
+async def test_a_process_that_no_longer_looks_tells_no_age() -> None:
+    """Or an alert would go on for ever on what one of them saw last."""
+    now, telemetry, bus = 1_000.0, Telemetry(), Bus()
+    queues = Queues(bus, telemetry, lambda: now, lambda: now)  # type: ignore[arg-type]
+    await queues.measure()
+    bus.down = True
+    await queues.measure()
+    assert telemetry.counters["bus_failures", ("depth",)] == 2
+    now += KNOWN_SECONDS
+    assert ("queue_oldest_seconds", (ROLLUP,)) not in telemetry.read_gauges()
