@@ -22,6 +22,18 @@ ROWS: dict[str, list[tuple[str, str, str, str]]] = {
             "-entry",
             "properties.securityRules.clients-in.properties.sourceAddressPrefix",
         ),
+        (
+            "what the jobs print, no secrets and no events, is read from outside by who has a role on it",
+            "Microsoft.OperationalInsights/workspaces",
+            "logop-",
+            "properties.publicNetworkAccessForQuery",
+        ),
+        (
+            "and nothing else that is logged",
+            "Microsoft.OperationalInsights/workspaces",
+            "log-",
+            "properties.publicNetworkAccessForQuery",
+        ),
     ],
     "Privacy: no user-level identifier leaves the network": [
         (
