@@ -13,6 +13,7 @@ from events.api import EventsApi
 from feed.api import FeedApi
 from privacy.api import PrivacyApi
 from shared.settings import Settings
+from shared.web.api_reference import reference_files
 from shared.web.endpoint import blueprint, endpoints_of
 from shared.web.openapi import ApiDocument
 from shared.web.status import DocumentApi, ReadinessApi
@@ -28,9 +29,12 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 api = ApiDocument([declared for each in (*APIS, DocumentApi) for declared in endpoints_of(each)])
 
 
+documentation_api = DocumentApi(api, reference_files(), bootstrap.configured)
+
+
 async def documentation() -> DocumentApi:
     """The documentation endpoints, which need no services."""
-    return DocumentApi(api, bootstrap.configured)
+    return documentation_api
 
 
 for each in APIS:

@@ -36,9 +36,6 @@ log = logging.getLogger("feed.http")
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 BASE_HEADERS = {"X-Content-Type-Options": "nosniff"}
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 MAX_HEADER_CHARS = 16_384
 MAX_URL_CHARS = 6_000
 REFUSED_RETRY_SECONDS = 30.0
@@ -311,12 +308,6 @@ def json_response(
 def as_json(body: BaseModel) -> bytes:
     """A response model as JSON. Fields that were not set are left out; stored values are shown as they are."""
     return body.model_dump_json(by_alias=True, exclude_unset=True, warnings=False).encode()
-
-
-def page_response(page: bytes) -> func.HttpResponse:
-    """An HTML page that may load and run nothing but its own style."""
-    headers = {**BASE_HEADERS, "Content-Security-Policy": PAGE_POLICY, "Cache-Control": "public, max-age=300"}
-    return func.HttpResponse(page, headers=headers, mimetype="text/html", charset="utf-8")
 
 
 def not_modified(request: func.HttpRequest, headers: Mapping[str, str], media_type: str) -> func.HttpResponse | None:

@@ -13,7 +13,6 @@ from pydantic.json_schema import models_json_schema
 
 from shared.web.client_schemas import client_schema, for_apps
 from shared.web.declaration import ANY_OBJECT, Endpoint, Model, Parameter, Response, Schema
-from shared.web.docs_page import render
 from shared.web.problem_codes import ANY, BODY, CODES, TENANT
 
 VERSION = "1.0.0"
@@ -136,11 +135,6 @@ class ApiDocument:
     def sdk_json(self) -> bytes:
         """That part as it is served."""
         return orjson.dumps(self.sdk_document)
-
-    @cached_property
-    def page(self) -> bytes:
-        """The document for people."""
-        return render(self.document).encode()
 
 
 def as_apps_call(endpoint: Endpoint) -> Endpoint | None:

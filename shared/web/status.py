@@ -9,14 +9,21 @@ from typing import Annotated, Literal
 import azure.functions as func
 from pydantic import Field
 
+from shared.web.api_reference import PAGE
 from shared.web.declaration import Parameter, Response
-from shared.web.endpoint import endpoint, json_response, page_response
+from shared.web.endpoint import BASE_HEADERS, endpoint, json_response
 from shared.web.openapi import ApiDocument
 from shared.web.responses import View
+from shared.web.static_files import StaticFiles
 
 CHECK_BUDGET_SECONDS = 2.0
 KEEP_SECONDS = 2.0
 """What the dependencies answered holds for so long, for whoever asks: `/ready` needs no key, and must cost nothing."""
+
+_PAGE_RESPONSES = {
+    200: Response("A file that loads nothing from other hosts.", {"type": "string"}, media_type="text/html"),
+    304: Response("As you have it."),
+}
 
 Check = Callable[[], Awaitable[object]]
 
@@ -44,9 +51,12 @@ class DocumentApi:
     `configured`: whether the app could be built from its settings.
     """
 
-    def __init__(self, document: ApiDocument, configured: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, document: ApiDocument, files: StaticFiles, configured: Callable[[], bool] = lambda: True
+    ) -> None:
         self.document = document
         self._configured = configured
+        self._files = files
 
     @endpoint(
         "GET",
@@ -100,16 +110,32 @@ class DocumentApi:
     @endpoint(
         "GET",
         "docs",
-        "This document as a page",
+        "This document as a page, on which calls can be tried",
         tag="service",
-        responses={
-            200: Response("A page that loads nothing from elsewhere.", {"type": "string"}, media_type="text/html")
-        },
+        responses=_PAGE_RESPONSES,
         plain=True,
     )
     async def get_docs(self, request: func.HttpRequest) -> func.HttpResponse:
         """The document for people."""
-        return page_response(self.document.page)
+        return self._page_file(PAGE, request)
+
+    @endpoint(
+        "GET",
+        "docs/{file}",
+        "A file of that page",
+        tag="service",
+        responses={**_PAGE_RESPONSES, 404: Response("There is no such file.")},
+        plain=True,
+    )
+    async def get_docs_file(self, request: func.HttpRequest) -> func.HttpResponse:
+        """A file of the page."""
+        return self._page_file(request.route_params["file"], request)
+
+    def _page_file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:
+        response = self._files.response(name, request, "public, max-age=300")
+        return response or func.HttpResponse(
+            b"", status_code=404, headers={**BASE_HEADERS, "Cache-Control": "no-store"}
+        )
 
 
 class ReadinessApi:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -41,12 +42,28 @@ async def test_the_part_for_apps_is_served_to_those_who_ask_for_it(app: App) -> 
     assert other.json == function_app.api.document
 
 
-async def test_the_page_is_served_with_a_policy_that_lets_it_load_nothing(app: App) -> None:
+async def test_the_reference_is_served_with_a_policy_that_lets_it_run_our_own_files_only(app: App) -> None:
     answer = await app.request("GET", "/docs")
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/html")
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert "script-src" not in answer.headers["Content-Security-Policy"]
+    policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert policy.pop("default-src") == policy.pop("base-uri") == policy.pop("form-action") == "'none'"
+    assert policy.pop("frame-ancestors") == "'none'"
+    assert policy.pop("img-src") == "'self' data:"
+    assert policy == {"script-src": "'self'", "style-src": "'self'", "connect-src": "'self'"}
+
+
+async def test_every_file_that_the_reference_names_is_served_and_no_other(app: App) -> None:
+    page = (await app.request("GET", "/docs")).body.decode()
+    files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
+    assert len(files) == 4
+    for file in files:
+        answer = await app.request("GET", file)
+        assert (answer.status, len(answer.body) > 200) == (200, True)
+        kept = await app.request("GET", file, {"If-None-Match": answer.headers["Etag"]})
+        assert (kept.status, kept.body) == (304, b"")
+    for name in ("core.py", "swagger-ui.js", "..%2Fendpoint.py", "LICENSE"):
+        assert (await app.request("GET", f"/docs/{name}")).status == 404
 
 
 @pytest.mark.parametrize("path", ["/v1/feed", "/v1/events/batch", "/v1/config", "/v1/privacy/erase"])

@@ -70,6 +70,25 @@ def test_the_package_has_no_compiler_and_no_training_library(built: Path) -> Non
     assert libraries.isdisjoint({"numba", "llvmlite", "scipy", "pyarrow", "torch", "sklearn"})
 
 
+def test_the_package_serves_the_api_reference_and_brings_none_of_the_rest(unpacked: Path) -> None:
+    swagger = unpacked / package.SITE_PACKAGES / package.SWAGGER_UI
+    assert {path.name for path in swagger.iterdir()} == {*package.SWAGGER_FILES, "LICENSE"}
+    program = (
+        "import azure.functions as func, shared.web.api_reference as r, sys\n"
+        "asked = func.HttpRequest('GET', '/docs', body=b'')\n"
+        "found = [r.reference_files().response(name, asked, '') for name in (r.PAGE, *r.SWAGGER_FILES)]\n"
+        "print([each.status_code for each in found], 'swagger_ui' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        cwd=unpacked,
+        env={"PYTHONPATH": os.pathsep.join((str(unpacked), str(unpacked / package.SITE_PACKAGES)))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "[200, 200, 200, 200] False\n", done.stderr
+
+
 def test_the_packaged_machine_code_ranks_bit_for_bit_like_the_source(unpacked: Path) -> None:
     """The same program, once on the package's extension module and once on what numba made of the source here."""
     program = "import sys, tests.infra.ranked as r; assert 'numba' not in sys.modules; print(r.digest())"

@@ -78,7 +78,7 @@ var customRules = [
         operator: 'Regex'
         negationConditon: true
         matchValues: [
-          '^/(v1/|studio(/|[?]|$)|health([?]|$)|ready([?]|$)|openapi[.]json([?]|$)|docs([?]|$))'
+          '^/(v1/|studio(/|[?]|$)|health([?]|$)|ready([?]|$)|openapi[.]json([?]|$)|docs(/|[?]|$))'
         ]
         transforms: [
           'UrlDecode'

@@ -1,0 +1,59 @@
+"""Files of our own pages, which load nothing from other hosts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+
+import azure.functions as func
+
+from shared.web.endpoint import BASE_HEADERS, not_modified
+
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+"""By suffix. The SDK adds the charset to texts."""
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "X-Frame-Options": "DENY",
+}
+"""Scripts and styles from our own files only, no frames, no other host, nothing inline."""
+
+
+class StaticFiles:
+    """Some files, read once, when the first is asked for. `paths` names them; those of other types are left out."""
+
+    def __init__(self, paths: Callable[[], Iterable[Path]]) -> None:
+        self._paths = paths
+
+    def response(self, name: str, request: func.HttpRequest, cache: str) -> func.HttpResponse | None:
+        """The file of that name, 304 when the client has it, None when there is none. `cache`: `Cache-Control`."""
+        found = self._files.get(name)
+        if found is None:
+            return None
+        body, etag = found
+        headers = {**BASE_HEADERS, **SECURITY_HEADERS, "ETag": etag, "Cache-Control": cache}
+        media_type = TYPES[Path(name).suffix]
+        return not_modified(request, headers, media_type) or func.HttpResponse(
+            body, headers=headers, mimetype=media_type
+        )
+
+    @cached_property
+    def _files(self) -> dict[str, tuple[bytes, str]]:
+        """Every file with its ETag, by name."""
+        files = {}
+        for path in self._paths():
+            if path.suffix in TYPES:
+                body = path.read_bytes()
+                files[path.name] = (body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
+        return files
