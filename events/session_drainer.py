@@ -131,7 +131,8 @@ class SessionDrainer:
         rested = [session for until, session in run.resting if until <= now]
         run.resting = [each for each in run.resting if each[0] > now]
         for session in rested:
-            await session.close()
+            with contextlib.suppress(BusError):
+                await session.close()
 
     async def _drain_sessions(self, run: Run) -> int:
         """Session after session. One that fails is held, untouched, until the run ends: the bus then offers the others.
