@@ -15,6 +15,7 @@ from events.added_batches import added_document, not_added_before
 from events.archive import blob_name, in_time, to_lines
 from events.batch import Batch
 from events.counting import decide_without_ledger
+from events.daily_statistics import Additions, DayTable, UnreadableDay, body_of, day_id, table_of
 from events.erasures import erasures
 from events.receipt_markers import ReceiptMarkers
 from events.schema import CLAMP_AHEAD_SECONDS
@@ -97,8 +98,11 @@ class ShardWriter:
         table.hold_back(until)
         peak = self._usual_peak(shard, table)
         batches, over = within_peak(batches, durations, peak, self._clock())
+        daily = Additions(self._clock())
         async for part in _in_slices(batches):
-            table.add(stat_events(part, durations, until))
+            counted = stat_events(part, durations, until)
+            table.add(counted)
+            daily.add(counted)
         body = {
             "id": shard.id,
             "kind": "stats",
@@ -115,6 +119,7 @@ class ShardWriter:
         operations: list[Operation] = [Replace(body, shard.stored.etag) if shard.stored else Create(body)]
         if wanted:
             operations.append(Upsert(added_document(shard.session_id, wanted, name, self._clock())))
+        operations += [await self._with_day(shard, day, added) for day, added in daily.days.items()]
         try:
             await self._documents.write(VIDEO_STATS, shard.tenant_id, operations)
         except WriteRejected as refused:
@@ -127,6 +132,22 @@ class ShardWriter:
         async for part in _in_slices(batches):
             count_feedback(part, durations, self._telemetry, self._clock())
         return blob
+
+    async def _with_day(self, shard: Shard, day: str, added: DayTable) -> Operation:
+        """The write that adds to a day's document. One that cannot be read starts afresh; one of a later release stays
+        as it is."""
+        stored = await self._documents.read(VIDEO_STATS, shard.tenant_id, day_id(day, shard.session_id), latest=True)
+        try:
+            table = table_of(stored)
+        except UnreadableDay as error:
+            log.error("a day of a shard of tenant %s cannot be read", shard.tenant_id)
+            self._telemetry.count("store_failures", "unreadable_stats")
+            table = DayTable()
+            if error.newer and stored is not None:
+                return Replace(stored.body, stored.etag)
+        table.merge(added)
+        body = await asyncio.to_thread(body_of, day, shard.session_id, table)
+        return Replace(body, stored.etag) if stored else Create(body)
 
     def _read_table(self, shard: Shard) -> StatsTable:
         if shard.stored is None:

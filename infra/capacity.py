@@ -93,8 +93,9 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
     fold_instances, rollup_instances = (math.ceil(cores / i["cpu_target"]) for cores in (fold_cores, rollup_cores))
     instances = http_instances + fold_instances + rollup_instances
-    ru_statistics = visits * (  # each document is written once and pulled by each instance
-        write_units(1024 * i["statistics_kb"]) + (1 + http_instances) * read_units(1024 * i["statistics_kb"])
+    ru_statistics = visits * sum(  # each document is read, written once, and pulled by each instance
+        write_units(1024 * size) + (1 + http_instances) * read_units(1024 * size)
+        for size in (i["statistics_kb"], i["daily_kb"])
     )
     facts = (fold_instances + rollup_instances) * i["tenants"] * i["watched_videos"] / i["facts_seconds"]
     ru_facts = facts * read_units(1024 * i["video_kb"])

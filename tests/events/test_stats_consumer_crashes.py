@@ -8,6 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bootstrap import App
+from events.daily_statistics import read_days
 from shared.adapters.blobs.port import BlobInfo
 from shared.adapters.bus.port import ReceivedMessage
 from shared.adapters.documents.port import Document, Page
@@ -165,6 +167,9 @@ async def check(world: World, sent: Counter[str]) -> None:
     assert world.topic.dead == []
     assert Counter(line["batch"] for line in await world.archived()) == sent
     assert sum(await world.views()) == sent.total()
+    today = datetime.fromtimestamp(NOW, UTC).date()
+    days = await read_days(world.documents, TENANT, today - timedelta(days=7), today)
+    assert sum(table.total()["views"] for table in days.values()) == sent.total()
 
 
 def told(world: World) -> Counter[str]:

@@ -67,8 +67,9 @@ def test_a_larger_document_never_costs_less(one: int, other: int):
 
 def test_what_every_instance_pulls_and_asks_for_counts():
     needs = capacity.needs(3_000, INPUTS)
-    pulled = (needs.http_instances + 1) * 120 / 30 * capacity.read_units(146.8 * 1024)
-    assert round(needs.ru_statistics - pulled) == round(4 * capacity.write_units(146.8 * 1024))
+    sizes = 146.8 * 1024, 38 * 1024
+    pulled = (needs.http_instances + 1) * 120 / 30 * sum(capacity.read_units(size) for size in sizes)
+    assert round(needs.ru_statistics - pulled) == round(4 * sum(capacity.write_units(size) for size in sizes))
     assert round(needs.ru_facts) == round((needs.fold_instances + needs.rollup_instances) * 240_000 / 3_600)
 
 

@@ -1,0 +1,135 @@
+"""Sums by video and day: right whatever comes in which order, bounded, readable for 90 days."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events import daily_statistics
+from events.daily_statistics import (
+    COLUMNS,
+    KEEP_SECONDS,
+    PREFIX,
+    Additions,
+    DayTable,
+    UnreadableDay,
+    body_of,
+    day_id,
+    read_days,
+    table_of,
+)
+from ranking.stats import StatEvent
+from shared.adapters.documents.port import VIDEO_STATS, Document, Upsert, query_all
+from tests.events.test_stats_consumer import NOW, TENANT, World, batch
+
+DAY = 86_400
+TODAY = datetime.fromtimestamp(NOW, UTC).date()
+kinds = st.sampled_from(["impression", "video_view", "complete", "like", "unlike", "skip", "playback_error"])
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]), st.floats(NOW - 7 * DAY, NOW), kinds, st.integers(0, 60_000), st.just(30.0)
+    ),
+    max_size=40,
+)
+
+
+def plain(told: Iterable[StatEvent], kind: str) -> Counter[tuple[str, date]]:
+    """A recount."""
+    return Counter((video, datetime.fromtimestamp(at, UTC).date()) for video, at, what, _, _ in told if what == kind)
+
+
+@given(st.lists(events, max_size=4))
+def test_sums_are_those_of_a_plain_recount_however_the_events_come_in(portions: list[list[StatEvent]]) -> None:
+    days: dict[str, DayTable] = {}
+    for portion in portions:
+        additions = Additions(NOW)
+        additions.add(portion)
+        for day, added in additions.days.items():
+            days.setdefault(day, DayTable()).merge(added)
+    told = [event for portion in portions for event in portion]
+    views, errors = plain(told, "video_view"), plain(told, "playback_error")
+    likes = plain(told, "like")
+    likes.subtract(plain(told, "unlike"))
+    for day, table in days.items():
+        again = DayTable.unpack(table.pack())
+        assert again.pack() == table.pack()
+        for video in "abc":
+            key, sums = (video, date.fromisoformat(day)), again.of(video)
+            assert sums["views"] == views[key]
+            assert sums["playbackErrors"] == errors[key]
+            assert sums["likes"] == max(0, likes[key])
+            watched = sum(w for v, at, k, w, _ in told if (v, k) == (video, "video_view") and key[1] == day_of(at))
+            assert abs(sums["watchMs"] - watched) <= len(portions)
+    assert sum(table.total()["views"] for table in days.values()) == views.total()
+
+
+def day_of(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+def test_a_day_has_a_bounded_size_and_loses_no_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(1)
+    table, told = DayTable(), 0
+    for _ in range(12):
+        additions = Additions(NOW)
+        views = [(f"v{draw.randrange(20_000)}", NOW, "video_view", draw.uniform(0, 9e5), 300.0) for _ in range(3_000)]
+        additions.add(views)
+        told += len(views)
+        table.merge(additions.days[TODAY.isoformat()])
+    assert len(table) == daily_statistics.MAX_VIDEOS + 1
+    assert table.total()["views"] == told
+    assert len(table.pack()) < 250_000
+
+
+def test_events_that_are_too_old_or_have_no_time_are_in_no_day() -> None:
+    additions = Additions(NOW)
+    additions.add([("a", NOW - 12 * DAY, "like", 0.0, 30.0), ("a", float("nan"), "like", 0.0, 30.0)])
+    assert not additions.days
+
+
+def test_damage_and_a_later_version_are_told_apart() -> None:
+    with pytest.raises(UnreadableDay) as raised:
+        table_of(Document("d", "t", {"v": 1, "packed": "no base64"}, "e"))
+    assert not raised.value.newer
+    with pytest.raises(UnreadableDay) as raised:
+        table_of(Document("d", "t", {"v": 2, "packed": ""}, "e"))
+    assert raised.value.newer
+
+
+async def test_the_roll_up_writes_a_day_for_each_shard_and_they_are_read_together(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.prepare()
+    world.send(batch(1, (0, 1)))
+    world.send(batch(2, (0,), kind="complete"), f"{TENANT}#1")
+    await world.rollup.run()
+    world.send(batch(3, (0,)))
+    await world.rollup.run()
+    stored = await query_all(world.documents, VIDEO_STATS, TENANT, PREFIX)
+    assert [document.id for document in stored] == [day_id(TODAY.isoformat(), id) for id in (TENANT, f"{TENANT}#1")]
+    assert {document.body["ttl"] for document in stored} == {KEEP_SECONDS}
+    days = await read_days(world.documents, TENANT, TODAY - timedelta(days=89), TODAY)
+    assert days[TODAY].of("v0") == dict(zip(COLUMNS, (0, 2, 40_000, 1, 0, 0), strict=True))
+    assert days[TODAY].of("v1")["views"] == 1
+    assert await read_days(world.documents, TENANT, TODAY - timedelta(days=9), TODAY - timedelta(days=1)) == {}
+    assert await read_days(world.documents, "another", TODAY, TODAY) == {}
+
+
+async def test_a_day_of_a_later_release_stays_and_the_rest_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.prepare()
+    later = {**body_of(TODAY.isoformat(), TENANT, DayTable()), "v": 2, "packed": "who knows"}
+    await world.documents.write(VIDEO_STATS, TENANT, [Upsert(later)])
+    world.send(batch(1, (0,)))
+    assert await world.rollup.run() == 1
+    (kept,) = await query_all(world.documents, VIDEO_STATS, TENANT, PREFIX)
+    assert kept.body["packed"] == "who knows"
+    assert (await world.views())[0] == 1
+    await asyncio.sleep(0)
