@@ -31,6 +31,8 @@ COLUMNS = ("impressions", "views", "watchMs", "completions", "likes", "playbackE
 MAX_VIDEOS = 5_000
 """Of a shard and day; what others have is added up under `OTHERS`. So a document has less than 250 kB."""
 OTHERS = 0
+DAYS_BYTES = 1_000_000
+"""What the days of one write may take together: Cosmos DB takes 2 MB in one atomic batch, the shard's document too."""
 DAYS_BACK = 10
 """Events of up to seven days are accepted, and a message waits for up to three; what is older is in no day."""
 _VERSION = 1
@@ -82,6 +84,16 @@ class DayTable:
         """The sums of all videos, those under `OTHERS` too."""
         sums = self._sums[: len(self)].sum(axis=0).tolist()
         return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
+
+    def reduce(self, most: int) -> None:
+        """Keep the rows of the `most` videos with the most views and impressions; add up the others."""
+        keys, sums = np.array(list(self._row_of), np.uint64), self._sums[: len(self)]
+        weight = np.where(keys == OTHERS, np.int64(-1), sums[:, _IMPRESSIONS] + sums[:, _VIEWS])
+        order = np.argsort(-weight, kind="stable")
+        kept, rest = order[:most], order[most:]
+        self._row_of, self._sums = {}, np.zeros((most + 1, len(COLUMNS)), np.int64)
+        self._add(keys[kept].tolist(), sums[kept], bounded=False)
+        self._add([OTHERS], sums[rest].sum(axis=0)[None, :], bounded=False)
 
     def pack(self) -> str:
         """Keys and columns, each by its bytes' places, compressed, in base64. Equal tables give equal texts."""
@@ -176,14 +188,25 @@ def table_of(document: Document | None) -> DayTable:
     return DayTable.unpack(str(document.body.get("packed", "")))
 
 
-def body_of(day: str, session_id: str, table: DayTable) -> Json:
+def packed_within(tables: Mapping[str, DayTable], most_bytes: int) -> dict[str, str]:
+    """The tables packed, by day. Where they take more than `most_bytes`, the largest ones lose half of their rows, and
+    again, until they do not."""
+    packed = {day: table.pack() for day, table in tables.items()}
+    while sum(map(len, packed.values())) > most_bytes:
+        largest = max(packed, key=lambda day: len(packed[day]))
+        tables[largest].reduce(len(tables[largest]) // 2)
+        packed[largest] = tables[largest].pack()
+    return packed
+
+
+def body_of(day: str, session_id: str, packed: str) -> Json:
     """The document of a shard and day."""
     return {
         "id": day_id(day, session_id),
         "kind": "daily",
         "v": _VERSION,
         "day": day,
-        "packed": table.pack(),
+        "packed": packed,
         "ttl": KEEP_SECONDS,
     }
 

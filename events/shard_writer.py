@@ -15,7 +15,16 @@ from events.added_batches import added_document, not_added_before
 from events.archive import blob_name, in_time, to_lines
 from events.batch import Batch
 from events.counting import decide_without_ledger
-from events.daily_statistics import Additions, DayTable, UnreadableDay, body_of, day_id, table_of
+from events.daily_statistics import (
+    DAYS_BYTES,
+    Additions,
+    DayTable,
+    UnreadableDay,
+    body_of,
+    day_id,
+    packed_within,
+    table_of,
+)
 from events.erasures import erasures
 from events.receipt_markers import ReceiptMarkers
 from events.schema import CLAMP_AHEAD_SECONDS
@@ -30,6 +39,7 @@ from shared.adapters.bus.port import LockLost
 from shared.adapters.documents.port import (
     VIDEO_STATS,
     Create,
+    Document,
     DocumentStore,
     Operation,
     Replace,
@@ -88,6 +98,8 @@ class ShardWriter:
         first = new[0]
         name = blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batches[0].accepted_at)
         wanted = await self._still_wanted(shard.tenant_id, new, name)
+        if repeated := self._repeated(new, wanted):
+            self._telemetry.count("batches_rolled_up", "again", amount=repeated)
         batches = await self._decided(shard, wanted)
         blob = name if wanted and self._archives(shard.tenant_id, len(wanted)) else ""
         facts = await self._video_facts.get(
@@ -119,7 +131,7 @@ class ShardWriter:
         operations: list[Operation] = [Replace(body, shard.stored.etag) if shard.stored else Create(body)]
         if wanted:
             operations.append(Upsert(added_document(shard.session_id, wanted, name, self._clock())))
-        operations += [await self._with_day(shard, day, added) for day, added in daily.days.items()]
+        operations += await self._with_days(shard, daily)
         try:
             await self._documents.write(VIDEO_STATS, shard.tenant_id, operations)
         except WriteRejected as refused:
@@ -133,21 +145,26 @@ class ShardWriter:
             count_feedback(part, durations, self._telemetry, self._clock())
         return blob
 
-    async def _with_day(self, shard: Shard, day: str, added: DayTable) -> Operation:
-        """The write that adds to a day's document. One that cannot be read starts afresh; one of a later release stays
-        as it is."""
-        stored = await self._documents.read(VIDEO_STATS, shard.tenant_id, day_id(day, shard.session_id), latest=True)
-        try:
-            table = table_of(stored)
-        except UnreadableDay as error:
-            log.error("a day of a shard of tenant %s cannot be read", shard.tenant_id)
-            self._telemetry.count("store_failures", "unreadable_stats")
-            table = DayTable()
-            if error.newer and stored is not None:
-                return Replace(stored.body, stored.etag)
-        table.merge(added)
-        body = await asyncio.to_thread(body_of, day, shard.session_id, table)
-        return Replace(body, stored.etag) if stored else Create(body)
+    async def _with_days(self, shard: Shard, additions: Additions) -> list[Operation]:
+        """The writes that add to the documents of days, within `DAYS_BYTES` together. A document that cannot be read
+        starts afresh; one of a later release stays as it is."""
+        tables: dict[str, DayTable] = {}
+        stored: dict[str, Document | None] = {}
+        for day, added in additions.days.items():
+            id = day_id(day, shard.session_id)
+            stored[day] = await self._documents.read(VIDEO_STATS, shard.tenant_id, id, latest=True)
+            try:
+                tables[day] = table_of(stored[day])
+            except UnreadableDay as error:
+                log.error("a day of a shard of tenant %s cannot be read", shard.tenant_id)
+                self._telemetry.count("store_failures", "unreadable_stats")
+                if error.newer:
+                    continue
+                tables[day] = DayTable()
+            tables[day].merge(added)
+        packed = await asyncio.to_thread(packed_within, tables, DAYS_BYTES)
+        bodies = {day: body_of(day, shard.session_id, text) for day, text in packed.items()}
+        return [Replace(body, old.etag) if (old := stored[day]) else Create(body) for day, body in bodies.items()]
 
     def _read_table(self, shard: Shard) -> StatsTable:
         if shard.stored is None:
@@ -200,10 +217,13 @@ class ShardWriter:
             for each in message.numbered()
             if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
         ]
-        once = await not_added_before(self._documents, tenant_id, wanted, write)
-        if len(once) < len(wanted):
-            self._telemetry.count("batches_rolled_up", "again", amount=len(wanted) - len(once))
-        return once
+        return await not_added_before(self._documents, tenant_id, wanted, write)
+
+    @staticmethod
+    def _repeated(new: Sequence[SequencedMessage], wanted: Sequence[NumberedBatch]) -> int:
+        """How many batches that may come again are not wanted: they were taken in before."""
+        again = sum(batch.again for message in new for batch in message.batches)
+        return again - sum(each.batch.again for each in wanted)
 
     def works_alone(self, batch: Batch) -> bool:
         """Whether the work on one batch succeeds, whatever came with it. Nothing of it is kept."""

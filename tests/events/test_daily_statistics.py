@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from events import daily_statistics
 from events.daily_statistics import (
     COLUMNS,
+    DAYS_BYTES,
     KEEP_SECONDS,
     PREFIX,
     Additions,
@@ -23,9 +25,11 @@ from events.daily_statistics import (
     UnreadableDay,
     body_of,
     day_id,
+    packed_within,
     read_days,
     table_of,
 )
+from ranking.columns import key64
 from ranking.stats import StatEvent
 from shared.adapters.documents.port import VIDEO_STATS, Document, Upsert, query_all
 from tests.events.test_stats_consumer import NOW, TENANT, World, batch
@@ -89,6 +93,28 @@ def test_a_day_has_a_bounded_size_and_loses_no_sum(monkeypatch: pytest.MonkeyPat
     assert len(table.pack()) < 250_000
 
 
+def test_the_days_of_one_write_fit_into_it_whatever_they_hold_and_lose_no_sum() -> None:
+    draw, tables = np.random.default_rng(1), {}
+    for day in range(11):
+        tables[f"2026-11-{day + 1:02}"] = table = DayTable()
+        keys = draw.integers(1, 2**63, 5_000).astype(np.uint64)
+        table.add(keys, draw.integers(1, 2**31, (5_000, len(COLUMNS))))
+    before = {day: table.total() for day, table in tables.items()}
+    packed = packed_within(tables, DAYS_BYTES)
+    assert sum(map(len, packed.values())) <= DAYS_BYTES
+    assert {day: DayTable.unpack(text).total() for day, text in packed.items()} == before
+
+
+def test_what_is_reduced_keeps_the_videos_with_the_most() -> None:
+    table = DayTable()
+    views = np.zeros((10, len(COLUMNS)), np.int64)
+    views[:, COLUMNS.index("views")] = range(10)
+    table.add(np.array([key64(f"v{n}") for n in range(10)], np.uint64), views)
+    table.reduce(3)
+    assert [table.of(f"v{n}")["views"] for n in (9, 8, 7, 6)] == [9, 8, 7, 0]
+    assert table.total()["views"] == 45
+
+
 def test_events_that_are_too_old_or_have_no_time_are_in_no_day() -> None:
     additions = Additions(NOW)
     additions.add([("a", NOW - 12 * DAY, "like", 0.0, 30.0), ("a", float("nan"), "like", 0.0, 30.0)])
@@ -125,7 +151,7 @@ async def test_the_roll_up_writes_a_day_for_each_shard_and_they_are_read_togethe
 async def test_a_day_of_a_later_release_stays_and_the_rest_goes_on(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.prepare()
-    later = {**body_of(TODAY.isoformat(), TENANT, DayTable()), "v": 2, "packed": "who knows"}
+    later = {**body_of(TODAY.isoformat(), TENANT, "who knows"), "v": 2}
     await world.documents.write(VIDEO_STATS, TENANT, [Upsert(later)])
     world.send(batch(1, (0,)))
     assert await world.rollup.run() == 1
