@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -28,9 +29,10 @@ import aiohttp
 import bootstrap
 from bootstrap import App
 from events.archive import from_lines
+from events.daily_statistics import read_days
 from local.demo import save_videos
 from local.serving import first_flags
-from ranking.stats import STATS_PREFIX, StatsTable, merged
+from ranking.stats import DAILY_DAYS, DAY_IMPRESSIONS, DAY_VIEWS, DAY_WATCH_MS, STATS_PREFIX, StatsTable, merged
 from shared.adapters.backends import flags_file
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import SUBSCRIPTIONS
@@ -75,6 +77,7 @@ ROWS = (
     "users above a cap, held to its bound",
     "events in video counters",
     "videos whose counters differ",
+    "views in days",
     "events in the archive",
     "dead letters: signals",
     "dead letters: rollup",
@@ -289,6 +292,14 @@ async def _compare(services: App, everybody: list[User], tenants: list[World], t
         tally["events in video counters"] += len(counted)
         tally["videos whose counters differ"] += len(wrong)
         differences += [f"{world.tenant.id}: {text}" for text in wrong]
+        today = datetime.fromtimestamp(table.reference, UTC).date()  # the counters know so many days
+        days = await read_days(services.documents, world.tenant.id, today - timedelta(days=DAILY_DAYS - 1), today)
+        for column, of_table in (("views", DAY_VIEWS), ("impressions", DAY_IMPRESSIONS), ("watchMs", DAY_WATCH_MS)):
+            by_day = sum(day.total()[column] for day in days.values())
+            tally["views in days"] += by_day if column == "views" else 0
+            in_counters = float(table.daily[:, :, of_table].sum())
+            if abs(by_day - in_counters) > (column == "watchMs") * 1_000:
+                differences.append(f"{world.tenant.id}: {by_day} {column} by day, {in_counters:.0f} in the counters")
     tally["users"] = len(everybody)
     tally["events sent"] = sum(len(user.events) for user in everybody)
     return differences

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -84,6 +85,7 @@ from shared.adapters.bus.servicebus_layout import (
 from shared.adapters.bus.servicebus_ranges import Ranges, in_ranges
 from shared.settings import Settings
 
+log = logging.getLogger("feed.adapters")
 T = TypeVar("T")
 PEEK_LIMIT = 1_000
 NOTHING_TO_PEEK = 204
@@ -460,6 +462,7 @@ class ServiceBusBusReceiver:
                 if error.condition != ErrorCondition.ClientError:
                     raise error.__cause__ or error from None  # why the link is gone
                 self._ranges.was_not_confirmed()
+                log.warning("Service Bus did not confirm a range of messages; they are settled one by one for a while")
                 raise
             for message in messages:
                 message.handle._settled = True
