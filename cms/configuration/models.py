@@ -21,6 +21,7 @@ from shared.domain.records import (
     DEFAULT_DIVERSITY,
     DEFAULT_STREAK_CAP,
     MAX_DIVERSITY,
+    MAX_ROLLUP_SHARDS,
     RATINGS,
     Tenant,
 )
@@ -67,6 +68,7 @@ class ConfigurationForm(Form):
     creator_cap: Annotated[Whole, Field(ge=0, le=50)] = DEFAULT_CREATOR_CAP
     diversity: Annotated[float, Field(ge=0, le=MAX_DIVERSITY)] = DEFAULT_DIVERSITY
     rate_limits: RateLimitsForm = RateLimitsForm()
+    rollup_shards: Annotated[Whole, Field(ge=1, le=MAX_ROLLUP_SHARDS)] = 1
     feature_flags: Annotated[dict[str, JsonValue], Field(max_length=50), NullMeansAbsent, AfterValidator(_flags)] = {}
     count_anonymous_events: bool = False
     require_user_token: bool = False
@@ -114,6 +116,7 @@ class EditableConfiguration(View):
     creator_cap: int
     diversity: float
     rate_limits: RateLimits
+    rollup_shards: Annotated[int, Field(description="Sessions and documents that its statistics are spread over.")]
     feature_flags: Annotated[dict[str, bool], Field(description="By the name of the flag.")]
     count_anonymous_events: bool
     require_user_token: bool

@@ -10,7 +10,7 @@ from shared.adapters.documents.port import Json
 from shared.web.authentication import Caller
 from shared.web.problems import Problem
 
-OPS_ONLY = ("requireUserToken", "countAnonymousEvents", "rateLimits")
+OPS_ONLY = ("requireUserToken", "countAnonymousEvents", "rateLimits", "rollupShards")
 """Who can act for a user, whose events count in statistics, and how much of the shared capacity a tenant can take."""
 
 

@@ -156,6 +156,7 @@ DEFAULT_HALF_LIFE_DAYS = 14.0
 DEFAULT_STREAK_CAP = 2
 DEFAULT_CREATOR_CAP = 3
 DEFAULT_DIVERSITY, MAX_DIVERSITY = 0.1, 2.0
+MAX_ROLLUP_SHARDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class Tenant:
     tenant's promoted model, None for the global one; `model_history` those before it, newest first.
     `feed_requests_per_second` and `event_batches_per_second`, where given, limit the tenant.
     `count_anonymous_events` lets events without a valid feed request id count in video stats.
-    `rollup_shards` (1 to 16) spreads a hot tenant's statistics over so many documents and sessions.
+    `rollup_shards` (1 to `MAX_ROLLUP_SHARDS`) spreads a hot tenant's statistics over so many documents and sessions.
     `require_user_token` lets nobody act for a user without a token signed by the tenant's backend.
     """
 
@@ -222,7 +223,7 @@ class Tenant:
             streak_cap=streak if isinstance(streak, int) and 0 <= streak <= MAX_LIMIT else DEFAULT_STREAK_CAP,
             feature_flags={k: v for k, v in flags.items() if isinstance(v, bool)} if isinstance(flags, dict) else {},
             count_anonymous_events=body.get("countAnonymousEvents") is True,
-            rollup_shards=int(min(16, max(1, _number(body.get("rollupShards"))))),
+            rollup_shards=int(min(MAX_ROLLUP_SHARDS, max(1, _number(body.get("rollupShards"))))),
             popularity_half_life_hours=_bounded(body.get("popularityHalfLifeHours"), 1.0, 168.0),
             creator_cap=cap if isinstance(cap, int) and 0 <= cap <= MAX_LIMIT else DEFAULT_CREATOR_CAP,
             diversity=DEFAULT_DIVERSITY if diversity is None else diversity,

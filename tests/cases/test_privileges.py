@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHANGES: list[tuple[str, Any]] = [
     ("requireUserToken", False), ("countAnonymousEvents", True),
     ("rateLimits", {"feedRequestsPerSecond": 50_000}), ("rateLimits", {"eventBatchesPerSecond": None}),
-    ("rateLimits", None), ("requireUserToken", None),
+    ("rateLimits", None), ("requireUserToken", None), ("rollupShards", 4),
 ]  # fmt: skip
 PROTECTED = {
     "require_user_token": True, "feed_requests_per_second": 10.0, "event_batches_per_second": 20.0,
