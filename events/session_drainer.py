@@ -43,15 +43,16 @@ class Incomplete(Exception):
 @dataclass(slots=True)
 class Run:
     """One run: until when it takes sessions (by `elapsed`), which it leaves alone from now on, which gave messages,
-    which it holds to its end, which rest until when, and how many of its workers have work."""
+    which it holds to its end, which rest until when, and how many of its workers ask for a session or drain one."""
 
     until: float
     left_alone: set[str] = field(default_factory=set)
     began: set[str] = field(default_factory=set)
     held: list[Receiver] = field(default_factory=list)
     resting: list[tuple[float, Receiver]] = field(default_factory=list)
-    working: int = 0
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    asking: int = 0
+    draining: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ class SessionDrainer:
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for a later run."""
-        run = Run(self._elapsed() + self._run_seconds, working=self._sessions_at_once)
+        run = Run(self._elapsed() + self._run_seconds)
         try:
-            added = await asyncio.gather(*(self._work(run) for _ in range(self._sessions_at_once)))
+            added = await asyncio.gather(*(self._drain_sessions(run) for _ in range(self._sessions_at_once)))
         finally:
             for session in [*run.held, *(session for _, session in run.resting)]:
                 with contextlib.suppress(BusError):
@@ -98,32 +99,30 @@ class SessionDrainer:
             self._telemetry.gauge("rollup_sessions_parked", len(self._parked))
         return sum(added)
 
-    async def _work(self, run: Run) -> int:
-        """One of the run's workers, until there is nothing to do for any of them."""
-        try:
-            return await self._drain_sessions(run)
-        finally:
-            run.working -= 1
-            if run.working <= 0:
-                run.over.set()
-
     async def _next_session(self, run: Run) -> Receiver | None:
-        """The next session, once one is offered; None when none is and no other worker has work that may free one."""
+        """The next session, once one is offered; None when none is and nobody else of the run asks for one or drains
+        one, which would be offered again afterwards."""
+        ask = True
         while self._elapsed() < run.until:
-            await self._free_rested(run)
-            if (session := await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)) is not None:
+            if ask and (session := await self._asked_for(run)) is not None:
                 return session
-            run.working -= 1
-            try:
-                if run.working <= 0:
-                    run.over.set()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(run.over.wait(), IDLE_SECONDS)
-            finally:
-                run.working += 1
-            if run.over.is_set():
-                break
+            if not run.asking and not run.draining:
+                return None
+            ask = run.draining > 0
+            run.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(run.changed.wait(), IDLE_SECONDS)
         return None
+
+    async def _asked_for(self, run: Run) -> Receiver | None:
+        await self._free_rested(run)
+        run.asking += 1
+        try:
+            return await self._bus.next_session(ROLLUP, NEXT_SESSION_SECONDS)
+        finally:
+            run.asking -= 1
+            if not run.asking and not run.draining:
+                run.changed.set()
 
     async def _free_rested(self, run: Run) -> None:
         """Let go of the sessions that have rested long enough."""
@@ -147,6 +146,7 @@ class SessionDrainer:
                 if id in run.left_alone or self._parked.holds(id):
                     run.held.append(session)
                     continue
+                run.draining += 1
                 try:
                     # While blobs are down no message is received, so none uses up its deliveries.
                     await self._ready()
@@ -177,6 +177,8 @@ class SessionDrainer:
                     self._failed(run, id, "failed")
                     log.error("a session of the roll-up failed\n%s", traceback_without_values(error))
                 finally:
+                    run.draining -= 1
+                    run.changed.set()
                     if id in run.left_alone:
                         run.held.append(session)
                     elif rests:

@@ -33,7 +33,8 @@ from shared.adapters.bus.port import SIGNALS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.alphabet import from_text
-from shared.domain.records import Tenant
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import Tenant, Video
 from shared.domain.signals_document import from_document
 from shared.domain.user_signals import SIGNALS_ID
 from shared.settings import Settings
@@ -110,7 +111,7 @@ class World:
     async def start(self) -> None:
         await save_tenant(self.documents, Tenant(TENANT, "PG13"))
         await save_key(self.documents, self.old.identity, TENANT, "app", KEY, frozenset({"sdk"}))
-        await save_videos(self.old, TENANT, make_videos(VIDEOS))
+        await save_videos(self.old, TENANT, told_apart(make_videos(VIDEOS)))
         for each in (self.old, self.new):
             assert await each.flags_refresher.refresh()
             assert await each.tenants_refresher.refresh()
@@ -176,6 +177,11 @@ class World:
         assert Counter(line["videoId"] for line in lines) == Counter(self.watched)
         assert all(line["counted"] and line["request"] and is_live(line) for line in lines)
         assert self.topic.dead == self.topic.dead_letters == []
+
+
+def told_apart(videos: list[Video]) -> list[Video]:
+    """Without those that a receipt of version 1 cannot tell from others: its page has 16 bits of each video."""
+    return list({fingerprint(video.id) & 0xFFFF: video for video in videos}.values())
 
 
 STEPS = st.builds(Step, *([st.booleans()] * 5))
