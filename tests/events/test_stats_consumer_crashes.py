@@ -37,22 +37,32 @@ class Died(BaseException):
 
 @dataclass
 class Steps:
-    """Counts the calls that leave the process; something happens at the one numbered `at`."""
+    """Counts the calls that leave the process; something happens at the one numbered `at`. After a death none does."""
 
     at: int
     when: str
     happen: Callable[[], Awaitable[None]]
     count: int = 0
+    dead: bool = False
 
     async def call(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        if self.dead:
+            raise Died
         number = self.count
         self.count += 1
         if number == self.at and self.when == BEFORE:
-            await self.happen()
+            await self._happens()
         result = await call()
         if number == self.at and self.when == AFTER:
-            await self.happen()
+            await self._happens()
         return result
+
+    async def _happens(self) -> None:
+        try:
+            await self.happen()
+        except Died:
+            self.dead = True
+            raise
 
 
 class SteppedDocuments:
