@@ -191,15 +191,17 @@ class App:
 
     async def close(self) -> None:
         """Stop the loops and let go of every connection."""
-        await self.limits.delay.stop()
-        for refresher in (self.flags_refresher, self.tenants_refresher):
-            await refresher.stop()
-        await self.feed.close()
-        for part in (self.flags, self.bus, self.blobs, self.documents):
-            await part.close()
-        if self.export is not None:
-            await self.export.stop()
-        self._end_logs()
+        try:
+            await self.limits.delay.stop()
+            for refresher in (self.flags_refresher, self.tenants_refresher):
+                await refresher.stop()
+            await self.feed.close()
+            for part in (self.flags, self.bus, self.blobs, self.documents):
+                await part.close()
+            if self.export is not None:
+                await self.export.stop()
+        finally:
+            self._end_logs()
 
 
 def build(

@@ -1,11 +1,14 @@
 """What holds for every test."""
 
+import logging
 import os
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import settings
 
+from shared.observability import logs
 from tests.skip_reasons import PREFIX
 
 # Compiled loops check every index, in this process and in those it starts.
@@ -38,3 +41,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             reasons[what] = reasons.get(what, 0) + 1
     for what, count in reasons.items():
         terminalreporter.write_line(f"{PREFIX}{what}: {count} tests", yellow=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _logs_begin_afresh() -> None:
+    """An app that was not closed in another module would relay each line a second time."""
+    logger = logging.getLogger(logs.ROOT)
+    for handler in [each for each in logger.handlers if isinstance(each, logs._Relay)]:
+        logger.removeHandler(handler)
+    logger.propagate = True
