@@ -15,20 +15,14 @@ from itertools import takewhile
 from pathlib import Path
 
 from evaluation.compare import compare
-from evaluation.contestants import BASELINES, Contestant, droppable, without
-from evaluation.log import Log, UnreadableLog, read_json_lines, read_parquet
-from evaluation.replay import Replay, Visit
+from evaluation.contestants import BASELINES, droppable, without
+from evaluation.parquet_log import read_parquet
 from evaluation.report import markdown, plot, summarize, verdicts
-from evaluation.train import (
-    NOT_LEARNED,
-    POPULARITY,
-    SHOWN_WEIGHT,
-    SHOWN_WEIGHT_COWATCH,
-    SHRINK,
-    Collector,
-    fit,
-    model_of,
-)
+from learning.fit import NOT_LEARNED, POPULARITY, SHRINK, fit, model_of
+from learning.log import Log, UnreadableLog, read_json_lines
+from learning.replay import Replay, Visit
+from learning.samples import SHOWN_WEIGHT, SHOWN_WEIGHT_COWATCH, Collector
+from learning.scoring import Contestant
 from ranking.features import FEATURES
 from ranking.model import InvalidModel, LinearModel, global_model, parse, popularity_model
 

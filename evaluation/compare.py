@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import ranking_metrics as metrics
-from evaluation.contestants import Contestant, Scorer
-from evaluation.replay import DAY, Replay, Visit
+from learning import ranking_metrics as metrics
+from learning.replay import DAY, Replay, Visit
+from learning.scoring import Contestant, Scorer
 from ranking.diversity import metadata_similarity
 
 Floats = NDArray[np.float64]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluation import ranking_metrics as metrics
 from evaluation.compare import Comparison, Outcome
-from evaluation.ranking_metrics import Interval, difference_interval, lift_interval
+from learning import ranking_metrics as metrics
+from learning.ranking_metrics import Interval, difference_interval, lift_interval
 
 BUCKETS = ((0, 3), (3, 10), (10, 30), (30, 60), (60, 100), (100, 10**9))
 ENOUGH = 300

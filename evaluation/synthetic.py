@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.log import Exposures, Log
+from learning.log import Exposures, Log
 from shared.domain.records import Video
 
 START = 1_700_006_400.0

@@ -24,18 +24,19 @@ from tests.parts import app_functions
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("function_app", "bootstrap")
 """Packages of one file, at the top."""
-PACKAGES = ("feed", "events", "ranking", "cms", "privacy", "shared", "commands", "local", "evaluation")
-SHIPPED = (*FILES, "feed", "events", "ranking", "cms", "privacy", "shared", "commands")
+PACKAGES = ("feed", "events", "ranking", "cms", "privacy", "shared", "learning", "commands", "local", "evaluation")
+SHIPPED = (*FILES, "feed", "events", "ranking", "cms", "privacy", "shared", "learning", "commands")
 
 ROOMS = ("privacy", "cms", "feed", "events")
 BELOW_ROOMS = ("ranking", "shared")
 ARROWS: dict[str, tuple[str, ...]] = {
     "local": ("function_app", "bootstrap", *ROOMS, *BELOW_ROOMS),
-    "commands": ("bootstrap", *ROOMS, *BELOW_ROOMS),
+    "commands": ("bootstrap", *ROOMS, "learning", *BELOW_ROOMS),
     "function_app": ("bootstrap", *ROOMS, "shared"),
-    "bootstrap": (*ROOMS, "shared"),
+    "bootstrap": (*ROOMS, "learning", "shared"),
     "privacy": ("feed", "events", *BELOW_ROOMS),
     "cms": ("feed", *BELOW_ROOMS),
+    "learning": ("events", "feed.filters", *BELOW_ROOMS),
     "feed": BELOW_ROOMS,
     "events": BELOW_ROOMS,
     "ranking": ("shared.domain",),
@@ -44,7 +45,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "shared.domain": ("shared.settings",),
     "shared.observability": ("shared.settings",),
     "shared.settings": (),
-    "evaluation": ("ranking", "shared", "feed.filters", "events.fold", "events.schema", "events.video_facts"),
+    "evaluation": ("learning", "ranking", "shared"),
 }
 """Package → what of ours it may import beside itself: whole packages, or single modules of one. All point downward."""
 
@@ -294,6 +295,13 @@ def test_ranking_knows_numpy_and_nothing_that_waits_reads_or_tells_the_time() ->
     assert wrong == []
     compiling = [place(path) for path in sources("ranking") if any(is_in(m, ("numba",)) for m in imports(path))]
     assert compiling == [KEEPS_MACHINE_CODE], "the compiler is known in one place"
+
+
+def test_learning_needs_nothing_but_numpy() -> None:
+    """What ships must not bring SciPy, pandas or Arrow along; the command line of `evaluation` may."""
+    heavy = ("scipy", "pandas", "pyarrow", "matplotlib", "sklearn", "torch", "numba")
+    wrong = [f"{place(path)} imports {m}" for path in sources("learning") for m in imports(path) if is_in(m, heavy)]
+    assert wrong == []
 
 
 def test_machine_code_is_thrown_away_when_any_source_it_was_made_from_changed() -> None:

@@ -141,7 +141,7 @@ def test_what_a_room_serves_is_packaged_and_what_only_developers_need_is_not():
         "tests/feed/test_page.py",
         "docs/api.md",
         "local/host.py",
-        "evaluation/replay.py",
+        "evaluation/compare.py",
         "benchmarks/feed.py",
     ):
         assert not package.is_packaged(path)

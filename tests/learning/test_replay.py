@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.contestants import Contestant, Scorer, options_of
-from evaluation.log import Exposures
-from evaluation.replay import Replay, features_of, sessions
 from evaluation.synthetic import DAY, START, tastes_log
+from learning.log import Exposures
+from learning.replay import Replay, features_of, sessions
+from learning.scoring import Contestant, Scorer, options_of
 from ranking import FEATURES, global_model, rank
 from ranking.rank import score
 

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evaluation.train import LEAST, Samples, fit, model_of
+from learning.fit import LEAST, fit, minimize_in_box, model_of
+from learning.samples import Samples
 
 
 def choices(names: tuple[str, ...], pull: tuple[float, ...], count: int = 800, seed: int = 0) -> Samples:
@@ -59,6 +62,30 @@ def test_leaving_out_a_feature_and_keeping_only_choices_that_have_it() -> None:
     assert samples.leaving_out("cowatch").names == ("quality",)
     assert samples.having("cowatch").sizes.tolist() == [8] * 5
     assert len(samples.having("cowatch").target) == 40
+
+
+@given(st.integers(0, 10_000), st.lists(st.sampled_from([-0.4, 0.0, 0.3, np.inf]), min_size=4, max_size=4))
+def test_the_minimum_in_a_box_cannot_be_improved_along_any_weight(seed: int, tops: list[float]) -> None:
+    draw = np.random.default_rng(seed)
+    root = draw.normal(size=(4, 4))
+    curvature = root @ root.T + 0.1 * np.eye(4)
+    pull, least, most = draw.normal(size=4), np.array([-np.inf, -0.5, -0.5, -np.inf]), np.array(tops)
+
+    def objective(at):
+        return float(0.5 * at @ curvature @ at - pull @ at), curvature @ at - pull, curvature
+
+    found = minimize_in_box(objective, np.zeros(4), least, most)
+    assert ((found >= least) & (found <= most)).all()
+    gradient = curvature @ found - pull
+    assert (gradient[found > least] <= 1e-7).all(), "a weight that may fall would gain nothing by falling"
+    assert (gradient[found < most] >= -1e-7).all(), "nor one that may rise by rising"
+
+
+def test_a_fit_is_the_same_however_many_rows_are_worked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = choices(("demand_24h", "quality", "duration"), (1.0, 0.5, -0.5), 300)
+    whole = fit(samples)
+    monkeypatch.setattr("learning.fit.ROWS_AT_ONCE", 100)
+    assert fit(samples) == pytest.approx(whole, abs=1e-4)
 
 
 def test_equal_weights_make_an_equal_version_and_other_weights_another() -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.log import SKIP_MS, Exposures, Ints, Log
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
 from feed.filters import Viewer, apply_filters
+from learning.log import SKIP_MS, Exposures, Ints, Log
 from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns, key64
 from ranking.cowatch import CoWatchTable, build

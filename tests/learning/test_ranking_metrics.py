@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from evaluation import ranking_metrics as metrics
-from evaluation.ranking_metrics import difference_interval, lift_interval
+from learning import ranking_metrics as metrics
+from learning.ranking_metrics import difference_interval, lift_interval
 
 
 def test_ndcg_is_one_for_the_best_order_and_falls_with_the_place() -> None:

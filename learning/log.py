@@ -1,0 +1,127 @@
+"""Logged exposures, histories and videos as columns sorted by time.
+
+`read_json_lines` reads the archive's events beside a JSON-lines file of videos.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.watching import is_long_view
+from shared.domain.records import Video
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+SKIP_MS = 3_000.0
+"""A view shorter than this that is not long counts as a skip, where the log itself knows no skips."""
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """Videos shown, sorted by time (seconds since the epoch). `user` and `video` are codes into `Log`'s lists."""
+
+    user: Ints
+    video: Ints
+    time: Floats
+    watch_ms: Floats
+    long: NDArray[np.bool_]
+    liked: NDArray[np.bool_]
+    hated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True)
+class Log:
+    """Everything a replay needs. `history` are exposures from before the log itself, with estimated times."""
+
+    videos: list[Video]
+    users: list[str]
+    history: Exposures
+    exposures: Exposures
+
+
+class UnreadableLog(ValueError):
+    """A file that is missing, or lacks a column; the message says which."""
+
+
+def read_json_lines(events: Path, videos: Path) -> Log:
+    """Read archived events (one JSON object a line: user, type, videoId, timestamp in ms, watchTimeMs) and videos.
+
+    A `video_view` becomes one exposure; an `impression` of a video the user never viewed becomes one of no watch time;
+    likes and `not_interested` mark the exposure of the same user and video. Raises `UnreadableLog`.
+    """
+    videos_read = [Video.from_document(line) for line in _lines(videos)]
+    code_of = {video.id: code for code, video in enumerate(videos_read)}
+    user_code: dict[str, int] = {}
+    shown: dict[tuple[int, int], float] = {}
+    views: list[tuple[int, int, float, float]] = []
+    marks: dict[tuple[int, int], set[str]] = {}
+    for event in _lines(events):
+        try:
+            name, kind, at = str(event["user"]), event["type"], float(event["timestamp"]) / 1000
+            video = code_of.get(event["videoId"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreadableLog(f"{events}: an event lacks user, type, videoId or timestamp in ms ({error})") from error
+        if video is None:
+            continue
+        pair = (user_code.setdefault(name, len(user_code)), video)
+        if kind == "video_view":
+            views.append((*pair, at, float(event.get("watchTimeMs") or 0.0)))
+        elif kind == "impression":
+            shown.setdefault(pair, at)
+        else:
+            marks.setdefault(pair, set()).add(kind)
+    viewed = {(user, video) for user, video, _, _ in views}
+    views += [(*pair, at, 0.0) for pair, at in shown.items() if pair not in viewed]
+    rows = [
+        (
+            user,
+            video,
+            at,
+            watch_ms,
+            is_long_view(watch_ms, videos_read[video].duration_seconds),
+            bool(marks.get((user, video), set()) & {"like", "share", "save"}),
+            "not_interested" in marks.get((user, video), set()),
+        )
+        for user, video, at, watch_ms in views
+    ]
+    return Log(videos_read, list(user_code), exposures_of([]), by_time(exposures_of(rows)))
+
+
+def exposures_of(rows: Sequence[tuple[int, int, float, float, bool, bool, bool]]) -> Exposures:
+    """Columns of rows of (user, video, time, watch_ms, long, liked, hated)."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
+    kinds = (np.int64, np.int64, np.float64, np.float64, np.bool_, np.bool_, np.bool_)
+    return Exposures(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+
+
+def by_time(exposures: Exposures) -> Exposures:
+    """The same exposures in the order of time; those of one moment by user and video."""
+    order = np.lexsort((exposures.video, exposures.user, exposures.time))
+    return Exposures(*(getattr(exposures, name)[order] for name in Exposures.__dataclass_fields__))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        raise UnreadableLog(f"{path} does not exist.")
+    files = sorted(path.rglob("*.jsonl*")) if path.is_dir() else [path]
+    for file in files:
+        opened = gzip.open if file.suffix == ".gz" else open
+        with opened(file, "rt", encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    try:
+                        yield json.loads(line)
+                    except ValueError as error:
+                        raise UnreadableLog(f"{file}, line {number}: not JSON ({error})") from error
