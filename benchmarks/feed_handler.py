@@ -18,6 +18,7 @@ import azure.functions as func
 import orjson
 
 import bootstrap
+from benchmarks.measured import record
 from benchmarks.measuring import UNLIMITED, Timing, measure_async
 from bootstrap import App
 from events.batch import Batch, encode
@@ -33,6 +34,7 @@ from shared.web.endpoint import endpoints_of
 GET_FEED = next(each for each in endpoints_of(FeedApi) if each.name == "get_feed")
 USERS = 200
 REQUESTS = 1_500
+COMMAND = "python -m benchmarks feed_handler, a page of 20 items of the demo"
 
 
 def main() -> None:
@@ -78,6 +80,7 @@ async def _run() -> None:
                 requests = cycle([_request(tenant, user) for user in users])
                 timing = await measure_async(lambda: _served(next(requests), services), REQUESTS)  # noqa: B023
                 _row(f"personalized, {videos} videos{name}", timing, nothing)
+                record("feed_response_bytes", await _page_bytes(next(requests), services), "bytes", COMMAND)
                 if not name:
                     strangers = cycle([_request(tenant, "e" * 60 + f"{n:04x}") for n in range(USERS)])
                     timing = await measure_async(lambda: _served(next(strangers), services), REQUESTS)  # noqa: B023
@@ -98,6 +101,11 @@ async def _served(request: func.HttpRequest, services: App) -> None:
     api = services.apis[FeedApi]
     response = await api.edge.answer(GET_FEED, api, request)
     assert response.status_code == 200, response.get_body()
+
+
+async def _page_bytes(request: func.HttpRequest, services: App) -> int:
+    api = services.apis[FeedApi]
+    return len((await api.edge.answer(GET_FEED, api, request)).get_body())
 
 
 async def _no_op() -> Timing:

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 import bootstrap
+from benchmarks.measured import OF_BEFORE, record
 from benchmarks.measuring import Timing, measure, measure_async
 from events.batch import Batch, decode, encode
 from events.fold import fold
@@ -31,9 +32,12 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant
 from shared.domain.signals_document import VERSIONS, from_document, to_document
 from shared.domain.user_signals import Signals
+from shared.settings import Settings
 
 EVENTS = 20
 TIMES = 500
+BEFORE = 2
+"""The version of signals that was written before, for the bill."""
 
 
 def main() -> None:
@@ -81,8 +85,16 @@ def main() -> None:
         _row(f"document of version {version}", measure(whole, TIMES), base)
         _row(f"read for a ranking, version {version}", measure(for_a_ranking, TIMES), base)
     _row("store", asyncio.run(_through_the_store(bodies)), base)
-    for version, document in documents.items():
-        print(f"a typical user in version {version}: {len(orjson.dumps(document)):,} bytes")
+    sizes = {version: len(orjson.dumps(document)) for version, document in documents.items()}
+    for version, size in sizes.items():
+        print(f"a typical user in version {version}: {size:,} bytes")
+    written = int(Settings().write_signals_version)
+    record(
+        "signals_bytes",
+        sizes[written] / sizes[BEFORE],
+        OF_BEFORE,
+        f"python -m benchmarks fold, a typical user in version {written}, of version {BEFORE}",
+    )
 
 
 def typical(batches: list[Batch], facts: dict[str, Facts], now: float) -> Signals:

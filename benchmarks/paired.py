@@ -6,6 +6,8 @@ and `after` are medians, in µs of CPU for one operation; `ratio` is the median 
 it stands its interval of 95 % (bootstrap). `events path` adds up a batch's request, its fold and its part of the
 roll-up, round by round. With `--machine-code` both are the revision, and `after` has the ranking's loops as the package
 brings them, made ahead of time, instead of just in time.
+
+`--record` keeps the four ratios for the bill (`infra/measured.json`).
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.measured import OF_BEFORE, RECORD, record
 from infra.machine_code import add_machine_code
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = {"feed": 30, "post": 30, "fold": 30, "rollup": 60}
 """How many of each are timed in one round."""
 EVENTS_PATH = ("post", "fold", "rollup")
+BILLED = {"feed": "feed_handler_cpu_ms", "post": "accept_cpu_ms", "fold": "fold_cpu_ms", "rollup": "roll_up_cpu_ms"}
+"""Operation → the figure of the bill whose ratio it is."""
 DRAWS = 4_000
 
 
@@ -68,6 +73,7 @@ def main() -> None:
     parser.add_argument("revision", help="what to compare with: a commit, a tag or a branch")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--machine-code", action="store_true", help="compare it with itself as it is packaged")
+    parser.add_argument(RECORD, action="store_true", help="keep the ratios in infra/measured.json")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         before, after = _checkout(chosen.revision, Path(folder) / "before"), ROOT
@@ -82,7 +88,9 @@ def main() -> None:
     print(f"\n{chosen.revision} before and {then} after, CPU µs, {chosen.rounds} rounds")
     print(f"{'':14}{'before':>9}{'after':>9}{'ratio':>8}   95 % interval")
     for name in OPERATIONS:
-        _row(name, [(each[0][name], each[1][name]) for each in rounds])
+        ratio = _row(name, [(each[0][name], each[1][name]) for each in rounds])
+        if not chosen.machine_code:
+            record(BILLED[name], ratio, OF_BEFORE, f"python -m benchmarks.paired {chosen.revision}, {name}")
     _row("events path", [(_path(each[0]), _path(each[1])) for each in rounds])
 
 
@@ -105,13 +113,15 @@ def _path(costs: dict[str, float]) -> float:
     return sum(costs[name] for name in EVENTS_PATH)
 
 
-def _row(name: str, pairs: list[tuple[float, float]]) -> None:
+def _row(name: str, pairs: list[tuple[float, float]]) -> float:
+    """Print it; its ratio."""
     ratios = [after / before for before, after in pairs]
     draw = random.Random(1)
     medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(DRAWS))
     low, high = medians[int(DRAWS * 0.025)], medians[int(DRAWS * 0.975)]
     before, after = (statistics.median(column) for column in zip(*pairs, strict=True))
     print(f"{name:14}{before:9.0f}{after:9.0f}{statistics.median(ratios):8.3f}   {low:.3f} … {high:.3f}")
+    return statistics.median(ratios)
 
 
 if __name__ == "__main__":

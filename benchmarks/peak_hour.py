@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from events.session_drainer import Drained, Run, SessionDrainer
@@ -28,7 +26,7 @@ from events.stats_consumer import (
     SESSIONS_AT_ONCE,
 )
 from events.stats_shard import MESSAGES_A_WRITE
-from infra import capacity
+from infra import capacity, figures
 from shared.adapters.bus.port import LOCK_SECONDS
 from shared.observability.metrics import Telemetry
 from shared.settings import Settings
@@ -176,10 +174,7 @@ def simulate(
     rate: float, drainers: int, *, minutes: int = 60, backlog_seconds: float = BACKLOG_SECONDS, tenants: int = 120
 ) -> tuple[list[Look], int]:
     """How the roll-up stands every five minutes, and how many visits it made."""
-    numbers = {
-        name: float(each["value"])
-        for name, each in json.loads(Path(capacity.__file__).with_name("capacity.json").read_text()).items()
-    }
+    numbers = figures.read().after
     loop = SimulatedLoop()
     hour = Hour(
         _sessions(rate, backlog_seconds, tenants),
@@ -229,10 +224,7 @@ def _sessions(rate: float, backlog_seconds: float, tenants: int) -> list[Waiting
 
 def main() -> None:
     """Print the hour."""
-    numbers = {
-        name: float(each["value"])
-        for name, each in json.loads(Path(capacity.__file__).with_name("capacity.json").read_text()).items()
-    }
+    numbers = figures.read().after
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--rate", type=float, default=3_000.0, help="batches a second")
     parser.add_argument("--drainers", type=int, help="how many; what infra/capacity.py asks for, if left out")

@@ -25,6 +25,7 @@ from typing import Any
 import bootstrap
 from benchmarks import peak_hour
 from benchmarks.azure_adapters import ROOT, _azure
+from benchmarks.measured import record
 from bootstrap import App
 from events.batch import Batch, encode
 from events.schema import Event
@@ -123,7 +124,9 @@ async def _measure(settings: Settings) -> None:
         print(f"{stage:<28}" + "".join(f"{_median(rounds[name], stage):12.0f}" for name in ways))
     together = {name: _median(rounds[name], "together") for name in ways}
     print(f"{'batches a second, one core':<28}" + "".join(f"{1e6 / together[name]:12,.0f}" for name in ways))
-    print(f"a visit, {VIDEOS:,} watched videos: {statistics.median(visits) / 1000:.0f} ms of CPU")
+    visit_ms = statistics.median(visits) / 1000
+    print(f"a visit, {VIDEOS:,} watched videos: {visit_ms:.0f} ms of CPU")
+    record("roll_up_visit_cpu_ms", visit_ms, "ms", f"python -m benchmarks rollup, a visit, {VIDEOS:,} watched videos")
 
 
 def _median(rounds: list[dict[str, float]], stage: str) -> float:

@@ -1,23 +1,23 @@
-"""How much it takes and what it costs: `python infra/capacity.py` prints the tables of `docs/operations.md`.
+"""How much it takes and what it costs: `python -m infra.capacity` prints the tables of `docs/operations.md`.
 
-Reads capacity.json (each number with its unit and where it comes from) and computes; change a number there, when it has
-been measured anew, and print again. Load model: one batch of 20 events per feed request.
+Reads the figures (`infra/figures.py`) and computes what a load needs, what that costs a month, and which change of the
+product saved how much (`infra/waterfall.py`). Load model: one batch of 20 events per feed request.
 """
 
 from __future__ import annotations
 
 import bisect
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+
+from infra import figures
+from infra.figures import Figures, Inputs
+from infra.waterfall import waterfall
 
 MONTH_SECONDS = 730 * 3600
 RATES = (600, 3_000, 6_000, 30_000)
 """Feed requests a second: average and peak, and ten times that."""
 MESSAGING_UNITS = (1, 2, 4, 8, 16)
-Inputs = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Needs:
     ru_statistics: float
     ru_facts: float
     ru_content: float
+    batches_per_message: float
+    executions_per_feed: float
     bus_mb: float
     messaging_units: int
     namespaces: int
@@ -77,28 +79,30 @@ def _between(kb: float, charges: tuple[float, ...]) -> float:
 def needs(rate: float, inputs: Inputs) -> Needs:
     """What `rate` feed requests a second, and as many event batches, take."""
     i = inputs
-    reads = 1 - i["signals_from_memory"]
-    feed_ms = i["worker_cpu_ms"] + i["feed_handler_cpu_ms"] + reads * i["cosmos_read_cpu_ms"]
+    reads = i["signals_reads_per_feed"]
+    feed_ms = i["worker_cpu_ms"] + i["feed_handler_cpu_ms"] + reads * i["signals_read_cpu_ms"]
+    feed_ms += i["gzip_clients"] * i["compress_cpu_ms"]
     accept_ms = i["worker_cpu_ms"] + i["accept_cpu_ms"] + i["publish_cpu_ms"]
-    fold_ms = i["worker_cpu_ms"] + i["fold_cpu_ms"] + i["cosmos_read_cpu_ms"] + i["cosmos_write_cpu_ms"]
-    fold_ms += i["publish_cpu_ms"]
-    http_cores, fold_cores = rate * (feed_ms + accept_ms) / 1000, rate * fold_ms / 1000
+    http_cores = rate * (feed_ms + accept_ms) / 1000
+    in_flight = 2 * rate * i["request_ms"] / 1000
+    http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
+    together = batches_per_message(rate, http_instances, inputs)
+    fold_ms = i["worker_cpu_ms"] / together + i["fold_cpu_ms"] + i["publish_cpu_ms"]
+    fold_ms += i["fold_reads"] * i["cosmos_read_cpu_ms"] + i["fold_writes"] * i["cosmos_write_cpu_ms"]
+    fold_cores = rate * fold_ms / 1000
     visits = i["tenants"] / i["statistics_seconds"]  # sessions a second, each written once a visit
     rollup_cores = (rate * i["roll_up_cpu_ms"] + visits * i["roll_up_visit_cpu_ms"]) / 1000
-    in_flight = 2 * rate * i["request_ms"] / 1000
-    read_ru = read_units(1024 * i["signals_kb"])
-    write_ru = write_units(1024 * i["signals_kb"]) + write_units(0)  # and its marker
-    bus_mb = rate * i["message_kb"] * i["message_hops"] / 1000
-    units = math.ceil(bus_mb / i["mb_per_messaging_unit"])
-    http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
     fold_instances, rollup_instances = (math.ceil(cores / i["cpu_target"]) for cores in (fold_cores, rollup_cores))
-    instances = http_instances + fold_instances + rollup_instances
+    bus_mb = rate * bus_bytes(together, inputs) / 1e6
+    units = math.ceil(round(bus_mb / i["mb_per_messaging_unit"], 9))
+    read_ru = read_units(i["signals_bytes"])
+    write_ru = i["replace_times"] * write_units(i["signals_bytes"]) + write_units(0)  # and its marker
     ru_statistics = visits * sum(  # each document is read, written once, and pulled by each instance
-        write_units(1024 * size) + (1 + http_instances) * read_units(1024 * size)
+        i["replace_times"] * write_units(1024 * size) + (1 + http_instances) * read_units(1024 * size)
         for size in (i["statistics_kb"], i["daily_kb"])
     )
     facts = (fold_instances + rollup_instances) * i["tenants"] * i["watched_videos"] / i["facts_seconds"]
-    ru_facts = facts * read_units(1024 * i["video_kb"])
+    instances = http_instances + fold_instances + rollup_instances
     return Needs(
         http_cores=http_cores,
         fold_cores=fold_cores,
@@ -107,16 +111,60 @@ def needs(rate: float, inputs: Inputs) -> Needs:
         fold_instances=fold_instances,
         rollup_instances=rollup_instances,
         ru_feed=rate * reads * read_ru,
-        ru_fold=rate * (read_ru + write_ru),
+        ru_fold=rate * (i["fold_reads"] * read_ru + i["fold_writes"] * write_ru),
         ru_statistics=ru_statistics,
-        ru_facts=ru_facts,
+        ru_facts=facts * read_units(1024 * i["video_kb"]),
         ru_content=i["ru_content"],
+        batches_per_message=together,
+        executions_per_feed=2 + 1 / together,
         bus_mb=bus_mb,
         messaging_units=next((size for size in MESSAGING_UNITS if size >= units), units),
         namespaces=math.ceil(units / MESSAGING_UNITS[-1]),
-        gateway_units=math.ceil(2 * rate / i["requests_per_gateway_unit"]),
+        gateway_units=gateway_units(rate, inputs),
         flag_share=instances * i["flag_requests_hour"] / i["flag_quota_hour"],
     )
+
+
+def batches_per_message(rate: float, http_instances: int, inputs: Inputs) -> float:
+    """How many batches a message to the fold holds: the one that opens it, and what comes while it waits."""
+    each = rate / max(http_instances, inputs["always_ready_http"])
+    return min(1 + each * inputs["linger_ms"] / 1000, inputs["batches_per_message_at_most"])
+
+
+def bus_bytes(together: float, inputs: Inputs) -> float:
+    """Bytes that one batch moves over the bus, all hops; properties and framing are shared by a message's batches."""
+    i = inputs
+    to_fold = i["body_bytes"] + i["properties_bytes"] / together
+    to_rollup = i["rollup_body_bytes"] + i["properties_bytes"] / i["rollup_batches_per_message"]
+    return i["signals_hops"] * to_fold + i["rollup_hops"] * to_rollup
+
+
+def feed_response_bytes(inputs: Inputs) -> float:
+    """Bytes of a page on the wire, on average over clients that accept gzip and those that do not."""
+    share = inputs["gzip_clients"]
+    return share * inputs["feed_response_compressed_bytes"] + (1 - share) * inputs["feed_response_bytes"]
+
+
+def gateway_units(rate: float, inputs: Inputs) -> int:
+    """Capacity units by the one of the published measures that asks for most, and what is reserved at least."""
+    i = inputs
+    megabits = rate * (feed_response_bytes(inputs) + 1000 * i["batch_request_kb"]) * 8 / 1e6
+    asked = (
+        2 * rate / i["requests_per_gateway_unit"],
+        megabits / i["mbit_per_gateway_unit"],
+        rate * i["connection_seconds"] / i["connections_per_gateway_unit"],
+        i["gateway_units_reserved"],
+    )
+    return math.ceil(round(max(asked), 9))
+
+
+def gateway_price(units: int, inputs: Inputs) -> float:
+    """Dollars a month; a DDoS plan, where it is chosen, is bought only where the firewall's lower price pays for it."""
+    i = inputs
+    gateways = math.ceil(units / i["gateway_units_at_most"])
+    alone = gateways * i["price_gateway"] + units * i["price_gateway_unit"]
+    covered = gateways * i["price_gateway_covered"] + units * i["price_gateway_unit_covered"] + i["price_ddos_plan"]
+    return min(alone, covered) if i["ddos_plan"] else alone
 
 
 def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
@@ -127,18 +175,21 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
     ready = min(cores, float(usual.http_instances + usual.fold_instances) / 2)
     idle = (i["timer_functions"] + most.rollup_instances) * i["ready_instances_each"]  # their work is among the cores
     hourly_ru = max(usual.ru * i["ru_hour_maximum"], 0.1 * recommended_ru(most, inputs))
-    through_endpoints_kb = i["feed_response_kb"] + i["batch_request_kb"] + 3 * i["signals_kb"]
-    through_endpoints_kb += i["message_kb"] * i["message_hops"]
+    response_kb = feed_response_bytes(inputs) / 1000
+    through_endpoints_kb = response_kb + i["batch_request_kb"] + i["signals_transfers"] * i["signals_bytes"] / 1024
+    through_endpoints_kb += bus_bytes(usual.batches_per_message, inputs) / 1000
+    at_peak = i["peak_hours"] if i["bus_follows_load"] else 1.0
+    messaging_units = at_peak * most.messaging_units + (1 - at_peak) * usual.messaging_units
     archive_gb = average * i["archive_kb"] * i["archive_days"] * 86_400 / 1e6
     writes = i["archive_blobs_per_second"] * MONTH_SECONDS
     return {
-        "Functions, executions": 3 * requests / 1e6 * i["price_million_executions"],
+        "Functions, executions": usual.executions_per_feed * requests / 1e6 * i["price_million_executions"],
         "Functions, instances": ready * i["price_instance_ready"] + (cores - ready) * i["price_instance_on_demand"],
         "Functions, instances for timers": idle * i["price_instance_idle"],
         "Cosmos DB": hourly_ru / 1000 * i["price_1000_ru"],
-        "Service Bus": most.messaging_units * i["price_messaging_unit"],
-        "Gateway with firewall": i["price_gateway"] + usual.gateway_units * i["price_gateway_unit"],
-        "Traffic to the internet": requests * i["feed_response_kb"] / 1e6 * i["price_egress_gb"],
+        "Service Bus": messaging_units * i["price_messaging_unit"],
+        "Gateway with firewall": gateway_price(usual.gateway_units, inputs),
+        "Traffic to the internet": requests * response_kb / 1e6 * i["price_egress_gb"],
         "Private endpoints": i["private_endpoints"] * i["price_private_endpoint"]
         + requests * through_endpoints_kb / 1e6 * i["price_private_gb"],
         "Archive": archive_gb * i["price_blob_gb"] + writes / 1e4 * i["price_10000_blob_writes"],
@@ -152,9 +203,14 @@ def recommended_ru(most: Needs, inputs: Inputs) -> int:
     return math.ceil(most.ru / inputs["ru_headroom"] / 1000) * 1000
 
 
-def render(inputs: Mapping[str, Mapping[str, float | str]]) -> str:
-    """The tables as Markdown."""
-    numbers = {name: float(each["value"]) for name, each in inputs.items()}
+def render(found: Figures) -> str:
+    """All tables as Markdown."""
+    return "\n".join(
+        (_needs_table(found.after), _bill_table(found.after), waterfall(found, bill), _inputs_table(found))
+    )
+
+
+def _needs_table(numbers: Inputs) -> str:
     found = [needs(rate, numbers) for rate in RATES]
     rows = {
         "cores busy: HTTP": [f"{n.http_cores:.1f}" for n in found],
@@ -163,6 +219,7 @@ def render(inputs: Mapping[str, Mapping[str, float | str]]) -> str:
         "instances (2 GB, 1 core): HTTP": [f"{n.http_instances}" for n in found],
         "instances: folding": [f"{n.fold_instances}" for n in found],
         "instances: drainers of the roll-up": [f"{n.rollup_instances}" for n in found],
+        "executions per feed and its batch": [f"{n.executions_per_feed:.2f}" for n in found],
         "request units a second: feed": [f"{n.ru_feed:,.0f}" for n in found],
         "request units a second: folding": [f"{n.ru_fold:,.0f}" for n in found],
         "request units a second: statistics": [f"{n.ru_statistics:,.0f}" for n in found],
@@ -176,21 +233,35 @@ def render(inputs: Mapping[str, Mapping[str, float | str]]) -> str:
     }
     lines = ["| while it lasts | " + " | ".join(f"{rate:,}/s" for rate in RATES) + " |"]
     lines += ["|---|" + "---:|" * len(RATES)]
-    lines += [f"| {name} | " + " | ".join(values) + " |" for name, values in rows.items()]
+    return "\n".join([*lines, *(f"| {name} | " + " | ".join(values) + " |" for name, values in rows.items())]) + "\n"
+
+
+def _bill_table(numbers: Inputs) -> str:
     months = ((600, 3_000), (3_000, 3_000), (6_000, 30_000), (30_000, 30_000))
     bills = [bill(average, peak, numbers) for average, peak in months]
     heads = [f"{average:,}/s, peak {peak:,}/s" for average, peak in months]
-    lines += ["", "| dollars a month, on average | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(months)]
+    lines = ["| dollars a month, on average | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(months)]
     lines += [f"| {part} | " + " | ".join(f"{each[part]:,.0f}" for each in bills) + " |" for part in bills[0]]
     lines += ["| **together** | " + " | ".join(f"**{sum(each.values()):,.0f}**" for each in bills) + " |"]
     per_million = [
         sum(each.values()) / (average * MONTH_SECONDS / 1e6) for each, (average, _) in zip(bills, months, strict=True)
     ]
-    lines += ["| a million feeds with their events | " + " | ".join(f"{price:.2f}" for price in per_million) + " |"]
-    lines += ["", "| from | value | where it comes from |", "|---|---:|---|"]
-    lines += [
-        f"| {n.replace('_', ' ')} | {float(e['value']):g} {e['unit']} | {e['source']} |" for n, e in inputs.items()
-    ]
+    return (
+        "\n".join(
+            [
+                *lines,
+                "| a million feeds with their events | " + " | ".join(f"{price:.2f}" for price in per_million) + " |",
+            ]
+        )
+        + "\n"
+    )
+
+
+def _inputs_table(found: Figures) -> str:
+    lines = ["| from | value | before | where it comes from |", "|---|---:|---:|---|"]
+    for name, each in found.by_name.items():
+        before = f"{each.before:g} {each.unit}" if each.lever else ""
+        lines.append(f"| {name.replace('_', ' ')} | {each.after:g} {each.unit} | {before} | {each.source} |")
     return "\n".join(lines) + "\n"
 
 
@@ -199,7 +270,8 @@ def _several(namespaces: int) -> str:
 
 
 def main() -> None:
-    print(render(json.loads(Path(__file__).with_name("capacity.json").read_text())), end="")
+    """Print the tables."""
+    print(render(figures.read()), end="")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ Reads capacity.json for what a request takes; the hosts' prices stand here, beca
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from infra.capacity import MONTH_SECONDS, Inputs, bill, needs
+from infra import figures
+from infra.capacity import MONTH_SECONDS, bill, needs
+from infra.figures import Inputs
 
 RATES = (60, 200, 600, 3_000)
 """Feed requests a second, on average."""
@@ -97,8 +97,7 @@ def render(inputs: Inputs) -> str:
 
 
 def main() -> None:
-    raw = json.loads(Path(__file__).with_name("capacity.json").read_text())
-    print(render({name: float(each["value"]) for name, each in raw.items()}), end="")
+    print(render(figures.read().after), end="")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from benchmarks.measured import record
 from events.archive import from_lines
+from events.daily_statistics import COLUMNS, DayTable
 from infra.capacity import read_units, write_units
 from ranking.stats import StatsTable
 from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS
@@ -29,6 +32,9 @@ from tests.served_app import App, served
 
 Json = dict[str, Any]
 
+COMMAND = "python -m tests.stored_documents"
+EVENTS_OF_A_DAY = 600 * 20 * 86_400 // 120
+"""Of one tenant of 120, at 600 batches of 20 events a second."""
 TAGS = ("fitness", "cooking", "travel")
 RULE_IN_FULL = {
     **RULE,
@@ -221,6 +227,18 @@ def statistics_bytes(videos: int) -> int:
     return len(table.pack())
 
 
+def daily_bytes(videos: int) -> int:
+    """The packed sums of a tenant's day: what the load model sends it, spread over its videos by Zipf's law."""
+    draw = np.random.default_rng(1)
+    events = (EVENTS_OF_A_DAY / np.arange(1, videos + 1) / sum(1 / np.arange(1, videos + 1))).astype(np.int64)
+    shares = {"impressions": 0.4, "views": 0.4, "completions": 0.05, "likes": 0.1, "playbackErrors": 0.01}
+    sums = {name: draw.binomial(events, share) for name, share in shares.items()}
+    sums["watchMs"] = 20_000 * sums["views"] + draw.integers(0, 20_000, videos)
+    day = DayTable()
+    day.add(draw.integers(1, 2**63, videos, dtype=np.uint64), np.stack([sums[name] for name in COLUMNS], axis=1))
+    return len(day.pack())
+
+
 def _row(name: str, size: int) -> None:
     print(f"{name:34}{size:8,}{read_units(size):9.1f}{write_units(size):10.1f}")
 
@@ -235,9 +253,14 @@ def main() -> None:
     _row("a user at every cap", MAX_DOCUMENT_BYTES)
     for videos in (2_000, 10_000):
         _row(f"statistics of {videos:,} videos", statistics_bytes(videos))
+        _row(f"a day of {videos:,} videos", daily_bytes(videos))
     for subscription in (SIGNALS, ROLLUP):
         bodies = [len(message.body) for message in stored.messages if message.to == subscription]
         print(f"{'message · ' + subscription:34}{max(bodies):8,}")
+    video = next(size for _, kind, size in sizes(stored) if kind == "video")
+    record("video_kb", video / 1024, "kB", COMMAND)
+    record("statistics_kb", statistics_bytes(2_000) / 1024, "kB", f"{COMMAND}, 2,000 watched videos")
+    record("daily_kb", daily_bytes(2_000) / 1024, "kB", f"{COMMAND}, a day of 2,000 videos")
 
 
 if __name__ == "__main__":

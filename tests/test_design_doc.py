@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 import function_app
-from infra import capacity
+from infra import capacity, figures
 from shared.adapters.bus.port import ROLLUP, SIGNALS
 from shared.adapters.documents.port import CONTAINERS, DAY_SECONDS
 from shared.adapters.flags.evaluation import FLAGS
@@ -292,7 +292,7 @@ def test_every_status_a_problem_may_have_is_in_the_contract() -> None:
 
 
 def test_the_capacity_table_is_what_the_program_prints() -> None:
-    printed = capacity.render(json.loads((ROOT / "infra" / "capacity.json").read_text()))
+    printed = capacity.render(figures.read())
     table = {cells[0]: cells[1:] for cells in rows(printed)}
     says = {cells[0]: cells[1:] for cells in rows(section("Scale"))}
     both = zip(table["instances (2 GB, 1 core): HTTP"], table["instances: folding"], strict=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from feed.pipeline import REASONS
-from infra import capacity
+from infra import capacity, figures
 from shared import settings
 from shared.adapters.flags import evaluation
 from shared.observability import metric_table as telemetry_metrics
@@ -28,7 +27,22 @@ def _reasons() -> str:
 
 
 def _capacity() -> str:
-    return capacity.render(json.loads((ROOT / "infra" / "capacity.json").read_text(encoding="utf-8")))
+    return capacity.render(figures.read())
+
+
+def _scale() -> str:
+    """The rows of the capacity table that the design repeats."""
+    table = [line.strip("| ").split(" | ") for line in _capacity().splitlines()]
+    rows = {cells[0]: cells[1:] for cells in reversed(table) if len(cells) > 1}
+    both = zip(rows["instances (2 GB, 1 core): HTTP"], rows["instances: folding"], strict=True)
+    shown = {
+        "instances: HTTP + folding": [f"{http} + {fold}" for http, fold in both],
+        "instances: drainers of the roll-up": rows["instances: drainers of the roll-up"],
+        "request units a second": rows["request units a second: everything"],
+        **{name: rows[name] for name in ("messaging units", "gateway capacity units", "App Configuration quota used")},
+    }
+    lines = ["| " + " | ".join(["while it lasts", *rows["while it lasts"]]) + " |", "|---|---:|---:|---:|---:|"]
+    return "\n".join([*lines, *("| " + " | ".join([name, *cells]) + " |" for name, cells in shown.items())]) + "\n"
 
 
 WHOLE: dict[str, Callable[[], str]] = {
@@ -42,6 +56,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/api.md", "codes"): _codes,
     ("docs/api.md", "reasons"): _reasons,
     ("docs/operations.md", "capacity"): _capacity,
+    ("docs/design.md", "scale"): _scale,
     ("docs/operations.md", "requirements"): requirements_met.as_markdown,
 }
 """Page and mark → what stands between `<!-- mark -->` and `<!-- /mark -->`."""

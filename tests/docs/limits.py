@@ -53,7 +53,6 @@ MINUTE, DAY = 60.0, 86_400.0
 HOST = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
 SAMPLING = HOST["logging"]["applicationInsights"]["samplingSettings"]
 BREAKER = Objective()
-CAPACITY = json.loads((ROOT / "infra" / "capacity.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)

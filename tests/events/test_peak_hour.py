@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 from benchmarks.peak_hour import simulate
-from infra import capacity
+from infra import capacity, figures
 
-INPUTS = {
-    name: float(each["value"])
-    for name, each in json.loads(Path(capacity.__file__).with_name("capacity.json").read_text()).items()
-}
+INPUTS = figures.read().after
 
 
 def test_the_stated_drainers_keep_up_and_clear_ten_minutes_within_the_hour() -> None:

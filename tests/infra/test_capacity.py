@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import math
+import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import function_app
 from events import video_facts
-from infra import capacity
+from infra import capacity, figures
 from local.invocation import load_functions
 from tests.infra.compiler import Compiled
 
-ROOT = Path(__file__).resolve().parents[2]
-TABLE = json.loads((ROOT / "infra" / "capacity.json").read_text())
-INPUTS = {name: float(each["value"]) for name, each in TABLE.items()}
+FIGURES = figures.read()
+INPUTS = FIGURES.after
+BYTES = [name for name, each in FIGURES.by_name.items() if each.unit in ("bytes", "kB")]
+CPU = [name for name, each in FIGURES.by_name.items() if name.endswith("_cpu_ms")]
 
 
 def test_every_number_has_its_unit_and_says_where_it_comes_from():
-    for name, each in TABLE.items():
-        assert each["unit"], name
-        assert each["source"].split(":")[0].split(",")[0].split(" ")[0] in {
+    for name, each in FIGURES.by_name.items():
+        assert each.unit, name
+        assert re.split(r"[:, ]", each.source)[0] in {
             "measured",
             "estimated",
             "assumed",
@@ -33,6 +35,61 @@ def test_every_number_has_its_unit_and_says_where_it_comes_from():
             "counted",
             "price",
         }, name
+
+
+def test_the_bill_before_is_the_one_printed_before_the_levers():
+    # What a171ba9 printed; a day's sums were measured anew since, and each gateway pays its fixed price.
+    for (average, peak), printed in {(600, 3_000): 13_377, (3_000, 3_000): 39_515, (30_000, 30_000): 366_226}.items():
+        before = sum(capacity.bill(average, peak, FIGURES.before).values())
+        assert before == pytest.approx(printed, rel=0.004)
+
+
+@given(st.sampled_from([*BYTES, *CPU]), st.floats(0, 1), st.sampled_from([60, 600, 3_000, 30_000]))
+def test_fewer_bytes_and_less_cpu_never_cost_more(name: str, share: float, rate: float):
+    less = {**INPUTS, name: share * INPUTS[name]}
+    for part, cost in capacity.bill(rate, 5 * rate, less).items():
+        assert cost <= capacity.bill(rate, 5 * rate, INPUTS)[part] + 1e-6, part
+
+
+@given(st.floats(0, 100), st.floats(0, 100), st.floats(1, 50_000))
+def test_a_longer_linger_puts_more_batches_in_a_message_up_to_the_bound(one: float, other: float, rate: float):
+    shorter, longer = (
+        capacity.needs(rate, {**INPUTS, "linger_ms": linger}).batches_per_message for linger in sorted((one, other))
+    )
+    assert 1 <= shorter <= longer <= INPUTS["batches_per_message_at_most"]
+
+
+def test_batches_in_one_message_by_hand():
+    needs = capacity.needs(600, {**INPUTS, "linger_ms": 20})  # five instances are ready: 120 a second each
+    assert needs.batches_per_message == pytest.approx(1 + 120 * 0.02)
+    assert needs.executions_per_feed == pytest.approx(2 + 1 / 3.4)
+
+
+def test_a_page_on_the_wire_counts_clients_with_and_without_gzip():
+    inputs = {**INPUTS, "feed_response_bytes": 6_000, "feed_response_compressed_bytes": 2_000, "gzip_clients": 0.75}
+    assert capacity.feed_response_bytes(inputs) == 3_000
+
+
+def test_the_gateway_counts_whatever_asks_for_most_units():
+    few = {**INPUTS, "requests_per_gateway_unit": 1e9, "gateway_units_reserved": 0}
+    megabits = 3_000 * (capacity.feed_response_bytes(few) + 4_000) * 8 / 1e6
+    assert capacity.gateway_units(3_000, few) == math.ceil(megabits / 2.22)
+    assert capacity.gateway_units(3_000, {**few, "connection_seconds": 600}) == 720
+    assert capacity.gateway_units(3_000, {**few, "gateway_units_reserved": 900}) == 900
+    assert capacity.gateway_units(3_000, INPUTS) == 600
+
+
+def test_a_ddos_plan_is_bought_only_where_it_pays():
+    planned = {**INPUTS, "ddos_plan": 1}
+    assert capacity.gateway_price(100, planned) == capacity.gateway_price(100, {**INPUTS, "ddos_plan": 0})
+    assert capacity.gateway_price(1_200, planned) == pytest.approx(179.6 + 1_200 * 5.84 + 2_944)
+
+
+def test_units_that_follow_the_load_are_the_peaks_for_its_hours_only():
+    follows = {**INPUTS, "bus_follows_load": 1, "peak_hours": 0.25}
+    most, usual = (capacity.needs(rate, follows).messaging_units for rate in (3_000, 600))
+    expected = (0.25 * most + 0.75 * usual) * INPUTS["price_messaging_unit"]
+    assert capacity.bill(600, 3_000, follows)["Service Bus"] == pytest.approx(expected)
 
 
 @given(st.floats(1, 50_000), st.floats(1, 3))
@@ -67,7 +124,7 @@ def test_a_larger_document_never_costs_less(one: int, other: int):
 
 def test_what_every_instance_pulls_and_asks_for_counts():
     needs = capacity.needs(3_000, INPUTS)
-    sizes = 146.8 * 1024, 38 * 1024
+    sizes = 1024 * INPUTS["statistics_kb"], 1024 * INPUTS["daily_kb"]
     pulled = (needs.http_instances + 1) * 120 / 30 * sum(capacity.read_units(size) for size in sizes)
     assert round(needs.ru_statistics - pulled) == round(4 * sum(capacity.write_units(size) for size in sizes))
     assert round(needs.ru_facts) == round((needs.fold_instances + needs.rollup_instances) * 240_000 / 3_600)
@@ -79,8 +136,10 @@ def test_what_the_program_says_of_facts_is_so():
 
 
 def test_feeds_and_folds_at_600_a_second_by_hand():
-    needs = capacity.needs(600, INPUTS)
-    assert round(needs.http_cores, 2) == round(600 * (0.2 + 0.9 + 0.8 * 0.75 + 0.2 + 0.3 + 0.1) / 1000, 2)
+    needs = capacity.needs(600, FIGURES.before)
+    assert round(needs.http_cores, 2) == round(
+        600 * (0.2 + 0.9 + 0.8 * 0.75 + 0.2 + 0.3 + INPUTS["publish_cpu_ms"]) / 1000, 2
+    )
     assert round(needs.bus_mb, 2) == 4.32
     assert needs.messaging_units == 2
 
@@ -97,6 +156,8 @@ def test_production_is_sized_for_the_load_model(compiled: Compiled):
     assert given_sizes["rollUpDrainers"] == peak.rollup_instances
     assert given_sizes["maximumInstances"] >= 2 * (peak.http_instances + peak.fold_instances + peak.rollup_instances)
     assert given_sizes["entryMaximumCapacity"] * 10 >= peak.gateway_units
+    assert given_sizes["entryMinimumCapacity"] * 10 == INPUTS["gateway_units_reserved"]
+    assert given_sizes["alwaysReadyHttp"] == INPUTS["always_ready_http"]
 
 
 def test_every_timer_is_counted_with_the_instances_that_stand_ready_for_it():

@@ -6,16 +6,16 @@ import json
 import re
 from pathlib import Path
 
-from infra import capacity, operate
+from infra import capacity, figures, operate
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_the_capacity_tables_are_what_the_program_prints():
-    printed = capacity.render(json.loads((ROOT / "infra" / "capacity.json").read_text()))
+    printed = capacity.render(figures.read())
     shown = PAGE.partition("<!-- capacity -->\n")[2].partition("<!-- /capacity -->")[0]
-    assert shown == printed, "run: python infra/capacity.py, and put what it prints between the two marks"
+    assert shown == printed, "run: python -m infra.capacity, and put what it prints between the two marks"
 
 
 def test_each_setting_of_the_host_is_justified():

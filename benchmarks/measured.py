@@ -1,0 +1,27 @@
+"""Keeps what a benchmark found where the bill reads it: `infra/measured.json`, when it is run with `--record`.
+
+Without that option a run changes nothing, so that nobody commits the figures of a busy machine by accident. Names are
+those of `infra/capacity.json` where the bill has the figure before. A figure of CPU that the product changed is
+recorded as its ratio to the version before (`OF_BEFORE`), measured in pairs in one run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from infra.figures import MEASURED, OF_BEFORE
+
+__all__ = ["OF_BEFORE", "RECORD", "record"]
+
+RECORD = "--record"
+
+
+def record(name: str, value: float, unit: str, source: str, path: Path = MEASURED) -> None:
+    """Merge one figure into the file. `source` is the command that measured it, with what one must know to read it."""
+    if RECORD not in sys.argv:
+        return
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known[name] = {"value": float(f"{value:.4g}"), "unit": unit, "source": source}
+    path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
