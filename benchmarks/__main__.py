@@ -16,6 +16,7 @@ BENCHMARKS = (
     "feed_handler",
     "fold",
     "event_path",
+    "write_path",
     "rollup",
     "memory",
     "telemetry",

@@ -8,10 +8,12 @@
     POST   /garbage/servicebus                               bytes that are no frame, on every connection
     GET    /requests/<server>                                labels of the requests so far
     GET    /used/<server>                                    how many requests met each fault that has a name
+    GET    /bytes/servicebus                                 how many passed its gate so far, in both directions
     GET    /queues                                           messages in each queue, subscription and dead-letter queue
 
 <server> is cosmos, servicebus or appconfig. Blob Storage is Azurite, which cannot be told to fail; with `--gated` there
-is a gate before it and one before the bus: then blob is a server too, and garbage can be had.
+is a gate before it and one before the bus: then blob is a server too, garbage can be had, and bytes
+are counted.
 """
 
 from __future__ import annotations
@@ -73,6 +75,8 @@ class Control(HttpServer):
                     self._emulators.spoil()
                 case ("GET", "used", name):
                     return web.json_response(self._emulators.plan(name).used)
+                case ("GET", "bytes", "servicebus"):
+                    return web.json_response(self._emulators.bus_bytes())
                 case ("GET", "queues"):
                     return web.json_response(await asyncio.to_thread(self._emulators.queues))
                 case ("GET", "requests", name):
@@ -147,6 +151,12 @@ class Emulators:
             raise KeyError("servicebus")
         self._bus_gate.spoil()
         self._bus_gate.garbage = False
+
+    def bus_bytes(self) -> int:
+        """Bytes that passed the bus's gate, in both directions. Raises `KeyError` without gates."""
+        if self._bus_gate is None:
+            raise KeyError("servicebus")
+        return self._bus_gate.passed
 
     def advance(self, seconds: float) -> None:
         """Let time pass on all of them."""

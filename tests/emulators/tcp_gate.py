@@ -19,6 +19,8 @@ class TcpGate:
         self._open: set[asyncio.StreamWriter] = set()
         self.garbage = self.silent = False
         self.port = 0
+        self.passed = 0
+        """Bytes so far, both directions."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -60,6 +62,7 @@ class TcpGate:
         while data := await source.read(CHUNK):
             if answers and self.silent:
                 continue
+            self.passed += len(data)
             target.write(GARBAGE if answers and self.garbage else data)
             await target.drain()
         raise ConnectionResetError  # ends the other direction too
