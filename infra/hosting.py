@@ -5,6 +5,7 @@ Reads capacity.json for what a request takes; the hosts' prices stand here, beca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,18 +13,24 @@ from infra import figures
 from infra.capacity import MONTH_SECONDS, bill, needs
 from infra.figures import Inputs
 
-RATES = (60, 200, 600, 3_000)
+RATES = (60, 200, 600, 3_000, 30_000)
 """Feed requests a second, on average."""
 PEAK_TO_AVERAGE = 5
 ZONES = 3
+TARGETS = {(600, 3_000): 7_500.0, (3_000, 3_000): 22_000.0, (30_000, 30_000): 200_000.0}
+"""Average and peak → what the whole bill is to be at most on another host."""
 
-PREMIUM_INSTANCE = 158.0
-"""Dollars a month: Elastic Premium EP1, 1 core and 3.5 GB, price list, approximately."""
+PREMIUM_INSTANCE, PREMIUM_MOST = 158.0, 100
+"""Dollars a month: Elastic Premium EP1, 1 core and 3.5 GB, price list, approximately. An app has so many at most."""
 CONTAINER_CORE_SECOND, CONTAINER_GIB_SECOND = 0.000024, 0.000003
 """Dollars, active: Container Apps, Consumption plan, price list, approximately."""
 CONTAINER_GIB = 2.0
 CONTAINER_MILLION_REQUESTS = 0.4
 """Dollars: HTTP requests from outside the environment; messages and timers are not charged."""
+DEDICATED_CORE_HOUR, DEDICATED_GIB_HOUR, DEDICATED_HOUR = 0.0571, 0.00498, 0.10
+"""Dollars: Container Apps, Dedicated plan, a core, a GiB, and the plan itself; it does not charge for requests."""
+DEDICATED_CORES, DEDICATED_GIB = 4, 16
+"""Of a node, profile D4. Nodes are paid whole."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Cost:
 
 
 def flex(rate: float, inputs: Inputs) -> Cost:
-    """Flex Consumption: every execution is charged, a feed and its batch make three."""
+    """Flex Consumption: every execution is charged."""
     found = bill(rate, rate * PEAK_TO_AVERAGE, inputs)
     instances = found["Functions, instances"] + found["Functions, instances for timers"]
     return Cost(found["Functions, executions"], instances)
@@ -57,10 +64,18 @@ def container_apps(rate: float, inputs: Inputs) -> Cost:
     return Cost(requests, max(ZONES, _cores(rate, inputs)) * replica)
 
 
+def dedicated(rate: float, inputs: Inputs) -> Cost:
+    """Functions on Container Apps, Dedicated plan: whole nodes, at least one in each zone, shared by all functions."""
+    node = DEDICATED_CORES * DEDICATED_CORE_HOUR + DEDICATED_GIB * DEDICATED_GIB_HOUR
+    nodes = max(ZONES, math.ceil(_cores(rate, inputs) / DEDICATED_CORES))
+    return Cost(0.0, (nodes * node + DEDICATED_HOUR) * MONTH_SECONDS / 3600)
+
+
 HOSTS: Mapping[str, Callable[[float, Inputs], Cost]] = {
     "Flex Consumption": flex,
     "Elastic Premium": premium,
-    "Container Apps": container_apps,
+    "Container Apps, Consumption": container_apps,
+    "Container Apps, Dedicated": dedicated,
 }
 
 
@@ -84,16 +99,39 @@ def break_even(host: str, inputs: Inputs) -> float | None:
     return high
 
 
+def whole_bill(host: str, average: float, peak: float, inputs: Inputs) -> float:
+    """The whole bill if the functions ran on another host."""
+    parts = bill(average, peak, inputs)
+    return (
+        sum(parts[part] for part in parts if not part.startswith("Functions")) + HOSTS[host](average, inputs).together
+    )
+
+
 def render(inputs: Inputs) -> str:
-    """The comparison as Markdown."""
+    """The comparison of hosts, and the whole bill on each, as Markdown."""
     lines = ["| dollars a month, on average | " + " | ".join(f"{rate:,}/s" for rate in RATES) + " | cheaper from |"]
     lines += ["|---|" + "---:|" * (len(RATES) + 1)]
     for name, cost in HOSTS.items():
         costs = [cost(rate, inputs) for rate in RATES]
         cells = [f"{each.together:,.0f} ({each.counted:,.0f} counted)" for each in costs]
+        if name == "Elastic Premium":
+            cells = [
+                cell if _cores(rate, inputs) <= PREMIUM_MOST else "–" for cell, rate in zip(cells, RATES, strict=True)
+            ]
         since = None if cost is flex else break_even(name, inputs)
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {f'{since:,.0f}/s' if since else '—'} |")
-    return "\n".join(lines) + "\n"
+    heads = [f"{average:,}/s, peak {peak:,}/s" for average, peak in TARGETS]
+    lines += ["", "| the whole bill, dollars a month | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(TARGETS)]
+    for name in ("Flex Consumption", "Container Apps, Consumption", "Container Apps, Dedicated"):
+        bills = [
+            sum(bill(average, peak, inputs).values())
+            if name == "Flex Consumption"
+            else whole_bill(name, average, peak, inputs)
+            for average, peak in TARGETS
+        ]
+        lines.append(f"| {name} | " + " | ".join(f"{each:,.0f}" for each in bills) + " |")
+    wanted = " | ".join(f"{target:,.0f}" for target in TARGETS.values())
+    return "\n".join([*lines, f"| to reach on another host, at most | {wanted} |"]) + "\n"
 
 
 def main() -> None:

@@ -367,7 +367,7 @@ def _is_in_code(name: str) -> bool:
 
 def test_every_decision_has_a_number_of_its_own_and_every_part() -> None:
     numbers = [int(path.name[:4]) for path in DECISIONS]
-    assert numbers == list(range(1, len(DECISIONS) + 1))
+    assert numbers == sorted(set(numbers)), "a number is given once; those of records under way may be missing"
     wrong = []
     for path in DECISIONS:
         text = path.read_text(encoding="utf-8")

@@ -81,6 +81,10 @@ param entryMinimumCapacity int
 @maxValue(125)
 param entryMaximumCapacity int
 
+@description('Resource id of a DDoS Network Protection plan, which all stamps share; empty for none. With one the gateway costs what a gateway without a firewall costs, which pays from 601 capacity units (python -m infra.entry).')
+@maxLength(300)
+param ddosProtectionPlanId string = ''
+
 @description('Requests a minute that one address may send; phones behind one carrier share an address.')
 @minValue(100)
 @maxValue(1000000)
@@ -238,6 +242,7 @@ module network 'modules/network.bicep' = {
     endpointsPrefix: endpointsPrefix
     operationsPrefix: operationsPrefix
     entryDnsLabel: dnsLabel
+    ddosProtectionPlanId: ddosProtectionPlanId
     zoneRedundant: zoneRedundant
   }
 }

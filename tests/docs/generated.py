@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from feed.pipeline import REASONS
-from infra import capacity, figures
+from infra import capacity, entry, figures, hosting
 from shared import settings
 from shared.adapters.flags import evaluation
 from shared.observability import metric_table as telemetry_metrics
@@ -28,6 +28,14 @@ def _reasons() -> str:
 
 def _capacity() -> str:
     return capacity.render(figures.read())
+
+
+def _hosting() -> str:
+    return hosting.render(figures.read().after)
+
+
+def _entry() -> str:
+    return entry.render(figures.read().after)
 
 
 def _scale() -> str:
@@ -57,6 +65,8 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/api.md", "reasons"): _reasons,
     ("docs/operations.md", "capacity"): _capacity,
     ("docs/design.md", "scale"): _scale,
+    ("docs/decisions/0027-flex-consumption-until-its-executions-cost-more.md", "hosting"): _hosting,
+    ("docs/decisions/0033-the-gateway-stays-under-a-ddos-plan-where-it-pays.md", "entry"): _entry,
     ("docs/operations.md", "requirements"): requirements_met.as_markdown,
 }
 """Page and mark → what stands between `<!-- mark -->` and `<!-- /mark -->`."""

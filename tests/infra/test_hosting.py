@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from infra import hosting
+from infra.capacity import bill
 from tests.infra.test_capacity import INPUTS
 
-RECORD = Path(__file__).resolve().parents[2] / "docs/decisions/0027-flex-consumption-until-its-executions-cost-more.md"
+
+def test_the_whole_bill_on_another_host_differs_by_the_functions_alone() -> None:
+    parts = bill(600, 3_000, INPUTS)
+    others = sum(cost for part, cost in parts.items() if not part.startswith("Functions"))
+    for host, cost in hosting.HOSTS.items():
+        assert hosting.whole_bill(host, 600, 3_000, INPUTS) == pytest.approx(others + cost(600, INPUTS).together)
 
 
-def test_the_decision_on_hosting_shows_the_table_as_it_is_printed_now() -> None:
-    assert hosting.render(INPUTS) in RECORD.read_text()
+def test_from_600_on_dedicated_nodes_are_cheaper_as_the_decision_says() -> None:
+    for rate in (600, 3_000, 30_000):
+        costs = {host: cost(rate, INPUTS).together for host, cost in hosting.HOSTS.items()}
+        assert min(costs, key=lambda host: costs[host]) == "Container Apps, Dedicated"
 
 
-@pytest.mark.parametrize("host", ["Elastic Premium", "Container Apps"])
+@pytest.mark.parametrize("host", [name for name in hosting.HOSTS if name != "Flex Consumption"])
 def test_a_host_is_cheaper_above_its_break_even_and_dearer_below(host: str) -> None:
     rate = hosting.break_even(host, INPUTS)
     assert rate is not None

@@ -38,6 +38,10 @@ param operationsPrefix string
 @maxLength(63)
 param entryDnsLabel string
 
+@description('Resource id of a DDoS Network Protection plan; empty for none.')
+@maxLength(300)
+param ddosProtectionPlanId string
+
 @description('Spread the public address over three availability zones.')
 param zoneRedundant bool
 
@@ -347,6 +351,12 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
         addressSpace
       ]
     }
+    enableDdosProtection: !empty(ddosProtectionPlanId)
+    ddosProtectionPlan: empty(ddosProtectionPlanId)
+      ? null
+      : {
+          id: ddosProtectionPlanId
+        }
     // Subnets stand inside the network: declared apart, a second deployment would try to remove them.
     subnets: [
       {

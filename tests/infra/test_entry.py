@@ -1,0 +1,59 @@
+"""The comparison of entries: it follows the figures, and says where a plan pays."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra import capacity, entry, figures
+from tests.infra.compiler import Compiled
+from tests.infra.snapshot import Snapshot
+
+INPUTS = figures.read().after
+COSTS = {each.name: each.cost for each in entry.ENTRIES if each.cost}
+TODAY, COVERED = list(COSTS.values())[:2]
+
+
+def test_what_is_deployed_is_the_cheapest_that_holds_at_the_average() -> None:
+    holds = {each.name: each.cost(600, INPUTS) for each in entry.ENTRIES if each.cost and not each.fails}
+    assert min(holds, key=lambda name: holds[name]) == next(iter(COSTS)), holds
+    assert len(holds) > 1
+
+
+def test_the_entry_costs_what_the_bill_says() -> None:
+    assert TODAY(600, INPUTS) == capacity.bill(600, 3_000, {**INPUTS, "ddos_plan": 0})["Gateway with firewall"]
+
+
+def test_a_plan_pays_from_the_units_that_are_named_and_not_before() -> None:
+    pays = entry.plan_pays_from(INPUTS)
+    without, with_plan = {**INPUTS, "ddos_plan": 0}, {**INPUTS, "ddos_plan": 1}
+    assert capacity.gateway_price(pays, with_plan) < capacity.gateway_price(pays, without)
+    assert capacity.gateway_price(pays - 1, with_plan) == capacity.gateway_price(pays - 1, without)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_more_load_never_costs_less_at_any_entry(name: str) -> None:
+    costs = [COSTS[name](rate, INPUTS) for rate in (60, 600, 3_000, 30_000)]
+    assert costs == sorted(costs)
+
+
+def test_fewer_bytes_never_make_an_entry_dearer() -> None:
+    small = {**INPUTS, "feed_response_compressed_bytes": INPUTS["feed_response_compressed_bytes"] / 2}
+    assert all(cost(rate, small) <= cost(rate, INPUTS) for cost in COSTS.values() for rate in entry.RATES)
+
+
+def test_every_entry_that_is_not_taken_says_why() -> None:
+    for each in entry.ENTRIES:
+        assert each.fails or each.cost, each.name
+
+
+def test_the_plan_is_off_where_it_does_not_pay(compiled: Compiled) -> None:
+    said = compiled.parameters["prod"].get("ddosProtectionPlanId", {"value": ""})["value"]
+    assert bool(said) is (capacity.needs(600, INPUTS).gateway_units >= entry.plan_pays_from(INPUTS))
+    network = Snapshot.of("prod", compiled.snapshots["prod"]).one("Microsoft.Network/virtualNetworks")
+    assert network.at("properties.enableDdosProtection") is bool(said)
+    assert (network.at("properties.ddosProtectionPlan") is None) is not bool(said)
+
+
+def test_the_template_says_from_where_a_plan_pays(compiled: Compiled) -> None:
+    said = compiled.templates["main.bicep"]["parameters"]["ddosProtectionPlanId"]["metadata"]["description"]
+    assert f"from {entry.plan_pays_from(INPUTS)} capacity units" in said
