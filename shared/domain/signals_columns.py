@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from shared.domain.user_signals import (
 
 CHECKSUM = struct.Struct("<I")
 _24_BITS = np.uint32(0xFFFFFF)
+_FIRST = np.zeros(1, np.intp)
+FEW_FINGERPRINTS = 40
+"""Fewer fingerprints than this are not worth splitting."""
 
 
 class UnreadableSignals(ValueError):
@@ -50,6 +54,34 @@ class Reader:
         self.at += 3 * count
         return found
 
+    def take_sums(self, count: int) -> NDArray[np.float32]:
+        """See `sums_bytes`."""
+        some = self.take_bits(count)
+        sums = np.zeros(count, np.uint32)
+        sums[some] = self.take_wide(int(np.count_nonzero(some))) << 8
+        return sums.view(np.float32)
+
+    def take_fingerprints(self, count: int) -> NDArray[np.uint32]:
+        """See `fingerprints_bytes`."""
+        if count < FEW_FINGERPRINTS:
+            return self.take_wide(count)
+        low, places = self.take("<u2", count), self.take_bits(count + 256).nonzero()[0]
+        if len(places) != count:
+            raise UnreadableSignals("fingerprints")
+        found: NDArray[np.uint32] = (places - np.arange(count) << 16 | low).astype(np.uint32)
+        return found
+
+    def take_bits(self, count: int) -> NDArray[np.bool_]:
+        """Flags, eight a byte."""
+        return np.unpackbits(self.take(np.uint8, (count + 7) // 8), count=count).view(np.bool_)
+
+    def take_places(self, dtype: Any, count: int) -> NDArray[Any]:
+        """See `places_of_bytes`."""
+        size = np.dtype(dtype).itemsize
+        places = self.take(np.uint8, size * count).reshape(size, count)
+        found: NDArray[Any] = np.ascontiguousarray(places.T).view(dtype).ravel()
+        return found
+
     def take_days(self, count: int, newest_day: int) -> NDArray[np.int32]:
         """Days, a byte each, stored as ages."""
         days: NDArray[np.int32] = newest_day - self.take(np.uint8, count).astype(np.int32)
@@ -71,6 +103,15 @@ class Reader:
         return Progress(self.take("<u4", count), self.take_minutes(count, newest_minute), self.take("<u2", count))
 
 
+def split(column: NDArray[Any], counts: Sequence[int]) -> list[NDArray[Any]]:
+    """A column cut into one for each of the counts."""
+    columns, at = [], 0
+    for count in counts:
+        columns.append(column[at : at + count])
+        at += count
+    return columns
+
+
 def within(values: NDArray[Any], most: int) -> NDArray[Any]:
     """Values with those outside 0 … `most` at the nearer end; a quarter of what `np.clip` takes for short columns."""
     found: NDArray[Any] = np.minimum(np.maximum(values, 0), most)
@@ -89,6 +130,13 @@ def narrow(values: NDArray[Any]) -> bytes:
     wide: NDArray[np.uint8] = values.astype("<u4").view(np.uint8)
     kept: NDArray[np.uint8] = wide.reshape(-1, 4)[:, :3]
     return kept.tobytes()
+
+
+def runs(ascending: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The values of a sorted column, each once, and how often each stands there."""
+    ends = (ascending[1:] != ascending[:-1]).nonzero()[0] + 1
+    begins = np.concatenate([_FIRST[: len(ascending)], ends])
+    return ascending[begins], np.concatenate([ends, [len(ascending)]])[: len(begins)] - begins
 
 
 def newest_first(ring: Timeline) -> NDArray[np.uint32]:
@@ -115,12 +163,16 @@ def minute_bytes(minutes: NDArray[Any], newest_minute: int) -> bytes:
     return narrow(within(newest_minute - minutes, 0xFFFFFF))
 
 
+def watched_ages(signals: Signals) -> NDArray[np.int64]:
+    """How old long views are, in seconds before the end of the newest minute."""
+    ages: NDArray[np.int64] = (signals.newest_minute + 1) * SECONDS_PER_MINUTE - (signals.watched.times >> ORDER_BITS)
+    return ages
+
+
 def watched_bytes(signals: Signals) -> bytes:
-    """Long views, nine bytes each: fingerprints, ages in seconds against the end of the newest minute, order."""
-    times = signals.watched.times
-    ages = (signals.newest_minute + 1) * SECONDS_PER_MINUTE - (times >> ORDER_BITS)
-    order: NDArray[np.uint16] = (times & ((1 << ORDER_BITS) - 1)).astype("<u2")
-    return keys_bytes(signals.watched.keys) + narrow(within(ages, 0xFFFFFF)) + order.tobytes()
+    """Long views, nine bytes each: fingerprints, ages, order."""
+    order: NDArray[np.uint16] = (signals.watched.times & ((1 << ORDER_BITS) - 1)).astype("<u2")
+    return keys_bytes(signals.watched.keys) + narrow(within(watched_ages(signals), 0xFFFFFF)) + order.tobytes()
 
 
 def progress_bytes(signals: Signals) -> bytes:
@@ -128,6 +180,34 @@ def progress_bytes(signals: Signals) -> bytes:
     ring = signals.progress
     seconds: NDArray[np.uint16] = np.minimum(ring.seconds, 0xFFFF).astype("<u2")
     return keys_bytes(ring.keys) + minute_bytes(ring.times, signals.newest_minute) + seconds.tobytes()
+
+
+def sums_bytes(sums: NDArray[np.float32]) -> bytes:
+    """Sums: a bit for each that says whether it is not 0, then three bytes for each of those.
+
+    These are a float of 32 bits without its last eight, rounded: what that loses is 2^-16 of the sum at most.
+    """
+    some = sums != 0
+    bits: NDArray[np.uint32] = sums[some].view(np.uint32)
+    return np.packbits(some).tobytes() + narrow((bits + np.uint32(0x80)) >> 8)
+
+
+def fingerprints_bytes(ascending: NDArray[np.uint32]) -> bytes:
+    """Fingerprints of 24 bits in ascending order.
+
+    The low 16 bits of each; then the high eight of all as bits: a one for each fingerprint, a zero where the next value
+    of the high eight begins. A few are three bytes each instead: the zeros alone take 32.
+    """
+    if len(ascending) < FEW_FINGERPRINTS:
+        return narrow(ascending)
+    bits = np.zeros(len(ascending) + 256, np.uint8)
+    bits[(ascending >> 16 & 0xFF) + np.arange(len(ascending))] = 1
+    return ascending.astype("<u2").tobytes() + np.packbits(bits).tobytes()
+
+
+def places_of_bytes(column: NDArray[Any]) -> bytes:
+    """A column by the places of its bytes, all first bytes first: what is alike stands together and is compressed."""
+    return column.view(np.uint8).reshape(len(column), column.itemsize).T.tobytes()
 
 
 def sealed(raw: bytes, binds_to: int = 0) -> bytes:

@@ -33,7 +33,6 @@ def to_document(signals: Signals, version: int = signals_v2.VERSION) -> dict[str
     document: dict[str, Any] = {
         "id": SIGNALS_ID,
         "kind": "signals",
-        "lastActiveAt": signals.newest_minute * 60,
         "updatedAt": signals.updated_at,
         "ttl": SIGNALS_TTL_SECONDS,
     }
@@ -41,6 +40,7 @@ def to_document(signals: Signals, version: int = signals_v2.VERSION) -> dict[str
         return document | {"v": version, "packed": _text(signals_v3.pack(signals))}
     packed = signals_v2.pack(signals)
     return document | {
+        "lastActiveAt": signals.newest_minute * 60,
         "packed": _text(packed),
         "additions": _text(signals_v2.pack_additions(signals, packed)),
         "counted": _text(signals.counted.pack()),

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from events.fold import fold
 from events.video_facts import Facts
@@ -44,7 +44,7 @@ from shared.domain.user_signals import (
     Signals,
     Timeline,
 )
-from tests.events.histories import NOW, event, everything, rows_of
+from tests.events.histories import NOW, event, everything
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
 
@@ -56,11 +56,17 @@ def read_back(signals: Signals, version: int) -> Signals:
     return again
 
 
+SUMS_ARE_STORED_TO = 2.0**-15
+"""Version 3 rounds a sum to 2^-16 of it."""
+
+
 def assert_same(one: Signals, other: Signals) -> None:
     assert everything(one) == everything(other)
     for name in ("categories", "tags", "creators"):
-        assert rows_of(getattr(one, name)) == rows_of(getattr(other, name))
-        assert getattr(one, name).lost == pytest.approx(getattr(other, name).lost)
+        mine, its = getattr(one, name), getattr(other, name)
+        assert_array_equal(mine.keys, its.keys)
+        assert_allclose(mine.values, its.values, rtol=SUMS_ARE_STORED_TO)
+        assert mine.lost == pytest.approx(its.lost)
 
 
 def size(signals: Signals, version: int) -> int:
@@ -80,7 +86,7 @@ def at_every_cap(draw: np.random.Generator) -> Signals:
     newest_day = newest_minute // 1_440
 
     def counters(cap: int, fields: int) -> Counters:
-        values = draw.standard_normal((cap, fields)).astype(np.float32) * np.float32(1e30)
+        values = draw.standard_normal((cap, fields)).astype(np.float32) * np.float32(1e20)
         return Counters(values, draw.integers(0, 2**32, cap, np.uint32), np.full(cap, newest_day - 90, np.int32), 1e30)
 
     def ring(cap: int, times: np.ndarray, bits: int = 32) -> Timeline:
@@ -250,7 +256,8 @@ def test_a_read_for_a_ranking_has_what_a_ranking_uses_and_cannot_be_stored(versi
         assert_array_equal(one.keys, other.keys)
         for column in (VIEWS, WATCH_FRACTION, SKIPS, APPROVALS):
             assert_array_equal(one.values[:, column], other.values[:, column])
-    for name in ("seen", "dismissed", "skipped"):
+    assert_array_equal(np.sort(part.seen.keys), np.sort(whole.seen.keys))
+    for name in ("dismissed", "skipped"):
         assert_array_equal(getattr(part, name).keys, getattr(whole, name).keys)
     assert_array_equal(part.watched.keys[:LAST_LONG_VIEWS], whole.watched.keys[:LAST_LONG_VIEWS])
     assert_array_equal(part.watched_minutes[:LAST_LONG_VIEWS], whole.watched_minutes[:LAST_LONG_VIEWS])
