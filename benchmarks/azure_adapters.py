@@ -24,7 +24,6 @@ from azure.functions.meta import Datum, get_binding_registry
 
 import bootstrap
 from benchmarks.feed_handler import _prepare, _request, _served
-from benchmarks.measured import record
 from benchmarks.measuring import UNLIMITED, Timing, measure, measure_async
 from events.batch import Batch, decode, encode
 from events.schema import parse_event
@@ -32,13 +31,12 @@ from local.serving import local_settings
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
 from shared.adapters.bus.servicebus import ServiceBusBus
 from shared.adapters.documents.cosmos import CosmosStore
-from shared.adapters.documents.port import TENANTS, Create, Upsert
+from shared.adapters.documents.port import TENANTS, Create
 from shared.adapters.flags.app_configuration import FlagStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = "python -m benchmarks azure_adapters"
 READS, FEEDS, MESSAGES, VIDEOS = 1_500, 1_000, 3_000, 500
 
 
@@ -94,22 +92,12 @@ async def _reads(settings: Settings) -> None:
         bare = await measure_async(lambda: container.read_item("signals", "t"), READS)
     eventual = await measure_async(lambda: store.read(TENANTS, "t", "signals"), READS)
     latest = await measure_async(lambda: store.read(TENANTS, "t", "signals", latest=True), READS)
-    written = await measure_async(lambda: _fold_written(store), READS)
     await store.close()
     _row("read_item of the bare SDK, 8 kB", bare.cpu, bare.cpu)
     _row("read through the adapter, eventual", eventual.cpu, bare.cpu)
     _row("read through the adapter, latest", latest.cpu, bare.cpu)
-    _row("a fold's write: a marker created, signals replaced", written.cpu, bare.cpu)
-    record("cosmos_read_cpu_ms", latest.cpu / 1000, "ms", f"{COMMAND}, a read of 8 kB, latest")
-    record("cosmos_write_cpu_ms", written.cpu / 1000, "ms", f"{COMMAND}, a marker created and 8 kB replaced")
     feed = await _feed(settings)
     _row(f"a whole feed of {VIDEOS} videos, signals read every time", feed.cpu, bare.cpu)
-
-
-async def _fold_written(store: CosmosStore) -> None:
-    """One atomic batch as a fold writes it, but for the ETag."""
-    signals = {"id": "signals", "filler": ["x" * 70] * 100}
-    await store.write(TENANTS, "t", [Create({"id": f"marker-{next(_ids)}"}), Upsert(signals)])
 
 
 async def _feed(settings: Settings) -> Timing:
@@ -132,7 +120,6 @@ async def _publishing(settings: Settings) -> None:
     _row("coalesced", together, alone, "messages/s")
     _row("one send for each message", alone_cpu, alone_cpu)
     _row("coalesced", together_cpu, alone_cpu)
-    record("publish_cpu_ms", together_cpu / 1000, "ms", f"{COMMAND}, 4 kB, many callers at once")
 
 
 _ids = count()

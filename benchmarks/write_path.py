@@ -25,11 +25,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import http
+from benchmarks.measured import OF_BEFORE, RECORD, record
 from benchmarks.served import World, served
 from benchmarks.versions import ROOT, Version, checkout, in_turns, ratio, row
 
 PROGRAM = "write_steps.py"
 STEPS = ("post", "fold", "rollup")
+BILLED = {"post": "accept_cpu_ms", "fold": "fold_cpu_ms", "rollup": "roll_up_cpu_ms"}
+"""Step → the figure of the bill whose ratio it is; kept with `--record`."""
 BASELINE = "a171ba9"
 """The last version that sent every batch in a message of its own."""
 AFTER = {
@@ -72,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("revision", nargs="?", default=BASELINE, help="what to compare with")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(RECORD, action="store_true", help="keep the ratios of CPU in infra/measured.json")
     parser.add_argument("--batches", type=int, default=2_400, help="of each step in a round")
     chosen = parser.parse_args(sys.argv[2:] if sys.argv[1:2] == ["write_path"] else None)
     no_op = _no_op_us()
@@ -112,6 +116,9 @@ def _print(revision: str, before: list[dict[str, float]], after: list[dict[str, 
     for name in (*STEPS, "together", "with its calls"):
         first, second = ([each[name] for each in rounds] for rounds in (before, after))
         print(f"{row(name, first, second):66}{statistics.median(second) / no_op:6.1f}")
+        if name in BILLED:
+            source = f"python -m benchmarks.write_path {revision}, {name}"
+            record(BILLED[name], ratio(first, second)[0], OF_BEFORE, source)
     print(f"{'a no-op function':24}{no_op:10.0f}{no_op:10.0f}{1:8.3f}{1:27.1f}")
     print(f"{'bytes on the bus':24}{'before':>10}{'after':>10}{'ratio':>8}")
     for name in (*(f"{step} bytes" for step in STEPS), "bus bytes"):

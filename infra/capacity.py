@@ -82,14 +82,12 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     reads = i["signals_reads_per_feed"]
     feed_ms = i["worker_cpu_ms"] + i["feed_handler_cpu_ms"] + reads * i["signals_read_cpu_ms"]
     feed_ms += i["gzip_clients"] * i["compress_cpu_ms"]
-    accept_ms = i["worker_cpu_ms"] + i["accept_cpu_ms"] + i["publish_cpu_ms"]
+    accept_ms = i["worker_cpu_ms"] + i["accept_cpu_ms"]
     http_cores = rate * (feed_ms + accept_ms) / 1000
     in_flight = 2 * rate * i["request_ms"] / 1000
     http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
     together = batches_per_message(rate, http_instances, inputs)
-    fold_ms = i["worker_cpu_ms"] / together + i["fold_cpu_ms"] + i["publish_cpu_ms"]
-    fold_ms += i["fold_reads"] * i["cosmos_read_cpu_ms"] + i["fold_writes"] * i["cosmos_write_cpu_ms"]
-    fold_cores = rate * fold_ms / 1000
+    fold_cores = rate * (i["worker_cpu_ms"] / together + i["fold_cpu_ms"]) / 1000
     visits = i["tenants"] / i["statistics_seconds"]  # sessions a second, each written once a visit
     rollup_cores = (rate * i["roll_up_cpu_ms"] + visits * i["roll_up_visit_cpu_ms"]) / 1000
     fold_instances, rollup_instances = (math.ceil(cores / i["cpu_target"]) for cores in (fold_cores, rollup_cores))
@@ -126,9 +124,12 @@ def needs(rate: float, inputs: Inputs) -> Needs:
 
 
 def batches_per_message(rate: float, http_instances: int, inputs: Inputs) -> float:
-    """How many batches a message to the fold holds: the one that opens it, and what comes while it waits."""
-    each = rate / max(http_instances, inputs["always_ready_http"])
-    return min(1 + each * inputs["linger_ms"] / 1000, inputs["batches_per_message_at_most"])
+    """How many batches a message to the fold holds on average (`events/packing.py`).
+
+    After a pause a batch leaves at once and alone; then a message leaves after every linger, with all that came in it.
+    """
+    lingering = rate / max(http_instances, inputs["always_ready_http"]) * inputs["linger_ms"] / 1000
+    return min(lingering + math.exp(-lingering), inputs["batches_per_message_at_most"])
 
 
 def bus_bytes(together: float, inputs: Inputs) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,5 +39,7 @@ def test_the_committed_file_is_as_the_helper_writes_it():
     text = figures.MEASURED.read_text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
     for name, entry in json.loads(text).items():
+        if entry["unit"] == measured.OF_BEFORE and re.search(r"benchmarks.(paired|write_path)", entry["source"]):
+            assert "a171ba9" in entry["source"], f"{name} is a ratio to another version than the bill before"
         assert set(entry) == {"value", "unit", "source"}, name
         assert entry["source"].startswith("python -m "), name
