@@ -50,7 +50,15 @@ def _scale() -> str:
         **{name: rows[name] for name in ("messaging units", "gateway capacity units", "App Configuration quota used")},
     }
     lines = ["| " + " | ".join(["while it lasts", *rows["while it lasts"]]) + " |", "|---|---:|---:|---:|---:|"]
-    return "\n".join([*lines, *("| " + " | ".join([name, *cells]) + " |" for name, cells in shown.items())]) + "\n"
+    lines += ["| " + " | ".join([name, *cells]) + " |" for name, cells in shown.items()]
+    usual, tenfold = (rows["**together**"][at].strip("*") for at in (0, 2))
+    folding, everything = rows["request units a second: folding"][1], rows["request units a second: everything"][1]
+    lines += [
+        "",
+        f"The same program prints ${usual} a month for 600/s with a peak of 3,000/s, and ${tenfold} for ten times that.",
+        f"At 3,000/s folding takes {folding} of {everything} request units a second.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 WHOLE: dict[str, Callable[[], str]] = {
