@@ -48,7 +48,7 @@ from shared.adapters.blobs.port import Blobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
 from shared.adapters.documents.port import DocumentStore
-from shared.adapters.flags.evaluation import Flags
+from shared.adapters.flags.evaluation import LEAN_READS, Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.refresh import Refresher
 from shared.adapters.reporting import reported
@@ -224,7 +224,9 @@ def build(
         settings = with_embedded_secrets(settings)
     telemetry = telemetry or Telemetry()
     clock_guard = ClockGuard(clock, elapsed, telemetry)
-    documents = documents or documents_from(settings, clock, telemetry, partial(clock_guard.saw, COSMOS))
+    documents = documents or documents_from(
+        settings, clock, telemetry, partial(clock_guard.saw, COSMOS), lambda: flags.on(LEAN_READS, "")
+    )
     bus = bus or bus_from(settings, clock)
     blobs = blobs or blobs_from(settings)
     documents, bus, blobs = reported(documents, bus, blobs, telemetry)

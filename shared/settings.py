@@ -57,6 +57,12 @@ class Settings:
     )
     cosmos_database: str = _setting("COSMOS_DATABASE", "feed", "Database that holds the containers.")
 
+    cosmos_regions: str = _setting(
+        "COSMOS_REGIONS",
+        "",
+        "Regions that reads without the SDK (flag `lean-reads`) ask, nearest first, separated by commas; empty: the "
+        "account's own endpoint. Example: West Europe,North Europe",
+    )
     servicebus_namespace: str = _setting(
         "ServiceBusConnection__fullyQualifiedNamespace",
         "",

@@ -44,13 +44,17 @@ def _backend(port: str, choice: str) -> Any:
 
 
 def documents_from(
-    settings: Settings, clock: Clock, telemetry: Telemetry, on_answer: OnAnswer | None = None
+    settings: Settings,
+    clock: Clock,
+    telemetry: Telemetry,
+    on_answer: OnAnswer | None = None,
+    lean_reads: Callable[[], bool] = lambda: False,
 ) -> DocumentStore:
     """The document store the settings name, unconnected; `telemetry` counts its calls, `on_answer` gets the headers
-    of what a service answers."""
+    of what a service answers, `lean_reads` says whether Cosmos DB may be read without its SDK."""
     backend = _backend("documents", settings.document_store)
     if settings.document_store == "cosmos":
-        cosmos: DocumentStore = backend.from_settings(settings, count_cosmos_calls(telemetry), on_answer)
+        cosmos: DocumentStore = backend.from_settings(settings, count_cosmos_calls(telemetry), on_answer, lean_reads)
         return cosmos
     return MeteredDocuments(backend(data_folder(settings) / "documents.db", clock), telemetry)
 

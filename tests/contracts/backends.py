@@ -26,6 +26,7 @@ from shared.adapters.bus.port import Bus
 from shared.adapters.bus.servicebus import ServiceBusBus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.cosmos_point_read import PointReads
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.documents.sqlite import SqliteStore
 from shared.adapters.flags.app_configuration import AppConfigurationFlags
@@ -131,13 +132,22 @@ async def file_flags(folder: Path) -> AsyncIterator[FlagsRig]:
     await source.close()
 
 
+def cosmos_documents(folder: Path) -> AbstractAsyncContextManager[Rig[DocumentStore]]:
+    return _cosmos(lean=False)
+
+
+def lean_cosmos_documents(folder: Path) -> AbstractAsyncContextManager[Rig[DocumentStore]]:
+    return _cosmos(lean=True)
+
+
 @contextlib.asynccontextmanager
-async def cosmos_documents(folder: Path) -> AsyncIterator[Rig[DocumentStore]]:
+async def _cosmos(*, lean: bool) -> AsyncIterator[Rig[DocumentStore]]:
     async with CosmosServer(partitions=3) as server:
         opened: list[DocumentStore] = []
 
         async def another() -> DocumentStore:
-            opened.append(CosmosStore("feed", connection_string=server.connection_string))
+            reads = PointReads(server.url, "feed", server.entra.credential) if lean else None
+            opened.append(CosmosStore("feed", connection_string=server.connection_string, point_reads=reads))
             await opened[-1].ready()
             return opened[-1]
 
@@ -203,6 +213,7 @@ async def app_configuration_flags(folder: Path) -> AsyncIterator[FlagsRig]:
 DOCUMENTS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[DocumentStore]]]] = {
     "sqlite": sqlite_documents,
     "cosmos": cosmos_documents,
+    "cosmos, lean reads": lean_cosmos_documents,
 }
 BUS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Bus]]]] = {
     "sqlite": sqlite_bus,

@@ -282,6 +282,10 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           value: cosmosDatabase
         }
         {
+          name: 'COSMOS_REGIONS'
+          value: ''
+        }
+        {
           name: 'ServiceBusConnection__fullyQualifiedNamespace'
           value: serviceBusHostName
         }

@@ -21,6 +21,8 @@ What this module does because of how the SDK behaves, each proven by a test in `
   among the loaded modules four times, a twentieth of a read's CPU. The service's spans are made elsewhere.
 - Endpoint discovery is off: with it, the SDK sends a write again after a 503. The account's own name always leads
   to the write region, also after a failover.
+
+Reads by id may go without the SDK (`cosmos_point_read.py`); what they do not take for an answer is asked again here.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ from shared.adapters.documents.cosmos_answers import (
 )
 from shared.adapters.documents.cosmos_items import batch_operation, check, document_of, page_query
 from shared.adapters.documents.cosmos_layout import default_ttl, indexing_policy
+from shared.adapters.documents.cosmos_point_read import PointReads, Unusual
 from shared.adapters.documents.port import (
     CONTAINERS,
     FROM_NOW,
@@ -89,6 +92,9 @@ OnCall = Callable[[str, int, float, float], None]
 """`on_call(operation, status, request_units, seconds)`, once per HTTP exchange; status 0 means no answer came."""
 OnAnswer = Callable[[Mapping[str, Any]], None]
 """Called with the headers of every answer that is the service's own."""
+
+LEAN_READ = "lean_read"
+"""The operation under which reads without the SDK are counted."""
 
 _EVENTUAL = {"consistencyLevel": "Eventual"}
 
@@ -119,6 +125,7 @@ class CosmosStore:
         reopen_after_seconds: float = 1.0,
         on_call: OnCall | None = None,
         on_answer: OnAnswer | None = None,
+        point_reads: PointReads | None = None,
     ) -> None:
         if (connection_string is None) == (endpoint is None):
             raise ValueError("give either a connection string or an endpoint")
@@ -131,6 +138,7 @@ class CosmosStore:
         self._reopen_after = reopen_after_seconds
         self._on_call = on_call or (lambda operation, status, request_units, seconds: None)
         self._on_answer = on_answer or (lambda headers: None)
+        self._point_reads = point_reads
         self._client: CosmosClient | None = None
         self._credential: Any = None
         self._proxies: dict[str, ContainerProxy] = {}
@@ -140,9 +148,14 @@ class CosmosStore:
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, on_call: OnCall | None = None, on_answer: OnAnswer | None = None
+        cls,
+        settings: Settings,
+        on_call: OnCall | None = None,
+        on_answer: OnAnswer | None = None,
+        lean_reads: Callable[[], bool] = lambda: False,
     ) -> CosmosStore:
-        """As the settings say; nothing connects yet."""
+        """As the settings say; nothing connects yet. `lean_reads` says before each read by id whether it may go without
+        the SDK; with a connection string none may."""
         return cls(
             settings.cosmos_database,
             connection_string=settings.cosmos_connection_string or None,
@@ -150,11 +163,38 @@ class CosmosStore:
             credential=azure_credential,
             on_call=on_call,
             on_answer=on_answer,
+            point_reads=_point_reads(settings, lean_reads) if settings.cosmos_endpoint else None,
         )
 
     # The port
 
     async def read(self, container: Container, partition: str, id: str, *, latest: bool = False) -> Document | None:
+        if self._point_reads is not None and (endpoint := self._point_reads.endpoint()) is not None:
+            with contextlib.suppress(Unusual, NotAnAnswer):
+                return await self._read_leanly(self._point_reads, endpoint, container, partition, id, latest)
+        return await self._read_by_sdk(container, partition, id, latest)
+
+    async def _read_leanly(
+        self, reads: PointReads, endpoint: str, container: Container, partition: str, id: str, latest: bool
+    ) -> Document | None:
+        """One read without the SDK. Raises `Unusual` or `NotAnAnswer` for whatever is not plainly its answer."""
+        started = time.perf_counter()
+        session = (self._sessions.get(container, partition) or "") if latest else None
+        try:
+            answer = await reads.read(endpoint, container.name, partition, id, session=session)
+        except Unusual as unusual:
+            self._count(LEAN_READ, unusual.status, unusual.headers, started)
+            raise
+        self._count(LEAN_READ, 404 if answer.item is None else 200, answer.headers, started)
+        if latest:
+            self._sessions.keep(container, partition, answer.headers)
+        if answer.item is None:
+            return None
+        if answer.item.get("id") != id or "_etag" not in answer.item:
+            raise NotAnAnswer("the item that was asked for")
+        return document_of(answer.item, partition)
+
+    async def _read_by_sdk(self, container: Container, partition: str, id: str, latest: bool) -> Document | None:
         proxy = await self._proxy(container)
         asked: dict[str, Any] = {"read_timeout": self._read_timeout}
         if not latest:
@@ -298,6 +338,8 @@ class CosmosStore:
         client, self._client = self._client, None
         credential, self._credential = self._credential, None
         self._proxies.clear()
+        if self._point_reads is not None:
+            await self._point_reads.close()
         if client is not None:
             await client.close()
         if credential is not None:
@@ -500,6 +542,16 @@ class CosmosStore:
             return _ChangePage(documents, Position(position.feed_range, str(answered["etag"])), passed_over)
 
         return await self._call("changes", container, send, repeatable=True)
+
+
+def _point_reads(settings: Settings, wanted: Callable[[], bool]) -> PointReads:
+    return PointReads(
+        settings.cosmos_endpoint,
+        settings.cosmos_database,
+        azure_credential,
+        regions=settings.cosmos_regions.split(","),
+        wanted=wanted,
+    )
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

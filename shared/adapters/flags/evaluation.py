@@ -31,6 +31,7 @@ EXPLORATION = "exploration"
 CO_WATCH = "co-watch"
 NEW_DIVERSIFIER = "use-new-diversifier"
 ARCHIVE = "archive"
+LEAN_READS = "lean-reads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ FLAGS: dict[str, Flag] = {
         "evaluation and no experiment's report.",
         default=True,
         tenants=True,
+    ),
+    LEAN_READS: Flag(
+        "Documents are read by id without the SDK of Cosmos DB, which takes most of a read's CPU. What is not plainly "
+        "an answer is asked again through the SDK. Off: everything goes through the SDK.",
+        default=False,
     ),
 }
 """Every flag the code asks for. A tenant's own feature flags are checked against the same table."""

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from tests.emulators.clock import MovableClock
 from tests.emulators.cosmos import sql
+from tests.emulators.cosmos.entra import Entra
 from tests.emulators.cosmos.storage import NO_SUCH_OWNER, NOT_FOUND, ContainerState, Json, Refused
 from tests.emulators.faults import AFTER, BEFORE, FaultPlan, wait
 from tests.emulators.http import HttpServer, cut, replaced
@@ -42,6 +43,7 @@ CODES = {
 """How the service names a status in the body of an error."""
 SESSION_NOT_AVAILABLE = 1002
 MAX_PAGE = 1000
+OF_ENTRA = "type=aad&ver=1.0&sig="
 
 
 class CosmosServer(HttpServer):
@@ -54,6 +56,7 @@ class CosmosServer(HttpServer):
         self.databases: dict[str, dict[str, ContainerState]] = {}
         self._rids = itertools.count(1)
         self.charged = 0.0
+        self.entra = Entra()
 
     @property
     def connection_string(self) -> str:
@@ -77,7 +80,7 @@ class CosmosServer(HttpServer):
             return answer
         headers: dict[str, str] = dict(fault.headers)
         try:
-            _check_signature(request, path)
+            _check_signature(request, path, self.entra.valid)
             if fault.status:
                 if fault.retry_after_ms is not None:
                     headers["x-ms-retry-after-ms"] = str(fault.retry_after_ms)
@@ -284,11 +287,15 @@ def _label(request: web.Request, path: list[str]) -> str:
     return " ".join([kind, name, *([partition] if isinstance(partition, str) else []), *path[5:6]])
 
 
-def _check_signature(request: web.Request, path: list[str]) -> None:
-    """The master-key signature over verb, resource type, resource link and date."""
+def _check_signature(request: web.Request, path: list[str], tokens: set[str]) -> None:
+    """A token of Entra ID, or the master-key signature over verb, resource type, resource link and date."""
     given = urllib.parse.unquote(request.headers.get("authorization", ""))
     if not given:
         raise Refused(401, "Required Header authorization is missing.")
+    if given.startswith(OF_ENTRA):
+        if given.removeprefix(OF_ENTRA) not in tokens:
+            raise Refused(401, "The token is not valid any more.")
+        return
     odd = len(path) % 2 == 1
     kind = path[-1] if odd else (path[-2] if path else "")
     link = "/".join(path[:-1] if odd else path)
