@@ -317,7 +317,7 @@ def test_metrics_flags_and_alerts_that_the_page_names_exist() -> None:
             assert name in METRICS or name == "reason", name
         for name in re.findall(r"`([\w-]+)`", cells[2]):
             assert name in alerts, name
-    assert f"all {('six' if len(FLAGS) == 6 else len(FLAGS))} flags" in PAGE
+    assert f"all {len(FLAGS)} flags" in PAGE
 
 
 def test_figures_of_the_ranking_are_those_of_its_page() -> None:

@@ -8,7 +8,6 @@ from typing import Self
 
 from azure.core.credentials import AccessToken
 
-
 KNOWN_TOKEN = "the token that programs beside the test servers use"
 
 
