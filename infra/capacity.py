@@ -84,7 +84,7 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     feed_ms += i["gzip_clients"] * i["compress_cpu_ms"]
     accept_ms = i["worker_cpu_ms"] + i["accept_cpu_ms"]
     http_cores = rate * (feed_ms + accept_ms) / 1000
-    in_flight = 2 * rate * i["request_ms"] / 1000
+    in_flight = i["calls_per_feed"] * rate * i["request_ms"] / 1000
     http_instances = max(math.ceil(http_cores / i["cpu_target"]), math.ceil(in_flight / i["http_concurrency"]))
     together = batches_per_message(rate, http_instances, inputs)
     fold_cores = rate * (i["worker_cpu_ms"] / together + i["fold_cpu_ms"]) / 1000
@@ -94,7 +94,7 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     bus_mb = rate * bus_bytes(together, inputs) / 1e6
     units = math.ceil(round(bus_mb / i["mb_per_messaging_unit"], 9))
     read_ru = read_units(i["signals_bytes"])
-    write_ru = i["replace_times"] * write_units(i["signals_bytes"]) + write_units(0)  # and its marker
+    write_ru = i["replace_times"] * write_units(i["signals_bytes"]) + i["markers_per_fold"] * write_units(0)
     ru_statistics = visits * sum(  # each document is read, written once, and pulled by each instance
         i["replace_times"] * write_units(1024 * size) + (1 + http_instances) * read_units(1024 * size)
         for size in (i["statistics_kb"], i["daily_kb"])
@@ -114,7 +114,7 @@ def needs(rate: float, inputs: Inputs) -> Needs:
         ru_facts=facts * read_units(1024 * i["video_kb"]),
         ru_content=i["ru_content"],
         batches_per_message=together,
-        executions_per_feed=2 + 1 / together,
+        executions_per_feed=i["calls_per_feed"] + 1 / together,
         bus_mb=bus_mb,
         messaging_units=next((size for size in MESSAGING_UNITS if size >= units), units),
         namespaces=math.ceil(units / MESSAGING_UNITS[-1]),
@@ -151,7 +151,7 @@ def gateway_units(rate: float, inputs: Inputs) -> int:
     i = inputs
     megabits = rate * (feed_response_bytes(inputs) + 1000 * i["batch_request_kb"]) * 8 / 1e6
     asked = (
-        2 * rate / i["requests_per_gateway_unit"],
+        i["calls_per_feed"] * rate / i["requests_per_gateway_unit"],
         megabits / i["mbit_per_gateway_unit"],
         rate * i["connection_seconds"] / i["connections_per_gateway_unit"],
         i["gateway_units_reserved"],

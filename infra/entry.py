@@ -64,15 +64,21 @@ def _front_door(rate: float, inputs: Inputs) -> float:
     month = rate * MONTH_SECONDS
     sent_gb, answered_gb = month * inputs["batch_request_kb"] / 1e6, month * feed_response_bytes(inputs) / 1e9
     dearer = answered_gb * (FRONT_DOOR_TO_CLIENT_GB - inputs["price_egress_gb"])
-    return FRONT_DOOR_BASE + 2 * month / 1e4 * FRONT_DOOR_10000_REQUESTS + sent_gb * FRONT_DOOR_TO_ORIGIN_GB + dearer
+    return (
+        FRONT_DOOR_BASE
+        + inputs["calls_per_feed"] * month / 1e4 * FRONT_DOOR_10000_REQUESTS
+        + sent_gb * FRONT_DOOR_TO_ORIGIN_GB
+        + dearer
+    )
 
 
 def _machines(rate: float, inputs: Inputs) -> float:
-    cores = 2 * rate * OWN_FIREWALL_MS / 1000 / inputs["cpu_target"]
+    cores = inputs["calls_per_feed"] * rate * OWN_FIREWALL_MS / 1000 / inputs["cpu_target"]
     return max(ZONES, math.ceil(cores / VM_CORES)) * VM_PRICE
 
 
-def _own(rate: float, inputs: Inputs) -> float:
+def own_firewall(rate: float, inputs: Inputs) -> float:
+    """Dollars a month of machines with a firewall behind a load balancer."""
     gb = rate * MONTH_SECONDS * (feed_response_bytes(inputs) + 1000 * inputs["batch_request_kb"]) / 1e9
     return BALANCER + gb * BALANCER_GB + _machines(rate, inputs)
 
@@ -94,7 +100,7 @@ ENTRIES = (
         _front_door,
         "a private link to this host is not confirmed; a shared cache",
     ),
-    Entry("Load balancer, nginx with Coraza on machines of our own", _own, NOT_MANAGED),
+    Entry("Load balancer, nginx with Coraza on machines of our own", own_firewall, NOT_MANAGED),
     Entry("Application Gateway Standard_v2, Coraza on machines behind it", _own_behind_gateway, NOT_MANAGED),
     Entry("API Management, Standard v2 or Premium v2", None, "no firewall of its own: comes on top of a gateway"),
     Entry("Application Gateway for Containers with its firewall", None, "leads to Kubernetes only"),

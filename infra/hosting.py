@@ -60,7 +60,7 @@ def premium(rate: float, inputs: Inputs) -> Cost:
 def container_apps(rate: float, inputs: Inputs) -> Cost:
     """Functions on Container Apps, Consumption plan: cores and memory by the second, and HTTP requests."""
     replica = (CONTAINER_CORE_SECOND + CONTAINER_GIB * CONTAINER_GIB_SECOND) * MONTH_SECONDS
-    requests = 2 * rate * MONTH_SECONDS / 1e6 * CONTAINER_MILLION_REQUESTS
+    requests = inputs["calls_per_feed"] * rate * MONTH_SECONDS / 1e6 * CONTAINER_MILLION_REQUESTS
     return Cost(requests, max(ZONES, _cores(rate, inputs)) * replica)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from feed.pipeline import REASONS
-from infra import capacity, entry, figures, hosting
+from infra import capacity, entry, figures, half, hosting
 from shared import settings
 from shared.adapters.flags import evaluation
 from shared.observability import metric_table as telemetry_metrics
@@ -34,6 +34,10 @@ def _hosting() -> str:
     return hosting.render(figures.read().after)
 
 
+def _half() -> str:
+    return half.render(figures.read().after)
+
+
 def _entry() -> str:
     return entry.render(figures.read().after)
 
@@ -55,7 +59,7 @@ def _scale() -> str:
     folding, everything = rows["request units a second: folding"][1], rows["request units a second: everything"][1]
     lines += [
         "",
-        f"The same program prints ${usual} a month for 600/s with a peak of 3,000/s, and ${tenfold} for ten times that.",
+        f"The same program prints ${usual} a month for 600/s, peak 3,000/s, and ${tenfold} for ten times that.",
         f"At 3,000/s folding takes {folding} of {everything} request units a second.",
     ]
     return "\n".join(lines) + "\n"
@@ -72,6 +76,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/api.md", "codes"): _codes,
     ("docs/api.md", "reasons"): _reasons,
     ("docs/operations.md", "capacity"): _capacity,
+    ("docs/operations.md", "half"): _half,
     ("docs/design.md", "scale"): _scale,
     ("docs/decisions/0027-flex-consumption-until-its-executions-cost-more.md", "hosting"): _hosting,
     ("docs/decisions/0033-the-gateway-stays-under-a-ddos-plan-where-it-pays.md", "entry"): _entry,
