@@ -325,12 +325,13 @@ class SignalsConsumer:
 
 
 def _marker(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...]) -> Json:
-    """The marker of a folded batch. `fresh` (one bit an event) is left out when all of them were new; `counted`, the
-    bits of a hexadecimal number, says which of the new ones statistics count."""
+    """The marker of a folded batch: no more than what is read, for there is one a batch for two weeks.
+
+    `fresh` (one bit an event) is left out when all of them were new; `counted`, the bits of a hexadecimal number, says
+    which of the new ones statistics count. Whose it is, the signals in the same partition say.
+    """
     marker: Json = {
         "id": f"{MARKER_PREFIX}{batch.id}",
-        "kind": "marker",
-        "tenantId": batch.tenant_id,
         "acceptedAt": batch.accepted_at,
         "counted": mask_of(counted),
         "ttl": MARKER_TTL_SECONDS,

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from benchmarks.measured import record
 from events.archive import from_lines
 from events.daily_statistics import COLUMNS, DayTable
+from events.signals_consumer import MARKER_PREFIX
 from infra.capacity import read_units, write_units
 from ranking.stats import StatsTable
 from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS
@@ -202,7 +203,8 @@ async def _collect(documents: DocumentStore, found: Stored) -> None:
             token, more = changes.token, changes.more
             for document in changes.documents:
                 body = {**document.body, container.partition_field: document.partition}
-                key = (container.name, str(body.get("kind")), bool(body.get("deleted")))
+                kind = "marker" if document.id.startswith(MARKER_PREFIX) else str(body.get("kind"))
+                key = (container.name, kind, bool(body.get("deleted")))
                 known = found.documents.setdefault(key, [])
                 if body not in known:
                     known.append(body)

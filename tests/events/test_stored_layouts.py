@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from benchmarks.request_units import TYPICAL, stored_bytes
+from benchmarks.users import KINDS, catalog, user
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
@@ -181,3 +183,14 @@ def test_what_no_event_touches_is_stored_in_the_same_bits(seed: int, later_minut
     )
     alive = np.isin(signals.tags.keys, faded.tags.keys)
     assert_allclose(faded.tags.values, exact[alive], rtol=2.0**-14)
+
+
+@pytest.mark.parametrize("kind", ["after one batch", "after a day of four batches", TYPICAL])
+def test_version_3_takes_at_most_four_fifths_of_version_2(kind: str) -> None:
+    signals = user(*KINDS[kind], catalog())
+    assert stored_bytes(signals, 3) < 0.8 * stored_bytes(signals, 2)
+
+
+def test_a_user_of_one_day_fits_into_two_kilobytes() -> None:
+    """Below 2 kB the charge of a write rises fastest with size."""
+    assert stored_bytes(user(*KINDS["after a day of four batches"], catalog()), 3) < 2_048
