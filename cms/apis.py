@@ -18,6 +18,7 @@ from cms.preview.api import PreviewApi
 from cms.rules.api import PlaylistsApi, RulesApi
 from cms.studio.api import StudioApi
 from cms.videos.api import VideosApi
+from cms.videos.playback import PlaybackApi
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
 from shared.adapters.flags.evaluation import Flags
@@ -28,6 +29,7 @@ from shared.web.endpoint import Edge
 
 CMS_APIS: tuple[type, ...] = (
     VideosApi,
+    PlaybackApi,
     ImportsApi,
     ConfigurationApi,
     RulesApi,
@@ -69,6 +71,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
     return {
         VideosApi: VideosApi(edge, videos, catalogs),
+        PlaybackApi: PlaybackApi(edge, videos, catalogs),
         ImportsApi: ImportsApi(edge, parts.imports, catalogs),
         ConfigurationApi: ConfigurationApi(edge, tenants),
         RulesApi: RulesApi(edge, tenants),

@@ -55,6 +55,16 @@ _SKIP = {
     "feedRequestId": "AQxS…",
     "rankPosition": 1,
 }
+_HEARTBEAT = {
+    "type": "progress",
+    "videoId": "vid_fitness_1",
+    "timestamp": 1_795_176_010_000,
+    "feedRequestId": "AQxS…",
+    "playId": "5d1c-7",
+    "startedAt": 1_795_176_000_000,
+    "positionMs": 10_000,
+    "sessionId": "8f2a",
+}
 _RECEIPT_EXAMPLE = {
     "accepted": 1,
     "rejected": [{"index": 1, "code": "too_old", "message": REJECTIONS["too_old"]}],
@@ -118,7 +128,7 @@ class EventsApi:
                 {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY},
             ),
         ),
-        body=Body(EventBatch, {"events": [_VIEW, _SKIP]}),
+        body=Body(EventBatch, {"events": [_VIEW, _SKIP, _HEARTBEAT]}),
         problems=(
             *USER,
             "invalid_json",
@@ -170,8 +180,10 @@ class EventsApi:
                 parsed.append(parse_event(row, now, device))
             except Rejected as refusal:
                 rejected.append(RejectedEvent(index=index, code=refusal.code, message=REJECTIONS[refusal.code]))
-        events, requests = attribute(parsed, self._receipt_keys, Sender(tenant_id, user_key, now))
         agreed = consented(headers)
+        for event, _ in parsed:
+            event.session_id = _session(tenant_id, user_key, event.session_id) if agreed else None
+        events, requests = attribute(parsed, self._receipt_keys, Sender(tenant_id, user_key, now))
         batch = Batch(
             id=_batch_id(tenant_id, user_key, headers.get("idempotency-key", ""), body),
             tenant_id=tenant_id,
@@ -241,6 +253,13 @@ def _log_oddities(batch: Batch, rejected: list[RejectedEvent]) -> None:
         log_event(
             log, logging.INFO, "batch_of_old_events", tenant=tenant_id, count=len(batch.events), oldestHours=hours
         )
+
+
+def _session(tenant_id: str, user_key: str, session_id: str | None) -> str | None:
+    """The app session as it is kept: 16 hex digits that say nothing but which events belong together."""
+    if session_id is None:
+        return None
+    return hashlib.blake2b(f"{tenant_id}\n{user_key}\n{session_id}".encode(), digest_size=8).hexdigest()
 
 
 def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) -> str:

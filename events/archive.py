@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from events.batch import NOBODY, Batch
+from events.schema import Play
 from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 
 SCHEMA_VERSION = 1
@@ -101,6 +102,8 @@ def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> Iterato
                 "timestamp": event.at_ms,
                 "watchTimeMs": event.watch_ms,
                 "rankPosition": event.position,
+                "session": event.session_id,
+                "play": None if event.play is None else _play(event.play),
             }
             end = _COUNTED[decided[at]] if decided else b"}\n"
             yield b"%b,%b%b%b" % (before, _open(of_event)[1:], after[event.request], end)
@@ -112,6 +115,18 @@ _COUNTED = (b',"counted":false}\n', b',"counted":true}\n')
 def _open(fields: Mapping[str, Any]) -> bytes:
     """A JSON object without its closing brace."""
     return orjson.dumps(fields)[:-1]
+
+
+def _play(play: Play) -> dict[str, Any]:
+    """`countedMs`: what counted of the play with earlier events, null where this one is its view."""
+    counted_ms = None if play.before is None else play.before * 1000
+    return {"key": play.key, "startedAt": play.started_ms, "countedMs": counted_ms}
+
+
+def counted_before_ms(line: Mapping[str, Any]) -> float | None:
+    """What counted of the line's play with earlier events; None for what is a view by itself."""
+    counted_ms = (line.get("play") or {}).get("countedMs")
+    return None if counted_ms is None else float(counted_ms)
 
 
 def _request(request: FeedReceipt) -> dict[str, Any]:

@@ -6,13 +6,14 @@ this release publishes one in each. docs/data-model.md has the fields of both.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
 
-from events.batch_check import OddField, check_batch, check_index, check_rows, check_sessions, known_rows
+from events.batch_check import OddField, check_batch, check_index, check_plays, check_rows, check_sessions, known_rows
 from events.frame import NewerMessage, UnreadableBatch, is_framed, unwrap, wrap
 from events.schema import Event
 from shared.domain.event_types import EVENT_TYPES
@@ -169,12 +170,27 @@ def _rows_of_1(batch: Batch) -> dict[str, Any]:
         rows["keys"] = [request.key for request in batch.requests]
     if any(event.place is not None for event in batch.events):
         rows["places"] = [event.place for event in batch.events]
-    return rows
+    sessions = _sessions(batch)
+    if sessions:
+        rows["sessions"] = list(sessions)
+        rows["inSession"] = [None if e.session_id is None else sessions[e.session_id] for e in batch.events]
+    return rows | _plays(batch)
+
+
+def _sessions(batch: Batch) -> dict[str, int]:
+    """The sessions that events name, with their numbers."""
+    names = dict.fromkeys(e.session_id for e in batch.events if e.session_id is not None)
+    return {id: at for at, id in enumerate(names)}
+
+
+def _plays(batch: Batch) -> dict[str, Any]:
+    """The plays, beside the rows of events: few events have one."""
+    plays = [[at, p.key, p.started_ms, p.before] for at, e in enumerate(batch.events) if (p := e.play) is not None]
+    return {"plays": plays} if plays else {}
 
 
 def _rows_of_2(batch: Batch) -> dict[str, Any]:
-    sessions = list(dict.fromkeys(e.session_id for e in batch.events if e.session_id is not None))
-    number = {id: at for at, id in enumerate(sessions)}
+    sessions = _sessions(batch)
     rows: dict[str, Any] = {
         "requests": [
             [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity, r.feed, r.key]
@@ -190,12 +206,12 @@ def _rows_of_2(batch: Batch) -> dict[str, Any]:
                 e.position,
                 e.request,
                 e.place,
-                None if e.session_id is None else number[e.session_id],
+                None if e.session_id is None else sessions[e.session_id],
             ]
             for e in batch.events
         ],
     }
-    return rows | ({"sessions": sessions} if sessions else {})
+    return rows | ({"sessions": list(sessions)} if sessions else {}) | _plays(batch)
 
 
 def _batch(raw: Any, version: int) -> Batch:
@@ -204,12 +220,17 @@ def _batch(raw: Any, version: int) -> Batch:
         all_rows = check_rows(raw["events"], "events", _EVENT_FIELDS, _EVENT_FIELDS)
         requests = tuple(_requests_of_1(raw["requests"], raw.get("keys")))
         known = known_rows(all_rows, len(_TYPES))
-        events = tuple(_events_of_1(all_rows, known, raw.get("places")))
+        sessions = _sessions_of_1(raw.get("sessions", []), raw.get("inSession"), len(all_rows))
+        events = tuple(_events_of_1(all_rows, known, raw.get("places"), sessions))
     else:
         all_rows = check_rows(raw["events"], "events", 1)
         requests = tuple(_requests_of_2(raw["requests"]))
         known = known_rows(all_rows, len(_TYPES))
         events = tuple(_events_of_2([all_rows[at] for at in known], check_sessions(raw.get("sessions", []))))
+    for at, play in check_plays(raw.get("plays", []), len(all_rows)).items():
+        number = bisect_left(known, at)
+        if number < len(known) and known[number] == at:
+            events[number].play = play
     check_batch(raw["id"], raw["tenant"], raw["user"], raw["acceptedAt"], events, requests)
     return Batch(
         id=raw["id"],
@@ -249,14 +270,26 @@ def _requests_of_2(rows: Any) -> Iterable[FeedReceipt]:
         yield FeedReceipt(*row[:_REQUEST_FIELDS_2])
 
 
-def _events_of_1(rows: list[list[Any]], known: Sequence[int], places: list[Any] | None) -> Iterable[Event]:
+def _sessions_of_1(sessions: Any, of_event: Any, events: int) -> Sequence[str | None]:
+    """The session of each event, named beside the rows."""
+    if of_event is None:
+        return [None] * events
+    names = check_sessions(sessions)
+    if len(of_event) != events:
+        raise ValueError
+    return [None if each is None else names[check_index(each, len(names))] for each in of_event]
+
+
+def _events_of_1(
+    rows: list[list[Any]], known: Sequence[int], places: list[Any] | None, sessions: Sequence[str | None]
+) -> Iterable[Event]:
     if places is None:
         places = [None] * len(rows)
     if len(places) != len(rows):
         raise ValueError
     for at in known:
         code, video_id, at_ms, identity, watch_ms, position, request = rows[at]
-        yield Event(_TYPES[code], video_id, at_ms, identity, watch_ms, position, request, places[at])
+        yield Event(_TYPES[code], video_id, at_ms, identity, watch_ms, position, request, places[at], sessions[at])
 
 
 def _events_of_2(rows: list[list[Any]], sessions: list[str]) -> Iterable[Event]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from events.schema import MAX_WATCH_MS, Event
+from events.schema import MAX_WATCH_MS, Event, Play
 from shared.domain.feed_receipt import NOT_ON_PAGE, FeedReceipt
 from shared.domain.formats import TENANT_ID, VIDEO_ID, Format, is_number
+from shared.domain.user_signals import MAX_PLAY_SECONDS
 
 BATCH_ID = Format(r"[\x21-\x7e]{1,100}", "1 to 100 printable characters")
 USER_KEY = Format(r"[A-Za-z0-9_-]{1,100}", "1 to 100 letters, digits, - or _")
@@ -19,6 +20,7 @@ MAX_POSITION = 100_000
 MAX_TYPE_CODE = 255
 SESSION_ID = Format(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters")
 _U32 = 2**32
+_PLAY_FIELDS = 4
 _NUMBERS = (int, float)
 """By `type`, of which True and False are none; a range excludes what is not finite."""
 
@@ -81,6 +83,19 @@ def known_rows(rows: list[list[Any]], types: int) -> Sequence[int]:
     for row in rows:
         _require("type", _is_whole(row[0], 0, MAX_TYPE_CODE))
     return [at for at, row in enumerate(rows) if row[0] < types]
+
+
+def check_plays(rows: Any, events: int) -> dict[int, Play]:
+    """The plays that events tell about, by the number of the event: rows of that number, key, beginning in ms, and the
+    seconds counted before. Raises `OddField`."""
+    found: dict[int, Play] = {}
+    for row in check_rows(rows, "plays", _PLAY_FIELDS):
+        at, key, started_ms, before = row[:_PLAY_FIELDS]
+        _require("plays", _is_whole(at, 0, events - 1) and _is_whole(key, 1, _U32 - 1))
+        _require("plays", _is_whole(started_ms, 0, _LATEST_MS))
+        _require("plays", before is None or _is_whole(before, 0, MAX_PLAY_SECONDS))
+        found[at] = Play(key, started_ms, before)
+    return found
 
 
 def check_sessions(sessions: Any) -> list[str]:

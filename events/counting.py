@@ -8,6 +8,8 @@ decided here: they count whatever the user did.
 - **A receipt of version 2** knows its page: only videos that stood on it count.
 - **A receipt of version 1** does not. The first `MAX_PAGE` videos quoted with it are taken for its page.
 - **A trusted sender** (the tenant's own backend, or a tenant that counts anonymous events) counts without a receipt.
+- **A play that is told by heartbeats** counts as one view, once one of its events may. What later events add to it
+  counts with it. Of nobody no play is kept, so there heartbeats do not count, and a final `video_view` counts whole.
 - All of them share a cap per user, video and day. Days go by acceptance, which no client can choose.
 """
 
@@ -18,10 +20,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from events.batch import Batch
+from events.plays import Step
 from events.schema import Event
 from shared.domain.counted_receipts import CountedReceipt, CountedReceipts, pair
 from shared.domain.daily_counts import COUNTERS, DailyCounts
-from shared.domain.event_types import LIKE, TYPE_CODES, UNLIKE
+from shared.domain.event_types import LIKE, PROGRESS, TYPE_CODES, UNLIKE, VIDEO_VIEW
 from shared.domain.feed_receipt import NOT_ON_PAGE
 from shared.domain.fingerprint import fingerprint_of_name
 
@@ -31,9 +34,10 @@ MAX_A_DAY = 12
 """Events of one video that one user moves statistics by in a day (UTC): two pages' worth of every common type."""
 DAY_SECONDS = 86_400
 
-REASONS = ("no_receipt", "not_on_page", "old_receipt", "again", "cap", "no_like")
+REASONS = ("no_receipt", "not_on_page", "old_receipt", "again", "cap", "no_like", "no_play")
 """Why an event does not count: it quotes no valid receipt; its video was not on that page; the receipt is older than
-those that are remembered; it counted before; the user's day has enough of the video; there is no like to take back."""
+those that are remembered; it counted before; the user's day has enough of the video; there is no like to take back; its
+play is not kept."""
 
 
 _NO_RECEIPTS, _NOTHING_TODAY = CountedReceipts(), DailyCounts()
@@ -49,15 +53,21 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Which events count, in their order; the ledger afterwards; and how many do not count, by reason."""
+    """Which events count, in their order; the ledger afterwards; how many do not count, by reason. `goes_on`: whether
+    an event adds to a play that counts already. `plays`: the keys of plays that count from now on."""
 
     counted: tuple[bool, ...]
     ledger: Ledger
     refused: Counter[str]
+    goes_on: tuple[bool, ...] = ()
+    plays: frozenset[int] = frozenset()
 
 
-def decide(batch: Batch, events: Sequence[Event], ledger: Ledger, now: float) -> Decision:
-    """Decide about `events`, some or all of a batch's. `now` in seconds since the epoch.
+def decide(
+    batch: Batch, events: Sequence[Event], ledger: Ledger, now: float, steps: Sequence[Step | None] = ()
+) -> Decision:
+    """Decide about `events`, some or all of a batch's. `now` in seconds since the epoch. `steps`: what `follow` says of
+    these events; without, no play is known.
 
     Each `unlike` comes last, so that a like and its `unlike` in one batch are a pair in any order.
     """
@@ -65,14 +75,26 @@ def decide(batch: Batch, events: Sequence[Event], ledger: Ledger, now: float) ->
     order: Sequence[int] = range(len(events))
     if any(event.type == UNLIKE for event in events):
         order = sorted(order, key=lambda at: events[at].type == UNLIKE)
-    counted = [False] * len(events)
+    counted, goes_on = [False] * len(events), [False] * len(events)
     refused: Counter[str] = Counter()
+    plays: set[int] = set()
     for at in order:
-        reason = round.reason_not_to_count(events[at])
+        event, step = events[at], steps[at] if steps else None
+        if event.type == PROGRESS or (event.play is not None and steps):
+            goes_on[at] = _goes_on(event, step, plays)
+            reason = round.reason_against_play(event, step, goes_on[at])
+            if not reason and event.play is not None:
+                plays.add(event.play.key)
+        else:
+            reason = round.reason_not_to_count(event)
         counted[at] = not reason
         if reason:
             refused[reason] += 1
-    return Decision(tuple(counted), round.ledger(), refused)
+    return Decision(tuple(counted), round.ledger(), refused, tuple(goes_on), frozenset(plays))
+
+
+def _goes_on(event: Event, step: Step | None, plays: set[int]) -> bool:
+    return event.play is not None and step is not None and (step.in_statistics or event.play.key in plays)
 
 
 class _Round:
@@ -88,6 +110,14 @@ class _Round:
         """The receipts quoted, by key and time served; None for one that is too old to count."""
         self._pairs: dict[tuple[int, int], int] = {}
         """The pairs of these receipts, those that were counted before among them."""
+
+    def reason_against_play(self, event: Event, step: Step | None, goes_on: bool) -> str:
+        """The same as `reason_not_to_count` for an event of a play: the first that may count is the play's one view."""
+        if step is None:
+            return "no_play"
+        if goes_on:
+            return "" if step.adds else "again"
+        return self.reason_not_to_count(replace(event, type=VIDEO_VIEW))
 
     def reason_not_to_count(self, event: Event) -> str:
         """Count an event, and return an empty text; or the reason why it does not count."""

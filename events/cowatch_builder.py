@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from events.archive import counts, from_lines
+from events.archive import counted_before_ms, counts, from_lines
 from events.video_facts import VideoFacts
 from ranking.columns import key64
 from ranking.cowatch import CoWatchTable, build
@@ -23,7 +23,7 @@ from shared.adapters.blobs.port import ARCHIVE, TABLES, Blobs, BlobsError
 from shared.adapters.documents.port import VIDEO_STATS, DocumentStore, StoreError, Upsert
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.cowatch_pointer import Pointer
-from shared.domain.event_types import COMPLETE, VIDEO_VIEW
+from shared.domain.event_types import COMPLETE, PROGRESS, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
 from shared.observability.metrics import Telemetry
 
@@ -33,7 +33,7 @@ LOOK_BACK_DAYS = 30
 MAX_LONG_VIEWS = 2_000_000
 """About 50 MB; a larger log is cut down to a hashed sample of its users."""
 OLD_FILE_SECONDS = 86_400.0
-_WATCHED = (VIDEO_VIEW, COMPLETE)
+_WATCHED = (VIDEO_VIEW, PROGRESS, COMPLETE)
 
 
 class LongViews:
@@ -167,6 +167,9 @@ class CoWatchBuilder:
             duration = durations[video_id]
             if duration is None:
                 continue
+            before = counted_before_ms(line)
+            if before is not None and is_long_view(before, duration):
+                continue  # the play was long before this event of it
             if line["type"] == COMPLETE or is_long_view(line["watchTimeMs"] or 0.0, duration):
                 views.add(line["user"], video_id, line["timestamp"] / 1000)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
-from events.archive import counts
+from events.archive import counted_before_ms, counts
 from ranking.watching import counted_watch_time
-from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, SAVE, SHARE, SKIP, VIDEO_VIEW
+from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, PROGRESS, SAVE, SHARE, SKIP, START, VIDEO_VIEW
 from shared.domain.experiment_measures import MEASURES
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Arm, Experiment
@@ -99,12 +99,14 @@ class Outcomes:
 
 def _count(outcome: Outcome, line: Mapping[str, Any], duration_seconds: float) -> None:
     kind = line["type"]
-    if kind in (IMPRESSION, VIDEO_VIEW, SKIP, COMPLETE):
+    if kind in (IMPRESSION, START, PROGRESS, VIDEO_VIEW, SKIP, COMPLETE):
         # An app may send a view without the impression before it; either says that the video was on the screen.
         outcome.shown.add(fingerprint(f"{line['request']['servedAt']}/{line['videoId']}"))
-    if kind == VIDEO_VIEW:
-        outcome.views += 1
+    if kind in (VIDEO_VIEW, PROGRESS):
+        before = counted_before_ms(line)
+        outcome.views += before is None
         outcome.watched_ms += counted_watch_time(line.get("watchTimeMs"), duration_seconds)
+        outcome.watched_ms -= counted_watch_time(before, duration_seconds)
     outcome.completes += kind == COMPLETE
     outcome.skips += kind == SKIP
     outcome.approvals += kind in (LIKE, SHARE, SAVE)

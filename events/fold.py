@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.future_times import signals_until
+from events.plays import Followed, Step, follow
 from events.schema import Event
 from events.video_facts import Facts
 from ranking.watching import counted_watch_time, interest, is_long_view, watch_fraction
@@ -26,6 +27,8 @@ from shared.domain.event_types import (
     IMPRESSION,
     LIKE,
     NOT_INTERESTED,
+    OF_PLAYING,
+    PROGRESS,
     SAVE,
     SHARE,
     SKIP,
@@ -87,26 +90,30 @@ def fold(
     now: float,
     accepted_at: float | None = None,
     fresh: Sequence[Event] | None = None,
+    followed: Followed | None = None,
 ) -> Signals:
     """`signals` (None: a new user) with `events` added.
 
     `facts` by video id; an event about a video without facts counts for what needs none (seen, daily totals).
     A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
     epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None, or later: now). What
-    is stored of a time after `now` is repaired. `fresh`: what `not_folded_yet` says, where the caller has asked.
+    is stored of a time after `now` is repaired. `fresh`: what `not_folded_yet` says, where the caller has asked, and
+    `followed`: what `follow` says of these.
     """
     old = signals_until(signals, now) if signals else Signals(half_life_days)
     fresh = not_folded_yet(signals, events) if fresh is None else fresh
+    followed = follow(old.progress, fresh, facts) if followed is None else followed
+    steps = followed.steps
     newest = max([old.newest_minute, *(e.at_ms // _MS_PER_MINUTE for e in fresh)])
     faded = float(2.0 ** ((old.newest_minute - newest) / (old.half_life_days * MINUTES_PER_DAY)))
-    added = _added(fresh, facts, newest, half_life_days)
+    added = _added(fresh, steps, facts, newest, half_life_days)
     oldest_day = int(now // 86_400) - KEEP_DAYS
     accepted_ms = int((now if accepted_at is None else min(now, accepted_at)) * 1000)
 
     return Signals(
         half_life_days=half_life_days,
         newest_minute=newest,
-        events=old.events + sum(e.type != IMPRESSION for e in fresh),
+        events=old.events + sum(map(_is_action, fresh, steps)),
         categories=_add(old.categories, added, added.categories, faded, MAX_CATEGORIES, oldest_day),
         tags=_add(old.tags, added, added.tags, faded, MAX_TAGS, oldest_day),
         creators=_add(old.creators, added, added.creators, faded, MAX_CREATORS, oldest_day),
@@ -126,7 +133,7 @@ def fold(
             oldest_day * MINUTES_PER_DAY,
         ),
         follows=_newest(old.follows, (), MAX_FOLLOWS, oldest_day),
-        progress=old.progress,
+        progress=followed.progress.since(oldest_day * MINUTES_PER_DAY),
         dismissed=_newest(
             old.dismissed, _pairs([e for e in fresh if e.type == NOT_INTERESTED], _day), MAX_DISMISSED, oldest_day
         ),
@@ -136,7 +143,7 @@ def fold(
             MAX_IDENTITIES,
             int(now * 1000) - IDENTITY_DAYS * 86_400_000,
         ),
-        daily=_daily(old, fresh, facts, newest),
+        daily=_daily(old, fresh, steps, facts, newest),
         counted=old.counted,
         daily_counts=old.daily_counts,
         updated_at=max(now, old.updated_at),
@@ -154,21 +161,34 @@ def not_folded_yet(signals: Signals | None, events: Sequence[Event]) -> list[Eve
     return fresh
 
 
-def _added(events: Sequence[Event], facts: Mapping[str, Facts], newest_minute: int, half_life_days: float) -> _Added:
+def _is_action(event: Event, step: Step | None) -> bool:
+    """Whether the user did something: of a play, its first event."""
+    if event.play is not None:
+        return step is not None and step.before is None
+    return event.type != IMPRESSION and event.type not in OF_PLAYING
+
+
+def _added(
+    events: Sequence[Event],
+    steps: Sequence[Step | None],
+    facts: Mapping[str, Facts],
+    newest_minute: int,
+    half_life_days: float,
+) -> _Added:
     """What the events add per category, tag and creator. An event weighs 2^(−age / half-life)."""
     rows: list[Sequence[float]] = []
     minutes: list[int] = []
     categories: tuple[list[int], list[int]] = ([], [])
     tags: tuple[list[int], list[int]] = ([], [])
     creators: tuple[list[int], list[int]] = ([], [])
-    for event in events:
+    for event, step in zip(events, steps, strict=True):
         fact = facts.get(event.video_id)
-        amounts = _amounts(event, fact) if fact else None
+        amounts = _amounts(event, step, fact) if fact else None
         if fact is None or amounts is None:
             continue
         row = len(rows)
         rows.append(amounts)
-        minutes.append(_minute(event))
+        minutes.append(event.counts_at_ms // _MS_PER_MINUTE)
         if fact.category:
             _name(categories, fact.category, row)
         for tag in dict.fromkeys(fact.tags):
@@ -186,8 +206,10 @@ def _name(table: tuple[list[int], list[int]], name: str, row: int) -> None:
     table[1].append(row)
 
 
-def _amounts(event: Event, fact: Facts) -> Sequence[float] | None:
+def _amounts(event: Event, step: Step | None, fact: Facts) -> Sequence[float] | None:
     """What one event adds: views, watch fraction, skips, approvals, interest, watch ms; None when it adds nothing."""
+    if event.play is not None:
+        return _amounts_of_play(step, fact.duration_seconds)
     if event.type == VIDEO_VIEW:
         duration = fact.duration_seconds
         watch_ms = counted_watch_time(event.watch_ms, duration)
@@ -196,6 +218,16 @@ def _amounts(event: Event, fact: Facts) -> Sequence[float] | None:
         return _ONE_SKIP
     approval = _APPROVAL.get(event.type)
     return None if approval is None else (0.0, 0.0, 0.0, approval, 0.0, 0.0)
+
+
+def _amounts_of_play(step: Step | None, duration: float) -> Sequence[float] | None:
+    """The same for an event of a play: what lies between the furthest before and after."""
+    if step is None or not step.adds:
+        return None
+    before, after = 1000.0 * (step.before or 0), 1000.0 * step.after
+    share = watch_fraction(after, duration) - watch_fraction(before, duration)
+    interested = interest(after, duration) - interest(before, duration)
+    return (float(step.before is None), share, 0.0, 0.0, interested, after - before)
 
 
 def _add(
@@ -273,12 +305,18 @@ def _day(event: Event) -> int:
 def _long(event: Event, facts: Mapping[str, Facts]) -> bool:
     if event.type == COMPLETE:
         return True
+    if event.type not in (VIDEO_VIEW, PROGRESS):
+        return False
     fact = facts.get(event.video_id)
-    return event.type == VIDEO_VIEW and is_long_view(event.watch_ms or 0.0, fact.duration_seconds if fact else 0.0)
+    return is_long_view(event.watch_ms or 0.0, fact.duration_seconds if fact else 0.0)
 
 
 def _daily(
-    signals: Signals, events: Sequence[Event], facts: Mapping[str, Facts], newest_minute: int
+    signals: Signals,
+    events: Sequence[Event],
+    steps: Sequence[Step | None],
+    facts: Mapping[str, Facts],
+    newest_minute: int,
 ) -> NDArray[np.void]:
     """Plain totals of the last seven days, index 0 the newest day."""
     today = newest_minute // MINUTES_PER_DAY
@@ -286,11 +324,15 @@ def _daily(
     daily = np.zeros_like(signals.daily)
     daily[shift:] = signals.daily[: DAILY_DAYS - shift]
     views, skips, watch_ms = daily["views"], daily["skips"], daily["watch_ms"]
-    for event in events:
-        age = today - _day(event)
+    for event, step in zip(events, steps, strict=True):
+        age = today - event.counts_at_ms // (_MS_PER_MINUTE * MINUTES_PER_DAY)
         if age >= DAILY_DAYS:
             continue
-        if event.type == VIDEO_VIEW:
+        if event.play is not None:
+            if step is not None:
+                views[age] += step.before is None
+                watch_ms[age] += 1000 * (step.after - (step.before or 0))
+        elif event.type == VIDEO_VIEW:
             views[age] += 1
             fact = facts.get(event.video_id)
             watch_ms[age] += counted_watch_time(event.watch_ms, fact.duration_seconds if fact else 0.0)

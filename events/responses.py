@@ -49,6 +49,15 @@ def _describe(schema: dict[str, Any]) -> None:
     properties["watchTimeMs"]["description"] = "Required for `video_view`."
     properties["feedRequestId"]["description"] = "`feedRequestId` of the page that showed the video."
     properties["eventId"]["description"] = "Yours; the same id is counted once, whatever batch it comes in."
+    properties["playId"]["description"] = (
+        "Yours, one for each play of a video. Required for `progress`; a `video_view` with one counts what its "
+        "heartbeats have not."
+    )
+    properties["positionMs"]["description"] = (
+        "Required for `progress`: how long the play has played so far. It goes on when the video begins again, and "
+        "stands still in a pause."
+    )
+    properties["sessionId"]["description"] = "Yours, one for each session of the app."
 
 
 EventTime = TypeAliasType(
@@ -81,6 +90,11 @@ class Event(WireEvent):
             "older than 7 days is refused."
         ),
     ]
+
+    startedAt: Annotated[
+        EventTime | None,
+        Field(description="When the play began, the same in all its events. Required beside `playId`."),
+    ] = None
 
 
 class EventBatch(BaseModel):

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from events.device_clock import DeviceClock, looks_like_seconds, milliseconds
-from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, VIDEO_VIEW
+from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, PROGRESS, VIDEO_VIEW
 from shared.domain.feed_receipt import MAX_CHARS
 from shared.domain.fingerprint import fingerprint
-from shared.domain.formats import VIDEO_ID
+from shared.domain.formats import PLAY_ID, VIDEO_ID
 from shared.domain.json_text import UNREADABLE
 from shared.domain.numbers import number_in, whole_number
 
@@ -20,6 +20,7 @@ CLAMP_AHEAD_SECONDS = 300.0
 UNKNOWN_CLOCK = DeviceClock()
 MAX_AGE_SECONDS = MAX_AGE_DAYS * 86_400.0
 VIDEO_ID_PATTERN = f"^{VIDEO_ID.pattern}$"
+PLAY_ID_PATTERN = f"^{PLAY_ID.pattern}$"
 
 REJECTIONS: dict[str, str] = {
     "not_an_object": "The event is not a JSON object.",
@@ -34,6 +35,13 @@ REJECTIONS: dict[str, str] = {
     "invalid_feed_request_id": "`feedRequestId` must be a string of at most 256 characters.",
     "invalid_rank_position": "`rankPosition` must be a whole number from 0 to 100000.",
     "invalid_event_id": "`eventId` must be a string of 1 to 128 characters.",
+    "missing_play": "A `progress` needs `playId`, `startedAt` and `positionMs`; a `video_view` with a `playId` needs "
+    "`startedAt`.",
+    "invalid_play_id": f"`playId` must be {PLAY_ID.description}.",
+    "invalid_position": "`positionMs` must be a number from 0 to 86400000.",
+    "invalid_started_at": "`startedAt` must be an ISO 8601 time or milliseconds since the epoch, at most 7 days before "
+    "`timestamp`.",
+    "invalid_session_id": f"`sessionId` must be {PLAY_ID.description}.",
 }
 """Every code an event can be refused with, and what the caller is told."""
 
@@ -45,6 +53,10 @@ _CODE_BY_FIELD = {
     "feedRequestId": "invalid_feed_request_id",
     "rankPosition": "invalid_rank_position",
     "eventId": "invalid_event_id",
+    "playId": "invalid_play_id",
+    "positionMs": "invalid_position",
+    "startedAt": "invalid_started_at",
+    "sessionId": "invalid_session_id",
 }
 
 
@@ -60,6 +72,10 @@ class WireEvent(BaseModel):
     feedRequestId: str | None = Field(default=None, max_length=MAX_CHARS)
     rankPosition: int | None = Field(default=None, ge=0, le=100_000)
     eventId: str | None = Field(default=None, min_length=1, max_length=128)
+    playId: str | None = Field(default=None, pattern=PLAY_ID_PATTERN)
+    startedAt: int | float | str | None = None
+    positionMs: int | float | None = Field(default=None, ge=0, le=MAX_WATCH_MS)
+    sessionId: str | None = Field(default=None, pattern=PLAY_ID_PATTERN)
 
     @field_validator("type")
     @classmethod
@@ -69,14 +85,25 @@ class WireEvent(BaseModel):
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Play:
+    """The play that an event tells about. `key`: 32 bits of a hash of the video and the play's id, not 0. `started_ms`
+    is in ms since the epoch. `before`: the whole seconds of it that statistics counted with earlier events, None when
+    this one is the first of it, or nobody has decided yet."""
+
+    key: int
+    started_ms: int
+    before: int | None = None
+
+
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
 class Event:
     """A validated event. `at_ms` is in ms since the epoch, never later than its acceptance by more than 5 minutes.
 
     `identity` names the event for the ring that catches re-packed batches; `request` is the index of its feed request
     in the batch, None when it quotes none that is valid. `place` is where its video stood on that page, `NOT_ON_PAGE`
-    when it did not, None when the feed request does not know. `session_id`: the app session, where a client names one;
-    messages have room for it.
+    when it did not, None when the feed request does not know. `session_id`: a hash of the app session, where the
+    client names one. `watch_ms` of an event with a `play` is how long that has played so far.
     """
 
     type: str
@@ -88,6 +115,12 @@ class Event:
     request: int | None = None
     place: int | None = None
     session_id: str | None = None
+    play: Play | None = None
+
+    @property
+    def counts_at_ms(self) -> int:
+        """When the event counts: all of a play counts when that began."""
+        return self.at_ms if self.play is None else min(self.play.started_ms, self.at_ms)
 
 
 class Rejected(Exception):
@@ -121,16 +154,37 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
         at_ms = int(now * 1000)
     if wire.type == VIDEO_VIEW and wire.watchTimeMs is None:
         raise Rejected("missing_watch_time")
+    play = _play(wire, sent_ms, at_ms)
     identity = wire.eventId or f"{wire.type}\n{wire.videoId}\n{sent_ms}"
+    if wire.type == PROGRESS and not wire.eventId:
+        identity += f"\n{wire.playId}\n{wire.positionMs}"
     event = Event(
         type=wire.type,
         video_id=wire.videoId,
         at_ms=at_ms,
         identity=fingerprint(identity),
-        watch_ms=wire.watchTimeMs,
+        watch_ms=wire.positionMs if wire.type == PROGRESS else wire.watchTimeMs,
         position=wire.rankPosition,
+        session_id=wire.sessionId,
+        play=play,
     )
     return event, wire.feedRequestId
+
+
+def _play(wire: WireEvent, sent_ms: int, at_ms: int) -> Play | None:
+    """The play that a `progress` or `video_view` tells about; others count without one. `at_ms`: `sent_ms` corrected,
+    as the play's beginning is. Raises `Rejected`."""
+    if wire.type not in (PROGRESS, VIDEO_VIEW) or (wire.type == VIDEO_VIEW and wire.playId is None):
+        return None
+    if wire.playId is None or wire.startedAt is None or (wire.type == PROGRESS and wire.positionMs is None):
+        raise Rejected("missing_play")
+    try:
+        age_ms = max(0, sent_ms - milliseconds(wire.startedAt))
+    except ValueError:
+        raise Rejected("invalid_started_at") from None
+    if age_ms > MAX_AGE_SECONDS * 1000:
+        raise Rejected("invalid_started_at")
+    return Play(fingerprint(f"{wire.videoId}\n{wire.playId}") or 1, at_ms - age_ms)
 
 
 def _wire_event(raw: dict[str, Any]) -> WireEvent:
@@ -143,6 +197,7 @@ def _wire_event(raw: dict[str, Any]) -> WireEvent:
         **raw,
         "watchTimeMs": number_in(raw.get("watchTimeMs")),
         "rankPosition": whole_number(number_in(raw.get("rankPosition"))),
+        "positionMs": number_in(raw.get("positionMs")),
     }
     try:
         return WireEvent.model_validate(respelled)

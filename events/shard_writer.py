@@ -18,8 +18,6 @@ from events.counting import decide_without_ledger
 from events.daily_statistics import (
     DAYS_BYTES,
     Additions,
-    DayTable,
-    UnreadableDay,
     body_of,
     day_id,
     packed_within,
@@ -32,6 +30,7 @@ from events.stat_events import count_feedback, stat_events, within_peak
 from events.stats_shard import NumberedBatch, SequencedMessage, Shard
 from events.usual_peak import UsualPeak
 from events.video_facts import VideoFacts
+from ranking.daily_table import DayTable, UnreadableDay
 from ranking.stats import StatsTable, UnreadableStats
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
 from shared.adapters.blobs.port import BlobRefused, Blobs
@@ -163,7 +162,7 @@ class ShardWriter:
                 tables[day] = DayTable()
             tables[day].merge(added)
         packed = await asyncio.to_thread(packed_within, tables, DAYS_BYTES)
-        bodies = {day: body_of(day, shard.session_id, text) for day, text in packed.items()}
+        bodies = {day: body_of(day, shard.session_id, columns) for day, columns in packed.items()}
         return [Replace(body, old.etag) if (old := stored[day]) else Create(body) for day, body in bodies.items()]
 
     def _read_table(self, shard: Shard) -> StatsTable:

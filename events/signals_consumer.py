@@ -21,7 +21,9 @@ from events.batch import Batch, decode, encode, parts
 from events.counting import Ledger, decide, flags_of, mask_of
 from events.fold import fold, not_folded_yet
 from events.frame import NewerMessage, UnreadableBatch
-from events.future_times import events_until
+from events.future_times import events_until, signals_until
+from events.plays import follow, in_statistics
+from events.plays_handed_on import Told, handed_on, told_of
 from events.schema import Event
 from events.set_aside import FAILED, REFUSED, UNREADABLE, set_aside
 from events.video_facts import VideoFacts
@@ -44,7 +46,7 @@ from shared.domain.counted_receipts import CountedReceipts
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 from shared.domain.signals_columns import NewerSignals, UnreadableSignals
 from shared.domain.signals_document import from_document, to_document
-from shared.domain.user_signals import SIGNALS_ID, Signals
+from shared.domain.user_signals import SIGNALS_ID, Progress, Signals
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans
@@ -279,19 +281,22 @@ class SignalsConsumer:
         erased_at = stored.body.get("erasedAt") if stored else None
         if erased_at is not None and batch.accepted_at <= erased_at:
             return _Folded(ERASED)
-        old = self._read(stored)
+        now = self._clock()
+        old = self._read(stored, now)
         fresh = tuple(not_folded_yet(old, batch.events))
         tenant = self._tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
-        now = self._clock()
-        new = fold(old, batch.events, facts, half_life, now, batch.accepted_at, fresh)
-        decision = decide(batch, fresh, Ledger(new.counted, new.daily_counts), now)
+        followed = follow(old.progress if old else Progress(), fresh, facts)
+        new = fold(old, batch.events, facts, half_life, now, batch.accepted_at, fresh, followed)
+        decision = decide(batch, fresh, Ledger(new.counted, new.daily_counts), now, followed.steps)
         new.counted, new.daily_counts = decision.ledger.receipts, decision.ledger.today or new.daily_counts
+        new.progress = in_statistics(new.progress, decision.plays)
+        told = told_of(followed.steps, decision)
         body = to_document(new, self._write_version)
         body["tenantId"] = batch.tenant_id
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
-        marker = _marker(batch, fresh, decision.counted)
+        marker = _marker(batch, fresh, decision.counted, told)
         signals = Replace(body, stored.etag) if stored else Create(body)
         try:
             await documents.write(USER_ACTIVITY, batch.user_key, [Create(marker), signals])
@@ -303,9 +308,9 @@ class SignalsConsumer:
         for reason, events in decision.refused.items():
             self._telemetry.count("events_not_counted", reason, amount=events)
         unknown = sum(event.video_id not in facts for event in fresh)
-        return _Folded(FOLDED if fresh else NOTHING_NEW, fresh, decision.counted, unknown)
+        return _Folded(FOLDED if fresh else NOTHING_NEW, handed_on(fresh, told), decision.counted, unknown)
 
-    def _read(self, stored: Document | None) -> Signals | None:
+    def _read(self, stored: Document | None, now: float) -> Signals | None:
         """The user's signals. Where they are lost or erased, what was served until then counts no more in statistics:
         nobody can tell what of it has been counted. Raises `StoreUnavailable` for a version that only a later release
         knows: this one must not overwrite it."""
@@ -321,14 +326,17 @@ class SignalsConsumer:
             log.error("a signals document could not be read and starts afresh")
             self._telemetry.count("store_failures", "unreadable_signals")
             lost_at, signals = self._clock(), None
-        return signals or Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))
+        if signals is not None:
+            return signals_until(signals, now)
+        return Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))
 
 
-def _marker(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...]) -> Json:
+def _marker(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...], told: Told) -> Json:
     """The marker of a folded batch: no more than what is read, for there is one a batch for two weeks.
 
     `fresh` (one bit an event) is left out when all of them were new; `counted`, the bits of a hexadecimal number, says
-    which of the new ones statistics count. Whose it is, the signals in the same partition say.
+    which of the new ones statistics count; `plays` is `Told`, where there are. Whose it is, the signals in the same
+    partition say.
     """
     marker: Json = {
         "id": f"{MARKER_PREFIX}{batch.id}",
@@ -339,7 +347,7 @@ def _marker(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...]) -
     if len(fresh) < len(batch.events):
         chosen = {id(event) for event in fresh}
         marker["fresh"] = "".join("1" if id(event) in chosen else "0" for event in batch.events)
-    return marker
+    return marker | ({"plays": told} if told else {})
 
 
 def _already_folded(batch: Batch, marker: Json) -> _Folded:
@@ -350,5 +358,5 @@ def _already_folded(batch: Batch, marker: Json) -> _Folded:
         return _Folded(DUPLICATE)
     bits: Any = marker.get("fresh")
     fresh = batch.events if bits is None else tuple(e for e, bit in zip(batch.events, bits, strict=True) if bit == "1")
-    counted = marker.get("counted")
+    fresh, counted = handed_on(fresh, marker.get("plays") or {}), marker.get("counted")
     return _Folded(DUPLICATE, fresh, flags_of(counted, len(fresh)) if isinstance(counted, str) else None)

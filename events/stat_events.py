@@ -9,8 +9,8 @@ from dataclasses import replace
 from events.batch import Batch
 from events.schema import Event
 from events.usual_peak import UsualPeak
-from ranking.stats import StatEvent
-from shared.domain.event_types import LIKE, UNLIKE
+from ranking.stats import UNVIEW, StatEvent
+from shared.domain.event_types import LIKE, OF_PLAYING, PROGRESS, UNLIKE, VIDEO_VIEW
 from shared.domain.feed_receipt import FeedReceipt
 from shared.observability.metrics import Telemetry
 
@@ -32,20 +32,28 @@ def within_peak(
 
 
 def stat_events(batches: Sequence[Batch], durations: dict[str, float], until: float) -> list[StatEvent]:
-    """The events that count. None counts later than `until`, whatever the clock of the instance that accepted it."""
-    return [
-        (event.video_id, min(_at(batch, event), until), event.type, event.watch_ms or 0.0, durations[event.video_id])
-        for batch in batches
-        for event, counts in zip(batch.events, batch.counted or (), strict=True)
-        if counts
-    ]
+    """The events that count. None counts later than `until`, whatever the clock of the instance that accepted it.
+
+    An event of a play is a view of all it has played so far, which takes back the view that it was before.
+    """
+    found: list[StatEvent] = []
+    for batch in batches:
+        for event, counts in zip(batch.events, batch.counted or (), strict=True):
+            if not counts:
+                continue
+            video_id, at, duration = event.video_id, min(_at(batch, event), until), durations[event.video_id]
+            kind = VIDEO_VIEW if event.play is not None else event.type
+            found.append((video_id, at, kind, event.watch_ms or 0.0, duration))
+            if event.play is not None and event.play.before is not None:
+                found.append((video_id, at, UNVIEW, event.play.before * 1000.0, duration))
+    return found
 
 
 def _at(batch: Batch, event: Event) -> float:
     """When an event counts, in seconds. A like counts after its page was served, and an `unlike` from then on: so it
     never weighs more than the like it takes back, however the two are dated."""
     if event.request is None or event.type not in (LIKE, UNLIKE):
-        return event.at_ms / 1000
+        return event.counts_at_ms / 1000
     served_at = batch.requests[event.request].served_at
     return float(served_at) if event.type == UNLIKE else max(event.at_ms / 1000, served_at)
 
@@ -53,23 +61,31 @@ def _at(batch: Batch, event: Event) -> float:
 def count_feedback(batches: Sequence[Batch], durations: dict[str, float], telemetry: Telemetry, now: float) -> None:
     """What people did with the videos they were served: click-through and watch share, new users against known ones.
 
-    Of what counts, only events that quote a valid feed request say how their video came to be served.
+    Of what counts, only events that quote a valid feed request say how their video came to be served. Plays that
+    began, stalled or failed are counted for each tenant besides.
     """
     events: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    playing: defaultdict[tuple[str, str], int] = defaultdict(int)
     watched: defaultdict[tuple[str, str], float] = defaultdict(float)
     offered: defaultdict[tuple[str, str], float] = defaultdict(float)
     for batch in batches:
         telemetry.observe("rollup_lag_ms", max(0.0, now - batch.accepted_at) * 1000)
         how_of = [_how(request) for request in batch.requests]
         for event, counts in zip(batch.events, batch.counted or (), strict=True):
+            if counts and event.type in OF_PLAYING and event.type != PROGRESS:
+                playing[batch.tenant_id, event.type] += 1
             if event.request is None or not counts:
                 continue
             served = how_of[event.request]
-            events[*served, event.type] += 1
+            before = None if event.play is None else event.play.before
+            kind = event.type if event.play is None else PROGRESS if before is not None else VIDEO_VIEW
+            events[*served, kind] += 1
             offered_ms = durations.get(event.video_id, 0.0) * 1000
             if event.watch_ms is not None and offered_ms > 0:
-                watched[served] += min(event.watch_ms, offered_ms)
-                offered[served] += offered_ms
+                watched[served] += min(event.watch_ms, offered_ms) - min((before or 0) * 1000, offered_ms)
+                offered[served] += offered_ms if before is None else 0.0
+    for of_tenant, number in playing.items():
+        telemetry.count("playback_events", *of_tenant, amount=number)
     for labels, number in events.items():
         telemetry.count("feedback_events", *labels, amount=number)
     for how in offered:

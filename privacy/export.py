@@ -52,12 +52,8 @@ def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[st
             for key, day in zip(signals.follows.keys.tolist(), signals.follows.times.tolist(), strict=True)
         ],
         "playProgress": [
-            {**video, "seconds": seconds}
-            for video, seconds in zip(
-                _videos(signals.progress.keys, signals.progress.times, columns, 60),
-                signals.progress.seconds.tolist(),
-                strict=True,
-            )
+            {"videoIds": [f"#{key:08x}"], "at": iso_time(began * 60), "seconds": seconds}
+            for key, began, seconds, _ in signals.progress.plays()
         ],
         "countedReceipts": len(signals.counted.receipts),
         "recentEventFingerprints": [f"{key:08x}" for key in signals.identities.keys.tolist()],

@@ -57,7 +57,7 @@ class RememberedVideo(View):
 
 
 class PlayedVideo(RememberedVideo):
-    """How far a video was watched."""
+    """A play that was told by heartbeats, by its fingerprint, and the seconds that count of it. `at`: its beginning."""
 
     seconds: Count
 

@@ -39,17 +39,19 @@ DAILY_DAYS = 7
 
 StatEvent = tuple[str, float, str, float, float]
 """(video id, time in seconds since the epoch, event type, watch in ms, duration in seconds); 0 where unknown."""
+UNVIEW = "unview"
+"""No event, but what takes back a `video_view` of as long: a play that goes on counts as a longer view in its place."""
 
 _TYPES = {
     name: code
     for code, name in enumerate(
-        ("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "not_interested")
+        ("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "not_interested", UNVIEW)
     )
 }
-_VIEW = _TYPES["video_view"]
-_APPROVAL = np.array([0, 0, 0, 0, 1, -1, 1, 1, 0], np.float64)
-_SKIP = np.array([0, 0, 0, 1, 0, 0, 0, 0, 1], np.float64)
-_LIKE = np.array([0, 0, 0, 0, 1, -1, 0, 0, 0], np.float64)
+_VIEW = np.array([0, 1, 0, 0, 0, 0, 0, 0, 0, -1], np.float64)
+_APPROVAL = np.array([0, 0, 0, 0, 1, -1, 1, 1, 0, 0], np.float64)
+_SKIP = np.array([0, 0, 0, 1, 0, 0, 0, 0, 1, 0], np.float64)
+_LIKE = np.array([0, 0, 0, 0, 1, -1, 0, 0, 0, 0], np.float64)
 
 _DECAY = np.array([*HALF_LIVES, *([HALF_LIVES[-1]] * (DECAYED - len(HALF_LIVES)))])
 _NEGLIGIBLE = 1e-4
@@ -119,14 +121,14 @@ class StatsTable:
         durations: NDArray[np.float64],
     ) -> None:
         self._advance(float(times.max()))
-        view = kinds == _VIEW
-        watch_ms = np.where(view, np.nan_to_num(watch_ms, nan=0.0, posinf=0.0, neginf=0.0).clip(0.0), 0.0)
+        view = _VIEW[kinds]
+        watch_ms = np.where(view != 0, np.nan_to_num(watch_ms, nan=0.0, posinf=0.0, neginf=0.0).clip(0.0), 0.0)
         watch_ms = counted_watch_ms(watch_ms, durations)
-        long = view & long_views(watch_ms, durations)
+        long = view * long_views(watch_ms, durations)
         share = np.zeros(len(rows))
         np.divide(watch_ms, durations * 1000.0, out=share, where=durations > 0)
         amounts = [long] * len(HALF_LIVES)
-        amounts += [kinds == 0, view, np.minimum(share, 1.0), _APPROVAL[kinds], _SKIP[kinds]]
+        amounts += [kinds == 0, view, view * np.minimum(share, 1.0), _APPROVAL[kinds], _SKIP[kinds]]
         touched, back = np.unique(rows, return_inverse=True)
         age = times - self.reference
         weights = [np.exp2(age / half_life) for half_life in HALF_LIVES]
@@ -136,7 +138,7 @@ class StatsTable:
         days = _day(self.reference) - (times // DAY).astype(np.int64)
         kept = (days >= 0) & (days < DAILY_DAYS)
         buckets = back * DAILY_DAYS + np.clip(days, 0, DAILY_DAYS - 1)
-        for column, amount in enumerate((kinds == 0, view, watch_ms, _LIKE[kinds])):
+        for column, amount in enumerate((kinds == 0, view, view * watch_ms, _LIKE[kinds])):
             added = np.bincount(buckets, amount * kept, len(touched) * DAILY_DAYS)
             self._daily[touched, :, column] += added.reshape(len(touched), DAILY_DAYS)
         self.version += 1

@@ -171,6 +171,8 @@ async def _watch(app: App, editor: Editor) -> None:
                 }
                 for at, item in enumerate(page["items"])
             ]
+            playing = {**events[0], "playId": "p", "startedAt": app.now_ms(9), "positionMs": 9_000, "sessionId": "s"}
+            events += [{**playing, "type": "start"}, {**playing, "type": "progress"}]
             assert (await client.post(events)).status == 202
             assert (await client.post([*events[:1], {**events[0], "type": "complete"}])).status == 202  # packed again
             await app.folded()

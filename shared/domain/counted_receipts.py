@@ -6,7 +6,8 @@ the newest that was dropped, so that what is no longer kept is never counted a s
 newer than that counts no more unless it is kept. Below the caps the order of adding makes no difference.
 
 A receipt that does not know its page (version 1) has the videos that were quoted with it for a page, by fingerprints of
-16 bits. `MAX_LEARNED` bounds these in all receipts together: beyond it the oldest receipts are dropped too.
+16 bits. `MAX_LEARNED` bounds these in all receipts together, and `FULL_TYPES` what was counted: beyond either the
+oldest receipts are dropped too.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from shared.domain.event_types import TYPE_CODES
-
 MAX_RECEIPTS = 32
 SPAN_SECONDS = 25 * 3_600
 """A receipt is valid for 24 hours; the hour more covers clocks that differ."""
 POSITIONS, TYPES = 64, 16
 MAX_LEARNED = 240
+FULL_TYPES = 9
+"""Types that can have counted of every video of a page of 50, in all of the receipts. Few apps send so many."""
 
 _HEADER = struct.Struct("<BII")
 _RECEIPT = struct.Struct("<IIHBB")
@@ -32,8 +33,9 @@ _VIDEOS = _REST.size - 1
 _MASKS = struct.Struct(f"<{TYPES}Q")
 _MASK_BYTES = POSITIONS // 8
 _LEARNED_BITS = 0xFFFF
-MAX_BYTES = _HEADER.size + MAX_RECEIPTS * (_RECEIPT.size + len(TYPE_CODES) * 7) + MAX_LEARNED * 2
-"""At pages of 50 videos (7 bytes of bits) and with every type that there is today."""
+_MAX_REST = MAX_RECEIPTS * (_REST.size + FULL_TYPES * 7) + MAX_LEARNED * 2
+"""Of all receipts together: 7 bytes of bits are 50 videos."""
+MAX_BYTES = _HEADER.size + MAX_RECEIPTS * _NAME.size + _MAX_REST
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,8 @@ def _newest(rows: list[_Row], oldest: int) -> CountedReceipts:
         while kept[-1][0] < first:
             kept.pop()
         while sum(rest[_VIDEOS] for _, _, rest in kept) > MAX_LEARNED:
+            kept.pop()
+        while sum(len(rest) for _, _, rest in kept) > _MAX_REST:
             kept.pop()
     if len(kept) < len(rows):
         oldest = max(oldest, rows[len(kept)][0])

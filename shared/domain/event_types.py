@@ -4,6 +4,7 @@ from __future__ import annotations
 
 IMPRESSION, VIDEO_VIEW, COMPLETE, SKIP = "impression", "video_view", "complete", "skip"
 LIKE, UNLIKE, SHARE, SAVE, NOT_INTERESTED = "like", "unlike", "share", "save", "not_interested"
+START, PROGRESS, STALL, PLAYBACK_ERROR = "start", "progress", "stall", "playback_error"
 
 EVENT_TYPES: dict[str, str] = {
     IMPRESSION: "The video was on the screen.",
@@ -15,6 +16,10 @@ EVENT_TYPES: dict[str, str] = {
     SHARE: "Shared.",
     SAVE: "Saved for later.",
     NOT_INTERESTED: "Asked not to be shown this video again.",
+    START: "It began to play.",
+    PROGRESS: "Heartbeat of a play: it has played for `positionMs` so far.",
+    STALL: "It stopped playing to wait for data.",
+    PLAYBACK_ERROR: "It could not be played, or could not go on.",
 }
 
 TYPE_CODES: dict[str, int] = {
@@ -27,8 +32,15 @@ TYPE_CODES: dict[str, int] = {
     SHARE: 6,
     SAVE: 7,
     NOT_INTERESTED: 8,
+    START: 9,
+    PROGRESS: 10,
+    STALL: 11,
+    PLAYBACK_ERROR: 12,
 }
 """The number of each type in stored formats: below 16, and never given to another type."""
+
+OF_PLAYING = (START, PROGRESS, STALL, PLAYBACK_ERROR)
+"""What players report by themselves: no action of the user's."""
 
 MAX_EVENTS = 100
 MAX_BODY_BYTES = 256 * 1024

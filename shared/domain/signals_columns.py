@@ -176,7 +176,7 @@ def watched_bytes(signals: Signals) -> bytes:
 
 
 def progress_bytes(signals: Signals) -> bytes:
-    """Play progress, nine bytes each: fingerprints, ages in minutes, seconds watched."""
+    """Play progress, nine bytes each: fingerprints, ages in minutes, seconds (`Progress` says what else is in them)."""
     ring = signals.progress
     seconds: NDArray[np.uint16] = np.minimum(ring.seconds, 0xFFFF).astype("<u2")
     return keys_bytes(ring.keys) + minute_bytes(ring.times, signals.newest_minute) + seconds.tobytes()

@@ -128,7 +128,8 @@ class _Additions:
 def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Signals:
     """The inverse of `pack` and `pack_additions`. Raises `UnreadableSignals`, `ValueError` or `struct.error`.
 
-    Without additions, or with some that belong to something else, views stand for interest, as in the release before.
+    Without additions, or with some that belong to something else, views stand for interest, as in the release before,
+    and no play counts any more that may have been counted.
     Not `whole`: nothing is read of the additions, so there are 20 long views in minutes, and of the counters the first
     four columns.
     """
@@ -189,7 +190,7 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
         watched=added.watched if added else _in_seconds(watched),
         skipped=skipped,
         follows=added.follows if added else _NO_FOLLOWS,
-        progress=added.progress if added else _NO_PROGRESS,
+        progress=added.progress if added else Progress.of((), newest_minute) if whole else _NO_PROGRESS,
         identities=identities,
         daily=daily,
         updated_at=updated_at,

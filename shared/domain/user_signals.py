@@ -11,6 +11,7 @@ is the minute of the user's newest event, so folding in any order gives the same
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,8 @@ MAX_SKIPPED = 8
 MAX_DISMISSED = 128
 MAX_FOLLOWS = 64
 MAX_PROGRESS = 16
+MAX_PLAY_SECONDS = 0x7FFF
+_IN_STATISTICS, _CLOSED = MAX_PLAY_SECONDS + 1, 0
 MAX_IDENTITIES = 100
 IDENTITY_DAYS = 21
 """An event can be packed again for 7 days and then wait on the bus for 13: older identities match nothing any more."""
@@ -89,11 +92,42 @@ class Timeline:
 
 @dataclass(slots=True)
 class Progress:
-    """How far videos were watched: fingerprints, minutes since the epoch, and the whole seconds watched of each."""
+    """Plays that are told by heartbeats (`events/plays.py`): fingerprints, the minute in which each began, and the
+    whole seconds that count of it, with `_IN_STATISTICS` set where statistics count the play. The last row may be
+    `_CLOSED`: the minute in which the latest play began that is no longer kept."""
 
     keys: NDArray[np.uint32] = field(default_factory=_u32)
     times: NDArray[np.signedinteger[Any]] = field(default_factory=_i32)
     seconds: NDArray[np.unsignedinteger[Any]] = field(default_factory=_u32)
+
+    @classmethod
+    def of(cls, plays: Sequence[tuple[int, int, int, bool]], closed_until: int = 0) -> Progress:
+        """From what `plays` and `closed_until` tell."""
+        rows = [(key, began, seconds | _IN_STATISTICS * known) for key, began, seconds, known in plays]
+        rows += [(_CLOSED, closed_until, 0)] if closed_until else []
+        keys, times, seconds = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(np.array(keys, np.uint32), np.array(times, np.int32), np.array(seconds, np.uint32))
+
+    @property
+    def closed_until(self) -> int:
+        """Plays that began in this minute or before, and are not kept, count no more; 0 while none was dropped."""
+        return int(self.times[self.keys == _CLOSED].max(initial=0))
+
+    def plays(self) -> list[tuple[int, int, int, bool]]:
+        """Of each play its fingerprint, the minute it began, its seconds, and whether statistics count it."""
+        rows = zip(self.keys.tolist(), self.times.tolist(), self.seconds.tolist(), strict=True)
+        return [
+            (key, began, seconds & MAX_PLAY_SECONDS, seconds > MAX_PLAY_SECONDS)
+            for key, began, seconds in rows
+            if key != _CLOSED
+        ]
+
+    def since(self, minute: int) -> Progress:
+        """Without what began before a minute."""
+        if not len(self.times) or self.times.min() >= minute:
+            return self
+        kept = self.times >= minute
+        return Progress(self.keys[kept], self.times[kept], self.seconds[kept])
 
 
 ORDER_BITS = 16
@@ -133,7 +167,7 @@ class Signals:
     dismissed: Timeline = field(default_factory=Timeline)
     """`not_interested`, times in days."""
     follows: Timeline = field(default_factory=Timeline)
-    """Creators, times in days. Nothing adds to them yet, nor to `progress`: there is room for later releases."""
+    """Creators, times in days. Nothing adds to them yet: there is room for later releases."""
     progress: Progress = field(default_factory=Progress)
     identities: Timeline = field(default_factory=_wide_ring)
     """Fingerprints of events already folded, against clients that pack an event into a second batch; times in ms since

@@ -42,6 +42,7 @@ METRICS: dict[str, Metric] = {
     "feedback_events": Metric("Events about served videos", ("mode", "start", "type")),
     "feedback_watched_ms": Metric("Watch time of served videos", ("mode", "start")),
     "feedback_offered_ms": Metric("Length of the served videos whose watch time was reported", ("mode", "start")),
+    "playback_events": Metric("Plays that began, stalled or failed, once a page and video", ("tenant", "type")),
     # Events
     "events_accepted": Metric("Events accepted", ("tenant",)),
     "device_clocks": Metric("Batches whose `sentAt` corrected their times, or could not be read", ("outcome",)),

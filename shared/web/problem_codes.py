@@ -63,6 +63,7 @@ CODES: dict[str, Code] = {
     "invalid_document": Code(422, "The document breaks a rule. `errors` names every fault: field, code, message."),
     "invalid_body": Code(400, "The body is not a JSON object."),
     "invalid_reason": Code(400, "The reason is not text of at most 300 characters."),
+    "invalid_days": Code(400, "days is neither 7 nor 28."),
     "invalid_prefix": Code(400, "prefix is not the beginning of a video's id."),
     "missing_if_match": Code(400, "Send the ETag you read in If-Match, so that no change is lost."),
     "invalid_if_match": Code(400, "If-Match is not one ETag."),

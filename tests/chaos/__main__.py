@@ -28,8 +28,8 @@ import aiohttp
 
 import bootstrap
 from bootstrap import App
+from cms.videos.daily_figures import read_days
 from events.archive import from_lines
-from events.daily_statistics import read_days
 from local.demo import save_videos
 from local.serving import first_flags
 from ranking.stats import DAILY_DAYS, DAY_IMPRESSIONS, DAY_VIEWS, DAY_WATCH_MS, STATS_PREFIX, StatsTable, merged

@@ -64,7 +64,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
         f"docs/events.md#{name} json": Executed(_EVENTS)
         for name in (
             *("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save"),
-            "not_interested",
+            *("not_interested", "start", "progress", "stall", "playback_error"),
         )
     },
     "docs/events.md#the-archive json": Compared(

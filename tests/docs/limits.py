@@ -13,6 +13,7 @@ from cms.changes import AUDIT_TTL_SECONDS, MAX_KEPT_BYTES
 from cms.imports.models import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
 from cms.imports.rows import MAX_FILE_BYTES
 from cms.videos.models import KEEP_EXPIRED_SECONDS
+from cms.videos.playback import FOUR_WEEKS
 from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
 from events.dead_letters import KEEP_SECONDS as KEEP_LETTERS_SECONDS
 from events.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
@@ -115,6 +116,8 @@ LIMITS: list[Limit] = [
         history=AUDIT_TTL_SECONDS,
         rules_look_at_the_time=MOMENT_SECONDS,
     ),
+    *_of("time", "cms", playback=FOUR_WEEKS * DAY),
+    *_of("percent", "cms", plays_that_fail=5),  # alerts.json
     *_of("bytes", "cms", import_file=MAX_FILE_BYTES),
     *_of("time", "events", long_view=LONG_VIEW_SECONDS, receipts_are_remembered=SPAN_SECONDS),
     *_of(

@@ -11,7 +11,7 @@ import pytest
 from events.archive import from_lines
 from events.schema import REJECTIONS
 from shared.adapters.blobs.port import ARCHIVE
-from shared.domain.event_types import EVENT_TYPES
+from shared.domain.event_types import EVENT_TYPES, IMPRESSION, PLAYBACK_ERROR, STALL, START
 from tests.served_app import ROOT, App, make_video
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
@@ -46,12 +46,17 @@ async def test_every_example_is_accepted_as_it_stands_but_for_its_time(app: App)
     client = await app.tenant([make_video(id) for id in sorted({each["videoId"] for each in examples})])
     old = await client.post(examples)
     assert {each["code"] for each in old.json["rejected"]} <= {"too_old"}, "nothing else is wrong with them"
-    fresh = [{**each, "timestamp": app.now_ms() + number} for number, each in enumerate(examples)]
+    began = {"startedAt": app.now_ms(60)}
+    fresh = [
+        {**each, "timestamp": app.now_ms() + number, **(began if "startedAt" in each else {})}
+        for number, each in enumerate(examples)
+    ]
     client = client.as_user()
     answer = await client.post(fresh)
     assert answer.json["accepted"] == len(EVENT_TYPES)
     await app.folded()
-    assert (await client.signals()).json["events"] == len(EVENT_TYPES) - 1, "an impression is no action"
+    actions = len(EVENT_TYPES) - len({IMPRESSION, START, STALL, PLAYBACK_ERROR})
+    assert (await client.signals()).json["events"] == actions, "what is on the screen or fails is no action"
 
 
 @in_one_loop

@@ -12,13 +12,14 @@ from events.counting import MAX_A_DAY, MAX_PAGE, Ledger, decide, decide_without_
 from events.schema import Event
 from shared.domain.counted_receipts import MAX_RECEIPTS, CountedReceipts
 from shared.domain.daily_counts import DailyCounts
-from shared.domain.event_types import EVENT_TYPES, LIKE, SHARE, UNLIKE, VIDEO_VIEW
+from shared.domain.event_types import EVENT_TYPES, LIKE, PROGRESS, SHARE, UNLIKE, VIDEO_VIEW
 from shared.domain.feed_receipt import NOT_ON_PAGE, FeedReceipt
 from shared.domain.fingerprint import fingerprint
 
 NOW = 1_795_000_000.0
 PAGE = ("v0", "v1", "v2")
-TYPES = tuple(EVENT_TYPES)
+TYPES = tuple(kind for kind in EVENT_TYPES if kind != PROGRESS)
+"""All that count by themselves: a heartbeat counts as part of its play."""
 
 
 def receipt(key: int = 7, ago_seconds: float = 60.0) -> FeedReceipt:

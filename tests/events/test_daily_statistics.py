@@ -14,29 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import daily_statistics
-from events.daily_statistics import (
-    COLUMNS,
-    DAYS_BYTES,
-    KEEP_SECONDS,
-    PREFIX,
-    Additions,
-    DayTable,
-    UnreadableDay,
-    body_of,
-    day_id,
-    packed_within,
-    read_days,
-    table_of,
-)
+from cms.videos.daily_figures import read_days
+from events.daily_statistics import DAYS_BYTES, KEEP_SECONDS, Additions, body_of, day_id, packed_within, table_of
 from ranking.columns import key64
-from ranking.stats import StatEvent
+from ranking.daily_table import COLUMNS, DAYS_PREFIX, MAX_VIDEOS, DayTable, UnreadableDay
+from ranking.stats import UNVIEW, StatEvent
 from shared.adapters.documents.port import VIDEO_STATS, Document, Upsert, query_all
 from tests.events.test_stats_consumer import NOW, TENANT, World, batch
 
 DAY = 86_400
 TODAY = datetime.fromtimestamp(NOW, UTC).date()
-kinds = st.sampled_from(["impression", "video_view", "complete", "like", "unlike", "skip", "playback_error"])
+kinds = st.sampled_from(
+    ["impression", "video_view", "complete", "like", "unlike", "skip", "start", "stall", "playback_error"]
+)
 events = st.lists(
     st.tuples(
         st.sampled_from(["a", "b", "c"]), st.floats(NOW - 7 * DAY, NOW), kinds, st.integers(0, 60_000), st.just(30.0)
@@ -60,15 +50,17 @@ def test_sums_are_those_of_a_plain_recount_however_the_events_come_in(portions: 
             days.setdefault(day, DayTable()).merge(added)
     told = [event for portion in portions for event in portion]
     views, errors = plain(told, "video_view"), plain(told, "playback_error")
+    starts, stalls = plain(told, "start"), plain(told, "stall")
     likes = plain(told, "like")
     likes.subtract(plain(told, "unlike"))
     for day, table in days.items():
-        again = DayTable.unpack(table.pack())
-        assert again.pack() == table.pack()
+        again = DayTable.unpack(table.pack(), table.pack_playback())
+        assert (again.pack(), again.pack_playback()) == (table.pack(), table.pack_playback())
         for video in "abc":
             key, sums = (video, date.fromisoformat(day)), again.of(video)
             assert sums["views"] == views[key]
             assert sums["playbackErrors"] == errors[key]
+            assert (sums["starts"], sums["stalls"]) == (starts[key], stalls[key])
             assert sums["likes"] == max(0, likes[key])
             watched = sum(w for v, at, k, w, _ in told if (v, k) == (video, "video_view") and key[1] == day_of(at))
             assert abs(sums["watchMs"] - watched) <= len(portions)
@@ -88,7 +80,7 @@ def test_a_day_has_a_bounded_size_and_loses_no_sum(monkeypatch: pytest.MonkeyPat
         additions.add(views)
         told += len(views)
         table.merge(additions.days[TODAY.isoformat()])
-    assert len(table) == daily_statistics.MAX_VIDEOS + 1
+    assert len(table) == MAX_VIDEOS + 1
     assert table.total()["views"] == told
     assert len(table.pack()) < 250_000
 
@@ -101,8 +93,8 @@ def test_the_days_of_one_write_fit_into_it_whatever_they_hold_and_lose_no_sum() 
         table.add(keys, draw.integers(1, 2**31, (5_000, len(COLUMNS))))
     before = {day: table.total() for day, table in tables.items()}
     packed = packed_within(tables, DAYS_BYTES)
-    assert sum(map(len, packed.values())) <= DAYS_BYTES
-    assert {day: DayTable.unpack(text).total() for day, text in packed.items()} == before
+    assert sum(len(text) for texts in packed.values() for text in texts) <= DAYS_BYTES
+    assert {day: DayTable.unpack(*texts).total() for day, texts in packed.items()} == before
 
 
 def test_what_is_reduced_keeps_the_videos_with_the_most() -> None:
@@ -113,6 +105,24 @@ def test_what_is_reduced_keeps_the_videos_with_the_most() -> None:
     table.reduce(3)
     assert [table.of(f"v{n}")["views"] for n in (9, 8, 7, 6)] == [9, 8, 7, 0]
     assert table.total()["views"] == 45
+
+
+def test_a_play_that_goes_on_takes_back_what_it_was_before() -> None:
+    additions = Additions(NOW)
+    additions.add([("a", NOW, "video_view", 10_000.0, 30.0)])
+    additions.add([("a", NOW, "video_view", 25_000.0, 30.0), ("a", NOW, UNVIEW, 10_000.0, 30.0)])
+    found = additions.days[TODAY.isoformat()].of("a")
+    assert (found["views"], found["watchMs"]) == (1, 25_000)
+
+
+def test_the_release_before_finds_its_columns_and_nothing_else_in_them() -> None:
+    additions = Additions(NOW)
+    additions.add([("a", NOW, "start", 0.0, 30.0), ("b", NOW, "like", 0.0, 30.0)])
+    table = additions.days[TODAY.isoformat()]
+    without = DayTable.unpack(table.pack())
+    assert (without.of("a")["starts"], without.of("b")["likes"]) == (0, 1)
+    body = body_of(TODAY.isoformat(), TENANT, (table.pack(), table.pack_playback()))
+    assert DayTable.from_body(body).of("a")["starts"] == 1
 
 
 def test_events_that_are_too_old_or_have_no_time_are_in_no_day() -> None:
@@ -138,11 +148,11 @@ async def test_the_roll_up_writes_a_day_for_each_shard_and_they_are_read_togethe
     await world.rollup.run()
     world.send(batch(3, (0,)))
     await world.rollup.run()
-    stored = await query_all(world.documents, VIDEO_STATS, TENANT, PREFIX)
+    stored = await query_all(world.documents, VIDEO_STATS, TENANT, DAYS_PREFIX)
     assert [document.id for document in stored] == [day_id(TODAY.isoformat(), id) for id in (TENANT, f"{TENANT}#1")]
     assert {document.body["ttl"] for document in stored} == {KEEP_SECONDS}
     days = await read_days(world.documents, TENANT, TODAY - timedelta(days=89), TODAY)
-    assert days[TODAY].of("v0") == dict(zip(COLUMNS, (0, 2, 40_000, 1, 0, 0), strict=True))
+    assert days[TODAY].of("v0") == dict(zip(COLUMNS, (0, 2, 40_000, 1, 0, 0, 0, 0), strict=True))
     assert days[TODAY].of("v1")["views"] == 1
     assert await read_days(world.documents, TENANT, TODAY - timedelta(days=9), TODAY - timedelta(days=1)) == {}
     assert await read_days(world.documents, "another", TODAY, TODAY) == {}
@@ -151,11 +161,11 @@ async def test_the_roll_up_writes_a_day_for_each_shard_and_they_are_read_togethe
 async def test_a_day_of_a_later_release_stays_and_the_rest_goes_on(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.prepare()
-    later = {**body_of(TODAY.isoformat(), TENANT, "who knows"), "v": 2}
+    later = {**body_of(TODAY.isoformat(), TENANT, ("who knows", "")), "v": 2}
     await world.documents.write(VIDEO_STATS, TENANT, [Upsert(later)])
     world.send(batch(1, (0,)))
     assert await world.rollup.run() == 1
-    (kept,) = await query_all(world.documents, VIDEO_STATS, TENANT, PREFIX)
+    (kept,) = await query_all(world.documents, VIDEO_STATS, TENANT, DAYS_PREFIX)
     assert kept.body["packed"] == "who knows"
     assert (await world.views())[0] == 1
     await asyncio.sleep(0)

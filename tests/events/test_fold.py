@@ -13,7 +13,7 @@ from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
 from ranking.watching import counted_watch_time
-from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
+from shared.domain.event_types import COMPLETE, IMPRESSION, LIKE, NOT_INTERESTED, OF_PLAYING, SKIP, VIDEO_VIEW
 from shared.domain.fingerprint import SEEN_MASK, fingerprint
 from shared.domain.signals_document import from_document, to_document
 from shared.domain.user_signals import (
@@ -116,7 +116,7 @@ def test_below_the_caps_signals_agree_with_a_plain_recount(
         for key, row in rows_of(counters).items():
             assert row == pytest.approx(sums[key], **CLOSE)
     distinct = {one.identity: one for one in history}.values()
-    assert signals.events == sum(one.type != IMPRESSION for one in distinct)
+    assert signals.events == sum(one.type not in (IMPRESSION, *OF_PLAYING) for one in distinct)
     assert set(signals.seen.keys.tolist()) == {fingerprint(one.video_id) & SEEN_MASK for one in distinct}
     newest_day = signals.newest_minute // 1_440
     week = [one for one in distinct if newest_day - one.at_ms // 86_400_000 < 7]

@@ -14,9 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from events.fold import fold
 from events.video_facts import Facts
 from ranking.user_features import LAST_LONG_VIEWS
-from shared.domain.counted_receipts import MAX_RECEIPTS, CountedReceipt, CountedReceipts, pair
+from shared.domain.counted_receipts import FULL_TYPES, MAX_RECEIPTS, CountedReceipt, CountedReceipts, pair
 from shared.domain.daily_counts import DailyCounts
-from shared.domain.event_types import COMPLETE, LIKE, NOT_INTERESTED, SKIP, TYPE_CODES, VIDEO_VIEW
+from shared.domain.event_types import COMPLETE, LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
 from shared.domain.signals_columns import NewerSignals, UnreadableSignals, sealed
 from shared.domain.signals_document import VERSIONS, from_document, to_document
 from shared.domain.user_signals import (
@@ -76,8 +76,8 @@ def size(signals: Signals, version: int) -> int:
 
 
 def full_page() -> int:
-    """The pairs of a receipt for 50 videos with every event of each of them counted."""
-    return sum(1 << pair(place, code) for place in range(50) for code in TYPE_CODES.values())
+    """The pairs of a receipt for 50 videos with as many types of each of them counted as all receipts can have."""
+    return sum(1 << pair(place, code) for place in range(50) for code in range(FULL_TYPES))
 
 
 def at_every_cap(draw: np.random.Generator) -> Signals:
@@ -157,7 +157,9 @@ def test_a_document_of_the_release_before_has_views_for_interest_and_minutes() -
     assert_array_equal(again.categories.values[:, INTEREST], signals.categories.values[:, VIEWS])
     assert_array_equal(again.tags.values[:, INTEREST], signals.tags.values[:, VIEWS])
     assert sorted(again.watched_minutes.tolist()) == sorted(signals.watched_minutes.tolist())[-20:]
-    assert len(again.follows.keys) == len(again.progress.keys) == 0
+    assert len(again.follows.keys) == 0
+    assert again.progress.plays() == []
+    assert again.progress.closed_until == signals.newest_minute, "nothing that may have counted counts again"
 
 
 def test_additions_to_another_state_are_none() -> None:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bootstrap import App
-from events.daily_statistics import read_days
+from cms.videos.daily_figures import read_days
 from shared.adapters.blobs.port import BlobInfo
 from shared.adapters.bus.port import ReceivedMessage
 from shared.adapters.documents.port import Document, Page

@@ -66,6 +66,10 @@ ORDINARY = both(
     counted("events_rejected", "news", "unreadable", amount=10),
     counted("events_folded", "news", amount=4_990),
     counted("events_late", "news", amount=10),
+    counted("playback_events", "news", "start", amount=1_000),
+    counted("playback_events", "news", "stall", amount=80),
+    counted("playback_events", "news", "playback_error", amount=20),
+    counted("playback_events", "small", "playback_error", amount=3),
     counted("batches_folded", "folded", amount=250),
     counted("batches_rolled_up", "added", amount=250),
     observed("fold_lag_ms", 400.0, times=50),
@@ -121,6 +125,7 @@ FIRES: dict[str, Record] = {
     "kill-switch-flag": gauged("flags_on", 0, "personalized-feed"),
     "statistics-over-peak": counted("events_over_peak", "news"),
     "events-late": counted("events_late", "news", amount=500),
+    "playback-failures": counted("playback_events", "news", "playback_error", amount=40),
     "breaker-open": gauged("breaker_open", 1, "signals"),
     "store-throttled": counted("store_calls", "read", "throttled", amount=200),
     "store-expensive": both(

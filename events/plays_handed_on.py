@@ -1,0 +1,35 @@
+"""What the fold tells the roll-up about plays: only the fold knows what came before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from events.counting import Decision
+from events.plays import Step
+from events.schema import Event
+
+Told = Mapping[str, Sequence[int | None]]
+"""Of events that count, by their number in text: the seconds of their play so far, and those that counted before (None:
+it is the play's view). It stands in a batch's marker, so that a message that comes again tells the same."""
+
+
+def told_of(steps: Sequence[Step | None], decision: Decision) -> Told:
+    """What is told of the events whose steps these are."""
+    return {
+        str(at): (step.after, step.before if decision.goes_on[at] else None)
+        for at, (step, counts) in enumerate(zip(steps, decision.counted, strict=True))
+        if step is not None and counts
+    }
+
+
+def handed_on(fresh: tuple[Event, ...], told: Told) -> tuple[Event, ...]:
+    """The events, those of plays with what counts of them."""
+    if not told:
+        return fresh
+    events = list(fresh)
+    for number, (after, before) in told.items():
+        event = events[int(number)]
+        play = None if event.play is None else replace(event.play, before=before)
+        events[int(number)] = replace(event, watch_ms=1000.0 * (after or 0), play=play)
+    return tuple(events)

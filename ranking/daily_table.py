@@ -1,0 +1,160 @@
+"""What videos had on one day (UTC), as columns, for charts and for whoever watches over playback. Pure.
+
+A document of a day has the columns of the release before in `packed`; what that had no room for stands beside it, in
+`playback`, and is lost where the release before writes the document.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.columns import key64
+
+DAYS_PREFIX = "daily:"
+"""How the ids of documents of days begin; then the day and the shard."""
+DAYS_VERSION = 1
+COLUMNS = ("impressions", "views", "watchMs", "completions", "likes", "playbackErrors", "starts", "stalls")
+"""Likes are likes − unlikes of the day. The last three are plays: begun, that stalled, that failed."""
+PACKED = 6
+"""The columns that are in `packed`."""
+IMPRESSIONS, VIEWS, WATCH, COMPLETIONS, LIKES, ERRORS, STARTS, STALLS = range(len(COLUMNS))
+MAX_VIDEOS = 5_000
+"""Of a shard and day; what others have is added up under `OTHERS`. So a document has less than 300 kB."""
+OTHERS = 0
+key_of = lru_cache(maxsize=65_536)(key64)
+
+
+class UnreadableDay(ValueError):
+    """A document that this version cannot read. `newer`: one of a later release can."""
+
+    def __init__(self, message: str, *, newer: bool = False) -> None:
+        self.newer = newer
+        super().__init__(message)
+
+
+class DayTable:
+    """Sums of one day by video: `keys` u64 (n,), `sums` int64 (n, 8) in the order of `COLUMNS`."""
+
+    def __init__(self) -> None:
+        self._row_of: dict[int, int] = {}
+        self._sums = np.zeros((64, len(COLUMNS)), np.int64)
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def add(self, keys: NDArray[np.uint64], sums: NDArray[np.int64]) -> None:
+        """Add rows, each video once."""
+        self._add(keys.tolist(), sums, bounded=True)
+
+    def merge(self, other: DayTable, *, bounded: bool = True) -> None:
+        """Add another table of the same day. Not `bounded`: what is only read may have more than `MAX_VIDEOS`."""
+        self._add(list(other._row_of), other._sums[: len(other)], bounded=bounded)
+
+    def of(self, video_id: str) -> dict[str, int]:
+        """A video's sums by name, none below zero; zeros for one that had nothing."""
+        row = self._row_of.get(key_of(video_id))
+        sums = [0] * len(COLUMNS) if row is None else self._sums[row].tolist()
+        return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
+
+    def total(self) -> dict[str, int]:
+        """The sums of all videos, those under `OTHERS` too."""
+        sums = self._sums[: len(self)].sum(axis=0).tolist()
+        return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
+
+    def reduce(self, most: int) -> None:
+        """Keep the rows of the `most` videos with the most views and impressions; add up the others."""
+        keys, sums = np.array(list(self._row_of), np.uint64), self._sums[: len(self)]
+        weight = np.where(keys == OTHERS, np.int64(-1), sums[:, IMPRESSIONS] + sums[:, VIEWS])
+        order = np.argsort(-weight, kind="stable")
+        kept, rest = order[:most], order[most:]
+        self._row_of, self._sums = {}, np.zeros((most + 1, len(COLUMNS)), np.int64)
+        self._add(keys[kept].tolist(), sums[kept], bounded=False)
+        self._add([OTHERS], sums[rest].sum(axis=0)[None, :], bounded=False)
+
+    def pack(self) -> str:
+        """Keys and the columns of `packed`. Equal tables give equal texts."""
+        return _packed(np.array(list(self._row_of), np.uint64), self._sums[: len(self), :PACKED])
+
+    def pack_playback(self) -> str:
+        """Keys and the other columns, of the videos that have something in them; empty where none has."""
+        rest = self._sums[: len(self), PACKED:]
+        some = rest.any(axis=1)
+        return _packed(np.array(list(self._row_of), np.uint64)[some], rest[some]) if some.any() else ""
+
+    @classmethod
+    def unpack(cls, packed: str, playback: str = "") -> DayTable:
+        """The inverse of both. Raises `UnreadableDay`."""
+        table = cls()
+        table._add_columns(packed, 0, PACKED)
+        if playback:
+            table._add_columns(playback, PACKED, len(COLUMNS))
+        return table
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> DayTable:
+        """The sums that a document holds. Raises `UnreadableDay`."""
+        version = body.get("v")
+        if isinstance(version, int) and version > DAYS_VERSION:
+            raise UnreadableDay(f"version {version}, this reads {DAYS_VERSION}", newer=True)
+        return cls.unpack(str(body.get("packed", "")), str(body.get("playback", "")))
+
+    def _add_columns(self, text: str, first: int, end: int) -> None:
+        keys, columns = _unpacked(text, end - first)
+        sums = np.zeros((len(keys), len(COLUMNS)), np.int64)
+        if len(keys):
+            sums[:, first:end] = columns
+        self._add(keys.tolist(), sums, bounded=False)
+
+    def _add(self, keys: list[int], sums: NDArray[np.int64], *, bounded: bool) -> None:
+        rows = [self._row(key, bounded=bounded) for key in keys]
+        np.add.at(self._sums, rows, sums)  # several may be of `OTHERS`
+
+    def _row(self, key: int, *, bounded: bool = True) -> int:
+        row = self._row_of.get(key)
+        if row is not None:
+            return row
+        if bounded and key != OTHERS and len(self) >= MAX_VIDEOS:
+            return self._row(OTHERS)
+        if len(self) >= len(self._sums):
+            self._sums = np.concatenate([self._sums, np.zeros((max(64, len(self)), len(COLUMNS)), np.int64)])
+        self._row_of[key] = row = len(self)
+        return row
+
+
+def _packed(keys: NDArray[np.uint64], sums: NDArray[np.int64]) -> str:
+    """Keys and columns in the order of the keys, each by its bytes' places, compressed, in base64."""
+    order = np.argsort(keys)
+    columns: Sequence[NDArray[Any]] = (keys[order].astype("<u8"), *sums[order].astype("<i8").T)
+    return base64.b64encode(zlib.compress(b"".join(map(_planes, columns)), 6)).decode()
+
+
+def _unpacked(text: str, columns: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The inverse: keys (n,) and sums (n, `columns`). Raises `UnreadableDay`."""
+    try:
+        raw = zlib.decompress(base64.b64decode(text, validate=True))
+    except (ValueError, zlib.error) as error:
+        raise UnreadableDay(str(error)) from error
+    width = 8 * (1 + columns)
+    if len(raw) % width:
+        raise UnreadableDay("The columns have the wrong length.")
+    count = len(raw) // width
+    if not count:
+        return np.zeros(0, np.uint64), np.zeros((0, columns), np.int64)
+    found = [_from_planes(raw[at : at + 8 * count]) for at in range(0, len(raw), 8 * count)]
+    return found[0].view(np.uint64), np.stack(found[1:], axis=1)
+
+
+def _planes(column: NDArray[Any]) -> bytes:
+    """A column's bytes, all first bytes first: small numbers then compress to almost nothing."""
+    return np.ascontiguousarray(column).view(np.uint8).reshape(-1, 8).T.tobytes()
+
+
+def _from_planes(raw: bytes) -> NDArray[np.int64]:
+    return np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(8, -1).T).view("<i8").reshape(-1).astype(np.int64)

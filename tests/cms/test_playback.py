@@ -1,0 +1,69 @@
+"""What a content team sees of plays that fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cms.editor import Editor, new_editor
+from tests.served_app import App, make_videos
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def play(editor: Editor, *kinds: str, page: int = 5) -> list[str]:
+    """A new viewer gets a page and reports each of its videos once a kind, the first one's failure too."""
+    viewer = editor.client.as_user()
+    served = (await viewer.feed(limit=page)).json
+    ids = sorted(item["videoId"] for item in served["items"])
+    told = [(kind, id) for id in ids for kind in kinds] + [("playback_error", ids[0])]
+    now = editor.app.now_ms(30)
+    await viewer.post(
+        [
+            {"type": kind, "videoId": id, "timestamp": now + n, "feedRequestId": served["feedRequestId"]}
+            for n, (kind, id) in enumerate(told)
+        ]
+    )
+    await editor.app.folded()
+    await editor.app.rolled_up()
+    return ids
+
+
+async def test_the_videos_that_fail_most_come_first_and_each_has_its_sums(app: App) -> None:
+    editor = await new_editor(app, make_videos(5))
+    ids = await play(editor, "start", "stall")
+    await play(editor, "start")
+    answer = (await editor.get("playback", days=28, limit=3)).json
+    assert answer["days"] == 28
+    assert answer["total"] == {"starts": 10, "stalls": 5, "errors": 2, "views": 0}
+    assert [(each["videoId"], each["errors"], each["stalls"]) for each in answer["videos"]] == [
+        (ids[0], 2, 1),
+        (ids[1], 0, 1),
+        (ids[2], 0, 1),
+    ]
+    video = (await editor.get(f"videos/{ids[0]}/playback")).json
+    assert video["videoId"] == ids[0]
+    assert video["last7d"] == video["last28d"] == {"starts": 2, "stalls": 1, "errors": 2, "views": 0}
+
+
+async def test_after_a_week_only_the_four_weeks_have_it(app: App) -> None:
+    editor = await new_editor(app, make_videos(5))
+    ids = await play(editor, "start")
+    app.clock.advance(8 * 86_400)
+    await editor.seen()
+    video = (await editor.get(f"videos/{ids[0]}/playback")).json
+    assert (video["last7d"]["errors"], video["last28d"]["errors"]) == (0, 1)
+    assert (await editor.get("playback")).json["videos"] == []
+
+
+async def test_a_video_of_another_tenant_has_no_figures_here(app: App) -> None:
+    editor, other = await new_editor(app, make_videos(5)), await new_editor(app)
+    ids = await play(editor, "start")
+    assert (await other.get(f"videos/{ids[0]}/playback")).code == "not_found"
+    assert (await other.get("playback")).json["total"]["errors"] == 0
+
+
+async def test_other_numbers_of_days_are_refused(app: App) -> None:
+    editor = await new_editor(app)
+    for days in ("8", "0", "x"):
+        assert (await editor.get("playback", days=days)).code == "invalid_days"
+    assert (await editor.get("playback", limit=0)).code == "invalid_limit"
