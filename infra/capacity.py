@@ -11,10 +11,9 @@ import math
 from dataclasses import dataclass
 
 from infra import figures
-from infra.figures import Figures, Inputs
+from infra.figures import MONTH_SECONDS, Figures, Inputs
 from infra.waterfall import waterfall
 
-MONTH_SECONDS = 730 * 3600
 RATES = (600, 3_000, 6_000, 30_000)
 """Feed requests a second: average and peak, and ten times that."""
 MESSAGING_UNITS = (1, 2, 4, 8, 16)
@@ -161,11 +160,23 @@ def gateway_units(rate: float, inputs: Inputs) -> int:
 
 def gateway_price(units: int, inputs: Inputs) -> float:
     """Dollars a month; a DDoS plan, where it is chosen, is bought only where the firewall's lower price pays for it."""
-    i = inputs
-    gateways = math.ceil(units / i["gateway_units_at_most"])
-    alone = gateways * i["price_gateway"] + units * i["price_gateway_unit"]
-    covered = gateways * i["price_gateway_covered"] + units * i["price_gateway_unit_covered"] + i["price_ddos_plan"]
-    return min(alone, covered) if i["ddos_plan"] else alone
+    alone = firewall_price(units, inputs)
+    return min(alone, covered_price(units, inputs) + inputs["price_ddos_plan"]) if inputs["ddos_plan"] else alone
+
+
+def firewall_price(units: int, inputs: Inputs) -> float:
+    """Dollars a month of gateways with a firewall."""
+    return gateways(units, inputs) * inputs["price_gateway"] + units * inputs["price_gateway_unit"]
+
+
+def covered_price(units: int, inputs: Inputs) -> float:
+    """Dollars a month of gateways without one, or with one under a DDoS plan, the plan left out."""
+    return gateways(units, inputs) * inputs["price_gateway_covered"] + units * inputs["price_gateway_unit_covered"]
+
+
+def gateways(units: int, inputs: Inputs) -> int:
+    """How many it takes for so many capacity units."""
+    return math.ceil(units / inputs["gateway_units_at_most"])
 
 
 def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:

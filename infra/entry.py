@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra import figures
-from infra.capacity import MONTH_SECONDS, feed_response_bytes, gateway_price, gateway_units
-from infra.figures import Inputs
+from infra.capacity import covered_price, feed_response_bytes, firewall_price, gateway_units
+from infra.figures import MONTH_SECONDS, Inputs
 
 RATES = (600, 3_000, 30_000)
 """Feed requests a second, on average; each comes with a batch."""
@@ -22,8 +22,6 @@ FRONT_DOOR_BASE, FRONT_DOOR_10000_REQUESTS = 330.0, 0.015
 """Dollars a month, and for 10,000 requests: Front Door Premium, price list, nearest zone."""
 FRONT_DOOR_TO_ORIGIN_GB, FRONT_DOOR_TO_CLIENT_GB = 0.02, 0.083
 """Dollars: price list, first tier."""
-STANDARD_BASE, STANDARD_UNIT = 179.6, 5.84
-"""Dollars a month: Application Gateway Standard_v2, fixed and a capacity unit, price list."""
 VM_CORES, VM_PRICE = 2, 63.0
 """A virtual machine of 2 cores and 8 GB, dollars a month, price list, approximately."""
 BALANCER, BALANCER_GB = 18.0, 0.005
@@ -44,13 +42,11 @@ class Entry:
 
 
 def _today(rate: float, inputs: Inputs) -> float:
-    return gateway_price(gateway_units(rate, inputs), {**inputs, "ddos_plan": 0})
+    return firewall_price(gateway_units(rate, inputs), inputs)
 
 
 def _covered(rate: float, inputs: Inputs) -> float:
-    units, i = gateway_units(rate, inputs), inputs
-    gateways = math.ceil(units / i["gateway_units_at_most"])
-    return gateways * i["price_gateway_covered"] + units * i["price_gateway_unit_covered"] + i["price_ddos_plan"]
+    return covered_price(gateway_units(rate, inputs), inputs) + inputs["price_ddos_plan"]
 
 
 def _newer(times: float) -> Callable[[float, Inputs], float]:
@@ -85,8 +81,7 @@ def own_firewall(rate: float, inputs: Inputs) -> float:
 
 def _own_behind_gateway(rate: float, inputs: Inputs) -> float:
     units = gateway_units(rate, {**inputs, "requests_per_gateway_unit": math.inf})
-    gateways = math.ceil(units / inputs["gateway_units_at_most"])
-    return gateways * STANDARD_BASE + units * STANDARD_UNIT + _machines(rate, inputs)
+    return covered_price(units, inputs) + _machines(rate, inputs)
 
 
 NOT_MANAGED = "rules, bot lists and images would be ours to keep current, and a limit per address one of each machine"

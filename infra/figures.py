@@ -22,6 +22,8 @@ from typing import Any
 ASSUMED = Path(__file__).with_name("capacity.json")
 MEASURED = Path(__file__).with_name("measured.json")
 OF_BEFORE = "of before"
+MONTH_SECONDS = 730 * 3600
+"""A month as prices mean it."""
 Inputs = Mapping[str, float]
 
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from infra import figures
-from infra.capacity import MONTH_SECONDS, bill, needs
-from infra.figures import Inputs
+from infra.capacity import bill, needs
+from infra.figures import MONTH_SECONDS, Inputs
 
 RATES = (60, 200, 600, 3_000, 30_000)
 """Feed requests a second, on average."""
 PEAK_TO_AVERAGE = 5
 ZONES = 3
-TARGETS = {(600, 3_000): 7_500.0, (3_000, 3_000): 22_000.0, (30_000, 30_000): 200_000.0}
+ON_ANOTHER_HOST = {(600, 3_000): 7_500.0, (3_000, 3_000): 22_000.0, (30_000, 30_000): 200_000.0}
 """Average and peak → what the whole bill is to be at most on another host."""
 
 PREMIUM_INSTANCE, PREMIUM_MOST = 158.0, 100
@@ -28,7 +28,9 @@ CONTAINER_GIB = 2.0
 CONTAINER_MILLION_REQUESTS = 0.4
 """Dollars: HTTP requests from outside the environment; messages and timers are not charged."""
 DEDICATED_CORE_HOUR, DEDICATED_GIB_HOUR, DEDICATED_HOUR = 0.0571, 0.00498, 0.10
-"""Dollars: Container Apps, Dedicated plan, a core, a GiB, and the plan itself; it does not charge for requests."""
+"""Dollars: Container Apps, Dedicated plan, a core, a GiB, and the plan itself: retail prices of May 2026, in a region
+whose prices for the Consumption plan are those above. It does not charge for requests.
+"""
 DEDICATED_CORES, DEDICATED_GIB = 4, 16
 """Of a node, profile D4. Nodes are paid whole."""
 
@@ -120,17 +122,21 @@ def render(inputs: Inputs) -> str:
             ]
         since = None if cost is flex else break_even(name, inputs)
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {f'{since:,.0f}/s' if since else '—'} |")
-    heads = [f"{average:,}/s, peak {peak:,}/s" for average, peak in TARGETS]
-    lines += ["", "| the whole bill, dollars a month | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(TARGETS)]
+    heads = [f"{average:,}/s, peak {peak:,}/s" for average, peak in ON_ANOTHER_HOST]
+    lines += [
+        "",
+        "| the whole bill, dollars a month | " + " | ".join(heads) + " |",
+        "|---|" + "---:|" * len(ON_ANOTHER_HOST),
+    ]
     for name in ("Flex Consumption", "Container Apps, Consumption", "Container Apps, Dedicated"):
         bills = [
             sum(bill(average, peak, inputs).values())
             if name == "Flex Consumption"
             else whole_bill(name, average, peak, inputs)
-            for average, peak in TARGETS
+            for average, peak in ON_ANOTHER_HOST
         ]
         lines.append(f"| {name} | " + " | ".join(f"{each:,.0f}" for each in bills) + " |")
-    wanted = " | ".join(f"{target:,.0f}" for target in TARGETS.values())
+    wanted = " | ".join(f"{target:,.0f}" for target in ON_ANOTHER_HOST.values())
     return "\n".join([*lines, f"| to reach on another host, at most | {wanted} |"]) + "\n"
 
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from infra.figures import Figures, Inputs
+from infra.figures import MONTH_SECONDS, Figures, Inputs
 
 Bill = Callable[[float, float, Inputs], Mapping[str, float]]
 """Average rate, peak rate, figures → part → dollars a month."""
 
-MONTH_SECONDS = 730 * 3600
 TARGETS = {(600, 3_000): 8_700.0, (3_000, 3_000): 28_500.0, (30_000, 30_000): 265_000.0}
 """Average and peak → what the bill is to be at most, on Flex Consumption."""
 LINES = 5
