@@ -1,7 +1,7 @@
-"""Facts about videos for the consumers of events: read on demand, cached for a while, bounded.
+"""Facts about videos for the consumers of events: read on demand, kept as the change feed says, bounded.
 
 Consumers of events run on other instances than the feed and touch few videos at a time, so they do not load whole
-catalogs.
+catalogs. What they have read they keep for a day, and look once a minute for what was changed.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from sys import intern
 
-from shared.adapters.documents.port import VIDEOS, DocumentStore
+from shared.adapters.documents.port import FROM_NOW, VIDEOS, Document, DocumentStore, StoreError
 from shared.domain.records import Video
 from shared.domain.tenant_cache import ENTRY_BYTES, TenantCache
 
-REMEMBER_SECONDS = 3_600.0
-"""How long facts are believed, a tenth more or less, so that what was read together is not forgotten together.
-
-What a video is about hardly ever changes; when it does, events are folded under what it was for up to so long. Asking
-more often costs every instance a read for every video that is watched (`infra/capacity.py`).
-"""
+REMEMBER_SECONDS = 86_400.0
+"""How long facts are believed that the change feed says nothing of, a tenth more or less: what was read together is
+not forgotten together. Asking more often costs every instance a read for every video that is watched."""
+LOOK_SECONDS = 60.0
+"""How often the change feed is asked: a change counts that soon after it was made."""
+PAGES_A_LOOK = 20
+"""A look takes 10,000 changes at the most; after an import of more, the next one goes on."""
 REMEMBER_ABSENT_SECONDS = 45.0
 """How long an id is taken for no video's. A video that is created counts within a minute of its first event."""
 MAX_ABSENT_OF_TENANT = 10_000
@@ -57,6 +59,11 @@ class VideoFacts:
         self.known = TenantCache[str, tuple[Facts, float]](MAX_REMEMBERED * (FACTS_BYTES + ENTRY_BYTES), share=0.5)
         self._absent: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
+        self._beginning = asyncio.Lock()
+        self._token: str | None = None
+        self._look_at = float("-inf")
+        self._just_changed: set[tuple[str, str]] = set()
+        """Tenant and video of what the last look brought: a read may still have been answered from before."""
 
     async def get(self, tenant_id: str, video_ids: Iterable[str]) -> dict[str, Facts]:
         """Facts of the videos that exist, by id. Raises `StoreUnavailable`.
@@ -64,6 +71,7 @@ class VideoFacts:
         A taken-down video still has its facts: what was watched was watched.
         """
         now = self._clock()
+        await self._look_for_changes(now)
         asked = set(video_ids)
         known = self.known.get_all(tenant_id, asked)
         found = {video_id: facts for video_id, (facts, until) in known.items() if until >= now}
@@ -74,6 +82,8 @@ class VideoFacts:
             for video_id, read in zip(missing, facts, strict=True):
                 if read is not None:
                     keep = REMEMBER_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311
+                    if (tenant_id, video_id) in self._just_changed:
+                        keep = LOOK_SECONDS
                     self.known.put(tenant_id, video_id, (read, now + keep), FACTS_BYTES)
                     found[video_id] = read
             self._remember_absent(tenant_id, [id for id in missing if id not in found], now + REMEMBER_ABSENT_SECONDS)
@@ -90,14 +100,63 @@ class VideoFacts:
         while len(self._absent) > MAX_TENANTS_ABSENT:
             self._absent.popitem(last=False)
 
+    async def _look_for_changes(self, now: float) -> None:
+        """Take in what was written of videos since the last look, where that is a while ago.
+
+        All wait for the first one, which only finds the place from where nothing is missed. Any other is one caller's;
+        when it fails, what is known stays until the next one.
+        """
+        if now < self._look_at:
+            return
+        if self._token is None:
+            async with self._beginning:
+                if self._token is None:
+                    self._token = (await self._documents.changes(VIDEOS, FROM_NOW)).token
+                    self._look_at = now + LOOK_SECONDS
+            return
+        self._look_at = now + LOOK_SECONDS
+        with suppress(StoreError):  # the adapter counts it
+            await self._take_changes(self._token)
+
+    async def _take_changes(self, token: str) -> None:
+        self._just_changed.clear()
+        for _ in range(PAGES_A_LOOK):
+            changes = await self._documents.changes(VIDEOS, token)
+            for document in changes.documents:
+                self._take(document)
+            self._token = token = changes.token
+            if not changes.more:
+                return
+        self._look_at = float("-inf")
+
+    def _take(self, document: Document) -> None:
+        """One video as it is now. Facts that nobody asked for are not kept."""
+        tenant_id, video_id = document.partition, document.id
+        self._just_changed.add((tenant_id, video_id))
+        if (absent := self._absent.get(tenant_id)) is not None:
+            absent.pop(video_id, None)
+        known = self.known.get(tenant_id, video_id)
+        if known is None:
+            return
+        facts = _facts_of(document)
+        if facts is None:
+            self.known.drop(tenant_id, video_id)
+        else:
+            self.known.put(tenant_id, video_id, (facts, known[1]), FACTS_BYTES)
+
     async def _read(self, tenant_id: str, video_id: str) -> Facts | None:
         async with self._reading:
             document = await self._documents.read(VIDEOS, tenant_id, video_id)
-        if document is None or document.body.get("kind") != "video":
-            return None
-        try:
-            video = Video.from_document(document.body)
-        except Exception:  # whatever a body holds: a damaged video is one that nobody knows
-            return None
-        tags = tuple(intern(tag) for tag in video.tags)
-        return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds)
+        return None if document is None else _facts_of(document)
+
+
+def _facts_of(document: Document) -> Facts | None:
+    """None for what is no video, or one that nobody can read."""
+    if document.body.get("kind") != "video":
+        return None
+    try:
+        video = Video.from_document(document.body)
+    except Exception:  # whatever a body holds: a damaged video is one that nobody knows
+        return None
+    tags = tuple(intern(tag) for tag in video.tags)
+    return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds)

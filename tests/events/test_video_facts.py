@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from events.video_facts import REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS, VideoFacts
-from shared.adapters.documents.port import VIDEOS, Upsert
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from events import video_facts
+from events.video_facts import LOOK_SECONDS, REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS, VideoFacts
+from shared.adapters.documents.port import VIDEOS, Changes, Document, StoreUnavailable, Upsert
 from tests.emulators.clock import MovableClock
 from tests.faulty_documents import FaultyDocuments
 from tests.memory_documents import MemoryDocuments
@@ -25,16 +30,91 @@ class Library:
         return {id: each.category for id, each in (await self.facts.get("tenant", ids)).items()}
 
 
-async def test_facts_are_believed_for_an_hour_and_then_read_again() -> None:
+async def test_facts_are_read_once_a_day() -> None:
+    library = Library()
+    await library.save("a", "fitness")
+    for _ in range(10):
+        assert await library.categories("a") == {"a": "fitness"}
+        library.clock.advance(REMEMBER_SECONDS * 0.089)
+    assert library.documents.reads == 1
+    library.clock.advance(REMEMBER_SECONDS * 0.3)
+    assert await library.categories("a") == {"a": "fitness"}
+    assert library.documents.reads == 2
+
+
+async def test_a_change_counts_a_minute_later_and_costs_no_read() -> None:
     library = Library()
     await library.save("a", "fitness")
     assert await library.categories("a") == {"a": "fitness"}
     await library.save("a", "travel")
-    library.clock.advance(REMEMBER_SECONDS * 0.89)
     assert await library.categories("a") == {"a": "fitness"}
-    assert library.documents.reads == 1
-    library.clock.advance(REMEMBER_SECONDS * 0.22)
+    library.clock.advance(LOOK_SECONDS)
     assert await library.categories("a") == {"a": "travel"}
+    assert library.documents.reads == 1
+
+
+async def test_a_video_that_was_deleted_is_unknown_a_minute_later() -> None:
+    library = Library()
+    await library.save("a", "fitness")
+    await library.categories("a")
+    await library.documents.write(VIDEOS, "tenant", [Upsert({"id": "a", "kind": "tombstone", "deleted": True})])
+    library.clock.advance(LOOK_SECONDS)
+    assert await library.categories("a") == {}
+
+
+async def test_an_import_is_taken_in_over_several_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_facts, "PAGES_A_LOOK", 1)
+    library = Library()
+    ids = [f"v{number}" for number in range(1_200)]
+    for id in ids:
+        await library.save(id, "fitness")
+    await library.categories(*ids)
+    for id in ids:
+        await library.save(id, "travel")
+    library.clock.advance(LOOK_SECONDS)
+    for _ in range(3):
+        found = await library.categories(*ids)
+    assert set(found.values()) == {"travel"}
+    assert library.documents.reads == len(ids)
+
+
+async def test_facts_are_believed_while_the_change_feed_is_down_and_then_caught_up() -> None:
+    library = Library()
+    await library.save("a", "fitness")
+    await library.categories("a")
+    await library.save("a", "travel")
+    changes, library.documents.changes = library.documents.changes, _down  # type: ignore[method-assign]
+    library.clock.advance(LOOK_SECONDS)
+    assert await library.categories("a") == {"a": "fitness"}
+    library.documents.changes = changes  # type: ignore[method-assign]
+    library.clock.advance(LOOK_SECONDS)
+    assert await library.categories("a") == {"a": "travel"}
+
+
+async def _down(*_: object, **__: object) -> Changes:
+    raise StoreUnavailable("down, as the test asked")
+
+
+async def test_an_answer_from_before_a_change_is_not_believed_for_a_day() -> None:
+    library = Library()
+    await library.save("a", "fitness")
+    await library.categories("b")
+    stale = await library.documents.read(VIDEOS, "tenant", "a")
+    await library.save("a", "travel")
+    library.clock.advance(LOOK_SECONDS)
+    await library.categories("b")  # the look that brings the change of a video that is not known yet
+    read, library.documents.read = library.documents.read, _answering(stale)  # type: ignore[method-assign]
+    assert await library.categories("a") == {"a": "fitness"}
+    library.documents.read = read  # type: ignore[method-assign]
+    library.clock.advance(LOOK_SECONDS + 1)
+    assert await library.categories("a") == {"a": "travel"}
+
+
+def _answering(document: Document | None) -> Callable[..., Awaitable[Document | None]]:
+    async def read(*_: object, **__: object) -> Document | None:
+        return document
+
+    return read
 
 
 async def test_a_video_that_was_not_there_is_looked_for_again_soon() -> None:

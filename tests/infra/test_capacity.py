@@ -127,7 +127,7 @@ def test_what_every_instance_pulls_and_asks_for_counts():
     sizes = 1024 * INPUTS["statistics_kb"], 1024 * INPUTS["daily_kb"]
     pulled = (needs.http_instances + 1) * 120 / 30 * sum(capacity.read_units(size) for size in sizes)
     assert round(needs.ru_statistics - pulled) == round(4 * sum(capacity.write_units(size) for size in sizes))
-    assert round(needs.ru_facts) == round((needs.fold_instances + needs.rollup_instances) * 240_000 / 3_600)
+    assert round(needs.ru_facts) == round((needs.fold_instances + needs.rollup_instances) * 240_000 / 86_400)
 
 
 def test_what_the_program_says_of_facts_is_so():
