@@ -17,7 +17,6 @@ from typing import Any
 import orjson
 
 import bootstrap
-from benchmarks.measured import OF_BEFORE, record
 from benchmarks.measuring import Timing, measure, measure_async
 from events.batch import Batch, decode, encode
 from events.fold import fold
@@ -35,8 +34,6 @@ from shared.domain.user_signals import Signals
 
 EVENTS = 20
 TIMES = 500
-BEFORE = 2
-"""The version of signals that was written before, for the bill."""
 
 
 def main() -> None:
@@ -84,12 +81,8 @@ def main() -> None:
         _row(f"document of version {version}", measure(whole, TIMES), base)
         _row(f"read for a ranking, version {version}", measure(for_a_ranking, TIMES), base)
     _row("store", asyncio.run(_through_the_store(bodies)), base)
-    sizes = {version: len(orjson.dumps(document)) for version, document in documents.items()}
-    for version, size in sizes.items():
-        print(f"a typical user in version {version}: {size:,} bytes")
-    newest = max(sizes)
-    source = f"python -m benchmarks fold, a typical user in version {newest} to one in version {BEFORE}"
-    record("signals_bytes", sizes[newest] / sizes[BEFORE], OF_BEFORE, source)
+    for version, document in documents.items():
+        print(f"a typical user in version {version}: {len(orjson.dumps(document)):,} bytes")
 
 
 def typical(batches: list[Batch], facts: dict[str, Facts], now: float) -> Signals:

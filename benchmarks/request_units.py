@@ -151,7 +151,6 @@ def _print_change_feeds(kinds: Mapping[str, int]) -> None:
         share = (idle + brought) / needs(rate, figures).ru
         month = (idle + brought) * MONTH_SECONDS / 1e6
         print(f"{f'{instances} instances, {rate:,}/s':24}{idle:8.1f}{brought:12.0f}{share:8.1%}{month:20,.0f}")
-        record(f"change_feed_idle_ru_{instances}", idle, "RU/s", f"{COMMAND}: {IDLE_POLL_UNITS:g} RU a pull, assumed")
 
 
 def _print_test_server(signals: Signals) -> None:

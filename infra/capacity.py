@@ -93,7 +93,9 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     bus_mb = rate * bus_bytes(together, inputs) / 1e6
     units = math.ceil(round(bus_mb / i["mb_per_messaging_unit"], 9))
     read_ru = read_units(i["signals_bytes"])
-    write_ru = i["replace_times"] * write_units(i["signals_bytes"]) + i["markers_per_fold"] * write_units(0)
+    write_ru = i["replace_times"] * write_units(i["signals_bytes"]) + i["markers_per_fold"] * write_units(
+        i["marker_bytes"]
+    )
     ru_statistics = visits * sum(  # each document is read, written once, and pulled by each instance
         i["replace_times"] * write_units(1024 * size) + (1 + http_instances) * read_units(1024 * size)
         for size in (i["statistics_kb"], i["daily_kb"])
