@@ -3,9 +3,10 @@
 `python -m benchmarks.paired REVISION` checks the revision out and starts one process for each version
 (`benchmarks.paths`). They take turns, step by step, so whatever else the machine does hits both. Read it so: `before`
 and `after` are medians, in µs of CPU for one operation; `ratio` is the median of the ratios of all rounds, and behind
-it stands its interval of 95 % (bootstrap). `events path` adds up a batch's request, its fold and its part of the
-roll-up, round by round. With `--machine-code` both are the revision, and `after` has the ranking's loops as the package
-brings them, made ahead of time, instead of just in time.
+it stands its interval of 95 % (bootstrap). `feed` reads the user's signals, `kept` has them in memory, `newcomer` is a
+user without any, and `switched_off` a page under the pulled kill switch. `events path` adds up a batch's request, its
+fold and its part of the roll-up, round by round. With `--machine-code` both are the revision, and `after` has the
+ranking's loops as the package brings them, made ahead of time, instead of just in time.
 
 `--record` keeps the ratio of `feed` for the bill (`infra/measured.json`).
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measured import OF_BEFORE, RECORD, record
@@ -21,7 +23,7 @@ from benchmarks.versions import ROOT, Version, checkout, in_turns, ratio, row
 from infra.machine_code import add_machine_code
 
 PROGRAM = "paths.py"
-OPERATIONS = {"feed": 30, "post": 30, "fold": 30, "rollup": 60}
+OPERATIONS = {"feed": 30, "kept": 30, "newcomer": 100, "switched_off": 100, "post": 30, "fold": 30, "rollup": 60}
 """How many of each are timed in one round."""
 EVENTS_PATH = ("post", "fold", "rollup")
 
@@ -31,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("revision", help="what to compare with: a commit, a tag or a branch")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--only", nargs="+", choices=OPERATIONS, default=list(OPERATIONS), help="leave the others out")
     parser.add_argument("--machine-code", action="store_true", help="compare it with itself as it is packaged")
     parser.add_argument(RECORD, action="store_true", help="keep the ratio of a feed in infra/measured.json")
     chosen = parser.parse_args()
@@ -40,27 +43,30 @@ def main() -> None:
             after = checkout(chosen.revision, Path(folder) / "after")
             add_machine_code(after)
         versions = Version(before, PROGRAM), Version(after, PROGRAM)
-        rounds = [_round(versions, number) for number in range(chosen.rounds)]
+        rounds = [_round(versions, number, chosen.only) for number in range(chosen.rounds)]
         for version in versions:
             version.close()
     then = "its packaged machine code" if chosen.machine_code else "the working tree"
     print(f"\n{chosen.revision} before and {then} after, CPU µs, {chosen.rounds} rounds")
     print(f"{'':24}{'before':>10}{'after':>10}{'ratio':>8}   95 % interval")
-    for name in OPERATIONS:
+    for name in chosen.only:
         costs = [each[0][name] for each in rounds], [each[1][name] for each in rounds]
         print(row(name, *costs))
         if name == "feed" and not chosen.machine_code:
             source = f"python -m benchmarks.paired {chosen.revision}, feed"
             record("feed_handler_cpu_ms", ratio(*costs)[0], OF_BEFORE, source)
-    print(row("events path", [_path(each[0]) for each in rounds], [_path(each[1]) for each in rounds]))
+    if set(EVENTS_PATH) <= set(chosen.only):
+        print(row("events path", [_path(each[0]) for each in rounds], [_path(each[1]) for each in rounds]))
 
 
-def _round(versions: tuple[Version, Version], number: int) -> tuple[dict[str, float], dict[str, float]]:
+def _round(
+    versions: tuple[Version, Version], number: int, names: Sequence[str]
+) -> tuple[dict[str, float], dict[str, float]]:
     """What every operation costs in both versions; every other round begins with the other one."""
     found: tuple[dict[str, float], dict[str, float]] = ({}, {})
-    for name, times in OPERATIONS.items():
+    for name in names:
         for which in in_turns(number):
-            (found[which][name],) = versions[which].ask(name, times)
+            (found[which][name],) = versions[which].ask(name, OPERATIONS[name])
     return found
 
 

@@ -2,7 +2,8 @@
 
 Its text is run in the folder of a version (`python -c`), and so measures that version. It reads lines such as `feed 30`
 and answers each with the CPU time of one operation in µs, threads included. Everything is real but the document store
-(in memory) and the bus in front of the fold (it keeps what is published).
+(in memory) and the bus in front of the fold (it keeps what is published). Three apps share the store: one that reads a
+user's signals on every request, one that keeps them, and one whose kill switch is pulled.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import count, cycle
 from typing import Any
@@ -24,11 +26,14 @@ import orjson
 import bootstrap
 from benchmarks import feed_handler
 from benchmarks.measuring import UNLIMITED
+from bootstrap import App
 from events.api import EventsApi
 from feed.api import FeedApi
 from local.demo import SDK_KEY
 from local.serving import first_flags, local_settings
 from shared.adapters.backends import flags_file
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.flags.switching import switched
 from shared.settings import Settings
 from shared.web.endpoint import endpoints_of
 from tests.memory_documents import MemoryDocuments
@@ -64,12 +69,8 @@ class Paths:
 
     async def prepare(self, folder: str) -> Paths:
         """Start the app, with 200 users who have watched 60 videos each."""
-        settings = replace(local_settings({"DATA_FOLDER": folder}), signals_cache_seconds=0.0, **UNLIMITED)
-        if "usual_peak_floor" in {each.name for each in fields(Settings)}:
-            settings = replace(settings, usual_peak_floor=1e9)
-        first_flags(flags_file(settings))
-        self.app = bootstrap.build(settings, documents=MemoryDocuments())
-        await self.app.start()
+        documents = MemoryDocuments()
+        self.app = await _started(folder, documents, keep_seconds=0.0)
         users = await feed_handler._prepare(self.app, TENANT, VIDEOS)
         await stats_consumer(self.app, receive_seconds=1.0).run()
         self.bus = KeepingBus(self.app.bus)
@@ -78,7 +79,10 @@ class Paths:
         self.consumer = signals_consumer(self.app)
         self.consumer._bus = self.bus
         self.draw, self.serial = random.Random(1), count()
+        self.keeping = await _started(folder, documents, keep_seconds=10.0)
+        self.switched = await _started(folder, documents, keep_seconds=10.0, personalized=False)
         self.feeds = cycle([feed_handler._request(TENANT, user) for user in users])
+        self.strangers = cycle([feed_handler._request(TENANT, f"{n:04x}" * 16) for n in range(60_000, 60_200)])
         self.pages = cycle([(user, *await self._page(user)) for user in users])
         return self
 
@@ -115,10 +119,19 @@ class Paths:
 
     async def feed(self, times: int) -> float:
         """A personalized page of 20 videos of 2,000, the user's signals read from the store."""
-        began = time.process_time()
-        for _ in range(times):
-            await feed_handler._served(next(self.feeds), self.app)
-        return time.process_time() - began
+        return await _timed(self.app, self.feeds, times)
+
+    async def kept(self, times: int) -> float:
+        """The same for a user whose signals are in memory."""
+        return await _timed(self.keeping, self.feeds, times)
+
+    async def newcomer(self, times: int) -> float:
+        """A page for somebody about whom nothing is stored, asked for again within some seconds."""
+        return await _timed(self.keeping, self.strangers, times)
+
+    async def switched_off(self, times: int) -> float:
+        """A page while the kill switch is pulled."""
+        return await _timed(self.switched, self.feeds, times)
 
     async def post(self, times: int) -> float:
         """A batch of 20 events from the request to its message."""
@@ -149,12 +162,34 @@ class Paths:
         return time.process_time() - began
 
 
+async def _started(folder: str, documents: MemoryDocuments, keep_seconds: float, personalized: bool = True) -> App:
+    """An app on the documents, which keeps signals for so long."""
+    environment = {"DATA_FOLDER": folder, "FLAGS_FILE": f"{folder}/{'on' if personalized else 'off'}.json"}
+    settings = replace(local_settings(environment), signals_cache_seconds=keep_seconds, **UNLIMITED)
+    if "usual_peak_floor" in {each.name for each in fields(Settings)}:
+        settings = replace(settings, usual_peak_floor=1e9)
+    flags = flags_file(settings)
+    first_flags(flags)
+    if not personalized:
+        flags.write_bytes(orjson.dumps(switched(orjson.loads(flags.read_bytes()), PERSONALIZED_FEED, on=False)))
+    app = bootstrap.build(settings, documents=documents)
+    await app.start()
+    return app
+
+
+async def _timed(app: App, requests: Iterator[func.HttpRequest], times: int) -> float:
+    began = time.process_time()
+    for _ in range(times):
+        await feed_handler._served(next(requests), app)
+    return time.process_time() - began
+
+
 def main() -> None:
     """Answer until there is nothing more to read."""
     loop = asyncio.new_event_loop()
     with tempfile.TemporaryDirectory() as folder:
         paths = loop.run_until_complete(Paths().prepare(folder))
-        for name in ("feed", "post", "fold", "rollup"):
+        for name in ("feed", "kept", "newcomer", "switched_off", "post", "fold", "rollup"):
             loop.run_until_complete(getattr(paths, name)(60))
             paths.bus.taken()
         print("ready", flush=True)
