@@ -1,12 +1,12 @@
 """The fallback: the popular feed, served when nothing about a user may or can be used.
 
-The order is computed once per tenant and kind of viewer and kept for seconds, and so is its first page: pulling the
-kill switch sheds load, and an overloaded process has a page ready.
+The order is computed once per tenant and kind of viewer and kept for seconds, as its first pages are
+(`feed/ready_pages.py`): pulling the kill switch sheds load, and an overloaded process has a page ready.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import ref
 
@@ -22,18 +22,16 @@ from shared.domain.tenant_cache import TenantCache
 KEEP_SECONDS = 10
 ORDERS_BYTES = 128_000_000
 """Memory for orders, of all tenants together."""
-MAX_FIRST_PAGES, FIRST_PAGE_BYTES = 8, 2_000
 _NOTHING = np.zeros(0, np.uint32)
 
 
 @dataclass(slots=True)
 class _Kept:
-    """An order, what it was made from, and its first pages by what shapes a page."""
+    """An order, and what it was made from."""
 
     version: Any
     steering: Steering
     ordering: Ordering
-    first_pages: dict[Any, Slate] = field(default_factory=dict)
 
 
 class Fallback:
@@ -49,15 +47,8 @@ class Fallback:
         kept = self._kept(catalog, viewer, context, steering)
         dismissed = viewer.signals.dismissed.keys if viewer.signals else _NOTHING
         unwanted = np.concatenate([viewer.served, dismissed])
-        if len(unwanted) or context.served:
-            return page_of(catalog.columns, kept.ordering, context, catalog.columns.without(unwanted))
-        shape = (context.limit, context.streak_cap, context.creator_cap, context.diversity)
-        slate = kept.first_pages.get(shape)
-        if slate is None:
-            if len(kept.first_pages) >= MAX_FIRST_PAGES:
-                kept.first_pages.clear()
-            slate = kept.first_pages[shape] = page_of(catalog.columns, kept.ordering, context)
-        return slate
+        keep = catalog.columns.without(unwanted) if len(unwanted) else None
+        return page_of(catalog.columns, kept.ordering, context, keep)
 
     def ordering(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> Ordering:
         """Every candidate of this kind of viewer from most to least popular."""
@@ -65,8 +56,8 @@ class Fallback:
 
     def _kept(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> _Kept:
         kind = (viewer.maturity, viewer.country, context.language, context.age_band, context.platform)
-        moment = int(viewer.now // KEEP_SECONDS)
-        version = (ref(catalog), catalog.columns.version, catalog.stats.version, moment)
+        moment, on_air_since = int(viewer.now // KEEP_SECONDS), catalog.columns.airing(viewer.now)[0]
+        version = (ref(catalog), catalog.columns.version, catalog.stats.version, moment, on_air_since)
         kept = self.orders.get(catalog.tenant_id, kind)
         if kept is not None and kept.version == version and kept.steering is steering:
             return kept
@@ -75,7 +66,7 @@ class Fallback:
         candidates = apply_filters(catalog.columns, anyone).kept
         ordering = popularity_order(catalog.columns, catalog.stats, candidates, plain, adjustment=steering.adjustment)
         kept = _Kept(version, steering, ordering)
-        size = ordering.rows.nbytes + ordering.scores.nbytes + MAX_FIRST_PAGES * FIRST_PAGE_BYTES
+        size = ordering.rows.nbytes + ordering.scores.nbytes
         size += steering.size_bytes()  # which the rulebook may let go of first
         self.orders.put(catalog.tenant_id, kind, kept, size)
         return kept

@@ -35,17 +35,15 @@ class Page:
     content_at: float
     signals_at: float | None
     experiment: str | None = None
+    items: bytes | None = None
+    digests: bytes | None = None
+    """The videos' JSON and digests, where they are ready."""
 
     def body(self, catalog: Catalog) -> bytes:
         """The JSON of the response."""
-        items = catalog.items
-        places = zip(self.rows.tolist(), self.scores.tolist(), strict=True)
-        listed = b",".join(
-            [
-                b'%b,"score":%.6f,"rank":%d}' % (items[row], score, self.first_rank + place)
-                for place, (row, score) in enumerate(places)
-            ]
-        )
+        items = self.items
+        if items is None:
+            items = items_json(catalog, self.rows, self.scores, self.first_rank)
         tail = orjson.dumps(
             {
                 "nextCursor": self.next_cursor,
@@ -56,7 +54,7 @@ class Page:
             }
         )
         head = orjson.dumps({"mode": self.mode, "reason": self.reason})
-        return b'%b,"items":[%b],%b' % (head[:-1], listed, tail[1:])
+        return b'%b,"items":[%b],%b' % (head[:-1], items, tail[1:])
 
     def etag(self, catalog: Catalog, user_key: str, now: float) -> str:
         """Weak: covers the user (so the tenant too) and all that is served, but for what moves while nothing changes:
@@ -67,9 +65,26 @@ class Page:
             f"{user_key}\n{now // ETAG_SECONDS}\n{self.mode}\n{self.reason}\n{self.model_version}\n{self.experiment}\n"
             f"{self.first_rank}\n{self.next_cursor is None}\n{self.signals_at}\n"
         )
-        digests = catalog.digests
-        listed = b"".join([digests[row] for row in self.rows.tolist()])
+        listed = digests_of(catalog, self.rows) if self.digests is None else self.digests
         return f'W/"{blake2b(head.encode() + listed, digest_size=12).hexdigest()}"'
+
+
+def items_json(catalog: Catalog, rows: NDArray[np.int64], scores: NDArray[np.float64], first_rank: int) -> bytes:
+    """The videos of a page as JSON, separated by commas."""
+    items = catalog.items
+    places = zip(rows.tolist(), scores.tolist(), strict=True)
+    return b",".join(
+        [
+            b'%b,"score":%.6f,"rank":%d}' % (items[row], score, first_rank + place)
+            for place, (row, score) in enumerate(places)
+        ]
+    )
+
+
+def digests_of(catalog: Catalog, rows: NDArray[np.int64]) -> bytes:
+    """The digests of the videos of a page, joined."""
+    digests = catalog.digests
+    return b"".join([digests[row] for row in rows.tolist()])
 
 
 def _iso(at: float | None) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,13 @@ from feed import cursor, warm_up
 from feed.catalog import Catalog, Catalogs
 from feed.cursor import Served
 from feed.dark_launch import DarkLaunch
-from feed.editorial import Rulebook
+from feed.editorial import Rulebook, Steering
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
 from feed.named_hints import HintReducer
 from feed.page import Page
 from feed.query import NO_HINTS, FeedQuery
+from feed.ready_pages import ReadyPage, ReadyPages
 from feed.selection import select
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
@@ -45,6 +45,7 @@ from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 from shared.domain.fingerprint import fingerprint
 from shared.domain.keys import KeyRing
 from shared.domain.records import Tenant
+from shared.domain.rules import Editorial
 from shared.domain.user_signals import Signals
 from shared.observability.metrics import Telemetry
 from shared.observability.tracing import Stages
@@ -92,9 +93,11 @@ class Selection:
     reason: str | None
     signals: Signals | None
     assignment: Assignment | None
+    ready: ReadyPage | None = None
+    """The page that everybody gets, where it is that."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """A served page and the catalog whose rows it refers to; use both before the next await."""
 
@@ -127,6 +130,7 @@ class Feed:
         self.experiments = experiments
         self.dark_launch = dark_launch
         self.fallback = Fallback()
+        self.ready_pages = ReadyPages()
         self.rulebook = Rulebook()
         self.hint_reducer = HintReducer()
         self._flags = flags
@@ -228,20 +232,42 @@ class Feed:
     def _select(self, session: FeedSession, catalog: Catalog, signals: Signals | None, reason: str | None) -> Selection:
         """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
         tenant, user_key = session.tenant, session.user_key
-        assignment = self.experiments.of(tenant, user_key) if reason is None else None
-        model = self._model(tenant, user_key, assignment) if reason is None else None
         editorial = self._tenants.editorial(tenant.id)
         session.hints = self.hint_reducer.of(tenant, editorial, catalog.columns, session.query.hints)
+        diverse = self._flags.on(NEW_DIVERSIFIER, tenant.id, user_key, tenant.feature_flags)
+        if reason is None:
+            assignment = self.experiments.of(tenant, user_key)
+            model = self._model(tenant, user_key, assignment)
+            slate, more, _ = self._slate(session, editorial, catalog, signals, model, diverse)
+            return Selection(slate, more, None, signals, assignment)
+        if not len(session.served) and not (signals is not None and len(signals.dismissed.keys)):
+
+            def make() -> tuple[Slate, bool, Steering]:
+                return self._slate(session, editorial, catalog, None, None, diverse)
+
+            ready = self.ready_pages.page(session, editorial, catalog, diverse, make)
+            if not ready.pinned or signals is None or not len(signals.seen.keys):
+                return Selection(ready.slate, ready.more, reason, signals, None, ready)
+        slate, more, _ = self._slate(session, editorial, catalog, signals, None, diverse)
+        return Selection(slate, more, reason, signals, None)
+
+    def _slate(
+        self,
+        session: FeedSession,
+        editorial: Editorial,
+        catalog: Catalog,
+        signals: Signals | None,
+        model: LinearModel | None,
+        diverse: bool,
+    ) -> tuple[Slate, bool, Steering]:
+        """The videos by a model, or by popularity (None); whether more can follow; what the rules said."""
+        tenant, flags = session.tenant, self._flags
         steering = self.rulebook.of(tenant, editorial, catalog.columns, session.hints, session.now)
-        flags, own = self._flags, tenant.feature_flags
-        options = session.ranking_options(
-            catalog,
-            diverse=flags.on(NEW_DIVERSIFIER, tenant.id, user_key, own),
-            explore=model is not None and flags.on(EXPLORATION, tenant.id, user_key, own),
-        )
+        explore = model is not None and flags.on(EXPLORATION, tenant.id, session.user_key, tenant.feature_flags)
+        options = session.ranking_options(catalog, diverse=diverse, explore=explore)
         viewer = session.viewer(signals, steering)
         slate, more = select(catalog, viewer, options, steering, len(session.served), model, self.fallback)
-        return Selection(slate, more, reason, signals, assignment)
+        return slate, more, steering
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:
         """The fingerprints of the personalized page that was not served, None when the user is too new for one."""
@@ -263,16 +289,17 @@ class Feed:
     def _page(self, session: FeedSession, catalog: Catalog, selection: Selection) -> Page:
         tenant, user_key, served = session.tenant, session.user_key, session.served
         slate, reason, assignment = selection.slate, selection.reason, selection.assignment
-        signals = selection.signals
-        every = np.concatenate([served.fingerprints, catalog.columns.fingerprint[slate.rows]])
+        signals, ready = selection.signals, selection.ready
+        shown = catalog.columns.fingerprint[slate.rows] if ready is None else ready.fingerprints
+        every = np.concatenate([served.fingerprints, shown]) if len(served) else shown
         after = Served(served.started_at, served.seed, every)
         receipt = FeedReceipt(
-            served_at=int(session.now),
-            personalized=reason is None,
-            warm=signals is not None and signals.events >= COLD_START_EVENTS,
-            model=_fingerprint_of_model(slate.model_version),
-            arm=assignment.arm.number if assignment else 0,
-            **_explored(slate, len(served)),
+            int(session.now),
+            reason is None,
+            signals is not None and signals.events >= COLD_START_EVENTS,
+            _fingerprint_of_model(slate.model_version),
+            assignment.arm.number if assignment else 0,
+            *_explored(slate, len(served)),
         )
         videos = catalog.columns.key[slate.rows] if self._receipts_know_their_page else None
         if assignment is not None:
@@ -289,11 +316,13 @@ class Feed:
             content_at=session.now - (self.catalogs.age() or 0.0),
             signals_at=signals.updated_at if signals is not None and reason is None else None,
             experiment=assignment.name if assignment else None,
+            items=ready.items if ready is not None else None,
+            digests=ready.digests if ready is not None else None,
         )
 
 
-def _explored(slate: Slate, first_rank: int) -> dict[str, Any]:
+def _explored(slate: Slate, first_rank: int) -> tuple[int, float]:
     """Where in the walk the exploration slot is, and how likely its video was to get it; nothing beyond place 254."""
     if slate.explored is None or first_rank + slate.explored >= NO_POSITION:
-        return {}
-    return {"explored_rank": first_rank + slate.explored, "propensity": float(slate.propensities[slate.explored])}
+        return NO_POSITION, 0.0
+    return first_rank + slate.explored, float(slate.propensities[slate.explored])

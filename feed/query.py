@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.domain.age_bands import EVERY_AGE, AgeBand, read_age_band
 from shared.domain.countries import canonical_country
@@ -69,6 +70,8 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
     Names are read in any case. Of a hint that is sent twice the first one counts, of age bands every one; a limit or
     cursor can be sent once. What is empty, or says `null` as in `NOTHING`, was not sent.
     """
+    if not params:
+        return _without_hints(default_limit, consented(headers))
     given = {name.lower().replace("_", "").replace("-", ""): value for name, value in params.items() if value}
     text = _sent(given.get("limit"))
     limit = default_limit
@@ -81,6 +84,11 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
     hints, unread = _hints(given)
     return FeedQuery(limit, cursor, hints, consented(headers), unread)
+
+
+@lru_cache(4 * MAX_LIMIT)
+def _without_hints(limit: int, consented: bool) -> FeedQuery:
+    return FeedQuery(limit, None, NO_HINTS, consented)
 
 
 def read_hints(country: str | None, language: str | None, age_band: str | None, platform: str | None) -> Hints:

@@ -42,7 +42,8 @@ class SignalsPaused(SignalsUnavailable):
 class SignalsReader:
     """Signals by user key: from memory for `SIGNALS_CACHE_SECONDS`, else from the store.
 
-    `clock` gives seconds and never goes back.
+    That a user has none is kept as well: a newcomer's first events count that much later, at most. `clock` gives
+    seconds and never goes back.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class SignalsReader:
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
-        self.kept = TenantCache[str, tuple[Signals, float]](KEPT_BYTES, share=0.5)
+        self.kept = TenantCache[str, tuple[Signals | None, float]](KEPT_BYTES, share=0.5)
         self.breaker = Breaker(objective)
         telemetry.watch("breaker_open", lambda: float(self.breaker.state is not State.CLOSED), "signals")
 
@@ -100,9 +101,9 @@ class SignalsReader:
 
     def _keep(self, tenant_id: str, user_key: str, signals: Signals | None, now: float) -> None:
         keep_seconds = self._settings.signals_cache_seconds
-        if keep_seconds <= 0 or signals is None:  # a new user's first events should show at once
+        if keep_seconds <= 0:
             return
-        self.kept.put(tenant_id, user_key, (signals, now + keep_seconds), _size(signals))
+        self.kept.put(tenant_id, user_key, (signals, now + keep_seconds), _size(signals) if signals else 0)
         while (oldest := self.kept.oldest(tenant_id)) is not None and oldest[1][1] < now:
             self.kept.drop(tenant_id, oldest[0])
 

@@ -322,6 +322,12 @@ class VideoColumns:
         self._on_air = (self.version, since, float(turns[turns > now].min(initial=NEVER)), mask)
         return mask
 
+    def airing(self, now: float) -> tuple[float, float]:
+        """Return from when (inclusive) until when (exclusive) `on_air` says what it says now."""
+        self.on_air(now)
+        _, since, until, _ = self._on_air
+        return since, until
+
     def allowed_in(self, country: str | None, rows: Rows | None = None) -> NDArray[np.bool_]:
         """Return a mask: True for rows without a country list and rows that list the country, of all rows or of `rows`.
 

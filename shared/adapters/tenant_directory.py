@@ -173,6 +173,8 @@ class TenantDirectory:
         self._token: str | None = None
         self.loaded = False
         """Whether a refresh has ever completed."""
+        self.version = 0
+        """Changes with every document that is taken in."""
 
     async def refresh(self) -> None:
         """Pull what changed since the last call. Raises `StoreUnavailable`.
@@ -189,6 +191,7 @@ class TenantDirectory:
                 return
 
     def _apply(self, document: Document) -> None:
+        self.version += 1
         unreadable = self._entries.setdefault(document.partition, _Entry()).apply(document)
         if unreadable is not None:
             self._telemetry.unreadable.found(unreadable, document.partition, document.id)

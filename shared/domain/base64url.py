@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+from binascii import b2a_base64
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def to_text(raw: bytes) -> str:
     """The text of some bytes."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def from_text(text: str) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
@@ -20,6 +20,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.settings import BadSetting
 
 KEY_BYTES = 32
+_SHA_256_BLOCK = 64
 
 
 def _derive(secret: bytes, purpose: str) -> bytes:
@@ -44,15 +45,19 @@ def _decode(text: str, name: str) -> bytes:
 
 
 class Mac:
-    """HMAC-SHA-256 with a key that is prepared once, which is most of the work for a short message."""
+    """HMAC-SHA-256 (RFC 2104) with a key that is prepared once, which is most of the work for a short message."""
 
     def __init__(self, key: bytes) -> None:
-        self._ready = hmac.new(key, digestmod="sha256")
+        block = (sha256(key).digest() if len(key) > _SHA_256_BLOCK else key).ljust(_SHA_256_BLOCK, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
 
     def __call__(self, message: bytes) -> bytes:
-        mac = self._ready.copy()
-        mac.update(message)
-        return mac.digest()
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 class Scrambler:

@@ -32,7 +32,9 @@ METRICS: dict[str, Metric] = {
     # Adoption and latency
     "feed_requests": Metric("Feeds served", ("tenant", "mode", "reason")),
     "feed_duration_ms": Metric("Time to serve a feed", ("mode",), HISTOGRAM),
-    "feed_stage_ms": Metric("Time of one stage of a feed", ("stage", "mode"), HISTOGRAM, STAGE_BUCKETS_MS),
+    "feed_stage_ms": Metric(
+        "Time of one stage of a feed; every eighth feed is timed", ("stage", "mode"), HISTOGRAM, STAGE_BUCKETS_MS
+    ),
     "feed_empty": Metric("Feeds without a single video", ("tenant",)),
     "hints_unread": Metric("Hints of feed requests that could not be read", ("hint",)),
     "http_requests": Metric("Answers, by the class of their status", ("endpoint", "status")),

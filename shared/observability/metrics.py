@@ -70,6 +70,11 @@ class Telemetry:
         if key in self.counters or self._admitted(name):
             self.counters[key] += amount
 
+    def add(self, key: Key) -> None:
+        """Add one to a counter whose name and labels the caller keeps, which is half the work of `count`."""
+        if key in self.counters or self._admitted(key[0]):
+            self.counters[key] += 1
+
     def gauge(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
         key = (name, labels)

@@ -132,6 +132,10 @@ class Spans:
     def __init__(self, export: TelemetryExport | None) -> None:
         self._export = export
 
+    def wanted(self) -> bool:
+        """Whether the trace at hand is sampled."""
+        return self._export is not None and current_trace.get().sampled(self._export.sample_ratio)
+
     def record(self, name: str, stages: Stages, **attributes: str) -> None:
         """`attributes` are as bounded as metric labels."""
         if self._export is not None:

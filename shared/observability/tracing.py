@@ -10,19 +10,35 @@ import random
 import re
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
-@dataclass(frozen=True, slots=True)
 class Trace:
-    """`id` is 32 hex digits; `parent` the 16 of the caller's span, empty when this is where the trace begins."""
+    """`id` is 32 hex digits; `parent` the 16 of the caller's span, empty when this is where the trace begins.
 
-    id: str
-    parent: str = ""
+    A trace that begins here gets its id when somebody first asks: most requests end before anybody does.
+    """
+
+    __slots__ = ("_id", "parent")
+
+    def __init__(self, id: str | None = None, parent: str = "") -> None:
+        self._id = id
+        self.parent = parent
+
+    @property
+    def id(self) -> str:
+        if self._id is None:
+            self._id = f"{random.getrandbits(128) | 1:032x}"
+        return self._id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Trace) and (self.id, self.parent) == (other.id, other.parent)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.parent))
 
     def sampled(self, ratio: float) -> bool:
         """Whether this trace is among the sampled share (0 to 1)."""
@@ -40,7 +56,7 @@ def trace_of(traceparent: str | None) -> Trace:
         match = _TRACEPARENT.fullmatch(traceparent)
         if match and not traceparent.startswith("ff") and match[1] != _NO_TRACE and match[2] != _NO_SPAN:
             return Trace(match[1], match[2])
-    return Trace(f"{random.getrandbits(128) | 1:032x}")
+    return Trace()
 
 
 def trace_named(id: str) -> Trace:
@@ -60,3 +76,16 @@ class Stages:
     def end(self, stage: str) -> None:
         """`stage` ends here; the next one begins."""
         self.marks.append((stage, time.perf_counter()))
+
+
+class _Untimed(Stages):
+    """Stages that nobody times."""
+
+    __slots__ = ()
+
+    def end(self, stage: str) -> None:
+        pass
+
+
+UNTIMED: Stages = _Untimed(0.0)
+"""For a request whose stages are not timed."""

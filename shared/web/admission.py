@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from types import TracebackType
 
 from shared.domain.clocks import elapsed_seconds
@@ -32,8 +32,8 @@ RETRY_SPREAD_SECONDS = 3.0
 """Those refused for overload come back spread over this time, not all at once."""
 
 
-class Kind(Enum):
-    """What a request asks for."""
+class Kind(StrEnum):
+    """What a request asks for."""  # strings, whose hash is kept
 
     FEED = "feed"
     EVENTS = "events"
@@ -52,11 +52,12 @@ class Rates:
 
     def wait(self, name: object, per_second: float, now: float) -> float:
         """Take one token and return 0, or return the seconds until there is one."""
-        burst_seconds = max(BURST_SECONDS, 1.0 / per_second)
+        token_seconds = 1.0 / per_second
+        burst_seconds = token_seconds if token_seconds > BURST_SECONDS else BURST_SECONDS
         full_at = self._full_at.get(name, 0.0)
         if full_at - now > burst_seconds:
             full_at = 0.0  # no bucket is that empty: the clock was set back
-        after = max(full_at, now) + 1.0 / per_second
+        after = (full_at if full_at > now else now) + token_seconds
         if after - now > burst_seconds + 1e-9:
             return after - now - burst_seconds
         self._full_at[name] = after
@@ -124,17 +125,19 @@ class Admission:
         self.ready_only = ready_only
 
     def __enter__(self) -> Admission:
-        self._limits.in_flight[self._tenant_id] += 1
+        in_flight = self._limits.in_flight
+        in_flight[self._tenant_id] = in_flight.get(self._tenant_id, 0) + 1
         self._limits.total += 1
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        in_flight = self._limits.in_flight
         self._limits.total -= 1
-        left = self._limits.in_flight[self._tenant_id] - 1
+        left = in_flight[self._tenant_id] - 1
         if left:
-            self._limits.in_flight[self._tenant_id] = left
+            in_flight[self._tenant_id] = left
         else:
-            del self._limits.in_flight[self._tenant_id]
+            del in_flight[self._tenant_id]
 
 
 class Limits:
@@ -148,7 +151,7 @@ class Limits:
         self._user_rate = settings.user_requests_per_second
         self._users = Rates()
         self._tenants = Rates(1_000)
-        self.in_flight: Counter[str] = Counter()
+        self.in_flight: dict[str, int] = {}
         self.total = 0
         self.asked = 0
         self.delay = LoopDelay(telemetry, lambda: (self.asked, self.total))
@@ -160,7 +163,7 @@ class Limits:
         if self.total >= self.most_in_flight or self.delay.seconds >= self._refuse_seconds:
             raise _overloaded()
         mine = self.in_flight.get(tenant.id, 0)
-        over_its_share = mine >= max(1, self.most_in_flight // 2) and mine < self.total
+        over_its_share = 0 < mine < self.total and mine >= self.most_in_flight // 2
         if over_its_share and kind is not Kind.FEED:
             raise _overloaded()
         return Admission(self, tenant.id, over_its_share or self.delay.seconds >= self._shed_seconds)
@@ -169,7 +172,10 @@ class Limits:
         wait = self._users.wait((kind, user_key), self._user_rate, now)
         if wait:
             raise Problem(429, "rate_limited", "Too many requests for one user. Wait as Retry-After says.", wait)
-        rate = {Kind.FEED: tenant.feed_requests_per_second, Kind.EVENTS: tenant.event_batches_per_second}.get(kind)
+        if kind is Kind.FEED:
+            rate = tenant.feed_requests_per_second
+        else:
+            rate = tenant.event_batches_per_second if kind is Kind.EVENTS else None
         if rate:
             wait = self._tenants.wait((kind, tenant.id), rate, now)
             if wait:

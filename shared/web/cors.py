@@ -43,13 +43,15 @@ class Cors:
                     "separated by commas, without a slash at the end."
                 )
 
+    def vary(self, deciding: str) -> str:
+        """`Vary` for an answer that depends on the `deciding` headers, and on the origin where one is allowed."""
+        if not self._origins:
+            return deciding
+        return f"{deciding}, Origin" if deciding else "Origin"
+
     def mark(self, headers: MutableMapping[str, str], origin: str | None) -> None:
         """Let the page that asks read this answer, if it may."""
-        if not self._origins:
-            return
-        before = headers.get("Vary")
-        headers["Vary"] = f"{before}, Origin" if before else "Origin"
-        if origin in self._origins and origin is not None:
+        if origin is not None and origin in self._origins:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
 

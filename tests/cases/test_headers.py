@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import azure.functions as func
@@ -17,7 +18,7 @@ import function_app
 from shared.settings import BadSetting
 from shared.web.cors import TRACING_HEADERS, Cors
 from shared.web.declaration import Endpoint
-from shared.web.endpoint import Edge
+from shared.web.endpoint import Edge, headers_of
 from tests.cases.http_caches import chromium_cache
 from tests.served_app import App, Client, make_videos, served
 
@@ -232,9 +233,16 @@ async def test_what_the_host_refuses_is_not_kept(client: Client) -> None:
 
 
 async def test_cors_appends_to_what_vary_says() -> None:
-    headers = {"Vary": "X-User"}
-    Cors(HERE).mark(headers, "https://evil.example")
-    assert headers == {"Vary": "X-User, Origin"}
+    assert Cors(HERE).vary("X-User") == "X-User, Origin"
+    assert Cors(HERE).vary("") == "Origin"
+    assert Cors("").vary("X-User") == "X-User"
+
+
+async def test_headers_are_found_by_name_in_lower_case_whatever_the_sdks_mapping_is() -> None:
+    sent = {"X-User": "u", "x-api-key": "k"}
+    request = func.HttpRequest("GET", "/", headers=sent, body=b"")
+    other = SimpleNamespace(headers=MappingProxyType(sent))
+    assert headers_of(request) == headers_of(other) == {"x-user": "u", "x-api-key": "k"}  # type: ignore[arg-type]
 
 
 # ---- origins

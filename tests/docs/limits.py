@@ -31,6 +31,7 @@ from feed.cursor import VALID_SECONDS as CURSOR_SECONDS
 from feed.editorial import MATCHING_BYTES, MOMENT_SECONDS, STEERING_BYTES
 from feed.fallback import ORDERS_BYTES
 from feed.pipeline import FLAGS_STALE_SECONDS
+from feed.ready_pages import READY_BYTES
 from feed.signals_reader import KEPT_BYTES as SIGNALS_KEPT_BYTES
 from infra.capacity import RATES, write_units
 from privacy.api import BACKUP_DAYS
@@ -126,6 +127,7 @@ LIMITS: list[Limit] = [
         what_rules_mean=STEERING_BYTES,
         what_rules_match=MATCHING_BYTES,
         popular_orders=ORDERS_BYTES,
+        ready_pages=READY_BYTES,
         signals_in_memory=SIGNALS_KEPT_BYTES,
         facts_in_memory=MAX_REMEMBERED * (FACTS_BYTES + ENTRY_BYTES),
         user_tokens_in_memory=TOKENS_KEPT_BYTES,

@@ -1,0 +1,112 @@
+"""Ready pages: the first page of the popular feed, made once for everybody who is served the same one.
+
+A page holds only while all that it was made from is the same: the tenant's configuration and rules, its videos and
+statistics, which videos are on air, and the ten seconds for which orders and rules are kept. So the gate need not look
+at it again: whatever changes what the gate says ends the page. Nothing about a user is in it: receipt, cursor and ETag
+are made for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import ReferenceType, ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feed.catalog import Catalog
+from feed.editorial import Steering
+from feed.fallback import KEEP_SECONDS
+from feed.page import digests_of, items_json
+from feed.query import NO_HINTS, Hints
+from feed.session import FeedSession
+from ranking.rank import Slate
+from shared.domain.records import Tenant
+from shared.domain.rules import Editorial
+from shared.domain.tenant_cache import TenantCache
+
+READY_BYTES = 64_000_000
+"""Memory for ready pages, of all tenants together; about 12 kB each."""
+PAGE_BYTES, VIDEO_BYTES = 2_000, 40
+"""What a page, and each of its videos, take beside the JSON."""
+
+Make = Callable[[], tuple[Slate, bool, Steering]]
+"""Makes a page: its videos, whether more can follow, and what the rules said."""
+
+
+@dataclass(slots=True, eq=False)
+class ReadyPage:
+    """A first page with its JSON. It can be served while `since` ≤ now < `until`, in seconds since the epoch.
+
+    `pinned`: rules pin videos, which are not pinned for somebody who has seen them.
+    """
+
+    slate: Slate
+    more: bool
+    pinned: bool
+    items: bytes
+    digests: bytes
+    fingerprints: NDArray[np.uint32]
+    since: float
+    until: float
+    tenant: Tenant
+    editorial: Editorial
+    catalog: ReferenceType[Catalog]
+    columns_version: int
+    stats_version: tuple[int, int]
+
+    def holds(self, tenant: Tenant, editorial: Editorial, catalog: Catalog, now: float) -> bool:
+        """Whether all that the page was made from is still the same."""
+        return (
+            self.since <= now < self.until
+            and self.columns_version == catalog.columns.version
+            and self.tenant is tenant
+            and self.editorial is editorial
+            and self.catalog() is catalog
+            and self.stats_version == catalog.stats.version
+        )
+
+
+class ReadyPages:
+    """Ready pages by tenant, what the hints mean to it, the number of videos and the kind of variety."""
+
+    def __init__(self) -> None:
+        self.kept = TenantCache[tuple[Hints | None, int, bool], ReadyPage](READY_BYTES)
+
+    def page(
+        self, session: FeedSession, editorial: Editorial, catalog: Catalog, diverse: bool, make: Make
+    ) -> ReadyPage:
+        """The page for a walk that begins, by nothing about its user. `session` has the reduced hints."""
+        tenant, now = session.tenant, session.now
+        hints = session.hints
+        key = (None if hints is NO_HINTS else hints, session.query.limit, diverse)
+        page = self.kept.get(tenant.id, key)
+        if page is None or not page.holds(tenant, editorial, catalog, now):
+            page = _made(tenant, editorial, catalog, now, *make())
+            size = len(page.items) + PAGE_BYTES + VIDEO_BYTES * len(page.slate)
+            self.kept.put(tenant.id, key, page, size)
+        return page
+
+
+def _made(
+    tenant: Tenant, editorial: Editorial, catalog: Catalog, now: float, slate: Slate, more: bool, steering: Steering
+) -> ReadyPage:
+    columns, rows = catalog.columns, slate.rows
+    began = now // KEEP_SECONDS * KEEP_SECONDS
+    since, until = columns.airing(now)
+    return ReadyPage(
+        slate=slate,
+        more=more,
+        pinned=bool(steering.pins),
+        items=items_json(catalog, rows, slate.scores, 0),
+        digests=digests_of(catalog, rows),
+        fingerprints=columns.fingerprint[rows],
+        since=max(since, began),
+        until=min(until, began + KEEP_SECONDS),
+        tenant=tenant,
+        editorial=editorial,
+        catalog=ref(catalog),
+        columns_version=columns.version,
+        stats_version=catalog.stats.version,
+    )
