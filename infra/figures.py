@@ -14,7 +14,7 @@ might be as well; nothing but the column of assumptions uses it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,10 @@ class Figures:
             if each.lever:
                 found.setdefault(each.lever, {})[name] = each.after
         return found
+
+    def without(self, levers: Collection[str]) -> dict[str, float]:
+        """As the product is where these levers are not switched on."""
+        return {name: each.before if each.lever in levers else each.after for name, each in self.by_name.items()}
 
     def assumptions(self) -> dict[str, dict[str, float]]:
         """What might be assumed as well: where it comes from → what it changes."""

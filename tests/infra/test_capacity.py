@@ -13,7 +13,9 @@ import function_app
 from events import video_facts
 from infra import capacity, figures
 from local.invocation import load_functions
+from shared.settings import SETTINGS
 from tests.infra.compiler import Compiled
+from tests.infra.snapshot import Snapshot
 
 FIGURES = figures.read()
 INPUTS = FIGURES.after
@@ -142,9 +144,35 @@ def test_feeds_and_folds_at_600_a_second_by_hand():
     assert needs.messaging_units == 2
 
 
+SWITCHED_ON_BY = {
+    ("WRITE_MESSAGE_VERSION", "2"): {
+        "message bodies compressed",
+        "several batches in a message",
+        "message properties trimmed",
+        "CPU of the write path",
+    },
+    ("WRITE_SIGNALS_VERSION", "3"): {"smaller signals documents"},
+}
+"""A setting, the newest version of what is written → the levers that count from there on."""
+
+
+def sizes_of_production(settings: dict[str, str]) -> dict[str, float]:
+    """The figures for what production writes, which is not the newest format before it is switched."""
+    off = {lever for (name, newest), levers in SWITCHED_ON_BY.items() if settings[name] != newest for lever in levers}
+    return FIGURES.without(off)
+
+
+def test_levers_that_a_format_switches_on_exist_and_the_version_is_the_newest():
+    for (name, newest), levers in SWITCHED_ON_BY.items():
+        assert levers <= set(FIGURES.levers()), name
+        choices = next(each.choices for each in SETTINGS.values() if each.name == name)
+        assert max(choices, key=int) == newest, name
+
+
 def test_production_is_sized_for_the_load_model(compiled: Compiled):
     given_sizes = {name: each["value"] for name, each in compiled.parameters["prod"].items()}
-    usual, peak = capacity.needs(600, INPUTS), capacity.needs(3_000, INPUTS)
+    inputs = sizes_of_production(Snapshot.of("prod", compiled.snapshots["prod"]).settings())
+    usual, peak = capacity.needs(600, inputs), capacity.needs(3_000, inputs)
     assert given_sizes["messagingUnits"] == peak.messaging_units
     assert given_sizes["userActivityMaxThroughput"] >= (peak.ru_feed + peak.ru_fold) / INPUTS["ru_headroom"]
     for container in (peak.ru_statistics, peak.ru_facts, peak.ru_content):
