@@ -35,6 +35,8 @@ from shared.domain.text import all_composed, clean, composed, what_is_wrong
 from shared.web.problems import Problem
 
 MAX_FAULTS = 50
+_URL = "url"
+"""The name of a link inside a list or a map, read as a link is and not as text."""
 
 
 V = TypeVar("V", bound=type[BaseModel])
@@ -130,7 +132,8 @@ def _readable(value: object, path: str, faults: list[Fault], known: _TextsOf) ->
         return [_readable(each, f"{path}[{at}]", faults, known) for at, each in enumerate(value)]
     if isinstance(value, dict):
         return {
-            clean(name): _readable(each, f"{path}.{shown_name(name)}", faults, known) for name, each in value.items()
+            clean(name): each if name == _URL else _readable(each, f"{path}.{shown_name(name)}", faults, known)
+            for name, each in value.items()
         }
     return value
 

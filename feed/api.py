@@ -13,6 +13,7 @@ from feed.pipeline import PERSONALIZED, Feed
 from feed.query import HINTS, FeedQuery, parse_query
 from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
+from shared.domain.player_media import INCLUDES
 from shared.domain.records import MAX_LIMIT
 from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans
@@ -31,6 +32,13 @@ STAGES_EVERY = 8
 """The stages of every so many feeds are timed, and those of sampled traces: timing them all costs a ready page 10 %."""
 
 IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag you have; 304 when it still holds.", {"type": "string"})
+INCLUDE = Parameter(
+    "include",
+    "query",
+    f"What each item brings besides, with commas between: {', '.join(INCLUDES)}.",
+    {"type": "string"},
+    example="renditions,captions",
+)
 _CACHE_HEADERS = {
     "ETag": "Weak; send it back in If-None-Match.",
     "Cache-Control": "Always private.",
@@ -119,6 +127,7 @@ class FeedApi:
                 "`nextCursor` of the page before; valid 12 hours, for its user only.",
                 {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{0,{MAX_CHARS}}}$"},
             ),
+            INCLUDE,
             *(
                 Parameter(
                     name,
@@ -135,6 +144,7 @@ class FeedApi:
             "invalid_limit",
             "invalid_cursor",
             "cursor_expired",
+            "invalid_include",
             "invalid_personalization",
         ),
     )
@@ -153,11 +163,11 @@ class FeedApi:
         page, catalog = result.page, result.catalog
         sent = {
             **BASE_HEADERS,
-            "ETag": page.etag(catalog, user_key, now),
+            "ETag": page.etag(catalog, user_key, now, query.include),
             "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED],
         }
         response = not_modified(call.request, sent, JSON) or func.HttpResponse(
-            page.body(catalog), status_code=200, headers=sent, mimetype=JSON
+            page.body(catalog, query.include), status_code=200, headers=sent, mimetype=JSON
         )
         self._record(call, query, page, stages)
         return response

@@ -33,6 +33,7 @@ from shared.adapters.documents.port import (
 from shared.adapters.refresh import Refresher
 from shared.adapters.retry import with_timeout
 from shared.domain.cowatch_pointer import POINTER_ID, blob_of
+from shared.domain.player_media import EMPTY, PlayerMedia
 from shared.domain.records import AFTER_VIDEOS, Video
 from shared.observability.metrics import Telemetry
 from shared.settings import Settings
@@ -46,7 +47,8 @@ STALE_SECONDS = 30.0
 
 class Catalog:
     """One tenant's videos and statistics. `items[row]` is the video's JSON without its closing brace, `digests[row]`
-    eight bytes that change with it."""
+    eight bytes that change with the video. `included[row]` has the members of `INCLUDES` as they stand in an item that
+    was asked for them; only rows of videos with something to include are in it."""
 
     def __init__(self, tenant_id: str = "", telemetry: Telemetry | None = None) -> None:
         self.tenant_id = tenant_id
@@ -55,6 +57,7 @@ class Catalog:
         self.columns = VideoColumns()
         self.items: list[bytes] = []
         self.digests: list[bytes] = []
+        self.included: dict[int, dict[str, bytes]] = {}
         self.stats = CatalogStats(self.columns)
         self._shards: dict[str, StatsTable] = {}
         self._overtaken: set[str] = set()
@@ -91,7 +94,12 @@ class Catalog:
             self.items.append(b"")
             self.digests.append(b"")
         self.items[row] = item
-        self.digests[row] = blake2b(item, digest_size=8).digest()
+        included = _included_json(video.media)
+        self.digests[row] = blake2b(item + b"".join(included.values()), digest_size=8).digest()
+        if included:
+            self.included[row] = included
+        else:
+            self.included.pop(row, None)
 
     def apply_change(self, document: Document) -> None:
         """Take in one video from the change feed, which is newer than what a query still brings."""
@@ -158,8 +166,23 @@ def _item_json(video: Video) -> bytes:
             "tags": list(video.tags),
             "durationSeconds": video.duration_seconds,
             "maturityRating": video.maturity_rating,
+            **video.media.shown(),
         }
     )[:-1]
+
+
+def _member(name: str, value: object) -> bytes:
+    return b",%b" % orjson.dumps({name: value})[1:-1]
+
+
+NOTHING_INCLUDED = {name: _member(name, value) for name, value in EMPTY.items()}
+"""The members of an item whose video has none of them."""
+
+
+def _included_json(media: PlayerMedia) -> dict[str, bytes]:
+    """What a page can be asked to include of a video; {} where it has nothing."""
+    found = {name: value for name, value in media.included().items() if value}
+    return {name: _member(name, value) for name, value in found.items()}
 
 
 async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Document]:

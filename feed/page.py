@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from feed.catalog import Catalog
+from feed.catalog import NOTHING_INCLUDED, Catalog
 
 ETAG_SECONDS = 3_600
 """For so long at most a copy is told that it still holds."""
@@ -39,11 +40,11 @@ class Page:
     digests: bytes | None = None
     """The videos' JSON and digests, where they are ready."""
 
-    def body(self, catalog: Catalog) -> bytes:
-        """The JSON of the response."""
-        items = self.items
+    def body(self, catalog: Catalog, include: Sequence[str] = ()) -> bytes:
+        """The JSON of the response; `include` names what each item brings besides."""
+        items = None if include else self.items
         if items is None:
-            items = items_json(catalog, self.rows, self.scores, self.first_rank)
+            items = items_json(catalog, self.rows, self.scores, self.first_rank, include)
         tail = orjson.dumps(
             {
                 "nextCursor": self.next_cursor,
@@ -56,7 +57,7 @@ class Page:
         head = orjson.dumps({"mode": self.mode, "reason": self.reason})
         return b'%b,"items":[%b],%b' % (head[:-1], items, tail[1:])
 
-    def etag(self, catalog: Catalog, user_key: str, now: float) -> str:
+    def etag(self, catalog: Catalog, user_key: str, now: float, include: Sequence[str] = ()) -> str:
         """Weak: covers the user (so the tenant too) and all that is served, but for what moves while nothing changes:
         the scores, which mean something within one page only, and `content_at`. It holds for `ETAG_SECONDS` at most,
         since a copy keeps its cursor (12 hours) and its receipt (24 hours).
@@ -64,14 +65,21 @@ class Page:
         head = (
             f"{user_key}\n{now // ETAG_SECONDS}\n{self.mode}\n{self.reason}\n{self.model_version}\n{self.experiment}\n"
             f"{self.first_rank}\n{self.next_cursor is None}\n{self.signals_at}\n"
+            f"{','.join(include)}"
         )
         listed = digests_of(catalog, self.rows) if self.digests is None else self.digests
         return f'W/"{blake2b(head.encode() + listed, digest_size=12).hexdigest()}"'
 
 
-def items_json(catalog: Catalog, rows: NDArray[np.int64], scores: NDArray[np.float64], first_rank: int) -> bytes:
+def items_json(
+    catalog: Catalog,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    first_rank: int,
+    include: Sequence[str] = (),
+) -> bytes:
     """The videos of a page as JSON, separated by commas."""
-    items = catalog.items
+    items = with_included(catalog, rows.tolist(), include) if include else catalog.items
     places = zip(rows.tolist(), scores.tolist(), strict=True)
     return b",".join(
         [
@@ -85,6 +93,16 @@ def digests_of(catalog: Catalog, rows: NDArray[np.int64]) -> bytes:
     """The digests of the videos of a page, joined."""
     digests = catalog.digests
     return b"".join([digests[row] for row in rows.tolist()])
+
+
+def with_included(catalog: Catalog, rows: Iterable[int], include: Sequence[str]) -> Mapping[int, bytes]:
+    """The items of some rows with the members that were asked for: empty ones where a video has nothing."""
+    none: Mapping[str, bytes] = {}
+    found = {}
+    for row in rows:
+        has = catalog.included.get(row, none)
+        found[row] = catalog.items[row] + b"".join([has.get(name) or NOTHING_INCLUDED[name] for name in include])
+    return found
 
 
 def _iso(at: float | None) -> str | None:

@@ -15,6 +15,7 @@ from shared.domain.age_bands import EVERY_AGE, AgeBand, read_age_band
 from shared.domain.countries import canonical_country
 from shared.domain.formats import canonical_platform
 from shared.domain.languages import language_key
+from shared.domain.player_media import INCLUDES
 from shared.domain.records import MAX_LIMIT
 from shared.web.authentication import consented
 from shared.web.problems import bad_request
@@ -54,7 +55,7 @@ NO_HINTS = Hints()
 class FeedQuery:
     """A checked request: `limit` 1 to 50, the cursor as it came, the hints, and whether the user consented.
 
-    `unread` names the hints that were sent but could not be read.
+    `unread` names the hints that were sent but could not be read, `include` what items bring besides.
     """
 
     limit: int
@@ -62,10 +63,11 @@ class FeedQuery:
     hints: Hints
     consented: bool
     unread: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
 
 
 def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_limit: int) -> FeedQuery:
-    """Read the query string and the consent header. Raises a 400 `Problem` for `limit` and `cursor`.
+    """Read the query string and the consent header. Raises a 400 `Problem` for `limit`, `cursor` and `include`.
 
     Names are read in any case. Of a hint that is sent twice the first one counts, of age bands every one; a limit or
     cursor can be sent once. What is empty, or says `null` as in `NOTHING`, was not sent.
@@ -83,7 +85,19 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
     if cursor is not None and len(cursor) > MAX_CURSOR_CHARS:
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
     hints, unread = _hints(given)
-    return FeedQuery(limit, cursor, hints, consented(headers), unread)
+    return FeedQuery(limit, cursor, hints, consented(headers), unread, read_include(given.get("include")))
+
+
+def read_include(value: str | None) -> tuple[str, ...]:
+    """What items should bring besides, in the order of `INCLUDES`: names with commas between them. Raises a 400
+    `Problem` for others."""
+    text = _sent(value)
+    if text is None:
+        return ()
+    names = {name.strip() for name in text.split(",")} - {""}
+    if not names <= set(INCLUDES):
+        raise bad_request("invalid_include", f"include can name {', '.join(INCLUDES)}, with commas between them.")
+    return tuple(name for name in INCLUDES if name in names)
 
 
 @lru_cache(4 * MAX_LIMIT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,8 +22,32 @@ Reason = Annotated[
 ]
 
 
-class FeedVideo(View):
-    """A video of a page."""
+class Rendition(View):
+    """A file or a playlist of one quality. `bitrate` in bits per second, `codecs` as in RFC 6381."""
+
+    url: str
+    width: Count | None = None
+    height: Count | None = None
+    bitrate: Count | None = None
+    codecs: str | None = None
+
+
+class Caption(View):
+    """A file of captions."""
+
+    url: str
+    language: str
+
+
+class Action(View):
+    """A button for the video."""
+
+    url: str
+    label: str
+
+
+class VideoItem(View):
+    """A video as apps get it."""
 
     video_id: str
     playback_url: str
@@ -33,6 +57,21 @@ class FeedVideo(View):
     tags: list[str]
     duration_seconds: Annotated[Amount, Field(description="A decimal number, also where it is whole (`12.0`).")]
     maturity_rating: Rating
+    poster_url: Annotated[str | None, Field(description="Left out when there is none, as the fields below.")] = None
+    width: Annotated[Count | None, Field(description="In pixels.")] = None
+    height: Count | None = None
+    action: Action | None = None
+    renditions: Annotated[list[Rendition] | None, Field(description="Only with `include=renditions`.")] = None
+    captions: Annotated[list[Caption] | None, Field(description="Only with `include=captions`.")] = None
+    metadata: Annotated[
+        dict[str, Any] | None,
+        Field(description="Texts, numbers and flags of the content team. Only with `include=metadata`."),
+    ] = None
+
+
+class FeedVideo(VideoItem):
+    """A video of a page."""
+
     score: Annotated[
         float, Field(description="A decimal number, also where it is whole. Comparable within one page only.")
     ]

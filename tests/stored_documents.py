@@ -51,6 +51,17 @@ MODEL = {
 }
 
 
+MEDIA = {
+    "posterUrl": "https://cdn.example/poster.jpg",
+    "width": 720,
+    "height": 1280,
+    "renditions": [{"url": "https://cdn.example/720.m3u8", "height": 1280, "bitrate": 2_500_000}],
+    "captions": [{"language": "en", "url": "https://cdn.example/en.vtt"}],
+    "metadata": {"sku": "A-12"},
+    "action": {"label": "Buy", "url": "https://shop.example/"},
+}
+
+
 @dataclass
 class Stored:
     """What was found: documents by (container, kind, whether a tombstone), and the rest by name."""
@@ -114,6 +125,7 @@ async def _tenant(app: App) -> Editor:
     for path, body in (
         ("keys", {"name": "Anna", "scopes": ["cms"], "expiresAt": "2027-01-01T00:00:00Z"}),
         ("user-token-keys", {"keyId": "backend-1", "publicKey": pem}),
+        ("videos", {**VIDEO, "id": "vid_rich", **MEDIA}),
         ("videos", {**VIDEO, "id": "vid_core", "creatorId": "anna", "expiresAt": "2027-01-01T00:00:00Z"}),
     ):
         assert (await editor.post(path, body)).status == 201, path

@@ -14,7 +14,9 @@ from cms.videos.models import (
     FIELDS,
     LISTS,
     NUMBERS,
+    OBJECTS,
     OPTIONAL,
+    SIZES,
     NewVideoForm,
     VideoForm,
     editable_video,
@@ -38,8 +40,9 @@ CREATED, UPDATED, UNCHANGED, REJECTED = STATUSES = ("created", "updated", "uncha
 
 TABLE_COLUMNS = Columns(
     names=tuple(dict.fromkeys(("id", *FIELDS, *sorted(NewVideoForm.read_only)))),
-    numbers=NUMBERS,
+    numbers=(*NUMBERS, *SIZES),
     lists=LISTS,
+    objects=OBJECTS,
     optional=OPTIONAL,
 )
 
@@ -196,6 +199,6 @@ def apply_row(row: Row, stored: Json | None, now: float, who: str) -> tuple[Outc
 def _notes(row: Row, stored: Json) -> Iterator[Fault]:
     """Fields that keep their value although their cell is empty."""
     for name in row.empty:
-        if name in OPTIONAL and stored.get(name) not in (None, "", [], 0, ACTIVE):
+        if name in OPTIONAL and stored.get(name) not in (None, "", [], {}, 0, ACTIVE):
             what = f"The cell is empty, so {name} stays as it is. Write {NONE_WORD} to empty it."
             yield Fault(name, "empty_cell", what)

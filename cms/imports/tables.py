@@ -34,11 +34,13 @@ csv.field_size_limit(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns there can be, and which of them hold numbers and lists. `optional`: those that `none` empties."""
+    """The columns there can be, and which of them hold numbers, lists, and lists or maps in JSON. `optional`: those
+    that `none` empties."""
 
     names: Sequence[str]
     numbers: Sequence[str]
     lists: Sequence[str]
+    objects: Sequence[str]
     optional: Sequence[str]
 
 
@@ -161,7 +163,18 @@ def _value(name: str, text: str, columns: Columns, delimiter: str) -> object:
         return _list(name, text)
     if name in columns.numbers:
         return _number(name, text, delimiter)
-    return text
+    return _object(name, text) if name in columns.objects else text
+
+
+def _object(name: str, text: str) -> object:
+    """A list or a map in JSON."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        found = None
+    if isinstance(found, list | dict):
+        return found
+    return Fault(name, "unclear_object", f"{name} must be written in JSON.")
 
 
 def _list(name: str, text: str) -> object:

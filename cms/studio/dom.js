@@ -28,6 +28,7 @@ export function field(label, control, hint = null) {
 }
 
 export const text = (props) => (id) => h("input", { id, type: "text", autocomplete: "off", ...props });
+export const area = (props) => (id) => h("textarea", { id, ...props });
 export const number = (props) => (id) => h("input", { id, type: "number", ...props });
 export const when = (props) => (id) => h("input", { id, type: "datetime-local", ...props });
 export const choice = (options, selected, props = {}) => (id) =>

@@ -1,11 +1,37 @@
 // The video table: find, edit, take down, restore, import.
 
 import { call, get, post } from "./api.js";
-import { ask, choice, clock, debounce, dialog, doing, field, h, hue, list, localTime, moment, notice, number, show, text, utc, when } from "./dom.js";
+import { area, ask, choice, clock, debounce, dialog, doing, field, h, hue, list, localTime, moment, notice, number, show, text, utc, when } from "./dom.js";
 
 const RATINGS = ["G", "PG", "PG13", "R", "NC17"].map((rating) => [rating, rating]);
 const STATES = [["", "All states"], ["live", "Live"], ["scheduled", "Scheduled"], ["expired", "Expired"], ["inactive", "Inactive"], ["taken_down", "Taken down"]];
 const TYPES = { csv: "text/csv", ndjson: "application/x-ndjson", jsonl: "application/x-ndjson", json: "application/json" };
+
+const PLAYER_PARTS = [
+  ["renditions", "Renditions", '[{"url": "https://…", "width": 720, "height": 1280, "bitrate": 2500000, "codecs": "avc1.64001f"}]'],
+  ["captions", "Captions", '[{"language": "en", "url": "https://…"}]'],
+  ["metadata", "Metadata", '{"sku": "A-12", "price": 9.5}'],
+];
+const json = (value) => (value && Object.keys(value).length ? JSON.stringify(value, null, 1) : "");
+
+// What players need: only what was touched, so that what this form cannot show stays as it is.
+function playerParts(value, given) {
+  const parts = {};
+  for (const name of ["posterUrl", "width", "height"]) {
+    if (value(name) !== String(given[name] ?? "")) parts[name] = value(name) === "" ? null : name === "posterUrl" ? value(name) : Number(value(name));
+  }
+  const button = { label: value("actionLabel"), url: value("actionUrl") };
+  if (button.label !== (given.action?.label ?? "") || button.url !== (given.action?.url ?? "")) parts.action = button.label || button.url ? button : null;
+  for (const [name, label] of PLAYER_PARTS) {
+    if (value(name) === json(given[name])) continue;
+    try {
+      parts[name] = value(name) ? JSON.parse(value(name)) : null;
+    } catch {
+      throw new Error(`${label} must be JSON, as in the example.`);
+    }
+  }
+  return parts;
+}
 
 export async function videosTab(place) {
   const filters = { q: "", state: "" };
@@ -63,6 +89,10 @@ export async function videosTab(place) {
         field("Editorial boost", keep("editorialBoost", number({ value: given.editorialBoost, min: -10, max: 10, step: 0.5 })), "−10 to 10"),
         field("Popularity override", keep("popularityOverride", number({ value: given.popularityOverride ?? "", min: 0, max: 100 })), "As popular as this percentile; empty: as it is"),
         field("Countries", keep("countries", text({ value: given.countries.join(", "), placeholder: "everywhere" }))), h("span", {}),
+        field("Poster link", keep("posterUrl", text({ value: given.posterUrl ?? "", placeholder: "https://…" }))), h("span", {}),
+        field("Width (px)", keep("width", number({ value: given.width ?? "", min: 1 }))), field("Height (px)", keep("height", number({ value: given.height ?? "", min: 1 }))),
+        field("Button label", keep("actionLabel", text({ value: given.action?.label ?? "", maxlength: 60 }))), field("Button link", keep("actionUrl", text({ value: given.action?.url ?? "", placeholder: "https://…" }))),
+        ...PLAYER_PARTS.map(([name, label, hint]) => field(label, keep(name, area({ rows: 3, spellcheck: "false", value: json(given[name]) })), hint)), h("span", {}),
         field("Publish", keep("publishedAt", when({ value: localTime(given.publishedAt) }))), field("Expire", keep("expiresAt", when({ value: localTime(given.expiresAt) })))),
       video && h("p", { class: "hint" }, `Changed ${moment(video.updatedAt)}${video.updatedBy ? ` by ${video.updatedBy}` : ""}`),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: () => box.close() }, "Cancel"),
@@ -72,6 +102,7 @@ export async function videosTab(place) {
             maturityRating: value("maturityRating"), durationSeconds: Number(value("durationSeconds")), language: value("language") || null, editorialBoost: Number(value("editorialBoost") || 0),
             popularityOverride: value("popularityOverride") === "" ? null : Number(value("popularityOverride")), publishedAt: utc(value("publishedAt")), expiresAt: utc(value("expiresAt")) };
           try {
+            Object.assign(body2, playerParts(value, given));
             if (video) await call("PATCH", `videos/${encodeURIComponent(video.id)}`, body2, { etag: video.etag });
             else await post("videos", { ...body2, id: value("id") });
           } catch (error) {

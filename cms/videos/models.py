@@ -10,6 +10,17 @@ from pydantic import Field, model_validator
 
 from cms.forms import AgeBand, Country, Distinct, Form, Language, Name, Platform, Url, VideoId, comes_back_in, fault
 from cms.spellings import MAX_DURATION_SECONDS, Duration, Instant, Number, RatingSpelling, RealName
+from cms.videos.player import (
+    Action,
+    ActionForm,
+    Caption,
+    CaptionForm,
+    Metadata,
+    Pixels,
+    Rendition,
+    RenditionForm,
+    editable_player,
+)
 from cms.videos.takedowns import (
     INACTIVE,
     STATUSES,
@@ -24,6 +35,7 @@ from cms.views import Etag, NextCursor, Stamped, one_of, stamp
 from shared.adapters.documents.port import DAY_SECONDS, Json
 from shared.domain.formats import is_number, iso_time_or_none
 from shared.domain.links import link_or_none
+from shared.domain.player_media import MAX_CAPTIONS, MAX_RENDITIONS, PlayerMedia
 from shared.domain.records import RATINGS, Video, canonical_or_stored_countries, canonical_or_stored_language
 from shared.domain.text import all_composed, composed
 from shared.web.responses import Count, Time, View
@@ -57,6 +69,13 @@ class VideoForm(Form):
     status: Literal["active", "inactive", "taken_down"] = "active"
     published_at: Instant | None = None
     expires_at: Instant | None = None
+    poster_url: Url | None = None
+    width: Pixels | None = None
+    height: Pixels | None = None
+    renditions: Annotated[list[RenditionForm], Field(max_length=MAX_RENDITIONS)] = []
+    captions: Annotated[list[CaptionForm], Field(max_length=MAX_CAPTIONS)] = []
+    metadata: Metadata = {}
+    action: ActionForm | None = None
 
     @property
     def sent_status(self) -> str | None:
@@ -77,11 +96,15 @@ class NewVideoForm(VideoForm):
 
 
 NUMBERS = ("durationSeconds", "editorialBoost", "popularityOverride")
-LINKS = ("playbackUrl", "thumbnailUrl")
+LINKS = ("playbackUrl", "thumbnailUrl", "posterUrl")
+SIZES = ("width", "height")
+OBJECTS = ("renditions", "captions", "metadata", "action")
 LISTS = ("tags", "countries", "ageBands", "platforms")
 OPTIONAL = tuple(field.alias or name for name, field in VideoForm.model_fields.items() if not field.is_required())
 """Fields that a video can lack."""
 FIELDS = tuple(field.alias or name for name, field in VideoForm.model_fields.items())
+
+PLAYER_FIELDS = {"poster_url", "width", "height", "renditions", "captions", "metadata", "action"}
 
 StoredRating = Annotated[str, Field(description=f"{', '.join(RATINGS)}; a video with any other is never served.")]
 
@@ -126,6 +149,13 @@ class StoredVideo(Stamped):
     expires_at: Time | None
     state: Annotated[str, Field(json_schema_extra=one_of(*STATES), description="Where it stands at this moment.")]
     created_at: Time | None
+    poster_url: str | None
+    width: Count | None
+    height: Count | None
+    renditions: list[Rendition]
+    captions: list[Caption]
+    metadata: Annotated[dict[str, Any], Field(description="Texts, numbers and flags, for the app.")]
+    action: Action | None
     last_7d: Annotated[
         VideoFigures | None,
         Field(
@@ -175,6 +205,7 @@ def video_document(id: str, form: VideoForm, now: float, who: str, before: Json 
         platforms=tuple(form.platforms),
         published_at=published_at,
         expires_at=form.expires_at,
+        media=PlayerMedia.from_document(form.model_dump(by_alias=True, exclude_none=True, include=PLAYER_FIELDS)),
     )
     document = {
         **video.to_document(),
@@ -213,6 +244,7 @@ def editable_video(document: Json) -> dict[str, Any]:
     """The fields of a stored video that an editor may send back, as they would be sent."""
     fields = {name: all_composed(document.get(name)) for name in FIELDS}
     fields["status"] = status_of(document)
+    fields |= editable_player(fields)
     for name in LINKS:
         fields[name] = link_or_none(document.get(name)) or document.get(name)
     for name in NUMBERS:

@@ -11,6 +11,7 @@ from shared.domain.countries import canonical_country
 from shared.domain.formats import canonical_platform
 from shared.domain.languages import canonical_language
 from shared.domain.links import link_or_none
+from shared.domain.player_media import NO_MEDIA, PlayerMedia
 from shared.domain.text import composed
 
 NOWHERE = "?"
@@ -21,6 +22,9 @@ RATINGS = {"G": 0, "PG": 1, "PG13": 2, "R": 3, "NC17": 4}
 """Maturity ratings from mildest to strongest. A policy admits its own rating and everything milder."""
 UNRATED = 127
 """The rank of a rating nobody knows: above every policy, so it is never served."""
+
+
+_MEDIA = frozenset(("posterUrl", "width", "height", "action", "renditions", "captions", "metadata"))
 
 
 def rating_rank(rating: str | None) -> int:
@@ -40,7 +44,7 @@ class Video:
     `editorial_boost` is a bounded preference of the content team in [-10, 10], 0 when it has none.
     `popularity_override`, where given, lets the video count as popular as that percentile (0 to 100) of the catalog.
     `countries` empty means everywhere. `age_bands` and `platforms` name whom a video is made for: a preference
-    of the ranking that keeps nobody from it (ratings and rules do that).
+    of the ranking that keeps nobody from it (ratings and rules do that). `media` is what players need besides.
     """
 
     id: str
@@ -61,6 +65,7 @@ class Video:
     popularity_override: float | None = None
     age_bands: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
+    media: PlayerMedia = field(default=NO_MEDIA, hash=False)
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Video:
@@ -90,6 +95,7 @@ class Video:
             active=body.get("status", "active") == "active" and not body.get("deleted"),
             published_at=_number(body.get("publishedAt")),
             expires_at=_number(body["expiresAt"]) if body.get("expiresAt") is not None else None,
+            media=PlayerMedia.from_document(body) if not _MEDIA.isdisjoint(body) else NO_MEDIA,
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -114,6 +120,7 @@ class Video:
             "status": "active" if self.active else "inactive",
             "publishedAt": self.published_at,
             "expiresAt": self.expires_at,
+            **self.media.to_document(),
         }
 
 

@@ -38,6 +38,9 @@ async def unchanged(client: Client, page: Answer, **query: Any) -> Answer:
         ("tags", ["fitness", "home"]),
         ("durationSeconds", 31.5),
         ("maturityRating", "G"),
+        ("posterUrl", "https://cdn.example/poster.jpg"),
+        ("width", 720),
+        ("action", {"url": "https://shop.example/", "label": "Buy"}),
     ],
 )
 async def test_a_page_whose_video_was_edited_is_sent_anew(app: App, field: str, value: object) -> None:

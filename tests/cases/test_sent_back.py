@@ -126,11 +126,14 @@ async def test_a_video_exported_from_one_tenant_is_created_in_another(app: App) 
     assert answer.json["counts"] == {"created": 4}
 
 
+LINK = "https://cdn.example/a"
 NULLS = [
     ("videos", name, default)
     for name, default in {
         "tags": [], "countries": [], "ageBands": [], "platforms": [], "creatorId": "", "editorialBoost": 0,
         "popularityOverride": None, "language": None, "thumbnailUrl": None, "expiresAt": None,
+        "posterUrl": None, "width": None, "height": None, "renditions": [], "captions": [],
+        "metadata": {}, "action": None,
     }.items()
 ] + [
     ("rules", name, default)
@@ -139,6 +142,8 @@ NULLS = [
 SET: dict[str, Any] = {
     "tags": ["a"], "countries": ["DE"], "ageBands": ["13-17"], "platforms": ["ios"], "creatorId": "anna",
     "editorialBoost": 3, "popularityOverride": 50, "language": "en", "thumbnailUrl": "https://cdn.example/t.jpg",
+    "posterUrl": LINK, "width": 720, "height": 1280, "renditions": [{"url": LINK, "bitrate": 2_500_000}],
+    "captions": [{"language": "en", "url": LINK}], "metadata": {"sku": "A-12"}, "action": {"label": "Buy", "url": LINK},
     "expiresAt": "2099-01-01", "priority": 5, "enabled": False, "startsAt": "2030-01-01",
     "endsAt": "2031-01-01", "description": "x", "videoIds": ["v1"],
 }  # fmt: skip
