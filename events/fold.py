@@ -282,11 +282,12 @@ def _newest(ring: Timeline, added: Sequence[tuple[int, int]], cap: int, oldest: 
     new = np.array(added, np.int64).reshape(-1, 2)
     keys = np.concatenate([ring.keys, new[:, 0].astype(np.uint32)])
     times = np.concatenate([ring.times, new[:, 1].astype(ring.times.dtype)])
-    order = np.lexsort((keys, -times))
+    by_key = np.lexsort((-times, keys))
+    each = by_key[_first_of_each(keys[by_key])]
+    keys, times = keys[each], times[each]
+    order = np.lexsort((keys, -times))[:cap]
     keys, times = keys[order], times[order]
-    by_key = keys.argsort(kind="stable")
-    keep = np.sort(by_key[_first_of_each(keys[by_key])])
-    keep = keep[times[keep] >= oldest][:cap]
+    keep = times >= oldest
     return Timeline(keys[keep], times[keep])
 
 
