@@ -24,8 +24,9 @@ from events import dead_letters
 from events.api import EventsApi
 from events.cowatch_builder import CoWatchBuilder
 from events.experiment_report import ExperimentReports
+from events.packing import Packer
 from events.queues import Queues
-from events.signals_consumer import SignalsConsumer
+from events.signals_consumer import HANDED_ON, SignalsConsumer
 from events.stats_consumer import StatsConsumer
 from events.video_facts import VideoFacts
 from feed.api import FeedApi
@@ -96,6 +97,7 @@ class App:
     flags_refresher: Refresher
     tenants_refresher: Refresher
     feed: Feed
+    packers: tuple[Packer, ...]
     signals_consumer: SignalsConsumer
     stats_consumer: StatsConsumer
     queues: Queues
@@ -196,6 +198,8 @@ class App:
             for refresher in (self.flags_refresher, self.tenants_refresher):
                 await refresher.stop()
             await self.feed.close()
+            for packer in self.packers:
+                await packer.close()
             for part in (self.flags, self.bus, self.blobs, self.documents):
                 await part.close()
             if self.export is not None:
@@ -272,6 +276,9 @@ def build(
     edge = Edge(
         Authenticator(tenants, identity), UserTokens(tenants), identity, telemetry, Cors(settings.cors_origins), clock
     )
+    version = int(settings.write_message_version)
+    accepted = Packer(bus, version=version, linger_seconds=settings.pack_linger_ms / 1000)
+    hand_on = Packer(bus, version=version, linger_seconds=settings.hand_on_linger_ms / 1000, suffix=HANDED_ON)
     return App(
         settings=settings,
         clock=clock,
@@ -290,9 +297,11 @@ def build(
         flags_refresher=flags_refresher,
         tenants_refresher=tenants_refresher,
         feed=feed,
+        packers=(accepted, hand_on),
         signals_consumer=SignalsConsumer(
             documents=documents,
             bus=bus,
+            packer=hand_on,
             video_facts=video_facts,
             tenants=tenants,
             telemetry=telemetry,
@@ -300,7 +309,6 @@ def build(
             clock=clock,
             patience_seconds=settings.fold_patience_seconds,
             write_version=int(settings.write_signals_version),
-            write_message_version=int(settings.write_message_version),
             elapsed=elapsed,
             clock_trusted=clock_guard.trusted,
         ),
@@ -343,13 +351,14 @@ def build(
             EventsApi: EventsApi(
                 edge,
                 bus=bus,
+                packer=accepted,
                 keys=keys,
                 limits=limits,
                 telemetry=telemetry,
                 spans=spans,
                 publish_seconds=settings.publish_budget_ms / 1000,
                 clock_trusted=clock_guard.trusted,
-                write_version=int(settings.write_message_version),
+                write_version=version,
             ),
             PrivacyApi: PrivacyApi(
                 edge,

@@ -25,7 +25,7 @@ from events.stats_consumer import (
     RECEIVE_SECONDS,
     SESSIONS_AT_ONCE,
 )
-from events.stats_shard import MESSAGES_A_WRITE
+from events.stats_shard import BATCHES_A_WRITE
 from infra import capacity, figures
 from shared.adapters.bus.port import LOCK_SECONDS
 from shared.observability.metrics import Telemetry
@@ -140,8 +140,8 @@ class Drainer:
         await self._compute(hour.visit_seconds)
         await asyncio.sleep(READ_SECONDS)
         until, received, to_its_end = hour.clock() + RECEIVE_AT_MOST_SECONDS, 0, False
-        while hour.clock() < until and received < MESSAGES_A_WRITE:
-            portion = min(MESSAGES_A_RECEIVE, MESSAGES_A_WRITE - received, waiting.there(hour.clock()) - received)
+        while hour.clock() < until and received < BATCHES_A_WRITE:
+            portion = min(MESSAGES_A_RECEIVE, BATCHES_A_WRITE - received, waiting.there(hour.clock()) - received)
             if portion <= 0:
                 await asyncio.sleep(RECEIVE_SECONDS)
                 if waiting.there(hour.clock()) <= received:

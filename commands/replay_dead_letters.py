@@ -24,6 +24,7 @@ import bootstrap
 from bootstrap import App
 from events.batch import Batch, marked_again
 from events.dead_letters import all_dead_letters, readable, take_out
+from events.frame import UnreadableBatch
 from events.signals_consumer import MAX_AGE_SECONDS
 from shared.adapters.bus.port import (
     MAX_ID_LENGTH,
@@ -168,7 +169,11 @@ async def replay(
             session = dead.session_id
             if not 1 <= len(session) <= MAX_ID_LENGTH:
                 session = batch.session(tenant.rollup_shards if tenant else 1)
-            body = marked_again(dead.body) if subscription == ROLLUP else dead.body
+            try:
+                body = marked_again(dead.body) if subscription == ROLLUP else dead.body
+            except UnreadableBatch:
+                say(f"stays, a part of it cannot be read: {dead.sequence_number}")
+                return False
             id = f"{dead.message_id[:80]}.replay.{dead.sequence_number}"
             try:
                 await app.bus.publish(OutgoingMessage(id, session, body, subscription))

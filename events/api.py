@@ -12,9 +12,10 @@ import azure.functions as func
 from events.attribution import Sender, attribute
 from events.batch import NOBODY, Batch, encode
 from events.device_clock import DeviceClock
+from events.packing import Packer
 from events.responses import BatchReceipt, EventBatch, RejectedEvent
 from events.schema import REJECTIONS, Event, Rejected, parse_event
-from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
+from shared.adapters.bus.port import NO_SESSION, ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
 from shared.adapters.retry import with_timeout
 from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.json_text import InvalidJson, parse_rows
@@ -88,13 +89,14 @@ class EventsApi:
         limits: Limits,
         telemetry: Telemetry,
         spans: Spans,
+        packer: Packer,
         publish_seconds: float,
         clock_trusted: Callable[[], bool] = lambda: True,
         write_version: int = 1,
     ) -> None:
         self.edge = edge
         self._write_version = write_version
-        self._bus = bus
+        self._bus, self._packer = bus, packer
         self._receipt_keys = keys.for_purpose("feed-request")
         self._limits = limits
         self._telemetry = telemetry
@@ -199,16 +201,23 @@ class EventsApi:
 
     async def _publish(self, batch: Batch, shards: int) -> None:
         """Hand the batch to the bus. Raises a 503 `Problem` when that is not confirmed within the budget."""
-        # Without consent there is nothing to fold, so the batch goes straight to the statistics.
-        to = SIGNALS if batch.consented else ROLLUP
-        message = OutgoingMessage(batch.id, batch.session(shards), encode(batch, self._write_version), to)
         try:
-            await with_timeout(self._publish_seconds, self._bus.publish(message), BusUnavailable)
+            await with_timeout(self._publish_seconds, self._sent(batch, shards), BusUnavailable)
         except BusUnavailable as error:
             self._telemetry.count("bus_failures", "publish")
             raise unavailable(
                 "The batch could not be stored safely. Send it again, unchanged.", error.retry_after_seconds
             ) from error
+
+    async def _sent(self, batch: Batch, shards: int) -> None:
+        """Send the batch to the fold, together with others. Without consent there is nothing to fold: it goes straight
+        to the statistics, alone, because no marker would know it in another message: its id must be the same when the
+        client sends it again."""
+        if batch.consented:
+            await self._packer.publish(batch, SIGNALS, NO_SESSION)
+        else:
+            message = OutgoingMessage(batch.id, batch.session(shards), encode(batch, self._write_version), ROLLUP)
+            await self._bus.publish(message)
 
 
 def _body(call: Call) -> bytes:

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from events.batch import Batch, decode, encode_all
+from events.batch import Batch
 from events.erasures import erasures
 from events.frame import NewerMessage, UnreadableBatch
+from events.message_parts import Part, parts_of
 from shared.adapters.bus.port import (
     SUBSCRIPTIONS,
     Bus,
@@ -39,11 +40,15 @@ Action = Callable[[ReceivedMessage], Awaitable[bool]]
 
 
 def readable(message: ReceivedMessage) -> tuple[Batch, ...]:
-    """The batches in a message, none when it cannot be read."""
+    """The batches in a message that can be read."""
+    return tuple(part.batch for part in _parts(message) if part.batch is not None)
+
+
+def _parts(message: ReceivedMessage) -> list[Part]:
     try:
-        return decode(message.body)
+        return parts_of(message.body)
     except (UnreadableBatch, NewerMessage):
-        return ()
+        return []
 
 
 async def all_dead_letters(bus: Bus, subscription: str) -> AsyncIterator[DeadLetter]:
@@ -126,14 +131,15 @@ async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> in
 
 
 async def _drop(bus: Bus, subscription: str, unwanted: Callable[[Batch], bool]) -> int:
-    """Drop the dead letters with unwanted batches; how many there were. What else such a letter has is put back."""
+    """Drop the dead letters with unwanted batches; how many there were. What else such a letter has is put back, each
+    batch by itself, as it was."""
 
     async def put_back(message: ReceivedMessage) -> bool:
-        rest = [batch for batch in readable(message) if not unwanted(batch)]
-        if rest:
-            id = f"{message.message_id[:80]}.rest.{message.sequence_number}"
-            left = OutgoingMessage(id, message.session_id or id, encode_all(rest))
-            await bus.dead_letter(subscription, left, PURGED, "others' batches of a message that was purged")
+        rest = [part for part in _parts(message) if part.batch is None or not unwanted(part.batch)]
+        for number, part in enumerate(rest):
+            id = f"{message.message_id[:80]}.rest.{message.sequence_number}.{number}"
+            left = OutgoingMessage(id, message.session_id or id, part.body())
+            await bus.dead_letter(subscription, left, PURGED, "one batch of a message that was purged of others")
         return True
 
     return await take_out(bus, subscription, lambda message: any(map(unwanted, readable(message))), put_back)

@@ -12,28 +12,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
-from events.batch import Batch, decode, encode, parts
-from events.counting import Ledger, decide, flags_of, mask_of
+from events.batch import Batch
+from events.counting import Ledger, decide
 from events.fold import fold, not_folded_yet
+from events.fold_markers import (
+    DUPLICATE,
+    ERASED,
+    FOLDED,
+    NOTHING_NEW,
+    TOO_OLD,
+    Folded,
+    already_folded,
+    marker_id,
+    marker_of,
+)
 from events.frame import NewerMessage, UnreadableBatch
 from events.future_times import events_until, signals_until
+from events.message_parts import Part, parts_of
+from events.packing import PackedBatch, Packer
 from events.plays import follow, in_statistics
-from events.plays_handed_on import Told, handed_on, told_of
-from events.schema import Event
+from events.plays_handed_on import handed_on, told_of
 from events.set_aside import FAILED, REFUSED, UNREADABLE, set_aside
 from events.video_facts import VideoFacts
-from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusRefused, BusUnavailable, OutgoingMessage
+from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusRefused, BusUnavailable
 from shared.adapters.documents.port import (
     USER_ACTIVITY,
     Create,
     Document,
     DocumentStore,
-    Json,
     Replace,
     StoreRefused,
     StoreUnavailable,
@@ -56,8 +67,6 @@ from shared.observability.tracing import Stages, current_trace, trace_named
 log = logging.getLogger("feed.events")
 T = TypeVar("T")
 
-MARKER_PREFIX = "batch:"
-MARKER_TTL_SECONDS = 14 * 86_400
 MAX_AGE_SECONDS = 13 * 86_400
 """Older messages are refused, so no marker can expire before its message."""
 LATE_SECONDS = 10.0
@@ -66,18 +75,12 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 15.0
 PAUSE_PER_AGE = 0.02
 
-FOLDED, DUPLICATE, NOTHING_NEW, ERASED, TOO_OLD = "folded", "duplicate", "nothing_new", "erased", "too_old"
-
-
-@dataclass(frozen=True, slots=True)
-class _Folded:
-    """How a fold ended, the events to hand on to the roll-up, and which of them statistics count (None: nobody decided,
-    as in the release before this one)."""
-
-    outcome: str
-    fresh: tuple[Event, ...] = ()
-    counted: tuple[bool, ...] | None = None
-    unknown_videos: int = 0
+FOLDS_AT_ONCE = 32
+"""Attempts that one process has under way, of all messages: the store is asked no more than by as many messages of one
+batch."""
+DONE_AT_MOST = 10_000
+HANDED_ON = ".rollup"
+"""What the id of a message to the roll-up ends with."""
 
 
 @dataclass(slots=True)
@@ -113,6 +116,7 @@ class SignalsConsumer:
         *,
         documents: DocumentStore,
         bus: Bus,
+        packer: Packer,
         video_facts: VideoFacts,
         tenants: TenantDirectory,
         telemetry: Telemetry,
@@ -120,12 +124,11 @@ class SignalsConsumer:
         clock: Callable[[], float],
         patience_seconds: float,
         write_version: int = 2,
-        write_message_version: int = 1,
         elapsed: Callable[[], float] = elapsed_seconds,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._documents = documents
-        self._bus = bus
+        self._bus, self._packer = bus, packer
         self._video_facts = video_facts
         self._tenants = tenants
         self._telemetry = telemetry
@@ -133,34 +136,53 @@ class SignalsConsumer:
         self._clock = clock
         self._patience_seconds = patience_seconds
         self._write_version = write_version
-        self._write_message_version = write_message_version
         self._elapsed = elapsed
         self._clock_trusted = clock_trusted
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._slots = asyncio.Semaphore(FOLDS_AT_ONCE)
+        self._done: dict[tuple[str, float], None] = {}
+        """Batches that need nothing more, by id and acceptance, of messages that went back because of others."""
 
     async def handle(self, body: bytes) -> str:
-        """Fold one message, batch by batch, and return how its last batch ended.
+        """Fold one message, its batches side by side, and return how its last batch ended.
 
         While the store is down, or the bus takes nothing, it waits with growing pauses for up to `patience_seconds`,
         then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to the bus and comes again:
-        an outage fills no dead-letter queue. So does a message that only a later release can read.
+        an outage fills no dead-letter queue. So does a message that only a later release can read. The batches that
+        were done then end as duplicates.
         """
-        delivery = _Delivery(self._elapsed() + self._patience_seconds)
+        give_up_at = self._elapsed() + self._patience_seconds
         try:
-            bodies = parts(body)
+            found = parts_of(body)
         except NewerMessage as error:
-            return await self._wait_for_later_release(error, delivery)
+            return await self._wait_for_later_release(error, _Delivery(give_up_at))
         except UnreadableBatch as error:
-            return await self._set_aside(body, UNREADABLE, str(error), delivery)
-        return [await self._handle_part(each, delivery) for each in bodies][-1]
+            return await self._set_aside(body, UNREADABLE, str(error), _Delivery(give_up_at))
+        if len(found) == 1:
+            return await self._handle_part(found[0], _Delivery(give_up_at))
+        outcomes = await asyncio.gather(
+            *(self._handle_part(part, _Delivery(give_up_at)) for part in found), return_exceptions=True
+        )
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failed:
+            self._remember(part.batch for part, outcome in zip(found, outcomes, strict=True) if outcome not in failed)
+            raise failed[0]
+        return str(outcomes[-1])
 
-    async def _handle_part(self, body: bytes, delivery: _Delivery) -> str:
-        try:
-            (batch,) = decode(body)
-        except NewerMessage as error:
-            return await self._wait_for_later_release(error, delivery)
-        except UnreadableBatch as error:
-            return await self._set_aside(body, UNREADABLE, str(error), delivery)
+    def _remember(self, done: Iterable[Batch | None]) -> None:
+        """Batches of a message that goes back: where it comes to this process again, they cost nothing."""
+        for batch in done:
+            if batch is not None:
+                self._done[batch.id, batch.accepted_at] = None
+        while len(self._done) > DONE_AT_MOST:
+            del self._done[next(iter(self._done))]
+
+    async def _handle_part(self, part: Part, delivery: _Delivery) -> str:
+        batch = part.batch
+        if batch is None:
+            return await self._set_aside(part.body(), UNREADABLE, part.error, delivery)
+        if (batch.id, batch.accepted_at) in self._done:
+            return self._ended(DUPLICATE)
         if batch.passed_over:
             self._telemetry.count("events_passed_over", SIGNALS, amount=batch.passed_over)
         token = current_trace.set(trace_named(batch.trace_id))
@@ -170,10 +192,10 @@ class SignalsConsumer:
         except (StoreUnavailable, BusUnavailable):
             raise
         except (StoreRefused, BusRefused) as error:
-            return await self._set_aside(body, REFUSED, type(error).__name__, delivery)
+            return await self._set_aside(part.body(), REFUSED, type(error).__name__, delivery)
         except Exception as error:  # the same again fails again: it must not come for days, and may be replayed
             log.error("a batch cannot be folded\n%s", traceback_without_values(error))
-            return await self._set_aside(body, FAILED, type(error).__name__, delivery)
+            return await self._set_aside(part.body(), FAILED, type(error).__name__, delivery)
         finally:
             current_trace.reset(token)
 
@@ -209,7 +231,7 @@ class SignalsConsumer:
         if folded.fresh:
             known = folded.outcome == DUPLICATE
             new = replace(batch, events=folded.fresh, counted=folded.counted, again=batch.again or known)
-            await self._retry(lambda: self._hand_on(new), delivery)
+            await self._retry(self._hand_on(new).confirmed, delivery)
             telemetry.count("events_folded", tenant_id, amount=len(folded.fresh))
             if lag_seconds > LATE_SECONDS:
                 telemetry.count("events_late", tenant_id, amount=len(folded.fresh))
@@ -230,11 +252,9 @@ class SignalsConsumer:
         self._telemetry.count("batches_folded", outcome)
         return outcome
 
-    async def _hand_on(self, batch: Batch) -> None:
+    def _hand_on(self, batch: Batch) -> PackedBatch:
         tenant = self._tenants.get(batch.tenant_id)
-        session = batch.session(tenant.rollup_shards if tenant else 1)
-        body = encode(batch, self._write_message_version)
-        await self._bus.publish(OutgoingMessage(f"{batch.id}.rollup", session, body, ROLLUP))
+        return self._packer.add(batch, ROLLUP, batch.session(tenant.rollup_shards if tenant else 1))
 
     async def _retry(self, step: Callable[[], Awaitable[T]], delivery: _Delivery) -> T:
         """Run a step until the store and the bus take it; after `give_up_at` their error is the caller's."""
@@ -254,7 +274,7 @@ class SignalsConsumer:
             failed=failed,
         )
 
-    async def _fold(self, batch: Batch, delivery: _Delivery) -> _Folded:
+    async def _fold(self, batch: Batch, delivery: _Delivery) -> Folded:
         """Attempts until one is not crossed by another worker's.
 
         Raises `StoreUnavailable` when all of the delivery's time is spent: an item that has expired and is not purged
@@ -262,7 +282,7 @@ class SignalsConsumer:
         """
         try:
             return await retry(
-                lambda: self._fold_once(batch),
+                lambda: self._fold_in_turn(batch),
                 (_Crossed,),
                 give_up_at=delivery.give_up_at,
                 clock=self._elapsed,
@@ -273,17 +293,23 @@ class SignalsConsumer:
         except _Crossed as crossed:
             raise _StillCrossed("the user's signals cannot be written: others are first each time") from crossed
 
-    async def _fold_once(self, batch: Batch) -> _Folded:
+    async def _fold_in_turn(self, batch: Batch) -> Folded:
+        async with self._slots:
+            return await self._fold_once(batch)
+
+    async def _fold_once(self, batch: Batch) -> Folded:
         """One attempt. Raises `_Crossed` when another worker was first and it must be repeated."""
         documents = self._documents
         facts = await self._video_facts.get(batch.tenant_id, [event.video_id for event in batch.events])
         stored = await documents.read(USER_ACTIVITY, batch.user_key, SIGNALS_ID, latest=True)
         erased_at = stored.body.get("erasedAt") if stored else None
         if erased_at is not None and batch.accepted_at <= erased_at:
-            return _Folded(ERASED)
+            return Folded(ERASED)
         now = self._clock()
         old = self._read(stored, now)
         fresh = tuple(not_folded_yet(old, batch.events))
+        if not fresh and (known := await self._marker(batch)):  # most likely it comes again
+            return already_folded(batch, known.body)
         tenant = self._tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
         followed = follow(old.progress if old else Progress(), fresh, facts)
@@ -296,19 +322,22 @@ class SignalsConsumer:
         body["tenantId"] = batch.tenant_id
         if erased_at is not None:
             body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
-        marker = _marker(batch, fresh, decision.counted, told)
+        marker = marker_of(batch, fresh, decision.counted, told)
         signals = Replace(body, stored.etag) if stored else Create(body)
         try:
             await documents.write(USER_ACTIVITY, batch.user_key, [Create(marker), signals])
         except WriteRejected:
-            known = await documents.read(USER_ACTIVITY, batch.user_key, marker["id"], latest=True)
+            known = await self._marker(batch)
             if known is None:
                 raise _Crossed from None
-            return _already_folded(batch, known.body)
+            return already_folded(batch, known.body)
         for reason, events in decision.refused.items():
             self._telemetry.count("events_not_counted", reason, amount=events)
         unknown = sum(event.video_id not in facts for event in fresh)
-        return _Folded(FOLDED if fresh else NOTHING_NEW, handed_on(fresh, told), decision.counted, unknown)
+        return Folded(FOLDED if fresh else NOTHING_NEW, handed_on(fresh, told), decision.counted, unknown)
+
+    async def _marker(self, batch: Batch) -> Document | None:
+        return await self._documents.read(USER_ACTIVITY, batch.user_key, marker_id(batch), latest=True)
 
     def _read(self, stored: Document | None, now: float) -> Signals | None:
         """The user's signals. Where they are lost or erased, what was served until then counts no more in statistics:
@@ -329,34 +358,3 @@ class SignalsConsumer:
         if signals is not None:
             return signals_until(signals, now)
         return Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))
-
-
-def _marker(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...], told: Told) -> Json:
-    """The marker of a folded batch: no more than what is read, for there is one a batch for two weeks.
-
-    `fresh` (one bit an event) is left out when all of them were new; `counted`, the bits of a hexadecimal number, says
-    which of the new ones statistics count; `plays` is `Told`, where there are. Whose it is, the signals in the same
-    partition say.
-    """
-    marker: Json = {
-        "id": f"{MARKER_PREFIX}{batch.id}",
-        "acceptedAt": batch.accepted_at,
-        "counted": mask_of(counted),
-        "ttl": MARKER_TTL_SECONDS,
-    }
-    if len(fresh) < len(batch.events):
-        chosen = {id(event) for event in fresh}
-        marker["fresh"] = "".join("1" if id(event) in chosen else "0" for event in batch.events)
-    return marker | ({"plays": told} if told else {})
-
-
-def _already_folded(batch: Batch, marker: Json) -> _Folded:
-    """A batch whose marker is there. The same message again hands on the same events, in case it did not get so far,
-    and says so; a client's later copy of the batch (another acceptance) has nothing to hand on.
-    """
-    if marker.get("acceptedAt") != batch.accepted_at:
-        return _Folded(DUPLICATE)
-    bits: Any = marker.get("fresh")
-    fresh = batch.events if bits is None else tuple(e for e, bit in zip(batch.events, bits, strict=True) if bit == "1")
-    fresh, counted = handed_on(fresh, marker.get("plays") or {}), marker.get("counted")
-    return _Folded(DUPLICATE, fresh, flags_of(counted, len(fresh)) if isinstance(counted, str) else None)

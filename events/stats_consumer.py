@@ -17,16 +17,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from events.archive import part_name
-from events.batch import decode
+from events.batch import marked_again
 from events.frame import NewerMessage, UnreadableBatch
+from events.message_parts import Part, parts_of
 from events.session_drainer import Drained, Incomplete, Run, SessionDrainer
 from events.set_aside import FAILED, UNREADABLE, count_set_aside
 from events.shard_writer import SLICE, ShardWriter
-from events.stats_shard import MESSAGES_A_WRITE, PendingMessages, SequencedMessage, Shard
+from events.stats_shard import BATCHES_A_WRITE, PendingMessages, SequencedMessage, Shard
 from events.video_facts import VideoFacts
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
 from shared.adapters.blobs.port import Blobs, BlobsError, BlobsUnavailable
-from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, ROLLUP, Bus, BusError, ReceivedMessage, Receiver
+from shared.adapters.bus.port import (
+    MESSAGE_TTL_SECONDS,
+    ROLLUP,
+    Bus,
+    BusError,
+    OutgoingMessage,
+    ReceivedMessage,
+    Receiver,
+)
 from shared.adapters.documents.port import DocumentStore, StoreError, StoreUnavailable
 from shared.adapters.flags.evaluation import Flags
 from shared.adapters.retry import retry
@@ -82,6 +91,7 @@ class StatsConsumer:
         rest_seconds: float = REST_AT_MOST_SECONDS,
         sessions_at_once: int = SESSIONS_AT_ONCE,
     ) -> None:
+        self._bus = bus
         self._blobs = blobs
         self._telemetry = telemetry
         self._clock = clock
@@ -136,14 +146,14 @@ class StatsConsumer:
             new, again = messages.new, messages.again
             if again:  # settled first, so that losing the session once more does not bring these again too
                 await session.complete(pending.messages_of(again))
-                count("batches_rolled_up", "duplicate", amount=len(again))
+                count("batches_rolled_up", "duplicate", amount=_batches_in(again))
             if new:
                 new = await self._add_and_archive(session, shard, pending, new, give_up_at)
                 await session.complete(pending.messages_of(new))
-                count("batches_rolled_up", "added", amount=len(new))
+                count("batches_rolled_up", "added", amount=_batches_in(new))
         finally:
             keeper.cancel()
-        return Drained(len(new), to_its_end)
+        return Drained(_batches_in(new), to_its_end)
 
     async def _add_and_archive(
         self,
@@ -164,8 +174,10 @@ class StatsConsumer:
                 raise
             log.error("batches that cannot be added\n%s", traceback_without_values(error))
             for each in poison:
-                await session.dead_letter(pending.remove(each), FAILED, type(error).__name__)
-                count_set_aside(self._telemetry, ROLLUP, FAILED)
+                message = pending.remove(each)
+                found = parts_of(message.body)
+                odd = [part for part in found if part.batch is None or not self._writer.works_alone(part.batch)]
+                await self._set_aside(session, message, found, odd, FAILED, type(error).__name__)
             new = [each for each in new if each not in poison]
             blob = await self._retry(lambda: self._writer.add(shard, new), give_up_at) if new else ""
         if blob:
@@ -180,7 +192,7 @@ class StatsConsumer:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while loop.time() < until and not (pending.full if not enough else len(pending) >= enough):
-            room = MESSAGES_A_WRITE - len(pending)
+            room = BATCHES_A_WRITE - len(pending)
             received = await session.receive(min(MESSAGES_A_RECEIVE, max(1, room)), RECEIVE_SECONDS)
             if not received and not enough:
                 return True
@@ -233,19 +245,50 @@ class StatsConsumer:
             if number % (5 * SLICE) == 0:
                 await asyncio.sleep(0)
             try:
-                batches = decode(message.body)
+                found = parts_of(message.body)
             except NewerMessage:
                 self._telemetry.count("bus_failures", "newer_message")
                 pending.newer = True
                 continue
             except UnreadableBatch as error:
-                await session.dead_letter(message, UNREADABLE, str(error))
-                count_set_aside(self._telemetry, ROLLUP, UNREADABLE)
+                await self._set_aside(session, message, [], [], UNREADABLE, str(error))
+                continue
+            batches = tuple(part.batch for part in found if part.batch is not None)
+            if len(batches) < len(found):
+                odd = [part for part in found if part.batch is None]
+                await self._set_aside(session, message, found, odd, UNREADABLE, odd[0].error)
                 continue
             readable.append(SequencedMessage(message.sequence_number, batches, message.enqueued_at))
             if over := sum(batch.passed_over for batch in batches):
                 self._telemetry.count("events_passed_over", ROLLUP, amount=over)
         return readable
+
+    async def _set_aside(
+        self,
+        session: Receiver,
+        message: ReceivedMessage,
+        found: Sequence[Part],
+        odd: Sequence[Part],
+        reason: str,
+        description: str,
+    ) -> None:
+        """Dead-letter a message; of several batches only those that are `odd`. The others come again, each in a message
+        of its own that says so. After a crash in between, all of them do."""
+        rest = [part for part in found if part not in odd]
+        if not rest:
+            await session.dead_letter(message, reason, description)
+            count_set_aside(self._telemetry, ROLLUP, reason)
+            return
+        for number, part in enumerate(found):
+            id = f"{message.message_id[:80]}.part.{message.sequence_number}.{number}"
+            if part in odd:
+                alone = OutgoingMessage(id, message.session_id, part.body())
+                await self._bus.dead_letter(ROLLUP, alone, reason, part.error or description)
+                count_set_aside(self._telemetry, ROLLUP, reason)
+            else:
+                again = OutgoingMessage(id, message.session_id, marked_again(part.body()), ROLLUP)
+                await self._bus.publish(again)
+        await session.complete([message])
 
     async def _retry(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
         """Run a step until the store takes it. After `give_up_at` the session has to wait: others have their turn."""
@@ -258,6 +301,10 @@ class StatsConsumer:
             longest_pause=LONGEST_PAUSE_SECONDS,
             failed=lambda _: self._telemetry.count("store_failures", "rollup"),
         )
+
+
+def _batches_in(messages: Sequence[SequencedMessage]) -> int:
+    return sum(len(each.batches) for each in messages)
 
 
 async def _keep_lock(session: Receiver) -> None:

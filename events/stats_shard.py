@@ -17,7 +17,7 @@ from shared.adapters.bus.port import ReceivedMessage
 from shared.adapters.documents.port import Document
 from shared.domain.formats import is_number
 
-MESSAGES_A_WRITE = 4_000
+BATCHES_A_WRITE = 4_000
 BYTES_A_WRITE = 64_000_000
 CLOCKS_DIFFER_SECONDS = 60.0
 SHARD_MARK_IN_IDS = "."
@@ -201,7 +201,8 @@ class PendingMessages:
 
     @property
     def full(self) -> bool:
-        return len(self) >= MESSAGES_A_WRITE or sum(len(m.body) for m in self._messages.values()) >= BYTES_A_WRITE
+        batches = sum(len(each.batches) for each in self._batches.values())
+        return batches >= BATCHES_A_WRITE or sum(len(m.body) for m in self._messages.values()) >= BYTES_A_WRITE
 
     def messages_of(self, batches: Sequence[SequencedMessage]) -> list[ReceivedMessage]:
         """The messages that batches came in."""

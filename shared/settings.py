@@ -183,6 +183,22 @@ class Settings:
         minimum=10.0,
         maximum=30_000.0,
     )
+    pack_linger_ms: float = _setting(
+        "PACK_LINGER_MS",
+        20.0,
+        "How long an accepted batch waits at most for others that share its message to the fold, where messages of "
+        "version 2 are written; after a pause it does not wait. 0: each has a message of its own.",
+        minimum=0.0,
+        maximum=500.0,
+    )
+    hand_on_linger_ms: float = _setting(
+        "HAND_ON_LINGER_MS",
+        0.0,
+        "How long a folded batch waits at most for others of its tenant that share its message to the roll-up, where "
+        "messages of version 2 are written. 0: each has a message of its own.",
+        minimum=0.0,
+        maximum=5_000.0,
+    )
     fold_patience_seconds: float = _setting(
         "FOLD_PATIENCE_SECONDS",
         480.0,
@@ -230,8 +246,8 @@ class Settings:
     write_message_version: str = _setting(
         "WRITE_MESSAGE_VERSION",
         "1",
-        "Version of the bus messages that are written; both are read. 2 can be compressed and has room for app "
-        "sessions and several batches. Switch it when every instance runs a release that reads 2.",
+        "Version of the bus messages that are written; both are read. 2 is compressed and has several batches, and "
+        "room for app sessions. Switch it when every instance runs a release that reads 2.",
         choices=("1", "2"),
     )
     write_cursor_version: str = _setting(

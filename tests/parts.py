@@ -6,7 +6,8 @@ from typing import Any
 
 import function_app
 from bootstrap import App
-from events.signals_consumer import SignalsConsumer
+from events.packing import Packer
+from events.signals_consumer import HANDED_ON, SignalsConsumer
 from events.stats_consumer import StatsConsumer
 from feed.catalog import Catalogs
 from shared.observability.telemetry_export import Spans
@@ -23,6 +24,7 @@ def signals_consumer(app: App, **changed: Any) -> SignalsConsumer:
     parts: dict[str, Any] = {
         "documents": app.documents,
         "bus": app.bus,
+        "packer": Packer(app.bus, version=1, linger_seconds=0.0, suffix=HANDED_ON),
         "video_facts": app.video_facts,
         "tenants": app.tenants,
         "telemetry": app.telemetry,

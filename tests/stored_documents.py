@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from benchmarks.measured import record
 from events.archive import from_lines
 from events.daily_statistics import COLUMNS, DayTable
-from events.signals_consumer import MARKER_PREFIX
+from events.fold_markers import MARKER_PREFIX
 from infra.capacity import read_units, write_units
 from ranking.stats import StatsTable
 from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS

@@ -18,9 +18,10 @@ from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
 from events.dead_letters import KEEP_SECONDS as KEEP_LETTERS_SECONDS
 from events.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
 from events.experiment_statistics import CONFIDENCE
+from events.fold_markers import MARKER_TTL_SECONDS
 from events.frame import COMPRESS_FROM_BYTES, MAX_CONTENT_BYTES
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS
-from events.signals_consumer import LATE_SECONDS, MARKER_TTL_SECONDS
+from events.signals_consumer import LATE_SECONDS
 from events.signals_consumer import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
 from events.video_facts import FACTS_BYTES, MAX_REMEMBERED, REMEMBER_ABSENT_SECONDS, REMEMBER_SECONDS
 from feed.api import CONFIG_MAX_AGE_SECONDS
@@ -173,6 +174,7 @@ LIMITS: list[Limit] = [
         features_are_computed=KEEP_STATIC_SECONDS,
         statistics_in_all=2 * MINUTE,  # a drain, a pull, features
     ),
+    *_of("time", "design decisions", batches_gather=Settings().pack_linger_ms / 1000),
     *_of("time", "design decisions", a_drain=30),  # the schedule of `roll_up` in function_app.py
     *_of("bytes", "design decisions", signals_document=MAX_DOCUMENT_BYTES, cursor=MAX_CHARS, a_batch=MAX_BODY_BYTES),
     *_of("bytes", "design", import_file_of_the_design=MAX_FILE_BYTES),

@@ -15,7 +15,7 @@ import pytest
 
 from bootstrap import App
 from commands.replay_dead_letters import replay
-from events.batch import Batch, encode
+from events.batch import Batch, encode, encode_all
 from events.dead_letters import KEEP_SECONDS, purge_dead_letters_of, readable
 from events.erasures import note_erasure
 from events.schema import Event
@@ -168,6 +168,32 @@ async def test_letters_of_forgotten_users_go_and_later_ones_stay(world: World) -
     assert await purge_dead_letters_of(world.bus, "ann", NOW + 5) == 2
     assert {letter.message.message_id[-1] for letter in await world.letters()} == {"2", "3", "d"}
     assert await world.letters(ROLLUP) == []
+
+
+def several(*batches: Batch, odd: bool = False) -> bytes:
+    """A message of several batches; `odd` puts one that cannot be read between them."""
+    first, *rest = batches
+    return encode_all([first, *([changed(first, user_key="no/key")] if odd else []), *rest])
+
+
+@pytest.mark.parametrize("odd", [False, True])
+async def test_of_a_letter_with_several_batches_only_an_erased_users_go(world: World, odd: bool) -> None:
+    await world.bury(several(batch(1, "ann"), batch(2, "bob"), batch(3, "ann", NOW + 10), odd=odd))
+    await world.bury(several(batch(4, "ann"), batch(5, "eve")), ROLLUP)
+    assert await purge_dead_letters_of(world.bus, "ann", NOW + 5) == 2
+    left = [readable(letter.message) for letter in await world.letters()]
+    assert [[each.user_key for each in batches] for batches in left] == [[]] * odd + [["bob"], ["ann"]]
+    assert left[-1][0].accepted_at == NOW + 10
+    assert [readable(letter.message)[0].user_key for letter in await world.letters(ROLLUP)] == ["eve"]
+
+
+@pytest.mark.parametrize("odd", [False, True])
+async def test_a_replay_of_a_letter_with_several_batches_takes_all_of_them(world: World, odd: bool) -> None:
+    await world.bury(several(batch(1, "ann"), batch(2, "bob"), batch(3, "eve"), odd=odd))
+    assert await world.replay() == 0
+    assert await world.fold_all() == ["folded"]
+    assert [await world.events(user) for user in ("ann", "bob", "eve")] == [1, 1, 1]
+    assert len(await world.letters()) == int(odd), "what cannot be read is set aside again, alone"
 
 
 async def test_the_sweep_drops_old_dead_letters_and_those_of_erased_users(world: World) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -14,9 +15,20 @@ from bootstrap import App
 from events.batch import Batch, decode, encode, encode_all
 from events.frame import MARK
 from events.schema import Event
-from events.signals_consumer import MAX_AGE_SECONDS, SignalsConsumer
+from events.signals_consumer import FOLDS_AT_ONCE, MAX_AGE_SECONDS, SignalsConsumer
 from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable
-from shared.adapters.documents.port import USER_ACTIVITY, VIDEOS, Replace, StoreUnavailable, Upsert, query_all
+from shared.adapters.documents.port import (
+    USER_ACTIVITY,
+    VIDEOS,
+    Container,
+    Delete,
+    Document,
+    Replace,
+    StoreRefused,
+    StoreUnavailable,
+    Upsert,
+    query_all,
+)
 from shared.domain.fingerprint import fingerprint
 from shared.domain.signals_document import from_document
 from shared.domain.user_signals import SIGNALS_ID, Signals
@@ -224,6 +236,121 @@ async def test_of_several_batches_in_a_message_a_bad_one_is_set_aside_alone(worl
     assert {reason for _, reason in world.topic.dead_letters} == {"unreadable"}
     assert len({id for id, _ in world.topic.dead_letters}) == 1
     assert sorted(world.handed_on().values()) == [1] * 6
+
+
+def pack(*numbers: int, users: int = 1_000) -> bytes:
+    """A message with several batches, each of a user of its own unless there are few."""
+    batches = [decode(batch(n, user=f"user{n % users}", first=10 * n))[0] for n in numbers]
+    return encode_all(batches)
+
+
+async def test_batches_of_a_message_are_folded_side_by_side(world: World) -> None:
+    """Each waits for the store until all of them do."""
+    waiting, all_wait = 0, asyncio.Event()
+    write = world.documents.write
+
+    async def write_together(*arguments: Any) -> list[str | None]:
+        nonlocal waiting
+        waiting += 1
+        if waiting == 4:
+            all_wait.set()
+        await asyncio.wait_for(all_wait.wait(), 5)
+        return await write(*arguments)
+
+    world.documents.write = write_together  # type: ignore[method-assign]
+    assert await world.consumer().handle(pack(1, 2, 3, 4)) == "folded"
+    assert sorted(world.handed_on().values()) == [1] * 12
+
+
+async def test_batches_of_one_user_in_a_message_are_folded_one_after_the_other(world: World) -> None:
+    assert await world.consumer().handle(pack(1, 2, 3, 4, users=1)) == "folded"
+    signals = await world.signals("user0")
+    assert signals is not None
+    assert signals.events == 12
+    assert world.services.telemetry.counters["fold_conflicts", ()] == 0
+
+
+async def test_many_messages_of_many_batches_ask_the_store_no_more_at_once_than_allowed(world: World) -> None:
+    at_once = most = 0
+    read = world.documents.read
+
+    async def read_slowly(container: Container, *arguments: Any, **named: Any) -> Document | None:
+        nonlocal at_once, most
+        if container is not USER_ACTIVITY:
+            return await read(container, *arguments, **named)
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.001)
+        at_once -= 1
+        return await read(container, *arguments, **named)
+
+    world.documents.read = read_slowly  # type: ignore[method-assign]
+    consumer = world.consumer()
+    packs = [pack(*range(20 * n, 20 * n + 20)) for n in range(5)]
+    assert await asyncio.gather(*(consumer.handle(each) for each in packs)) == ["folded"] * 5
+    assert most == FOLDS_AT_ONCE
+
+
+async def test_a_batch_that_must_wait_brings_the_message_back_and_the_rest_at_no_cost(world: World) -> None:
+    newer = {"id": SIGNALS_ID, "kind": "signals", "v": 4, "packed": "b3Ro", "updatedAt": NOW}
+    await world.documents.write(USER_ACTIVITY, "user2", [Upsert(newer)])
+    consumer = signals_consumer(world.services, patience_seconds=0.0)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await consumer.handle(pack(1, 2, 3))
+    assert sorted(world.handed_on().values()) == [1] * 6
+    await world.documents.write(USER_ACTIVITY, "user2", [Delete(SIGNALS_ID)])
+    written = world.documents.writes
+    await consumer.handle(pack(1, 2, 3))
+    assert world.documents.writes == written + 1, "the others are known as done without a look at the store"
+    assert sorted(world.handed_on().values()) == [1] * 9
+    assert world.topic.dead_letters == []
+    assert await world.consumer().handle(pack(1, 2, 3)) == "duplicate"
+    assert {identity: times for identity, times in world.handed_on().items() if times != 1} == {}
+
+
+async def test_what_comes_again_to_another_process_is_handed_on_as_again(world: World) -> None:
+    await world.consumer().handle(pack(1, 2))
+    world.topic.published.clear()
+    world.topic.forget()
+    written = world.documents.writes
+    assert await world.consumer().handle(pack(1, 2)) == "duplicate"
+    assert world.documents.writes == written, "nothing is written for a batch that is known"
+    assert [each.again for message in world.topic.published for each in decode(message.body)] == [True, True]
+
+
+@pytest.mark.parametrize("reason", ["refused", "failed"])
+async def test_of_several_batches_one_that_fails_is_set_aside_alone(world: World, reason: str) -> None:
+    write = world.documents.write
+
+    async def fails_for_one(container: Container, partition: str, operations: Any) -> list[str | None]:
+        if partition == "user2":
+            raise StoreRefused("for ever") if reason == "refused" else RuntimeError
+        return await write(container, partition, operations)
+
+    world.documents.write = fails_for_one  # type: ignore[method-assign]
+    await world.consumer().handle(pack(1, 2, 3))
+    assert [why for _, why in world.topic.dead_letters] == [reason]
+    (letter,) = world.topic.letters
+    assert [each.user_key for each in decode(letter.body)] == ["user2"]
+    assert sorted(world.handed_on().values()) == [1] * 6
+
+
+async def test_a_clients_copy_in_another_message_hands_on_nothing(world: World) -> None:
+    """The confirmation of the first message got lost, so each client sent its batch again, beside other neighbors."""
+    first = [replace(decode(batch(n, user=f"user{n}"))[0], accepted_at=NOW) for n in (1, 2)]
+    copies = [replace(each, accepted_at=NOW + 3) for each in first]
+    stranger = decode(batch(9, user="user9"))[0]
+    bodies = [encode_all(first), encode_all([copies[0], stranger]), encode_all([copies[1]])]
+    for order in ([0, 1, 2], [2, 1, 0]):
+        for at in order:
+            await world.consumer().handle(bodies[at])
+    assert len(world.handed_on()) == 9
+    assert set(world.handed_on().values()) == {1}
+    for user in ("user1", "user2", "user9"):
+        signals = await world.signals(user)
+        assert signals is not None
+        assert signals.events == 3
 
 
 async def test_a_stored_document_nobody_can_read_starts_afresh_and_is_reported(

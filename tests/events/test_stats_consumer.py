@@ -14,6 +14,7 @@ from events.archive import KEEP_DAYS, LATEST_DAYS, from_lines, is_due
 from events.batch import Batch, encode, encode_all
 from events.frame import MARK
 from events.schema import Event
+from events.stat_events import stat_events
 from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
@@ -315,3 +316,37 @@ async def test_several_batches_in_a_message_all_count_once_and_are_archived(worl
     assert sum(await world.views()) == events
     assert len(await world.archived()) == events
     assert {line["origin"] for line in await world.archived()} == {"live"}
+    assert world.services.telemetry.counters["batches_rolled_up", ("added",)] == 2
+
+
+@pytest.mark.parametrize("reason", ["unreadable", "failed"])
+async def test_of_several_batches_in_a_message_a_bad_one_is_set_aside_alone(
+    world: World, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = batch(2)
+    if reason == "unreadable":
+        bad = replace(bad, user_key="no/key")
+    else:
+        monkeypatch.setattr("events.shard_writer.stat_events", failing_for(bad.id))
+    world.topic.put(OutgoingMessage("several", TENANT, encode_all([batch(1), bad, batch(3)])))
+    world.send(batch(4))
+    for _ in range(2):
+        await world.rollup.run()
+    assert await world.views() == [3, 0, 0, 0, 0]
+    assert {line["batch"] for line in await world.archived()} == {batch(n).id for n in (1, 3, 4)}
+    assert [why for _, why in world.topic.dead_letters] == [reason]
+    assert [letter.session_id for letter in world.topic.letters] == [TENANT], "so that a replay finds its session"
+    assert world.topic.dead == []
+    assert not world.topic.waiting[TENANT]
+    assert world.services.telemetry.counters["messages_set_aside", (ROLLUP, reason)] == 1
+
+
+def failing_for(id: str) -> Any:
+    """`stat_events`, but it fails for one batch."""
+
+    def fails(batches: Any, *rest: Any) -> Any:
+        if any(each.id == id for each in batches):
+            raise RuntimeError
+        return stat_events(batches, *rest)
+
+    return fails

@@ -24,6 +24,8 @@ class MemoryTopic:
     """Set to "complete", the next session to be settled is taken away just before."""
     published: list[OutgoingMessage] = field(default_factory=list)
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
+    letters: list[OutgoingMessage] = field(default_factory=list)
+    """The messages of these."""
     dead: list[tuple[int, str]] = field(default_factory=list)
     waiting: dict[str, dict[int, ReceivedMessage]] = field(default_factory=dict)
     """Per session of the roll-up, by sequence number."""
@@ -43,6 +45,10 @@ class MemoryTopic:
             self.publish_fails -= 1
             raise BusUnavailable("cut off after it was taken, as the test asked")
 
+    def forget(self) -> None:
+        """The window of duplicate detection is over."""
+        self._ids.clear()
+
     def put(self, message: OutgoingMessage) -> None:
         """Into the roll-up's subscription, duplicate or not."""
         self._sequence += 1
@@ -53,6 +59,7 @@ class MemoryTopic:
         self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
     ) -> None:
         self.dead_letters.append((message.message_id, reason))
+        self.letters.append(message)
 
     async def next_session(self, subscription: str, wait_seconds: float) -> MemorySession | None:
         for session_id, messages in self.waiting.items():

@@ -354,6 +354,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           value: '2000'
         }
         {
+          name: 'PACK_LINGER_MS'
+          value: '20'
+        }
+        {
+          name: 'HAND_ON_LINGER_MS'
+          value: '0'
+        }
+        {
           name: 'FOLD_PATIENCE_SECONDS'
           value: '480'
         }

@@ -33,6 +33,8 @@ MESSAGE_TTL_SECONDS = 3 * 86_400
 MAX_MESSAGE_BYTES = 1_000_000
 MAX_ID_LENGTH = 128
 """Of message and session ids, as in Service Bus."""
+NO_SESSION = ""
+"""The session of a message to a subscription without sessions: it needs none."""
 MAX_REASON_LENGTH = 4_096
 
 
@@ -65,7 +67,8 @@ class BusUnavailable(BusError):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """`message_id` is what duplicate detection compares; `session_id` picks the session of the roll-up.
+    """`message_id` is what duplicate detection compares; `session_id` picks the session of the roll-up, `NO_SESSION`
+    where the message goes to no subscription that has sessions.
 
     `to` names the one subscription that gets it; None means each of them.
     """
@@ -104,11 +107,14 @@ def check_subscription(subscription: str) -> None:
         raise ValueError(f"no subscription {subscription!r}: there are {', '.join(SUBSCRIPTIONS)}")
 
 
-def check_message(message: OutgoingMessage) -> None:
-    """Raises `ValueError` for a message that Service Bus would not take."""
-    for name, id in (("message", message.message_id), ("session", message.session_id)):
-        if not 1 <= len(id) <= MAX_ID_LENGTH:
-            raise ValueError(f"a {name} id has 1 to {MAX_ID_LENGTH} characters, not {len(id)}")
+def check_message(message: OutgoingMessage, subscription: str | None = None) -> None:
+    """Raises `ValueError` for a message that Service Bus would not take, for `subscription` where it names none."""
+    to = message.to or subscription
+    needs_session = to is None or to in SESSION_SUBSCRIPTIONS
+    ids = (("message", message.message_id, 1), ("session", message.session_id, int(needs_session)))
+    for name, id, least in ids:
+        if not least <= len(id) <= MAX_ID_LENGTH:
+            raise ValueError(f"a {name} id has {least} to {MAX_ID_LENGTH} characters, not {len(id)}")
     if len(message.body) > MAX_MESSAGE_BYTES:
         raise ValueError(f"message {message.message_id} has {len(message.body):,} bytes, over {MAX_MESSAGE_BYTES:,}")
 

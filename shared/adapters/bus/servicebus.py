@@ -110,8 +110,7 @@ class _Outgoing:
         return ServiceBusMessage(
             self.message.body,
             message_id=self.wire_id,
-            session_id=self.message.session_id,
-            content_type="application/octet-stream",
+            session_id=self.message.session_id or None,
             application_properties=dict(self.properties) or None,
         )
 
@@ -170,7 +169,7 @@ class ServiceBusBus:
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
         check_subscription(subscription)
-        check_message(message)
+        check_message(message, subscription)
         properties: dict[str | bytes, Any] = {ONLY_FOR: subscription, ORIGINAL_ID: message.message_id}
         await self._submit(TOPIC, _Outgoing(message, uuid.uuid4().hex, properties))
 
@@ -178,7 +177,7 @@ class ServiceBusBus:
         self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
     ) -> None:
         check_subscription(subscription)
-        check_message(message)
+        check_message(message, subscription)
         texts = {
             DEAD_LETTER_REASON: reason[:MAX_REASON_LENGTH],
             DEAD_LETTER_DESCRIPTION: description[:MAX_REASON_LENGTH],
@@ -383,6 +382,9 @@ class _SenderConnection:
 
 
 async def _send_batch(sender: ServiceBusSender, outgoing: list[_Outgoing]) -> int:
+    if len(outgoing) == 1:
+        await sender.send_messages(outgoing[0].encode())
+        return 1
     batch = await sender.create_message_batch()
     count = 0
     for each in outgoing:

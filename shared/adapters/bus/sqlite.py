@@ -24,6 +24,7 @@ from shared.adapters.bus.port import (
     LOCK_SECONDS,
     MAX_DELIVERIES,
     MAX_REASON_LENGTH,
+    NO_SESSION,
     SESSION_SUBSCRIPTIONS,
     BusUnavailable,
     DeadLetter,
@@ -108,7 +109,7 @@ class SqliteBus:
     ) -> None:
         """See the port."""
         check_subscription(subscription)
-        check_message(message)
+        check_message(message, subscription)
         texts = reason[:MAX_REASON_LENGTH], description[:MAX_REASON_LENGTH]
         await self.writer.call(partial(queues.add_dead_letter, subscription, message, *texts, self.clock()))
         self.wake_receivers()
@@ -116,7 +117,7 @@ class SqliteBus:
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
         """See the port."""
         check_subscription(subscription)
-        check_message(message)
+        check_message(message, subscription)
         await self.writer.call(partial(queues.resend, subscription, message, self.clock()))
         self.wake_receivers()
 
@@ -218,7 +219,7 @@ class SqliteReceiver:
         work = partial(
             queues.take,
             self._queue,
-            self.session_id or queues.NO_SESSION,
+            self.session_id or NO_SESSION,
             self._token(),
             max_messages,
             self._bus.max_deliveries,

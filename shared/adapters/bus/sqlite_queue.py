@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from shared.adapters.bus.port import (
     DUPLICATE_WINDOW_SECONDS,
     MESSAGE_TTL_SECONDS,
+    NO_SESSION,
     SESSION_SUBSCRIPTIONS,
     SUBSCRIPTIONS,
     DeadLetter,
@@ -48,8 +49,6 @@ CREATE TABLE IF NOT EXISTS accepted (message_id TEXT PRIMARY KEY, at REAL NOT NU
 CREATE INDEX IF NOT EXISTS accepted_by_time ON accepted (at);
 """
 
-NO_SESSION = ""
-"""The session of every delivery in a queue without sessions."""
 EXPIRED = "TTLExpiredException"
 TOO_MANY_DELIVERIES = "MaxDeliveryCountExceeded"
 """The reasons Service Bus itself gives to what it moves to the dead letters."""
