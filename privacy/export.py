@@ -35,6 +35,7 @@ COUNTED = {
 
 def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[str, Any]:
     """Signals with every entry named where the catalog still knows the name; else by its fingerprint."""
+    newest = np.argsort(-signals.seen.times, kind="stable")
     return {
         "events": signals.events,
         "lastActiveAt": iso_time(signals.newest_minute * 60),
@@ -43,7 +44,7 @@ def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[st
         "categories": _counters(signals.categories, columns.categories, signals.decay_to(now)),
         "tags": _counters(signals.tags, columns.tag_names, signals.decay_to(now)),
         "creators": _counters(signals.creators, columns.creators, signals.decay_to(now)),
-        "seen": _videos(signals.seen.keys, signals.seen.times, columns, 86_400, SEEN_BITS),
+        "seen": _videos(signals.seen.keys[newest], signals.seen.times[newest], columns, 86_400, SEEN_BITS),
         "watchedLong": _videos(signals.watched.keys, signals.watched.times >> ORDER_BITS, columns, 1),
         "skipped": _videos(signals.skipped.keys, signals.skipped.times, columns, 60),
         "notInterested": _videos(signals.dismissed.keys, signals.dismissed.times, columns, 86_400),

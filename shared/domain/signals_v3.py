@@ -192,11 +192,8 @@ def _read_rest(signals: Signals, identities: Reader, n_rest: int) -> None:
     n_ages, accepted_ms, n_counted, n_today = _REST.unpack_from(raw)
     reader = Reader(raw, _REST.size)
     tables, rings = (signals.categories, signals.tags, signals.creators), (signals.dismissed, signals.follows)
-    seen_ages = reader.take(np.uint8, len(signals.seen.keys))
-    newest = seen_ages.argsort(kind="stable")
-    signals.seen = Timeline(signals.seen.keys[newest], signals.newest_day - seen_ages[newest].astype(np.int32))
-    counts = [len(each.keys) for each in (*tables, *rings)]
-    days = split(reader.take_days(sum(counts), signals.newest_day), counts)
+    counts = [len(each.keys) for each in (signals.seen, *tables, *rings)]
+    signals.seen.times, *days = split(reader.take_days(sum(counts), signals.newest_day), counts)
     for table, touched in zip(tables, days[: len(tables)], strict=True):
         table.days = touched
     for ring, times in zip(rings, days[len(tables) :], strict=True):

@@ -160,7 +160,7 @@ class Signals:
     tags: Counters = field(default_factory=lambda: Counters.empty(TAG_FIELDS))
     creators: Counters = field(default_factory=lambda: Counters.empty(TAG_FIELDS))
     seen: Timeline = field(default_factory=Timeline)
-    """24-bit fingerprints, times in days."""
+    """24-bit fingerprints, times in days; in any order: version 3 has them by fingerprint."""
     watched: Timeline = field(default_factory=_wide_ring)
     """Videos watched long or completed, newest first; times as `long_view_time` makes them."""
     skipped: Timeline = field(default_factory=Timeline)
