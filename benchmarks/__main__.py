@@ -15,6 +15,7 @@ BENCHMARKS = (
     "ranking",
     "feed_handler",
     "fold",
+    "messages",
     "request_units",
     "event_path",
     "write_path",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import inf
 from typing import Any
@@ -19,6 +20,7 @@ _LATEST_MS = LATEST_SECONDS * 1000
 MAX_POSITION = 100_000
 MAX_TYPE_CODE = 255
 SESSION_ID = Format(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters")
+_VIDEO_LINES = re.compile(rf"{VIDEO_ID.pattern}(?:\n{VIDEO_ID.pattern})*+")
 _U32 = 2**32
 _PLAY_FIELDS = 4
 _NUMBERS = (int, float)
@@ -33,15 +35,45 @@ def check_batch(
     id: Any, tenant_id: Any, user_key: Any, accepted_at: Any, events: tuple[Event, ...], requests: tuple[Any, ...]
 ) -> None:
     """Raises `OddField` unless every field has the type and the range that an accepted batch has."""
-    _require("id", _is_text(id, BATCH_ID))
-    _require("tenant", _is_text(tenant_id, TENANT_ID))
-    _require("user", _is_text(user_key, USER_KEY))
-    _require("acceptedAt", is_number(accepted_at) and 0 <= accepted_at <= LATEST_SECONDS)
+    check_head(id, tenant_id, user_key, accepted_at)
     for request in requests:
         _check_request(request)
     for event in events:
         if odd := _odd_field(event, len(requests)):
             raise OddField(odd)
+
+
+def check_head(id: Any, tenant_id: Any, user_key: Any, accepted_at: Any) -> None:
+    """The same for the fields that are the batch's own."""
+    _require("id", _is_text(id, BATCH_ID))
+    _require("tenant", _is_text(tenant_id, TENANT_ID))
+    _require("user", _is_text(user_key, USER_KEY))
+    _require("acceptedAt", is_number(accepted_at) and 0 <= accepted_at <= LATEST_SECONDS)
+
+
+def check_video_ids(ids: Sequence[str]) -> None:
+    """The same for the videos of all events."""
+    _require("videoId", not ids or _VIDEO_LINES.fullmatch("\n".join(ids)) is not None)
+
+
+def check_times(earliest: int, latest: int) -> None:
+    """The same for the times of all events, in ms, by two of them."""
+    check_range(earliest, latest, 0, _LATEST_MS, "timestamp")
+
+
+def check_watched(watched: Sequence[float]) -> None:
+    """The same for times watched, in ms."""
+    _require("watchMs", all(0 <= ms <= MAX_WATCH_MS for ms in watched))
+
+
+def check_range(smallest: float, largest: float, least: float, most: float, name: str) -> None:
+    """The same for whole numbers, by their smallest and their largest."""
+    _require(name, least <= smallest and largest <= most)
+
+
+def check_propensity(value: float) -> None:
+    """The same for how likely the explored video was."""
+    _require("propensity", 0 <= value <= 1)
 
 
 def _odd_field(event: Event, requests: int) -> str:

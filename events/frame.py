@@ -1,10 +1,10 @@
-"""The frame of a bus message of version 2: six bytes, then the batches as JSON, as they are or compressed. Pure.
+"""The frame of a bus message of version 2: six bytes, then its batches in one of several encodings. Pure.
 
 | byte | holds |
 |---|---|
 | 0 | `MARK`: no JSON begins with it |
 | 1 | version |
-| 2 | encoding: 0 as it is, 1 zlib; others are free |
+| 2 | encoding: 0 JSON as it is, 1 JSON in zlib, 2 columns; others are free |
 | 3 | the dictionary of the encoding, 0 for none; others are free |
 | 4, 5 | how many batches, little-endian |
 """
@@ -13,16 +13,29 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import NamedTuple
 
 MARK = 0xEB
 VERSION = 2
 _HEADER = struct.Struct("<BBBBH")
-_PLAIN, _ZLIB = 0, 1
-_NO_DICTIONARY = 0
-_LEVEL = 1
-"""The fastest: a batch passes through here four times."""
-COMPRESS_FROM_BYTES = 4_096
-"""Below this the bus charges the same and compression costs more than the bytes are worth."""
+JSON, JSON_IN_ZLIB, COLUMNS = 0, 1, 2
+NO_DICTIONARY, EXAMPLE = 0, 1
+DICTIONARIES = {
+    NO_DICTIONARY: b"",
+    EXAMPLE: bytes.fromhex(
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031"
+        "32333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f60616263"
+        "0a1400010000000000e800000000000000140000000a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0300000000ff000000"
+        "0000000000000000000000000301040001000301000104010000040304000100010102000102030405060708090a0b0c0d0e"
+        "0f1011121301000001010101"
+    ),
+}
+"""What compressed content can refer to, by its number, which never changes its meaning. `EXAMPLE` is the columns of a
+batch without names; `dictionary_content` in `benchmarks/messages.py` made it."""
+_KNOWN = {JSON: (NO_DICTIONARY,), JSON_IN_ZLIB: (NO_DICTIONARY,), COLUMNS: tuple(DICTIONARIES)}
+_LEVEL = 6
+_WINDOW_BITS, _MEMORY_LEVEL = 13, 6
+"""A window of 8 kB: what a message has to compress is smaller, and the tables are emptied for each."""
 MAX_CONTENT_BYTES = 16_000_000
 """What compressed content may grow to: 16 messages of the largest size."""
 
@@ -35,38 +48,65 @@ class NewerMessage(Exception):
     """A message of a version, encoding or dictionary that only a later release knows. It is none to set aside."""
 
 
+class Frame(NamedTuple):
+    """An opened message: how its content is encoded, and how many batches that has."""
+
+    encoding: int
+    dictionary: int
+    batches: int
+    content: bytes
+
+
 def is_framed(body: bytes) -> bool:
     """Whether a body has the frame, of this version or a later one."""
     return body[:1] == bytes([MARK])
 
 
-def wrap(content: bytes, batches: int) -> bytes:
+def wrap(frame: Frame) -> bytes:
     """The body of a message."""
-    encoding = _PLAIN
-    if len(content) >= COMPRESS_FROM_BYTES:
-        encoding, content = _ZLIB, zlib.compress(content, _LEVEL)
-    return _HEADER.pack(MARK, VERSION, encoding, _NO_DICTIONARY, batches) + content
+    return _HEADER.pack(MARK, VERSION, frame.encoding, frame.dictionary, frame.batches) + frame.content
 
 
-def unwrap(body: bytes) -> tuple[bytes, int]:
-    """The inverse: the content, and how many batches it has. Raises `UnreadableBatch` or `NewerMessage`."""
+def unwrap(body: bytes) -> Frame:
+    """The inverse. Raises `UnreadableBatch` or `NewerMessage`."""
     if len(body) < _HEADER.size:
         raise UnreadableBatch("cut off")
     _, version, encoding, dictionary, batches = _HEADER.unpack_from(body)
     if version < VERSION:
         raise UnreadableBatch(f"version {version}")
-    if version > VERSION or encoding > _ZLIB or dictionary != _NO_DICTIONARY:
+    if version > VERSION or dictionary not in _KNOWN.get(encoding, ()):
         raise NewerMessage(f"version {version}, encoding {encoding}, dictionary {dictionary}")
-    content = body[_HEADER.size :]
-    return (_inflated(content) if encoding == _ZLIB else content), batches
+    return Frame(encoding, dictionary, batches, body[_HEADER.size :])
 
 
-def _inflated(content: bytes) -> bytes:
-    inflate = zlib.decompressobj()
+def deflate(content: bytes, dictionary: bytes) -> bytes:
+    """Compressed without zlib's header and sum: the frame says how, and a body is as whole as the bus brings it."""
+    compressor = zlib.compressobj(
+        _LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY_LEVEL, zlib.Z_DEFAULT_STRATEGY, dictionary
+    )
+    return compressor.compress(content) + compressor.flush()
+
+
+def inflate(content: bytes, dictionary: bytes) -> bytes:
+    """The inverse. Raises `UnreadableBatch`."""
+    return _inflated(content, zlib.decompressobj(-zlib.MAX_WBITS, dictionary))
+
+
+def deflate_zlib(content: bytes) -> bytes:
+    """Compressed with zlib's header and sum."""
+    return zlib.compress(content, _LEVEL)
+
+
+def inflate_zlib(content: bytes) -> bytes:
+    """The inverse. Raises `UnreadableBatch`."""
+    return _inflated(content, zlib.decompressobj())
+
+
+def _inflated(content: bytes, decompressor: zlib._Decompress) -> bytes:
     try:
-        found = inflate.decompress(content, MAX_CONTENT_BYTES)
+        found = decompressor.decompress(content, MAX_CONTENT_BYTES)
     except zlib.error:
         raise UnreadableBatch("damaged compression") from None
-    if not inflate.eof or inflate.unused_data:
+    if not decompressor.eof or decompressor.unused_data:
         raise UnreadableBatch("cut off, or too large")
     return found

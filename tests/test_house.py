@@ -311,7 +311,9 @@ def test_machine_code_is_thrown_away_when_any_source_it_was_made_from_changed() 
     assert {module_of(path) for path in INLINED} >= {m.rpartition(".")[0] for m in elsewhere}
 
 
-@pytest.mark.parametrize("module", ["events/fold.py", "events/schema.py", "events/batch.py", "feed/filters.py"])
+@pytest.mark.parametrize(
+    "module", ["events/fold.py", "events/schema.py", "events/batch.py", "events/batch_columns.py", "feed/filters.py"]
+)
 def test_a_pure_module_is_told_the_time_and_never_waits(module: str) -> None:
     impure = ("time", "asyncio", "os", "random", "aiohttp", "bootstrap")
     assert [name for name in imports(ROOT / module) if is_in(name, impure)] == []

@@ -15,11 +15,12 @@ from cms.imports.rows import MAX_FILE_BYTES
 from cms.videos.models import KEEP_EXPIRED_SECONDS
 from cms.videos.playback import FOUR_WEEKS
 from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
+from events.batch_rows import COMPRESS_FROM_BYTES
 from events.dead_letters import KEEP_SECONDS as KEEP_LETTERS_SECONDS
 from events.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
 from events.experiment_statistics import CONFIDENCE
 from events.fold_markers import MARKER_TTL_SECONDS
-from events.frame import COMPRESS_FROM_BYTES, MAX_CONTENT_BYTES
+from events.frame import MAX_CONTENT_BYTES
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS
 from events.signals_consumer import LATE_SECONDS
 from events.signals_consumer import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS

@@ -1,23 +1,41 @@
 from __future__ import annotations
 
-import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.messages import dictionary_content
+from events import batch_columns
 from events.archive import from_lines, to_lines
-from events.batch import Batch, decode, encode, encode_all, parts
+from events.batch import Batch, decode, encode, encode_all, marked_again, parts
 from events.fold import fold
-from events.frame import MARK, NewerMessage, UnreadableBatch
-from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS, REJECTIONS, Event, Rejected, parse_event
+from events.frame import (
+    DICTIONARIES,
+    MARK,
+    MAX_CONTENT_BYTES,
+    Frame,
+    NewerMessage,
+    UnreadableBatch,
+    deflate,
+    unwrap,
+    wrap,
+)
+from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS, REJECTIONS, Event, Play, Rejected, parse_event
 from ranking.stats import StatsTable
-from shared.domain.event_types import EVENT_TYPES
+from shared.domain import base64url
+from shared.domain.event_types import EVENT_TYPES, TYPE_CODES
 from shared.domain.feed_receipt import FeedReceipt
 from shared.domain.formats import TENANT_ID, VIDEO_ID
 from shared.domain.signals_document import from_document, to_document
+from shared.domain.user_signals import MAX_PLAY_SECONDS
+from tests.events.rows_of_version_2 import encode_in_rows
 
 NOW = 1_700_000_000.0
 
@@ -33,6 +51,13 @@ one_event = st.builds(
     position=st.none() | st.integers(0, 100_000),
     request=st.none() | st.integers(0, 2),
     place=st.none() | st.integers(-1, 49),
+    play=st.none()
+    | st.builds(
+        Play,
+        key=st.integers(1, 2**32 - 1),
+        started_ms=st.integers(0, 4 * 10**12),
+        before=st.none() | st.integers(0, MAX_PLAY_SECONDS),
+    ),
 )
 one_request = st.builds(
     FeedReceipt,
@@ -72,49 +97,110 @@ one_batch = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
-@given(one_batch)
-def test_a_batch_comes_off_the_bus_as_it_went_onto_it(batch: Batch) -> None:
-    assert decode(encode(batch)) == (batch,)
+ENCODINGS: dict[str, Callable[[Sequence[Batch]], bytes]] = {
+    "columns": encode_all,
+    "rows": encode_in_rows,
+    "rows in zlib": partial(encode_in_rows, in_zlib=True),
+}
+"""Of version 2."""
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    st.lists(
-        st.tuples(one_batch, st.integers(0, 2**32 - 1), st.none() | st.text("abc-1", min_size=1)),
-        min_size=1,
-        max_size=3,
-    )
-)
-def test_several_batches_come_off_the_bus_together_and_apart(drawn: list[tuple[Batch, int, str | None]]) -> None:
+def names_of_ours(batch: Batch) -> Batch:
+    return replace(batch, user_key=base64url.to_text(batch.id.encode()), trace_id=batch.id[::-1])
+
+
+@st.composite
+def some_batches(draw: st.DrawFn) -> list[Batch]:
+    """With all that a message of version 2 has room for."""
     batches = []
-    for batch, feed, session_id in drawn:
-        requests = tuple(replace(request, feed=feed) for request in batch.requests)
-        events = tuple(replace(event, session_id=session_id) for event in batch.events)
-        batches.append(replace(batch, requests=requests, events=events))
-    body = encode_all(batches)
+    for batch in draw(st.lists(one_batch | one_batch.map(names_of_ours), min_size=1, max_size=3)):
+        requests = tuple(replace(request, feed=draw(st.integers(0, 2**32 - 1))) for request in batch.requests)
+        session_ids = st.none() | st.text("abc-1", min_size=1, max_size=128)
+        events = tuple(replace(event, session_id=draw(session_ids)) for event in batch.events)
+        batches.append(replace(batch, requests=requests, events=events, again=draw(st.booleans())))
+    return batches
+
+
+@settings(max_examples=80, deadline=None)
+@given(one_batch | one_batch.map(names_of_ours), st.sampled_from([1, 2]))
+def test_a_batch_comes_off_the_bus_as_it_went_onto_it(batch: Batch, version: int) -> None:
+    assert decode(encode(batch, version)) == (batch,)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=25, deadline=None)
+@given(batches=some_batches())
+def test_several_batches_come_off_the_bus_together_and_apart(encoding: str, batches: list[Batch]) -> None:
+    body = ENCODINGS[encoding](batches)
     assert decode(body) == tuple(batches)
     assert [decode(part) for part in parts(body)] == [(batch,) for batch in batches]
+    assert decode(marked_again(body)) == tuple(replace(batch, again=True) for batch in batches)
 
 
-@settings(max_examples=60, deadline=None)
-@given(one_batch, st.data())
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=50, deadline=None)
+@given(batch=one_batch | one_batch.map(names_of_ours), data=st.data())
 def test_what_is_cut_or_changed_in_a_message_of_version_2_is_unreadable_or_newer(
-    batch: Batch, data: st.DataObject
+    encoding: str, batch: Batch, data: st.DataObject
 ) -> None:
-    body = encode(batch, 2)
+    body = ENCODINGS[encoding]([batch])
     at = data.draw(st.integers(0, len(body) - 1))
     with pytest.raises((UnreadableBatch, NewerMessage)):
         decode(body[:at])
     changed = bytearray(body)
     changed[at] ^= data.draw(st.integers(1, 255))
-    with contextlib.suppress(UnreadableBatch, NewerMessage):
-        decode(bytes(changed))
+    check_that_it_is_harmless(bytes(changed))
+
+
+@settings(max_examples=120, deadline=None)
+@given(one_batch | one_batch.map(names_of_ours), st.data())
+def test_columns_with_any_byte_changed_are_a_batch_or_unreadable(batch: Batch, data: st.DataObject) -> None:
+    """Below the compression, where a changed byte means something."""
+    stored = list(batch_columns.to_parts(batch))
+    which = data.draw(st.sampled_from([0, 1]))
+    at = data.draw(st.integers(0, len(stored[which]) - 1))
+    stored[which] = stored[which][:at] + data.draw(st.binary(min_size=1, max_size=3)) + stored[which][at + 1 :]
+    check_that_it_is_harmless(wrap(batch_columns.join([batch_columns.Parts(*stored)])))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=60), st.binary(max_size=200), st.integers(0, 3), st.integers(0, 2), st.integers(0, 2))
+def test_any_bytes_in_a_frame_are_a_batch_or_unreadable_or_newer(
+    plain: bytes, packed: bytes, batches: int, encoding: int, dictionary: int
+) -> None:
+    content = len(plain).to_bytes(4, "little") + plain + deflate(packed, b"")
+    check_that_it_is_harmless(wrap(Frame(encoding, dictionary, batches, content)))
+    check_that_it_is_harmless(wrap(Frame(encoding, dictionary, batches, packed)))
+
+
+def check_that_it_is_harmless(body: bytes) -> None:
+    """It says that it cannot be read, or every batch in it can be published again, folded, counted and archived."""
+    try:
+        read = decode(body)
+    except (UnreadableBatch, NewerMessage):
+        return
+    for batch in read:
+        sent = as_sent(replace(batch, trace_id=""))  # a trace that is none is dropped
+        assert decode(encode(sent, 2)) == (sent,)
+        assert len(decode(encode(batch, 2))) == 1
+        from_document(to_document(fold(None, batch.events, {}, 14.0, NOW, batch.accepted_at)))
+        assert len(list(from_lines(to_lines([batch], str)))) == len(batch.events)
+
+
+def test_compressed_content_grows_only_to_its_bound() -> None:
+    bomb = (4).to_bytes(4, "little") + bytes(4) + deflate(bytes(MAX_CONTENT_BYTES + 1), b"")
+    assert len(bomb) < MAX_CONTENT_BYTES / 500
+    with pytest.raises(UnreadableBatch, match="too large"):
+        decode(wrap(Frame(2, 0, 1, bomb)))
+
+
+LIKE = Batch("f" * 32, "t_1", "user", NOW, (Event("like", "v", 1, 1),))
 
 
 @pytest.mark.parametrize("place", [1, 2, 3])
-def test_a_later_version_encoding_or_dictionary_is_newer_and_not_unreadable(place: int) -> None:
-    body = bytearray(encode(Batch("f" * 32, "t_1", "user", NOW, (Event("like", "v", 1, 1),)), 2))
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_later_version_encoding_or_dictionary_is_newer_and_not_unreadable(encoding: str, place: int) -> None:
+    body = bytearray(ENCODINGS[encoding]([LIKE]))
     assert body[0] == MARK
     body[place] = 7
     with pytest.raises(NewerMessage):
@@ -123,26 +209,62 @@ def test_a_later_version_encoding_or_dictionary_is_newer_and_not_unreadable(plac
         decode(orjson.dumps({"v": 3, "batch": "of a later release"}))
 
 
+def with_types_200(body: bytes, at: int) -> bytes:
+    """A message of one batch of which one event is of a type that nobody knows."""
+    if body[0] != MARK:
+        raw = orjson.loads(body)
+        raw["events"][at][0] = 200
+        return orjson.dumps(raw)
+    ((plain, packed),) = batch_columns.split(unwrap(body))
+    types = packed.index(bytes([TYPE_CODES["like"]] * 3))
+    packed = packed[: types + at] + bytes([200]) + packed[types + at + 1 :]
+    return wrap(batch_columns.join([batch_columns.Parts(plain, packed)]))
+
+
+def three_likes() -> Batch:
+    events = tuple(Event("like", f"v{n}", 1, n, place=n) for n in range(3))
+    return Batch("f" * 32, "t_1", "user", NOW, events, counted=(True, False, True))
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_events_of_types_not_known_yet_are_passed_over_and_counted(version: int) -> None:
-    events = tuple(Event("like", f"v{n}", 1, n, place=n) for n in range(3))
-    batch = Batch("f" * 32, "t_1", "user", NOW, events, counted=(True, False, True))
-    raw = orjson.loads(encode(batch) if version == 1 else encode(batch, 2)[6:])
-    row = (raw if version == 1 else raw[0])["events"][1]
-    row[0] = 200
-    body = orjson.dumps(raw)
-    (read,) = decode(body if version == 1 else encode(batch, 2)[:6] + body)
-    assert read == replace(batch, events=(events[0], events[2]), counted=(True, True))
+    batch = three_likes()
+    (read,) = decode(with_types_200(encode(batch, version), 1))
+    assert read == replace(batch, events=(batch.events[0], batch.events[2]), counted=(True, True))
     assert read.passed_over == 1
 
 
-def test_a_row_of_version_2_may_have_more_values_than_this_release_knows() -> None:
+def test_a_row_may_have_more_values_than_this_release_knows() -> None:
     batch = Batch("f" * 32, "t_1", "user", NOW, (Event("like", "v", 1, 1, request=0),), (FeedReceipt(1, True, True),))
-    body = encode(batch, 2)
-    raw = orjson.loads(body[6:])
-    for row in (*raw[0]["events"], *raw[0]["requests"]):
-        row.append("of a later release")
-    assert decode(body[:6] + orjson.dumps(raw)) == (batch,)
+
+    def more(raw: list[Any]) -> None:
+        for row in (*raw[0]["events"], *raw[0]["requests"]):
+            row.append("of a later release")
+
+    assert decode(encode_in_rows([batch], change=more)) == (batch,)
+
+
+def test_columns_of_a_later_release_are_passed_over_and_kept() -> None:
+    batch, other = three_likes(), replace(LIKE, id="e" * 32)
+    plain, packed = batch_columns.to_parts(batch)
+    later = batch_columns.Parts(plain + b"later", packed + b"\xfflater")
+    body = wrap(batch_columns.join([batch_columns.to_parts(other), later]))
+    assert decode(body) == (other, batch)
+    for kept in (parts(body)[1], parts(marked_again(body))[1]):
+        ((kept_plain, kept_packed),) = batch_columns.split(unwrap(kept))
+        assert (kept_plain, kept_packed[1:]) == (later.plain, later.packed[1:])
+
+
+def test_a_batch_with_events_of_a_later_type_stays_as_it_is_when_a_message_is_taken_apart() -> None:
+    body = with_types_200(encode(three_likes(), 2), 1)
+    both = batch_columns.join([*batch_columns.split(unwrap(body)), batch_columns.to_parts(LIKE)])
+    assert parts(wrap(both))[0] == body
+
+
+def test_the_content_of_a_dictionary_never_changes() -> None:
+    made = [hashlib.sha256(DICTIONARIES[number]).hexdigest()[:16] for number in (0, 1)]
+    assert made == ["e3b0c44298fc1c14", "0e14c78ae7adafdc"]
+    assert dictionary_content() == DICTIONARIES[1]
 
 
 json_values = st.recursive(
@@ -174,7 +296,9 @@ def test_a_batch_with_one_odd_value_is_unreadable_or_a_batch_and_nothing_worse(
         (read,) = decode(orjson.dumps(raw))
     except (UnreadableBatch, NewerMessage):
         return
-    assert decode(encode(as_sent(read))) == (as_sent(read),)
+    for version in (1, 2):
+        (again,) = decode(encode(as_sent(read), version))
+        assert replace(again, trace_id="") == replace(as_sent(read), trace_id="")
 
 
 @settings(max_examples=150, deadline=None)

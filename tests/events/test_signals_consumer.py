@@ -219,7 +219,7 @@ async def test_an_unreadable_message_is_dead_lettered_with_a_reason(world: World
     assert world.services.telemetry.counters["messages_set_aside", (SIGNALS, "unreadable")] == 2
 
 
-@pytest.mark.parametrize("body", [b'{"v": 3}', bytes([MARK, 3, 0, 0, 1, 0]), bytes([MARK, 2, 2, 1, 1, 0])])
+@pytest.mark.parametrize("body", [b'{"v": 3}', bytes([MARK, 3, 0, 0, 1, 0]), bytes([MARK, 2, 3, 1, 1, 0])])
 async def test_a_message_of_a_newer_version_is_an_outage_and_comes_again(world: World, body: bytes) -> None:
     with pytest.raises(BusUnavailable):
         await signals_consumer(world.services, patience_seconds=0.0).handle(body)
