@@ -1,7 +1,8 @@
-"""Feed endpoints for SDKs: `GET /v1/feed` and `GET /v1/config`."""
+"""Feed endpoints for SDKs: `GET /v1/feed`, videos by id, and `GET /v1/config`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from time import perf_counter
 
@@ -10,8 +11,9 @@ import azure.functions as func
 from feed.cursor import MAX_CHARS
 from feed.page import Page
 from feed.pipeline import PERSONALIZED, Feed
-from feed.query import HINTS, FeedQuery, parse_query
-from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage
+from feed.query import HINTS, FeedQuery, parse_lookup, parse_query
+from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage, VideoItem, VideoItems
+from feed.videos_by_id import MAX_IDS, Found, not_found, read_ids
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.player_media import INCLUDES
 from shared.domain.records import MAX_LIMIT
@@ -45,23 +47,23 @@ _CACHE_HEADERS = {
     "Vary": "Every request header that decides: a copy is for requests with the same values.",
 }
 _HINT_EXAMPLES = {"country": "DE", "language": "pt-BR", "ageBand": "13-17", "platform": "ios"}
+_HINTS = tuple(
+    Parameter(name, "query", says, {"type": "string"}, example=_HINT_EXAMPLES[name]) for name, says in HINTS.items()
+)
+_VIDEO_EXAMPLE = {
+    "videoId": "vid_fitness_1",
+    "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+    "thumbnailUrl": None,
+    "title": "Fitness warmup",
+    "mainTag": "fitness",
+    "tags": ["fitness"],
+    "durationSeconds": 12.5,
+    "maturityRating": "PG",
+}
 _PAGE_EXAMPLE = {
     "mode": PERSONALIZED,
     "reason": None,
-    "items": [
-        {
-            "videoId": "vid_fitness_1",
-            "playbackUrl": "https://cdn.example/fitness/1.m3u8",
-            "thumbnailUrl": None,
-            "title": "Fitness warmup",
-            "mainTag": "fitness",
-            "tags": ["fitness"],
-            "durationSeconds": 12.5,
-            "maturityRating": "PG",
-            "score": 12.34,
-            "rank": 0,
-        }
-    ],
+    "items": [{**_VIDEO_EXAMPLE, "score": 12.34, "rank": 0}],
     "nextCursor": "AbCd…",
     "feedRequestId": "AQxS…",
     "modelVersion": "global-1",
@@ -128,16 +130,7 @@ class FeedApi:
                 {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{0,{MAX_CHARS}}}$"},
             ),
             INCLUDE,
-            *(
-                Parameter(
-                    name,
-                    "query",
-                    says,
-                    {"type": "string"},
-                    example=_HINT_EXAMPLES[name],
-                )
-                for name, says in HINTS.items()
-            ),
+            *_HINTS,
         ),
         problems=(
             *USER,
@@ -187,6 +180,84 @@ class FeedApi:
                 "feed_duration_ms", telemetry.observe_stages("feed_stage_ms", stages, page.mode), page.mode
             )
             self._spans.record("get_feed", stages, tenant=tenant_id, mode=page.mode, reason=reason)
+
+    @endpoint(
+        "GET",
+        "v1/videos/{id}",
+        "A video by its id",
+        tag="feed",
+        description="For links into an app. Shown under the rules of the feed, but for what the user has seen. 404 for "
+        "a video that this viewer may not see, as for one that does not exist.",
+        responses={
+            200: Response(
+                "The video, as in a feed, without score and rank.", VideoItem, _VIDEO_EXAMPLE, _CACHE_HEADERS
+            ),
+            304: Response("What you have still holds.", headers=_CACHE_HEADERS),
+        },
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        cors=True,
+        parameters=(X_USER, X_USER_TOKEN, IF_NONE_MATCH, INCLUDE, *_HINTS),
+        problems=(*USER, "video_not_found", "invalid_include"),
+    )
+    async def look_up_video(self, call: Call) -> func.HttpResponse:
+        """One video for a viewer. Raises a 404 `Problem`."""
+        found, query = await self._looked_up(call, [call.request.route_params.get("id", "")])
+        if not found.rows:
+            raise not_found()
+        return self._answer(call, found, query, found.items(query.include)[0])
+
+    @endpoint(
+        "GET",
+        "v1/videos",
+        "Videos by their ids",
+        tag="feed",
+        description="The same for several ids. Those that are not found are left out.",
+        responses={
+            200: Response("The videos.", VideoItems, {"items": [_VIDEO_EXAMPLE]}, _CACHE_HEADERS),
+            304: Response("What you have still holds.", headers=_CACHE_HEADERS),
+        },
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        cors=True,
+        parameters=(
+            X_USER,
+            X_USER_TOKEN,
+            IF_NONE_MATCH,
+            Parameter(
+                "ids",
+                "query",
+                f"1 to {MAX_IDS} ids, with commas between them.",
+                {"type": "string"},
+                required=True,
+                example="vid_fitness_1,vid_cooking_1",
+            ),
+            INCLUDE,
+            *_HINTS,
+        ),
+        problems=(*USER, "invalid_ids", "invalid_include"),
+    )
+    async def look_up_videos(self, call: Call) -> func.HttpResponse:
+        """Several videos for a viewer, in the order of the ids."""
+        found, query = await self._looked_up(call, read_ids(call.request.params.get("ids")))
+        return self._answer(call, found, query, b'{"items":[%b]}' % b",".join(found.items(query.include)))
+
+    async def _looked_up(self, call: Call, ids: Sequence[str]) -> tuple[Found, FeedQuery]:
+        tenant, user_key = call.tenant, call.user_key
+        query = parse_lookup(call.request.params)
+        for name in query.unread:
+            self._telemetry.count("hints_unread", name)
+        with self._limits.admit(Kind.FEED, tenant, user_key):
+            return await self._feed.look_up(ids, query, tenant, user_key, call.now), query
+
+    @staticmethod
+    def _answer(call: Call, found: Found, query: FeedQuery, body: bytes) -> func.HttpResponse:
+        sent = {
+            **BASE_HEADERS,
+            "ETag": found.etag(call.user_key, call.now, query.include),
+            "Cache-Control": CACHE_CONTROL[True],
+        }
+        return not_modified(call.request, sent, JSON) or func.HttpResponse(body, headers=sent, mimetype=JSON)
 
     @endpoint(
         "GET",

@@ -5,6 +5,7 @@ mode (consent, flags, tenant) → signals → catalog → filters → ranking �
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +27,7 @@ from feed.selection import select
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
 from feed.tenant_models import Models, without_cowatch
+from feed.videos_by_id import Found, look_up
 from ranking.model import LinearModel
 from ranking.rank import Slate
 from ranking.user_features import COLD_START_EVENTS
@@ -194,6 +196,15 @@ class Feed:
                 lambda: self._personalized_instead(session),
             )
         return Result(page, catalog)
+
+    async def look_up(self, ids: Sequence[str], query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> Found:
+        """The videos among `ids` that a viewer may see. Raises `StoreUnavailable` as `serve_feed` does."""
+        catalog = await self.catalogs.get(tenant.id)
+        session = FeedSession(query, tenant, user_key, Served(int(now), 0), now)
+        editorial = self._tenants.editorial(tenant.id)
+        session.hints = self.hint_reducer.of(tenant, editorial, catalog.columns, query.hints)
+        steering = self.rulebook.of(tenant, editorial, catalog.columns, session.hints, now)
+        return look_up(catalog, session.viewer(None, steering), ids)
 
     def why_not_personalized(self, query: FeedQuery, tenant: Tenant, user_key: str) -> str | None:
         """The first reason against a personalized feed that needs no look at the user; None when there is none.

@@ -74,7 +74,7 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
     """
     if not params:
         return _without_hints(default_limit, consented(headers))
-    given = {name.lower().replace("_", "").replace("-", ""): value for name, value in params.items() if value}
+    given = _given(params)
     text = _sent(given.get("limit"))
     limit = default_limit
     if text is not None:
@@ -86,6 +86,17 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
     hints, unread = _hints(given)
     return FeedQuery(limit, cursor, hints, consented(headers), unread, read_include(given.get("include")))
+
+
+def parse_lookup(params: Mapping[str, str]) -> FeedQuery:
+    """Read the query string of a request for videos by id: the hints and `include`. Raises a 400 `Problem` for that."""
+    given = _given(params)
+    hints, unread = _hints(given)
+    return FeedQuery(MAX_LIMIT, None, hints, False, unread, read_include(given.get("include")))
+
+
+def _given(params: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower().replace("_", "").replace("-", ""): value for name, value in params.items() if value}
 
 
 def read_include(value: str | None) -> tuple[str, ...]:

@@ -78,6 +78,12 @@ class FeedVideo(VideoItem):
     rank: Annotated[Count, Field(description="0-based place in the whole walk; send it back as `rankPosition`.")]
 
 
+class VideoItems(View):
+    """Videos that were asked for by id."""
+
+    items: Annotated[list[VideoItem], Field(description="In the order of the ids, without those that are not found.")]
+
+
 class Freshness(View):
     """How old the page's content and signals are."""
 

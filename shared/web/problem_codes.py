@@ -39,6 +39,8 @@ CODES: dict[str, Code] = {
     "invalid_limit": Code(400, "limit is no whole number in its range."),
     "invalid_cursor": Code(400, "The cursor is not valid, or another user's. Start again without it."),
     "cursor_expired": Code(400, "The cursor is older than 12 hours. Start again without it."),
+    "invalid_ids": Code(400, "ids does not name 1 to 50 videos."),
+    "video_not_found": Code(404, "There is no such video, or none that this viewer may see."),
     "invalid_include": Code(400, "include names something that items do not have."),
     "invalid_personalization": Code(400, "X-Personalization is neither on nor off."),
     "invalid_enable": Code(400, "enable is neither true nor false."),

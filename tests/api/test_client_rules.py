@@ -34,6 +34,8 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
     assert set(sdk["paths"]) == {
         "/v1/feed",
         "/v1/config",
+        "/v1/videos",
+        "/v1/videos/{id}",
         "/v1/events/batch",
         "/v1/privacy/export",
         "/v1/privacy/erase",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ import bootstrap
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
-from feed.filters import Viewer, apply_filters, enforce_serving_policy
+from feed.filters import Viewer, apply_filters, enforce_serving_policy, maturity_limit
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, Feed, Result
 from feed.query import FeedQuery, Hints
 from ranking import FEATURES
@@ -226,6 +227,31 @@ def test_only_servable_videos_are_served_and_all_of_them_come(
             assert set(served) == allowed
         else:
             assert set(served) == allowed - seen
+
+    run(tell)
+
+
+@BOUNDED
+@given(tenants, videos, history, flags, hints, st.lists(st.integers(0, 45), max_size=50))
+def test_videos_by_id_are_those_that_a_feed_may_serve_and_no_others(
+    tmp_path: Path,
+    tenant: Tenant,
+    catalog: list[Video],
+    rows: list[tuple[str, int, int, int]],
+    flag: list[dict[str, Any]],
+    hints: Hints,
+    asked: list[int],
+) -> None:
+    """Whatever the user has seen: a link may lead there. In the order of the ids."""
+
+    async def tell() -> None:
+        here = await world(tmp_path, tenant, catalog, rows, flag)
+        allowed = {video.id for video in catalog if may_be_served(video, tenant, hints)}
+        ids = [f"v{number}" for number in dict.fromkeys(asked)]
+        found = await here.feed.look_up(ids, FeedQuery(50, None, hints, False), tenant, USER, NOW)
+        assert [found.catalog.columns.ids[row] for row in found.rows] == [id for id in ids if id in allowed]
+        viewer = Viewer(NOW, maturity_limit(tenant, hints.age_band), hints.country, np.zeros(0, np.uint32))
+        assert set(found.rows) <= set(apply_filters(found.catalog.columns, viewer).kept.tolist())
 
     run(tell)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,23 @@ def batch(app: Guarded, client: Client, version: int, draw: random.Random, event
             }
         )
     return orjson.dumps({"events": made})
+
+
+async def linked_videos(app: Guarded, count: int, draw: random.Random) -> Tally:
+    """`count` requests for a video, and as many for 50, by ids as tenants make them up: UUIDs and random ones. Several
+    come as a parameter of their own each."""
+    tally = app.new_tally()
+    client = await app.tenant(make_videos(6))
+
+    def id() -> str:
+        made = "".join(draw.choice(ID_LETTERS) for _ in range(draw.randint(5, 40)))
+        return str(uuid.UUID(int=draw.getrandbits(128))) if draw.random() < 0.5 else draw.choice(ID_LETTERS[:62]) + made
+
+    for _ in range(count):
+        tally.expect(await client.get(f"/v1/videos/{id()}"), 404, of="a video")
+        asked = "&".join(f"ids={id()}" for _ in range(50))
+        tally.expect(await app.request("GET", f"/v1/videos?{asked}", client.headers), 200, of="50 videos")
+    return tally
 
 
 async def random_content(app: Guarded, count: int, draw: random.Random) -> Tally:

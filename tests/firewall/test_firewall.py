@@ -42,6 +42,10 @@ async def test_receipts_cursors_and_ids_of_random_content_pass(app: Guarded) -> 
     assert_passed(await opaque.random_content(app, 100, random.Random(2)))
 
 
+async def test_videos_asked_for_by_id_pass(app: Guarded) -> None:
+    assert_passed(await opaque.linked_videos(app, 40, random.Random(3)))
+
+
 async def test_attacks_on_feed_and_events_are_refused_and_harmless_requests_are_not(app: Guarded) -> None:
     stopped = await refusing.attacked(app)
     assert (stopped.through, stopped.harmless_refused) == ([], [])

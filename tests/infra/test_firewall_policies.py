@@ -103,6 +103,8 @@ def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, 
     [
         ("/v1/feed?limit=20", "feed"),
         ("/v1/config", "feed"),
+        ("/v1/videos/vid_1", "feed"),
+        ("/v1/videos?ids=vid_1,vid_2", "feed"),
         ("/v1/privacy/erase", "feed"),
         ("/health", "feed"),
         ("/v1/events/batch", "events"),
