@@ -71,7 +71,7 @@ def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None
             raise NewerSignals(f"version {raw[0]}")
         additions = _bytes(body.get("additions")) if whole else b""
         signals = signals_v2.unpack(raw, additions, float(updated_at), whole)
-    except (ValueError, TypeError, struct.error, IndexError) as error:
+    except (ValueError, TypeError, ArithmeticError, struct.error, IndexError) as error:
         raise error if isinstance(error, UnreadableSignals) else UnreadableSignals(str(error)) from error
     if whole:
         signals.counted = _counted(body.get("counted"), signals.updated_at)

@@ -134,8 +134,8 @@ def _compressed(raw: bytes) -> bytes:
 
 
 def unpack(raw: bytes, updated_at: float, whole: bool) -> Signals:
-    """The inverse of `pack`, and of what an earlier package packed. Raises `UnreadableSignals`, `ValueError` or
-    `struct.error`."""
+    """The inverse of `pack`, and of what an earlier package packed. Raises `UnreadableSignals`, `ValueError`,
+    `ArithmeticError` or `struct.error`."""
     if not is_whole(raw):
         raise UnreadableSignals("the checksum does not match")
     version, encoding, half_life, newest_minute, events, *numbers = HEADER.unpack_from(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from ranking import RankingOptions, global_model, score
 from shared.domain.event_types import LIKE, NOT_INTERESTED, SKIP, VIDEO_VIEW
 from shared.domain.fingerprint import fingerprint
 from shared.domain.signals_columns import NewerSignals, Reader, UnreadableSignals, fingerprints_bytes, sealed
-from shared.domain.signals_document import from_document, to_document
+from shared.domain.signals_document import VERSIONS, from_document, to_document
 from shared.domain.signals_v3 import COLUMNS, PERIOD_MINUTES
 from shared.domain.user_signals import INTEREST, SKIPS, VIEWS, Signals
 from tests.events.first_layout import pack_rows
@@ -96,6 +97,24 @@ def test_an_encoding_that_only_a_later_release_knows_is_told_from_damage(whole: 
     later = sealed(bytes([raw[0], COLUMNS + 1]) + raw[2:-4])
     with pytest.raises(NewerSignals):
         from_document(document_of(later), whole=whole)
+
+
+@pytest.mark.parametrize("half_life", [0.0, 1e-30, -1e-3])
+def test_a_half_life_that_is_none_is_damage(half_life: float) -> None:
+    raw = base64.b64decode(to_document(a_few_events(), 3)["packed"])
+    damaged = sealed(raw[:2] + struct.pack("<f", half_life) + raw[6:-4])
+    with pytest.raises(UnreadableSignals):
+        from_document(document_of(damaged))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_minute_that_is_none_is_damage(version: int) -> None:
+    document = to_document(a_few_events(), version)
+    raw = base64.b64decode(document["packed"])
+    at = 5 if version == 2 else 6
+    damaged = sealed(raw[:at] + b"\xff\xff\xff\xff" + raw[at + 4 : -4])
+    with pytest.raises(UnreadableSignals):
+        from_document(document | {"packed": base64.b64encode(damaged).decode()})
 
 
 @settings(max_examples=200, deadline=None)
