@@ -7,8 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 AZURITE := tests/emulators/azurite/node_modules/.package-lock.json
 KUSTO := tests/infra/kusto/node_modules/.package-lock.json
 GENERATORS := tests/generators/node/node_modules/.package-lock.json
+SDK := sdk/typescript/node_modules/.package-lock.json
 
-TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO) $(GENERATORS)
+TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO) $(GENERATORS) $(SDK)
 
 .PHONY: run test setup e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud \
 	prove-starvation prove-firewall clean
@@ -110,3 +111,7 @@ $(KUSTO): tests/infra/kusto/package-lock.json
 $(GENERATORS): tests/generators/node/package-lock.json
 	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \
 	  echo "left out: clients in TypeScript (npm is not here, or could not install the client generators)"
+
+$(SDK): sdk/typescript/package-lock.json
+	@command -v npm >/dev/null && npm --prefix $(<D) ci --silent --no-audit --no-fund || \
+	  echo "left out: the TypeScript SDK's tests (npm is not here, or could not install what it is built with)"

@@ -34,6 +34,8 @@ _CMS = Executed("tests/cms/test_docs.py::test_every_example_is_accepted_as_it_st
 _AZURE = "tests/e2e/azure/test_page.py::test_the_commands_of_the_page_do_what_it_says"
 _SUBSCRIPTION = NotRun("needs an Azure subscription; the template and its parameters are looked up")
 
+_SDK = "tests/sdk/test_readme.py::"
+
 ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
     ("docs/api.md", "http"): _REPLAYED,
     ("docs/api.md", "python"): Executed(
@@ -83,6 +85,15 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "docs/ranking.md#ranking plain": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there"),
     "docs/ranking.md#the-model json": NotRun("shows the shape, with most of it left out"),
     "docs/ranking.md#offline-evaluation plain": NotRun("needs the log, which is not part of this repository"),
+    "sdk/typescript/README.md#a-swiping-feed-in-ten-lines sh": Executed(
+        f"{_SDK}test_the_commands_and_the_page_show_a_feed_that_can_be_swiped"
+    ),
+    "sdk/typescript/README.md#a-swiping-feed-in-ten-lines html": Executed(
+        f"{_SDK}test_the_commands_and_the_page_show_a_feed_that_can_be_swiped"
+    ),
+    "sdk/typescript/README.md#events js": Executed(f"{_SDK}test_every_event_of_the_page_arrives"),
+    "sdk/typescript/README.md#consent-users-tokens js": Executed(f"{_SDK}test_consent_and_user_are_switched_as_shown"),
+    "sdk/typescript/README.md#working-on-it sh": NotRun("this is what runs the tests; the commands are looked up"),
     "docs/telemetry.md#metrics kusto": Compared(f"{_HERE}test_every_metric_in_a_query_is_counted"),
 }
 """A block's name (`Block.name`) → what answers for it."""

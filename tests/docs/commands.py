@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import runpy
 import shlex
@@ -105,6 +106,8 @@ def wrong_with(command: Command) -> str | None:
         return _python(rest)
     if program in ("pip", ".venv/bin/pip"):
         return _files(word for word in rest if word.endswith(".txt"))
+    if program == "npm":
+        return _npm(rest)
     if program == "az":
         return _az(rest)
     if program == "curl":
@@ -161,6 +164,8 @@ def _python(words: list[str]) -> str | None:
 
 
 def _module(name: str, arguments: list[str]) -> str | None:
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return None
     place = ROOT / Path(*name.split("."))
     path = next((each for each in (place.with_suffix(".py"), place / "__main__.py") if each.exists()), None)
     if path is None:
@@ -202,6 +207,18 @@ def _help(name: str, *command: str) -> str:
             runpy.run_module(name, run_name="__main__")
     sys.argv = before
     return said.getvalue()
+
+
+# ---- npm
+
+
+def _npm(words: list[str]) -> str | None:
+    """`npm --prefix FOLDER COMMAND`: the folder has a package, and the package has that command."""
+    if words[:1] != ["--prefix"] or not (ROOT / words[1] / "package.json").exists():
+        return "there is no package"
+    package = json.loads((ROOT / words[1] / "package.json").read_text(encoding="utf-8"))
+    asked = words[3] if words[2] == "run" else words[2]
+    return None if asked in ("ci", *package.get("scripts", ())) else f"{words[1]} has no script {asked}"
 
 
 # ---- az, curl

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = (".", "docs", "docs/decisions", "infra", ".github")
+FOLDERS = (".", "docs", "docs/decisions", "infra", ".github", "sdk/typescript")
 """Where pages are looked for; one anywhere else is found by `test_every_page_is_looked_at`."""
 
 _FENCE = re.compile(r"^( *)(```+)(\w*)\s*$")

@@ -34,6 +34,8 @@ def test_every_command_names_what_is_there_with_options_its_parser_knows() -> No
         ("python infra/capacitor.py", "there is no"),
         ("pip install -r requirements-wishes.txt", "there is no"),
         ("az deployment sub create --template-file infra/bicep/bootstrap.bicep --parameters regoin=x", "no parameter"),
+        ("npm --prefix sdk/kotlin ci", "there is no package"),
+        ("npm --prefix sdk/typescript run shout", "no script shout"),
         ("curl http://127.0.0.1:7071/v1/fed", "has no GET"),
         ("curl $CONTROL/fires/cosmos", "do not know"),
         ("frobnicate all", "nobody knows"),

@@ -143,6 +143,7 @@ def test_what_a_room_serves_is_packaged_and_what_only_developers_need_is_not():
         "local/host.py",
         "evaluation/compare.py",
         "benchmarks/feed.py",
+        "sdk/typescript/dist/video-feed.js",
     ):
         assert not package.is_packaged(path)
 
