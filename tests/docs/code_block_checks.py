@@ -92,6 +92,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
         f"{_SDK}test_the_commands_and_the_page_show_a_feed_that_can_be_swiped"
     ),
     "sdk/typescript/README.md#events js": Executed(f"{_SDK}test_every_event_of_the_page_arrives"),
+    "sdk/typescript/README.md#events js 2": Executed(f"{_SDK}test_every_event_of_the_page_arrives"),
     "sdk/typescript/README.md#consent-users-tokens js": Executed(f"{_SDK}test_consent_and_user_are_switched_as_shown"),
     "sdk/typescript/README.md#working-on-it sh": NotRun("this is what runs the tests; the commands are looked up"),
     "docs/telemetry.md#metrics kusto": Compared(f"{_HERE}test_every_metric_in_a_query_is_counted"),

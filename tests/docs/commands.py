@@ -164,7 +164,7 @@ def _python(words: list[str]) -> str | None:
 
 
 def _module(name: str, arguments: list[str]) -> str | None:
-    if name.partition(".")[0] in sys.stdlib_module_names:
+    if name == "http.server":  # Python's own
         return None
     place = ROOT / Path(*name.split("."))
     path = next((each for each in (place.with_suffix(".py"), place / "__main__.py") if each.exists()), None)

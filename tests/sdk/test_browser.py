@@ -102,14 +102,18 @@ async def test_a_page_killed_while_an_upload_waits_for_its_answer_counts_once(ap
 async def test_what_was_reported_just_before_a_page_closes_is_sent_on_its_way_out(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
-    await page.evaluate("kinds => kinds.forEach((kind) => session.events[kind](videos[0]))", ["like", "skip", "share"])
+    sent = ["like", "skip", "share", "start", "progress"]  # the last says how long the video has played by then
+    await page.evaluate("void session.play(videos[0]).playing()")
+    await page.wait_for_timeout(1_500)
+    await report(page, "like", "skip", "share")
     await page.goto("about:blank")
-    await arrived(client, "like", "skip", "share")
+    await arrived(client, *sent)
 
     next_page = await browser.open(client)  # whose database may still have the batch, since its answer met no page
     await next_page.evaluate("session.flush()")
-    await arrived(client, "like", "skip", "share")
-    assert (await client.signals()).json["events"] == 3
+    await arrived(client, *sent)
+    assert (await client.signals()).json["totalViewsLast7d"] == 1
+    assert (await client.signals()).json["totalWatchTimeLast7dMs"] >= 1_000
 
 
 async def test_a_page_that_is_hidden_sends_what_it_has(app: App, browser: Browser) -> None:

@@ -24,6 +24,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/videos/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A video by its id
+         * @description For links into an app. Shown under the rules of the feed, but for what the user has seen. 404 for a video that this viewer may not see, as for one that does not exist.
+         */
+        get: operations["lookUpVideo"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/videos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Videos by their ids
+         * @description The same for several ids. Those that are not found are left out.
+         */
+        get: operations["lookUpVideos"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/config": {
         parameters: {
             query?: never;
@@ -122,6 +162,11 @@ export interface components {
             /** @description For people; may change. */
             message: string;
         };
+        /** @description A button for the video. */
+        Action: {
+            url: string;
+            label: string;
+        };
         /** @description What became of a batch. */
         BatchReceipt: {
             /** Format: int64 */
@@ -136,6 +181,11 @@ export interface components {
             fallbackSeconds: number;
             /** Format: int64 */
             configSeconds: number;
+        };
+        /** @description A file of captions. */
+        Caption: {
+            url: string;
+            language: string;
         };
         /** @description What an SDK needs to know. */
         Config: {
@@ -177,6 +227,10 @@ export interface components {
              *     - `share`: Shared.
              *     - `save`: Saved for later.
              *     - `not_interested`: Asked not to be shown this video again.
+             *     - `start`: It began to play.
+             *     - `progress`: Heartbeat of a play: it has played for `positionMs` so far.
+             *     - `stall`: It stopped playing to wait for data.
+             *     - `playback_error`: It could not be played, or could not go on.
              *
              *     More may come.
              */
@@ -194,6 +248,17 @@ export interface components {
             rankPosition?: number | null;
             /** @description Yours; the same id is counted once, whatever batch it comes in. */
             eventId?: string | null;
+            /** @description Yours, one for each play of a video. Required for `progress`; a `video_view` with one counts what its heartbeats have not. */
+            playId?: string | null;
+            /** @description When the play began, the same in all its events. Required beside `playId`. */
+            startedAt?: components["schemas"]["EventTime"] | null;
+            /**
+             * Format: double
+             * @description Required for `progress`: how long the play has played so far. It goes on when the video begins again, and stands still in a pause.
+             */
+            positionMs?: number | null;
+            /** @description Yours, one for each session of the app. */
+            sessionId?: string | null;
         };
         /** @description A batch of events. One that is refused does not sink the others. */
         EventBatch: {
@@ -313,6 +378,24 @@ export interface components {
             durationSeconds: number;
             /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
             maturityRating: string;
+            /** @description Left out when there is none, as the fields below. */
+            posterUrl?: string | null;
+            /**
+             * Format: int64
+             * @description In pixels.
+             */
+            width?: number | null;
+            /** Format: int64 */
+            height?: number | null;
+            action?: components["schemas"]["Action"] | null;
+            /** @description Only with `include=renditions`. */
+            renditions?: components["schemas"]["Rendition"][] | null;
+            /** @description Only with `include=captions`. */
+            captions?: components["schemas"]["Caption"][] | null;
+            /** @description Texts, numbers and flags of the content team. Only with `include=metadata`. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
             /**
              * Format: double
              * @description A decimal number, also where it is whole. Comparable within one page only.
@@ -337,7 +420,7 @@ export interface components {
             /** Format: date-time */
             signals: string | null;
         };
-        /** @description How far a video was watched. */
+        /** @description A play that was told by heartbeats, by its fingerprint, and the seconds that count of it. `at`: its beginning. */
         PlayedVideo: {
             videoIds: string[];
             /** Format: date-time */
@@ -362,6 +445,11 @@ export interface components {
              *     - `invalid_feed_request_id`: `feedRequestId` must be a string of at most 256 characters.
              *     - `invalid_rank_position`: `rankPosition` must be a whole number from 0 to 100000.
              *     - `invalid_event_id`: `eventId` must be a string of 1 to 128 characters.
+             *     - `missing_play`: A `progress` needs `playId`, `startedAt` and `positionMs`; a `video_view` with a `playId` needs `startedAt`.
+             *     - `invalid_play_id`: `playId` must be 1 to 64 letters, digits or . _ ~ -.
+             *     - `invalid_position`: `positionMs` must be a number from 0 to 86400000.
+             *     - `invalid_started_at`: `startedAt` must be an ISO 8601 time or milliseconds since the epoch, at most 7 days before `timestamp`.
+             *     - `invalid_session_id`: `sessionId` must be 1 to 64 letters, digits or . _ ~ -.
              *
              *     More may come.
              */
@@ -379,6 +467,17 @@ export interface components {
             videoIds: string[];
             /** Format: date-time */
             at: string;
+        };
+        /** @description A file or a playlist of one quality. `bitrate` in bits per second, `codecs` as in RFC 6381. */
+        Rendition: {
+            url: string;
+            /** Format: int64 */
+            width?: number | null;
+            /** Format: int64 */
+            height?: number | null;
+            /** Format: int64 */
+            bitrate?: number | null;
+            codecs?: string | null;
         };
         /** @description What is counted of a tag or a creator. */
         SubjectFigures: {
@@ -425,6 +524,45 @@ export interface components {
             foldedBatches: string[];
             archive: string;
         };
+        /** @description A video as apps get it. */
+        VideoItem: {
+            videoId: string;
+            playbackUrl: string;
+            thumbnailUrl: string | null;
+            title: string;
+            mainTag: string;
+            tags: string[];
+            /**
+             * Format: double
+             * @description A decimal number, also where it is whole (`12.0`).
+             */
+            durationSeconds: number;
+            /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
+            maturityRating: string;
+            /** @description Left out when there is none, as the fields below. */
+            posterUrl?: string | null;
+            /**
+             * Format: int64
+             * @description In pixels.
+             */
+            width?: number | null;
+            /** Format: int64 */
+            height?: number | null;
+            action?: components["schemas"]["Action"] | null;
+            /** @description Only with `include=renditions`. */
+            renditions?: components["schemas"]["Rendition"][] | null;
+            /** @description Only with `include=captions`. */
+            captions?: components["schemas"]["Caption"][] | null;
+            /** @description Texts, numbers and flags of the content team. Only with `include=metadata`. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /** @description Videos that were asked for by id. */
+        VideoItems: {
+            /** @description In the order of the ids, without those that are not found. */
+            items: components["schemas"]["VideoItem"][];
+        };
     };
     responses: never;
     parameters: never;
@@ -444,6 +582,11 @@ export interface operations {
                 limit?: number;
                 /** @description `nextCursor` of the page before; valid 12 hours, for its user only. */
                 cursor?: string;
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
                 /**
                  * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
                  * @example DE
@@ -551,7 +694,406 @@ export interface operations {
              *     - `invalid_limit`: limit is no whole number in its range.
              *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
              *     - `cursor_expired`: The cursor is older than 12 hours. Start again without it.
+             *     - `invalid_include`: include names something that items do not have.
              *     - `invalid_personalization`: X-Personalization is neither on nor off.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lookUpVideo: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
+                /**
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @example DE
+                 */
+                country?: string;
+                /**
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @example pt-BR
+                 */
+                language?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+                /**
+                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @example ios
+                 */
+                platform?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User; required where the tenant says so. */
+                "X-User-Token"?: string;
+                /** @description The ETag you have; 304 when it still holds. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The video, as in a feed, without score and rank. */
+            200: {
+                headers: {
+                    /** @description Weak; send it back in If-None-Match. */
+                    ETag?: string;
+                    /** @description Always private. */
+                    "Cache-Control"?: string;
+                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "videoId": "vid_fitness_1",
+                     *       "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+                     *       "thumbnailUrl": null,
+                     *       "title": "Fitness warmup",
+                     *       "mainTag": "fitness",
+                     *       "tags": [
+                     *         "fitness"
+                     *       ],
+                     *       "durationSeconds": 12.5,
+                     *       "maturityRating": "PG"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["VideoItem"];
+                };
+            };
+            /** @description What you have still holds. */
+            304: {
+                headers: {
+                    /** @description Weak; send it back in If-None-Match. */
+                    ETag?: string;
+                    /** @description Always private. */
+                    "Cache-Control"?: string;
+                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_include`: include names something that items do not have.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `video_not_found`: There is no such video, or none that this viewer may see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lookUpVideos: {
+        parameters: {
+            query: {
+                /**
+                 * @description 1 to 50 ids, with commas between them.
+                 * @example vid_fitness_1,vid_cooking_1
+                 */
+                ids: string;
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
+                /**
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @example DE
+                 */
+                country?: string;
+                /**
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @example pt-BR
+                 */
+                language?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+                /**
+                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @example ios
+                 */
+                platform?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User; required where the tenant says so. */
+                "X-User-Token"?: string;
+                /** @description The ETag you have; 304 when it still holds. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The videos. */
+            200: {
+                headers: {
+                    /** @description Weak; send it back in If-None-Match. */
+                    ETag?: string;
+                    /** @description Always private. */
+                    "Cache-Control"?: string;
+                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "videoId": "vid_fitness_1",
+                     *           "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+                     *           "thumbnailUrl": null,
+                     *           "title": "Fitness warmup",
+                     *           "mainTag": "fitness",
+                     *           "tags": [
+                     *             "fitness"
+                     *           ],
+                     *           "durationSeconds": 12.5,
+                     *           "maturityRating": "PG"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["VideoItems"];
+                };
+            };
+            /** @description What you have still holds. */
+            304: {
+                headers: {
+                    /** @description Weak; send it back in If-None-Match. */
+                    ETag?: string;
+                    /** @description Always private. */
+                    "Cache-Control"?: string;
+                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_ids`: ids does not name 1 to 50 videos.
+             *     - `invalid_include`: include names something that items do not have.
              *     - `malformed_request`: The request is no valid HTTP.
              *     - `malformed_header`: A header is no valid text.
              *     - `malformed_path`: The path is no valid text.

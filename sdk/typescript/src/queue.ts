@@ -12,6 +12,8 @@ export interface QueuedEvent extends Viewer {
   /** When it happened, by the device. */
   readonly at: number;
   readonly type: string;
+  /** The play it tells the time of. A later event of the same play tells more, and takes its place. */
+  readonly play?: string;
   /** The event as JSON. */
   readonly text: string;
 }
@@ -74,13 +76,15 @@ export class Queue {
 
   /** Takes an event in. Returns those it pushed out: the oldest impressions, then the oldest of all. */
   add(event: QueuedEvent): QueuedEvent[] {
+    const replaced = event.play === undefined ? [] : this.#events.filter((each) => replaces(event, each));
+    if (replaced.length) this.#events = this.#events.filter((each) => !replaced.includes(each));
     this.#events.push(event);
     const dropped: QueuedEvent[] = [];
     for (let over = this.size - this.#most; over > 0 && this.#events.length; over--) {
       const impression = this.#events.findIndex((each) => each.type === "impression");
       dropped.push(...this.#events.splice(Math.max(impression, 0), 1));
     }
-    const ids = dropped.map((each) => each.id);
+    const ids = [...replaced, ...dropped].map((each) => each.id);
     void this.#store.write(ids.includes(event.id) ? [] : [event], ids);
     return dropped;
   }
@@ -158,6 +162,11 @@ export class Queue {
     this.#events = [];
     this.#batches = [];
   }
+}
+
+/** Whether an event makes a heartbeat that waits superfluous. */
+function replaces(event: QueuedEvent, waiting: QueuedEvent): boolean {
+  return waiting.type === "progress" && waiting.play === event.play && waiting.personalized === event.personalized;
 }
 
 /** What a batch holds. */

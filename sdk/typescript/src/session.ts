@@ -9,6 +9,7 @@ import { Http, type Viewer } from "./http.js";
 import { IndexedDbStore } from "./indexeddb.js";
 import { isOffline, listen } from "./lifecycle.js";
 import { PageCache } from "./page-cache.js";
+import { Play } from "./play.js";
 import { Queue } from "./queue.js";
 import { randomId } from "./random-id.js";
 import { type Store, memoryStore } from "./storage.js";
@@ -70,6 +71,8 @@ export class Session {
   readonly #uploader: Uploader;
   readonly #closed = new AbortController();
   readonly #stopListening: () => void;
+  readonly #plays = new Set<Play>();
+  #id = sessionId();
   #viewer: Viewer;
   #eraOver = new AbortController();
   #era: Era;
@@ -115,6 +118,15 @@ export class Session {
     return new Feed({ ...parts, era: () => this.#era }, options);
   }
 
+  /**
+   * A play of a video: its start, how long it has played so far, stalls, failures and its end. With `media`, the element that
+   * plays it, only `end` is left to call, when the viewer goes on.
+   */
+  play(video: About, media?: HTMLMediaElement): Play {
+    const parts = { report: this.events.report, clock: this.#clock, active: this.#plays };
+    return new Play(video, { ...parts, countsHeartbeats: () => this.personalized }, media);
+  }
+
   get user(): string {
     return this.#viewer.user;
   }
@@ -138,7 +150,7 @@ export class Session {
 
   /** Somebody else signed in, or out. Events of before stay those of their user; feeds begin anew. */
   setUser(user: string, personalized = true): void {
-    this.#begin({ user: checked(user), personalized });
+    this.#begin({ user: checked(user), personalized }, sessionId());
     this.#uploader.resume();
   }
 
@@ -167,6 +179,7 @@ export class Session {
     this.#closed.abort();
     this.#eraOver.abort();
     this.#stopListening();
+    for (const play of this.#plays) play.paused();
     this.#uploader.close();
     this.#queue.release();
     await this.#store.release();
@@ -179,12 +192,15 @@ export class Session {
     return new IndexedDbStore(name, (error) => this.#tell(this.#options.onError, error));
   }
 
-  #begin(viewer: Viewer): void {
+  #begin(viewer: Viewer, id = this.#id): void {
+    const goOn = [...this.#plays].filter((play) => play.cut());
     this.#viewer = viewer;
+    this.#id = id;
     this.#eraOver.abort();
     this.#eraOver = new AbortController();
     this.#era = { ...viewer, over: this.#eraOver.signal };
     void this.#cache.drop();
+    for (const play of goOn) play.playing();
   }
 
   #record(type: string, video: About, fields: Partial<EventBody> = {}): void {
@@ -192,10 +208,16 @@ export class Session {
     void this.#config.refresh();
     const id = randomId();
     const at = this.#clock.now();
-    const text = JSON.stringify(eventBody(type, video, at, id, fields));
-    const dropped = this.#queue.add({ kind: "event", id, at, type, text, ...this.#viewer });
+    const text = JSON.stringify(eventBody(type, video, at, id, { sessionId: this.#id, ...fields }));
+    const play = fields.playId && { play: fields.playId };
+    const dropped = this.#queue.add({ kind: "event", id, at, type, text, ...play, ...this.#viewer });
     if (dropped.length) this.#tell(this.#options.onDropped, { count: dropped.length, reason: "queue_full" });
     this.#uploader.soon();
+  }
+
+  #hide(): void {
+    for (const play of this.#plays) play.heartbeat();
+    this.#uploader.hide();
   }
 
   #takeOver(): void {
@@ -209,10 +231,10 @@ export class Session {
 
   #followPage(): () => void {
     return listen({
-      onHidden: () => this.#uploader.hide(),
+      onHidden: () => this.#hide(),
       onVisible: () => this.#takeOver(),
       onGone: () => {
-        this.#uploader.hide();
+        this.#hide();
         this.#queue.release();
         void this.#store.release();
       },
@@ -226,6 +248,8 @@ export class Session {
     if (listener) queueMicrotask(() => listener(told));
   }
 }
+
+const sessionId = (): string => randomId().slice(0, 16);
 
 function checked(user: string): string {
   if (!/^[0-9a-f]{64}$/.test(user)) {

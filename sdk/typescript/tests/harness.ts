@@ -27,12 +27,21 @@ export interface Archived {
   timestamp: number;
   watchTimeMs: number | null;
   request: object | null;
+  session: string | null;
+  play: { startedAt: number } | null;
+}
+
+/** What the service knows of a user. */
+export interface Signals {
+  events: number;
+  totalViewsLast7d: number;
+  totalWatchTimeLast7dMs: number;
 }
 
 export const newTenant = (told: { videos?: number; configuration?: object } = {}): Promise<Tenant> => control("tenant", told);
 export const newUser = (): Promise<string> => control("user");
 export const archived = ({ tenantId }: Tenant): Promise<Archived[]> => control("archive", { tenantId });
-export const signals = ({ tenantId, user }: Tenant): Promise<{ events: number } | null> => control("signals", { tenantId, user });
+export const signals = ({ tenantId, user }: Tenant): Promise<Signals | null> => control("signals", { tenantId, user });
 /** Milliseconds that the service's clock is ahead of ours. */
 export const passAtService = async (seconds: number): Promise<number> =>
   (await control<number>("advance", { seconds })) - Date.now();

@@ -9,6 +9,8 @@ export interface QueuedEvent extends Viewer {
     /** When it happened, by the device. */
     readonly at: number;
     readonly type: string;
+    /** The play it tells the time of. A later event of the same play tells more, and takes its place. */
+    readonly play?: string;
     /** The event as JSON. */
     readonly text: string;
 }

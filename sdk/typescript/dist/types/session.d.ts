@@ -1,8 +1,9 @@
 /** A session: one user of one app, with feeds, events, consent and what happens to the page. */
 import { type Clock } from "./clock.js";
 import { FeedError } from "./errors.js";
-import { Events } from "./events.js";
+import { Events, type About } from "./events.js";
 import { Feed, type FeedOptions, type Hints } from "./feed.js";
+import { Play } from "./play.js";
 import { type Store } from "./storage.js";
 import { type UserToken } from "./tokens.js";
 import { type Dropped, type Rejected } from "./upload.js";
@@ -48,6 +49,11 @@ export declare class Session {
     constructor(options: SessionOptions);
     /** A walk through the feed of the session's user. */
     feed(options?: FeedOptions): Feed;
+    /**
+     * A play of a video: its start, how long it has played so far, stalls, failures and its end. With `media`, the element that
+     * plays it, only `end` is left to call, when the viewer goes on.
+     */
+    play(video: About, media?: HTMLMediaElement): Play;
     get user(): string;
     get personalized(): boolean;
     /** How many events wait to be sent. */
