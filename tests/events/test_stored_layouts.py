@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from benchmarks.request_units import TYPICAL, stored_bytes
-from benchmarks.users import KINDS, catalog, user
+from benchmarks.request_units import stored_bytes
+from benchmarks.users import KINDS, TYPICAL, catalog, user
 from events.fold import fold
 from events.schema import Event
 from events.video_facts import Facts
