@@ -25,6 +25,7 @@ BENCHMARKS = (
     "azure_adapters",
     "startup",
     "cms_import",
+    "compression",
 )
 
 if __name__ == "__main__":

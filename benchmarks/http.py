@@ -161,19 +161,19 @@ async def _drive(server: Served, requests: Iterator[bytes], in_flight: int, seco
     connections.close()
 
 
-def _who(tenant: int, user: int) -> dict[str, str]:
+def asker(tenant: int, user: int) -> dict[str, str]:
     return {"X-Tenant-Id": tenant_id(tenant), "X-Api-Key": SDK_KEY, "X-User": user_hash(tenant, user)}
 
 
 def _noop() -> Iterator[bytes]:
-    return itertools.repeat(http("GET", "/noop", _who(0, 0)))
+    return itertools.repeat(http("GET", "/noop", asker(0, 0)))
 
 
 def _feeds(world: World, tenants: int, first_user: int = 0, users: int | None = None) -> Iterator[bytes]:
     """Of each tenant so many users, all of the world's if not said: as many in all, when only tenants shall differ, for
     a user who was not there for 10 s is read anew."""
     who = [(tenant, first_user + user) for user in range(users or world.users) for tenant in range(tenants)]
-    return itertools.cycle([http("GET", "/v1/feed", _who(tenant, user)) for tenant, user in who])
+    return itertools.cycle([http("GET", "/v1/feed", asker(tenant, user)) for tenant, user in who])
 
 
 def _batches(world: World, tenants: int) -> Iterator[bytes]:
@@ -191,5 +191,5 @@ def _batches(world: World, tenants: int) -> Iterator[bytes]:
             }
             for _ in range(20)
         ]
-        who = _who(draw.randrange(tenants), draw.randrange(world.users))
+        who = asker(draw.randrange(tenants), draw.randrange(world.users))
         yield http("POST", "/v1/events/batch", who, orjson.dumps({"events": events}))

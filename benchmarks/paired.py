@@ -4,9 +4,10 @@
 (`benchmarks.paths`). They take turns, step by step, so whatever else the machine does hits both. Read it so: `before`
 and `after` are medians, in µs of CPU for one operation; `ratio` is the median of the ratios of all rounds, and behind
 it stands its interval of 95 % (bootstrap). `feed` reads the user's signals, `kept` has them in memory, `newcomer` is a
-user without any, and `switched_off` a page under the pulled kill switch. `events path` adds up a batch's request, its
-fold and its part of the roll-up, round by round. With `--machine-code` both are the revision, and `after` has the
-ranking's loops as the package brings them, made ahead of time, instead of just in time.
+user without any (`…_gzip`: the client accepts gzip), and `switched_off` a page under the pulled kill switch. `events
+path` adds up a batch's request, its fold and its part of the roll-up, round by round. With `--machine-code` both are
+the revision, and `after` has the ranking's loops as the package brings them, made ahead of time, instead of just in
+time.
 
 `--record` keeps the ratio of `feed` for the bill (`infra/measured.json`).
 """
@@ -23,7 +24,17 @@ from benchmarks.versions import ROOT, Version, checkout, in_turns, ratio, row
 from infra.machine_code import add_machine_code
 
 PROGRAM = "paths.py"
-OPERATIONS = {"feed": 30, "kept": 30, "newcomer": 100, "switched_off": 100, "post": 30, "fold": 30, "rollup": 60}
+OPERATIONS = {
+    "feed": 30,
+    "kept": 30,
+    "kept_gzip": 30,
+    "newcomer": 100,
+    "newcomer_gzip": 100,
+    "switched_off": 100,
+    "post": 30,
+    "fold": 30,
+    "rollup": 60,
+}
 """How many of each are timed in one round."""
 EVENTS_PATH = ("post", "fold", "rollup")
 

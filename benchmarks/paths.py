@@ -82,7 +82,12 @@ class Paths:
         self.keeping = await _started(folder, documents, keep_seconds=10.0)
         self.switched = await _started(folder, documents, keep_seconds=10.0, personalized=False)
         self.feeds = cycle([feed_handler._request(TENANT, user) for user in users])
-        self.strangers = cycle([feed_handler._request(TENANT, f"{n:04x}" * 16) for n in range(60_000, 60_200)])
+        strangers = [f"{number:04x}" * 16 for number in range(60_000, 60_200)]
+        self.strangers = cycle([feed_handler._request(TENANT, user) for user in strangers])
+        self.gzip = {
+            kind: cycle([_accepting_gzip(user) for user in known])
+            for kind, known in (("kept", users), ("newcomer", strangers))
+        }
         self.pages = cycle([(user, *await self._page(user)) for user in users])
         return self
 
@@ -128,6 +133,14 @@ class Paths:
     async def newcomer(self, times: int) -> float:
         """A page for somebody about whom nothing is stored, asked for again within some seconds."""
         return await _timed(self.keeping, self.strangers, times)
+
+    async def kept_gzip(self, times: int) -> float:
+        """`kept` for a client that accepts gzip."""
+        return await _timed(self.keeping, self.gzip["kept"], times)
+
+    async def newcomer_gzip(self, times: int) -> float:
+        """`newcomer` for a client that accepts gzip."""
+        return await _timed(self.keeping, self.gzip["newcomer"], times)
 
     async def switched_off(self, times: int) -> float:
         """A page while the kill switch is pulled."""
@@ -175,6 +188,11 @@ async def _started(folder: str, documents: MemoryDocuments, keep_seconds: float,
     app = bootstrap.build(settings, documents=documents)
     await app.start()
     return app
+
+
+def _accepting_gzip(user: str) -> func.HttpRequest:
+    headers = {"x-tenant-id": TENANT, "x-api-key": SDK_KEY, "x-user": user, "accept-encoding": "gzip"}
+    return func.HttpRequest("GET", "http://localhost/v1/feed", headers=headers, params={}, body=b"")
 
 
 async def _timed(app: App, requests: Iterator[func.HttpRequest], times: int) -> float:

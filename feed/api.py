@@ -21,6 +21,7 @@ from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans
 from shared.observability.tracing import UNTIMED, Stages
 from shared.web.admission import Kind, Limits
+from shared.web.compression import GZIP, least_bytes
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, as_json, endpoint, not_modified
 from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
@@ -156,12 +157,15 @@ class FeedApi:
         page, catalog = result.page, result.catalog
         sent = {
             **BASE_HEADERS,
-            "ETag": page.etag(catalog, user_key, now, query.include),
+            "ETag": page.etag(catalog, user_key, now),
             "Cache-Control": CACHE_CONTROL[page.mode == PERSONALIZED],
         }
-        response = not_modified(call.request, sent, JSON) or func.HttpResponse(
-            page.body(catalog, query.include), status_code=200, headers=sent, mimetype=JSON
-        )
+        response = not_modified(call.request, sent, JSON)
+        if response is None:
+            body, compressed = page.encoded(catalog, least_bytes(headers))
+            if compressed:
+                sent |= GZIP
+            response = func.HttpResponse(body, status_code=200, headers=sent, mimetype=JSON)
         self._record(call, query, page, stages)
         return response
 

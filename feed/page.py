@@ -15,9 +15,29 @@ from numpy.typing import NDArray
 
 from feed.catalog import NOTHING_INCLUDED, Catalog
 from shared.domain.records import MAX_LIMIT
+from shared.web.compression import deflated, gzip_around, gzipped
 
 ETAG_SECONDS = 3_600
 """For so long at most a copy is told that it still holds."""
+
+
+@dataclass(slots=True, eq=False)
+class Rendered:
+    """The videos of a page as JSON, and their digests, made once for many requests."""
+
+    items: bytes
+    digests: bytes
+    _deflated: bytes | None = None
+
+    def deflated(self) -> bytes:
+        """The JSON compressed, by the first who accepts that."""
+        if self._deflated is None:
+            self._deflated = deflated(self.items)
+        return self._deflated
+
+    def size_bytes(self) -> int:
+        """The memory that it can take."""
+        return 2 * len(self.items) + len(self.digests)
 
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
@@ -38,15 +58,29 @@ class Page:
     content_at: float
     signals_at: float | None
     experiment: str | None = None
-    items: bytes | None = None
-    digests: bytes | None = None
-    """The videos' JSON and digests, where they are ready."""
+    ready: Rendered | None = None
+    include: tuple[str, ...] = ()
+    """What each item brings besides."""
 
-    def body(self, catalog: Catalog, include: Sequence[str] = ()) -> bytes:
-        """The JSON of the response; `include` names what each item brings besides."""
-        items = None if include else self.items
-        if items is None:
-            items = items_json(catalog, self.rows, self.scores, self.first_rank, include)
+    def body(self, catalog: Catalog) -> bytes:
+        """The JSON of the response."""
+        return b"%b%b%b" % self._parts(catalog)
+
+    def encoded(self, catalog: Catalog, least_bytes: int) -> tuple[bytes, bool]:
+        """The JSON, and whether it is compressed with gzip, as it is from so many bytes on."""
+        head, items, tail = self._parts(catalog)
+        if len(head) + len(items) + len(tail) < least_bytes:
+            return b"%b%b%b" % (head, items, tail), False
+        if self.ready is None:
+            return gzipped(b"%b%b%b" % (head, items, tail)), True
+        return gzip_around(head, items, self.ready.deflated(), tail), True
+
+    def _parts(self, catalog: Catalog) -> tuple[bytes, bytes, bytes]:
+        """What comes before the videos' JSON, that JSON, and what comes after it."""
+        if self.ready is not None:
+            items = self.ready.items
+        else:
+            items = items_json(catalog, self.rows, self.scores, self.first_rank, self.include)
         tail = orjson.dumps(
             {
                 "nextCursor": self.next_cursor,
@@ -57,9 +91,9 @@ class Page:
             }
         )
         head = orjson.dumps({"mode": self.mode, "reason": self.reason})
-        return b'%b,"items":[%b],%b' % (head[:-1], items, tail[1:])
+        return b'%b,"items":[' % head[:-1], items, b"],%b" % tail[1:]
 
-    def etag(self, catalog: Catalog, user_key: str, now: float, include: Sequence[str] = ()) -> str:
+    def etag(self, catalog: Catalog, user_key: str, now: float) -> str:
         """Weak: covers the user (so the tenant too) and all that is served, but for what moves while nothing changes:
         the scores, which mean something within one page only, and `content_at`. It holds for `ETAG_SECONDS` at most,
         since a copy keeps its cursor (12 hours) and its receipt (24 hours).
@@ -67,9 +101,9 @@ class Page:
         head = (
             f"{user_key}\n{now // ETAG_SECONDS}\n{self.mode}\n{self.reason}\n{self.model_version}\n{self.experiment}\n"
             f"{self.first_rank}\n{self.next_cursor is None}\n{self.signals_at}\n"
-            f"{','.join(include)}"
+            f"{','.join(self.include)}"
         )
-        listed = digests_of(catalog, self.rows) if self.digests is None else self.digests
+        listed = digests_of(catalog, self.rows) if self.ready is None else self.ready.digests
         return f'W/"{blake2b(head.encode() + listed, digest_size=12).hexdigest()}"'
 
 

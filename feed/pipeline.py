@@ -327,8 +327,8 @@ class Feed:
             content_at=session.now - (self.catalogs.age() or 0.0),
             signals_at=signals.updated_at if signals is not None and reason is None else None,
             experiment=assignment.name if assignment else None,
-            items=ready.items if ready is not None else None,
-            digests=ready.digests if ready is not None else None,
+            ready=ready.rendered if ready is not None else None,
+            include=session.query.include,
         )
 
 

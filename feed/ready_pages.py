@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from feed.catalog import Catalog
 from feed.editorial import Steering
 from feed.fallback import KEEP_SECONDS
-from feed.page import digests_of, items_json
+from feed.page import Rendered, digests_of, items_json
 from feed.query import NO_HINTS, Hints
 from feed.session import FeedSession
 from ranking.rank import Slate
@@ -27,10 +27,12 @@ from shared.domain.rules import Editorial
 from shared.domain.tenant_cache import TenantCache
 
 READY_BYTES = 64_000_000
-"""Memory for ready pages, of all tenants together; about 12 kB each."""
-PAGE_BYTES, VIDEO_BYTES = 2_000, 40
-"""What a page, and each of its videos, take beside the JSON."""
+"""Memory for ready pages, of all tenants together; about 15 kB each."""
+PAGE_BYTES, VIDEO_BYTES = 2_000, 32
+"""What a page, and each of its videos, take beside the JSON and the digests."""
 
+Key = tuple[Hints | None, int, bool, tuple[str, ...]]
+"""What the hints mean to the tenant, how many videos, the kind of variety, and what items bring besides."""
 Make = Callable[[], tuple[Slate, bool, Steering]]
 """Makes a page: its videos, whether more can follow, and what the rules said."""
 
@@ -45,8 +47,7 @@ class ReadyPage:
     slate: Slate
     more: bool
     pinned: bool
-    items: bytes
-    digests: bytes
+    rendered: Rendered
     fingerprints: NDArray[np.uint32]
     since: float
     until: float
@@ -69,10 +70,10 @@ class ReadyPage:
 
 
 class ReadyPages:
-    """Ready pages by tenant, what the hints mean to it, the number of videos and the kind of variety."""
+    """Ready pages by tenant and key."""
 
     def __init__(self) -> None:
-        self.kept = TenantCache[tuple[Hints | None, int, bool], ReadyPage](READY_BYTES)
+        self.kept = TenantCache[Key, ReadyPage](READY_BYTES)
 
     def page(
         self, session: FeedSession, editorial: Editorial, catalog: Catalog, diverse: bool, make: Make
@@ -80,31 +81,32 @@ class ReadyPages:
         """The page for a walk that begins, by nothing about its user. `session` has the reduced hints."""
         tenant, now = session.tenant, session.now
         hints = session.hints
-        key = (None if hints is NO_HINTS else hints, session.query.limit, diverse)
+        query = session.query
+        key = (None if hints is NO_HINTS else hints, query.limit, diverse, query.include)
         page = self.kept.get(tenant.id, key)
         if page is None or not page.holds(tenant, editorial, catalog, now):
-            page = _made(tenant, editorial, catalog, now, *make())
-            size = len(page.items) + PAGE_BYTES + VIDEO_BYTES * len(page.slate)
+            page = _made(session, editorial, catalog, *make())
+            size = page.rendered.size_bytes() + PAGE_BYTES + VIDEO_BYTES * len(page.slate)
             self.kept.put(tenant.id, key, page, size)
         return page
 
 
 def _made(
-    tenant: Tenant, editorial: Editorial, catalog: Catalog, now: float, slate: Slate, more: bool, steering: Steering
+    session: FeedSession, editorial: Editorial, catalog: Catalog, slate: Slate, more: bool, steering: Steering
 ) -> ReadyPage:
-    columns, rows = catalog.columns, slate.rows
+    columns, rows, now = catalog.columns, slate.rows, session.now
+    items = items_json(catalog, rows, slate.scores, 0, session.query.include)
     began = now // KEEP_SECONDS * KEEP_SECONDS
     since, until = columns.airing(now)
     return ReadyPage(
         slate=slate,
         more=more,
         pinned=bool(steering.pins),
-        items=items_json(catalog, rows, slate.scores, 0),
-        digests=digests_of(catalog, rows),
+        rendered=Rendered(items, digests_of(catalog, rows)),
         fingerprints=columns.fingerprint[rows],
         since=max(since, began),
         until=min(until, began + KEEP_SECONDS),
-        tenant=tenant,
+        tenant=session.tenant,
         editorial=editorial,
         catalog=ref(catalog),
         columns_version=columns.version,

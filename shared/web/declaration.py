@@ -99,6 +99,7 @@ class Endpoint:
         for parameter in self.parameters:
             if parameter.where == "header" and not parameter.name.startswith("If-"):  # conditions choose no content
                 yield parameter.name
+        yield "Accept-Encoding"
 
     @property
     def name(self) -> str:

@@ -26,6 +26,7 @@ from shared.observability.metrics import Telemetry
 from shared.observability.tracebacks import traceback_without_values
 from shared.observability.tracing import current_trace, trace_of
 from shared.web.authentication import Authenticator, Caller
+from shared.web.compression import encoded
 from shared.web.cors import Cors
 from shared.web.declaration import Body, Endpoint, Parameter, Response
 from shared.web.problems import Problem, unavailable
@@ -136,6 +137,8 @@ def _function(declared: Endpoint, provider: Provider) -> Callable[[func.HttpRequ
 
         async def function(req: func.HttpRequest) -> func.HttpResponse:
             response: func.HttpResponse = await declared.handler(await provider(), req)
+            response = await encoded(response, headers_of(req))
+            response.headers.add("Vary", declared.vary)
             return response
     else:
 
@@ -184,6 +187,8 @@ class Edge:
                 response = await self._served(declared, name, api, request, started)
         finally:
             current_trace.reset(token)
+        if "accept-encoding" in headers:
+            response = await encoded(response, headers)
         vary = self._cors.vary(declared.vary)
         if vary:
             response.headers.add("Vary", vary)  # the only one: a handler sets none, and looking is slow

@@ -54,7 +54,9 @@ CODES: dict[str, Code] = {
     "invalid_idempotency_key": Code(400, "Idempotency-Key has more than 200 characters."),
     "body_too_large": Code(413, "The body is too large. Send two batches."),
     "unsupported_media_type": Code(415, "The body is not declared as application/json."),
-    "invalid_content_encoding": Code(400, "The body is not what Content-Encoding says: not gzip, or cut off."),
+    "invalid_content_encoding": Code(
+        400, "The body is not what Content-Encoding says: not gzip, cut off, or with something behind it."
+    ),
     "unsupported_content_encoding": Code(415, "Content-Encoding is not one that Accept-Encoding names."),
     # what is stored
     "no_signals": Code(404, "Nothing is stored about this user."),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import azure.functions as func
 
-from shared.web.endpoint import BASE_HEADERS, not_modified
+from shared.web.compression import COMPRESSED_TYPES, GZIP, gzipped_once, least_bytes
+from shared.web.endpoint import BASE_HEADERS, headers_of, not_modified
 
 TYPES = {
     ".html": "text/html",
@@ -44,9 +45,12 @@ class StaticFiles:
         body, etag = found
         headers = {**BASE_HEADERS, **SECURITY_HEADERS, "ETag": etag, "Cache-Control": cache}
         media_type = TYPES[Path(name).suffix]
-        return not_modified(request, headers, media_type) or func.HttpResponse(
-            body, headers=headers, mimetype=media_type
-        )
+        unchanged = not_modified(request, headers, media_type)
+        if unchanged is not None:
+            return unchanged
+        if media_type.startswith(COMPRESSED_TYPES) and len(body) >= least_bytes(headers_of(request)):
+            body, headers = gzipped_once(body), {**headers, **GZIP}
+        return func.HttpResponse(body, headers=headers, mimetype=media_type)
 
     @cached_property
     def _files(self) -> dict[str, tuple[bytes, str]]:
@@ -55,5 +59,5 @@ class StaticFiles:
         for path in self._paths():
             if path.suffix in TYPES:
                 body = path.read_bytes()
-                files[path.name] = (body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
+                files[path.name] = (body, f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
         return files

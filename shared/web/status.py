@@ -10,8 +10,9 @@ import azure.functions as func
 from pydantic import Field
 
 from shared.web.api_reference import PAGE
+from shared.web.compression import GZIP, gzipped_once, least_bytes
 from shared.web.declaration import Parameter, Response
-from shared.web.endpoint import BASE_HEADERS, endpoint, json_response
+from shared.web.endpoint import BASE_HEADERS, endpoint, headers_of, json_response
 from shared.web.openapi import ApiDocument
 from shared.web.responses import View
 from shared.web.static_files import StaticFiles
@@ -105,6 +106,8 @@ class DocumentApi:
     async def get_open_api(self, request: func.HttpRequest) -> func.HttpResponse:
         """The OpenAPI document, or the part of it that an app calls."""
         document = self.document.sdk_json if request.params.get("for") == "sdk" else self.document.json
+        if len(document) >= least_bytes(headers_of(request)):
+            return json_response(gzipped_once(document), headers=GZIP, cache="public, max-age=300")
         return json_response(document, cache="public, max-age=300")
 
     @endpoint(

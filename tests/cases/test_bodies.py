@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gzip
+import random
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -17,6 +19,8 @@ from cms.request import MAX_BODY_BYTES
 from events.schema import REJECTIONS
 from shared.domain.event_types import MAX_BODY_BYTES as MAX_BATCH_BYTES
 from shared.domain.json_text import UNREADABLE, InvalidJson, parse_rows
+from shared.web.bodies import ALWAYS_BYTES, MAX_RATIO, decoded_body
+from shared.web.problems import Problem
 from tests.cms.editor import VIDEO, new_editor
 from tests.served_app import App, Client, make_videos
 
@@ -134,12 +138,10 @@ async def test_a_compressed_body_is_read_by_every_endpoint_with_a_body(app: App,
     assert (await editor.call("POST", "videos/v1/takedown", why, headers)).json["state"] == "taken_down"
 
 
-async def test_deflate_without_a_header_and_gzip_in_two_members_are_read(app: App) -> None:
+async def test_deflate_is_read_without_a_header_too(app: App) -> None:
     client = await app.tenant()
-    body = batch(event(client))
-    assert (await client.post_raw(raw_deflate(body), {"Content-Encoding": "deflate"})).status == 202
-    members = gzip.compress(body[:20]) + gzip.compress(body[20:])
-    assert (await client.post_raw(members, {"Content-Encoding": "gzip"})).status == 202
+    packed = raw_deflate(batch(event(client)))
+    assert (await client.post_raw(packed, {"Content-Encoding": "deflate"})).status == 202
 
 
 async def test_the_same_batch_compressed_or_not_is_one_batch(app: App) -> None:
@@ -165,8 +167,15 @@ async def test_another_coding_is_refused_with_those_that_are_accepted(app: App, 
 
 @pytest.mark.parametrize(
     "body",
-    [b"plain", gzip.compress(b"{}")[:-3], gzip.compress(b"{}") + b"more", gzip.compress(b"x" * 99)[:-9]],
-    ids=["plain", "cut at the end", "with more behind it", "cut in the middle"],  # packed bytes hold the time
+    [
+        b"plain",
+        gzip.compress(b"{}")[:-3],
+        gzip.compress(b"{}") + b"more",
+        gzip.compress(b"x" * 99)[:-9],
+        gzip.compress(b"{") + gzip.compress(b"}"),
+        gzip.compress(b"{}") + bytes(9),
+    ],
+    ids=["plain", "cut at the end", "with more behind it", "cut in the middle", "two members", "padded with zeros"],
 )
 async def test_a_body_that_is_not_what_its_coding_says_is_named_so(app: App, body: bytes) -> None:
     editor = await new_editor(app)
@@ -183,14 +192,46 @@ async def test_a_small_body_that_unpacks_to_a_huge_one_is_refused_within_the_lim
     assert (await editor.client.post_raw(bomb, headers)).code == "body_too_large"
     assert (await editor.post("videos", bomb, headers)).code == "body_too_large"
     assert (await editor.post("imports", bomb, headers)).code == "file_too_large"
-    members = gzip.compress(bytes(1_000)) * 2_000
-    assert (await editor.post("videos", members, headers)).code == "body_too_large"
+
+
+@given(st.integers(1, 2_000), st.binary(min_size=1, max_size=64), st.integers(0, 400_000))
+async def test_unpacking_stops_at_the_limit_and_at_the_ratio(seed: int, block: bytes, length: int) -> None:
+    """Whatever is packed: all of it comes back, or it is refused for its size."""
+    body = (random.Random(seed).randbytes(seed) + block * (length // len(block)))[:length]
+    packed, too_large = gzip.compress(body), Problem(413, "too_large", "")
+    most = min(300_000, max(ALWAYS_BYTES, MAX_RATIO * len(packed)))
+    if len(body) <= most:
+        assert decoded_body(packed, {"content-encoding": "gzip"}, 300_000, too_large) == body
+    else:
+        with pytest.raises(Problem) as refused:
+            decoded_body(packed, {"content-encoding": "gzip"}, 300_000, too_large)
+        assert refused.value is too_large
+
+
+async def test_a_bomb_takes_no_more_memory_than_its_ratio_allows() -> None:
+    bomb, too_large = gzip.compress(bytes(50_000_000), 9)[:2_000], Problem(413, "too_large", "")
+    tracemalloc.start()
+    with pytest.raises(Problem) as refused:
+        decoded_body(bomb, {"content-encoding": "gzip"}, 8_000_000, too_large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value is too_large
+    assert peak < 2 * MAX_RATIO * len(bomb) + 100_000
+
+
+async def test_the_largest_batch_of_like_events_stays_far_below_the_ratio(app: App) -> None:
+    client = await app.tenant(make_videos(1))
+    one = orjson.loads(event(client))
+    told = batch(*[orjson.dumps({**one, "eventId": f"{n:032x}", "watchTimeMs": n}) for n in range(100)])
+    packed = gzip.compress(told, 9)
+    assert len(told) < MAX_RATIO / 3 * len(packed)
+    assert (await client.post_raw(packed, {"Content-Encoding": "gzip"})).json["accepted"] == 100
 
 
 async def test_a_body_at_its_limit_is_accepted_compressed(app: App) -> None:
     editor = await new_editor(app)
     video = orjson.dumps({"id": "v1", **VIDEO})
-    padded = video + b" " * (MAX_BODY_BYTES - len(video))
+    padded = video + bytes(random.Random(1).choices(b" \t\r\n", k=MAX_BODY_BYTES - len(video)))
     assert (await editor.post("videos", gzip.compress(padded), {"Content-Encoding": "gzip"})).status == 201
     packed = gzip.compress(padded + b" ")
     assert (await editor.post("videos", packed, {"Content-Encoding": "gzip"})).code == "body_too_large"

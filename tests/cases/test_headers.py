@@ -28,8 +28,9 @@ ENDPOINTS: tuple[Endpoint, ...] = function_app.api.endpoints
 READABLE = {"cache-control", "content-length", "content-type"}
 """What a page of another origin may always read."""
 FOR_THE_BROWSER = {
-    "vary", "date", "server", "x-content-type-options", "access-control-allow-origin", "access-control-expose-headers",
-    "content-security-policy", "referrer-policy", "cross-origin-opener-policy", "permissions-policy", "x-frame-options",
+    "content-encoding", "vary", "date", "server", "x-content-type-options", "access-control-allow-origin",
+    "access-control-expose-headers", "content-security-policy", "referrer-policy", "cross-origin-opener-policy",
+    "permissions-policy", "x-frame-options",
 }  # fmt: skip
 """What a page has no use for."""
 
@@ -174,6 +175,11 @@ class Watched(dict[str, str]):
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})
         self.read: set[str] = set()
+        self.__http_headers__ = self  # where the SDK's mapping keeps them
+
+    def __contains__(self, name: object) -> bool:
+        self.read.add(str(name).lower())
+        return super().__contains__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         self.read.add(name.lower())
@@ -215,7 +221,8 @@ async def test_what_can_be_kept_names_every_header_that_was_read(client: Client,
 async def test_the_feed_and_the_configuration_name_who_asks(client: Client) -> None:
     who = ["x-tenant-id", "x-api-key"]
     about = ["x-user", "x-user-token", "x-personalization"]
-    for path, names in (("/v1/feed", [*who, *about, "origin"]), ("/v1/config", [*who, "origin"])):
+    always = ["accept-encoding", "origin"]
+    for path, names in (("/v1/feed", [*who, *about, *always]), ("/v1/config", [*who, *always])):
         page = await client.get(path)
         unchanged = await client.get(path, {"If-None-Match": page.headers["Etag"], "Origin": HERE})
         refused = await client.with_key("a-guessed-key").get(path)

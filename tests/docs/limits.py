@@ -49,6 +49,8 @@ from shared.domain.tenant_cache import ENTRY_BYTES
 from shared.domain.user_signals import IDENTITY_DAYS, MAX_DOCUMENT_BYTES, SIGNALS_TTL_SECONDS
 from shared.observability.telemetry_export import TRACES_PER_SECOND
 from shared.settings import Settings
+from shared.web.bodies import ALWAYS_BYTES
+from shared.web.compression import LEAST_BYTES
 from shared.web.endpoint import MAX_HEADER_CHARS
 from shared.web.user_tokens import KEPT_BYTES as TOKENS_KEPT_BYTES
 from shared.web.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS
@@ -112,6 +114,8 @@ LIMITS: list[Limit] = [
     *_of("time", "api", configuration=CONFIG_MAX_AGE_SECONDS, fallback_page=10),
     *_of("time", "api", patience_of_the_client=10),
     *_of("bytes", "api events security", batch=MAX_BODY_BYTES, headers=MAX_HEADER_CHARS),
+    *_of("bytes", "api", answers_are_compressed_from=LEAST_BYTES),
+    *_of("bytes", "events", unpacked_whatever_the_ratio=ALWAYS_BYTES),
     *_of(
         "time",
         "cms",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,7 @@ from shared.adapters.documents.port import Document
 from shared.domain.age_bands import AgeBand
 from shared.domain.fingerprint import fingerprint
 from shared.domain.keys import KeyRing
+from shared.domain.player_media import NO_MEDIA, PlayerMedia
 from shared.domain.records import Tenant, Video
 from shared.domain.rules import ACTIONS, NO_RULES, Audience, Condition, Editorial, Rule
 from shared.domain.user_signals import Signals
@@ -63,19 +65,33 @@ class World:
     def age(self) -> float:
         return 0.0
 
-    def page(self, feed: Feed, hints: Hints, limit: int, signals: Signals | None, user: str = "user") -> Page:
-        query = FeedQuery(limit, None, hints, True)
+    def page(
+        self,
+        feed: Feed,
+        hints: Hints,
+        limit: int,
+        signals: Signals | None,
+        include: tuple[str, ...] = (),
+        user: str = "user",
+    ) -> Page:
+        query = FeedQuery(limit, None, hints, True, include=include)
         session = FeedSession(query, self.tenant, user, Served(int(self.now), 1), self.now)
         selection = feed._select(session, self.catalog, signals, "cold_start")
         viewer = session.viewer(None, feed.rulebook.of(self.tenant, self.rules, self.catalog.columns, hints, self.now))
         assert enforce_serving_policy(self.catalog.columns, selection.slate.rows, viewer).all()
         return feed._page(session, self.catalog, selection)
 
-    def shown(self, feed: Feed, hints: Hints, limit: int, signals: Signals | None) -> tuple[bytes, str]:
+    def shown(
+        self, feed: Feed, hints: Hints, limit: int, signals: Signals | None, include: tuple[str, ...]
+    ) -> tuple[bytes, str]:
         """The bytes that are sent but for what is the user's own, and the ETag."""
-        page = self.page(feed, hints, limit, signals)
+        page = self.page(feed, hints, limit, signals, include)
         alike = replace(page, next_cursor=page.next_cursor and "cursor", feed_request_id="receipt")
-        return alike.body(self.catalog), page.etag(self.catalog, "user", self.now)
+        body = alike.body(self.catalog)
+        packed, compressed = alike.encoded(self.catalog, 0)
+        assert compressed
+        assert gzip.decompress(packed) == body
+        return body, page.etag(self.catalog, "user", self.now)
 
     def put(self, video: Video) -> None:
         self.catalog.apply(Document("t", video.id, video.to_document(), ""))
@@ -92,6 +108,7 @@ videos = st.builds(
     maturity_rating=st.sampled_from(["G", "PG", "R", "NC17", ""]),
     countries=st.sampled_from([(), (), ("DE",)]),
     active=st.sampled_from([True, True, True, False]),
+    media=st.sampled_from([NO_MEDIA, PlayerMedia(metadata={"a": 1})]),
     published_at=moments,
     expires_at=st.none() | moments,
 )
@@ -113,7 +130,12 @@ hints = st.builds(
     Hints, st.sampled_from([None, "DE", "FR"]), age_band=st.sampled_from([None, AgeBand(13, 17), AgeBand(18, 30)])
 )
 askers = st.lists(
-    st.tuples(st.just(NO_HINTS) | hints, st.sampled_from([1, 3, 20]), st.sampled_from(["nobody", "seen", "dismissed"])),
+    st.tuples(
+        st.just(NO_HINTS) | hints,
+        st.sampled_from([1, 3, 20]),
+        st.sampled_from(["nobody", "seen", "dismissed"]),
+        st.sampled_from([(), ("metadata",)]),
+    ),
     min_size=1,
     max_size=4,
 )
@@ -157,7 +179,7 @@ def known(kind: str) -> Signals | None:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(videos, max_size=12), askers, st.lists(changes, max_size=8))
 def test_a_ready_page_is_byte_for_byte_what_would_be_made_now(
-    catalog: list[Video], asking: list[tuple[Hints, int, str]], steps: list[Callable[[World], None]]
+    catalog: list[Video], asking: list[tuple[Hints, int, str, tuple[str, ...]]], steps: list[Callable[[World], None]]
 ) -> None:
     """Compared with a feed that has made no page or order yet; it has the rules as they were compiled in these 10 s."""
     world = World()
@@ -165,20 +187,20 @@ def test_a_ready_page_is_byte_for_byte_what_would_be_made_now(
         world.put(video)
     for step in [_wait(0.0), *steps]:
         step(world)
-        for hint, limit, kind in asking:
+        for hint, limit, kind, include in asking:
             afresh = world.new_feed()
             afresh.rulebook = world.feed.rulebook
-            signals = known(kind)
-            assert world.shown(world.feed, hint, limit, signals) == world.shown(afresh, hint, limit, signals)
+            asked = (hint, limit, known(kind), include)
+            assert world.shown(world.feed, *asked) == world.shown(afresh, *asked)
 
 
 def test_two_newcomers_share_the_videos_and_no_cursor_receipt_or_etag() -> None:
     world = World()
     for id in IDS:
         world.put(Video(id, id, "https://cdn.example/v.m3u8", "a", maturity_rating="G"))
-    one, other = (world.page(world.feed, NO_HINTS, 2, None, user) for user in ("one", "other"))
-    assert one.items is not None
-    assert one.items is other.items
+    one, other = (world.page(world.feed, NO_HINTS, 2, None, user=user) for user in ("one", "other"))
+    assert one.ready is not None
+    assert one.ready is other.ready
     assert one.next_cursor != other.next_cursor
     assert one.feed_request_id != other.feed_request_id
     assert one.etag(world.catalog, "one", NOW) != other.etag(world.catalog, "other", NOW)
@@ -191,9 +213,9 @@ def test_a_page_asked_for_again_is_not_made_again(kind: str) -> None:
         world.put(Video(id, id, "https://cdn.example/v.m3u8", "a", maturity_rating="G"))
     first = world.page(world.feed, NO_HINTS, 5, known(kind))
     world.now += 1.0
-    assert world.page(world.feed, NO_HINTS, 5, known(kind)).items is first.items
+    assert world.page(world.feed, NO_HINTS, 5, known(kind)).ready is first.ready
     world.now += 10.0
-    assert world.page(world.feed, NO_HINTS, 5, known(kind)).items is not first.items
+    assert world.page(world.feed, NO_HINTS, 5, known(kind)).ready is not first.ready
 
 
 def test_who_dismissed_a_video_never_gets_the_page_that_has_it() -> None:
