@@ -193,7 +193,7 @@ class Settings:
     )
     hand_on_linger_ms: float = _setting(
         "HAND_ON_LINGER_MS",
-        0.0,
+        300.0,
         "How long a folded batch waits at most for others of its tenant that share its message to the roll-up, where "
         "messages of version 2 are written. 0: each has a message of its own.",
         minimum=0.0,

@@ -65,7 +65,9 @@ METRICS: dict[str, Metric] = {
     "rollup_writes": Metric("Writes of video statistics"),
     "rollup_lag_ms": Metric("From a batch's acceptance to video statistics", (), HISTOGRAM, LAG_BUCKETS_MS),
     "messages_set_aside": Metric("Messages that cannot be understood, now dead letters", ("subscription", "reason")),
-    "queue_messages": Metric("Messages that wait, as far as one look shows", ("subscription",), GAUGE),
+    "queue_messages": Metric(
+        "Messages that wait, of one batch or several each, as far as one look shows", ("subscription",), GAUGE
+    ),
     "queue_oldest_seconds": Metric("How long the oldest message waits that is not settled", ("subscription",), GAUGE),
     "dead_letters": Metric("Dead letters waiting for a decision", ("subscription",), GAUGE),
     "dead_letters_dropped": Metric("Dead letters dropped because of their age or an erasure", ("subscription",)),

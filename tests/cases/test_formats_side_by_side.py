@@ -50,6 +50,7 @@ NEW = {
     "write_signals_version": "3",
     "write_receipt_version": "2",
     "write_message_version": "2",
+    "hand_on_linger_ms": 0.0,
     "write_cursor_version": "2",
 }
 

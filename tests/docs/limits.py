@@ -180,6 +180,7 @@ LIMITS: list[Limit] = [
         statistics_in_all=2 * MINUTE,  # a drain, a pull, features
     ),
     *_of("time", "design decisions", batches_gather=Settings().pack_linger_ms / 1000),
+    *_of("time", "decisions", folded_batches_gather=Settings().hand_on_linger_ms / 1000),
     *_of("time", "design decisions", a_drain=30),  # the schedule of `roll_up` in function_app.py
     *_of("bytes", "design decisions", signals_document=MAX_DOCUMENT_BYTES, cursor=MAX_CHARS, a_batch=MAX_BODY_BYTES),
     *_of("bytes", "design", import_file_of_the_design=MAX_FILE_BYTES),

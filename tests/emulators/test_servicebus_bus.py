@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.bus.port import ROLLUP, SIGNALS, TOPIC, BusUnavailable, LockLost, OutgoingMessage
+from shared.adapters.bus.port import NO_SESSION, ROLLUP, SIGNALS, TOPIC, BusUnavailable, LockLost, OutgoingMessage
 from shared.adapters.bus.servicebus import ServiceBusBus
 from tests.emulators.faults import AFTER, BEFORE, Fault
+from tests.emulators.servicebus import wire
 
 SEND, OPEN = f"send {TOPIC}", f"open {TOPIC}"
 LINK_DETACHED = "amqp:link:detach-forced"
@@ -36,6 +37,23 @@ def close_senders(broker: Any) -> None:
             del broker._links[attached.link]
 
     broker.call(close)
+
+
+async def test_a_message_carries_no_property_that_nobody_reads(broker, bus):
+    """One to the fold carries its id and where it goes, one to the roll-up its session besides."""
+    id, body = "f" * 32, b"x" * 100
+    await bus.publish(OutgoingMessage(id, NO_SESSION, body, SIGNALS))
+    await bus.publish(OutgoingMessage(f"{id}.rollup", "tenant", body, ROLLUP))
+    queues = broker.namespace.queues
+    stored = {
+        name: broker.call(lambda queue=queues[f"{TOPIC}/subscriptions/{name}"]: list(queue.messages.values()))
+        for name in (SIGNALS, ROLLUP)
+    }
+    beside = {name: len(found[0].raw) - len(body) for name, found in stored.items()}
+    assert beside == {SIGNALS: 81, ROLLUP: 94}
+    for found in stored.values():
+        codes = [code for code, _ in wire.sections(found[0].raw)]
+        assert codes == [wire.PROPERTIES, wire.APPLICATION_PROPERTIES, wire.DATA]
 
 
 async def test_nothing_connects_before_the_first_use(broker, bus):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from bootstrap import App
 from events.batch import Batch, decode, encode, encode_all
 from events.frame import MARK
+from events.packing import Packer
 from events.schema import Event
-from events.signals_consumer import FOLDS_AT_ONCE, MAX_AGE_SECONDS, SignalsConsumer
+from events.signals_consumer import FOLDS_AT_ONCE, HANDED_ON, MAX_AGE_SECONDS, SignalsConsumer
 from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable
 from shared.adapters.documents.port import (
     USER_ACTIVITY,
@@ -334,6 +335,32 @@ async def test_of_several_batches_one_that_fails_is_set_aside_alone(world: World
     (letter,) = world.topic.letters
     assert [each.user_key for each in decode(letter.body)] == ["user2"]
     assert sorted(world.handed_on().values()) == [1] * 6
+
+
+async def test_a_cut_while_handing_on_several_batches_hands_each_event_on_once(world: World) -> None:
+    packer = Packer(world.topic, version=2, linger_seconds=0.005, suffix=HANDED_ON)  # type: ignore[arg-type]
+    world.topic.publish_fails = 3
+    assert await signals_consumer(world.services, packer=packer).handle(pack(1, 2, 3, 4)) == "folded"
+    assert sorted(world.handed_on().values()) == [1] * 12
+    messages = [message for message in world.topic.published if message.to == ROLLUP]
+    assert len(messages) == 2, "one at once, and one for all that came in its linger"
+    assert all(message.message_id.endswith(HANDED_ON) for message in messages)
+
+
+async def test_what_is_handed_on_in_another_message_after_an_outage_says_so(world: World) -> None:
+    packer = Packer(world.topic, version=2, linger_seconds=0.005, suffix=HANDED_ON)  # type: ignore[arg-type]
+    world.topic.publish_fails = 1_000
+    impatient = signals_consumer(world.services, packer=packer, patience_seconds=0.0)
+    with pytest.raises(BusUnavailable):
+        await impatient.handle(pack(1, 2, 3))
+    taken = {each.id for message in world.topic.published for each in decode(message.body)}
+    assert len(taken) == 3, "the bus had them, and did not say so"
+    world.topic.publish_fails = 0
+    world.topic.published.clear()
+    for number in (3, 1, 2):
+        await impatient.handle(pack(number))
+    again = [each for message in world.topic.published for each in decode(message.body)]
+    assert [each.again for each in again] == [True, True], "what was alone before has the id it had, and is dropped"
 
 
 async def test_a_clients_copy_in_another_message_hands_on_nothing(world: World) -> None:

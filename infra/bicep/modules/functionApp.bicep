@@ -359,7 +359,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         }
         {
           name: 'HAND_ON_LINGER_MS'
-          value: '0'
+          value: '300'
         }
         {
           name: 'FOLD_PATIENCE_SECONDS'
