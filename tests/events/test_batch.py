@@ -255,7 +255,7 @@ def test_columns_of_a_later_release_are_passed_over_and_kept() -> None:
         assert (kept_plain, kept_packed[1:]) == (later.plain, later.packed[1:])
 
 
-def test_a_batch_with_events_of_a_later_type_stays_as_it_is_when_a_message_is_taken_apart() -> None:
+def test_taking_a_message_apart_leaves_a_batch_with_later_types_as_it_is() -> None:
     body = with_types_200(encode(three_likes(), 2), 1)
     both = batch_columns.join([*batch_columns.split(unwrap(body)), batch_columns.to_parts(LIKE)])
     assert parts(wrap(both))[0] == body
