@@ -58,7 +58,7 @@ export class IndexedDbStore implements Store {
     // A page takes its lock before it writes: an owner that was seen, and then holds none, is gone.
     const seen = await this.#rows();
     const alive = await this.#alive();
-    const gone = new Set(seen.map((row) => row.owner).filter((owner) => owner !== this.#owner && !alive.has(owner)));
+    const gone = new Set(seen.map((row) => row.owner).filter((owner) => owner !== this.#owner && !alive(owner)));
     const adopted: Row[] = [];
     await this.#try(QUEUE, "readwrite", (queue) => {
       const all = queue.getAll();
@@ -98,9 +98,14 @@ export class IndexedDbStore implements Store {
     return (asked?.result as OwnedRow[] | undefined) ?? [];
   }
 
-  async #alive(): Promise<Set<string>> {
-    const held = (await locks()?.query())?.held ?? [];
-    return new Set(held.map((lock) => lock.name?.slice(this.#name.length + 1) ?? ""));
+  /** Tells whether a page lives. Where nobody knows, all do: what they have waits for another time. */
+  async #alive(): Promise<(owner: string) => boolean> {
+    try {
+      const held = new Set(((await locks()?.query())?.held ?? []).map((lock) => lock.name));
+      return (owner) => held.has(`${this.#name} ${owner}`);
+    } catch {
+      return () => true;
+    }
   }
 
   /** What `act` returns, once its transaction is complete; undefined where the database fails, which is told once. */

@@ -51,6 +51,7 @@ export class Queue {
   readonly #store: Store;
   readonly #limits: Limits;
   readonly #most: number;
+  #written = Promise.resolve();
 
   constructor(store: Store, limits: Limits, most: number) {
     this.#store = store;
@@ -85,7 +86,7 @@ export class Queue {
       dropped.push(...this.#events.splice(Math.max(impression, 0), 1));
     }
     const ids = [...replaced, ...dropped].map((each) => each.id);
-    void this.#store.write(ids.includes(event.id) ? [] : [event], ids);
+    this.#write(ids.includes(event.id) ? [] : [event], ids);
     return dropped;
   }
 
@@ -95,7 +96,7 @@ export class Queue {
    */
   next(stopped: ReadonlyMap<string, unknown>, now: number): { batch: Batch; stored: Promise<void> } | undefined {
     const packed = this.#batches.find((each) => !stopped.has(each.user));
-    if (packed) return { batch: packed, stored: Promise.resolve() };
+    if (packed) return { batch: packed, stored: this.#written };
     const first = this.#events.find((each) => !stopped.has(each.user));
     if (!first) return undefined;
     const taken = this.#fitting(first);
@@ -103,7 +104,8 @@ export class Queue {
     const ids = new Set(taken.map((each) => each.id));
     this.#events = this.#events.filter((each) => !ids.has(each.id));
     this.#batches.push(batch);
-    return { batch, stored: this.#store.write([batch], [...ids]) };
+    this.#write([batch], [...ids]);
+    return { batch, stored: this.#written };
   }
 
   /** The events of the same user and consent that fit into one batch, oldest first: one at least. */
@@ -123,7 +125,7 @@ export class Queue {
   /** Forgets a batch that was answered, or given up. */
   finish(batch: Batch): void {
     this.#batches = this.#batches.filter((each) => each.id !== batch.id);
-    void this.#store.write([], [batch.id]);
+    this.#write([], [batch.id]);
   }
 
   /** Puts two halves in the place of a batch that is too large. Returns whether it could be cut. */
@@ -133,7 +135,7 @@ export class Queue {
     const middle = texts.length >> 1;
     const halves = [texts.slice(0, middle), texts.slice(middle)].map((part) => packedFrom(batch, part, now));
     this.#batches = this.#batches.flatMap((each) => (each.id === batch.id ? halves : [each]));
-    void this.#store.write(halves, [batch.id]);
+    this.#write(halves, [batch.id]);
     return true;
   }
 
@@ -154,13 +156,18 @@ export class Queue {
   async clear(): Promise<void> {
     const ids = [...this.#events, ...this.#batches].map((each) => each.id);
     this.release();
-    await this.#store.write([], ids);
+    this.#write([], ids);
+    await this.#written;
   }
 
   /** Lets go of everything in memory. It stays in the store for whoever takes it over. */
   release(): void {
     this.#events = [];
     this.#batches = [];
+  }
+
+  #write(rows: Row[], deleted: string[]): void {
+    this.#written = this.#store.write(rows, deleted);
   }
 }
 

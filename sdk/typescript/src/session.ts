@@ -176,10 +176,13 @@ export class Session {
 
   /** Ends the session. What waits stays in the browser's storage for the next one; what is reported later is not kept. */
   async close(): Promise<void> {
+    for (const play of this.#plays) {
+      play.heartbeat();
+      play.paused();
+    }
     this.#closed.abort();
     this.#eraOver.abort();
     this.#stopListening();
-    for (const play of this.#plays) play.paused();
     this.#uploader.close();
     this.#queue.release();
     await this.#store.release();

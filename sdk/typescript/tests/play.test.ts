@@ -35,10 +35,21 @@ test.concurrent("an app that is killed loses what played after the last heartbea
   const app = await watching(tenant, { storage });
   app.session.play(app.videos[0]!).playing();
   await app.clock.advance(27_000);
-  await app.session.close();
+  await storage.release(); // as when its process ends: the app itself hears nothing
   await startApp(tenant, { storage }).session.flush();
   const known = await signals(tenant);
   expect([known?.totalViewsLast7d, Math.round(known!.totalWatchTimeLast7dMs / 1000)]).toEqual([1, 20]);
+});
+
+test.concurrent("a session that is closed in the middle of a play leaves the time up to then", async () => {
+  const tenant = await newTenant();
+  const storage = memoryStore();
+  const app = await watching(tenant, { storage });
+  app.session.play(app.videos[0]!).playing();
+  await app.clock.advance(27_000);
+  await app.session.close();
+  await startApp(tenant, { storage }).session.flush();
+  expect(Math.round((await signals(tenant))!.totalWatchTimeLast7dMs / 1000)).toBe(27);
 });
 
 test.concurrent("of heartbeats that wait for the network only the latest is kept", async () => {
