@@ -21,7 +21,7 @@ ALLOWED_HEADERS = (
     "X-Tenant-Id, X-Api-Key, X-User, X-User-Token, X-Personalization, Idempotency-Key, Content-Type, "
     f"Content-Encoding, If-None-Match, {TRACING_HEADERS}"
 )
-EXPOSED_HEADERS = "ETag, Retry-After, Accept-Encoding"
+EXPOSED_HEADERS = "ETag, Retry-After, Accept-Encoding, Date"
 PREFLIGHT_SECONDS = 600
 _ORIGIN = re.compile(
     r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"

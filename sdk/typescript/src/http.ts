@@ -1,7 +1,7 @@
 /** One call to the service: headers, time-out, a new user token where the old one has expired, typed errors. */
 
 import type { components } from "./api-types.js";
-import type { Clock } from "./clock.js";
+import type { Clock, ClockCheck } from "./clock.js";
 import { FeedError, aborted } from "./errors.js";
 import type { Tokens } from "./tokens.js";
 
@@ -43,11 +43,13 @@ export class Http {
   readonly #service: Service;
   readonly #tokens: Tokens;
   readonly #clock: Clock;
+  readonly #check: ClockCheck;
 
-  constructor(service: Service, tokens: Tokens, clock: Clock) {
+  constructor(service: Service, tokens: Tokens, clock: Clock, check: ClockCheck) {
     this.#service = service;
     this.#tokens = tokens;
     this.#clock = clock;
+    this.#check = check;
   }
 
   /** The answer of one attempt. Rejects with `FeedError`. Repeats the call once where the user's token has expired. */
@@ -83,6 +85,7 @@ export class Http {
         cache: "no-store",
         signal: abort.signal,
       });
+      this.#check.note(response.headers.get("Date"));
       return this.#read(response, await response.text());
     } catch (error) {
       if (error instanceof FeedError) throw error;

@@ -1,5 +1,6 @@
 /** The events that wait: packed into batches, bounded, and written to a store before they are sent. */
 
+import type { ClockCheck } from "./clock.js";
 import type { EventBody } from "./events.js";
 import type { Viewer } from "./http.js";
 import { randomId } from "./random-id.js";
@@ -51,9 +52,11 @@ export class Queue {
   readonly #store: Store;
   readonly #limits: Limits;
   readonly #most: number;
+  readonly #check: ClockCheck;
   #written = Promise.resolve();
 
-  constructor(store: Store, limits: Limits, most: number) {
+  constructor(store: Store, limits: Limits, most: number, check: ClockCheck) {
+    this.#check = check;
     this.#store = store;
     this.#limits = limits;
     this.#most = most;
@@ -100,7 +103,7 @@ export class Queue {
     const first = this.#events.find((each) => !stopped.has(each.user));
     if (!first) return undefined;
     const taken = this.#fitting(first);
-    const batch = packedFrom(first, taken.map((each) => each.text), now);
+    const batch = this.#pack(first, taken.map((each) => each.text), now);
     const ids = new Set(taken.map((each) => each.id));
     this.#events = this.#events.filter((each) => !ids.has(each.id));
     this.#batches.push(batch);
@@ -133,7 +136,7 @@ export class Queue {
     const texts = eventsOf(batch).map((each) => JSON.stringify(each));
     if (texts.length < 2) return false;
     const middle = texts.length >> 1;
-    const halves = [texts.slice(0, middle), texts.slice(middle)].map((part) => packedFrom(batch, part, now));
+    const halves = [texts.slice(0, middle), texts.slice(middle)].map((part) => this.#pack(batch, part, now));
     this.#batches = this.#batches.flatMap((each) => (each.id === batch.id ? halves : [each]));
     this.#write(halves, [batch.id]);
     return true;
@@ -166,6 +169,16 @@ export class Queue {
     this.#batches = [];
   }
 
+  /**
+   * A batch of some events. `sentAt` lets the service correct a wrong clock; the same bytes may arrive much later, which
+   * would move right times by as much, so that it is left out where the clock is known to be right.
+   */
+  #pack({ user, personalized }: Viewer, texts: string[], now: number): Batch {
+    const sentAt = this.#check.isRight ? "" : `,"sentAt":${Math.round(now)}`;
+    const text = `{"events":[${texts.join()}]${sentAt}}`;
+    return { kind: "batch", id: randomId(), user, personalized, at: now, count: texts.length, text };
+  }
+
   #write(rows: Row[], deleted: string[]): void {
     this.#written = this.#store.write(rows, deleted);
   }
@@ -179,9 +192,4 @@ function replaces(event: QueuedEvent, waiting: QueuedEvent): boolean {
 /** What a batch holds. */
 export function eventsOf(batch: Batch): EventBody[] {
   return JSON.parse(batch.text).events;
-}
-
-function packedFrom({ user, personalized }: Viewer, texts: string[], now: number): Batch {
-  const text = `{"events":[${texts.join()}],"sentAt":${Math.round(now)}}`;
-  return { kind: "batch", id: randomId(), user, personalized, at: now, count: texts.length, text };
 }

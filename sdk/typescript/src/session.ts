@@ -1,6 +1,6 @@
 /** A session: one user of one app, with feeds, events, consent and what happens to the page. */
 
-import { type Clock, systemClock } from "./clock.js";
+import { type Clock, ClockCheck, systemClock } from "./clock.js";
 import { ServiceConfig } from "./config.js";
 import { FeedError } from "./errors.js";
 import { type EventBody, Events, type About, eventBody } from "./events.js";
@@ -87,11 +87,12 @@ export class Session {
     const { tenantId, apiKey } = options;
     this.#tokens = new Tokens(options.userToken);
     const send = options.fetch ?? ((input, init) => fetch(input, init));
-    this.#http = new Http({ baseUrl, tenantId, apiKey, fetch: send }, this.#tokens, this.#clock);
+    const check = new ClockCheck(this.#clock);
+    this.#http = new Http({ baseUrl, tenantId, apiKey, fetch: send }, this.#tokens, this.#clock, check);
     this.#store = options.storage ?? this.#defaultStore(`video-feed ${baseUrl} ${tenantId}`);
     this.#cache = new PageCache(this.#store, this.#clock);
     this.#config = new ServiceConfig(this.#http, this.#clock);
-    this.#queue = new Queue(this.#store, this.#config.limits, options.maxQueued ?? MOST_QUEUED);
+    this.#queue = new Queue(this.#store, this.#config.limits, options.maxQueued ?? MOST_QUEUED, check);
     this.#uploader = new Uploader({
       queue: this.#queue,
       http: this.#http,

@@ -42,46 +42,46 @@ export const newTenant = (told: { videos?: number; configuration?: object } = {}
 export const newUser = (): Promise<string> => control("user");
 export const archived = ({ tenantId }: Tenant): Promise<Archived[]> => control("archive", { tenantId });
 export const signals = ({ tenantId, user }: Tenant): Promise<Signals | null> => control("signals", { tenantId, user });
-/** Milliseconds that the service's clock is ahead of ours. */
-export const passAtService = async (seconds: number): Promise<number> =>
-  (await control<number>("advance", { seconds })) - Date.now();
+let serviceAhead = 0;
+/** Lets time pass at the service. Returns how many milliseconds its clock is ahead of ours. */
+export async function passAtService(seconds: number): Promise<number> {
+  serviceAhead = (await control<number>("advance", { seconds })) - Date.now();
+  return serviceAhead;
+}
 
 /** A clock whose timers run when a test moves it. */
 export class ManualClock implements Clock {
   #ahead = 0;
+  #setBy = 0;
   #timers: { due: number; action: () => void }[] = [];
 
-  now = (): number => Date.now() + this.#ahead;
+  now = (): number => this.elapsed() + this.#setBy;
+
+  elapsed = (): number => Date.now() + this.#ahead;
 
   after = (ms: number, action: () => void): (() => void) => {
-    const timer = { due: this.now() + ms, action };
+    const timer = { due: this.elapsed() + ms, action };
     this.#timers.push(timer);
     return () => this.#forget(timer);
   };
 
   /** Sets the clock without any time passing. */
   set(ms: number): void {
-    this.#ahead += ms;
-    for (const timer of this.#timers) timer.due += ms;
+    this.#setBy += ms;
   }
 
   /** Lets time pass: timers run in their order. */
   async advance(ms: number): Promise<void> {
-    const end = this.now() + ms;
+    const end = this.elapsed() + ms;
     for (;;) {
       const next = this.#timers.filter((timer) => timer.due <= end).sort((a, b) => a.due - b.due)[0];
       if (!next) break;
-      this.#ahead += Math.max(0, next.due - this.now());
+      this.#ahead += Math.max(0, next.due - this.elapsed());
       this.#forget(next);
       next.action();
       await settled(1);
     }
-    this.#ahead += Math.max(0, end - this.now());
-  }
-
-  /** Milliseconds until each timer runs. */
-  get pauses(): number[] {
-    return this.#timers.map((timer) => timer.due - this.now());
+    this.#ahead += Math.max(0, end - this.elapsed());
   }
 
   #forget(timer: object): void {
@@ -122,7 +122,7 @@ export class Network {
     this.inFlight += upload;
     this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
     try {
-      const send = (): Promise<Response> => fetch(input, { ...init, keepalive: false });
+      const send = async (): Promise<Response> => dated(await fetch(input, { ...init, keepalive: false }));
       return await (this.failure ? this.failure(request, send) : send());
     } finally {
       this.inFlight -= upload;
@@ -137,6 +137,14 @@ export class Network {
   get pages(): Request[] {
     return this.requests.filter((each) => each.url.pathname === "/v1/feed");
   }
+}
+
+/** The answer with the time of the service's clock, which the tests move, in place of the machine's. */
+function dated(response: Response): Response {
+  const headers = new Headers(response.headers);
+  headers.set("Date", new Date(Date.now() + serviceAhead).toUTCString());
+  const body = response.status === 304 ? null : response.body;
+  return new Response(body, { status: response.status, headers });
 }
 
 /** No network at all. */

@@ -1388,7 +1388,7 @@ export interface operations {
              *     - `too_many_events`: The batch has more than 100 events. Send two.
              *     - `invalid_idempotency_key`: Idempotency-Key has more than 200 characters.
              *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, or cut off.
+             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
              *     - `malformed_request`: The request is no valid HTTP.
              *     - `malformed_header`: A header is no valid text.
              *     - `malformed_path`: The path is no valid text.

@@ -1,5 +1,5 @@
 /** One call to the service: headers, time-out, a new user token where the old one has expired, typed errors. */
-import type { Clock } from "./clock.js";
+import type { Clock, ClockCheck } from "./clock.js";
 import type { Tokens } from "./tokens.js";
 /** Whose call it is, and whether that user agreed to personalization. */
 export interface Viewer {
@@ -28,7 +28,7 @@ export interface Service {
 }
 export declare class Http {
     #private;
-    constructor(service: Service, tokens: Tokens, clock: Clock);
+    constructor(service: Service, tokens: Tokens, clock: Clock, check: ClockCheck);
     /** The answer of one attempt. Rejects with `FeedError`. Repeats the call once where the user's token has expired. */
     send(call: Call): Promise<Answer>;
 }

@@ -1,4 +1,5 @@
 /** The events that wait: packed into batches, bounded, and written to a store before they are sent. */
+import type { ClockCheck } from "./clock.js";
 import type { EventBody } from "./events.js";
 import type { Viewer } from "./http.js";
 import type { Store } from "./storage.js";
@@ -36,7 +37,7 @@ export declare const KEEPALIVE_BYTES = 60000;
 export declare const BATCH_LIFE_MS: number;
 export declare class Queue {
     #private;
-    constructor(store: Store, limits: Limits, most: number);
+    constructor(store: Store, limits: Limits, most: number, check: ClockCheck);
     /** How many events wait. */
     get size(): number;
     /** Whether a whole batch waits. */
