@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import os
 import random
@@ -40,10 +41,12 @@ from feed.api import FeedApi
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import local_settings
 from shared.adapters.bus.port import SIGNALS
+from shared.adapters.documents.cosmos import CosmosStore
 from shared.adapters.flags.app_configuration import FlagStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.records import Tenant
+from shared.settings import Settings
 from shared.web.endpoint import endpoints_of
 from tests.parts import stats_consumer
 
@@ -53,6 +56,21 @@ TENANTS, VIDEOS, USERS, HISTORY = 40, 120, 400, 60
 NEVER_SECONDS = 3_600.0
 POST = next(each for each in endpoints_of(EventsApi) if each.method == "POST")
 TYPES = ("impression", "video_view", "video_view", "skip", "like")
+
+
+LEAN = "MEASURE_LEAN_READS"
+
+
+def _lean(settings: Settings) -> Any:
+    """The store with the flag `lean-reads` on; versions before it have none."""
+    point_reads = importlib.import_module("shared.adapters.documents.cosmos_point_read")
+    entra = importlib.import_module("tests.emulators.cosmos.entra")
+    parts = dict(part.split("=", 1) for part in settings.cosmos_connection_string.split(";") if part)
+    return CosmosStore(
+        settings.cosmos_database,
+        connection_string=settings.cosmos_connection_string,
+        point_reads=point_reads.PointReads(parts["AccountEndpoint"], settings.cosmos_database, entra.KnownToken),
+    )
 
 
 class Steps:
@@ -70,7 +88,7 @@ class Steps:
         )
         with FlagStore.from_settings(settings) as flags:
             flags.seed([{"id": PERSONALIZED_FEED, "enabled": True}])
-        self.app = app = bootstrap.build(settings)
+        self.app = app = bootstrap.build(settings, documents=_lean(settings) if os.environ.get(LEAN) else None)
         for port in (app.documents, app.bus):
             await port.ready()
         self.draw, self.serial = random.Random(1), count()

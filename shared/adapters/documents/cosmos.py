@@ -197,10 +197,11 @@ class CosmosStore:
     async def _read_by_sdk(self, container: Container, partition: str, id: str, latest: bool) -> Document | None:
         proxy = await self._proxy(container)
         asked: dict[str, Any] = {"read_timeout": self._read_timeout}
-        if not latest:
-            asked["request_options"] = dict(_EVENTUAL)
-        elif token := self._sessions.get(container, partition):
+        token = self._sessions.get(container, partition) if latest else None
+        if token:
             asked["session_token"] = token
+        else:  # for a session read without one the SDK looks for its own, which takes a tenth of a fold's CPU
+            asked["request_options"] = dict(_EVENTUAL)
 
         async def send() -> Document | None:
             started = time.perf_counter()
