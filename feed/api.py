@@ -15,6 +15,7 @@ from feed.query import HINTS, FeedQuery, parse_lookup, parse_query
 from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage, VideoItem, VideoItems
 from feed.videos_by_id import MAX_IDS, Found, not_found, read_ids
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
+from shared.domain.formats import VIDEO_ID
 from shared.domain.player_media import INCLUDES
 from shared.domain.records import MAX_LIMIT
 from shared.observability.metrics import Telemetry
@@ -39,7 +40,7 @@ INCLUDE = Parameter(
     "include",
     "query",
     f"What each item brings besides, with commas between: {', '.join(INCLUDES)}.",
-    {"type": "string"},
+    {"type": "string", "pattern": f"^({'|'.join(INCLUDES)})(,({'|'.join(INCLUDES)}))*$"},
     example="renditions,captions",
 )
 _CACHE_HEADERS = {
@@ -231,10 +232,15 @@ class FeedApi:
             Parameter(
                 "ids",
                 "query",
-                f"1 to {MAX_IDS} ids, with commas between them.",
-                {"type": "string"},
+                f"1 to {MAX_IDS} ids, each as a parameter of its own; commas between them are read too.",
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": f"^{VIDEO_ID.pattern}$"},
+                    "minItems": 1,
+                    "maxItems": MAX_IDS,
+                },
                 required=True,
-                example="vid_fitness_1,vid_cooking_1",
+                example=["vid_fitness_1", "vid_cooking_1"],
             ),
             INCLUDE,
             *_HINTS,

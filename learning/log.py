@@ -58,14 +58,16 @@ class UnreadableLog(ValueError):
 def read_json_lines(events: Path, videos: Path) -> Log:
     """Read archived events (one JSON object a line: user, type, videoId, timestamp in ms, watchTimeMs) and videos.
 
-    A `video_view` becomes one exposure; an `impression` of a video the user never viewed becomes one of no watch time;
-    likes and `not_interested` mark the exposure of the same user and video. Raises `UnreadableLog`.
+    A `video_view` becomes one exposure, and so does a play that is told by heartbeats, with its furthest; an
+    `impression` of a video the user never viewed becomes one of no watch time; likes and `not_interested` mark the
+    exposure of the same user and video. Raises `UnreadableLog`.
     """
     videos_read = [Video.from_document(line) for line in _lines(videos)]
     code_of = {video.id: code for code, video in enumerate(videos_read)}
     user_code: dict[str, int] = {}
     shown: dict[tuple[int, int], float] = {}
     views: list[tuple[int, int, float, float]] = []
+    plays: dict[tuple[int, int, int], tuple[float, float]] = {}
     marks: dict[tuple[int, int], set[str]] = {}
     for event in _lines(events):
         try:
@@ -76,12 +78,18 @@ def read_json_lines(events: Path, videos: Path) -> Log:
         if video is None:
             continue
         pair = (user_code.setdefault(name, len(user_code)), video)
-        if kind == "video_view":
+        play = event.get("play")
+        if kind in ("video_view", "progress") and isinstance(play, dict):
+            name_of_play = (*pair, int(play.get("key", 0)))
+            began, furthest = plays.get(name_of_play, (at, 0.0))
+            plays[name_of_play] = (min(at, began), max(float(event.get("watchTimeMs") or 0.0), furthest))
+        elif kind == "video_view":
             views.append((*pair, at, float(event.get("watchTimeMs") or 0.0)))
         elif kind == "impression":
             shown.setdefault(pair, at)
         else:
             marks.setdefault(pair, set()).add(kind)
+    views += [(user, video, at, watch_ms) for (user, video, _), (at, watch_ms) in plays.items()]
     viewed = {(user, video) for user, video, _, _ in views}
     views += [(*pair, at, 0.0) for pair, at in shown.items() if pair not in viewed]
     rows = [

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -240,3 +241,44 @@ async def test_what_others_wrote_is_text_and_never_code(app: App, open_studio: O
     page = await open_studio(editor, DESKTOP)
     await expect(page.locator('[data-video="vid_travel_1"] b')).to_have_text(evil)
     assert await page.title() == "Feed Studio"
+
+
+async def test_what_players_need_is_edited_beside_what_is_not_touched(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(3))
+    media = {
+        "renditions": [{"url": "https://cdn.example/720.m3u8", "height": 1280, "bitrate": 2_500_000}],
+        "captions": [{"url": "https://cdn.example/en.vtt", "language": "en"}],
+        "metadata": {"sku": "A-12", "price": 9.5},
+        "width": 720,
+    }
+    await editor.change("PATCH", "videos/vid_fitness_1", media)
+    page = await open_studio(editor, DESKTOP)
+    await page.get_by_role("link", name="Videos").click()
+    row = page.locator('tr[data-video="vid_fitness_1"]')
+
+    async def save(**fields: str) -> dict[str, Any]:
+        await row.get_by_role("button").first.click()
+        for label, value in fields.items():
+            await page.get_by_label(label.replace("_", " "), exact=True).fill(value)
+        await page.get_by_role("dialog").get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        stored: dict[str, Any] = (await editor.get("videos/vid_fitness_1")).json
+        return stored
+
+    after = await save(Title="Another")
+    assert {name: after[name] for name in media} == media
+    after = await save(
+        Poster_link="https://cdn.example/p.jpg",
+        Metadata='{"sku": "B-1"}',
+        Button_label="Buy",
+        Button_link="https://shop.example/",
+    )
+    assert (after["posterUrl"], after["metadata"]) == ("https://cdn.example/p.jpg", {"sku": "B-1"})
+    assert after["action"] == {"label": "Buy", "url": "https://shop.example/"}
+    assert (after["renditions"], after["captions"], after["width"]) == (media["renditions"], media["captions"], 720)
+    after = await save(Poster_link="", Button_label="", Button_link="", Metadata="")
+    assert (after["posterUrl"], after["action"], after["metadata"]) == (None, None, {})
+    await row.get_by_role("button").first.click()
+    await page.get_by_label("Captions", exact=True).fill("en: no JSON")
+    await page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Captions must be JSON")

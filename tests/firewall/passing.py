@@ -74,6 +74,7 @@ async def operations(app: Guarded) -> Tally:
             query, headers = {}, dict(base)
             for parameter in operation.get("parameters", ()):
                 example = parameter.get("example", '"x"' if parameter["name"] == "If-Match" else None)
+                example = ",".join(example) if isinstance(example, list) else example
                 if example is not None and parameter["in"] in ("query", "header"):
                     (query if parameter["in"] == "query" else headers)[parameter["name"]] = example
             body = None
