@@ -3,7 +3,8 @@
 Each row is the median of several fresh processes; `all` is what to hold against the objective of 3 s. Read it so:
 `CPU` is what the process used of a core until then, so whatever `all` has more was waiting, or others had the machine;
 `connected` counts sockets that were opened by importing. The connections on Azure are TLS over a network, which no test
-server shows.
+server shows. The last row is an instance that is asked for feeds of many tenants at once, on the embedded store: what
+it has used of a core when all are answered. In the package the ranking's loops are machine code: `import` is less.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -27,6 +29,9 @@ RUNS = 5
 VIDEOS = 500
 TENANT, SDK_KEY = "tenant", "secret-api-key"
 OBJECTIVE_SECONDS = 3.0
+TENANTS, VIDEOS_OF_EACH, MANY_RUNS = 20, 2_000, 3
+MANY_STAGES = ("import", "build", "feeds")
+MANY_CPU_SECONDS = 2.5
 STAGES = ("python", "import of the app", "import of the adapters", "build", "connections", "first feed")
 """In order; each ends where the next begins."""
 
@@ -68,6 +73,20 @@ def main() -> None:
     finally:
         servers.terminate()
         servers.wait(20)
+    _print_many()
+
+
+def _print_many() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "DATA_FOLDER": folder}
+        asyncio.run(_prepare_tenants(environment))
+        runs = [_one_process(environment, "child_of_many") for _ in range(MANY_RUNS)]
+    print(f"\nthe first feeds of {TENANTS} tenants of {VIDEOS_OF_EACH:,} videos, side by side, s of CPU")
+    cpu = [statistics.median(run[stage] for run in runs) for stage in MANY_STAGES]
+    wall = statistics.median(run["wall"] for run in runs)
+    cells = "".join(f"{stage} {seconds:.2f}  " for stage, seconds in zip(MANY_STAGES, cpu, strict=True))
+    verdict = "within" if sum(cpu) <= MANY_CPU_SECONDS else "OVER"
+    print(f"{cells}all {sum(cpu):.2f}, {verdict} the objective of {MANY_CPU_SECONDS:g}; wall {wall:.2f} s")
 
 
 async def _prepare_tenant(environment: Mapping[str, str]) -> None:
@@ -92,9 +111,30 @@ async def _prepare_tenant(environment: Mapping[str, str]) -> None:
     await services.close()
 
 
-def _one_process(environment: Mapping[str, str]) -> dict[str, float]:
+async def _prepare_tenants(environment: Mapping[str, str]) -> None:
+    import bootstrap
+    from local.demo import demo_videos, save_videos
+    from local.serving import first_flags
+    from shared.adapters.backends import flags_file
+    from shared.adapters.tenant_directory import save_key, save_tenant
+    from shared.domain.records import Tenant
+    from shared.settings import Settings
+
+    settings = Settings.from_environment(environment)
+    first_flags(flags_file(settings))
+    app = bootstrap.build(settings)
+    await app.start()
+    for number in range(TENANTS):
+        tenant = f"{TENANT}-{number}"
+        await save_tenant(app.documents, Tenant(tenant, "R"))
+        await save_key(app.documents, app.identity, tenant, "app", SDK_KEY, frozenset({"sdk"}))
+        await save_videos(app, tenant, demo_videos(VIDEOS_OF_EACH, time.time(), random.Random(number)))
+    await app.close()
+
+
+def _one_process(environment: Mapping[str, str], name: str = "child") -> dict[str, float]:
     """Seconds of each stage in a fresh process."""
-    child = [sys.executable, "-c", "from benchmarks.startup import child; child()", str(time.time())]
+    child = [sys.executable, "-c", f"from benchmarks.startup import {name}; {name}()", str(time.time())]
     told = subprocess.run(child, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=True)
     stages: dict[str, float] = json.loads(told.stdout)
     return stages
@@ -142,6 +182,39 @@ def child() -> None:
         stages = dict(zip(STAGES, (end - begin for begin, end in pairwise(times)), strict=True))
         print(json.dumps(stages | {"connected at import": at_import, "cpu": time.process_time()}))
         await services.close()
+
+    asyncio.run(serve())
+
+
+def child_of_many() -> None:
+    """Start as an instance does, serve a feed of each of many tenants at once, and tell the CPU of each stage."""
+    import azure.functions as func
+
+    import function_app
+
+    cpu = [0.0, time.process_time()]
+    import bootstrap
+    from shared.settings import Settings
+
+    app = bootstrap.build(replace(Settings.from_environment(os.environ), catalog_budget_ms=60_000.0))
+    bootstrap.use(app)
+    functions = {each.get_function_name(): each.get_user_function() for each in function_app.app.get_functions()}
+    cpu.append(time.process_time())
+
+    async def feed_of(number: int) -> None:
+        headers = {"x-tenant-id": f"{TENANT}-{number}", "x-api-key": SDK_KEY, "x-user": f"{1:064x}"}
+        request = func.HttpRequest("GET", "http://localhost/v1/feed", headers=headers, params={}, body=b"")
+        response = await functions["get_feed"](request)
+        assert response.status_code == 200, response.get_body()
+
+    async def serve() -> None:
+        await app.start()
+        began = time.time()
+        await asyncio.gather(*map(feed_of, range(TENANTS)))
+        cpu.append(time.process_time())
+        stages = dict(zip(MANY_STAGES, (end - begin for begin, end in pairwise(cpu)), strict=True))
+        print(json.dumps(stages | {"wall": time.time() - began}))
+        await app.close()
 
     asyncio.run(serve())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from shared.domain.age_bands import EVERY_AGE, AgeBand, read_age_band
@@ -37,7 +38,7 @@ def policy_rank(policy: str | None) -> int:
     return RATINGS.get(policy or "", RATINGS["G"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # nobody changes one; frozen, it is four times as dear to make
 class Video:
     """A video as the CMS stores it. Times are seconds since the epoch; `expires_at` None means never.
 
@@ -87,9 +88,10 @@ class Video:
             maturity_rating=_text(body.get("maturityRating")),
             editorial_boost=min(10.0, max(-10.0, _number(body.get("editorialBoost")))),
             popularity_override=_bounded(body.get("popularityOverride"), 0.0, 100.0),
-            language=canonical_or_stored_language(_text(body.get("language"))) or None,
-            countries=canonical_or_stored_countries(_texts(body.get("countries")))
-            or ((NOWHERE,) if body.get("countries") else ()),
+            language=_stored_language(_text(body.get("language"))) or None,
+            countries=(canonical_or_stored_countries(_texts(stored)) or (NOWHERE,))
+            if (stored := body.get("countries"))
+            else (),
             age_bands=_texts(body.get("ageBands")),
             platforms=tuple(canonical_platform(text) or text for text in _texts(body.get("platforms"))),
             active=body.get("status", "active") == "active" and not body.get("deleted"),
@@ -129,6 +131,10 @@ def canonical_or_stored_language(text: str) -> str:
     return canonical_language(text, lenient=True) or text.lower()
 
 
+_stored_language = lru_cache(1_024)(canonical_or_stored_language)
+"""For the few languages of stored videos."""
+
+
 def canonical_or_stored_countries(texts: Iterable[str]) -> tuple[str, ...]:
     """The canonical codes of stored countries, each once. One that is no country stays, so that a video that is
     restricted to it does not get everywhere."""
@@ -140,7 +146,7 @@ def _text(value: object) -> str:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(v for v in value if isinstance(v, str) and v) if isinstance(value, list | tuple) else ()
+    return tuple([v for v in value if isinstance(v, str) and v]) if value and isinstance(value, list | tuple) else ()
 
 
 def _number(value: object) -> float:

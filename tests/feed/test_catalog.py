@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from feed.catalog import SLICE, STALE_SECONDS, Catalogs
+from feed.catalog import SLICE, STALE_SECONDS, Catalog, Catalogs
 from ranking.stats import StatsTable
 from shared.adapters.blobs.folder import FolderBlobs
-from shared.adapters.documents.port import VIDEO_STATS, VIDEOS, Container, Page, StoreUnavailable, Upsert
+from shared.adapters.documents.port import VIDEO_STATS, VIDEOS, Container, Document, Page, StoreUnavailable, Upsert
 from shared.observability.metrics import Telemetry
 from shared.settings import Settings
 from tests.faulty_documents import Trouble
@@ -186,3 +186,15 @@ async def test_rows_of_a_deleted_video_are_reused_without_mixing_up_the_two(worl
     assert row is not None
     assert b'"title":"The ninth"' in catalog.items[row]
     assert await world.active() == {"v1", "v9"}
+
+
+def test_one_video_that_no_column_can_hold_costs_the_others_of_its_slice_nothing() -> None:
+    documents = [Document(TENANT, f"v{n}", make_video(f"v{n}").to_document(), "") for n in range(4)]
+    documents[1].body["publishedAt"] = 10**400
+    documents[2].body["title"] = "\ud800"
+    catalog = Catalog(TENANT)
+    catalog.apply_queried(documents)
+    assert [f"v{n}" in catalog.columns for n in range(4)] == [True, False, False, True]
+    assert all(
+        catalog.items[catalog.columns.row(id)].startswith(b'{"videoId":"%b"' % id.encode()) for id in ("v0", "v3")
+    )

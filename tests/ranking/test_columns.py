@@ -113,3 +113,17 @@ def test_the_on_air_mask_is_right_at_any_time_and_after_any_change(schedules, st
             columns.upsert(video(f"v{changed}", published_at=5.0))
         on_air = (columns.published_at <= now) & (now < columns.expires_at)
         assert columns.on_air(float(now)).tolist() == on_air.tolist()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 5), st.lists(st.sampled_from("abcdefghijk"))), max_size=30)
+)
+def test_videos_put_in_together_leave_the_same_columns_as_one_after_another(drawn: list) -> None:
+    videos = [
+        video(f"v{number}", category=f"c{n}", tags=tuple(tags), duration_seconds=float(n)) for number, n, tags in drawn
+    ]
+    together, one_by_one = VideoColumns(), VideoColumns()
+    assert together.upsert_all(videos) == [one_by_one.upsert(each) for each in videos]
+    for name in ("fingerprint", "key", "category", "duration", "title", "tags", "tag_bits", "tag_share", "expires_at"):
+        assert np.array_equal(getattr(together, name), getattr(one_by_one, name)), name
+    assert np.array_equal(together.tagged(["a", "k"]), one_by_one.tagged(["a", "k"]))
