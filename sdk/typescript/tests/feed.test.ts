@@ -101,6 +101,18 @@ test("the page that is kept is shown to nobody else, nor after a change of conse
   expect(app.network.pages.map(({ headers }) => headers.get("If-None-Match"))).toEqual([null, null, null]);
 });
 
+test("the page that an earlier session has kept is shown to its user only, under the same consent", async () => {
+  const tenant = await newTenant();
+  const storage = memoryStore();
+  await startApp(tenant, { storage }).session.feed().at(0);
+  const clock = new ManualClock();
+  for (const options of [{ user: await newUser() }, { personalized: false }, {}]) {
+    const app = startApp(tenant, { storage, clock, ...options });
+    await app.session.feed().at(0);
+    expect(app.network.pages[0]!.headers.has("If-None-Match")).toBe(false);
+  }
+});
+
 test("a cursor that has expired is replaced without a repetition of what is on screen", async () => {
   const app = startApp(await newTenant({ videos: 30 }));
   const feed = app.session.feed({ limit: 10 });
