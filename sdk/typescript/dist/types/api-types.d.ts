@@ -992,10 +992,13 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description 1 to 50 ids, with commas between them.
-                 * @example vid_fitness_1,vid_cooking_1
+                 * @description 1 to 50 ids, each as a parameter of its own; commas between them are read too.
+                 * @example [
+                 *       "vid_fitness_1",
+                 *       "vid_cooking_1"
+                 *     ]
                  */
-                ids: string;
+                ids: string[];
                 /**
                  * @description What each item brings besides, with commas between: renditions, captions, metadata.
                  * @example renditions,captions
