@@ -372,7 +372,7 @@ print(json.dumps({"done": done, "heavy": heavy, "threads": threading.active_coun
 def test_importing_the_app_connects_to_nothing_writes_nothing_and_starts_nothing(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
     # Machine code is written once, as byte code is.
-    subprocess.run([sys.executable, "-c", "import ranking"], cwd=tmp_path, env=environment, check=True)
+    subprocess.run([sys.executable, "-c", "import function_app"], cwd=tmp_path, env=environment, check=True)
     told = subprocess.run(
         [sys.executable, "-c", IMPORT_AND_TELL],
         cwd=tmp_path,
