@@ -78,6 +78,9 @@ class Paths:
         self.events._bus = self.bus
         self.consumer = signals_consumer(self.app)
         self.consumer._bus = self.bus
+        for part in (self.events, self.consumer):
+            if hasattr(part, "_packer"):  # which versions before it do without
+                part._packer._bus = self.bus
         self.draw, self.serial = random.Random(1), count()
         self.keeping = await _started(folder, documents, keep_seconds=10.0)
         self.switched = await _started(folder, documents, keep_seconds=10.0, personalized=False)

@@ -55,6 +55,7 @@ async def test_a_call_is_tried_from_the_reference_without_any_other_host(app: Ap
         await expect(feed.locator(".live-responses-table")).to_contain_text("feedRequestId")
 
         await page.goto(f"{app.url}/docs?for=sdk")
-        await expect(page.locator(".opblock")).to_have_count(5)
+        for_an_app = sum(map(len, function_app.api.sdk_document["paths"].values()))
+        await expect(page.locator(".opblock")).to_have_count(for_an_app)
         await context.close()
     assert faults == []
