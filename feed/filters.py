@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns
-from ranking.serving import allowed_rows
 from shared.domain.age_bands import AgeBand
 from shared.domain.fingerprint import SEEN_BITS
 from shared.domain.records import Tenant, policy_rank
@@ -142,15 +141,7 @@ def apply_filters(columns: VideoColumns, viewer: Viewer) -> Filtered:
 
 def enforce_serving_policy(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> Mask:
     """The last look at a finished slate: True where a row may be served, whoever put it there."""
-    allowed: Mask = allowed_rows(
-        rows,
-        columns.active,
-        columns.published_at,
-        columns.expires_at,
-        columns.maturity,
-        float(viewer.now),
-        viewer.maturity,
-    )
+    allowed: Mask = columns.servable(rows, viewer.now, viewer.maturity)
     if columns.country_sets:
         allowed &= columns.allowed_in(viewer.country, rows)
     return allowed if viewer.excluded is None else allowed & ~viewer.excluded[rows]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.lookup import rows_without, value_of_each
+from ranking.serving import allowed_rows
 from shared.domain.age_bands import AgeBand, bands_named
 from shared.domain.fingerprint import SEEN_MASK, fingerprint, fingerprint_of_name
 from shared.domain.languages import language_key, same_language
@@ -359,6 +360,10 @@ class VideoColumns:
         self.on_air(now)
         _, since, until, _ = self._on_air
         return since, until
+
+    def servable(self, rows: Rows, now: float, most: int) -> NDArray[np.bool_]:
+        """Return for each of some rows whether it is active, on air, and of a maturity rank of at most `most`."""
+        return allowed_rows(rows, self.active, self.published_at, self.expires_at, self.maturity, float(now), most)
 
     def allowed_in(self, country: str | None, rows: Rows | None = None) -> NDArray[np.bool_]:
         """Return a mask: True for rows without a country list and rows that list the country, of all rows or of `rows`.
