@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from shared.domain.event_types import EVENT_TYPES
 from tests.generators.programs import Failed, run
 from tests.sdk.built import SDK, TYPES, files_below, make_built, make_types, sdk_program
 
@@ -37,6 +38,11 @@ def test_the_built_file_is_small_and_needs_nothing_else(record_property: Record)
     assert size <= MAX_BYTES
     assert b"import" not in re.sub(rb'"[^"]*"', b"", built)
     assert "dependencies" not in json.loads((SDK / "package.json").read_text())
+
+
+def test_the_sdk_reports_every_type_of_event() -> None:
+    built = BUILT.read_text()
+    assert [name for name in EVENT_TYPES if f'"{name}"' not in built] == []
 
 
 def test_source_and_tests_are_strict_typescript() -> None:
