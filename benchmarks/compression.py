@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from statistics import median
 
 from benchmarks.http import UNBOUND, asker
+from benchmarks.measured import record
 from benchmarks.served import Served, World, served
 from benchmarks.wire import Connections, Reply, http
 
 ROUNDS, SECONDS, IN_FLIGHT = 8, 1.0, 16
 USERS = 200
+COMMAND = "python -m benchmarks compression, a personal page of 20"
 KINDS = {"personal": 0, "newcomer": 10_000}
 """The first user of each kind."""
 LIMITS = (20, 50)
@@ -42,6 +44,9 @@ async def _row(server: Served, kind: str, limit: int) -> None:
     share = len(sizes[1].body) / len(sizes[0].body)
     ratio = median(after / before for before, after in zip(*costs, strict=True))
     before, after = (median(each) * 1e6 for each in costs)
+    if (kind, limit) == ("personal", 20):
+        record("feed_response_compressed_bytes", packed, "bytes", COMMAND)
+        record("compress_cpu_ms", max(0.0, after - before) / 1000, "ms", COMMAND)
     print(f"{kind + ', ' + str(limit):20}{plain:9,}{packed:9,}{share:8.1%}{before:9.0f}{after:9.0f}{ratio:8.3f}")
 
 

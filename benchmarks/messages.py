@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.measured import record
 from events.batch import Batch, decode, encode, encode_all
 from events.batch_columns import to_parts
 from events.frame import deflate
@@ -30,6 +31,7 @@ from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 EVENTS, VIDEOS, BATCHES, TOGETHER, ROUNDS = 20, 2_000, 200, 4, 40
 NOW = 1_795_962_290.0
 TYPES = (IMPRESSION, VIDEO_VIEW, VIDEO_VIEW, SKIP, LIKE)
+COMMAND = "python -m benchmarks messages, a page"
 KINDS = ("page", "complete", "foreign")
 THEMES = ("fitness", "cooking", "travel", "science", "nightlife", "music", "football")
 OTHER_THEMES = ("news", "fashion", "gaming", "history", "animals", "cars", "art")
@@ -122,6 +124,9 @@ def _print_kind(kind: str, batches: list[Batch]) -> None:
         for name in sorted(ways, reverse=turn % 2 == 1):
             spent[name].append(_cpu(*ways[name]))
     gc.unfreeze()
+    if kind == KINDS[0]:
+        record("body_bytes", size[f"version 2, {TOGETHER} together"], "bytes", f"{COMMAND}, {TOGETHER} together")
+        record("rollup_body_bytes", size["version 2, one"], "bytes", f"{COMMAND}, one alone; two share it usually")
     for name, costs in spent.items():
         ratio = statistics.median(cost / first for cost, first in zip(costs, spent["version 1"], strict=True))
         share = size[name] / size["version 1"]

@@ -185,7 +185,7 @@ class Settings:
     )
     pack_linger_ms: float = _setting(
         "PACK_LINGER_MS",
-        20.0,
+        30.0,
         "How long an accepted batch waits at most for others that share its message to the fold, where messages of "
         "version 2 are written; after a pause it does not wait. 0: each has a message of its own.",
         minimum=0.0,

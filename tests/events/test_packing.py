@@ -26,7 +26,7 @@ from shared.adapters.bus.port import (
 from shared.domain.event_types import MAX_EVENTS
 from tests.simulated_time import SimulatedLoop
 
-LINGER = 0.02
+LINGER = 0.03
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
@@ -273,7 +273,7 @@ def test_closing_sends_what_still_waits() -> None:
     run(story)
 
 
-@pytest.mark.parametrize("rate", [200, 230])
+@pytest.mark.parametrize("rate", [120, 200, 230])
 def test_at_the_rate_of_a_full_instance_a_message_has_3_4_batches(rate: int) -> None:
     async def story() -> None:
         wire, draw = Wire(seconds=0.005), random.Random(1)

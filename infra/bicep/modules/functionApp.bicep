@@ -355,7 +355,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         }
         {
           name: 'PACK_LINGER_MS'
-          value: '20'
+          value: '30'
         }
         {
           name: 'HAND_ON_LINGER_MS'
