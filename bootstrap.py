@@ -51,6 +51,7 @@ from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.flags.evaluation import LEAN_READS, Flags
 from shared.adapters.flags.port import FlagSource
+from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
 from shared.adapters.reporting import reported
 from shared.adapters.tenant_directory import TenantDirectory
@@ -104,6 +105,7 @@ class App:
     cowatch: CoWatchBuilder
     experiment_reports: ExperimentReports
     imports: Importer
+    milestones: Milestones
     edge: Edge
     apis: Mapping[type, Any]
     """The object behind each class of endpoints."""
@@ -197,6 +199,7 @@ class App:
             await self.limits.delay.stop()
             for refresher in (self.flags_refresher, self.tenants_refresher):
                 await refresher.stop()
+            await self._within_budget(self.milestones.flush)
             await self.feed.close()
             for packer in self.packers:
                 await packer.close()
@@ -250,7 +253,13 @@ def build(
     flags_refresher = Refresher(
         "flags", refresh_flags, flags_every, elapsed, telemetry, first_pause=flags_every / 4, longest_pause=flags_every
     )
-    tenants_refresher = Refresher("tenants", tenants.refresh, settings.content_refresh_seconds, elapsed, telemetry)
+    milestones = Milestones(documents, tenants, telemetry)
+
+    async def refresh_tenants() -> None:
+        await tenants.refresh()
+        await milestones.flush()
+
+    tenants_refresher = Refresher("tenants", refresh_tenants, settings.content_refresh_seconds, elapsed, telemetry)
     feed = Feed(
         catalogs=Catalogs(documents, blobs, settings, telemetry, elapsed),
         signals=SignalsReader(documents, settings, telemetry, elapsed),
@@ -345,9 +354,10 @@ def build(
             clock=clock,
         ),
         imports=imports,
+        milestones=milestones,
         edge=edge,
         apis={
-            FeedApi: FeedApi(edge, feed, limits, telemetry, spans),
+            FeedApi: FeedApi(edge, feed, limits, telemetry, spans, milestones),
             EventsApi: EventsApi(
                 edge,
                 bus=bus,
@@ -357,6 +367,7 @@ def build(
                 telemetry=telemetry,
                 spans=spans,
                 publish_seconds=settings.publish_budget_ms / 1000,
+                milestones=milestones,
                 clock_trusted=clock_guard.trusted,
                 write_version=version,
             ),
@@ -395,6 +406,7 @@ def build(
                     flags=flags,
                     identity=identity,
                     imports=imports,
+                    milestones=milestones,
                 )
             ),
         },

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cms.access.api import KeysApi, PublicKeysApi, TenantsApi
+from cms.access.api import KeysApi, PublicKeysApi
+from cms.access.tenants import TenantsApi
 from cms.audit import AuditApi
 from cms.configuration.api import ConfigurationApi
 from cms.documents import DocumentFlow
@@ -22,6 +23,7 @@ from cms.videos.playback import PlaybackApi
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
 from shared.adapters.flags.evaluation import Flags
+from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity
@@ -58,6 +60,7 @@ class CmsParts:
     flags: Flags
     identity: Identity
     imports: Importer
+    milestones: Milestones
 
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
@@ -82,7 +85,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
             edge, tenants, tenants=parts.tenants, feed=parts.feed, flags=parts.flags, identity=identity
         ),
         AuditApi: AuditApi(edge, tenants, videos),
-        TenantsApi: TenantsApi(edge, tenants, parts.tenants, identity),
+        TenantsApi: TenantsApi(edge, tenants, parts.tenants, identity, parts.milestones),
         KeysApi: KeysApi(edge, tenants, identity),
         PublicKeysApi: PublicKeysApi(edge, tenants),
         StudioApi: StudioApi(edge),

@@ -16,6 +16,7 @@ from events.packing import Packer
 from events.responses import BatchReceipt, EventBatch, RejectedEvent
 from events.schema import REJECTIONS, Event, Rejected, parse_event
 from shared.adapters.bus.port import NO_SESSION, ROLLUP, SIGNALS, Bus, BusUnavailable, OutgoingMessage
+from shared.adapters.milestones import EVENT, Milestones
 from shared.adapters.retry import with_timeout
 from shared.domain.event_types import MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.json_text import InvalidJson, parse_rows
@@ -90,6 +91,7 @@ class EventsApi:
         telemetry: Telemetry,
         spans: Spans,
         packer: Packer,
+        milestones: Milestones,
         publish_seconds: float,
         clock_trusted: Callable[[], bool] = lambda: True,
         write_version: int = 1,
@@ -101,6 +103,7 @@ class EventsApi:
         self._limits = limits
         self._telemetry = telemetry
         self._spans = spans
+        self._milestones = milestones
         self._publish_seconds = publish_seconds
         self._clock_trusted = clock_trusted
 
@@ -157,6 +160,8 @@ class EventsApi:
             if batch.events:
                 await self._publish(batch, tenant.rollup_shards)
             stages.end("publish")
+        if batch.events:
+            self._milestones.saw(EVENT, tenant.id, call.caller.scopes, call.now)
         telemetry = self._telemetry
         telemetry.count("events_accepted", tenant.id, amount=len(batch.events))
         for each in rejected:

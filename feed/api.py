@@ -14,6 +14,7 @@ from feed.pipeline import PERSONALIZED, Feed
 from feed.query import HINTS, FeedQuery, parse_lookup, parse_query
 from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage, VideoItem, VideoItems
 from feed.videos_by_id import MAX_IDS, Found, not_found, read_ids
+from shared.adapters.milestones import FEED, Milestones
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
 from shared.domain.formats import VIDEO_ID
 from shared.domain.player_media import INCLUDES
@@ -89,8 +90,11 @@ _CONFIG_EXAMPLE = {
 class FeedApi:
     """Serves pages of the feed and what an SDK needs to know."""
 
-    def __init__(self, edge: Edge, feed: Feed, limits: Limits, telemetry: Telemetry, spans: Spans) -> None:
+    def __init__(
+        self, edge: Edge, feed: Feed, limits: Limits, telemetry: Telemetry, spans: Spans, milestones: Milestones
+    ) -> None:
         self.edge = edge
+        self._milestones = milestones
         self._feed = feed
         self._limits = limits
         self._telemetry = telemetry
@@ -172,6 +176,7 @@ class FeedApi:
 
     def _record(self, call: Call, query: FeedQuery, page: Page, stages: Stages) -> None:
         telemetry, tenant_id, reason = self._telemetry, call.tenant.id, page.reason or ""
+        self._milestones.saw(FEED, tenant_id, call.caller.scopes, call.now)
         for name in query.unread:
             telemetry.count("hints_unread", name)
         telemetry.count("feed_requests", tenant_id, page.mode, reason)

@@ -1,4 +1,4 @@
-"""CMS endpoints of tenants, API keys and public keys, all for scope `ops`.
+"""CMS endpoints of API keys and public keys, all for scope `ops`.
 
 A tenant's own `ops` key manages that tenant's keys; only the platform's keys act on more than one tenant. Every
 instance sees a change at its next refresh of the tenants.
@@ -19,87 +19,31 @@ from cms.access.models import (
     ListedPublicKey,
     NewKey,
     NewKeyForm,
-    NewTenant,
-    NewTenantForm,
     PublicKey,
     PublicKeys,
     RotatedKey,
     RotationForm,
     StoredKey,
-    Tenants,
     UserTokenKeyForm,
+    issue,
     key_fields,
-    new_key,
-    new_key_id,
-    new_tenant_view,
     public_key_document,
     public_key_fields,
     public_key_view,
-    tenant_document,
 )
-from cms.changes import Author, already_exists, not_found, without_tombstone
-from cms.configuration.models import configuration_view
+from cms.changes import already_exists, not_found, without_tombstone
 from cms.documents import Check, DocumentFlow, no_content, require_match_if_given
 from cms.endpoint import OPTIONAL_IF_MATCH, OPTIONAL_IF_MATCH_PROBLEMS, REASON, cms_endpoint
 from cms.forms import Fault, checked, refused
-from cms.request import MAX_BODY_BYTES, CmsRequest, quoted, read_json
+from cms.request import CmsRequest, quoted
 from shared.adapters.documents.port import Create, Document, Json
-from shared.adapters.tenant_directory import CONFIGURATION_ID, KEY_PREFIX, PLATFORM, ApiKey, TenantDirectory
+from shared.adapters.tenant_directory import KEY_PREFIX, PLATFORM, ApiKey
 from shared.domain.formats import KEY_ID, TOKEN_KEY_ID, iso_time
 from shared.domain.keys import Identity
-from shared.domain.records import Tenant
 from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, forbidden
 
-_operator_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), operator=True)
 _key_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), platform=True)
-
-
-class TenantsApi:
-    """Tenants, for the platform's own keys."""
-
-    def __init__(self, edge: Edge, flow: DocumentFlow, tenants: TenantDirectory, identity: Identity) -> None:
-        self.edge = edge
-        self._flow = flow
-        self._tenants = tenants
-        self._identity = identity
-
-    @_operator_endpoint("GET", "tenants", "List tenants", {200: Tenants})
-    async def list_tenants(self, call: CmsRequest) -> func.HttpResponse:
-        """Every tenant, by id."""
-        known = [self._tenants.get(id) for id in sorted(self._tenants.ids())]
-        tenants = [configuration_view(tenant_document(tenant)) for tenant in known if tenant]
-        return json_response(Tenants.unchecked(tenants=tenants))
-
-    @_operator_endpoint(
-        "POST",
-        "tenants",
-        "Create a tenant with a first key",
-        {201: NewTenant},
-        body=NewTenantForm,
-        example={"tenantId": "news"},
-        problems=("invalid_document", "already_exists"),
-    )
-    async def create_tenant(self, call: CmsRequest) -> func.HttpResponse:
-        """Create a tenant with a first key of scope `cms`, which only this response shows."""
-        form = checked(NewTenantForm, read_json(call.request, MAX_BODY_BYTES))
-        stored = await self._flow.stored(form.tenant_id, CONFIGURATION_ID)
-        if without_tombstone(stored):
-            raise already_exists("tenant")
-        author = Author(f"{call.caller.key_name} (operator)", call.now)
-        tenant = Tenant(form.tenant_id, form.maturity_policy)
-        key, record = _issue(self._identity, form.key_name, ["cms"], None, author)
-        await self._flow.write(
-            tenant.id,
-            "tenant",
-            tenant.id,
-            "create",
-            stored,
-            tenant.to_document(),
-            author,
-            [Create(record.to_document())],
-        )
-        return json_response(new_tenant_view(tenant, key, record, call.now), 201)
 
 
 class KeysApi:
@@ -138,7 +82,7 @@ class KeysApi:
             raise refused([Fault("expiresAt", "in_the_past", "expiresAt lies in the past.")])
         _require_operator_for_ops(call, form.scopes)
         author = call.author()
-        key, record = _issue(self._identity, form.name, form.scopes, form.expires_at, author)
+        key, record = issue(self._identity, form.name, form.scopes, form.expires_at, author.at, author.who)
 
         async def check() -> None:
             await self._require_free_name(call, form.name)
@@ -213,7 +157,8 @@ class KeysApi:
         ends_at = call.now + form.overlap_hours * 3_600.0
         if old.expires_at is not None:
             ends_at = min(ends_at, old.expires_at)
-        key, record = _issue(self._identity, old.name, old.scopes, None, call.author())
+        author = call.author()
+        key, record = issue(self._identity, old.name, old.scopes, None, author.at, author.who)
 
         async def check() -> None:
             if _active_keys(await self._records(call), old.name, call.now) > 1:
@@ -296,15 +241,6 @@ class PublicKeysApi:
         require_match_if_given(call, stored)
         await self._flow.write(call.tenant_id, "public key", key_id, "remove", stored, None, call.author())
         return no_content()
-
-
-def _issue(
-    identity: Identity, name: str, scopes: Iterable[str], expires_at: float | None, author: Author
-) -> tuple[str, ApiKey]:
-    """A new key and the record of it, which is stored."""
-    key = new_key()
-    hashed = identity.api_key_hash(key)
-    return key, ApiKey(new_key_id(), name, hashed, frozenset(scopes), expires_at, author.at, author.who)
 
 
 def _require_operator_for_ops(call: CmsRequest, scopes: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -10,14 +11,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, Field
 
+from cms.access.app_lines import PLACEHOLDER_KEY, app_curl, app_page
 from cms.configuration.models import Configuration, configuration_fields
 from cms.forms import Distinct, Form, comes_back_in, fault, text_like
 from cms.spellings import Instant
 from cms.videos.models import Rating
 from cms.views import Etag, KeyName, one_of
 from shared.adapters.documents.port import Json
-from shared.adapters.tenant_directory import KEY_PREFIX, SCOPES, ApiKey
+from shared.adapters.tenant_directory import KEY_PREFIX, ONBOARDING_ID, SCOPES, ApiKey
 from shared.domain.formats import KEY_NAME, MIN_RSA_BITS, TENANT_ID, TOKEN_KEY_ID, iso_time_or_none
+from shared.domain.keys import Identity
 from shared.domain.records import Tenant
 from shared.web.responses import Time, View
 
@@ -36,7 +39,9 @@ class NewTenantForm(Form):
 
     tenant_id: Annotated[str, text_like(TENANT_ID)]
     maturity_policy: Rating = "G"
+    name: Annotated[str, Field(max_length=100)] = ""
     key_name: GivenName = "content team"
+    app_key_name: GivenName = "app"
 
 
 class NewKeyForm(Form):
@@ -130,11 +135,36 @@ class Tenants(View):
     tenants: list[Configuration]
 
 
-class NewTenant(Configuration):
-    """A tenant that was just created, with its first key."""
+class AppLines(View):
+    """What the tenant's developers need. Where the key is not shown any more, it is `YOUR_APP_KEY`."""
 
+    base_url: Annotated[str, Field(description="Where the service was reached by this call.")]
+    page: Annotated[str, Field(description="A swiping feed with the TypeScript SDK; save it beside the SDK's folder.")]
+    curl: Annotated[str, Field(description="A feed and an event, in a shell.")]
+
+
+class NewTenant(Configuration):
+    """A tenant that was just created, with its first keys."""
+
+    name: str
     key: Secret
-    key_info: StoredKey
+    key_info: Annotated[StoredKey, Field(description="The content team's, of scope `cms`.")]
+    app_key: Secret
+    app_key_info: Annotated[StoredKey, Field(description="The app's, of scope `sdk`.")]
+    app: AppLines
+
+
+class Onboarding(View):
+    """How far a new tenant has come."""
+
+    tenant_id: str
+    name: str
+    created_at: Annotated[Time | None, Field(description="null: older than this record, which then knows no times.")]
+    created_by: KeyName
+    first_feed_at: Annotated[Time | None, Field(description="When its app was first served a feed. null: not yet.")]
+    first_event_at: Annotated[Time | None, Field(description="When its app's first event was accepted. null: not yet.")]
+    keys: list[StoredKey]
+    app: AppLines
 
 
 @comes_back_in(UserTokenKeyForm)
@@ -175,12 +205,68 @@ def tenant_document(tenant: Tenant) -> Json:
     return tenant.to_document() | {"tenantId": tenant.id}
 
 
-def new_tenant_view(tenant: Tenant, key: str, record: ApiKey, now: float) -> NewTenant:
+IssuedKey = tuple[str, ApiKey]
+"""A key that was just made, and the record of it, which is stored."""
+
+
+def issue(
+    identity: Identity, name: str, scopes: Iterable[str], expires_at: float | None, at: float, who: str
+) -> IssuedKey:
+    """A new key. `at`, in seconds since the epoch, and `who`: when it is issued and by whom."""
+    key = new_key()
+    hashed = identity.api_key_hash(key)
+    return key, ApiKey(new_key_id(), name, hashed, frozenset(scopes), expires_at, at, who)
+
+
+def app_lines(base_url: str, tenant_id: str, app_key: str = PLACEHOLDER_KEY) -> AppLines:
+    """What a tenant's developers need."""
+    return AppLines(
+        base_url=base_url,
+        page=app_page(base_url, tenant_id, app_key),
+        curl=app_curl(base_url, tenant_id, app_key),
+    )
+
+
+def new_tenant_view(
+    tenant: Tenant, name: str, editors: IssuedKey, app: IssuedKey, base_url: str, now: float
+) -> NewTenant:
     """A new tenant as it is answered."""
     return NewTenant.unchecked(
         **configuration_fields(tenant_document(tenant)),
-        key=key,
-        key_info=StoredKey.unchecked(**key_fields(record, now)),
+        name=name,
+        key=editors[0],
+        key_info=StoredKey.unchecked(**key_fields(editors[1], now)),
+        app_key=app[0],
+        app_key_info=StoredKey.unchecked(**key_fields(app[1], now)),
+        app=app_lines(base_url, tenant.id, app[0]),
+    )
+
+
+def onboarding_document(name: str, request: str, at: float, who: str) -> Json:
+    """What is kept of a tenant's creation. `request` names the call that created it, empty without a key of its own."""
+    return {
+        "id": ONBOARDING_ID,
+        "kind": ONBOARDING_ID,
+        "name": name,
+        "request": request,
+        "createdAt": at,
+        "createdBy": who,
+        "firstFeedAt": None,
+        "firstEventAt": None,
+    }
+
+
+def onboarding_view(tenant_id: str, stored: Json, keys: Iterable[ApiKey], base_url: str, now: float) -> Onboarding:
+    """How far a tenant has come. `stored` is {} for one that is older than its document."""
+    return Onboarding.unchecked(
+        tenant_id=tenant_id,
+        name=stored.get("name", ""),
+        created_at=iso_time_or_none(stored.get("createdAt")),
+        created_by=stored.get("createdBy"),
+        first_feed_at=iso_time_or_none(stored.get("firstFeedAt")),
+        first_event_at=iso_time_or_none(stored.get("firstEventAt")),
+        keys=[StoredKey.unchecked(**key_fields(key, now)) for key in sorted(keys, key=lambda each: each.name)],
+        app=app_lines(base_url, tenant_id),
     )
 
 

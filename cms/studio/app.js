@@ -7,10 +7,14 @@ import { playlistsTab } from "./playlists.js";
 import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
 import { settingsTab } from "./settings.js";
+import { tenantsTab } from "./tenants.js";
 import { videosTab } from "./videos.js";
 
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
   playlists: ["Playlists", playlistsTab], settings: ["Settings", settingsTab], history: ["History", historyTab] };
+const PLATFORM = "_platform"; // operators sign in as the platform, which has no feed
+const PLATFORM_TABS = { tenants: ["Tenants", tenantsTab] };
+const signedInTabs = () => (session.tenant === PLATFORM ? PLATFORM_TABS : TABS);
 const header = document.getElementById("header");
 const main = document.getElementById("main");
 
@@ -24,10 +28,11 @@ function signIn(message = null) {
     event.preventDefault();
     remember(tenant.value.trim(), key.value.trim());
     try {
-      await get("configuration");
+      await (session.tenant === PLATFORM ? get("tenants") : get("configuration"));
     } catch (error) {
+      const scope = session.tenant === PLATFORM ? "ops" : "cms";
       forget();
-      signIn(error.status === 403 ? "This key may not open the Studio: it needs the scope cms." : error.message);
+      signIn(error.status === 403 ? `This key may not open the Studio: it needs the scope ${scope}.` : error.message);
       return;
     }
     open();
@@ -50,24 +55,25 @@ function switchBadge(state) {
 
 async function open() {
   document.body.classList.remove("signed-out");
-  const { switch: state } = await call("POST", "preview", { limit: 1 });
-  const tabs = h("nav", { class: "tabs", "aria-label": "Sections" }, Object.entries(TABS).map(([name, [label]]) =>
+  const badge = session.tenant === PLATFORM ? null : switchBadge((await call("POST", "preview", { limit: 1 })).switch);
+  const tabs = h("nav", { class: "tabs", "aria-label": "Sections" }, Object.entries(signedInTabs()).map(([name, [label]]) =>
     h("a", { href: `#${name}`, "data-tab": name }, label)));
-  show(header, h("div", { class: "bar" }, logo(), h("span", { class: "tenant" }, session.tenant), switchBadge(state),
+  show(header, h("div", { class: "bar" }, logo(), h("span", { class: "tenant" }, session.tenant), badge,
     h("button", { class: "quiet", onclick: () => { forget(); location.hash = ""; signIn(); } }, "Sign out")), tabs);
   await route();
 }
 
 async function route() {
   if (!session.key) return signIn();
-  const name = location.hash.slice(1) in TABS ? location.hash.slice(1) : "preview";
+  const known = signedInTabs();
+  const name = location.hash.slice(1) in known ? location.hash.slice(1) : Object.keys(known)[0];
   for (const link of header.querySelectorAll("[data-tab]"))
     if (link.dataset.tab === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
-  const place = h("section", { class: `tab ${name}`, "aria-label": TABS[name][0] });
+  const place = h("section", { class: `tab ${name}`, "aria-label": known[name][0] });
   show(main, place);
   try {
-    await TABS[name][1](place);
+    await known[name][1](place);
   } catch (error) {
     if (error.status === 401) return signIn("The key is no longer valid.");
     show(place, h("div", { class: "card empty" }, h("p", {}, error.message),

@@ -22,7 +22,11 @@ CONFIGURATION_ID = "configuration"
 KEY_PREFIX = "key:"
 SCOPES = ("sdk", "cms", "privacy", "ops")
 
-KINDS = ("configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import", "import-job")
+ONBOARDING_ID = "onboarding"
+KINDS = (
+    "configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import", "import-job",
+    ONBOARDING_ID,
+)  # fmt: skip
 """Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
 CREDENTIALS = ("key", "user-token-key")
 """Credential documents fail closed: one that cannot be parsed is dropped. Others keep their last good version."""
@@ -84,6 +88,9 @@ class ApiKey:
         }
 
 
+NOTHING: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class _Entry:
     """What is known of one tenant, by id of the document."""
@@ -96,6 +103,7 @@ class _Entry:
     experiments: dict[str, Experiment] = field(default_factory=dict)
     user_token_keys: dict[str, str] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
+    awaited: frozenset[str] = NOTHING
     editorial: Editorial = NO_RULES
 
     def apply(self, document: Document) -> str | None:
@@ -138,6 +146,9 @@ class _Entry:
                 _put(self.user_token_keys, name, None if gone else _pem(body))
             case "import" | "import-job":
                 (self.imports.discard if gone or body.get("state") == "done" else self.imports.add)(id)
+            case "onboarding":
+                awaited = [what for what in ("firstFeedAt", "firstEventAt") if not is_number(body.get(what))]
+                self.awaited = NOTHING if gone else frozenset(awaited)
 
     def _forget(self, kind: str, name: str, id: str) -> None:
         if kind == "key":
@@ -230,6 +241,11 @@ class TenantDirectory:
     def waiting_imports(self) -> list[tuple[str, str]]:
         """Import jobs that are not done: (tenant, id of the job's document)."""
         return [(tenant_id, id) for tenant_id, entry in self._entries.items() for id in sorted(entry.imports)]
+
+    def awaited(self, tenant_id: str) -> frozenset[str]:
+        """Which first times of a tenant are not known yet: fields of its onboarding document."""
+        entry = self._entries.get(tenant_id)
+        return entry.awaited if entry else NOTHING
 
     def keys(self, tenant_id: str) -> Mapping[str, ApiKey]:
         """The tenant's API keys by the id of their document, expired ones included."""

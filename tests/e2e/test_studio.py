@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
+from shared.adapters.tenant_directory import PLATFORM
 from tests.cms.editor import Editor, new_editor
 from tests.served_app import App, eventually, make_videos
 from tests.skip_reasons import leave_out
@@ -66,7 +68,7 @@ async def open_studio(app: App, tmp_path: Path) -> AsyncIterator[Open]:
             await page.get_by_label("Tenant").fill(editor.tenant_id)
             await page.get_by_label("Key").fill(editor.key)
             await page.get_by_role("button", name="Sign in").click()
-            await expect(page.locator("[data-video]").first).to_be_visible()
+            await expect(page.locator("[data-video], [data-tenant]").first).to_be_visible()
             return page
 
         yield sign_in
@@ -282,3 +284,32 @@ async def test_what_players_need_is_edited_beside_what_is_not_touched(app: App, 
     await page.get_by_label("Captions", exact=True).fill("en: no JSON")
     await page.get_by_role("dialog").get_by_role("button", name="Save").click()
     await expect(page.get_by_role("alert")).to_contain_text("Captions must be JSON")
+
+
+async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app)
+    operator = replace(editor.with_key(app.ops_key), client=replace(editor.client, tenant_id=PLATFORM))
+    page = await open_studio(operator, DESKTOP)
+    id = f"studio-{editor.tenant_id}"
+    await page.get_by_label("Id").fill(id)
+    await page.get_by_label("Name").fill("The News")
+    await page.get_by_role("button", name="Create").click()
+    keys = page.locator("#first-keys")
+    await expect(keys).to_contain_text("shown once")
+    app_key = await keys.locator("pre").first.inner_text()
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await keys.get_by_role("button", name="Copy: The app's key").click()
+    await expect(page.locator("#notices")).to_contain_text("Copied.")
+    assert await page.evaluate("navigator.clipboard.readText()") == app_key
+
+    row = page.locator(f'[data-tenant="{id}"]')
+    await row.get_by_role("button", name="How far is it?").click()
+    await expect(row.locator(".facts")).to_contain_text("First feednot yet")
+    client = replace(editor.client, tenant_id=id).with_key(app_key)
+    assert (await client.feed()).status == 200
+    await page.reload()
+    await expect(keys).to_have_count(0)
+    await row.get_by_role("button", name="How far is it?").click()
+    await expect(row.locator(".facts")).to_contain_text("First eventnot yet")
+    await expect(row.locator(".facts")).not_to_contain_text("First feednot yet")
+    assert app_key not in await page.content()

@@ -26,6 +26,7 @@ BODIES: dict[str, Any] = {
     "playlists": {"name": TITLE, "videoIds": ["vid_travel_1"], "reason": TITLE},
     "configuration": {"weights": {"quality": 1.5}, "reason": TITLE},
     "preview": {"viewer": {"country": "DE", "likedCategories": ["fitness"]}, "draft": {"rules": [RULE]}},
+    "tenants": {"tenantId": "news", "name": TITLE, "maturityPolicy": "PG"},
     "imports": {"videos": [{"id": "vid_new", **VIDEO, "title": TITLE, "playbackUrl": LINK}]},
 }
 ASK = """async ([method, path, body]) => {

@@ -63,7 +63,7 @@ async def test_the_documented_commands_lead_from_an_empty_store_to_the_first_fee
     content = packaged()
     cloud.blobs = {f"{sha256(content)}.zip": content, "current": sha256(content).encode()}
     cloud.settings = {"DATA_FOLDER": str(tmp_path), **{k: v for k, v in os.environ.items() if k == "PATH"}}
-    create_tenant, issue_key, import_videos, ask = commands("Add a tenant")
+    create_tenant, import_videos, ask, state = commands("Add a tenant")
 
     async with served(tmp_path, operators=False) as app:
         refused = await curl(app, create_tenant, OPERATORS_KEY="a-key-that-somebody-guessed")
@@ -80,14 +80,15 @@ async def test_the_documented_commands_lead_from_an_empty_store_to_the_first_fee
         await eventually(authenticated)
         made = await curl(app, create_tenant, OPERATORS_KEY=operators_key)
         assert (made.status, made.json["tenantId"]) == (201, "news")
-        issued = await curl(app, issue_key, OPERATORS_KEY=operators_key)
-        assert issued.status == 201
-        keys = {"EDITORS_KEY": made.json["key"], "APP_KEY": issued.json["key"], "USER_HASH": new_user()}
+        keys = {"EDITORS_KEY": made.json["key"], "APP_KEY": made.json["appKey"], "USER_HASH": new_user()}
         app.secrets.update(keys.values())
         assert (await curl(app, import_videos, **keys)).json["counts"]["created"] == 1
 
         feed = await curl(app, ask, **keys)
         assert (feed.status, feed.ids) == (200, ["first"])
+        so_far = await curl(app, state, OPERATORS_KEY=operators_key)
+        assert so_far.json["firstFeedAt"] is not None
+        assert so_far.json["firstEventAt"] is None
 
         await rotated(app, operators_key)
 

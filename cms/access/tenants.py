@@ -1,0 +1,126 @@
+"""CMS endpoints of tenants, for the platform's own keys: list, create, and how far a new one has come."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+import azure.functions as func
+import orjson
+
+from cms.access.app_lines import base_url_of
+from cms.access.models import (
+    NewTenant,
+    NewTenantForm,
+    Onboarding,
+    Tenants,
+    issue,
+    new_tenant_view,
+    onboarding_document,
+    onboarding_view,
+    tenant_document,
+)
+from cms.changes import Author, already_exists, without_tombstone
+from cms.configuration.models import configuration_view
+from cms.documents import DocumentFlow
+from cms.endpoint import cms_endpoint
+from cms.forms import Fault, checked, refused
+from cms.request import MAX_BODY_BYTES, CmsRequest, read_json
+from shared.adapters.documents.port import Create, Document, Operation, Replace
+from shared.adapters.milestones import Milestones
+from shared.adapters.tenant_directory import CONFIGURATION_ID, ONBOARDING_ID, TenantDirectory
+from shared.domain.formats import TENANT_ID
+from shared.domain.keys import Identity
+from shared.domain.records import Tenant
+from shared.web.declaration import Parameter
+from shared.web.endpoint import Edge, json_response
+from shared.web.problems import bad_request
+
+_operator_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), operator=True)
+MAX_IDEMPOTENCY_KEY = 200
+_IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key", "header", "Yours, one a tenant.", {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY}
+)
+
+
+class TenantsApi:
+    """Tenants, for the platform's own keys."""
+
+    def __init__(
+        self, edge: Edge, flow: DocumentFlow, tenants: TenantDirectory, identity: Identity, milestones: Milestones
+    ) -> None:
+        self.edge = edge
+        self._flow = flow
+        self._tenants = tenants
+        self._identity = identity
+        self._milestones = milestones
+
+    @_operator_endpoint("GET", "tenants", "List tenants", {200: Tenants})
+    async def list_tenants(self, call: CmsRequest) -> func.HttpResponse:
+        """Every tenant, by id."""
+        known = [self._tenants.get(id) for id in sorted(self._tenants.ids())]
+        tenants = [configuration_view(tenant_document(tenant)) for tenant in known if tenant]
+        return json_response(Tenants.unchecked(tenants=tenants))
+
+    @_operator_endpoint(
+        "POST",
+        "tenants",
+        "Create a tenant with its first keys",
+        {201: NewTenant, 200: Onboarding},
+        description="With a key for the content team (`cms`) and one for the app (`sdk`), which only the 201 shows. "
+        "The same body with the same Idempotency-Key is answered 200 without them and changes nothing: if the 201 was "
+        "lost, rotate both with `overlapHours` 0. Any other call for the same id is answered 409.",
+        body=NewTenantForm,
+        example={"tenantId": "news", "name": "The News"},
+        parameters=(_IDEMPOTENCY_KEY,),
+        problems=("invalid_document", "already_exists", "invalid_idempotency_key"),
+    )
+    async def create_tenant(self, call: CmsRequest) -> func.HttpResponse:
+        """Create a tenant with a key of scope `cms` and one of scope `sdk`, which only this response shows."""
+        form = checked(NewTenantForm, read_json(call.request, MAX_BODY_BYTES))
+        if form.key_name == form.app_key_name:
+            raise refused([Fault("appKeyName", "same_name", "appKeyName must differ from keyName.")])
+        request = _request_name(call, form)
+        stored = await self._flow.stored(form.tenant_id, CONFIGURATION_ID)
+        onboarding = await self._flow.stored(form.tenant_id, ONBOARDING_ID)
+        if without_tombstone(stored):
+            if request and onboarding and onboarding.body.get("request") == request:
+                return json_response(self._onboarding(call, form.tenant_id, onboarding))
+            raise already_exists("tenant")
+        author = Author(f"{call.caller.key_name} (operator)", call.now)
+        tenant = Tenant(form.tenant_id, form.maturity_policy)
+        editors, app = (
+            issue(self._identity, name, [scope], None, author.at, author.who)
+            for name, scope in ((form.key_name, "cms"), (form.app_key_name, "sdk"))
+        )
+        record = onboarding_document(form.name, request, author.at, author.who)
+        also: list[Operation] = [Create(key.to_document()) for _, key in (editors, app)]
+        also.append(Replace(record, onboarding.etag) if onboarding else Create(record))
+        document = tenant.to_document()
+        await self._flow.write(tenant.id, "tenant", tenant.id, "create", stored, document, author, also)
+        base_url = base_url_of(call.request.url, call.headers)
+        return json_response(new_tenant_view(tenant, form.name, editors, app, base_url, call.now), 201)
+
+    @_operator_endpoint("GET", "tenants/{id}/onboarding", "How far a new tenant has come", {200: Onboarding})
+    async def get_onboarding(self, call: CmsRequest) -> func.HttpResponse:
+        """When a tenant's app was first served a feed and sent its first event, exact to a minute; and its lines."""
+        id = call.path("id", TENANT_ID)
+        await self._flow.require(id, CONFIGURATION_ID, "tenant")
+        await self._milestones.flush()
+        return json_response(self._onboarding(call, id, await self._flow.read(id, ONBOARDING_ID)))
+
+    def _onboarding(self, call: CmsRequest, tenant_id: str, stored: Document | None) -> Onboarding:
+        base_url = base_url_of(call.request.url, call.headers)
+        keys = self._tenants.keys(tenant_id).values()
+        return onboarding_view(tenant_id, stored.body if stored else {}, keys, base_url, call.now)
+
+
+def _request_name(call: CmsRequest, form: NewTenantForm) -> str:
+    """What the same call has in common with its repetition; empty without an `Idempotency-Key`."""
+    key = call.headers.get("idempotency-key", "")
+    if len(key) > MAX_IDEMPOTENCY_KEY:
+        raise bad_request(
+            "invalid_idempotency_key", f"Idempotency-Key can have at most {MAX_IDEMPOTENCY_KEY} characters."
+        )
+    sent = orjson.dumps([key, form.model_dump()], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(sent, digest_size=16).hexdigest() if key else ""

@@ -1,0 +1,72 @@
+// For operators: creates tenants, shows their first keys once, and tells how far each has come.
+
+import { call, get } from "./api.js";
+import { choice, doing, field, h, moment, notice, show, text } from "./dom.js";
+
+const RATINGS = ["G", "PG", "PG13", "R", "NC17"].map((rating) => [rating, rating]);
+
+export async function tenantsTab(place) {
+  const inputs = {};
+  const keep = (name, make) => (id) => (inputs[name] = make(id));
+  const made = h("div", { id: "made" });
+  const rows = h("tbody");
+  const faults = h("div", { class: "problem", role: "alert", hidden: true });
+  let request = crypto.randomUUID(); // one for each tenant: a call that is repeated creates nothing twice
+
+  async function create(event) {
+    event.preventDefault();
+    faults.hidden = true;
+    const body = { tenantId: inputs.id.value.trim(), name: inputs.name.value.trim(), maturityPolicy: inputs.rating.value };
+    try {
+      const tenant = await call("POST", "tenants", body, { headers: { "Idempotency-Key": request } });
+      request = crypto.randomUUID();
+      show(made, tenant.key ? firstKeys(tenant) : lostKeys(tenant));
+      await list();
+    } catch (error) {
+      show(faults, error.message);
+      faults.hidden = false;
+    }
+  }
+
+  async function list() {
+    const { tenants } = await get("tenants");
+    show(rows, tenants.map((tenant) => row(tenant)));
+  }
+
+  function row(tenant) {
+    const state = h("td", { class: "state" }, h("button", { class: "quiet", onclick: doing(async () => {
+      const so = await get(`tenants/${tenant.tenantId}/onboarding`);
+      show(state, h("dl", { class: "facts" }, h("dt", {}, "Created"), h("dd", {}, so.createdAt ? `${moment(so.createdAt)} by ${so.createdBy}` : "before this was kept"),
+        h("dt", {}, "First feed"), h("dd", {}, first(so, so.firstFeedAt)), h("dt", {}, "First event"), h("dd", {}, first(so, so.firstEventAt))),
+      copied("The app's page", so.app.page), copied("The same with curl", so.app.curl));
+    }) }, "How far is it?"));
+    return h("tr", { "data-tenant": tenant.tenantId }, h("td", {}, tenant.tenantId), h("td", {}, tenant.maturityPolicy), state);
+  }
+
+  show(place, h("div", { class: "head" }, h("h1", {}, "Tenants")),
+    h("form", { class: "card settings", onsubmit: create }, faults, h("fieldset", {}, h("legend", {}, "A new tenant"), h("div", { class: "pair" },
+      field("Id", keep("id", text({ required: true })), "Letters, digits, - and _. It never changes."), field("Name", keep("name", text({ maxlength: 100 }))),
+      field("Strongest rating", keep("rating", choice(RATINGS, "G"))))), h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Create"))),
+    made, h("div", { class: "card" }, h("table", {}, h("thead", {}, h("tr", {}, ["Tenant", "Strongest rating", "State"].map((name) => h("th", { scope: "col" }, name)))), rows)));
+  await list();
+}
+
+const first = (so, at) => (at ? moment(at) : so.createdAt ? "not yet" : "not known");
+
+function firstKeys(tenant) {
+  return h("div", { class: "card", id: "first-keys" }, h("h2", {}, `${tenant.tenantId} is created`),
+    h("p", { class: "muted" }, "These keys are shown once: keep them now."),
+    copied("The app's key", tenant.appKey), copied("The content team's key", tenant.key),
+    copied("The app's page", tenant.app.page), copied("The same with curl", tenant.app.curl));
+}
+
+function lostKeys(tenant) {
+  return h("div", { class: "card" }, h("h2", {}, `${tenant.tenantId} was created before`),
+    h("p", {}, "Its keys were shown then. If they are lost, rotate both with an overlap of 0 hours."));
+}
+
+// A text with a button that copies it.
+function copied(label, value) {
+  return h("div", { class: "copied" }, h("div", { class: "actions" }, h("strong", {}, label), h("button", { type: "button", class: "quiet", "aria-label": `Copy: ${label}`,
+    onclick: doing(async () => { await navigator.clipboard.writeText(value); notice("Copied."); }) }, "Copy")), h("pre", {}, value));
+}
