@@ -29,6 +29,8 @@ log = logging.getLogger("feed.events")
 NEXT_SESSION_SECONDS = 0.5
 IDLE_SECONDS = 1.0
 """Between two questions for a session while others of the run still work: opening a link costs CPU."""
+READY_SECONDS = 10.0
+"""How long blobs that were ready are taken to be, until a write fails."""
 REST_SECONDS = 25.0
 """Less than a lock, so that nothing has to be renewed."""
 FAILURES_IN_A_ROW = 3
@@ -86,6 +88,7 @@ class SessionDrainer:
         self._sessions_at_once = sessions_at_once
         self._elapsed = elapsed
         self._parked = ParkedSessions(elapsed)
+        self._ready_until = float("-inf")
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for a later run."""
@@ -148,8 +151,7 @@ class SessionDrainer:
                     continue
                 run.draining += 1
                 try:
-                    # While blobs are down no message is received, so none uses up its deliveries.
-                    await self._ready()
+                    await self._require_blobs()
                     drained = await self._drain(session, run)
                     added += drained.added
                     in_a_row = 0
@@ -161,6 +163,7 @@ class SessionDrainer:
                 except BusError:
                     raise
                 except BlobsUnavailable:
+                    self._ready_until = float("-inf")
                     count("store_failures", "archive")
                     if id not in run.began:
                         return added
@@ -188,6 +191,12 @@ class SessionDrainer:
         except BusError:
             count("bus_failures", "rollup")
         return added
+
+    async def _require_blobs(self) -> None:
+        """While blobs are down no message is received, so that none uses up its deliveries."""
+        if self._elapsed() >= self._ready_until:
+            await self._ready()
+            self._ready_until = self._elapsed() + READY_SECONDS
 
     def _failed(self, run: Run, session_id: str, outcome: str) -> int:
         """A session failed: this run does not try it again, and later ones not before its pause is over."""

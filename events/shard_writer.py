@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from events.added_batches import added_document, not_added_before
 from events.archive import blob_name, in_time, to_lines
@@ -57,6 +57,15 @@ SLICE = 20
 """Batches worked on before the event loop gets its turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What one write has added: the batches, each with what counts of it, and the name of their blob, empty when there
+    is nothing to archive."""
+
+    blob: str
+    batches: Sequence[Batch]
+
+
 class ShardWriter:
     """Writes the shards of every tenant."""
 
@@ -90,25 +99,23 @@ class ShardWriter:
         shard = Shard(session_id)
         return Shard.of(session_id, await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True))
 
-    async def add(self, shard: Shard, new: Sequence[SequencedMessage]) -> str:
-        """Add the batches to the shard's document in one write; the name of their blob, empty when there is nothing
-        to archive. Raises `LockLost` when somebody else wrote the document.
-        """
+    async def add(self, shard: Shard, new: Sequence[SequencedMessage]) -> Added:
+        """Add the batches to the shard's document in one write. Raises `LockLost` when somebody else wrote it."""
         first = new[0]
         name = blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batches[0].accepted_at)
         wanted = await self._still_wanted(shard.tenant_id, new, name)
         if repeated := self._repeated(new, wanted):
             self._telemetry.count("batches_rolled_up", "again", amount=repeated)
-        batches = await self._decided(shard, wanted)
+        decided = await self._decided(shard, wanted)
         blob = name if wanted and self._archives(shard.tenant_id, len(wanted)) else ""
         facts = await self._video_facts.get(
-            shard.tenant_id, {event.video_id for batch in batches for event in batch.events}
+            shard.tenant_id, {event.video_id for batch in decided for event in batch.events}
         )
         durations = {video_id: fact.duration_seconds for video_id, fact in facts.items()}
         table, until = self._read_table(shard), self._clock() + CLAMP_AHEAD_SECONDS
         table.hold_back(until)
         peak = self._usual_peak(shard, table)
-        batches, over = within_peak(batches, durations, peak, self._clock())
+        batches, over = within_peak(decided, durations, peak, self._clock())
         daily = Additions(self._clock())
         async for part in _in_slices(batches):
             counted = stat_events(part, durations, until)
@@ -142,7 +149,7 @@ class ShardWriter:
         self._tell_of_peak(shard, over)
         async for part in _in_slices(batches):
             count_feedback(part, durations, self._telemetry, self._clock())
-        return blob
+        return Added(blob, decided)
 
     async def _with_days(self, shard: Shard, additions: Additions) -> list[Operation]:
         """The writes that add to the documents of days, within `DAYS_BYTES` together. A document that cannot be read
@@ -248,10 +255,14 @@ class ShardWriter:
         return False
 
     async def archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str, write: str) -> None:
-        """Write the messages as one blob. Writes it even if it is empty; its existence marks the range as archived.
-        `write`: the one that took them in."""
-        wanted, now = await self._still_wanted(shard.tenant_id, numbered, write), self._clock()
-        batches = await self._decided(shard, [each for each in wanted if in_time(each.batch, now)])
+        """Write messages that come again as one blob. `write`: the one that took them in."""
+        wanted = await self._still_wanted(shard.tenant_id, numbered, write)
+        await self.write_blob(name, await self._decided(shard, wanted))
+
+    async def write_blob(self, name: str, decided: Sequence[Batch]) -> None:
+        """Archive batches. Writes the blob even if it is empty; its existence marks the range as archived."""
+        now = self._clock()
+        batches = [batch for batch in decided if in_time(batch, now)]
         content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
         try:
             await self._blobs.write(ARCHIVE_BLOBS, name, content)
@@ -259,8 +270,8 @@ class ShardWriter:
             if await self._blobs.read(ARCHIVE_BLOBS, name) != content:  # else it is there, and a policy holds it
                 raise
         self._telemetry.count("batches_archived", "written", amount=len(batches))
-        if len(batches) < len(wanted):
-            self._telemetry.count("batches_archived", "too_late", amount=len(wanted) - len(batches))
+        if len(batches) < len(decided):
+            self._telemetry.count("batches_archived", "too_late", amount=len(decided) - len(batches))
 
 
 async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:

@@ -165,7 +165,7 @@ class StatsConsumer:
     ) -> list[SequencedMessage]:
         """Add the batches and archive them; those that were. What fails alone is dead-lettered alone."""
         try:
-            blob = await self._retry(lambda: self._writer.add(shard, new), give_up_at)
+            added = await self._retry(lambda: self._writer.add(shard, new), give_up_at)
         except (StoreError, BlobsError, BusError):
             raise
         except Exception as error:
@@ -179,9 +179,11 @@ class StatsConsumer:
                 odd = [part for part in found if part.batch is None or not self._writer.works_alone(part.batch)]
                 await self._set_aside(session, message, found, odd, FAILED, type(error).__name__)
             new = [each for each in new if each not in poison]
-            blob = await self._retry(lambda: self._writer.add(shard, new), give_up_at) if new else ""
-        if blob:
-            await self._retry(lambda: self._writer.archive(shard, new, blob, blob), give_up_at)
+            if not new:
+                return new
+            added = await self._retry(lambda: self._writer.add(shard, new), give_up_at)
+        if added.blob:
+            await self._retry(lambda: self._writer.write_blob(added.blob, added.batches), give_up_at)
         return new
 
     async def _receive(self, session: Receiver, pending: PendingMessages, seconds: float, enough: int = 0) -> bool:

@@ -89,6 +89,17 @@ async def test_an_answer_that_is_no_part_of_a_blob_is_an_outage_and_never_its_co
         await blobs.close()
 
 
+async def test_no_proxy_of_the_environment_is_asked_for(broken, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.delenv("no_proxy", raising=False)
+    broken.faults.add(Fault(status=403, times=None))
+    blobs = AzureBlobs(connection_string=broken.connection_string)
+    with pytest.raises(BlobsUnavailable, match="403"):
+        await blobs.read(ARCHIVE, "t/a")
+    await blobs.close()
+
+
 async def test_nothing_connects_before_the_first_use(broken):
     blobs = AzureBlobs(connection_string=broken.connection_string)
     assert broken.faults.requests == []

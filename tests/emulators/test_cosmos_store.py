@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from azure.core.settings import settings as sdk_settings
@@ -411,6 +412,16 @@ async def test_a_session_of_a_restored_container_is_forgotten_after_a_refusal(st
     with pytest.raises(StoreUnavailable):
         await store.read(USER_ACTIVITY, "u", "signals", latest=True)
     assert (await store.read(USER_ACTIVITY, "u", "signals", latest=True)) is not None
+
+
+async def test_a_write_goes_on_after_its_session_was_lost_with_a_restored_container(store, cosmos):
+    for n in range(3):
+        await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": n})])
+    cosmos.container("user-activity").lsn = 1  # restored from a backup
+    with contextlib.suppress(StoreUnavailable):
+        await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": 3})])
+    await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": 4})])
+    assert (await store.read(USER_ACTIVITY, "u", "signals")).body["n"] == 4
 
 
 async def test_items_of_other_programs_are_passed_over_in_the_change_feed(store, cosmos):

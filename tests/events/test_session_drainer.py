@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from events import session_drainer
-from events.session_drainer import Drained, Run, SessionDrainer
+from events.session_drainer import READY_SECONDS, Drained, Run, SessionDrainer
+from shared.adapters.blobs.port import BlobsUnavailable
 from shared.adapters.bus.port import BusUnavailable
 from shared.observability.metrics import Telemetry
 
@@ -114,6 +115,40 @@ async def test_a_run_takes_no_session_after_its_time() -> None:
     bus = Sessions(Counter({f"tenant-{n}": 1 for n in range(50)}))
     await drainer(bus, Slow(bus), run_seconds=28.0, elapsed=lambda: now).run()
     assert 28.0 <= now <= 28.0 + 2 * 4.0
+
+
+async def test_blobs_are_asked_once_in_a_while_and_before_each_visit_while_they_fail() -> None:
+    now, asked, down = 0.0, 0, False
+
+    async def ready() -> None:
+        nonlocal asked
+        asked += 1
+        if down:
+            raise BlobsUnavailable("down")
+
+    async def drain(session: Any, run: Run) -> Drained:
+        if down:
+            raise BlobsUnavailable("down")
+        return await work.drain(session, run)
+
+    bus = Sessions(Counter(a=3, b=3))
+    work = Work(bus)
+    drains = SessionDrainer(
+        bus=bus,  # type: ignore[arg-type]
+        ready=ready,
+        drain=drain,
+        telemetry=Telemetry(),
+        run_seconds=60.0,
+        sessions_at_once=1,
+        elapsed=lambda: now,
+    )
+    assert (await drains.run(), asked) == (6, 1)
+    now, bus.portions = 2 * READY_SECONDS, Counter(a=1)
+    assert (await drains.run(), asked) == (1, 2)
+    down, bus.portions = True, Counter(a=1)
+    assert (await drains.run(), asked) == (0, 2), "what was ready is found to be down at the write"
+    assert (await drains.run(), asked) == (0, 3)
+    assert (await drains.run(), asked) == (0, 4), "while they fail each run asks before it receives anything"
 
 
 async def test_a_bus_that_fails_ends_the_run_and_frees_what_it_held() -> None:

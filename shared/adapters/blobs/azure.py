@@ -6,6 +6,8 @@
 - A missing container is `BlobsUnavailable`, not an absent blob.
 - What the service answers has kinds (`azure_answers.py`). The SDK takes an empty answer for an empty blob and trips
   over a foreign one with whatever error it likes: both are `BlobsUnavailable`. Redirects are not followed.
+- Proxy variables of the environment are not asked: looking for them takes a thread, on every request. The service is
+  reached through a private endpoint.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient, ExponentialRetry
 
 from shared.adapters.answers import Kind
@@ -146,8 +149,9 @@ class AzureBlobs:
             waits: dict[str, Any] = {"initial_backoff": 0.2, "increment_base": 1.5, "random_jitter_range": 0.1}
             options: dict[str, Any] = {
                 "retry_policy": ExponentialRetry(retry_total=self._retries, **waits),
-                "connection_timeout": 5.0,
-                "read_timeout": self._timeout,
+                "transport": AioHttpTransport(
+                    connection_timeout=5.0, read_timeout=self._timeout, use_env_settings=False
+                ),
                 "max_single_put_size": ONE_REQUEST_BYTES,
                 "max_single_get_size": ONE_REQUEST_BYTES,
                 "permit_redirects": False,
@@ -161,15 +165,20 @@ class AzureBlobs:
         return self._service
 
     def _container(self, container: str) -> ContainerClient:
-        if container not in BLOB_CONTAINERS:
-            raise ValueError(f"no blob container {container!r}: there are {', '.join(BLOB_CONTAINERS)}")
+        _check(container)
         return self._open().get_container_client(container)
 
     def _blob(self, container: str, name: str) -> BlobClient:
+        _check(container)
         segments = name.split("/")
         if len(name) > MAX_NAME_LENGTH or not all(_is_plain(segment) for segment in segments):
             raise ValueError(f"not a blob name: {name!r}. Write it as parts joined by '/', none of them '.' or '..'")
-        return self._container(container).get_blob_client(name)
+        return self._open().get_blob_client(container, name)
+
+
+def _check(container: str) -> None:
+    if container not in BLOB_CONTAINERS:
+        raise ValueError(f"no blob container {container!r}: there are {', '.join(BLOB_CONTAINERS)}")
 
 
 def _is_plain(segment: str) -> bool:
