@@ -22,7 +22,6 @@ from cms.apis import CmsParts, cms_apis
 from cms.imports.jobs import Importer
 from events import dead_letters
 from events.api import EventsApi
-from events.cowatch_builder import CoWatchBuilder
 from events.experiment_report import ExperimentReports
 from events.packing import Packer
 from events.queues import Queues
@@ -36,6 +35,7 @@ from feed.experiments import Experiments
 from feed.pipeline import Feed
 from feed.signals_reader import SignalsReader
 from feed.tenant_models import Models
+from learning.table_builder import TableBuilder
 from privacy.api import PrivacyApi
 from shared.adapters.azure_credential import blocking_azure_credential
 from shared.adapters.backends import (
@@ -102,7 +102,7 @@ class App:
     signals_consumer: SignalsConsumer
     stats_consumer: StatsConsumer
     queues: Queues
-    cowatch: CoWatchBuilder
+    table_builder: TableBuilder
     experiment_reports: ExperimentReports
     imports: Importer
     milestones: Milestones
@@ -182,7 +182,7 @@ class App:
     async def nightly(self) -> None:
         """The job of this hour (UTC), so that each has a whole call for itself; all, one after another, at other hours:
         then a call is late, and nothing tells which."""
-        jobs = {2: self.cowatch.build_all, 3: self.sweep_dead_letters, 4: self.experiment_reports.store_all}
+        jobs = {2: self.table_builder.build_all, 3: self.sweep_dead_letters, 4: self.experiment_reports.store_all}
         hour = datetime.fromtimestamp(self.clock(), UTC).hour
         for job in [jobs[hour]] if hour in jobs else jobs.values():
             await job()
@@ -337,13 +337,14 @@ def build(
             elapsed=elapsed,
         ),
         queues=Queues(bus, telemetry, clock, elapsed),
-        cowatch=CoWatchBuilder(
+        table_builder=TableBuilder(
             documents=documents,
             blobs=blobs,
             video_facts=video_facts,
             tenants=tenants,
             telemetry=telemetry,
             clock=clock,
+            elapsed=elapsed,
         ),
         experiment_reports=ExperimentReports(
             documents=documents,

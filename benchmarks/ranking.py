@@ -11,9 +11,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.measuring import Timing, measure
-from ranking import CatalogStats, RankingOptions, StatsTable, VideoColumns, explain, global_model, key64, rank
+from learning.next_watch_network import MATRICES, new_parameters
+from ranking import (
+    CatalogStats,
+    NextWatchTable,
+    RankingOptions,
+    StatsTable,
+    VideoColumns,
+    explain,
+    global_model,
+    key64,
+    rank,
+)
 from ranking.cowatch import build
 from ranking.features import FEATURES
 from shared.domain.fingerprint import fingerprint
@@ -86,8 +98,15 @@ def _bare(count: int) -> Callable[[], object]:
     return call
 
 
+def _next_watch(keys: NDArray[np.uint64], draw: np.random.Generator) -> NextWatchTable:
+    """A table of the size that is trained, of random numbers."""
+    parameters = new_parameters(len(keys), draw)
+    matrices = {name: parameters[name] for name in MATRICES}
+    return NextWatchTable(keys, parameters["vectors"].astype(np.float16), parameters["bias"], matrices)
+
+
 def instance(count: int) -> tuple[VideoColumns, CatalogStats, Signals]:
-    """A catalog with a week of events and a co-watch table, and a user whose signals are full."""
+    """A catalog with a week of events and the nightly tables, and a user whose signals are full."""
     draw = np.random.default_rng(1)
     columns = VideoColumns(
         Video(
@@ -110,6 +129,7 @@ def instance(count: int) -> tuple[VideoColumns, CatalogStats, Signals]:
     stats = CatalogStats(columns, table)
     keys = np.array([key64(f"v{i}") for i in views], np.uint64)
     stats.use_cowatch(build(draw.integers(0, 2_000, len(views)), keys, draw.random(len(views))))
+    stats.use_next_watch(_next_watch(np.sort(columns.key), draw))
     signals = Signals(14.0, newest_minute=int(NOW // 60) - 3, events=500)
 
     def counters(word: str, most: int, fields: int) -> Counters:

@@ -22,7 +22,7 @@ async def run(tenant_ids: list[str]) -> None:
         if unknown:
             raise BadSetting(f"There is no tenant {unknown[0]!r}; there are: {', '.join(known) or 'none'}.")
         for tenant_id in tenant_ids or known:
-            built = await app.cowatch.build(tenant_id)
+            built = await app.table_builder.build(tenant_id)
             print(f"{tenant_id}: {'built' if built else 'nothing archived that was watched long'}")
     finally:
         await app.close()

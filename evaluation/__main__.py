@@ -1,6 +1,7 @@
-"""`python -m evaluation replay …` reports on the shipped ranking over a log; `python -m evaluation train …` fits one.
+"""`python -m evaluation replay …` reports on a ranking over a log, `train …` fits one, `nights …` learns a log day by
+day, `tenants …` lets tenants of many kinds do so.
 
-Both need the packages in requirements-evaluation.txt.
+All need the packages in requirements-evaluation.txt.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from pathlib import Path
 
 from evaluation.compare import compare
 from evaluation.contestants import BASELINES, droppable, without
+from evaluation.kept_tables import kept_tables
 from evaluation.parquet_log import read_parquet
-from evaluation.report import markdown, plot, summarize, verdicts
-from learning.fit import NOT_LEARNED, POPULARITY, SHRINK, fit, model_of
+from evaluation.report import markdown, nights_markdown, plot, summarize, verdicts
+from evaluation.tenant_kinds import KINDS
+from evaluation.tenant_learning import learn, tenants_markdown, tenants_of
+from learning.fit import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT, SHOWN_WEIGHT_NEXT_WATCH, SHRINK
+from learning.learner import LEARNED, Learner, ShownWeights, fit_personal, fit_popularity
 from learning.log import Log, UnreadableLog, read_json_lines
 from learning.replay import Replay, Visit
-from learning.samples import SHOWN_WEIGHT, SHOWN_WEIGHT_COWATCH, Collector
+from learning.samples import Collector, Samples
 from learning.scoring import Contestant
-from ranking.features import FEATURES
 from ranking.model import InvalidModel, LinearModel, global_model, parse, popularity_model
 
 FITTED = "fitted popularity, several windows"
-LIGHT, FULL, FALLBACK = "shipped, light features", "shipped, with co-watch", "shipped fallback"
+LIGHT, FULL, FALLBACK = "light features", "with next watch", "shipped fallback"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,21 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    replay = commands.add_parser("replay", help="compare the shipped ranking with popularity and simpler ideas")
+    replay = commands.add_parser("replay", help="compare a ranking with popularity and simpler ideas")
     train = commands.add_parser("train", help="fit weights and write a model version")
-    for command in (replay, train):
+    nights = commands.add_parser("nights", help="learn a log day by day, as a tenant's nights would")
+    for command in (replay, train, nights):
         command.add_argument("--exposures", type=Path, help="parquet of videos shown")
         command.add_argument("--events", type=Path, help="instead: JSON lines of archived events, a file or a folder")
         command.add_argument("--videos", type=Path, required=True, help="parquet, or JSON lines beside --events")
         command.add_argument("--history", type=Path, help="parquet of what users watched before the log")
         command.add_argument("--half-life-days", type=float, default=14.0, help="of affinities (default 14)")
         command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--tables", type=Path, help="folder that keeps next-watch tables between runs")
     replay.add_argument("--test-from", type=_date, required=True, help="first test day, such as 2022-05-02 (UTC)")
     replay.add_argument("--test-until", type=_date, help="first day after the test (default: the log's end)")
     replay.add_argument(
         "--train-from", type=_date, help="first day the baseline is fitted on (default: third of the log)"
     )
-    replay.add_argument("--model", type=Path, help="a model file instead of the shipped global model")
+    replay.add_argument("--model", type=Path, help="a model file instead of one fitted to the days before the test")
+    replay.add_argument("--shipped", action="store_true", help="the shipped global model instead")
     replay.add_argument("--no-drop", action="store_true", help="leave out the drop-one-feature table (faster)")
     replay.add_argument("--out", type=Path, required=True, help="folder for report.md, report.json and plots")
     replay.add_argument("--check", action="store_true", help="exit with 1 unless every promise is kept")
@@ -66,18 +73,30 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--train-until", type=_date, required=True, help="first day not learned from")
     train.add_argument("--prior", type=Path, help="model to shrink towards, such as the global one for a tenant")
     train.add_argument("--shrink", type=float, default=SHRINK, help=f"strength of that (default {SHRINK})")
-    beside = "what a user's day of shown videos weighs against a request of the pool"
+    beside = "what a user's day of shown videos weighs against a request"
     train.add_argument("--shown-weight", type=float, default=SHOWN_WEIGHT, help=f"{beside} (default {SHOWN_WEIGHT})")
     train.add_argument(
-        "--shown-weight-cowatch",
+        "--shown-weight-next-watch",
         type=float,
-        default=SHOWN_WEIGHT_COWATCH,
-        help=f"the same where co-watch says something (default {SHOWN_WEIGHT_COWATCH})",
+        default=SHOWN_WEIGHT_NEXT_WATCH,
+        help=f"the same where next watch says something (default {SHOWN_WEIGHT_NEXT_WATCH})",
     )
     train.add_argument("--popularity", action="store_true", help="fit only popularity features: a fallback")
     train.add_argument("--name", default="global", help="how the version starts")
     train.add_argument("--out", type=Path, required=True, help="model file to write; must not exist yet")
     train.set_defaults(run=_train)
+    nights.add_argument("--out", type=Path, help="folder for nights.md and nights.json")
+    nights.set_defaults(run=_nights)
+    tenants = commands.add_parser("tenants", help="let tenants of many kinds learn, generated ones and parts of a log")
+    tenants.add_argument("--exposures", type=Path, help="parquet of videos shown, to cut tenants from")
+    tenants.add_argument("--videos", type=Path)
+    tenants.add_argument("--history", type=Path)
+    tenants.add_argument("--share", type=float, action="append", default=[], help="of its users, such as 0.1; repeats")
+    tenants.add_argument("--count", type=int, default=10, help="random parts for each share (default 10)")
+    tenants.add_argument("--kind", action="append", choices=list(KINDS), help="generated kind; repeats (default all)")
+    tenants.add_argument("--half-life-days", type=float, default=14.0)
+    tenants.add_argument("--out", type=Path, help="folder for tenants.md and tenants.json")
+    tenants.set_defaults(run=_tenants)
     return parser
 
 
@@ -103,9 +122,10 @@ def _replay(options: argparse.Namespace) -> int:
     times = log.exposures.time
     until = options.test_until or float(times[-1]) + 1
     train_from = options.train_from or float(times[0]) + 2 * 86_400
-    replay = Replay(log, options.half_life_days)
+    replay = Replay(log, options.half_life_days, next_watch=kept_tables(options.tables, log))
     visits = replay.walk(until)
-    collector = Collector(POPULARITY, options.seed, shown_weight=0.0)
+    given = options.model or options.shipped
+    collector = Collector(POPULARITY if given else LEARNED, options.seed, shown=not given, most=10**9)
     first: Visit | None = None
     for visit in visits:
         if visit.now >= options.test_from:
@@ -116,14 +136,15 @@ def _replay(options: argparse.Namespace) -> int:
     if first is None:
         raise ValueError("The log has no request on or after --test-from.")
     print(f"baseline fitted on the days before; walking the test days ({len(log.exposures):,} exposures)", flush=True)
-    fitted = model_of(fit(collector.samples()), {}, {}, "popularity")
-    model = parse(json.loads(options.model.read_text())) if options.model else global_model()
+    samples = collector.samples()
+    fitted = fit_popularity(samples, None, SHRINK, "popularity")
+    model = _compared_model(options, samples)
     contestants, dropped = _contestants(model, fitted, not options.no_drop)
     comparison = compare(replay, _continued(first, visits), contestants)
     if not len(comparison.user):
         raise ValueError("No request of the test days has a long view inside its pool.")
     summary = summarize(comparison, FITTED, (LIGHT, FULL), dropped)
-    kept = verdicts(summary, LIGHT, FULL)
+    kept = verdicts(summary, FULL)
     options.out.mkdir(parents=True, exist_ok=True)
     about = {
         "testFrom": datetime.fromtimestamp(options.test_from, UTC).isoformat(),
@@ -136,6 +157,7 @@ def _replay(options: argparse.Namespace) -> int:
             FITTED: fitted.version,
         },
         "fittedPopularity": fitted.to_document(),
+        "model": model.to_document(),
     }
     text = markdown(summary, about, kept)
     (options.out / "report.md").write_text(text, encoding="utf-8")
@@ -147,14 +169,23 @@ def _replay(options: argparse.Namespace) -> int:
     return 1 if options.check and not all(kept.values()) else 0
 
 
+def _compared_model(options: argparse.Namespace, samples: Samples) -> LinearModel:
+    """The model in a file, the shipped one, or one fitted to the days before the test as a night would do it."""
+    if options.model:
+        return parse(json.loads(options.model.read_text()))
+    if options.shipped:
+        return global_model()
+    return fit_personal(samples, None, SHRINK, "fitted")
+
+
 def _contestants(
     model: LinearModel, fitted: LinearModel, drop: bool
 ) -> tuple[list[Contestant], dict[str, tuple[str, str]]]:
     """Who is compared; and for each model that lacks a feature, the feature and the contestant that has it."""
     fallback = popularity_model()
-    light = model.suited(cowatch=False)
+    light = model.suited(next_watch=False)
     contestants = [
-        Contestant(FITTED, model=fitted),
+        Contestant(FITTED, model=fitted, as_served=True),
         *BASELINES,
         Contestant(FALLBACK, model=fallback, as_served=True),
         Contestant(f"{LIGHT}, scores alone", model=light, fallback=fallback),
@@ -192,39 +223,65 @@ def _train(options: argparse.Namespace) -> int:
     if options.out.exists():
         raise ValueError(f"{options.out} exists; a model version is never overwritten. Choose another file.")
     log = _log(options)
-    names = POPULARITY if options.popularity else tuple(n for n in FEATURES if n not in NOT_LEARNED)
-    replay = Replay(log, options.half_life_days, cowatch=not options.popularity)
-    collector = Collector(names, options.seed, options.shown_weight)
+    tables = None if options.popularity else kept_tables(options.tables, log)
+    replay = Replay(log, options.half_life_days, tables=not options.popularity, next_watch=tables)
+    names = POPULARITY if options.popularity else LEARNED
+    collector = Collector(names, options.seed, shown=not options.popularity, most=10**9)
     for visit in takewhile(lambda visit: visit.now < options.train_until, replay.walk(options.train_until)):
         if visit.now >= options.train_from:
             collector.see(replay, visit)
     samples = collector.samples()
     prior = parse(json.loads(options.prior.read_text())) if options.prior else None
-    start = prior.weights if prior else None
     if options.popularity:
-        weights, without_cowatch = fit(samples, start, options.shrink), None
+        model = fit_popularity(samples, prior, options.shrink, options.name)
     else:
-        light_start = prior.suited(cowatch=False).weights if prior else None
-        with_neighbours = samples.having("cowatch").weighing_shown(options.shown_weight_cowatch)
-        weights = fit(with_neighbours, start, options.shrink)
-        without_cowatch = fit(samples.leaving_out("cowatch"), light_start, options.shrink)
-    shipped = prior or (popularity_model() if options.popularity else global_model())
-    by_hand = {name: weight for name, weight in shipped.weights.items() if name in NOT_LEARNED}
+        weights = ShownWeights(options.shown_weight, options.shown_weight_next_watch)
+        model = fit_personal(samples, prior, options.shrink, options.name, weights)
     trained = {
         "how": "python -m evaluation train",
         "from": datetime.fromtimestamp(options.train_from, UTC).date().isoformat(),
         "until": datetime.fromtimestamp(options.train_until, UTC).date().isoformat(),
-        "choices": len(samples.sizes),
         "halfLifeDays": options.half_life_days,
-        "shrink": options.shrink,
-        "shownWeight": options.shown_weight,
-        **({} if options.popularity else {"shownWeightCoWatch": options.shown_weight_cowatch}),
-        "towards": prior.version if prior else "zero",
-        "setByHand": sorted(by_hand),
+        **model.trained,
     }
-    model = model_of(weights, by_hand, trained, options.name, without_cowatch)
-    options.out.write_text(json.dumps(model.to_document(), indent=2) + "\n", encoding="utf-8")
+    document = {**model.to_document(), "trained": trained}
+    options.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"{model.version}: {len(samples.sizes):,} choices → {options.out}")
+    return 0
+
+
+def _tenants(options: argparse.Namespace) -> int:
+    """Print a line for each tenant as soon as it has learned, then all of them."""
+    log = read_parquet(options.exposures, options.videos, options.history) if options.exposures else None
+    kinds = list(KINDS) if options.kind is None else options.kind
+    found = []
+    for name, part in tenants_of(log, options.share, options.count, kinds):
+        found.append(learn(name, part, options.half_life_days))
+        print(tenants_markdown(found[-1:]).splitlines()[-1], flush=True)
+    text = tenants_markdown(found)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "tenants.md").write_text(text, encoding="utf-8")
+        (options.out / "tenants.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(text)
+    return 0
+
+
+def _nights(options: argparse.Namespace) -> int:
+    """Learn a log night by night and print what was served on each day, and why."""
+    log = _log(options)
+    replay = Replay(log, options.half_life_days, next_watch=kept_tables(options.tables, log))
+    learner = Learner("tenant")
+    for visit in replay.walk():
+        learner.see(replay, visit)
+    learner.end_day()
+    reports = [night.report() for night in learner.nights]
+    text = nights_markdown(reports)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "nights.md").write_text(text, encoding="utf-8")
+        (options.out / "nights.json").write_text(json.dumps(reports, indent=1), encoding="utf-8")
+    print(text)
     return 0
 
 

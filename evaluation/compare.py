@@ -1,5 +1,6 @@
-"""Walks the test days once and keeps what the report needs: two protocols, every contestant, per request.
+"""Walks the test days once and keeps what the report needs: every protocol, every contestant, per request.
 
+Whole catalog, with and without the exploration slot, and the placebo: `learning/judge.py`, for what would be served.
 Pool: the 500 most demanded videos of the moment, minus what the filters remove; relevant is what the user then watched
 long. Shown-only: what the log showed that the filters would let through, grouped by user and day.
 """
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning import ranking_metrics as metrics
+from learning.judge import Judge
 from learning.replay import DAY, Replay, Visit
 from learning.scoring import Contestant, Scorer
 from ranking.diversity import metadata_similarity
@@ -50,6 +52,7 @@ class Comparison:
     creators: Ints
     requests: int
     outside_pool: int
+    judge: Judge
 
 
 def compare(replay: Replay, visits: Iterator[Visit], contestants: Sequence[Contestant]) -> Comparison:
@@ -59,8 +62,10 @@ def compare(replay: Replay, visits: Iterator[Visit], contestants: Sequence[Conte
     shown_about: list[tuple[int, int]] = []
     long: list[NDArray[np.bool_]] = []
     requests = outside = 0
+    judge = Judge([contestant for contestant in contestants if contestant.as_served])
     for visit in visits:
         requests += 1
+        judge.see(replay, visit)
         day = int(visit.now // DAY)
         if visit.unseen.any():
             _shown_only(replay, visit, contestants, outcomes)
@@ -78,7 +83,7 @@ def compare(replay: Replay, visits: Iterator[Visit], contestants: Sequence[Conte
     user, day_of, history = np.array(about, np.int64).reshape(-1, 3).T
     groups = _groups(shown_about, long, outcomes)
     return Comparison(
-        outcomes, user, day_of, history, *groups, replay.columns.creator.astype(np.int64), requests, outside
+        outcomes, user, day_of, history, *groups, replay.columns.creator.astype(np.int64), requests, outside, judge
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from learning.replay import Replay, Visit, features_of
+from learning.replay import Replay, Visit, user_features_of
 from learning.scoring import Contestant, Rows, Scores
 from ranking.features import FEATURES
 from ranking.model import LinearModel
@@ -26,14 +26,21 @@ def _decayed(replay: Replay, visit: Visit, rows: Rows) -> Scores:
 
 
 def _item_knn(replay: Replay, visit: Visit, rows: Rows) -> Scores:
-    similar = features_of(replay, visit, rows, ("cowatch",))[:, 0]
-    return similar.astype(np.float64) + 1e-6 * _decayed(replay, visit, rows)
+    watched = user_features_of(replay, visit).watched
+    similar = None if replay.stats.cowatch is None else replay.stats.cowatch.similar_to(watched)
+    base = 1e-6 * _decayed(replay, visit, rows)
+    return base if similar is None else similar[rows] + base
+
+
+def _quality(replay: Replay, visit: Visit, rows: Rows) -> Scores:
+    return replay.stats.static(visit.now).values["quality"][rows].astype(np.float64)
 
 
 BASELINES = (
     Contestant("random", scores=_random),
     Contestant("newest", scores=_newest),
     Contestant("decayed popularity, 24 h", scores=_decayed),
+    Contestant("quality alone", scores=_quality),
     Contestant("item-kNN alone", scores=_item_knn),
 )
 
@@ -44,7 +51,7 @@ def without(model: LinearModel, names: Sequence[str], version: str) -> LinearMod
     def kept(weights: Mapping[str, float]) -> dict[str, float]:
         return {name: weight for name, weight in weights.items() if name not in names}
 
-    return LinearModel.checked(version, kept(model.weights), {}, kept(model.suited(cowatch=False).weights))
+    return LinearModel.checked(version, kept(model.weights), {}, kept(model.suited(next_watch=False).weights))
 
 
 def droppable(model: LinearModel, not_learned: Sequence[str]) -> list[str]:

@@ -17,8 +17,9 @@ import orjson
 
 from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns
-from ranking.cowatch import CoWatchTable, UnreadableTable
 from ranking.stats import STATS_PREFIX, StatsTable, UnreadableStats, merged
+from ranking.table_file import Tables
+from ranking.unreadable_table import UnreadableTable
 from shared.adapters.blobs.port import TABLES, Blobs, BlobsError, BlobsUnavailable
 from shared.adapters.documents.port import (
     FROM_NOW,
@@ -170,9 +171,9 @@ class Catalog:
             self._shards, total = await asyncio.to_thread(_unpacked, self._shards, packed)
             self.stats.replace(total)
 
-    def use_cowatch(self, content: bytes) -> None:
-        """Take in a co-watch table. Raises `UnreadableTable`."""
-        self.stats.use_cowatch(CoWatchTable.from_bytes(content))
+    async def use_tables(self, content: bytes) -> None:
+        """Take in a nightly file. Raises `UnreadableTable`."""
+        self.stats.use_tables(await asyncio.to_thread(Tables.from_bytes, content))
 
 
 def _unpacked(shards: dict[str, StatsTable], bodies: dict[str, object]) -> tuple[dict[str, StatsTable], StatsTable]:
@@ -228,7 +229,7 @@ async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Docum
 
 
 async def _stored_statistics(documents: DocumentStore, tenant_id: str) -> list[Document]:
-    """The shards of a tenant's statistics and the pointer to its co-watch table; the partition holds more."""
+    """The shards of a tenant's statistics and the pointer to its nightly file; the partition holds more."""
     shards = await query_all(documents, VIDEO_STATS, tenant_id, STATS_PREFIX)
     pointer = await documents.read(VIDEO_STATS, tenant_id, POINTER_ID)
     return [*shards, pointer] if pointer else shards
@@ -304,7 +305,7 @@ class Catalogs:
                 catalog.apply_queried(videos[start : start + SLICE])
                 await asyncio.sleep(0)
             await catalog.apply_queried_stats(statistics)
-            await self._take_cowatch(catalog, catalog.not_overtaken(statistics))
+            await self._take_tables(catalog, catalog.not_overtaken(statistics))
             catalog.end_of_load()
             self._catalogs[tenant_id] = catalog
             self._evict()
@@ -343,15 +344,15 @@ class Catalogs:
         for tenant_id, documents in statistics.items():
             if (loading := self._applying.get(tenant_id)) is not None:
                 await loading.apply_stats_change(documents)
-                await self._take_cowatch(loading, documents)
+                await self._take_tables(loading, documents)
             if (loaded := self._catalogs.get(tenant_id)) is not None:
                 await loaded.apply_stats(documents)
-                await self._take_cowatch(loaded, documents)
+                await self._take_tables(loaded, documents)
 
-    async def _take_cowatch(self, catalog: Catalog, documents: Sequence[Document]) -> None:
-        """Load the co-watch table that one of the documents points to, if one does.
+    async def _take_tables(self, catalog: Catalog, documents: Sequence[Document]) -> None:
+        """Load the nightly file that one of the documents points to, if one does.
 
-        Without its table a catalog ranks as before: a file that is missing or damaged is counted, and no more.
+        Without it a catalog ranks as before: a file that is missing or damaged is counted, and no more.
         """
         blob = next((name for document in documents if (name := blob_of(document.body)) is not None), None)
         if blob is None:
@@ -359,8 +360,8 @@ class Catalogs:
         try:
             content = await self._blobs.read(TABLES, blob)
             if content is None:
-                raise BlobsUnavailable("the table is not there")
-            catalog.use_cowatch(content)
+                raise BlobsUnavailable("the file is not there")
+            await catalog.use_tables(content)
         except (BlobsError, UnreadableTable):
             self._telemetry.count("refresh_failures", "cowatch")
 

@@ -26,7 +26,7 @@ from feed.ready_pages import ReadyPage, ReadyPages
 from feed.selection import select
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
-from feed.tenant_models import Models, without_cowatch
+from feed.tenant_models import Models, without_next_watch
 from feed.videos_by_id import Found, look_up
 from ranking.model import LinearModel
 from ranking.rank import Slate
@@ -238,7 +238,7 @@ class Feed:
     def _model(self, tenant: Tenant, user_key: str, assignment: Assignment | None) -> LinearModel:
         model = assignment.model if assignment is not None else self.models.of(tenant)
         flags = self._flags
-        return model if flags.on(CO_WATCH, tenant.id, user_key, tenant.feature_flags) else without_cowatch(model)
+        return model if flags.on(CO_WATCH, tenant.id, user_key, tenant.feature_flags) else without_next_watch(model)
 
     def _select(self, session: FeedSession, catalog: Catalog, signals: Signals | None, reason: str | None) -> Selection:
         """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""

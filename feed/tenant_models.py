@@ -22,7 +22,7 @@ log = logging.getLogger("feed.models")
 
 DEMAND = ("demand_1h", "demand_6h", "demand_24h", "demand_7d")
 """The features of `HALF_LIVES`, in their order."""
-CO_WATCH_FEATURE = "cowatch"
+NEXT_WATCH_FEATURE = "next_watch"
 
 
 class Models:
@@ -57,23 +57,24 @@ class Models:
 def resolve(tenant: Tenant, stored: Mapping[str, Any] | None) -> LinearModel:
     """A tenant's model: `stored` is the version it promoted, None for the global one. Raises `InvalidModel`."""
     model = parse(stored) if stored is not None else global_model()
-    over = dict(tenant.weights)
-    if tenant.popularity_half_life_hours is not None:
-        over = {**with_half_life(model.weights, tenant.popularity_half_life_hours), **over}
-    if not over:
+    hours = tenant.popularity_half_life_hours
+    if not tenant.weights and hours is None:
         return model
-    digest = hashlib.blake2b(orjson.dumps(over, option=orjson.OPT_SORT_KEYS), digest_size=4)
-    return model.overridden(over, f"{model.version}+{digest.hexdigest()}"[-64:])
+    over = [dict(tenant.weights), hours]
+    digest = hashlib.blake2b(orjson.dumps(over, option=orjson.OPT_SORT_KEYS), digest_size=4).hexdigest()
+    if hours is not None:
+        model = model.changed(lambda weights: with_half_life(weights, hours))
+    return model.overridden(tenant.weights, f"{model.version}+{digest}"[-64:])
 
 
 @lru_cache(maxsize=512)
-def without_cowatch(model: LinearModel) -> LinearModel:
-    """What ranks while nothing may come from co-watching: the weights made for that, else the same without it."""
-    if model.without_cowatch is not None:
-        return model.without_cowatch
-    if not model.weights.get(CO_WATCH_FEATURE):
+def without_next_watch(model: LinearModel) -> LinearModel:
+    """What ranks while nothing may come from what others watched: the weights for that, else the same without it."""
+    if model.without_next_watch is not None:
+        return model.without_next_watch
+    if not model.weights.get(NEXT_WATCH_FEATURE):
         return model
-    return model.overridden({CO_WATCH_FEATURE: 0.0}, f"{model.version}-without-cowatch"[-64:])
+    return model.overridden({NEXT_WATCH_FEATURE: 0.0}, f"{model.version}-without-next-watch"[-64:])
 
 
 def with_half_life(weights: Mapping[str, float], hours: float) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Fits the weights of a linear model to logged long views, and writes a model version the service loads.
 
 Two terms, both multinomial logits over the candidates of one request (listwise softmax; Cao et al., ICML 2007):
-each long view against the other videos of the pool, and, less heavily, against what was shown beside it. The weights
+each long view against the other videos of the catalog, and, less heavily, against what was shown beside it. The weights
 are shrunk towards a prior model (zero for the global one, the global one for a tenant's) with a ridge penalty in units
 of each feature's spread.
 """
@@ -21,10 +21,15 @@ from ranking.model import LinearModel
 
 Doubles = NDArray[np.float64]
 
+SHOWN_WEIGHT = 5.0
+"""What a user's day of shown videos weighs against a request: enough for the order of what is shown not to
+suffer, which a fit to the catalog alone would sacrifice."""
+SHOWN_WEIGHT_NEXT_WATCH = 18.0
+"""The same where next watch says something: it predicts so well that more weight on the shown costs little."""
 SHRINK = 1e-3
 ROWS_AT_ONCE = 100_000
 """Rows of samples that are worked on together; the rest stays in the four bytes a value that it has."""
-MOST_STEPS = 60
+MOST_STEPS, MOST_SWEEPS = 60, 2_000
 NOT_LEARNED = (
     "bias",
     "is_mature",
@@ -106,7 +111,7 @@ class _Likelihood:
             target, share = self._samples.target[rows], self._share[low:high]
             first = self._starts[low:high] - self._starts[low]
             choice_of = np.repeat(np.arange(high - low), self._samples.sizes[low:high])
-            scores = features @ weights
+            scores = features @ weights + self._samples.stands_for[rows]
             scores -= np.maximum.reduceat(scores, first)[choice_of]
             exponents = np.exp(scores)
             totals = np.add.reduceat(exponents, first)
@@ -122,33 +127,43 @@ class _Likelihood:
 def minimize_in_box(
     objective: Callable[[Doubles], tuple[float, Doubles, Doubles]], start: Doubles, least: Doubles, most: Doubles
 ) -> Doubles:
-    """The minimum of a convex function between bounds, by projected Newton steps (Bertsekas, 1982).
+    """The minimum of a convex function between bounds, by Newton steps of which each ends inside them.
 
-    `objective` gives value, gradient and second derivatives. Weights that press against a bound stay there for a step.
+    `objective` gives value, gradient and second derivatives.
     """
     at = np.clip(start, least, most)
     value, gradient, curvature = objective(at)
     for _ in range(MOST_STEPS):
-        free = ~(((at <= least) & (gradient > 0)) | ((at >= most) & (gradient < 0)))
-        if not free.any() or np.abs(gradient[free]).max() < 1e-10:
+        step = _newton_step(gradient, curvature, least - at, most - at)
+        slope = float(gradient @ step)
+        if slope > -1e-12 * max(1.0, abs(value)):
             break
-        step = np.zeros(len(at))
-        step[free] = -np.linalg.solve(curvature[np.ix_(free, free)] + 1e-12 * np.eye(free.sum()), gradient[free])
         length = 1.0
-        while True:
-            new = np.clip(at + length * step, least, most)
-            found = objective(new)
-            expected = float(gradient @ (new - at))
-            if found[0] <= value + 1e-4 * min(expected, 0.0) or length < 1e-6:
-                break
+        while (found := objective(at + length * step))[0] > value + 1e-4 * length * slope and length > 1e-6:
             length /= 2.0
-        gained = value - found[0]
-        if gained <= 0.0:
+        if found[0] >= value:
             break
-        at, (value, gradient, curvature) = new, found
-        if gained < 1e-12 * max(1.0, abs(value)):
-            break
+        at = np.clip(at + length * step, least, most)
+        value, gradient, curvature = found
     return at
+
+
+def _newton_step(gradient: Doubles, curvature: Doubles, least: Doubles, most: Doubles) -> Doubles:
+    """The step that minimizes the quadratic model between bounds, one weight after another until none moves."""
+    step, slope = np.zeros(len(gradient)), gradient.copy()
+    scale = np.maximum(np.diag(curvature), 1e-12)
+    for _ in range(MOST_SWEEPS):
+        farthest = 0.0
+        for place in range(len(step)):
+            new = min(max(step[place] - slope[place] / scale[place], least[place]), most[place])
+            moved = new - step[place]
+            if moved:
+                step[place] = new
+                slope += curvature[place] * moved
+                farthest = max(farthest, abs(moved))
+        if farthest < 1e-10:
+            break
+    return step
 
 
 def _bounds(name: str, spread: float) -> tuple[float, float]:
@@ -165,10 +180,10 @@ def model_of(
     by_hand: Mapping[str, float],
     trained: Mapping[str, object],
     name: str,
-    without_cowatch: Mapping[str, float] | None = None,
+    without_next_watch: Mapping[str, float] | None = None,
 ) -> LinearModel:
     """An immutable model whose version names its content: equal weights, equal version."""
-    other = None if without_cowatch is None else {**without_cowatch, **by_hand}
+    other = None if without_next_watch is None else {**without_next_watch, **by_hand}
     merged = {**weights, **by_hand}
     digest = hashlib.blake2b(json.dumps([merged, other], sort_keys=True).encode(), digest_size=4).hexdigest()
     return LinearModel.checked(f"{name}-{digest}", merged, trained, other)

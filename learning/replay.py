@@ -1,7 +1,7 @@
 """Replays a log in time order with the production fold, statistics and filters, and yields each request.
 
 State is strictly as of the request: signals hold only that user's earlier events; statistics are a snapshot at most
-`STATS_SECONDS` old; the co-watch table is rebuilt at the start of each day from the days before.
+`STATS_SECONDS` old; the nightly tables are rebuilt at the start of each day from the days before.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from events.schema import Event
 from events.video_facts import Facts
 from feed.filters import Viewer, apply_filters
 from learning.log import SKIP_MS, Exposures, Ints, Log
+from learning.nightly_tables import NextWatchOfNight, NightlyTables
 from ranking.catalog_stats import CatalogStats
-from ranking.columns import VideoColumns, key64
-from ranking.cowatch import CoWatchTable, build
+from ranking.columns import VideoColumns
 from ranking.features import FEATURES, values_of
 from ranking.stats import DEMAND_24H, StatEvent, StatsTable
 from ranking.user_features import RankingOptions, UserFeatures
@@ -40,13 +40,15 @@ _NOTHING_SERVED = np.zeros(0, np.uint32)
 class Visit:
     """One request and what came of it.
 
-    `pool`: rows of the `POOL` most demanded videos of the moment that the filters keep for this user. `shown`: rows of
-    what the log showed; `long`: which of these were watched long; `unseen`: which the filters would have let through.
+    `kept`: rows of the catalog that the filters keep for this user; `pool`: the `POOL` most demanded of them at the
+    moment. `shown`: rows of what the log showed; `long`: which of these were watched long; `unseen`: which the filters
+    would have let through.
     """
 
     now: float
     user: int
     signals: Signals | None
+    kept: NDArray[np.int64]
     pool: NDArray[np.int64]
     shown: NDArray[np.int64]
     long: NDArray[np.bool_]
@@ -61,16 +63,23 @@ class Visit:
 class Replay:
     """A log, ready to be walked once. `columns` and `stats` are what a serving instance would hold at each visit."""
 
-    def __init__(self, log: Log, half_life_days: float = 14.0, cowatch: bool = True) -> None:
+    def __init__(
+        self,
+        log: Log,
+        half_life_days: float = 14.0,
+        tables: bool = True,
+        next_watch: NextWatchOfNight | None = None,
+    ) -> None:
+        """`tables` False: nothing is built at night; `next_watch`: who makes that table, instead of training it."""
         self.log = log
         self.columns = VideoColumns(log.videos)
         self.table = StatsTable()
         self.stats = CatalogStats(self.columns, self.table)
         self.signals: dict[int, Signals] = {}
         self._half_life = half_life_days
-        self._with_cowatch = cowatch
+        self._with_tables, self._nights = tables, NightlyTables(log)
+        self._next_watch = next_watch or self._nights.next_watch
         self._row = np.array([self.columns.row(video.id) for video in log.videos], np.int64)
-        self._key = np.array([key64(video.id) for video in log.videos], np.uint64)
         self._facts = {v.id: Facts(v.category, v.tags, v.creator, v.duration_seconds) for v in log.videos}
 
     def walk(self, until: float | None = None) -> Iterator[Visit]:
@@ -91,32 +100,24 @@ class Replay:
                 popular = self._most_demanded(now)
             if int(now // DAY) != day:
                 day = int(now // DAY)
-                self._rebuild_cowatch(day * DAY)
+                if self._with_tables:
+                    self._rebuild_tables(day * DAY)
             user = int(shown.user[session[0]])
             signals = self.signals.get(user)
             viewer = Viewer(
                 now=now, maturity=max(RATINGS.values()), country=None, served=_NOTHING_SERVED, signals=signals
             )
-            kept = np.zeros(len(self.columns), np.bool_)
-            kept[apply_filters(self.columns, viewer).kept] = True
-            pool = popular[kept[popular]][:POOL]
+            kept = apply_filters(self.columns, viewer).kept
+            is_kept = np.zeros(len(self.columns), np.bool_)
+            is_kept[kept] = True
+            pool = popular[is_kept[popular]][:POOL]
             rows = self._row[shown.video[session]]
-            yield Visit(now, user, signals, pool, rows, shown.long[session], kept[rows])
+            yield Visit(now, user, signals, kept, pool, rows, shown.long[session], is_kept[rows])
             self.signals[user] = self._fold(signals, shown, session)
 
-    def cowatch_table(self, before: float) -> CoWatchTable:
-        """The table from all long views before a time."""
-        past, shown = self.log.history, self.log.exposures
-        upto = int(np.searchsorted(shown.time, before))
-        users = np.concatenate([past.user[past.long], shown.user[:upto][shown.long[:upto]]])
-        videos = np.concatenate([past.video[past.long], shown.video[:upto][shown.long[:upto]]])
-        times = np.concatenate([past.time[past.long], shown.time[:upto][shown.long[:upto]]])
-        dated = np.arange(len(users)) >= int(past.long.sum())  # when in the day a history was watched is a guess
-        return build(users, self._key[videos], times, built_at=before, dated=dated)
-
-    def _rebuild_cowatch(self, before: float) -> None:
-        if self._with_cowatch:
-            self.stats.use_cowatch(self.cowatch_table(before))
+    def _rebuild_tables(self, before: float) -> None:
+        self.stats.use_cowatch(self._nights.cowatch(before))
+        self.stats.use_next_watch(self._next_watch(before))
 
     def _take_history(self) -> None:
         past = self.log.history
@@ -186,6 +187,6 @@ def features_of(replay: Replay, visit: Visit, rows: NDArray[np.int64], names: Se
     return np.stack(columns, axis=1)
 
 
-def has_cowatch(replay: Replay, visit: Visit) -> bool:
-    """Whether the co-watch table has neighbours for the user's last long views at this visit."""
-    return user_features_of(replay, visit).has_cowatch
+def has_next_watch(replay: Replay, visit: Visit) -> bool:
+    """Whether the next-watch table knows any of the user's long views at this visit."""
+    return user_features_of(replay, visit).has_next_watch

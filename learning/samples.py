@@ -1,50 +1,52 @@
 """Choices to learn from: the features of what was watched long, and of what else could have been.
 
-Two kinds: each long view against other videos of the pool, and, a user's day at a time, against what was shown beside
-it.
+Two kinds: each long view against other videos of the catalog, and, a user's day at a time, against what was shown
+beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learning.replay import DAY, Replay, Visit, features_of
 
-NEGATIVES = 120
-"""Videos of the pool drawn against each request's long views."""
-SHOWN_WEIGHT = 1.25
-"""What a user's day of shown videos weighs against a request of the pool: enough for the order of what is shown not to
-suffer, which a fit to the pool alone would sacrifice."""
-SHOWN_WEIGHT_COWATCH = 2.0
-"""The same where co-watch says something: it predicts the pool so well that more weight on the shown costs little."""
+NEGATIVES = 60
+"""Videos drawn against each request's long views among the most demanded ones, and as many among all others."""
+MOST_CHOICES = 6_000
+"""Requests of a day that are kept: some 70 MB. Of more, a random part."""
 
 
 @dataclass(frozen=True)
 class Samples:
     """Choices to learn from: features (rows, names) float32; the share of the choice's long views each row has (0 for
-    the others); how many rows each choice has, what it weighs, and whether it is among shown videos, not in a pool."""
+    the others); log(how many videos of the catalog each row stands for); how many rows each choice has, what it weighs,
+    and whether it is among shown videos, not in the catalog."""
 
     features: NDArray[np.float32]
     target: NDArray[np.float64]
+    stands_for: NDArray[np.float64]
     sizes: NDArray[np.int64]
     weights: NDArray[np.float64]
     shown: NDArray[np.bool_]
     names: tuple[str, ...]
 
+    def only(self, names: Sequence[str]) -> Samples:
+        """The same choices with some of the features."""
+        at = [self.names.index(name) for name in names]
+        return replace(self, features=self.features[:, at], names=tuple(names))
+
     def leaving_out(self, name: str) -> Samples:
         """The same choices without one of the features."""
-        at = [place for place, known in enumerate(self.names) if known != name]
-        names = tuple(self.names[place] for place in at)
-        return Samples(self.features[:, at], self.target, self.sizes, self.weights, self.shown, names)
+        return self.only([known for known in self.names if known != name])
 
     def weighing_shown(self, weight: float) -> Samples:
         """The same choices with another weight of those among shown videos."""
         weights = np.where(self.shown, weight, 1.0)
-        return Samples(self.features, self.target, self.sizes, weights, self.shown, self.names)
+        return replace(self, weights=weights)
 
     def having(self, name: str) -> Samples:
         """Only the choices in which a feature says something."""
@@ -54,6 +56,7 @@ class Samples:
         return Samples(
             self.features[rows],
             self.target[rows],
+            self.stands_for[rows],
             self.sizes[says],
             self.weights[says],
             self.shown[says],
@@ -62,43 +65,85 @@ class Samples:
 
 
 class Collector:
-    """Gathers samples while a replay walks. `shown_weight` 0 leaves the shown-only choices out."""
+    """Gathers samples while a replay walks. `shown` False leaves the shown-only choices out."""
 
-    def __init__(self, names: Sequence[str], seed: int = 0, shown_weight: float = SHOWN_WEIGHT) -> None:
+    def __init__(self, names: Sequence[str], seed: int = 0, shown: bool = True, most: int = MOST_CHOICES) -> None:
         self.names = tuple(names)
         self._draw = np.random.default_rng(seed)
-        self._shown_weight = shown_weight
-        self._pools: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []
+        self._with_shown = shown
+        self._most, self._kept_share = most, 1.0
+        self._catalogs: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]] = []
         self._shown: dict[tuple[int, int], list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {}
 
     def see(self, replay: Replay, visit: Visit) -> None:
-        """Take the long views of a request that its pool holds, with some of what the pool also held; and what was
-        shown, to be compared with what else the user was shown that day."""
-        if self._shown_weight and visit.unseen.any():
+        """Take the long views of a request, with some of what else the catalog held; and what was shown, to be compared
+        with what else the user was shown that day."""
+        if self._draw.random() >= self._kept_share:
+            return
+        if self._with_shown and visit.unseen.any():
             rows = visit.shown[visit.unseen]
             day = self._shown.setdefault((visit.user, int(visit.now // DAY)), [])
             day.append((features_of(replay, visit, rows, self.names), visit.long[visit.unseen]))
-        wanted = np.isin(visit.pool, visit.shown[visit.long])
-        if not wanted.any() or wanted.all():
+        wanted = np.unique(visit.shown[visit.long & visit.unseen])
+        if not len(wanted) or len(wanted) == len(visit.kept):
             return
-        others = np.flatnonzero(~wanted)
-        others = self._draw.choice(others, min(NEGATIVES, len(others)), replace=False)
-        rows = np.concatenate([visit.pool[wanted], visit.pool[others]])
-        count = int(wanted.sum())
-        target = np.r_[np.full(count, 1.0 / count), np.zeros(len(others))]
-        self._pools.append((features_of(replay, visit, rows, self.names), target))
+        rows, stands_for = self._drawn(visit, wanted)
+        target = np.r_[np.full(len(wanted), 1.0 / len(wanted)), np.zeros(len(rows) - len(wanted))]
+        self._catalogs.append((features_of(replay, visit, rows, self.names), target, stands_for))
+        if len(self._catalogs) > self._most:
+            self._halve()
+
+    def _halve(self) -> None:
+        """Keep a random half, and half of what comes."""
+        self._kept_share /= 2
+        self._catalogs = [each for each in self._catalogs if self._draw.random() < 0.5]
+        self._shown = {key: parts for key, parts in self._shown.items() if self._draw.random() < 0.5}
+
+    def _drawn(self, visit: Visit, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The wanted rows, some of the most demanded others and some of the rest; what each stands for, as logarithm.
+
+        The most demanded are what a page is made of, so they are drawn more often; as each stands for fewer, the fit is
+        still one to the whole catalog.
+        """
+        demanded = np.setdiff1d(visit.pool, wanted, assume_unique=True)
+        others = np.setdiff1d(visit.kept, np.concatenate([wanted, demanded]), assume_unique=True)
+        rows, stands_for = [wanted], [np.zeros(len(wanted))]
+        for group in (demanded, others):
+            if not len(group):
+                continue
+            drawn = self._draw.choice(group, min(NEGATIVES, len(group)), replace=False)
+            rows.append(drawn)
+            stands_for.append(np.full(len(drawn), np.log(len(group) / len(drawn))))
+        return np.concatenate(rows), np.concatenate(stands_for)
 
     def samples(self) -> Samples:
         """Everything seen so far. Raises ValueError when that is nothing."""
-        if not self._pools:
-            raise ValueError("No request of the training days has a long view inside its pool: nothing to learn from.")
-        choices = list(self._pools)
+        found = self.samples_or_none()
+        if found is None:
+            raise ValueError("No request of the training days has a long view: nothing to learn from.")
+        return found
+
+    def samples_or_none(self) -> Samples | None:
+        """Everything seen so far; None when that is nothing."""
+        if not self._catalogs:
+            return None
+        choices = list(self._catalogs)
         for parts in self._shown.values():
             long = np.concatenate([part[1] for part in parts])
             if 0 < long.sum() < len(long):
-                choices.append((np.concatenate([part[0] for part in parts]), long / long.sum()))
-        sizes = np.array([len(target) for _, target in choices], np.int64)
-        shown = np.arange(len(choices)) >= len(self._pools)
-        weights = np.where(shown, self._shown_weight, 1.0)
-        features, targets = (np.concatenate(column) for column in zip(*choices, strict=True))
-        return Samples(features, targets, sizes, weights, shown, self.names)
+                features = np.concatenate([part[0] for part in parts])
+                choices.append((features, long / long.sum(), np.zeros(len(long))))
+        sizes = np.array([len(target) for _, target, _ in choices], np.int64)
+        shown = np.arange(len(choices)) >= len(self._catalogs)
+        weights = np.ones(len(choices))
+        features, targets, stands_for = (np.concatenate(column) for column in zip(*choices, strict=True))
+        return Samples(features, targets, stands_for, sizes, weights, shown, self.names)
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """The choices of several days, of which there is at least one, together."""
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("features", "target", "stands_for", "sizes", "weights", "shown")
+    }
+    return Samples(**columns, names=parts[0].names)

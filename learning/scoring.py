@@ -9,12 +9,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.replay import Replay, Visit, features_of, has_cowatch
+from learning.replay import Replay, Visit, features_of, has_next_watch
 from ranking.features import FEATURES
 from ranking.model import LinearModel
 from ranking.rank import rank
 from ranking.user_features import COLD_START_EVENTS, RankingOptions
 
+HINTS = ("language_match", "country_match", "age_band_match", "platform_match")
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
@@ -46,14 +47,14 @@ class Scorer:
     def __init__(self, replay: Replay, visit: Visit, rows: Rows) -> None:
         self._replay, self._visit, self._rows = replay, visit, rows
         self._features = features_of(replay, visit, rows, self.names).astype(np.float64)
-        self._has_cowatch = has_cowatch(replay, visit)
+        self._has_next_watch = has_next_watch(replay, visit)
 
     def of(self, contestant: Contestant) -> Scores:
         """Scores of the rows. For what is served, the same bits as `ranking.rank.score` gives (a test says so); what is
         only compared is added up faster, which may differ in the last one."""
         if contestant.scores is not None:
             return contestant.scores(self._replay, self._visit, self._rows)
-        model = contestant.model_for(self._visit).suited(self._has_cowatch)
+        model = contestant.model_for(self._visit).suited(self._has_next_watch)
         if not contestant.as_served:
             return np.asarray(self._features @ _weights(model))
         total = np.zeros(len(self._rows))
@@ -64,11 +65,7 @@ class Scorer:
     def order(self, contestant: Contestant) -> Rows:
         """The first 20 rows: as served, or by score with ties by the video's key."""
         if contestant.as_served:
-            model = contestant.model_for(self._visit)
-            replay, visit = self._replay, self._visit
-            cold = model is contestant.fallback
-            signals = None if cold else visit.signals
-            return rank(replay.columns, replay.stats, signals, self._rows, model, options_of(visit)).rows
+            return served_page(self._replay, self._visit, contestant, self._rows)
         scores = self.of(contestant)
         best = np.lexsort((self._replay.columns.key[self._rows], -scores))[:20]
         return self._rows[best]
@@ -79,6 +76,24 @@ def _weights(model: LinearModel) -> Scores:
     return np.array([model.weights.get(name, 0.0) for name in FEATURES])
 
 
-def options_of(visit: Visit) -> RankingOptions:
-    """Return the ranking options of the visit's feed request, without the exploration slot, which adds noise."""
-    return RankingOptions(now=visit.now, limit=20, explore=False)
+def served_page(replay: Replay, visit: Visit, contestant: Contestant, rows: Rows, explore: bool = False) -> Rows:
+    """The page of 20 that the feed would serve from some rows with the contestant's model.
+
+    Below `COLD_START_EVENTS` the fallback is served, which knows nothing of the user.
+    """
+    model = contestant.model_for(visit)
+    signals = None if model is contestant.fallback or not _reads_signals(model) else visit.signals
+    return rank(replay.columns, replay.stats, signals, rows, model, options_of(visit, explore)).rows
+
+
+@lru_cache(maxsize=256)
+def _reads_signals(model: LinearModel) -> bool:
+    """Whether a user's signals can change a score: not those of a popularity model, which has at most hints."""
+    both = (*model.user_terms, *(model.without_next_watch.user_terms if model.without_next_watch else ()))
+    return any(name not in HINTS for name, _ in both)
+
+
+def options_of(visit: Visit, explore: bool = False) -> RankingOptions:
+    """Return the ranking options of the visit's feed request. The exploration slot, which adds noise, is left out
+    unless it is asked for."""
+    return RankingOptions(now=visit.now, limit=20, explore=explore, seed=visit.user * 1_000_003 + int(visit.now))

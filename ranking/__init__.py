@@ -2,7 +2,7 @@
 
     columns = VideoColumns(videos)               # one per tenant; then upsert(video) and remove(id) on every change
     stats = CatalogStats(columns)                # stats.replace(merged(StatsTable.unpack(shard) for shard in …))
-    stats.use_cowatch(CoWatchTable.from_bytes(raw))     # whenever a newer table is there; None for none
+    stats.use_tables(Tables.from_bytes(raw))     # whenever a newer file is there: co-watch and next watch
     model = global_model().overridden(tenant.weights)   # keep the object: caches compare models by identity
     options = RankingOptions(now, limit=20, streak_cap=tenant.streak_cap, seed=…, explore=True, country=…, language=…)
 
@@ -23,22 +23,25 @@
 
 The statistics consumer uses `table.add([(video_id, seconds, type, watch_ms, duration_seconds), …])`, `table.pack()`,
 `StatsTable.unpack(text)`, `merged(tables)`, and `table.week(video_id, now)` for the totals of seven days. The fold of
-user signals uses `is_long_view(watch_ms, duration_seconds)`. The co-watch job uses `build(user codes, video keys by
-key64, times, built_at=now).to_bytes()` on the archive's long views; this takes seconds of CPU and a few hundred MB for
-10,000 videos, so it does not run on a serving instance.
+user signals uses `is_long_view(watch_ms, duration_seconds)`. The nightly job (`learning/table_builder.py`) uses
+`build(user codes, video keys by key64, times, built_at=now)` on the archive's long views; this takes seconds of CPU and
+a few hundred MB for 10,000 videos, so it does not run on a serving instance.
 
 Modules inside this package import its submodules, never the package itself.
 """
 
 from ranking.catalog_stats import CatalogStats
 from ranking.columns import VideoColumns, key64, title_key
-from ranking.cowatch import CoWatchTable, UnreadableTable, build
+from ranking.cowatch import CoWatchTable, build
 from ranking.explain import ABSENCES, Absence, Contribution, Explanation, explain, why_absent
 from ranking.features import ALIASES, FEATURES
 from ranking.model import InvalidModel, LinearModel, checked_weights, global_model, parse, popularity_model
+from ranking.next_watch import NextWatchTable
 from ranking.pins import with_pins
 from ranking.rank import Ordering, Slate, page_of, popularity_order, rank, score
 from ranking.stats import StatsTable, UnreadableStats, merged
+from ranking.table_file import Tables
+from ranking.unreadable_table import UnreadableTable
 from ranking.user_features import COLD_START_EVENTS, RankingOptions
 from ranking.watching import is_long_view, watch_fraction
 from ranking.whatif import Configuration, Explored, LoggedRequest, WhatIf, what_if
@@ -58,10 +61,12 @@ __all__ = [
     "InvalidModel",
     "LinearModel",
     "LoggedRequest",
+    "NextWatchTable",
     "Ordering",
     "RankingOptions",
     "Slate",
     "StatsTable",
+    "Tables",
     "UnreadableStats",
     "UnreadableTable",
     "VideoColumns",

@@ -12,6 +12,7 @@ from ranking.cowatch import CoWatch, CoWatchTable
 from ranking.exploration import posterior
 from ranking.features import static_values
 from ranking.model import LinearModel
+from ranking.next_watch import NextWatch, NextWatchTable
 from ranking.static_features import Shares, StaticFeatures
 from ranking.stats import (
     DECAYED,
@@ -23,6 +24,7 @@ from ranking.stats import (
     WATCH_FRACTION,
     StatsTable,
 )
+from ranking.table_file import Tables
 
 KEEP_SECONDS = 60
 """How long static features are cached. `now` is rounded down to it, so equal inputs give equal scores."""
@@ -39,6 +41,7 @@ class CatalogStats:
         self.table = StatsTable() if table is None else table
         self._replaced = 0
         self.cowatch: CoWatch | None = None
+        self.next_watch: NextWatch | None = None
         self._gathered: tuple[tuple[int, int, int], NDArray[np.float64]] | None = None
         self._static: tuple[tuple[int, int, int, int], StaticFeatures] | None = None
         self._static_scores: dict[LinearModel, NDArray[np.float64]] = {}
@@ -56,6 +59,16 @@ class CatalogStats:
     def use_cowatch(self, table: CoWatchTable | None) -> None:
         """Use another co-watch table from now on; None for none."""
         self.cowatch = CoWatch(self.columns, table) if table is not None and len(table.keys) else None
+        self._replaced += 1
+
+    def use_tables(self, tables: Tables) -> None:
+        """Use the tables of another nightly file from now on."""
+        self.use_cowatch(tables.cowatch)
+        self.use_next_watch(tables.next_watch)
+
+    def use_next_watch(self, table: NextWatchTable | None) -> None:
+        """Use another next-watch table from now on; None for none."""
+        self.next_watch = NextWatch(self.columns, table) if table is not None and len(table.keys) else None
         self._replaced += 1
 
     def gathered(self) -> NDArray[np.float64]:
@@ -115,6 +128,7 @@ class CatalogStats:
             tags=_shares(tags, columns.tag_names, decayed, columns.active),
             creators=_shares(columns.creator, columns.creators, decayed, columns.active),
             cowatch=self.cowatch,
+            next_watch=self.next_watch,
         )
         static.values = static_values(static)
         return static

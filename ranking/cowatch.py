@@ -18,6 +18,7 @@ from ranking.array_types import CodesTable, Integers, Singles, SinglesTable
 from ranking.columns import Rows, VideoColumns
 from ranking.compiled import compiled
 from ranking.dayparts import DAYPARTS, count_by_daypart, daypart_of, lift_by_daypart
+from ranking.unreadable_table import UnreadableTable
 
 NEIGHBOURS = 50
 POPULARITY_POWER = 0.7
@@ -32,10 +33,6 @@ _MAGIC = b"CWT2"
 _WITHOUT_DAYPARTS = b"CWT1"
 """Magic bytes of files without parts of the day, which are still read."""
 _HEADER = struct.Struct("<4sdIHI")
-
-
-class UnreadableTable(ValueError):
-    """Raised for bytes that are not a co-watch table of this version."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

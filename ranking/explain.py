@@ -49,7 +49,7 @@ def explain(
     """
     static = stats.static(options.now)
     user, only = UserFeatures(columns, static, signals, options), np.array([row], np.int64)
-    model = model.suited(user.has_cowatch)
+    model = model.suited(user.has_next_watch)
     contributions, total = [], 0.0
     for name, weight in (*model.static_terms, *model.user_terms):
         feature = FEATURES[name]

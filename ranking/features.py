@@ -33,6 +33,12 @@ from ranking.terms import Term
 from ranking.user_features import UserFeatures
 from shared.domain.records import RATINGS
 
+DEMAND_PRIOR = 1.0
+"""Long views that the mean video counts for beside a video's own week."""
+TRUST_PRIOR = 3.0
+LEAST_TRUST, MOST_TRUST = 0.05, 50.0
+"""How much says that a longer window counts for `DEMAND_PRIOR` too, where a tenant has few long views; and the bounds
+of what its data may say."""
 QUALITY_PRIOR = 10.0
 """Impressions that the prior counts for at each step video → creator → category → tenant."""
 DURATION_BINS = 10
@@ -55,23 +61,54 @@ class Feature:
 
 def _demand(window: int) -> Callable[[StaticFeatures], Column]:
     def compute(static: StaticFeatures) -> Column:
-        demand = _overridden(static, np.maximum(static.decayed[:, window], 0.0))
-        mean = float(demand.mean()) if len(demand) else 0.0
-        return np.log((demand + 1.0) / (mean + 1.0)).astype(np.float32)
+        if static.demand is None:
+            static.demand = demand_levels(static)
+        return static.demand[window]
 
     return compute
 
 
-def _overridden(static: StaticFeatures, demand: NDArray[np.float64]) -> NDArray[np.float64]:
+def demand_levels(static: StaticFeatures) -> tuple[Column, ...]:
+    """Return log(a video's demand ÷ the mean video's) by window, each backing off 1 h → 6 h → 24 h → 7 d.
+
+    A level is that of the next longer window, plus log((d + K) / (expected + K)); d: long views in the window,
+    expected: what the longer windows let expect of it. K, how many long views the longer windows count for, follows
+    from how far the tenant's videos stray from what is expected of them (`_trust`): a news site forgets within the
+    hour, a library hardly ever. So a window that is empty, or holds too few to tell, adds nothing of its own.
+    """
+    levels: list[Column] = []
+    level = np.zeros(len(static.columns))
+    for window in (DEMAND_7D, DEMAND_24H, DEMAND_6H, DEMAND_1H):
+        demand = np.maximum(static.decayed[:, window], 0.0)
+        share = np.exp(level)
+        expected = share * (float(demand.sum()) / max(float(share.sum()), 1e-12))
+        trust = DEMAND_PRIOR if window == DEMAND_7D else _trust(demand, expected)
+        level = level + np.log((demand + trust) / (expected + trust))
+        levels.insert(0, _overridden(static, level).astype(np.float32))
+    return tuple(levels)
+
+
+def _trust(demand: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """Return how many long views an expectation counts for: K of a gamma distribution around it, by its moments.
+
+    The variance of a decayed count is expected / 2 by chance alone, and expected² / K more where rates really differ.
+    """
+    strayed = float(np.square(demand - expected).sum()) - 0.5 * float(expected.sum())
+    prior = TRUST_PRIOR * DEMAND_PRIOR
+    trust = (float(np.square(expected).sum()) + prior) / (max(strayed, 0.0) + TRUST_PRIOR)
+    return min(max(trust, LEAST_TRUST), MOST_TRUST)
+
+
+def _overridden(static: StaticFeatures, level: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace the demand of videos with a popularity override by that percentile of the other videos' demand."""
     given = static.columns.popularity
     rows = np.flatnonzero(given >= 0)
-    others = demand[(given < 0) & static.columns.active]
+    others = level[(given < 0) & static.columns.active]
     if not len(rows) or not len(others):
-        return demand
-    demand = demand.copy()
-    demand[rows] = np.quantile(others, given[rows] / 100.0)
-    return demand
+        return level
+    level = level.copy()
+    level[rows] = np.quantile(others, given[rows] / 100.0)
+    return level
 
 
 def _rate(positives: int, floor: float, trials: int | None = None) -> Callable[[StaticFeatures], Column]:
@@ -213,7 +250,12 @@ _TABLE = (
         "approval × the user's usual approval",
         user=UserFeatures.approval_taste,
     ),
-    Feature("cowatch", "log(1 + 3 · similarity)", "co-watched with the last long views", user=UserFeatures.cowatch),
+    Feature(
+        "next_watch",
+        "log ratio to an even chance",
+        "what is watched long next after the last 50 long views (Kang & McAuley, ICDM 2018)",
+        user=UserFeatures.next_watch,
+    ),
     Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=UserFeatures.language_match),
     Feature("country_match", "1 when the video names the country", "hint", user=UserFeatures.country_match),
     Feature("age_band_match", "1 made for it, −1 for others, 0 unknown", "hint", user=UserFeatures.age_band_match),
@@ -231,8 +273,11 @@ ALIASES = {
     "UserWatchTimeLast7d": "category_watch",
     "UserSkipRateLast7d": "category_skips",
     "IsMatureContent": "is_mature",
+    "cowatch": "next_watch",
 }
-"""Feature names of the first design → normalized feature. A weight for an alias applies to that feature."""
+"""Feature names of the first design, and of features that others took the place of → normalized feature.
+
+A weight for an alias applies to that feature."""
 
 
 def static_values(static: StaticFeatures) -> dict[str, Column]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,15 +26,16 @@ class LinearModel:
     """Immutable ranking model: score = Σ weight × feature, in the order of the `FEATURES` table.
 
     Create one with `parse` or `checked`, which validate it. `trained` records where the weights come from.
-    `without_cowatch` ranks users for whom the co-watch table has no neighbours (no table yet, or none of the user's
-    last long views in it); None: the same weights. The co-watch feature overlaps with popularity, so without it other
-    weights are right, and new users need them.
+    `without_next_watch` ranks users about whom the next-watch table says nothing (no table yet, or none of the user's
+    long views in it); None: the same weights. Next watch overlaps with popularity, so without it other weights are
+    right, and new users need them. In files it is called `weightsWithoutCoWatch`, after the feature that was there
+    before next watch.
     """
 
     version: str
     weights: Mapping[str, float]
     trained: Mapping[str, Any] = field(default_factory=dict)
-    without_cowatch: LinearModel | None = None
+    without_next_watch: LinearModel | None = None
     static_terms: tuple[tuple[str, float], ...] = ()
     user_terms: tuple[tuple[str, float], ...] = ()
 
@@ -44,7 +45,7 @@ class LinearModel:
         version: str,
         weights: Mapping[str, Any],
         trained: Mapping[str, Any] | None = None,
-        without_cowatch: Mapping[str, Any] | None = None,
+        without_next_watch: Mapping[str, Any] | None = None,
     ) -> LinearModel:
         """Validate the weights and return a model of them. Raises `InvalidModel`."""
         if not isinstance(version, str) or not version or len(version) > 64:
@@ -55,28 +56,38 @@ class LinearModel:
             version,
             named,
             dict(trained or {}),
-            None if without_cowatch is None else cls.checked(version, without_cowatch),
+            None if without_next_watch is None else cls.checked(version, without_next_watch),
             tuple(term for term in terms if FEATURES[term[0]].static),
             tuple(term for term in terms if not FEATURES[term[0]].static),
         )
 
-    def suited(self, cowatch: bool) -> LinearModel:
-        """Select the weights for a user; `cowatch`: whether the co-watch table has neighbours for their long views."""
-        return self if cowatch or self.without_cowatch is None else self.without_cowatch
+    def suited(self, next_watch: bool) -> LinearModel:
+        """Select the weights for a user; `next_watch`: whether the next-watch table knows any of their long views."""
+        return self if next_watch or self.without_next_watch is None else self.without_next_watch
 
     def overridden(self, weights: Mapping[str, Any], version: str | None = None) -> LinearModel:
         """Return this model with some weights replaced, such as a tenant's. Raises `InvalidModel`."""
-        if not weights:
+        if not weights and version is None:
             return self
         named = checked_weights(weights)
-        other = None if self.without_cowatch is None else {**self.without_cowatch.weights, **named}
-        return LinearModel.checked(version or self.version, {**self.weights, **named}, self.trained, other)
+        return self.changed(lambda _: named, version)
+
+    def changed(
+        self, change: Callable[[Mapping[str, float]], Mapping[str, float]], version: str | None = None
+    ) -> LinearModel:
+        """Return this model with what `change` makes of each set of weights laid over it. Raises `InvalidModel`."""
+
+        def laid_over(weights: Mapping[str, float]) -> dict[str, float]:
+            return {**weights, **change(weights)}
+
+        other = None if self.without_next_watch is None else laid_over(self.without_next_watch.weights)
+        return LinearModel.checked(version or self.version, laid_over(self.weights), self.trained, other)
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON document of the file format; `parse` reads it back."""
         document = {"type": "linear", "version": self.version, "weights": dict(self.weights)}
-        if self.without_cowatch is not None:
-            document["weightsWithoutCoWatch"] = dict(self.without_cowatch.weights)
+        if self.without_next_watch is not None:
+            document["weightsWithoutCoWatch"] = dict(self.without_next_watch.weights)
         return {**document, "trained": dict(self.trained)}
 
 

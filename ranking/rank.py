@@ -102,7 +102,7 @@ def score(
 ) -> Scores:
     """Compute the model's score of each candidate: the static part, then each user feature in the table's order."""
     user = UserFeatures(columns, stats.static(options.now), signals, options)
-    model = model.suited(user.has_cowatch)
+    model = model.suited(user.has_next_watch)
     total = stats.static_score(model, options.now)[candidates]
     for name, weight in model.user_terms:
         compute = FEATURES[name].user

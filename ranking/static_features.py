@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns
 from ranking.cowatch import CoWatch
+from ranking.next_watch import NextWatch
 
 Column = NDArray[np.float32]
 """One feature's values, one per row."""
@@ -36,7 +37,8 @@ class StaticFeatures:
 
     `decayed`: (n, 9) counters as of `now`. `shown`: how often each video was tried: impressions, or views where an app
     reports more views than impressions. `rates`: posterior mean and standard deviation of each video's long views per
-    try. `values`: float32 column over all rows by feature name. `means`: cache of `mean`.
+    try. `demand`: see `features.demand_levels`. `values`: float32 column over all rows by feature name. `means`: cache
+    of `mean`.
     """
 
     columns: VideoColumns
@@ -48,6 +50,8 @@ class StaticFeatures:
     tags: Shares
     creators: Shares
     cowatch: CoWatch | None
+    next_watch: NextWatch | None = None
+    demand: tuple[Column, ...] | None = None
     values: dict[str, Column] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
 

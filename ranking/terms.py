@@ -6,7 +6,6 @@ a term to scores and returns its values, so both agree to the last bit.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -82,14 +81,13 @@ class DistanceColumn(Term):
 
 
 @dataclass(slots=True, eq=False)
-class LogColumn(Term):
-    """Computes log(1 + factor · value), values ≥ 0."""
+class RowColumn(Term):
+    """Has a value of its own for every row."""
 
     values: Singles
-    factor: float
 
     def add_to(self, total: NDArray[np.float64], rows: Integers, weight: float) -> None:
-        _add_log(total, rows, weight, self.values, self.factor)
+        _add_rows(total, rows, weight, self.values)
 
 
 # The loops round each value to float32 before weighting it, because all values of the feature table are float32.
@@ -142,8 +140,6 @@ def _add_distance(
 
 
 @compiled
-def _add_log(total: WrittenDoubles, rows: Integers, weight: float, values: Singles, factor: float) -> None:
+def _add_rows(total: WrittenDoubles, rows: Integers, weight: float, values: Singles) -> None:
     for i in range(len(rows)):
-        value = values[rows[i]]
-        if value > 0.0:
-            total[i] += weight * np.float32(math.log1p(factor * value))
+        total[i] += weight * values[rows[i]]

@@ -12,7 +12,7 @@ import numpy as np
 from ranking.array_types import Codes, Doubles, Fingerprints, Integers, Singles, SinglesTable
 from ranking.compiled import compiled
 from ranking.lookup import value_of_each
-from shared.domain.user_signals import APPROVALS, SKIPS, VIEWS
+from shared.domain.user_signals import APPROVALS, INTEREST, SKIPS, VIEWS
 
 AFFINITY_PRIOR = 5.0
 """Views that the tenant's base rate counts for beside the user's own. Matters more than the half-life does."""
@@ -22,11 +22,12 @@ RATE_PRIOR = 10.0
 
 @compiled
 def _interest_in(values: SinglesTable, entry: int) -> float:
-    """Return the user's interest in one entry: views that were not skipped, plus approvals; never below zero.
+    """Return the user's interest in one entry: views by time watched, less skips, plus approvals; never below zero.
 
-    Predicts better than watched fractions, which say more about the video than about the user.
+    A view counts by the time watched ÷ the time that a long view needs, so what was only glanced at is no interest.
+    Watched fractions predict worse: they say more about the video than about the user.
     """
-    interest: float = values[entry, VIEWS] - values[entry, SKIPS] + values[entry, APPROVALS]
+    interest: float = values[entry, INTEREST] - values[entry, SKIPS] + values[entry, APPROVALS]
     return max(interest, 0.0)
 
 

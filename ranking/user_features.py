@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ranking.array_types import Codes, Integers, Singles
 from ranking.columns import N, NameSets, VideoColumns
 from ranking.static_features import Shares, StaticFeatures
-from ranking.terms import DistanceColumn, LogColumn, LookupColumn, ScaledColumn, TagMeanColumn, Term
+from ranking.terms import DistanceColumn, LookupColumn, RowColumn, ScaledColumn, TagMeanColumn, Term
 from ranking.user_affinities import affinities, mean_of, rate_lifts, recent_shares, rows_in_catalog, total_interest
 from shared.domain.age_bands import AgeBand
 from shared.domain.user_signals import SKIPS, WATCH_FRACTION, Signals, Timeline
@@ -27,8 +27,7 @@ TASTE_PRIOR = 5.0
 CATEGORY_HALF_LIFE_HOURS, CREATOR_HALF_LIFE_HOURS = 12.0, 48.0
 """Half-lives of the newest events in `recent_category`, `recent_skips` and `recent_creator`."""
 LAST_LONG_VIEWS = 20
-"""How many of the user's long views the features read; the signals keep more."""
-COWATCH_FACTOR = 3.0
+"""How many of the user's long views the features of taste read; next watch reads all that the signals keep."""
 
 
 @dataclass(slots=True)  # not frozen: a frozen dataclass takes four times as long to construct
@@ -57,9 +56,9 @@ class RankingOptions:
     platform: str | None = None
 
 
-def _last_long_views(signals: Signals) -> Timeline:
-    """The newest long views, times in minutes."""
-    return Timeline(signals.watched.keys[:LAST_LONG_VIEWS], signals.watched_minutes[:LAST_LONG_VIEWS])
+def _long_views(signals: Signals) -> Timeline:
+    """The user's long views, times in minutes."""
+    return Timeline(signals.watched.keys, signals.watched_minutes)
 
 
 class UserFeatures:
@@ -70,9 +69,10 @@ class UserFeatures:
     ) -> None:
         self.columns, self.static, self.signals, self.options = columns, static, signals, options
         self._decay = 1.0 if signals is None else signals.decay_to(options.now)
-        self.watched, self._watched_minutes = self._in_catalog(None if signals is None else _last_long_views(signals))
+        long_views, minutes = self._in_catalog(None if signals is None else _long_views(signals))
+        self.watched, self._watched_minutes = long_views[:LAST_LONG_VIEWS], minutes[:LAST_LONG_VIEWS]
         """Rows of the user's last long views that the catalog still has, newest first, and the minute of each."""
-        self._similar = None if static.cowatch is None else static.cowatch.similar_to(self.watched)
+        self._next_watch = None if static.next_watch is None else static.next_watch.log_odds(long_views)
         if signals is not None:
             self._category_codes = columns.categories.codes(signals.categories.keys)
             self._interest = total_interest(signals.categories.values) * self._decay
@@ -194,13 +194,13 @@ class UserFeatures:
         return ScaledColumn(values, factor)
 
     @property
-    def has_cowatch(self) -> bool:
-        """Whether the co-watch table has neighbours for at least one of the user's last long views."""
-        return self._similar is not None
+    def has_next_watch(self) -> bool:
+        """Whether the next-watch table knows at least one of the user's long views."""
+        return self._next_watch is not None
 
-    def cowatch(self) -> Term | None:
-        """Return log(1 + 3 · similarity to the user's last long views, in units of a neighbour's mean similarity)."""
-        return None if self._similar is None else LogColumn(self._similar, COWATCH_FACTOR)
+    def next_watch(self) -> Term | None:
+        """Return log(chance that the user watches the video long next ÷ an even share), told from their long views."""
+        return None if self._next_watch is None else RowColumn(self._next_watch)
 
     # Hints --------------------------------------------------------------------------------------------------------
 

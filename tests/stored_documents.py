@@ -194,7 +194,7 @@ async def _watch(app: App, editor: Editor) -> None:
     view = {"type": "impression", "videoId": page["items"][0]["videoId"], "timestamp": app.now_ms()}
     assert (await unnamed.post([{**view, "feedRequestId": page["feedRequestId"]}], off)).status == 202
     await app.rolled_up()
-    await app.services.cowatch.build_all()
+    await app.services.table_builder.build_all()
     await app.services.experiment_reports.store_all()
 
 

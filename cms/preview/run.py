@@ -15,7 +15,7 @@ from feed.fallback import Fallback
 from feed.filters import Filtered, Viewer, apply_filters
 from feed.selection import select
 from feed.session import FeedSession
-from feed.tenant_models import resolve, without_cowatch
+from feed.tenant_models import resolve, without_next_watch
 from ranking.model import LinearModel, popularity_model
 from ranking.rank import Slate
 from ranking.user_features import RankingOptions
@@ -49,7 +49,7 @@ class PreviewInput:
         tenant = self.session.tenant
         weights = {**tenant.weights, **(self.arm.weights if self.arm else {})}
         model = resolve(replace(tenant, weights=weights), self.stored_model)
-        return model if self.cowatch else without_cowatch(model)
+        return model if self.cowatch else without_next_watch(model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ const GROUPS = {
   "Quality": { quality: "Watched long", skip_rate: "Skips", approval: "Likes and shares", watch_percentile: "Share watched", recency: "New videos",
     editorial_boost: "Editorial boost" },
   "Taste": { recent_category: "Lately watched category", category_affinity: "Category", tag_affinity: "Tags",
-    creator_affinity: "Creator", recent_creator: "Lately watched creator", cowatch: "Watched together" },
+    creator_affinity: "Creator", recent_creator: "Lately watched creator", next_watch: "Likely next, after what was watched" },
   "Match": { recent_skips: "Lately skipped category", category_skips: "Skipped category", duration_match: "Usual length",
     language_match: "Same language", country_match: "Same country" },
 };

@@ -1,6 +1,7 @@
-"""Pointer to a tenant's co-watch table: a small document that names an immutable file in Blob Storage.
+"""Pointer to a tenant's nightly file: a small document that names an immutable file in Blob Storage.
 
-The document lives beside the tenant's statistics, so catalogs learn of a new table from the same change feed.
+The document lives beside the tenant's statistics, so catalogs learn of a new file from the same change feed. It also
+says where the next night's training goes on.
 """
 
 from __future__ import annotations
@@ -14,21 +15,65 @@ POINTER_KIND = "cowatch"
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """Names the table in force. `built_at` in seconds since the epoch; `videos` how many it knows."""
+    """Names the file in force. `built_at` in seconds since the epoch; `videos` how many its co-watch table knows.
+
+    `training`: the file with the state of the next-watch model after `night` (a UTC date), which had learned from what
+    was watched before `trained_until`. `training_before`, `trained_before`: the same of the night before, from which a
+    night that runs again goes on.
+    """
 
     blob: str
     built_at: float
     videos: int
+    night: str | None = None
+    training: str | None = None
+    trained_until: float = 0.0
+    training_before: str | None = None
+    trained_before: float = 0.0
 
     def to_document(self) -> dict[str, Any]:
         """The stored shape."""
-        return {
+        document: dict[str, Any] = {
             "id": POINTER_ID,
             "kind": POINTER_KIND,
             "blob": self.blob,
             "builtAt": self.built_at,
             "videos": self.videos,
         }
+        if self.training is not None:
+            document |= {
+                "night": self.night,
+                "training": self.training,
+                "trainedUntil": self.trained_until,
+                "trainingBefore": self.training_before,
+                "trainedBefore": self.trained_before,
+            }
+        return document
+
+    @classmethod
+    def from_document(cls, body: dict[str, Any]) -> Pointer | None:
+        """Read a stored document leniently; None when it is no pointer."""
+        blob = blob_of(body)
+        if blob is None:
+            return None
+        return cls(
+            blob,
+            _number(body.get("builtAt")),
+            int(_number(body.get("videos"))),
+            _text(body.get("night")),
+            _text(body.get("training")),
+            _number(body.get("trainedUntil")),
+            _text(body.get("trainingBefore")),
+            _number(body.get("trainedBefore")),
+        )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def blob_of(body: dict[str, Any]) -> str | None:

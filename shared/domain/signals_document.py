@@ -52,7 +52,7 @@ def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None
     """Read a stored document; None for the tombstone of an erasure.
 
     Not `whole`: for a ranking, which takes a third of the time; days, identities, what was counted, and the times of
-    what was seen, dismissed and followed stay empty. Of version 2, counters then have neither interest nor watch time,
+    what was seen, dismissed and followed stay empty. Of version 2, views then stand for interest,
     there are the 20 newest long views in minutes, and no follows and no progress. Raises `UnreadableSignals`, and as
     `NewerSignals` for a version that only a later release knows.
     """

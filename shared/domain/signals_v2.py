@@ -130,8 +130,7 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
 
     Without additions, or with some that belong to something else, views stand for interest, as in the release before,
     and no play counts any more that may have been counted.
-    Not `whole`: nothing is read of the additions, so there are 20 long views in minutes, and of the counters the first
-    four columns.
+    Not `whole`: nothing is read of the additions, so there are 20 long views in minutes, and views stand for interest.
     """
     if not is_whole(raw):
         raise UnreadableSignals("the checksum does not match")
@@ -154,8 +153,6 @@ def unpack(raw: bytes, additions: bytes, updated_at: float, whole: bool) -> Sign
     def counters(before: int, count: int, fields: int, evicted: float) -> Counters:
         keys, touched = reader.take("<u4", count), days(count)
         stored = reader.take("<f4", count * fields).reshape(count, fields)
-        if not whole:
-            return Counters(stored[:, :_BEFORE_INTEREST], keys, touched, evicted)
         interest = added.interest[before : before + count] if added else stored[:, VIEWS]
         return Counters(_with_interest(stored, interest), keys, touched, evicted)
 

@@ -126,7 +126,7 @@ async def test_invented_users_without_receipts_put_nothing_into_co_watch(app: Ap
         await user.post([*events, *told(app, "complete", "nobody_has_this", 1)])
     await app.folded()
     await app.rolled_up()
-    assert not await app.services.cowatch.build(client.tenant_id)
+    assert not await app.services.table_builder.build(client.tenant_id)
 
 
 async def test_co_watch_holds_only_videos_of_the_catalog_that_counted(app: App) -> None:
@@ -141,7 +141,7 @@ async def test_co_watch_holds_only_videos_of_the_catalog_that_counted(app: App) 
         await user.post(events)
     await app.folded()
     await app.rolled_up()
-    assert await app.services.cowatch.build(client.tenant_id)
+    assert await app.services.table_builder.build(client.tenant_id)
     catalog = await app.services.feed.catalogs.get(client.tenant_id)
     await app.services.feed.catalogs.refresh()
     table = catalog.stats.cowatch.table if catalog.stats.cowatch else None

@@ -60,8 +60,8 @@ def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files,
     assert rows["random"]["ndcg"] < rows[LIGHT]["ndcg"]
     assert abs(rows[FALLBACK]["liftOverUsers"]["value"]) < 0.5
     assert rows[FITTED]["liftOverUsers"] is None
-    assert "cowatch" in report["dropOne"][f"{FULL}, scores alone"]
-    assert "cowatch" not in report["dropOne"][f"{LIGHT}, scores alone"]
+    assert "next_watch" in report["dropOne"][f"{FULL}, scores alone"]
+    assert "next_watch" not in report["dropOne"][f"{LIGHT}, scores alone"]
     assert report["look"] == 1
     assert "look number 1" in (out / "report.md").read_text()
     assert {"lifts.png", "history-0.png", "drop-one-0.png", "drop-one-1.png"} <= {path.name for path in out.iterdir()}
@@ -71,7 +71,7 @@ def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files,
 
 def test_stronger_shrinkage_keeps_a_tenants_weights_closer_to_the_prior(files, tmp_path) -> None:
     weights = {"demand_24h": 1.0, "category_affinity": 1.0, "recent_category": 1.0, "category_skips": -0.5}
-    prior = LinearModel.checked("prior", {**weights, "recent_skips": -0.6, "cowatch": 1.0})
+    prior = LinearModel.checked("prior", {**weights, "recent_skips": -0.6, "next_watch": 1.0})
     path = tmp_path / "prior.json"
     path.write_text(json.dumps(prior.to_document()))
     distances = []

@@ -273,7 +273,7 @@ class Job:
 
 async def test_at_night_each_job_has_its_hour_and_a_late_call_makes_up_for_all(world: World) -> None:
     cowatch, reports = Job(world), Job(world)
-    services = changed(world.services, cowatch=cowatch, experiment_reports=reports)  # type: ignore[arg-type]
+    services = changed(world.services, table_builder=cowatch, experiment_reports=reports)  # type: ignore[arg-type]
     midnight = NOW - NOW % 86_400
     swept = world.services.telemetry.gauges
     for hour in (2, 4, 3, 9):

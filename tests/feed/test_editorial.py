@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters
 from feed.query import NO_HINTS, Hints
 from feed.selection import select
-from feed.tenant_models import DEMAND, with_half_life
+from feed.tenant_models import DEMAND, resolve, with_half_life
 from ranking.columns import MAX_TAGS
 from ranking.model import global_model
 from ranking.user_features import RankingOptions
@@ -204,3 +205,18 @@ def test_a_half_life_keeps_the_weight_of_popularity_and_moves_it_between_the_win
         moved = with_half_life(weights, hours)
         assert abs(sum(moved.values()) - 1.0) < 1e-9
         assert min(moved.values()) >= 0
+
+
+def test_a_half_life_moves_the_popularity_of_each_set_of_weights_by_itself() -> None:
+    stored = {
+        "type": "linear",
+        "version": "m",
+        "weights": {"demand_1h": 0.3, "demand_24h": 0.1, "quality": 0.2},
+        "weightsWithoutCoWatch": {"demand_6h": 0.5, "demand_7d": 0.4, "quality": 0.7},
+    }
+    tenant = Tenant(id="t", popularity_half_life_hours=24.0, weights={"quality": 0.6})
+    model = resolve(tenant, stored)
+    moved = {"demand_1h": 0.0, "demand_6h": 0.0, "demand_7d": 0.0, "quality": 0.6}
+    assert dict(model.weights) == moved | {"demand_24h": pytest.approx(0.4)}
+    assert dict(model.suited(next_watch=False).weights) == moved | {"demand_24h": pytest.approx(0.9)}
+    assert resolve(replace(tenant, popularity_half_life_hours=6.0), stored).version != model.version != "m"

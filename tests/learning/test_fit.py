@@ -18,6 +18,7 @@ def choices(names: tuple[str, ...], pull: tuple[float, ...], count: int = 800, s
     return Samples(
         features.reshape(-1, len(names)),
         target.reshape(-1),
+        np.zeros(target.size),
         np.full(count, 8),
         np.ones(count),
         np.zeros(count, bool),
@@ -26,8 +27,8 @@ def choices(names: tuple[str, ...], pull: tuple[float, ...], count: int = 800, s
 
 
 def test_weights_that_made_the_choices_are_found_again() -> None:
-    found = fit(choices(("demand_24h", "cowatch", "duration"), (1.0, 0.5, -0.5), 4_000), shrink=1e-6)
-    assert found == pytest.approx({"demand_24h": 1.0, "cowatch": 0.5, "duration": -0.5}, abs=0.12)
+    found = fit(choices(("demand_24h", "next_watch", "duration"), (1.0, 0.5, -0.5), 4_000), shrink=1e-6)
+    assert found == pytest.approx({"demand_24h": 1.0, "next_watch": 0.5, "duration": -0.5}, abs=0.12)
 
 
 def test_a_log_that_rewards_skips_teaches_no_model_to_do_so() -> None:
@@ -47,6 +48,7 @@ def test_choices_of_weight_zero_do_not_change_the_fit() -> None:
     both = Samples(
         np.concatenate([real.features, noise.features]),
         np.concatenate([real.target, noise.target]),
+        np.concatenate([real.stands_for, noise.stands_for]),
         np.concatenate([real.sizes, noise.sizes]),
         np.concatenate([real.weights, noise.weights * 0.0]),
         np.concatenate([real.shown, ~noise.shown]),
@@ -57,11 +59,11 @@ def test_choices_of_weight_zero_do_not_change_the_fit() -> None:
 
 
 def test_leaving_out_a_feature_and_keeping_only_choices_that_have_it() -> None:
-    samples = choices(("quality", "cowatch"), (1.0, 1.0), 10)
+    samples = choices(("quality", "next_watch"), (1.0, 1.0), 10)
     samples.features[:40, 1] = 0.0
-    assert samples.leaving_out("cowatch").names == ("quality",)
-    assert samples.having("cowatch").sizes.tolist() == [8] * 5
-    assert len(samples.having("cowatch").target) == 40
+    assert samples.leaving_out("next_watch").names == ("quality",)
+    assert samples.having("next_watch").sizes.tolist() == [8] * 5
+    assert len(samples.having("next_watch").target) == 40
 
 
 @given(st.integers(0, 10_000), st.lists(st.sampled_from([-0.4, 0.0, 0.3, np.inf]), min_size=4, max_size=4))

@@ -1,0 +1,76 @@
+"""Lets tenants of many kinds learn day by day: what each was served, and what it would have had without learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from evaluation.tenant_kinds import KINDS, generated, part_of
+from learning.learner import Learner, Night
+from learning.log import Log
+from learning.ranking_metrics import Interval
+from learning.replay import Replay
+
+
+def tenants_of(log: Log | None, shares: Sequence[float], count: int, kinds: Iterable[str]) -> Iterator[tuple[str, Log]]:
+    """Names and logs: `count` random parts of a log's users for each share, then the generated kinds."""
+    for share in shares if log else ():
+        for number in range(count):
+            assert log is not None
+            yield f"{share:.0%} of the users, {number}", part_of(log, share, number)
+    for kind in kinds:
+        yield kind, generated(KINDS[kind])
+
+
+def learn(name: str, log: Log, half_life_days: float) -> dict[str, Any]:
+    """Let one tenant learn; mean lifts over its days, each against its own fitted popularity of the night before."""
+    replay, learner = Replay(log, half_life_days), Learner(name)
+    for visit in replay.walk():
+        learner.see(replay, visit)
+    learner.end_day()
+    return summary(name, learner.nights)
+
+
+def summary(name: str, nights: Sequence[Night]) -> dict[str, Any]:
+    """`served`: what the gate chose; `always`: the personal model every day, as an oracle would; `captured`: the share
+    of what that gained. A day's ranking was decided the night before."""
+    judged = [(before, night) for before, night in pairwise(nights) if night.lift is not None]
+    weights = np.array([night.requests for _, night in judged], np.float64)
+
+    def mean(lifts: list[Interval | None]) -> float:
+        values = np.array([0.0 if lift is None else lift.value for lift in lifts])
+        return float(np.average(values, weights=weights)) if weights.sum() else 0.0
+
+    always = mean([night.lift for _, night in judged])
+    served = mean([night.lift if before.decision.personal else None for before, night in judged])
+    return {
+        "tenant": name,
+        "requests": int(weights.sum()),
+        "withoutLearning": mean([night.unlearned for _, night in judged]),
+        "served": served,
+        "always": always,
+        "captured": served / always if always > 0 else None,
+        "nights": [night.report() for night in nights],
+    }
+
+
+def tenants_markdown(found: Sequence[dict[str, Any]]) -> str:
+    """One line a tenant."""
+    lines = [
+        "# Tenants of many kinds",
+        "",
+        "Mean lift of NDCG@20 over the days after the first, whole catalog, over the tenant's own fitted popularity.",
+        "",
+        "| tenant | requests | without learning | served | personal model always | captured |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        captured = "–" if each["captured"] is None else f"{each['captured']:.0%}"
+        lines.append(
+            f"| {each['tenant']} | {each['requests']:,} | {each['withoutLearning']:+.1%} | {each['served']:+.1%} "
+            f"| {each['always']:+.1%} | {captured} |"
+        )
+    return "\n".join(lines) + "\n"

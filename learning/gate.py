@@ -1,0 +1,46 @@
+"""Decides which ranking a tenant is served: the personal model only where it has been shown to beat popularity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from learning.evidence import Evidence, pooled
+from learning.ranking_metrics import Interval
+
+POOLED_DAYS = 7
+ENOUGH_REQUESTS = 100
+"""Requests with a long view without which nothing is decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether the personal model is served, why, and the lift over the tenant's fitted popularity it rests on."""
+
+    personal: bool
+    why: str
+    lift: Interval
+    days: int
+
+
+def decide(days: Sequence[Evidence]) -> Decision:
+    """Decide from the held-back days, newest last.
+
+    The newest day decides where its interval lies on one side of 0; else up to seven days together do, and where they
+    cannot tell either, popularity is served: the only risk is then to gain less.
+    """
+    if not days:
+        return Decision(False, "no held-back day yet", Interval(0.0, -float("inf"), float("inf")), 0)
+    newest, week = days[-1], pooled(days[-POOLED_DAYS:])
+    count = min(len(days), POOLED_DAYS)
+    if week.requests < ENOUGH_REQUESTS:
+        return Decision(False, "too few requests to tell", week.lift(), count)
+    lift = newest.lift()
+    if newest.requests >= ENOUGH_REQUESTS and lift.high < 0:
+        return Decision(False, "it lost on the newest day", lift, 1)
+    if newest.requests >= ENOUGH_REQUESTS and lift.low > 0:
+        return Decision(True, "it won on the newest day", lift, 1)
+    lift = week.lift()
+    if lift.low > 0:
+        return Decision(True, "it won over the week", lift, count)
+    return Decision(False, "its lift is not above 0 for certain", lift, count)

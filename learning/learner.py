@@ -1,0 +1,206 @@
+"""Learns one tenant's ranking day by day: fits its weights, judges them on the next day, and decides what is served.
+
+    learner = Learner("tenant")
+    for visit in replay.walk():
+        learner.see(replay, visit)          # a day's models are fitted on earlier days alone
+    night = learner.end_day()               # models to serve, and the report with the reasons
+
+The same steps run over a log (`python -m evaluation nights`) and in a nightly job that sees one more day each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from learning.evidence import Evidence, evidence_of, pooled
+from learning.fit import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT, SHOWN_WEIGHT_NEXT_WATCH, fit, model_of
+from learning.gate import POOLED_DAYS, Decision, decide
+from learning.judge import Judge, Judged
+from learning.ranking_metrics import Interval
+from learning.replay import DAY, Replay, Visit
+from learning.samples import Collector, Samples, joined
+from learning.scoring import Contestant
+from ranking.features import FEATURES
+from ranking.model import LinearModel, global_model, popularity_model
+
+SHRINK_TENANT = 3e-3
+"""Towards the global weights, for one tenant: between 1e-3 and 1e-2 nothing was lost on any; at 1e-1 much is where the
+global windows are wrong."""
+TRAINING_DAYS = 7
+LEARNED = tuple(name for name in FEATURES if name not in NOT_LEARNED)
+PERSONAL, POPULAR, UNLEARNED = "personal", "popularity", "global popularity"
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a night ended with: the models fitted on all days so far, and the decision which of the two is served.
+
+    `lift`, `placebo`, `unlearned`: of the day that ended, over the tenant's fitted popularity of the night before; None
+    on the first day. `unlearned`: of the global popularity, which is what a tenant has without learning.
+    """
+
+    day: int
+    popularity: LinearModel
+    personal: LinearModel
+    decision: Decision
+    requests: int
+    lift: Interval | None = None
+    placebo: Interval | None = None
+    unlearned: Interval | None = None
+
+    @property
+    def served(self) -> LinearModel:
+        """The model for users with enough history."""
+        return self.personal if self.decision.personal else self.popularity
+
+    def report(self) -> dict[str, Any]:
+        """For people and for the model's document."""
+        return {
+            "day": self.day,
+            "served": PERSONAL if self.decision.personal else POPULAR,
+            "why": self.decision.why,
+            "requests": self.requests,
+            "decidedOver": {"days": self.decision.days, "lift": _rounded(self.decision.lift)},
+            "lift": _rounded(self.lift),
+            "placebo": _rounded(self.placebo),
+            "withoutLearning": _rounded(self.unlearned),
+            "models": {POPULAR: self.popularity.version, PERSONAL: self.personal.version},
+        }
+
+
+@dataclass
+class _Day:
+    number: int
+    collector: Collector
+    judge: Judge | None
+
+
+@dataclass
+class Learner:
+    """See the module. `towards_popularity`, `towards_personal`: the global models, which few data do not leave far."""
+
+    name: str
+    towards_popularity: LinearModel = field(default_factory=popularity_model)
+    towards_personal: LinearModel = field(default_factory=global_model)
+    shrink: float = SHRINK_TENANT
+    nights: list[Night] = field(default_factory=list)
+    _days: list[Samples] = field(default_factory=list)
+    _evidence: list[Evidence] = field(default_factory=list)
+    _today: _Day | None = None
+
+    def see(self, replay: Replay, visit: Visit) -> None:
+        """Take a visit, in the order of time. The first of a new day ends the day before."""
+        number = int(visit.now // DAY)
+        if self._today is not None and number != self._today.number:
+            self.end_day()
+        if self._today is None:
+            self._today = _Day(number, Collector(LEARNED, seed=number), self._new_judge())
+        if self._today.judge is not None:
+            self._today.judge.see(replay, visit)
+        self._today.collector.see(replay, visit)
+
+    def end_day(self) -> Night | None:
+        """Fit, decide, and be ready for another day. None while there is nothing to learn from."""
+        today, self._today = self._today, None
+        if today is None:
+            return None
+        found = today.collector.samples_or_none()
+        if found is not None:
+            self._days = [*self._days, found][-TRAINING_DAYS:]
+        judged = today.judge.catalog if today.judge else None
+        lifts: dict[str, Interval] = {}
+        if judged is not None and today.judge is not None and len(judged.user):
+            self._evidence = [*self._evidence, _evidence(judged, PERSONAL)][-POOLED_DAYS:]
+            lifts = {
+                "lift": self._evidence[-1].lift(),
+                "placebo": _evidence(today.judge.placebo, PERSONAL).lift(),
+                "unlearned": _evidence(judged, UNLEARNED).lift(),
+            }
+        if not self._days:
+            return None
+        popularity, personal = self._fitted(joined(self._days))
+        requests = len(judged.user) if judged else 0
+        self.nights.append(Night(today.number, popularity, personal, decide(self._evidence), requests, **lifts))
+        return self.nights[-1]
+
+    def _new_judge(self) -> Judge | None:
+        """Yesterday's models judged by today; nothing to judge on the first day."""
+        if not self.nights:
+            return None
+        last = self.nights[-1]
+        return Judge(
+            [
+                Contestant(POPULAR, model=last.popularity, as_served=True),
+                Contestant(PERSONAL, model=last.personal, fallback=last.popularity, as_served=True),
+                Contestant(UNLEARNED, model=self.towards_popularity, as_served=True),
+            ],
+            slot=False,
+        )
+
+    def _fitted(self, samples: Samples) -> tuple[LinearModel, LinearModel]:
+        popularity = fit_popularity(samples, self.towards_popularity, self.shrink, f"{self.name}-popularity")
+        return popularity, fit_personal(samples, self.towards_personal, self.shrink, f"{self.name}-personal")
+
+
+def fit_popularity(samples: Samples, towards: LinearModel | None, shrink: float, name: str) -> LinearModel:
+    """Popularity of a tenant: its weights of the demand windows, which selects the half-life, and of quality."""
+    prior = towards or popularity_model()
+    weights = fit(samples.only(POPULARITY).weighing_shown(0.0), towards.weights if towards else None, shrink)
+    return model_of(weights, by_hand_of(prior), _trained(samples, shrink, towards), name)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownWeights:
+    """What a user's day of shown videos weighs against a request: without next watch, and where it says something."""
+
+    without: float = SHOWN_WEIGHT
+    with_next_watch: float = SHOWN_WEIGHT_NEXT_WATCH
+
+
+def fit_personal(
+    samples: Samples,
+    towards: LinearModel | None,
+    shrink: float,
+    name: str,
+    shown: ShownWeights = ShownWeights(),
+) -> LinearModel:
+    """Both sets of weights of a personal model: where next watch says something, and where it does not."""
+    prior = towards or global_model()
+    without = samples.leaving_out("next_watch").weighing_shown(shown.without)
+    start = towards.weights if towards else None
+    start_without = towards.suited(next_watch=False).weights if towards else None
+    weights_without = fit(without, start_without, shrink)
+    told = samples.having("next_watch").weighing_shown(shown.with_next_watch)
+    weights = fit(told, start, shrink) if len(told.sizes) else dict(start or weights_without)
+    trained = {**_trained(samples, shrink, towards), "shownWeights": [shown.without, shown.with_next_watch]}
+    return model_of(weights, by_hand_of(prior), trained, name, weights_without)
+
+
+def by_hand_of(model: LinearModel) -> dict[str, float]:
+    """The weights of a model that no log teaches."""
+    return {name: weight for name, weight in model.weights.items() if name in NOT_LEARNED}
+
+
+def _trained(samples: Samples, shrink: float, towards: LinearModel | None) -> dict[str, Any]:
+    return {
+        "choices": len(samples.sizes),
+        "shrink": shrink,
+        "towards": towards.version if towards else "zero",
+        "setByHand": sorted(by_hand_of(towards or global_model())),
+    }
+
+
+def _evidence(judged: Judged, name: str) -> Evidence:
+    if not judged.user:
+        return pooled(())
+    return evidence_of(judged.of(name), judged.of(POPULAR), np.array(judged.user, np.int64))
+
+
+def _rounded(interval: Interval | None) -> list[float] | None:
+    """Value, low and high; None where nothing is known."""
+    if interval is None or not np.isfinite([interval.low, interval.high]).all():
+        return None
+    return [round(each, 4) for each in (interval.value, interval.low, interval.high)]
