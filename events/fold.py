@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,20 +67,22 @@ _SECONDS_PER_DAY = 86_400
 _APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}
 _NEGATIVE = (SKIP, NOT_INTERESTED)
 
-_NO_COUNTERS: tuple[list[int], list[int]] = ([], [])
+_CAPS = (MAX_CATEGORIES, MAX_TAGS, MAX_CREATORS)
+_TABLES: NDArray[np.int64] = np.arange(len(_CAPS)) << 32
+"""Categories, tags, creators: their numbers, above the 32 bits of a fingerprint."""
+_CATEGORIES, _TAGS, _CREATORS = _TABLES.tolist()
 _ONE_SKIP = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(slots=True)
 class _Added:
     """What a batch adds to counters: of each event that adds anything its amounts as of the newest minute and its day;
-    of each table the names (fingerprints) that events are about, and the row of that event. A name may come again."""
+    the keys (table and fingerprint) that events are about, and the row of that event. A key may come again."""
 
     amounts: NDArray[np.float64]
     days: NDArray[np.int32]
-    categories: tuple[list[int], list[int]] = _NO_COUNTERS
-    tags: tuple[list[int], list[int]] = _NO_COUNTERS
-    creators: tuple[list[int], list[int]] = _NO_COUNTERS
+    keys: list[int]
+    rows: list[int]
 
 
 def fold(
@@ -109,18 +112,19 @@ def fold(
     added = _added(fresh, steps, facts, newest, half_life_days)
     oldest_day = int(now // 86_400) - KEEP_DAYS
     accepted_ms = int((now if accepted_at is None else min(now, accepted_at)) * 1000)
+    categories, tags, creators = _add((old.categories, old.tags, old.creators), added, faded, oldest_day)
 
     return Signals(
         half_life_days=half_life_days,
         newest_minute=newest,
         events=old.events + sum(map(_is_action, fresh, steps)),
-        categories=_add(old.categories, added, added.categories, faded, MAX_CATEGORIES, oldest_day),
-        tags=_add(old.tags, added, added.tags, faded, MAX_TAGS, oldest_day),
-        creators=_add(old.creators, added, added.creators, faded, MAX_CREATORS, oldest_day),
-        seen=_newest(old.seen, _pairs(fresh, _day, SEEN_MASK), MAX_SEEN, oldest_day),
+        categories=categories,
+        tags=tags,
+        creators=creators,
+        seen=_newest(old.seen, _videos(fresh, _day, SEEN_MASK), MAX_SEEN, oldest_day),
         watched=_newest(
             old.watched,
-            _pairs(
+            _videos(
                 [e for e in fresh if _long(e, facts)], lambda event: long_view_time(event.at_ms, accepted_ms // 1000)
             ),
             MAX_WATCHED,
@@ -128,18 +132,18 @@ def fold(
         ),
         skipped=_newest(
             old.skipped,
-            _pairs([e for e in fresh if e.type in _NEGATIVE], _minute),
+            _videos([e for e in fresh if e.type in _NEGATIVE], _minute),
             MAX_SKIPPED,
             oldest_day * MINUTES_PER_DAY,
         ),
-        follows=_newest(old.follows, (), MAX_FOLLOWS, oldest_day),
+        follows=_newest(old.follows, ([], []), MAX_FOLLOWS, oldest_day),
         progress=followed.progress.since(oldest_day * MINUTES_PER_DAY),
         dismissed=_newest(
-            old.dismissed, _pairs([e for e in fresh if e.type == NOT_INTERESTED], _day), MAX_DISMISSED, oldest_day
+            old.dismissed, _videos([e for e in fresh if e.type == NOT_INTERESTED], _day), MAX_DISMISSED, oldest_day
         ),
         identities=_newest(
             old.identities,
-            [(e.identity, accepted_ms) for e in events],
+            ([event.identity for event in events], [accepted_ms] * len(events)),
             MAX_IDENTITIES,
             int(now * 1000) - IDENTITY_DAYS * 86_400_000,
         ),
@@ -176,34 +180,31 @@ def _added(
     half_life_days: float,
 ) -> _Added:
     """What the events add per category, tag and creator. An event weighs 2^(−age / half-life)."""
-    rows: list[Sequence[float]] = []
+    amounts_of: list[Sequence[float]] = []
     minutes: list[int] = []
-    categories: tuple[list[int], list[int]] = ([], [])
-    tags: tuple[list[int], list[int]] = ([], [])
-    creators: tuple[list[int], list[int]] = ([], [])
+    keys: list[int] = []
+    rows: list[int] = []
     for event, step in zip(events, steps, strict=True):
         fact = facts.get(event.video_id)
         amounts = _amounts(event, step, fact) if fact else None
         if fact is None or amounts is None:
             continue
-        row = len(rows)
-        rows.append(amounts)
+        named = _keys(fact.category, fact.tags, fact.creator)
+        keys += named
+        rows += [len(amounts_of)] * len(named)
+        amounts_of.append(amounts)
         minutes.append(event.counts_at_ms // _MS_PER_MINUTE)
-        if fact.category:
-            _name(categories, fact.category, row)
-        for tag in dict.fromkeys(fact.tags):
-            _name(tags, tag, row)
-        if fact.creator:
-            _name(creators, fact.creator, row)
     at = np.array(minutes, np.int64)
     weights = np.exp2((at - newest_minute) / (half_life_days * MINUTES_PER_DAY))
-    weighted = np.array(rows, np.float64).reshape(-1, CATEGORY_FIELDS) * weights[:, None]
-    return _Added(weighted, (at // MINUTES_PER_DAY).astype(np.int32), categories, tags, creators)
+    weighted = np.array(amounts_of, np.float64).reshape(-1, CATEGORY_FIELDS) * weights[:, None]
+    return _Added(weighted, (at // MINUTES_PER_DAY).astype(np.int32), keys, rows)
 
 
-def _name(table: tuple[list[int], list[int]], name: str, row: int) -> None:
-    table[0].append(fingerprint_of_name(name))
-    table[1].append(row)
+@lru_cache(1 << 13)
+def _keys(category: str, tags: tuple[str, ...], creator: str) -> tuple[int, ...]:
+    """The counters that a video's events are about. Videos that are watched come again and again."""
+    named = [(_CATEGORIES, category), *((_TAGS, tag) for tag in dict.fromkeys(tags)), (_CREATORS, creator)]
+    return tuple(table | fingerprint_of_name(name) for table, name in named if name or table == _TAGS)
 
 
 def _amounts(event: Event, step: Step | None, fact: Facts) -> Sequence[float] | None:
@@ -230,32 +231,48 @@ def _amounts_of_play(step: Step | None, duration: float) -> Sequence[float] | No
     return (float(step.before is None), share, 0.0, 0.0, interested, after - before)
 
 
-def _add(
-    counters: Counters, added: _Added, named: tuple[list[int], list[int]], faded: float, cap: int, oldest_day: int
-) -> Counters:
-    """Counters brought to the newest minute, with what `named` of the batch adds, too old entries dropped and the cap
-    kept."""
-    keys, days = counters.keys, counters.days
-    values: NDArray[np.floating[Any]] = counters.values * np.float32(faded)
-    if named[0]:
-        keys = np.concatenate([keys, np.array(named[0], np.uint32)])
-        days = np.concatenate([days, added.days[named[1]]])
-        values = np.concatenate([values, added.amounts[named[1], : values.shape[1]]])
+def _add(tables: Sequence[Counters], added: _Added, faded: float, oldest_day: int) -> list[Counters]:
+    """Tables of counters brought to the newest minute, with what the batch adds, too old entries dropped and the caps
+    kept. One pass for all of them: above an entry's fingerprint stands the number of its table."""
+    sizes = [len(each.keys) for each in tables]
+    keys = np.concatenate([each.keys for each in tables]).astype(np.int64)
+    keys |= np.repeat(_TABLES, sizes)
+    days = np.concatenate([each.days for each in tables])
+    values = np.zeros((len(keys), CATEGORY_FIELDS))
+    at = 0
+    for each, size in zip(tables, sizes, strict=True):
+        values[at : at + size, : each.values.shape[1]] = each.values * np.float32(faded)
+        at += size
+    if added.keys:
+        keys = np.concatenate([keys, np.array(added.keys, np.int64)])
         order = keys.argsort(kind="stable")
         keys = keys[order]
         first = _first_of_each(keys)
         keys = keys[first]
-        days, values = np.maximum.reduceat(days[order], first), np.add.reduceat(values[order], first)
-    lost = counters.lost * faded
-    kept = (days >= oldest_day).nonzero()[0]
-    if len(kept) > cap:
-        strength = _strength(values[kept])
-        by_strength = np.lexsort((keys[kept], -strength))
-        lost += float(strength[by_strength[cap:]].sum())
-        kept = kept[np.sort(by_strength[:cap])]
-    if len(kept) < len(keys):
+        days = np.maximum.reduceat(np.concatenate([days, added.days[added.rows]])[order], first)
+        values = np.add.reduceat(np.concatenate([values, added.amounts[added.rows]])[order], first)
+    kept = days >= oldest_day
+    if not kept.all():
         keys, days, values = keys[kept], days[kept], values[kept]
-    return Counters(values.astype(np.float32, copy=False), keys, days, lost)
+    ends = [*keys.searchsorted(_TABLES[1:]).tolist(), len(keys)]
+    found, at = [], 0
+    for each, end, cap in zip(tables, ends, _CAPS, strict=True):
+        of_table = slice(at, end)
+        sums = values[of_table, : each.values.shape[1]].astype(np.float32)
+        counters = Counters(sums, keys[of_table].astype(np.uint32), days[of_table], each.lost * faded)
+        found.append(counters if end - at <= cap else _strongest(counters, values[of_table], cap))
+        at = end
+    return found
+
+
+def _strongest(counters: Counters, sums: NDArray[np.float64], cap: int) -> Counters:
+    """Counters without the weakest, of equal ones those with the higher fingerprints, so that `cap` are left. `sums`:
+    their values before rounding."""
+    strength = _strength(sums)
+    by_strength = np.lexsort((counters.keys, -strength))
+    kept = np.sort(by_strength[:cap])
+    lost = counters.lost + float(strength[by_strength[cap:]].sum())
+    return Counters(counters.values[kept], counters.keys[kept], counters.days[kept], lost)
 
 
 def _first_of_each(ascending: NDArray[Any]) -> NDArray[np.intp]:
@@ -272,27 +289,28 @@ def _strength(values: NDArray[Any]) -> NDArray[np.float64]:
     return strength
 
 
-def _newest(ring: Timeline, added: Sequence[tuple[int, int]], cap: int, oldest: int) -> Timeline:
-    """The ring with (fingerprint, time) pairs added: each once at its newest time, the newest `cap` of them kept.
+def _newest(ring: Timeline, added: tuple[list[int], list[int]], cap: int, oldest: int) -> Timeline:
+    """The ring with fingerprints and their times added: each once at its newest time, the newest `cap` of them kept.
 
     Sorted newest first, ties by fingerprint, so that what is kept never depends on the order of arrival.
     """
-    if not added and (not len(ring.times) or ring.times.min() >= oldest):
+    new_keys, new_times = added
+    if not new_keys and (not len(ring.times) or ring.times.min() >= oldest):
         return ring
-    new = np.array(added, np.int64).reshape(-1, 2)
-    keys = np.concatenate([ring.keys, new[:, 0].astype(np.uint32)])
-    times = np.concatenate([ring.times, new[:, 1].astype(ring.times.dtype)])
+    keys = np.concatenate([ring.keys, np.array(new_keys, np.uint32)])
+    times = np.concatenate([ring.times, np.array(new_times, ring.times.dtype)])
     by_key = np.lexsort((-times, keys))
     each = by_key[_first_of_each(keys[by_key])]
     keys, times = keys[each], times[each]
     order = np.lexsort((keys, -times))[:cap]
-    keys, times = keys[order], times[order]
-    keep = times >= oldest
-    return Timeline(keys[keep], times[keep])
+    times = times[order]
+    kept = int(np.count_nonzero(times >= oldest))
+    return Timeline(keys[order[:kept]], times[:kept])
 
 
-def _pairs(events: Sequence[Event], time: Any, mask: int = 0xFFFFFFFF) -> list[tuple[int, int]]:
-    return [(fingerprint_of_name(event.video_id) & mask, time(event)) for event in events]
+def _videos(events: Sequence[Event], time: Any, mask: int = 0xFFFFFFFF) -> tuple[list[int], list[int]]:
+    """The fingerprints of the events' videos, and a time of each."""
+    return [fingerprint_of_name(event.video_id) & mask for event in events], [time(event) for event in events]
 
 
 def _minute(event: Event) -> int:
@@ -324,7 +342,7 @@ def _daily(
     shift = min(DAILY_DAYS, today - signals.newest_day) if signals.newest_minute else DAILY_DAYS
     daily = np.zeros_like(signals.daily)
     daily[shift:] = signals.daily[: DAILY_DAYS - shift]
-    views, skips, watch_ms = daily["views"], daily["skips"], daily["watch_ms"]
+    views, skips, watch_ms = [0] * DAILY_DAYS, [0] * DAILY_DAYS, [0.0] * DAILY_DAYS
     for event, step in zip(events, steps, strict=True):
         age = today - event.counts_at_ms // (_MS_PER_MINUTE * MINUTES_PER_DAY)
         if age >= DAILY_DAYS:
@@ -339,4 +357,7 @@ def _daily(
             watch_ms[age] += counted_watch_time(event.watch_ms, fact.duration_seconds if fact else 0.0)
         elif event.type in _NEGATIVE:
             skips[age] += 1
+    for name, amounts in (("views", views), ("skips", skips), ("watch_ms", watch_ms)):
+        if any(amounts):
+            daily[name] += np.array(amounts, daily[name].dtype)
     return daily
