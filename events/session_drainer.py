@@ -89,6 +89,7 @@ class SessionDrainer:
         self._elapsed = elapsed
         self._parked = ParkedSessions(elapsed)
         self._ready_until = float("-inf")
+        self._asking_blobs = asyncio.Lock()
 
     async def run(self) -> int:
         """Drain; how many batches were added. What fails stays on the bus for a later run."""
@@ -194,9 +195,10 @@ class SessionDrainer:
 
     async def _require_blobs(self) -> None:
         """While blobs are down no message is received, so that none uses up its deliveries."""
-        if self._elapsed() >= self._ready_until:
-            await self._ready()
-            self._ready_until = self._elapsed() + READY_SECONDS
+        async with self._asking_blobs:
+            if self._elapsed() >= self._ready_until:
+                await self._ready()
+                self._ready_until = self._elapsed() + READY_SECONDS
 
     def _failed(self, run: Run, session_id: str, outcome: str) -> int:
         """A session failed: this run does not try it again, and later ones not before its pause is over."""

@@ -16,7 +16,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient, ExponentialRetry
 
@@ -127,9 +127,12 @@ class AzureBlobs:
                 raise BlobsUnavailable(str(error)) from None
 
     async def _make_missing(self, name: str) -> None:
-        with contextlib.suppress(ResourceExistsError):
-            await self._container(name).create_container()
-        await self._look_at(name)
+        try:
+            await self._look_at(name)
+        except ResourceNotFoundError:
+            with contextlib.suppress(ResourceExistsError):
+                await self._container(name).create_container()
+            await self._look_at(name)
 
     async def _look_at(self, name: str) -> None:
         properties = await self._container(name).get_container_properties()
