@@ -40,6 +40,7 @@ from shared.domain.fingerprint import SEEN_MASK, fingerprint_of_name
 from shared.domain.user_signals import (
     APPROVALS,
     CATEGORY_FIELDS,
+    DAILY,
     DAILY_DAYS,
     IDENTITY_DAYS,
     KEEP_DAYS,
@@ -340,7 +341,7 @@ def _daily(
     """Plain totals of the last seven days, index 0 the newest day."""
     today = newest_minute // MINUTES_PER_DAY
     shift = min(DAILY_DAYS, today - signals.newest_day) if signals.newest_minute else DAILY_DAYS
-    daily = np.zeros_like(signals.daily)
+    daily = np.zeros(DAILY_DAYS, DAILY)
     daily[shift:] = signals.daily[: DAILY_DAYS - shift]
     views, skips, watch_ms = [0] * DAILY_DAYS, [0] * DAILY_DAYS, [0.0] * DAILY_DAYS
     for event, step in zip(events, steps, strict=True):

@@ -58,10 +58,13 @@ class Work:
         return Drained(1, to_its_end=self.bus.portions[session.session_id] <= self.arriving)
 
 
-def drainer(bus: Any, work: Work, *, run_seconds: float = 60.0, elapsed: Any = None) -> SessionDrainer:
-    async def ready() -> None:
-        pass
+async def always_ready() -> None:
+    pass
 
+
+def drainer(
+    bus: Any, work: Work, *, run_seconds: float = 60.0, elapsed: Any = None, ready: Any = always_ready
+) -> SessionDrainer:
     return SessionDrainer(
         bus=bus,
         ready=ready,
@@ -149,6 +152,18 @@ async def test_blobs_are_asked_once_in_a_while_and_before_each_visit_while_they_
     assert (await drains.run(), asked) == (0, 2), "what was ready is found to be down at the write"
     assert (await drains.run(), asked) == (0, 3)
     assert (await drains.run(), asked) == (0, 4), "while they fail each run asks before it receives anything"
+
+
+async def test_workers_that_begin_together_ask_the_blobs_once() -> None:
+    asked = 0
+
+    async def ready() -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+
+    bus = Sessions(Counter(a=2, b=2))
+    assert (await drainer(bus, Work(bus), ready=ready).run(), asked) == (4, 1)
 
 
 async def test_a_bus_that_fails_ends_the_run_and_frees_what_it_held() -> None:
