@@ -74,4 +74,4 @@ async def nightly(timer: func.TimerRequest) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="*/10 * * * * *")
 async def run_imports(timer: func.TimerRequest) -> None:
-    await (await bootstrap.running()).imports.run()
+    await (await bootstrap.running()).run_jobs()

@@ -101,6 +101,7 @@ class AuditApi:
         "Who changed what, when and why",
         {200: Audit},
         parameters=(LIMIT, CURSOR, query("resource", "Only this kind."), query("name", "Only this one.")),
+        platform=True,
         problems=PAGE_PROBLEMS,
     )
     async def list_changes(self, call: CmsRequest) -> func.HttpResponse:

@@ -130,6 +130,15 @@ async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> in
     return sum([await _drop(bus, subscription, of_user) for subscription in SUBSCRIPTIONS])
 
 
+async def purge_dead_letters_of_tenant(bus: Bus, tenant_id: str) -> int:
+    """Drop every dead letter with events of a tenant; how many there were."""
+
+    def of_tenant(batch: Batch) -> bool:
+        return batch.tenant_id == tenant_id
+
+    return sum([await _drop(bus, subscription, of_tenant) for subscription in SUBSCRIPTIONS])
+
+
 async def _drop(bus: Bus, subscription: str, unwanted: Callable[[Batch], bool]) -> int:
     """Drop the dead letters with unwanted batches; how many there were. What else such a letter has is put back, each
     batch by itself, as it was."""
@@ -146,14 +155,15 @@ async def _drop(bus: Bus, subscription: str, unwanted: Callable[[Batch], bool]) 
 
 
 async def sweep(bus: Bus, documents: DocumentStore, tenants: TenantDirectory, telemetry: Telemetry, now: float) -> int:
-    """Drop dead letters that are too old, and those of users who were erased since; how many there were."""
+    """Drop dead letters that are too old, and those of users or tenants removed since; how many there were."""
     oldest = now - KEEP_SECONDS
     erased = {
         user_key: at for tenant_id in tenants.ids() for user_key, at in (await erasures(documents, tenant_id)).items()
     }
 
     def outdated(batch: Batch) -> bool:
-        return batch.accepted_at < oldest or batch.accepted_at <= erased.get(batch.user_key, 0.0)
+        too_old, erased_at = batch.accepted_at < oldest, erased.get(batch.user_key, 0.0)
+        return too_old or batch.accepted_at <= erased_at or tenants.drops(batch.tenant_id, batch.accepted_at)
 
     def unreadable(message: ReceivedMessage) -> bool:
         return not readable(message) and message.enqueued_at < oldest

@@ -14,19 +14,20 @@ from shared.domain.formats import is_number
 KEEP_SECONDS = 14 * 86_400
 
 
-def _partition(tenant_id: str) -> str:
+def partition_of_erasures(tenant_id: str) -> str:
+    """Where the notices of a tenant's erasures are."""
     return f"erasures.{tenant_id}"
 
 
 async def note_erasure(documents: DocumentStore, tenant_id: str, user_key: str, erased_at: float) -> None:
     """Remember that everything accepted about a user until `erased_at` (seconds since the epoch) is to be dropped."""
     notice = {"id": user_key, "kind": "erasure", "erasedAt": erased_at, "ttl": KEEP_SECONDS}
-    await documents.write(USER_ACTIVITY, _partition(tenant_id), [Upsert(notice)])
+    await documents.write(USER_ACTIVITY, partition_of_erasures(tenant_id), [Upsert(notice)])
 
 
 async def erasures(documents: DocumentStore, tenant_id: str) -> dict[str, float]:
     """User key → when it was erased. Raises `StoreUnavailable`."""
-    found = await query_all(documents, USER_ACTIVITY, _partition(tenant_id))
+    found = await query_all(documents, USER_ACTIVITY, partition_of_erasures(tenant_id))
     return {document.id: erased_at(document.body) for document in found}
 
 

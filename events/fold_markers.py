@@ -15,6 +15,7 @@ MARKER_PREFIX = "batch:"
 MARKER_TTL_SECONDS = 14 * 86_400
 
 FOLDED, DUPLICATE, NOTHING_NEW, ERASED, TOO_OLD = "folded", "duplicate", "nothing_new", "erased", "too_old"
+REMOVED_TENANT = "removed_tenant"
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,14 +214,16 @@ class ShardWriter:
     async def _still_wanted(
         self, tenant_id: str, messages: Sequence[SequencedMessage], write: str
     ) -> list[NumberedBatch]:
-        """The batches without those of users who were erased after they were accepted, those of another tenant, and
-        those that another write than `write` has taken in."""
+        """The batches without those of users and tenants that were removed after they were accepted, those of another
+        tenant, and those that another write than `write` has taken in."""
         erased = await erasures(self._documents, tenant_id)
         wanted = [
             each
             for message in messages
             for each in message.numbered()
-            if each.batch.tenant_id == tenant_id and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
+            if each.batch.tenant_id == tenant_id
+            and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
+            and not self._tenants.drops(tenant_id, each.batch.accepted_at)
         ]
         return await not_added_before(self._documents, tenant_id, wanted, write)
 

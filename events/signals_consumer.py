@@ -25,6 +25,7 @@ from events.fold_markers import (
     ERASED,
     FOLDED,
     NOTHING_NEW,
+    REMOVED_TENANT,
     TOO_OLD,
     Folded,
     already_folded,
@@ -300,6 +301,8 @@ class SignalsConsumer:
     async def _fold_once(self, batch: Batch) -> Folded:
         """One attempt. Raises `_Crossed` when another worker was first and it must be repeated."""
         documents = self._documents
+        if self._tenants.drops(batch.tenant_id, batch.accepted_at):
+            return Folded(REMOVED_TENANT)
         facts = await self._video_facts.get(batch.tenant_id, [event.video_id for event in batch.events])
         stored = await documents.read(USER_ACTIVITY, batch.user_key, SIGNALS_ID, latest=True)
         erased_at = stored.body.get("erasedAt") if stored else None

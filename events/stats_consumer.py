@@ -93,6 +93,7 @@ class StatsConsumer:
     ) -> None:
         self._bus = bus
         self._blobs = blobs
+        self._tenants = tenants
         self._telemetry = telemetry
         self._clock = clock
         self._elapsed = elapsed
@@ -138,6 +139,9 @@ class StatsConsumer:
             if not pending:  # what waits in it does not come now
                 run.left_alone.add(session.session_id)
                 return Drained()
+            await self._drop_removed(session, pending)
+            if not pending:
+                return Drained(0, to_its_end)
             for each in shard.sorted_out(pending.batches).too_late:
                 await session.dead_letter(pending.remove(each), LATE, "too late to tell whether it was counted")
                 count_set_aside(self._telemetry, ROLLUP, LATE)
@@ -154,6 +158,16 @@ class StatsConsumer:
         finally:
             keeper.cancel()
         return Drained(_batches_in(new), to_its_end)
+
+    async def _drop_removed(self, session: Receiver, pending: PendingMessages) -> None:
+        """Settle the messages of a tenant that was removed after they were accepted: nothing is written of them."""
+        drops = self._tenants.drops
+        gone = [
+            each for each in pending.batches if all(drops(batch.tenant_id, batch.accepted_at) for batch in each.batches)
+        ]
+        if gone:
+            await session.complete([pending.remove(each) for each in gone])
+            self._telemetry.count("batches_rolled_up", "removed_tenant", amount=_batches_in(gone))
 
     async def _add_and_archive(
         self,

@@ -290,6 +290,10 @@ class Catalogs:
         if tenant_id in self._catalogs:
             await self._refresher.refresh()
 
+    def forget(self, tenant_id: str) -> None:
+        """Let go of a tenant that is removed: deletes do not show in a change feed."""
+        self._catalogs.pop(tenant_id, None)
+
     async def close(self) -> None:
         """Stop pulling."""
         await self._refresher.stop()

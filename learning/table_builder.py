@@ -173,6 +173,8 @@ class TableBuilder:
         if train:
             seed = seed_of(tenant_id, night)
             training = await asyncio.to_thread(train_night, training, _histories(*columns), seed, since)
+        if self._tenants.drops(tenant_id, now):  # removed while they were built
+            return False
         if train and training is not None:
             name = _blob(tenant_id, "next-watch-training", now)
             await self._blobs.write(TABLES, name, await asyncio.to_thread(training.to_bytes))

@@ -21,6 +21,9 @@ import function_app
 from local.demo import save_videos
 from local.host import LocalHost
 from shared.adapters import backends
+from shared.adapters.blobs.port import Blobs
+from shared.adapters.bus.port import Bus
+from shared.adapters.documents.port import DocumentStore
 from shared.adapters.documents.sqlite import SqliteStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
@@ -241,13 +244,29 @@ def personalized(enabled: bool = True, **conditions: Any) -> dict[str, Any]:
     return {"id": PERSONALIZED_FEED, "enabled": enabled, **({"conditions": conditions} if conditions else {})}
 
 
+@dataclass(frozen=True)
+class Backends:
+    """Opened backends for the app to use in place of the embedded ones."""
+
+    documents: DocumentStore
+    bus: Bus
+    blobs: Blobs
+
+
 @asynccontextmanager
 async def served(
-    folder: Path, *, flags: bool = True, operators: bool = True, flag_source: str = "file", **settings: Any
+    folder: Path,
+    *,
+    flags: bool = True,
+    operators: bool = True,
+    flag_source: str = "file",
+    on: Backends | None = None,
+    **settings: Any,
 ) -> AsyncIterator[App]:
     """The app with its stores in `folder`, and a flags file and a key of the operators unless a test starts without.
 
-    `settings` are fields of `Settings`; intervals are as short as allowed. One at a time in a process.
+    `on`: its stores are these. `settings` are fields of `Settings`; intervals are as short as allowed. One at a time in
+    a process.
     """
     clock = MovableClock()
     flags_file = folder / "flags.json"
@@ -268,14 +287,16 @@ async def served(
     configured = Settings(data_folder=str(folder), flags_file=str(flags_file), flags=flag_source, **chosen)
     # A service's store is not wrapped: the app connects it by itself.
     embedded = configured.document_store == "sqlite"
-    documents = FaultyDocuments(SqliteStore(folder / "documents.db", clock.now)) if embedded else None
-    bus = FaultyBus(backends.bus_from(configured, clock.now))
+    store = on.documents if on else SqliteStore(folder / "documents.db", clock.now)
+    documents = FaultyDocuments(store) if embedded else None
+    bus = FaultyBus(on.bus if on else backends.bus_from(configured, clock.now))
     services = bootstrap.build(
         configured,
         clock=clock.now,
         elapsed=clock.elapsed,
         documents=documents,  # type: ignore[arg-type]
         bus=bus,  # type: ignore[arg-type]
+        blobs=on.blobs if on else None,
         local=True,
     )
     bootstrap.use(services)

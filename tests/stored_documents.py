@@ -27,6 +27,7 @@ from ranking.stats import StatsTable
 from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS
 from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
 from shared.adapters.documents.port import CONTAINERS, DAY_SECONDS, DocumentStore
+from shared.domain.removal_receipt import GRACE_SECONDS
 from shared.domain.user_signals import MAX_DOCUMENT_BYTES
 from tests.cms.editor import RULE, VIDEO, Editor
 from tests.served_app import App, served
@@ -93,6 +94,7 @@ async def one_of_everything(folder: Path) -> Stored:
         await app.services.blobs.write("cms-uploads", f"{editor.tenant_id}/probe.ndjson", b"{}")
         await _collect(app.documents, found)
         await _forget(app, editor, found)
+        await _remove(app, found)
         await _collect(app.documents, found)
         for container in BLOB_CONTAINERS:
             found.blobs[container] = [blob.name async for blob in app.services.blobs.list(container)]
@@ -206,6 +208,18 @@ async def _forget(app: App, editor: Editor, found: Stored) -> None:
     await _collect(app.documents, found)
     await editor.client.post([{"type": "like", "videoId": "vid_core", "timestamp": app.now_ms()}])
     await app.folded()
+
+
+async def _remove(app: App, found: Stored) -> None:
+    """The tenant that was only made is removed."""
+    operator = Editor(app, await app.tenant(), app.ops_key)
+    asked = await operator.post("tenants/showcase/removal", {"confirm": "showcase", "reason": "only made"})
+    assert asked.status == 202, asked.body
+    await _collect(app.documents, found)
+    app.clock.advance(GRACE_SECONDS + 1)
+    await app.host.run_timer("run_imports")
+    receipt = await operator.get("tenants/showcase/removal")
+    assert receipt.json["state"] == "done", receipt.body
 
 
 async def _collect(documents: DocumentStore, found: Stored) -> None:

@@ -44,6 +44,13 @@ class NewTenantForm(Form):
     app_key_name: GivenName = "app"
 
 
+class RemovalForm(Form):
+    """The tenant's id once more, so that nobody removes another one by mistake."""
+
+    confirm: str
+    reason: Annotated[str, Field(max_length=300)] = ""
+
+
 class NewKeyForm(Form):
     """A key. The audit shows its name."""
 
@@ -203,6 +210,38 @@ def new_key_id() -> str:
 def tenant_document(tenant: Tenant) -> Json:
     """A tenant's configuration as it is read back."""
     return tenant.to_document() | {"tenantId": tenant.id}
+
+
+class TenantRemoval(View):
+    """How far the removal of a tenant is; once it is done, the receipt."""
+
+    tenant_id: str
+    state: Annotated[str, Field(json_schema_extra=one_of("stopping", "removing", "done"))]
+    requested_at: Time
+    requested_by: KeyName
+    done_at: Annotated[
+        Time | None,
+        Field(description="What was accepted until then is dropped wherever it still arrives. null: not yet."),
+    ]
+    removed: Annotated[
+        dict[str, int],
+        Field(
+            description="Documents by container, blobs by container, and deadLetters. After a crash of a worker "
+            "the last page of it may not be counted."
+        ),
+    ]
+
+
+def removal_view(tenant_id: str, stored: Json) -> TenantRemoval:
+    """A stored removal as it is answered."""
+    return TenantRemoval.unchecked(
+        tenant_id=tenant_id,
+        state=stored.get("state"),
+        requested_at=iso_time_or_none(stored.get("requestedAt")),
+        requested_by=stored.get("requestedBy"),
+        done_at=iso_time_or_none(stored.get("doneAt")),
+        removed=stored.get("removed") or {},
+    )
 
 
 IssuedKey = tuple[str, ApiKey]

@@ -1,4 +1,4 @@
-"""CMS endpoints of tenants, for the platform's own keys: list, create, and how far a new one has come."""
+"""CMS endpoints of tenants, for the platform's own keys: list, create, how far a new one has come, and remove."""
 
 from __future__ import annotations
 
@@ -13,28 +13,32 @@ from cms.access.models import (
     NewTenant,
     NewTenantForm,
     Onboarding,
+    RemovalForm,
+    TenantRemoval,
     Tenants,
     issue,
     new_tenant_view,
     onboarding_document,
     onboarding_view,
+    removal_view,
     tenant_document,
 )
-from cms.changes import Author, already_exists, without_tombstone
+from cms.changes import Author, Change, already_exists, audit_entry, without_tombstone
 from cms.configuration.models import configuration_view
 from cms.documents import DocumentFlow
 from cms.endpoint import cms_endpoint
 from cms.forms import Fault, checked, refused
 from cms.request import MAX_BODY_BYTES, CmsRequest, read_json
-from shared.adapters.documents.port import Create, Document, Operation, Replace
+from shared.adapters.documents.port import TENANTS, Create, Document, Operation, Replace
 from shared.adapters.milestones import Milestones
-from shared.adapters.tenant_directory import CONFIGURATION_ID, ONBOARDING_ID, TenantDirectory
+from shared.adapters.tenant_directory import CONFIGURATION_ID, ONBOARDING_ID, PLATFORM, TenantDirectory
 from shared.domain.formats import TENANT_ID
 from shared.domain.keys import Identity
 from shared.domain.records import Tenant
+from shared.domain.removal_receipt import DONE, REMOVAL_ID, new_removal
 from shared.web.declaration import Parameter
 from shared.web.endpoint import Edge, json_response
-from shared.web.problems import bad_request
+from shared.web.problems import Problem, bad_request
 
 _operator_endpoint = partial(cms_endpoint, tag="access", scopes=("ops",), operator=True)
 MAX_IDEMPOTENCY_KEY = 200
@@ -73,7 +77,7 @@ class TenantsApi:
         body=NewTenantForm,
         example={"tenantId": "news", "name": "The News"},
         parameters=(_IDEMPOTENCY_KEY,),
-        problems=("invalid_document", "already_exists", "invalid_idempotency_key"),
+        problems=("invalid_document", "already_exists", "being_removed", "invalid_idempotency_key"),
     )
     async def create_tenant(self, call: CmsRequest) -> func.HttpResponse:
         """Create a tenant with a key of scope `cms` and one of scope `sdk`, which only this response shows."""
@@ -81,6 +85,7 @@ class TenantsApi:
         if form.key_name == form.app_key_name:
             raise refused([Fault("appKeyName", "same_name", "appKeyName must differ from keyName.")])
         request = _request_name(call, form)
+        await self._require_not_being_removed(form.tenant_id)
         stored = await self._flow.stored(form.tenant_id, CONFIGURATION_ID)
         onboarding = await self._flow.stored(form.tenant_id, ONBOARDING_ID)
         if without_tombstone(stored):
@@ -97,7 +102,11 @@ class TenantsApi:
         also: list[Operation] = [Create(key.to_document()) for _, key in (editors, app)]
         also.append(Replace(record, onboarding.etag) if onboarding else Create(record))
         document = tenant.to_document()
-        await self._flow.write(tenant.id, "tenant", tenant.id, "create", stored, document, author, also)
+
+        async def check() -> None:
+            await self._require_not_being_removed(tenant.id)
+
+        await self._flow.write(tenant.id, "tenant", tenant.id, "create", stored, document, author, also, check)
         base_url = base_url_of(call.request.url, call.headers)
         return json_response(new_tenant_view(tenant, form.name, editors, app, base_url, call.now), 201)
 
@@ -108,6 +117,50 @@ class TenantsApi:
         await self._flow.require(id, CONFIGURATION_ID, "tenant")
         await self._milestones.flush()
         return json_response(self._onboarding(call, id, await self._flow.read(id, ONBOARDING_ID)))
+
+    @_operator_endpoint(
+        "POST",
+        "tenants/{id}/removal",
+        "Remove a tenant for good",
+        {202: TenantRemoval},
+        description="Its keys stop at once, and everything of it is deleted by a job that goes on after a crash. "
+        "Nothing brings it back. `confirm` is the tenant's id once more. Repeat it as you like.",
+        body=RemovalForm,
+        example={"confirm": "news"},
+        problems=("invalid_document", "conflict", "stale_etag", "already_exists"),
+    )
+    async def remove_tenant(self, call: CmsRequest) -> func.HttpResponse:
+        """Begin to remove a tenant. 202 with how far it is. Raises a 404 `Problem` when there is none."""
+        id = call.path("id", TENANT_ID)
+        form = checked(RemovalForm, read_json(call.request, MAX_BODY_BYTES))
+        if form.confirm != id:
+            raise refused([Fault("confirm", "not_confirmed", "confirm must be the tenant's id.")])
+        stored = await self._flow.read(id, REMOVAL_ID)
+        if stored is None or (stored.body.get("state") == DONE and await self._flow.read(id, CONFIGURATION_ID)):
+            await self._flow.require(id, CONFIGURATION_ID, "tenant")
+            author = call.author(form.reason)
+            # At the platform first, for the tenant's own history goes with it: no removal is without its entry.
+            change = Change(TENANTS, PLATFORM, "tenant", id, "remove", None, None)
+            await self._flow.store.write(TENANTS, PLATFORM, [Create(audit_entry(change, author))])
+            document = new_removal(author.at, author.who, author.why)
+
+            async def check() -> None:
+                """Nothing: the guard makes a creation at the same time look again."""
+
+            stored = await self._flow.write(id, "tenant", id, "remove", stored, document, author, check=check)
+        return json_response(removal_view(id, stored.body), 202)
+
+    @_operator_endpoint("GET", "tenants/{id}/removal", "How far a removal is, or its receipt", {200: TenantRemoval})
+    async def get_removal(self, call: CmsRequest) -> func.HttpResponse:
+        """The removal that was asked for last. Raises a 404 `Problem` when none was."""
+        id = call.path("id", TENANT_ID)
+        return json_response(removal_view(id, (await self._flow.require(id, REMOVAL_ID, "removal")).body))
+
+    async def _require_not_being_removed(self, tenant_id: str) -> None:
+        """Raise a 409 `Problem` while a tenant of this id is being removed."""
+        removal = await self._flow.read(tenant_id, REMOVAL_ID)
+        if removal and removal.body.get("state") != DONE:
+            raise Problem(409, "being_removed", "The tenant of this id is being removed. Look at its receipt.")
 
     def _onboarding(self, call: CmsRequest, tenant_id: str, stored: Document | None) -> Onboarding:
         base_url = base_url_of(call.request.url, call.headers)

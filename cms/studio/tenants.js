@@ -1,7 +1,7 @@
-// For operators: creates tenants, shows their first keys once, and tells how far each has come.
+// For operators: creates tenants, shows their first keys once, tells how far each has come, and removes them.
 
 import { call, get } from "./api.js";
-import { choice, doing, field, h, moment, notice, show, text } from "./dom.js";
+import { choice, dialog, doing, field, h, moment, notice, show, text } from "./dom.js";
 
 const RATINGS = ["G", "PG", "PG13", "R", "NC17"].map((rating) => [rating, rating]);
 
@@ -40,14 +40,28 @@ export async function tenantsTab(place) {
         h("dt", {}, "First feed"), h("dd", {}, first(so, so.firstFeedAt)), h("dt", {}, "First event"), h("dd", {}, first(so, so.firstEventAt))),
       copied("The app's page", so.app.page), copied("The same with curl", so.app.curl));
     }) }, "How far is it?"));
-    return h("tr", { "data-tenant": tenant.tenantId }, h("td", {}, tenant.tenantId), h("td", {}, tenant.maturityPolicy), state);
+    const away = h("td", {}, h("button", { class: "danger", onclick: () => remove(tenant.tenantId) }, "Remove…"));
+    return h("tr", { "data-tenant": tenant.tenantId }, h("td", {}, tenant.tenantId), h("td", {}, tenant.maturityPolicy), state, away);
+  }
+
+  function remove(id) {
+    let typed;
+    const box = dialog(`Remove ${id} for good?`, h("p", { class: "question" }, "Its keys stop at once, and everything of it is deleted. Nothing brings it back."),
+      field("The tenant's id, once more", (name) => (typed = text({ required: true })(name))),
+      h("div", { class: "actions" }, h("button", { type: "button", onclick: () => box.close() }, "Cancel"),
+        h("button", { type: "button", class: "danger", onclick: doing(async () => {
+          await call("POST", `tenants/${id}/removal`, { confirm: typed.value.trim() });
+          box.close();
+          notice(`${id} is being removed.`);
+          await list();
+        }) }, "Remove for good")));
   }
 
   show(place, h("div", { class: "head" }, h("h1", {}, "Tenants")),
     h("form", { class: "card settings", onsubmit: create }, faults, h("fieldset", {}, h("legend", {}, "A new tenant"), h("div", { class: "pair" },
       field("Id", keep("id", text({ required: true })), "Letters, digits, - and _. It never changes."), field("Name", keep("name", text({ maxlength: 100 }))),
       field("Strongest rating", keep("rating", choice(RATINGS, "G"))))), h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Create"))),
-    made, h("div", { class: "card" }, h("table", {}, h("thead", {}, h("tr", {}, ["Tenant", "Strongest rating", "State"].map((name) => h("th", { scope: "col" }, name)))), rows)));
+    made, h("div", { class: "card" }, h("table", {}, h("thead", {}, h("tr", {}, ["Tenant", "Strongest rating", "State", ""].map((name) => h("th", { scope: "col" }, name)))), rows)));
   await list();
 }
 

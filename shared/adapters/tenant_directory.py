@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Ups
 from shared.domain.formats import KEY_HASH, is_number
 from shared.domain.keys import Identity
 from shared.domain.records import Experiment, Tenant
+from shared.domain.removal_receipt import REMOVAL_ID, Removal
 from shared.domain.rules import NO_RULES, Editorial, Rule, playlist_videos
 from shared.observability.metrics import Telemetry
 
@@ -104,6 +105,8 @@ class _Entry:
     user_token_keys: dict[str, str] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
     awaited: frozenset[str] = NOTHING
+    removal: Removal | None = None
+    removal_etag: str = ""
     editorial: Editorial = NO_RULES
 
     def apply(self, document: Document) -> str | None:
@@ -112,7 +115,7 @@ class _Entry:
         Only what an id says is believed about a kind, so that no document stands for another one.
         """
         kind, _, name = document.id.partition(":")
-        if kind not in KINDS:
+        if kind not in KINDS or (self.removal is not None and not self.removal.is_done):
             return None
         try:
             if document.body.get("kind") != kind:
@@ -186,6 +189,8 @@ class TenantDirectory:
         """Whether a refresh has ever completed."""
         self.version = 0
         """Changes with every document that is taken in."""
+        self.on_removal: Callable[[str], None] = lambda tenant_id: None
+        """Called with a tenant's id whenever its removal goes on: what else is held of it must go."""
 
     async def refresh(self) -> None:
         """Pull what changed since the last call. Raises `StoreUnavailable`.
@@ -203,11 +208,31 @@ class TenantDirectory:
 
     def _apply(self, document: Document) -> None:
         self.version += 1
+        if document.id == REMOVAL_ID:
+            self._take_removal(document)
+            return
         unreadable = self._entries.setdefault(document.partition, _Entry()).apply(document)
         if unreadable is not None:
             self._telemetry.unreadable.found(unreadable, document.partition, document.id)
         elif self._telemetry.unreadable:
             self._telemetry.unreadable.readable(document.id.partition(":")[0], document.partition, document.id)
+
+    def _take_removal(self, document: Document) -> None:
+        """Forget the tenant, once for each version of its removal: after the last one it may be created again."""
+        known = self._entries.get(document.partition)
+        if known is None or known.removal_etag != document.etag:
+            removal = Removal.from_document(document.body)
+            self._entries[document.partition] = _Entry(removal=removal, removal_etag=document.etag)
+            self.on_removal(document.partition)
+
+    def drops(self, tenant_id: str, accepted_at: float) -> bool:
+        """Whether what was accepted then (seconds since the epoch) is of a tenant that was removed since."""
+        entry = self._entries.get(tenant_id)
+        return entry is not None and entry.removal is not None and accepted_at <= entry.removal.dropped_until
+
+    def waiting_removals(self) -> list[str]:
+        """The tenants whose removal goes on."""
+        return [id for id, entry in self._entries.items() if entry.removal is not None and not entry.removal.is_done]
 
     def get(self, tenant_id: str) -> Tenant | None:
         """A tenant's configuration, None when there is no such tenant."""

@@ -76,6 +76,7 @@ CODES: dict[str, Code] = {
     "draft_outdated": Code(412, "What the draft was begun from has changed since. Save the draft again."),
     "not_found": Code(404, "Not found in this tenant."),
     "already_exists": Code(409, "The id is taken already."),
+    "being_removed": Code(409, "The tenant of this id is being removed. The id is free when its receipt says done."),
     "too_many": Code(409, "The tenant has as many of these as it may. Delete one first."),
     "in_use": Code(409, "It is in use, and `detail` says by what. Change that first."),
     "changed_since": Code(409, "It was changed again since. Look at the later changes, or send force."),

@@ -313,3 +313,13 @@ async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, op
     await expect(row.locator(".facts")).to_contain_text("First eventnot yet")
     await expect(row.locator(".facts")).not_to_contain_text("First feednot yet")
     assert app_key not in await page.content()
+
+    await row.get_by_role("button", name="Remove…").click()
+    box = page.get_by_role("dialog")
+    await box.get_by_label("once more").fill("another")
+    await box.get_by_role("button", name="Remove for good").click()
+    await expect(page.locator("#notices")).to_contain_text("confirm must be the tenant's id")
+    await box.get_by_label("once more").fill(id)
+    await box.get_by_role("button", name="Remove for good").click()
+    await expect(row).to_have_count(0)
+    assert (await client.feed()).status == 401

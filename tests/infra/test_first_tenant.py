@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from infra import package
+from shared.domain.removal_receipt import GRACE_SECONDS
 from tests.infra.test_operate import Cloud, cloud, sha256
 from tests.served_app import Answer, App, eventually, new_user, served
 
@@ -89,6 +90,13 @@ async def test_the_documented_commands_lead_from_an_empty_store_to_the_first_fee
         so_far = await curl(app, state, OPERATORS_KEY=operators_key)
         assert so_far.json["firstFeedAt"] is not None
         assert so_far.json["firstEventAt"] is None
+
+        remove, receipt = commands("Remove a tenant")
+        assert (await curl(app, remove, OPERATORS_KEY=operators_key)).status == 202
+        assert (await curl(app, ask, **keys)).status == 401
+        app.clock.advance(GRACE_SECONDS + 1)
+        await app.host.run_timer("run_imports")
+        assert (await curl(app, receipt, OPERATORS_KEY=operators_key)).json["state"] == "done"
 
         await rotated(app, operators_key)
 
