@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from events.schema import REJECTIONS
-from shared.domain.event_types import MAX_BODY_BYTES
+from shared.domain.event_types import EVENT_TYPES, MAX_BODY_BYTES
 from tests.e2e.test_bad_requests import is_problem
 from tests.served_app import App, Client, make_videos
 
@@ -159,6 +159,16 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("invalid_event_id", {"eventId": ""}),
     ("invalid_event_id", {"eventId": 7}),
     ("invalid_event_id", {"eventId": "x" * 129}),
+    ("missing_play", {"type": "progress"}),
+    ("missing_play", {"playId": "p1"}),
+    ("invalid_play_id", {"playId": ""}),
+    ("invalid_play_id", {"playId": 7}),
+    ("invalid_position", {"type": "progress", "positionMs": -1}),
+    ("invalid_position", {"type": "progress", "positionMs": "10 s"}),
+    ("invalid_started_at", {"playId": "p1", "startedAt": "yesterday"}),
+    ("invalid_started_at", {"playId": "p1", "startedAt": 0}),
+    ("invalid_session_id", {"sessionId": ""}),
+    ("invalid_session_id", {"sessionId": ["s1"]}),
 ]
 
 
@@ -252,9 +262,10 @@ async def test_times_may_be_written_as_iso_8601_with_any_zone(client: Client) ->
 
 async def test_every_event_type_is_accepted(client: Client) -> None:
     types = (await client.get("/v1/config")).json["events"]["types"]
-    assert len(types) == 9
-    answer = await client.post([view(client, type=kind) for kind in types])
-    assert answer.json == {"accepted": 9, "rejected": [], "batchId": answer.json["batchId"]}
+    assert types == list(EVENT_TYPES)
+    play = {"playId": "p1", "startedAt": client.app.now_ms(80), "positionMs": 10_000}
+    answer = await client.post([view(client, type=kind, **play) for kind in types])
+    assert answer.json == {"accepted": len(types), "rejected": [], "batchId": answer.json["batchId"]}
 
 
 async def test_the_first_designs_event_is_accepted_as_it_is(client: Client) -> None:

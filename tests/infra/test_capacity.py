@@ -35,6 +35,7 @@ def test_every_number_has_its_unit_and_says_where_it_comes_from():
             "given",
             "published",
             "counted",
+            "simulated",
             "price",
         }, name
 
@@ -73,7 +74,7 @@ def test_a_page_on_the_wire_counts_clients_with_and_without_gzip():
 
 
 def test_the_gateway_counts_whatever_asks_for_most_units():
-    few = {**INPUTS, "requests_per_gateway_unit": 1e9, "gateway_units_reserved": 0}
+    few = {**INPUTS, "requests_per_gateway_unit": 1e9, "gateway_units_reserved": 0, "connection_seconds": 1}
     megabits = 3_000 * (capacity.feed_response_bytes(few) + 4_000) * 8 / 1e6
     assert capacity.gateway_units(3_000, few) == math.ceil(megabits / 2.22)
     assert capacity.gateway_units(3_000, {**few, "connection_seconds": 600}) == 720
