@@ -13,7 +13,7 @@ import pytest
 from feed.signals_reader import SignalsReader, SignalsUnavailable
 from shared.adapters.documents.cosmos import CosmosStore
 from shared.adapters.documents.cosmos_point_read import REST_SECONDS, PointReads, endpoints_of
-from shared.adapters.documents.port import TENANTS, USER_ACTIVITY, Create, Upsert
+from shared.adapters.documents.port import TENANTS, USER_ACTIVITY, Create, StoreUnavailable, Upsert
 from shared.domain.signals_document import to_document
 from shared.domain.user_signals import Signals
 from shared.observability.metrics import Telemetry
@@ -111,6 +111,17 @@ async def test_everything_else_is_asked_again_through_the_sdk(lean, cosmos, call
     assert found is not None
     assert found.body["n"] == 1
     assert [operation for operation, _ in calls] == ["lean_read", "read"]
+
+
+ODD_CHARGE = {"x-ms-request-charge": "soon"}
+
+
+@pytest.mark.parametrize("lean_reads", [True, False], ids=["lean", "by the SDK"])
+async def test_a_charge_that_is_no_number_is_an_outage_at_most(cosmos, calls, lean_reads):
+    async with opened(cosmos, calls, cosmos.url, wanted=lambda: lean_reads) as store:
+        cosmos.faults.add(Fault(status=503, body="{}", headers=ODD_CHARGE, times=None))
+        with pytest.raises(StoreUnavailable):
+            await store.read(TENANTS, "t", "a")
 
 
 async def test_an_endpoint_rests_after_anything_unusual_and_is_asked_again_later(cosmos, calls):
