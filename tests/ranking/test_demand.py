@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ranking import CatalogStats, StatsTable, VideoColumns
@@ -34,12 +34,18 @@ def test_one_long_view_in_an_empty_hour_does_not_outweigh_a_week() -> None:
     assert burst["demand_1h"].argmax() == 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.floats(0, 300)), max_size=40))
-def test_more_long_views_of_one_age_never_mean_less_demand(views: list[tuple[int, float]]) -> None:
-    before, after = levels_after(views), levels_after([*views, (2, 0.0)])
+AGES = st.lists(st.floats(0, 300), max_size=12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 300)), max_size=30), AGES, AGES)
+@example([], [0.0, 0.0, 0.0], [0.0])
+def test_a_video_with_the_long_views_of_another_and_more_never_has_less_demand(
+    others: list[tuple[int, float]], shared: list[float], more: list[float]
+) -> None:
+    levels = levels_after([*others, *[(3, age) for age in shared], *[(4, age) for age in shared + more]])
     for name in LEVELS:
-        assert after[name][2] >= before[name][2] - 1e-5
-        assert np.isfinite(after[name]).all()
+        assert levels[name][4] >= levels[name][3] - 1e-5
+        assert np.isfinite(levels[name]).all()
 
 
 def test_an_override_is_a_percentile_of_the_others_in_every_window() -> None:
