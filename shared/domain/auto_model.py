@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 AUTO_MODEL_ID = "auto-model"
 MAX_TAKEN_BACK = 20
 """Versions that were taken back, newest first; older ones are in the audit."""
+MAX_HOLDOUT_DAYS = 28
+REST_NIGHTS = 14
+"""Nights after a model was taken back on which none is promoted: the holdout has the last word over any replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,9 @@ class AutoModel:
     `popularity`: the version whose fitted popularity the popular feed and the holdout are served; None: the shipped
     popularity. `personal`: the version that the others are served; None: popularity, because nothing better is shown.
     `suggested`: what the gate would serve, for a tenant that decides itself. `why`: the gate's reason, for people.
-    `report`: the night's figures (`learning.learner.Night.report`). `taken_back`: versions that lost to the holdout.
+    `report`: the night's figures (`learning.learner.Night.report`). `taken_back`: versions that lost to the holdout;
+    `taken_back_on`: the night of the newest of these. `holdout_days`: what the holdout and the others watched, a UTC
+    day each, newest last (`learning/take_back.py`).
     """
 
     night: str
@@ -32,6 +38,13 @@ class AutoModel:
     why: str = ""
     report: Mapping[str, Any] = field(default_factory=dict)
     taken_back: tuple[str, ...] = ()
+    taken_back_on: str | None = None
+    holdout_days: tuple[Mapping[str, Any], ...] = ()
+
+    def rests(self, night: str) -> bool:
+        """Whether a model was taken back so lately that none may be promoted this night (a UTC date)."""
+        taken, this = _date(self.taken_back_on), _date(night)
+        return taken is not None and this is not None and 0 <= (this - taken).days < REST_NIGHTS
 
     def to_document(self) -> dict[str, Any]:
         """The stored shape."""
@@ -45,6 +58,8 @@ class AutoModel:
             "why": self.why,
             "report": dict(self.report),
             "takenBack": list(self.taken_back[:MAX_TAKEN_BACK]),
+            "takenBackOn": self.taken_back_on,
+            "holdoutDays": [dict(day) for day in self.holdout_days[-MAX_HOLDOUT_DAYS:]],
         }
 
     @classmethod
@@ -53,7 +68,7 @@ class AutoModel:
         night = body.get("night")
         if not isinstance(night, str) or not night:
             return None
-        report, taken_back = body.get("report"), body.get("takenBack")
+        report, taken_back, days = body.get("report"), body.get("takenBack"), body.get("holdoutDays")
         return cls(
             night,
             _version(body.get("popularity")),
@@ -62,7 +77,16 @@ class AutoModel:
             str(body.get("why") or ""),
             report if isinstance(report, Mapping) else {},
             tuple(each for each in taken_back if isinstance(each, str)) if isinstance(taken_back, list) else (),
+            _version(body.get("takenBackOn")),
+            tuple(each for each in days if isinstance(each, Mapping)) if isinstance(days, list) else (),
         )
+
+
+def _date(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
 
 
 def _version(value: object) -> str | None:
