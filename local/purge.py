@@ -1,4 +1,4 @@
-"""Daily purge of the local host: deletes expired documents, archived events from day 90 on, and abandoned uploads.
+"""Daily purge of the local host: deletes expired documents, events in files from day 90 on, and abandoned uploads.
 
 In Azure the containers' time to live and lifecycle rules of the storage account do this.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bootstrap import App
 from events.archive import is_due
-from shared.adapters.blobs.port import ARCHIVE, UPLOAD_DAYS, UPLOADS
+from events.sample import is_sample_due
+from shared.adapters.blobs.port import ARCHIVE, SAMPLES, UPLOAD_DAYS, UPLOADS
 from shared.adapters.documents.port import DAY_SECONDS
 from shared.adapters.documents.sqlite import SqliteStore
 
@@ -20,6 +21,7 @@ async def purge_expired(app: App) -> tuple[int, int]:
         documents += gone
     now = app.clock()
     due = [(ARCHIVE, blob.name) async for blob in app.blobs.list(ARCHIVE) if is_due(blob.name, now)]
+    due += [(SAMPLES, blob.name) async for blob in app.blobs.list(SAMPLES) if is_sample_due(blob.name, now)]
     forgotten = now - UPLOAD_DAYS * DAY_SECONDS
     due += [(UPLOADS, blob.name) async for blob in app.blobs.list(UPLOADS) if blob.modified_at < forgotten]
     for container, name in due:

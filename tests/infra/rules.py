@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from privacy.api import BACKUP_DAYS
-from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS, UPLOAD_DAYS, UPLOADS
+from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS, SAMPLES, UPLOAD_DAYS, UPLOADS
 from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, TOPIC
 from shared.adapters.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
 from shared.adapters.documents.cosmos_layout import LAYOUT
@@ -276,11 +276,12 @@ def blobs(made: Snapshot) -> list[str]:
         for prefix in rule["definition"]["filters"]["prefixMatch"]
         if rule["enabled"] is True
     }
-    if set(days) != {f"{ARCHIVE}/", f"{UPLOADS}/"}:
-        return [*found, f"{policy}: the deletion rules must cover {ARCHIVE} and {UPLOADS}, not {sorted(days)}"]
+    covered = (ARCHIVE, SAMPLES, UPLOADS)
+    if set(days) != {f"{each}/" for each in covered}:
+        return [*found, f"{policy}: the deletion rules must cover {', '.join(covered)}, not {sorted(days)}"]
     if days[f"{UPLOADS}/"] != UPLOAD_DAYS:
         found.append(f"{policy}: forgotten uploads are to go after {UPLOAD_DAYS} days, as on one machine")
-    if days[f"{ARCHIVE}/"] > MOST_ARCHIVE_DAYS:
+    if max(days[f"{ARCHIVE}/"], days[f"{SAMPLES}/"]) > MOST_ARCHIVE_DAYS:
         found.append(f"{policy}: an event outlives day {PRIVACY_DAYS}")
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import bootstrap
 from local.purge import purge_expired
-from shared.adapters.blobs.port import ARCHIVE, TABLES, UPLOAD_DAYS, UPLOADS
+from shared.adapters.blobs.port import ARCHIVE, SAMPLES, TABLES, UPLOAD_DAYS, UPLOADS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEOS, Create
 from shared.settings import Settings
 
@@ -26,13 +26,17 @@ async def test_expired_documents_and_events_archived_90_days_ago_are_deleted(tmp
     await services.blobs.write(ARCHIVE, "tenant/2026/09/21/14/0-1-1.jsonl.gz", b"of that hour")
     await services.blobs.write(ARCHIVE, "tenant/2026/12/01/00/0-2-2.jsonl.gz", b"later")
     await services.blobs.write(ARCHIVE, "something-else", b"not ours to judge")
+    await services.blobs.write(SAMPLES, "tenant/2026/09/21/14-0-1-1.jsonl.gz", b"of that hour")
+    await services.blobs.write(SAMPLES, "tenant/2026/09/21/history-1-0.jsonl.gz", b"of that day, taken in later")
+    await services.blobs.write(SAMPLES, "tenant/2026/12/01/00-0-2-2.jsonl.gz", b"later")
     await services.blobs.write(TABLES, "tenant/2026/09/21/14/table", b"no events")
     assert await purge_expired(services) == (0, 0)
 
     now = NOW + 91 * DAY
-    assert await purge_expired(services) == (2_500, 1)
+    assert await purge_expired(services) == (2_500, 3)
     left = [blob.name async for blob in services.blobs.list(ARCHIVE)]
     assert left == ["something-else", "tenant/2026/12/01/00/0-2-2.jsonl.gz"]
+    assert [blob.name async for blob in services.blobs.list(SAMPLES)] == ["tenant/2026/12/01/00-0-2-2.jsonl.gz"]
     assert await services.blobs.read(TABLES, "tenant/2026/09/21/14/table") is not None
     assert await services.documents.read(VIDEOS, "tenant", "v1") is not None
     await services.close()

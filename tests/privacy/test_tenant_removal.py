@@ -18,7 +18,7 @@ import pytest_asyncio
 from events.batch import Batch, encode
 from events.schema import Event
 from privacy.tenant_removal import LEASE_SECONDS, TenantRemovals
-from shared.adapters.blobs.port import BLOB_CONTAINERS
+from shared.adapters.blobs.port import BLOB_CONTAINERS, SAMPLES
 from shared.adapters.bus.port import ROLLUP, SUBSCRIPTIONS, OutgoingMessage
 from shared.adapters.documents.port import CONTAINERS, TENANTS, Container, DocumentStore, Operation, query_all
 from shared.adapters.tenant_directory import PLATFORM
@@ -138,6 +138,7 @@ async def used(app: App, tenant_id: str) -> Used:
     large = b"\n".join(orjson.dumps({"id": f"new_{n}", **VIDEO}) for n in range(1001))
     queued = await editor.call("POST", "imports", large, {"Content-Type": "application/x-ndjson"})
     assert queued.status == 202
+    await app.services.blobs.write(SAMPLES, f"{tenant_id}/2026/11/20/history-1-0.jsonl.gz", b"")
 
     for each, sent in ((client, {}), (client.as_user(), {}), (client.as_user(), {"X-Personalization": "off"})):
         page = (await each.feed(sent)).json

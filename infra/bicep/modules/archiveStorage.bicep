@@ -1,4 +1,4 @@
-// The archive of raw events and the tables built from it. What is deleted here is gone: no soft delete, no versions.
+// The archive of raw events, the sample of them that ranking learns from, and the tables built from it. What is deleted here is gone: no soft delete, no versions.
 
 import { tagSet } from '../types.bicep'
 
@@ -78,6 +78,14 @@ resource rawEvents 'Microsoft.Storage/storageAccounts/blobServices/containers@20
   }
 }
 
+resource learningSamples 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: blobs
+  name: 'learning-samples'
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
 resource rankingTables 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: blobs
   name: 'ranking-tables'
@@ -107,7 +115,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
           definition: {
             filters: {
               blobTypes: ['blockBlob']
-              prefixMatch: ['${rawEvents.name}/']
+              prefixMatch: ['${rawEvents.name}/', '${learningSamples.name}/']
             }
             actions: {
               baseBlob: {

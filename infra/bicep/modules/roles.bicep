@@ -131,6 +131,11 @@ resource rawEvents 'Microsoft.Storage/storageAccounts/blobServices/containers@20
   name: 'userevents-raw'
 }
 
+resource learningSamples 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = {
+  parent: archiveBlobs
+  name: 'learning-samples'
+}
+
 resource rankingTables 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' existing = {
   parent: archiveBlobs
   name: 'ranking-tables'
@@ -258,6 +263,19 @@ resource appReplaysRollup 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 resource appArchives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: rawEvents
   name: guid(rawEvents.id, appIdentityId, roles.storageBlobDataContributor)
+  properties: {
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource appKeepsSamples 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: learningSamples
+  name: guid(learningSamples.id, appIdentityId, roles.storageBlobDataContributor)
   properties: {
     roleDefinitionId: subscriptionResourceId(
       'Microsoft.Authorization/roleDefinitions',

@@ -8,13 +8,15 @@ from typing import Protocol
 
 ARCHIVE = "userevents-raw"
 """Raw events as compressed JSON lines under `tenant/yyyy/MM/dd/HH`; deleted by day 90."""
+SAMPLES = "learning-samples"
+"""The events of a sample of users, in the lines of the archive, under `tenant/yyyy/MM/dd`; deleted by day 90."""
 TABLES = "ranking-tables"
 """Immutable column files built for ranking (co-watch)."""
 UPLOADS = "cms-uploads"
 """Files of videos that wait to be imported, under `tenant/`; deleted when they are done."""
 UPLOAD_DAYS = 7
 """A file whose import never ends is deleted after that."""
-BLOB_CONTAINERS = (ARCHIVE, TABLES, UPLOADS)
+BLOB_CONTAINERS = (ARCHIVE, SAMPLES, TABLES, UPLOADS)
 
 
 class BlobsError(Exception):
