@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from cms.apis import CmsParts, cms_apis
+from cms.imports.job_queue import JobParts
 from cms.imports.jobs import Importer
 from events import dead_letters
 from events.api import EventsApi
@@ -281,14 +282,8 @@ def build(
         receipts_know_their_page=settings.write_receipt_version == "2",
         write_cursor_version=int(settings.write_cursor_version),
     )
-    imports = Importer(
-        documents=documents,
-        blobs=blobs,
-        tenants=tenants,
-        tenants_refresher=tenants_refresher,
-        telemetry=telemetry,
-        clock=clock,
-    )
+    job_parts = JobParts(documents, blobs, tenants, tenants_refresher, telemetry, clock)
+    imports = Importer(job_parts)
     tenants.on_removal = feed.catalogs.forget
     removals = TenantRemovals(
         documents=documents,

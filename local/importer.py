@@ -25,7 +25,8 @@ from tqdm import tqdm
 import bootstrap
 from bootstrap import App
 from cms.changes import Author
-from cms.imports.rows import LINES_KIND, REJECTED, read_file
+from cms.imports.files import LINES_KIND, read_file
+from cms.imports.rows import REJECTED, VIDEO_FILE
 from local.serving import local_settings, running
 from shared.adapters.bus.port import ROLLUP, SIGNALS
 from shared.adapters.documents.port import Json
@@ -181,7 +182,9 @@ async def import_videos(app: App, tenant_id: str, videos: list[Json]) -> int:
     """
     if not videos:
         return 0
-    lines = read_file(b"\n".join(orjson.dumps(video, default=str) for video in videos), LINES_KIND, limited=False)
+    lines = read_file(
+        b"\n".join(orjson.dumps(video, default=str) for video in videos), LINES_KIND, VIDEO_FILE, limited=False
+    )
     try:
         outcomes = await app.imports.import_now(tenant_id, lines, Author("local import", time.time()), audited=False)
     except Problem as problem:

@@ -7,9 +7,10 @@ import asyncio
 import azure.functions as func
 
 from cms.endpoint import REASON, cms_endpoint
+from cms.imports.files import MAX_FILE_BYTES, count_rows, read_file, too_large
 from cms.imports.jobs import Importer
 from cms.imports.models import JOB_ID, ImportFile, ImportJob, ImportJobs, ImportReport, job_view, report_view
-from cms.imports.rows import MAX_FILE_BYTES, MAX_ROWS_AT_ONCE, count_rows, read_file, too_large
+from cms.imports.rows import MAX_ROWS_AT_ONCE, VIDEO_FILE
 from cms.request import CmsRequest
 from cms.videos.api import VIDEO_EXAMPLE
 from feed.catalog import Catalogs
@@ -70,7 +71,7 @@ class ImportsApi:
             )
         sent = call.request.get_body()
         body = await asyncio.to_thread(decoded_body, sent, call.headers, MAX_FILE_BYTES, too_large())
-        lines = await asyncio.to_thread(read_file, body, call.headers.get("content-type", ""))
+        lines = await asyncio.to_thread(read_file, body, call.headers.get("content-type", ""), VIDEO_FILE)
         if count_rows(lines) <= MAX_ROWS_AT_ONCE:
             outcomes = await self._importer.import_now(call.tenant_id, lines, call.author())
             await self._catalogs.refresh_if_loaded(call.tenant_id)

@@ -18,10 +18,36 @@ from shared.domain.records import AFTER_VIDEOS
 from shared.web.responses import Count, Time, View
 
 JOB_ID = Format(r"[0-9a-f]{24}", "24 lower-case hex digits")
-JOB_PREFIX, EARLIER_PREFIX = "import-job:", "import:"
-"""The release before this one works off jobs of the second, and cannot read files as they are stored now."""
 KEEP_SECONDS = 30 * DAY_SECONDS
 """How long a job can be read after it was queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """A kind of jobs over files. `name` stands in ids, in the audit and in metrics.
+
+    `repeatable`: a file whose job is done can be sent again. `in_turn`: jobs of one tenant go one after another, in the
+    order in which they were queued. `earlier`: what ids of jobs of earlier releases begin with.
+    """
+
+    name: str
+    keep_seconds: int
+    repeatable: bool = True
+    in_turn: bool = False
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def document_kind(self) -> str:
+        return f"{self.name}-job"
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the ids of its documents begin with, earlier releases' first."""
+        return (*self.earlier, f"{self.document_kind}:")
+
+
+IMPORT = JobKind("import", KEEP_SECONDS, earlier=("import:",))
+"""Files as an earlier release stored them have the first prefix."""
 
 
 class ImportFile(BaseModel):
@@ -38,31 +64,35 @@ class Job:
     id: str
     rows: int
     author: Author
+    kind: JobKind = IMPORT
     failure: str | None = None
     failed_at: float | None = None
 
     @classmethod
-    def from_document(cls, document: Document) -> Job:
+    def from_document(cls, document: Document, kind: JobKind = IMPORT) -> Job:
         """The job of a stored document."""
         body = document.body
         author = Author(str(body.get("who", "")), float(body["queuedAt"]), body.get("why"))
-        return cls(
-            document.partition, str(body["jobId"]), int(body["rows"]), author, body.get("failure"), body.get("failedAt")
-        )
+        failure, failed_at = body.get("failure"), body.get("failedAt")
+        return cls(document.partition, str(body["jobId"]), int(body["rows"]), author, kind, failure, failed_at)
 
     def to_document(self) -> Json:
         """The job as it is stored when it is queued."""
         return {
-            "id": job_document_id(self.id),
-            "kind": "import-job",
+            "id": self.document_id,
+            "kind": self.kind.document_kind,
             "jobId": self.id,
             "state": "queued",
             "rows": self.rows,
             "queuedAt": self.author.at,
             "who": self.author.who,
             "why": self.author.why,
-            "ttl": KEEP_SECONDS,
+            "ttl": self.kind.keep_seconds,
         }
+
+    @property
+    def document_id(self) -> str:
+        return f"{self.kind.prefixes[-1]}{self.id}"
 
     @property
     def blob(self) -> str:
@@ -70,12 +100,7 @@ class Job:
 
     @property
     def progress_id(self) -> str:
-        return f"{AFTER_VIDEOS}import:{self.id}"
-
-
-def job_document_id(job_id: str) -> str:
-    """The id of a job's document."""
-    return f"{JOB_PREFIX}{job_id}"
+        return f"{AFTER_VIDEOS}{self.kind.name}:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,14 @@ csv.field_size_limit(1_000_000)
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The columns there can be, and which of them hold numbers, lists, and lists or maps in JSON. `optional`: those
-    that `none` empties."""
+    that `none` empties. `required`: the one that a table must have."""
 
     names: Sequence[str]
     numbers: Sequence[str]
     lists: Sequence[str]
     objects: Sequence[str]
     optional: Sequence[str]
+    required: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,9 @@ def _header(cells: Sequence[str], columns: Columns) -> list[str]:
     """The name of each column. One that is not known stays as it is, and its cells are refused later."""
     known = {folded(name): name for name in columns.names}
     names = [known.get(folded(cell), cell.strip()) for cell in cells]
-    if "id" not in names:
-        raise bad_request("invalid_csv", "The first line must name the columns, and one of them must be id.")
+    if columns.required not in names:
+        what = f"The first line must name the columns, and one of them must be {columns.required}."
+        raise bad_request("invalid_csv", what)
     for at, name in enumerate(names):
         first = names.index(name)
         if name and first < at:

@@ -26,7 +26,7 @@ SCOPES = ("sdk", "cms", "privacy", "ops")
 ONBOARDING_ID = "onboarding"
 KINDS = (
     "configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import", "import-job",
-    ONBOARDING_ID,
+    "history-job", ONBOARDING_ID,
 )  # fmt: skip
 """Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
 CREDENTIALS = ("key", "user-token-key")
@@ -103,7 +103,7 @@ class _Entry:
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     user_token_keys: dict[str, str] = field(default_factory=dict)
-    imports: set[str] = field(default_factory=set)
+    jobs: set[str] = field(default_factory=set)
     awaited: frozenset[str] = NOTHING
     removal: Removal | None = None
     removal_etag: str = ""
@@ -147,8 +147,8 @@ class _Entry:
                 _put(self.experiments, id, None if gone else Experiment.from_document(body))
             case "user-token-key":
                 _put(self.user_token_keys, name, None if gone else _pem(body))
-            case "import" | "import-job":
-                (self.imports.discard if gone or body.get("state") == "done" else self.imports.add)(id)
+            case "import" | "import-job" | "history-job":
+                (self.jobs.discard if gone or body.get("state") == "done" else self.jobs.add)(id)
             case "onboarding":
                 awaited = [what for what in ("firstFeedAt", "firstEventAt") if not is_number(body.get(what))]
                 self.awaited = NOTHING if gone else frozenset(awaited)
@@ -263,9 +263,13 @@ class TenantDirectory:
         entry = self._entries.get(tenant_id)
         return entry.user_token_keys if entry else {}
 
-    def waiting_imports(self) -> list[tuple[str, str]]:
-        """Import jobs that are not done: (tenant, id of the job's document)."""
-        return [(tenant_id, id) for tenant_id, entry in self._entries.items() for id in sorted(entry.imports)]
+    def waiting_jobs(self, prefixes: tuple[str, ...]) -> dict[str, list[str]]:
+        """Jobs over files that are not done, by tenant: ids of their documents, of those that begin with a prefix."""
+        found = {
+            tenant_id: [id for id in sorted(entry.jobs) if id.startswith(prefixes)]
+            for tenant_id, entry in self._entries.items()
+        }
+        return {tenant_id: ids for tenant_id, ids in found.items() if ids}
 
     def awaited(self, tenant_id: str) -> frozenset[str]:
         """Which first times of a tenant are not known yet: fields of its onboarding document."""

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cms.imports.jobs import FAILURES_ALLOWED
+from cms.imports.job_queue import FAILURES_ALLOWED
 from local import importer
 from shared.adapters.blobs.port import UPLOADS
 from shared.adapters.documents.port import StoreRefused
@@ -329,7 +329,7 @@ async def test_a_job_that_cannot_succeed_fails_with_a_reason_and_the_next_one_ru
     assert (done["state"], done["processed"]) == ("done", 1_001)
     assert failed["state"] == "failed"
     assert failed["failure"].startswith("Its rows could not be written. Quote the error id ")
-    assert (one.tenant_id, f"import-job:{ids[0]}") not in app.services.tenants.waiting_imports()
+    assert one.tenant_id not in app.services.tenants.waiting_jobs(("import-job:",))
 
 
 async def test_a_job_whose_file_is_gone_says_so(app: App) -> None:

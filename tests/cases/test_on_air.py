@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from cms.audit import AuditApi
 from cms.changes import Author
 from cms.documents import DocumentFlow
+from cms.imports.files import LINES_KIND, read_file
+from cms.imports.job_queue import JobParts
 from cms.imports.jobs import Importer
-from cms.imports.rows import LINES_KIND, read_file
+from cms.imports.rows import VIDEO_FILE
 from cms.request import CmsRequest
 from cms.rules.api import RulesApi
 from cms.videos.api import VideosApi
@@ -56,10 +58,8 @@ class Tables:
         self.videos = VideosApi(None, videos, NoCatalogs())  # type: ignore[arg-type]
         self.rules = RulesApi(None, tenants)  # type: ignore[arg-type]
         self.audit = AuditApi(None, tenants, videos)  # type: ignore[arg-type]
-        self.imports = Importer(
-            documents=self.store, blobs=None, tenants=None, tenants_refresher=None,  # type: ignore[arg-type]
-            telemetry=Telemetry(), clock=lambda: self.now,
-        )  # fmt: skip
+        parts: Any = (self.store, None, None, None, Telemetry(), lambda: self.now)
+        self.imports = Importer(JobParts(*parts))
 
     async def call(self, api: Any, name: str, body: Any = None, etag: str = "", **path: str) -> Any:
         """Call an endpoint's own function; the body of its answer, None when it was refused."""
@@ -83,7 +83,7 @@ class Tables:
         return found.etag if found else "0"
 
     async def import_rows(self, rows: list[dict[str, Any]]) -> None:
-        lines = read_file(b"\n".join(map(orjson.dumps, rows)), LINES_KIND)
+        lines = read_file(b"\n".join(map(orjson.dumps, rows)), LINES_KIND, VIDEO_FILE)
         await self.imports.import_now(TENANT, lines, Author("Anna", self.now))
 
 

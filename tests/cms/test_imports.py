@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from cms.imports.jobs import LEASE_SECONDS, SLICE_ROWS, Importer
+from cms.imports.job_queue import LEASE_SECONDS, JobParts
+from cms.imports.jobs import SLICE_ROWS, Importer
 from shared.adapters.blobs.port import UPLOADS
 from shared.adapters.documents.port import VIDEOS, query_all
 from tests.cms.editor import VIDEO, Editor, new_editor
@@ -40,12 +41,14 @@ def new_worker(app: App) -> Importer:
     """A worker as another process would have it."""
     services = app.services
     return Importer(
-        documents=services.documents,
-        blobs=services.blobs,
-        tenants=services.tenants,
-        tenants_refresher=services.tenants_refresher,
-        telemetry=services.telemetry,
-        clock=services.clock,
+        JobParts(
+            services.documents,
+            services.blobs,
+            services.tenants,
+            services.tenants_refresher,
+            services.telemetry,
+            services.clock,
+        )
     )
 
 

@@ -10,7 +10,8 @@ from cms.access.models import NewKeyForm, NewTenantForm, RotationForm, UserToken
 from cms.configuration.models import ConfigurationForm
 from cms.experiments.models import NewExperimentForm
 from cms.forms import Form, check
-from cms.imports.rows import LINES_KIND, apply_row, read_file, read_line
+from cms.imports.files import LINES_KIND, read_file, read_line
+from cms.imports.rows import VIDEO_FILE, apply_row
 from cms.rules.models import NewPlaylistForm, NewRuleForm
 from cms.videos.models import NewVideoForm
 from shared.web.problems import Problem
@@ -187,7 +188,7 @@ def test_a_file_that_is_no_list_of_rows_is_refused_as_a_whole(
     body: bytes, kind: str, status: int, message: str
 ) -> None:
     with pytest.raises(Problem) as refused:
-        read_file(body, kind)
+        read_file(body, kind, VIDEO_FILE)
     assert (refused.value.status, refused.value.detail) == (status, message)
 
 
@@ -203,7 +204,7 @@ ROWS: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("line", "message"), ROWS, ids=range(len(ROWS)))
 def test_a_bad_row_is_refused_alone(line: bytes, message: str) -> None:
-    outcome, document = apply_row(read_line(read_file(line, LINES_KIND), 0), None, 0.0, "Anna")
+    outcome, document = apply_row(read_line(read_file(line, LINES_KIND, VIDEO_FILE), 0), None, 0.0, "Anna")
     assert (outcome.status, document) == ("rejected", None)
     assert message in [fault.message for fault in outcome.faults]
 

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 
 from cms.changes import AUDIT_TTL_SECONDS, MAX_KEPT_BYTES
+from cms.imports.files import MAX_FILE_BYTES
 from cms.imports.models import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
-from cms.imports.rows import MAX_FILE_BYTES
 from cms.videos.models import KEEP_EXPIRED_SECONDS
 from cms.videos.playback import FOUR_WEEKS
 from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
