@@ -17,7 +17,7 @@ from benchmarks.measured import record
 from benchmarks.served import Served, World, served
 from benchmarks.wire import Connections, Reply, http
 
-ROUNDS, SECONDS, IN_FLIGHT = 8, 1.0, 16
+ROUNDS, SECONDS, IN_FLIGHT = 12, 1.5, 16
 USERS = 200
 COMMAND = "python -m benchmarks compression, a personal page of 20"
 KINDS = {"personal": 0, "newcomer": 10_000}
