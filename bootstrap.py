@@ -268,16 +268,18 @@ def build(
         await milestones.flush()
 
     tenants_refresher = Refresher("tenants", refresh_tenants, settings.content_refresh_seconds, elapsed, telemetry)
+    models = Models(tenants, telemetry)
     feed = Feed(
         catalogs=Catalogs(documents, blobs, settings, telemetry, elapsed),
         signals=SignalsReader(documents, settings, telemetry, elapsed),
-        models=Models(tenants, telemetry),
-        experiments=Experiments(tenants, telemetry),
+        models=models,
+        experiments=Experiments(tenants, models, telemetry),
         dark_launch=DarkLaunch(telemetry),
         flags=flags,
         flags_refresher=flags_refresher,
         tenants=tenants,
         keys=keys,
+        archive_pseudonym=identity.archive_pseudonym,
         telemetry=telemetry,
         receipts_know_their_page=settings.write_receipt_version == "2",
         write_cursor_version=int(settings.write_cursor_version),

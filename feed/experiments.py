@@ -7,8 +7,8 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from feed.tenant_models import resolve
-from ranking.model import InvalidModel, LinearModel
+from feed.tenant_models import Models, with_weights_of
+from ranking.model import InvalidModel, LinearModel, parse
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.records import Arm, Experiment, Tenant
 from shared.observability.metrics import Telemetry
@@ -49,8 +49,9 @@ def arm_of(experiment: Experiment, user_key: str) -> Arm | None:
 class Experiments:
     """Assignments, with each arm's model resolved once."""
 
-    def __init__(self, tenants: TenantDirectory, telemetry: Telemetry) -> None:
+    def __init__(self, tenants: TenantDirectory, models: Models, telemetry: Telemetry) -> None:
         self._tenants = tenants
+        self._served = models
         self._telemetry = telemetry
         self._models: OrderedDict[tuple[str, str, int], tuple[Tenant, Experiment, object, LinearModel | None]] = (
             OrderedDict()
@@ -72,21 +73,22 @@ class Experiments:
         return Assignment(experiment, arm, model) if model is not None else None
 
     def _model(self, tenant: Tenant, experiment: Experiment, arm: Arm) -> LinearModel | None:
-        version = arm.model_version or tenant.model_version
-        stored = self._tenants.model(tenant.id, version) if version else None
+        version = arm.model_version
+        base = self._tenants.model(tenant.id, version) if version else self._served.of(tenant).base
         key = (tenant.id, experiment.id, arm.number)
         kept = self._models.get(key)
-        if kept is not None and kept[0] is tenant and kept[1] is experiment and kept[2] is stored:
+        if kept is not None and kept[0] is tenant and kept[1] is experiment and kept[2] is base:
             return kept[3]
         model: LinearModel | None = None
         try:
-            if version and stored is None:
-                raise InvalidModel(f"there is no model version {version}")
-            model = resolve(replace(tenant, weights={**tenant.weights, **arm.weights}), stored)
+            if base is None:
+                raise InvalidModel("there is no such model version, or what the tenant serves cannot be served")
+            ranks = base if isinstance(base, LinearModel) else parse(base)
+            model = with_weights_of(replace(tenant, weights={**tenant.weights, **arm.weights}), ranks)
         except InvalidModel:  # its text names what was sent
             log.error("arm %d of an experiment of tenant %s is not usable", arm.number, tenant.id)
             self._telemetry.count("invalid_weights", tenant.id)
-        self._models[key] = (tenant, experiment, stored, model)
+        self._models[key] = (tenant, experiment, base, model)
         if len(self._models) > MAX_KEPT:
             self._models.popitem(last=False)
         return model

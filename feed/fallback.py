@@ -15,6 +15,7 @@ import numpy as np
 from feed.catalog import Catalog
 from feed.editorial import Steering
 from feed.filters import Viewer, apply_filters
+from ranking.model import LinearModel
 from ranking.rank import Ordering, Slate, page_of, popularity_order
 from ranking.user_features import RankingOptions
 from shared.domain.tenant_cache import TenantCache
@@ -31,41 +32,56 @@ class _Kept:
 
     version: Any
     steering: Steering
+    model: LinearModel | None
     ordering: Ordering
 
 
 class Fallback:
-    """Orders by catalog and kind of viewer (maturity limit, country, language, what the rules say)."""
+    """Orders by catalog and kind of viewer (maturity limit, country, language, what the rules say).
+
+    `model` is the tenant's popularity, None for the shipped one.
+    """
 
     def __init__(self) -> None:
         self.orders = TenantCache[Any, _Kept](ORDERS_BYTES)
 
-    def page(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> Slate:
+    def page(
+        self,
+        catalog: Catalog,
+        viewer: Viewer,
+        context: RankingOptions,
+        steering: Steering,
+        model: LinearModel | None = None,
+    ) -> Slate:
         """The next page of the kept order, without what this walk was served and, where the user's signals are at
         hand (a new user), what they asked not to see.
         """
-        kept = self._kept(catalog, viewer, context, steering)
+        kept = self._kept(catalog, viewer, context, steering, model)
         dismissed = viewer.signals.dismissed.keys if viewer.signals else _NOTHING
         unwanted = np.concatenate([viewer.served, dismissed])
         keep = catalog.columns.without(unwanted) if len(unwanted) else None
         return page_of(catalog.columns, kept.ordering, context, keep)
 
-    def ordering(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> Ordering:
+    def _kept(
+        self,
+        catalog: Catalog,
+        viewer: Viewer,
+        context: RankingOptions,
+        steering: Steering,
+        model: LinearModel | None,
+    ) -> _Kept:
         """Every candidate of this kind of viewer from most to least popular."""
-        return self._kept(catalog, viewer, context, steering).ordering
-
-    def _kept(self, catalog: Catalog, viewer: Viewer, context: RankingOptions, steering: Steering) -> _Kept:
         kind = (viewer.maturity, viewer.country, context.language, context.age_band, context.platform)
         moment, on_air_since = int(viewer.now // KEEP_SECONDS), catalog.columns.airing(viewer.now)[0]
         version = (ref(catalog), catalog.columns.version, catalog.stats.version, moment, on_air_since)
         kept = self.orders.get(catalog.tenant_id, kind)
-        if kept is not None and kept.version == version and kept.steering is steering:
+        if kept is not None and kept.version == version and kept.steering is steering and kept.model is model:
             return kept
         anyone = replace(viewer, served=_NOTHING, signals=None)
         plain = replace(context, served=())
         candidates = apply_filters(catalog.columns, anyone).kept
-        ordering = popularity_order(catalog.columns, catalog.stats, candidates, plain, adjustment=steering.adjustment)
-        kept = _Kept(version, steering, ordering)
+        ordering = popularity_order(catalog.columns, catalog.stats, candidates, plain, model, steering.adjustment)
+        kept = _Kept(version, steering, model, ordering)
         size = ordering.rows.nbytes + ordering.scores.nbytes
         size += steering.size_bytes()  # which the rulebook may let go of first
         self.orders.put(catalog.tenant_id, kind, kept, size)

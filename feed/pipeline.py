@@ -5,7 +5,7 @@ mode (consent, flags, tenant) → signals → catalog → filters → ranking �
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,7 +26,7 @@ from feed.ready_pages import ReadyPage, ReadyPages
 from feed.selection import select
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
-from feed.tenant_models import Models, without_next_watch
+from feed.tenant_models import Models, ServedModels, without_next_watch
 from feed.videos_by_id import Found, look_up
 from ranking.model import LinearModel
 from ranking.rank import Slate
@@ -45,6 +45,7 @@ from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain import feed_receipt
 from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 from shared.domain.fingerprint import fingerprint
+from shared.domain.holdout_users import in_holdout
 from shared.domain.keys import KeyRing
 from shared.domain.records import Tenant
 from shared.domain.rules import Editorial
@@ -122,6 +123,7 @@ class Feed:
         flags_refresher: Refresher,
         tenants: TenantDirectory,
         keys: KeyRing,
+        archive_pseudonym: Callable[[str], str],
         telemetry: Telemetry,
         receipts_know_their_page: bool = False,
         write_cursor_version: int = 1,
@@ -138,6 +140,7 @@ class Feed:
         self._flags = flags
         self._flags_refresher = flags_refresher
         self._tenants = tenants
+        self._archive_pseudonym = archive_pseudonym
         self._telemetry = telemetry
         self._cursor_keys = keys.for_purpose("cursor")
         self._receipt_keys = keys.for_purpose("feed-request")
@@ -235,10 +238,22 @@ class Feed:
             return signals, "cold_start"
         return signals, None
 
-    def _model(self, tenant: Tenant, user_key: str, assignment: Assignment | None) -> LinearModel:
-        model = assignment.model if assignment is not None else self.models.of(tenant)
-        flags = self._flags
-        return model if flags.on(CO_WATCH, tenant.id, user_key, tenant.feature_flags) else without_next_watch(model)
+    def is_held_out(self, tenant: Tenant, user_key: str, models: ServedModels) -> bool:
+        """Whether a user is one of the tenant's holdout: by the name that the archive knows them by, so that whoever
+        counts what users watched knows it too.
+        """
+        return models.holdout and in_holdout(self._archive_pseudonym(user_key), tenant.id)
+
+    def _ranking(self, tenant: Tenant, user_key: str) -> tuple[LinearModel, Assignment | None]:
+        """What ranks a personal page, and the user's arm, None outside experiments."""
+        models, assignment, flags = self.models.of(tenant), None, self._flags
+        if self.is_held_out(tenant, user_key, models):
+            model = models.held_out or models.personal
+        else:
+            assignment = self.experiments.of(tenant, user_key)
+            model = assignment.model if assignment is not None else models.personal
+        on = flags.on(CO_WATCH, tenant.id, user_key, tenant.feature_flags)
+        return model if on else without_next_watch(model), assignment
 
     def _select(self, session: FeedSession, catalog: Catalog, signals: Signals | None, reason: str | None) -> Selection:
         """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
@@ -247,19 +262,19 @@ class Feed:
         session.hints = self.hint_reducer.of(tenant, editorial, catalog.columns, session.query.hints)
         diverse = self._flags.on(NEW_DIVERSIFIER, tenant.id, user_key, tenant.feature_flags)
         if reason is None:
-            assignment = self.experiments.of(tenant, user_key)
-            model = self._model(tenant, user_key, assignment)
+            model, assignment = self._ranking(tenant, user_key)
             slate, more, _ = self._slate(session, editorial, catalog, signals, model, diverse)
             return Selection(slate, more, None, signals, assignment)
+        popularity = self.models.of(tenant).popularity
         if not len(session.served) and not (signals is not None and len(signals.dismissed.keys)):
 
             def make() -> tuple[Slate, bool, Steering]:
-                return self._slate(session, editorial, catalog, None, None, diverse)
+                return self._slate(session, editorial, catalog, None, None, diverse, popularity)
 
-            ready = self.ready_pages.page(session, editorial, catalog, diverse, make)
+            ready = self.ready_pages.page(session, editorial, popularity, catalog, diverse, make)
             if not ready.pinned or signals is None or not len(signals.seen.keys):
                 return Selection(ready.slate, ready.more, reason, signals, None, ready)
-        slate, more, _ = self._slate(session, editorial, catalog, signals, None, diverse)
+        slate, more, _ = self._slate(session, editorial, catalog, signals, None, diverse, popularity)
         return Selection(slate, more, reason, signals, None)
 
     def _slate(
@@ -270,6 +285,7 @@ class Feed:
         signals: Signals | None,
         model: LinearModel | None,
         diverse: bool,
+        popularity: LinearModel | None = None,
     ) -> tuple[Slate, bool, Steering]:
         """The videos by a model, or by popularity (None); whether more can follow; what the rules said."""
         tenant, flags = session.tenant, self._flags
@@ -277,7 +293,7 @@ class Feed:
         explore = model is not None and flags.on(EXPLORATION, tenant.id, session.user_key, tenant.feature_flags)
         options = session.ranking_options(catalog, diverse=diverse, explore=explore)
         viewer = session.viewer(signals, steering)
-        slate, more = select(catalog, viewer, options, steering, len(session.served), model, self.fallback)
+        slate, more = select(catalog, viewer, options, steering, len(session.served), model, self.fallback, popularity)
         return slate, more, steering
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:

@@ -1,9 +1,9 @@
 """Ready pages: the first page of the popular feed, made once for everybody who is served the same one.
 
-A page holds only while all that it was made from is the same: the tenant's configuration and rules, its videos and
-statistics, which videos are on air, and the ten seconds for which orders and rules are kept. So the gate need not look
-at it again: whatever changes what the gate says ends the page. Nothing about a user is in it: receipt, cursor and ETag
-are made for each request.
+A page holds only while all that it was made from is the same: the tenant's configuration and rules, the model of its
+popularity, its videos and statistics, which videos are on air, and the ten seconds for which orders and rules are kept.
+So the gate need not look at it again: whatever changes what the gate says ends the page. Nothing about a user is in it:
+receipt, cursor and ETag are made for each request.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from feed.fallback import KEEP_SECONDS
 from feed.page import Rendered, digests_of, items_json
 from feed.query import NO_HINTS, Hints
 from feed.session import FeedSession
+from ranking.model import LinearModel
 from ranking.rank import Slate
 from shared.domain.records import Tenant
 from shared.domain.rules import Editorial
@@ -53,17 +54,21 @@ class ReadyPage:
     until: float
     tenant: Tenant
     editorial: Editorial
+    popularity: LinearModel
     catalog: ReferenceType[Catalog]
     columns_version: int
     stats_version: tuple[int, int]
 
-    def holds(self, tenant: Tenant, editorial: Editorial, catalog: Catalog, now: float) -> bool:
+    def holds(
+        self, tenant: Tenant, editorial: Editorial, popularity: LinearModel, catalog: Catalog, now: float
+    ) -> bool:
         """Whether all that the page was made from is still the same."""
         return (
             self.since <= now < self.until
             and self.columns_version == catalog.columns.version
             and self.tenant is tenant
             and self.editorial is editorial
+            and self.popularity is popularity
             and self.catalog() is catalog
             and self.stats_version == catalog.stats.version
         )
@@ -76,7 +81,13 @@ class ReadyPages:
         self.kept = TenantCache[Key, ReadyPage](READY_BYTES)
 
     def page(
-        self, session: FeedSession, editorial: Editorial, catalog: Catalog, diverse: bool, make: Make
+        self,
+        session: FeedSession,
+        editorial: Editorial,
+        popularity: LinearModel,
+        catalog: Catalog,
+        diverse: bool,
+        make: Make,
     ) -> ReadyPage:
         """The page for a walk that begins, by nothing about its user. `session` has the reduced hints."""
         tenant, now = session.tenant, session.now
@@ -84,15 +95,21 @@ class ReadyPages:
         query = session.query
         key = (None if hints is NO_HINTS else hints, query.limit, diverse, query.include)
         page = self.kept.get(tenant.id, key)
-        if page is None or not page.holds(tenant, editorial, catalog, now):
-            page = _made(session, editorial, catalog, *make())
+        if page is None or not page.holds(tenant, editorial, popularity, catalog, now):
+            page = _made(session, editorial, popularity, catalog, *make())
             size = page.rendered.size_bytes() + PAGE_BYTES + VIDEO_BYTES * len(page.slate)
             self.kept.put(tenant.id, key, page, size)
         return page
 
 
 def _made(
-    session: FeedSession, editorial: Editorial, catalog: Catalog, slate: Slate, more: bool, steering: Steering
+    session: FeedSession,
+    editorial: Editorial,
+    popularity: LinearModel,
+    catalog: Catalog,
+    slate: Slate,
+    more: bool,
+    steering: Steering,
 ) -> ReadyPage:
     columns, rows, now = catalog.columns, slate.rows, session.now
     items = items_json(catalog, rows, slate.scores, 0, session.query.include)
@@ -108,6 +125,7 @@ def _made(
         until=min(until, began + KEEP_SECONDS),
         tenant=session.tenant,
         editorial=editorial,
+        popularity=popularity,
         catalog=ref(catalog),
         columns_version=columns.version,
         stats_version=catalog.stats.version,

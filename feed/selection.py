@@ -27,11 +27,13 @@ def select(
     first_rank: int,
     model: LinearModel | None,
     fallback: Fallback,
+    popularity: LinearModel | None = None,
 ) -> tuple[Slate, bool]:
     """The videos to serve, and whether there may be more after them.
 
-    `viewer` carries the rules' exclusions. `first_rank` is the page's first place in the
-    walk. `model` None asks for the popular feed. The gate has the last word, whoever put a video where it is.
+    `viewer` carries the rules' exclusions. `first_rank` is the page's first place in the walk. `model` None asks for
+    the popular feed, by the tenant's `popularity` (None: the shipped one). The gate has the last word, whoever put a
+    video where it is.
     """
     columns, stats = catalog.columns, catalog.stats
     kept = apply_filters(columns, viewer).kept if model is not None or steering.pins else None
@@ -39,12 +41,12 @@ def select(
         assert kept is not None
         slate = rank(columns, stats, viewer.signals, kept, model, context, steering.adjustment)
     else:
-        slate = fallback.page(catalog, viewer, context, steering)
+        slate = fallback.page(catalog, viewer, context, steering, popularity)
     more = len(slate) == context.limit
     if kept is not None and steering.pins:
         pins = chosen_pins(steering, kept, len(columns), first_rank, context.limit)
         slate = with_pins(slate, pins, kept, context.limit)
-        slate = _scored(slate, catalog, viewer, model or popularity_model(), context, steering)
+        slate = _scored(slate, catalog, viewer, model or popularity or popularity_model(), context, steering)
     return _keep_allowed(slate, enforce_serving_policy(columns, slate.rows, viewer)), more
 
 

@@ -1,20 +1,26 @@
-"""Resolves a tenant's ranking model: the one it promoted or the global one, with its own weights over it."""
+"""Resolves what ranks for a tenant: the version it promoted, what its own learning found, or the shipped models.
+
+The tenant's own weights and its half-life of popularity lie over each of them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import math
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from operator import is_
 from typing import Any
 
 import orjson
 
-from ranking.model import InvalidModel, LinearModel, global_model, parse
+from ranking.model import InvalidModel, LinearModel, global_model, parse, parse_popularity, popularity_model
 from ranking.stats import HALF_LIVES
 from shared.adapters.tenant_directory import TenantDirectory
-from shared.domain.records import Tenant
+from shared.domain.auto_model import AutoModel
+from shared.domain.records import AUTO_ON, Tenant
 from shared.observability.metrics import Telemetry
 
 log = logging.getLogger("feed.models")
@@ -25,38 +31,115 @@ DEMAND = ("demand_1h", "demand_6h", "demand_24h", "demand_7d")
 NEXT_WATCH_FEATURE = "next_watch"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedModels:
+    """What ranks for a tenant.
+
+    `popularity` orders the popular feed, `personal` every personalized page. `base` is `personal` before the tenant's
+    own weights, from which an experiment's arms begin; None where the shipped model stands in for one that cannot be
+    served. `held_out` ranks for the users of the holdout; None while they are served like everybody else. `holdout`:
+    there is one, and its users are in no experiment.
+    """
+
+    personal: LinearModel
+    popularity: LinearModel
+    base: LinearModel | None
+    held_out: LinearModel | None = None
+    holdout: bool = False
+
+
 class Models:
-    """Models by tenant, checked once per configuration."""
+    """What ranks by tenant, worked out once for each change of what is stored."""
 
     def __init__(self, tenants: TenantDirectory, telemetry: Telemetry) -> None:
         self._tenants = tenants
         self._telemetry = telemetry
-        self._resolved: dict[str, tuple[Tenant, object, LinearModel]] = {}
+        self._resolved: dict[str, _Resolved] = {}
 
-    def of(self, tenant: Tenant) -> LinearModel:
-        """The tenant's model. What is stored but cannot be served is left out whole, counted and logged."""
-        stored = self._stored(tenant)
-        known = self._resolved.get(tenant.id)
-        if known is not None and known[0] is tenant and known[1] is stored:
-            return known[2]
+    def of(self, tenant: Tenant) -> ServedModels:
+        """What ranks for a tenant. What is stored but cannot be served is left out whole, counted and logged: then the
+        shipped models are served.
+        """
+        known, version = self._resolved.get(tenant.id), self._tenants.version
+        if known is not None and known.tenant is tenant and known.version == version:
+            return known.models
+        auto = self._tenants.auto_model(tenant.id)
+        names = (tenant.model_version, auto.popularity, auto.personal) if auto else (tenant.model_version,)
+        stored = [None if name is None else self._tenants.model(tenant.id, name) for name in names]
+        made_from: tuple[object, ...] = (tenant, auto, *stored)
+        if known is not None and len(known.made_from) == len(made_from) and all(map(is_, known.made_from, made_from)):
+            models = known.models
+        else:
+            models = self._servable(tenant, auto)
+        self._resolved[tenant.id] = _Resolved(tenant, version, made_from, models)
+        return models
+
+    def _servable(self, tenant: Tenant, auto: AutoModel | None) -> ServedModels:
         try:
-            model = resolve(tenant, stored)
+            return served_models(tenant, auto, partial(self._tenants.model, tenant.id))
         except InvalidModel:  # its text names what was sent; the preview shows it to whoever may see that
-            log.error("the model of tenant %s is not usable", tenant.id)
-            self._telemetry.count("invalid_weights", tenant.id)
-            model = global_model()
-        self._resolved[tenant.id] = (tenant, stored, model)
-        return model
-
-    def _stored(self, tenant: Tenant) -> Mapping[str, Any] | None:
-        if tenant.model_version is None:
-            return None
-        return self._tenants.model(tenant.id, tenant.model_version)
+            if self._tenants.loaded:  # before that, what a document names may be yet to come
+                log.error("the model of tenant %s is not usable", tenant.id)
+                self._telemetry.count("invalid_weights", tenant.id)
+            return ServedModels(global_model(), with_half_life_of(tenant, popularity_model()), None)
 
 
-def resolve(tenant: Tenant, stored: Mapping[str, Any] | None) -> LinearModel:
-    """A tenant's model: `stored` is the version it promoted, None for the global one. Raises `InvalidModel`."""
-    model = parse(stored) if stored is not None else global_model()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Resolved:
+    """Models, the objects they were made from, and the directory's version at which these were last looked at."""
+
+    tenant: Tenant
+    version: int
+    made_from: tuple[object, ...]
+    models: ServedModels
+
+
+Stored = Callable[[str], Mapping[str, Any] | None]
+"""Gives a stored model version in the file format, None where there is none of that name."""
+
+
+def served_models(tenant: Tenant, auto: AutoModel | None, stored: Stored) -> ServedModels:
+    """What ranks for a tenant. Raises `InvalidModel` when any of it is missing or cannot be served.
+
+    A version promoted by hand stands above what the tenant's own learning found, which counts only where the tenant
+    lets it (`autoModel`). Nothing of either: the shipped models.
+    """
+    learned = auto if tenant.auto_model == AUTO_ON else None
+    promoted = None if tenant.model_version is None else _version_named(tenant.model_version, stored)
+    fitted = None if promoted is None else parse_popularity(promoted)
+    if fitted is None and learned is not None and learned.popularity is not None:
+        fitted = parse_popularity(_version_named(learned.popularity, stored))
+        if fitted is None:
+            raise InvalidModel(f"The model version {learned.popularity} has no fitted popularity.")
+    personal = learned is not None and promoted is None and learned.personal is not None
+    if promoted is not None:
+        base = parse(promoted)
+    elif learned is not None and learned.personal is not None:
+        base = parse(_version_named(learned.personal, stored))
+    elif learned is not None and fitted is not None:
+        base = fitted
+    else:
+        base = global_model()
+    popularity = fitted or popularity_model()
+    holdout = learned is not None and tenant.holdout
+    return ServedModels(
+        personal=with_weights_of(tenant, base),
+        popularity=with_half_life_of(tenant, popularity),
+        base=base,
+        held_out=with_weights_of(tenant, popularity) if holdout and personal else None,
+        holdout=holdout,
+    )
+
+
+def _version_named(version: str, stored: Stored) -> Mapping[str, Any]:
+    document = stored(version)
+    if document is None:
+        raise InvalidModel(f"There is no model version {version}.")
+    return document
+
+
+def with_weights_of(tenant: Tenant, model: LinearModel) -> LinearModel:
+    """A model with the tenant's half-life of popularity and its own weights over it. Raises `InvalidModel`."""
     hours = tenant.popularity_half_life_hours
     if not tenant.weights and hours is None:
         return model
@@ -65,6 +148,15 @@ def resolve(tenant: Tenant, stored: Mapping[str, Any] | None) -> LinearModel:
     if hours is not None:
         model = model.changed(lambda weights: with_half_life(weights, hours))
     return model.overridden(tenant.weights, f"{model.version}+{digest}"[-64:])
+
+
+def with_half_life_of(tenant: Tenant, popularity: LinearModel) -> LinearModel:
+    """A model of the popular feed with the tenant's half-life of popularity.
+
+    Weights of the tenant's own are no part of it: they are chosen for personal pages, and one that takes the demand
+    away there would leave the popular feed without an order.
+    """
+    return with_weights_of(replace(tenant, weights={}), popularity)
 
 
 @lru_cache(maxsize=512)

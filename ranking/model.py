@@ -14,6 +14,7 @@ from ranking.features import ALIASES, FEATURES
 
 MODEL_TYPES = ("linear",)
 MAX_WEIGHT = 1_000.0
+POPULARITY_SUFFIX = "-popularity"
 _HERE = Path(__file__).parent
 
 
@@ -107,6 +108,19 @@ def parse(document: object) -> LinearModel:
         raise InvalidModel("A model needs weights: an object of feature names and numbers.")
     version = str(document.get("version") or "")
     return LinearModel.checked(version, weights, trained if isinstance(trained, Mapping) else {}, other)
+
+
+def parse_popularity(document: Mapping[str, Any]) -> LinearModel | None:
+    """Parse the popularity that was fitted beside a stored version: its object `popularityWeights`, None without one.
+
+    It is named after the version, with `-popularity` at the end. Raises `InvalidModel`.
+    """
+    weights = document.get("popularityWeights")
+    if weights is None:
+        return None
+    if not isinstance(weights, Mapping):
+        raise InvalidModel("popularityWeights must be an object of feature names and numbers.")
+    return LinearModel.checked(f"{document.get('version') or ''}{POPULARITY_SUFFIX}"[-64:], weights)
 
 
 def checked_weights(weights: Mapping[str, Any]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
@@ -27,6 +27,7 @@ from shared.domain.records import (
 )
 from shared.web.responses import Time, View
 
+AutoModelState = Literal["on", "suggest", "off"]
 _BY_RANK = {rank: rating for rating, rank in RATINGS.items()}
 
 
@@ -72,6 +73,8 @@ class ConfigurationForm(Form):
     feature_flags: Annotated[dict[str, JsonValue], Field(max_length=50), NullMeansAbsent, AfterValidator(_flags)] = {}
     count_anonymous_events: bool = False
     require_user_token: bool = False
+    auto_model: AutoModelState = "on"
+    holdout: bool = True
 
     @model_validator(mode="after")
     def _bands_only_lower(self) -> Self:
@@ -120,6 +123,11 @@ class EditableConfiguration(View):
     feature_flags: Annotated[dict[str, bool], Field(description="By the name of the flag.")]
     count_anonymous_events: bool
     require_user_token: bool
+    auto_model: Annotated[
+        AutoModelState,
+        Field(description="What the tenant's own learning finds is served, shown to its editors, or neither."),
+    ]
+    holdout: Annotated[bool, Field(description="2 % of the users are never served a learned personal model.")]
 
 
 @comes_back_in(ConfigurationForm)

@@ -28,6 +28,7 @@ from cms.experiments.models import (
 from cms.experiments.running_lock import retry_on_conflict, running_lock, write_running_lock
 from cms.request import CmsRequest, quoted
 from shared.adapters.documents.port import Document, Operation, Replace
+from shared.domain.auto_model import AUTO_MODEL_ID, AutoModel
 from shared.domain.formats import MODEL_VERSION
 from shared.domain.records import Tenant
 from shared.web.declaration import ANY_OBJECT
@@ -135,7 +136,7 @@ class ModelsApi:
         return _answer(saved)
 
     async def _delete(self, call: CmsRequest, version: str) -> None:
-        """Delete in one batch with the two documents that say what is served, so that nobody begins to serve it."""
+        """Delete in one batch with the documents that say what is served, so that nobody begins to serve it."""
         stored = await self._require_model(call, version)
         require_match_if_given(call, stored)
         live = await self._live(call)
@@ -144,10 +145,15 @@ class ModelsApi:
         lock = await running_lock(self._flow, call.tenant_id)
         if version in ((lock.body.get("modelVersions") or ()) if lock else ()):
             raise Problem(409, "in_use", "The running experiment shows this version: stop it first.")
+        auto = await self._flow.read(call.tenant_id, AUTO_MODEL_ID)
+        learned = AutoModel.from_document(auto.body) if auto else None
+        if learned is not None and version in (learned.popularity, learned.personal, learned.suggested):
+            raise Problem(409, "in_use", "The tenant's own learning serves or suggests this version.")
         history = [each for each in live.body.get("modelHistory") or () if each != version]
         also = [
             Replace({**live.body, "modelHistory": history}, live.etag),
             write_running_lock(lock, lock.body if lock else running_document(None, ())),
+            *([Replace(auto.body, auto.etag)] if auto else []),
         ]
         await self._flow.write(call.tenant_id, MODEL, version, "delete", stored, None, call.author(), also)
 

@@ -88,7 +88,7 @@ class StoredModel(View):
     type: str
     weights: Weights
     trained: Annotated[dict[str, Any], Field(description="Where the weights come from, as it was sent with the model.")]
-    live: Annotated[bool, Field(description="It ranks for this tenant now.")]
+    live: Annotated[bool, Field(description="It was promoted: it ranks personal pages now.")]
     uploaded_at: Time | None
     uploaded_by: KeyName
     shipped: Annotated[Literal[True], Field(alias="global", description="Only of the shipped model.")] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import azure.functions as func
@@ -25,7 +26,8 @@ from feed.experiments import arm_of
 from feed.pipeline import Feed
 from feed.query import FeedQuery, read_hints
 from feed.session import FeedSession
-from ranking.model import InvalidModel
+from feed.tenant_models import served_models, with_weights_of
+from ranking.model import InvalidModel, parse
 from ranking.user_features import COLD_START_EVENTS
 from shared.adapters.documents.port import USER_ACTIVITY, Json, StoreError, StoreUnavailable
 from shared.adapters.flags.evaluation import CO_WATCH, NEW_DIVERSIFIER, Flags
@@ -130,15 +132,24 @@ class PreviewApi:
             return _Viewer(None, unavailable=True)
 
     def _input(self, session: FeedSession, viewer: _Viewer, editorial: Editorial) -> PreviewInput:
-        """What the feed would use for this viewer under the session's tenant: reason, arm, model, flags."""
+        """What the feed would use for this viewer under the session's tenant. Raises `InvalidModel`."""
         tenant, user_key = session.tenant, session.user_key
-        experiment = None if viewer.synthetic else self._tenants.experiment(tenant.id)
+        stored = partial(self._tenants.model, tenant.id)
+        models = served_models(tenant, self._tenants.auto_model(tenant.id), stored)
+        held_out = not viewer.synthetic and self._feed.is_held_out(tenant, user_key, models)
+        experiment = None if viewer.synthetic or held_out else self._tenants.experiment(tenant.id)
         arm = arm_of(experiment, user_key) if experiment else None
-        version = (arm.model_version if arm else None) or tenant.model_version
+        if arm is not None:
+            base = models.base if arm.model_version is None else parse(stored(arm.model_version))
+            assert base is not None
+            personal = with_weights_of(replace(tenant, weights={**tenant.weights, **arm.weights}), base)
+        else:
+            personal = (models.held_out if held_out else None) or models.personal
         return PreviewInput(
             session=session,
             editorial=editorial,
-            stored_model=self._tenants.model(tenant.id, version) if version else None,
+            personal=personal,
+            popularity=models.popularity,
             signals=viewer.signals,
             reason=self._reason(session, viewer),
             arm=arm,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from feed.catalog import Catalog
 from feed.editorial import Steering, steer
@@ -15,8 +14,8 @@ from feed.fallback import Fallback
 from feed.filters import Filtered, Viewer, apply_filters
 from feed.selection import select
 from feed.session import FeedSession
-from feed.tenant_models import resolve, without_next_watch
-from ranking.model import LinearModel, popularity_model
+from feed.tenant_models import without_next_watch
+from ranking.model import LinearModel
 from ranking.rank import Slate
 from ranking.user_features import RankingOptions
 from shared.domain.records import Arm
@@ -28,14 +27,16 @@ from shared.domain.user_signals import Signals
 class PreviewInput:
     """The feed to preview: a session whose tenant is live or drafted, with its rules and its model.
 
-    `stored_model` is the model as stored, None for the shipped one; `arm` the viewer's arm of a running experiment.
-    `reason` tells why the feed is not personalized, None when it is; only then are `signals` used. `diverse` and
-    `cowatch` tell whether the flags of the diversifier and of co-watching are on.
+    `personal` is the model of personal pages, as it is where the flag of co-watching is on, `popularity` that of the
+    popular feed; `arm` the viewer's arm of a running experiment. `reason` tells why the feed is not personalized, None
+    when it is; only then are `signals` used. `diverse` and `cowatch` tell whether the flags of the diversifier and of
+    co-watching are on.
     """
 
     session: FeedSession
     editorial: Editorial
-    stored_model: Mapping[str, Any] | None
+    personal: LinearModel
+    popularity: LinearModel
     signals: Signals | None
     reason: str | None
     arm: Arm | None
@@ -43,13 +44,10 @@ class PreviewInput:
     cowatch: bool
 
     def model(self) -> LinearModel | None:
-        """The model that ranks, None for the popular feed. Raises `InvalidModel`."""
+        """The model that ranks, None for the popular feed."""
         if self.reason is not None:
             return None
-        tenant = self.session.tenant
-        weights = {**tenant.weights, **(self.arm.weights if self.arm else {})}
-        model = resolve(replace(tenant, weights=weights), self.stored_model)
-        return model if self.cowatch else without_next_watch(model)
+        return self.personal if self.cowatch else without_next_watch(self.personal)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,24 +74,25 @@ class PreviewResult:
 
 
 def run_preview(catalog: Catalog, given: PreviewInput) -> PreviewResult:
-    """Select the page as the feed does, with a cache of its own. Raises `InvalidModel`."""
+    """Select the page as the feed does, with a cache of its own."""
     session = given.session
     model = given.model()
     steering = steer(given.editorial, catalog.columns, session.query.hints, session.now)
     viewer = session.viewer(given.signals if model is not None else None, steering)
     options = session.ranking_options(catalog, diverse=given.diverse)
     fallback, first_rank = Fallback(), len(session.served)
-    slate, _ = select(catalog, viewer, options, steering, first_rank, model, fallback)
+    slate, _ = select(catalog, viewer, options, steering, first_rank, model, fallback, given.popularity)
     unpinned = slate
     if steering.pins:
-        unpinned, _ = select(catalog, viewer, options, replace(steering, pins=()), first_rank, model, fallback)
+        no_pins = replace(steering, pins=())
+        unpinned, _ = select(catalog, viewer, options, no_pins, first_rank, model, fallback, given.popularity)
     return PreviewResult(
         given=given,
         catalog=catalog,
         viewer=viewer,
         steering=steering,
         options=options,
-        model=model or popularity_model(),
+        model=model or given.popularity,
         slate=slate,
         unpinned=unpinned,
         filtered=apply_filters(catalog.columns, viewer),

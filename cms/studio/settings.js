@@ -3,6 +3,8 @@
 import { call, get } from "./api.js";
 import { ask, choice, doing, field, h, list, notice, number, show, text, toggle } from "./dom.js";
 
+const LEARNED = [["on", "is served where it is better"], ["suggest", "is only suggested"], ["off", "is left alone"]];
+const HOLDOUT = [["true", "2 % of the users keep getting what is popular"], ["false", "nobody is held out"]];
 const RATINGS = ["G", "PG", "PG13", "R", "NC17"].map((rating) => [rating, rating]);
 
 export async function settingsTab(place) {
@@ -24,7 +26,9 @@ export async function settingsTab(place) {
         field("Videos of one creator a page", keep("creatorCap", number({ min: 0, max: 50, value: configuration.creatorCap })), "0: no limit"),
         field("Variety", keep("diversity", number({ min: 0, max: 2, step: 0.05, value: configuration.diversity })), "0: score alone decides"),
         field("Tastes fade by half in (days)", keep("affinityHalfLifeDays", number({ min: 1, max: 30, step: 0.5, value: configuration.affinityHalfLifeDays }))),
-        field("Popularity fades by half in (hours)", keep("popularityHalfLifeHours", number({ min: 1, max: 168, value: configuration.popularityHalfLifeHours ?? "" })), "Empty: as the model was fitted"))),
+        field("Popularity fades by half in (hours)", keep("popularityHalfLifeHours", number({ min: 1, max: 168, value: configuration.popularityHalfLifeHours ?? "" })), "Empty: as the model was fitted"),
+        field("What each night learns", keep("autoModel", choice(LEARNED, configuration.autoModel)), "Nothing is served that was not shown to beat popularity"),
+        field("Holdout", keep("holdout", choice(HOLDOUT, String(configuration.holdout))), "So that what learning brings is measured on people"))),
       h("div", { class: "actions" }, h("button", { type: "button", class: "primary", onclick: doing(() => save(personal, faults)) }, "Save"))));
   }
 
@@ -33,6 +37,7 @@ export async function settingsTab(place) {
     const body = {
       maturityPolicy: inputs.maturityPolicy.value, usePersonalization: personal,
       ageBandPolicies: Object.fromEntries(list(inputs.ageBandPolicies.value).map((pair) => pair.split(":").map((part) => part.trim()))),
+      autoModel: inputs.autoModel.value, holdout: inputs.holdout.value === "true",
       ...Object.fromEntries(["defaultLimit", "streakCap", "creatorCap", "diversity", "affinityHalfLifeDays", "popularityHalfLifeHours"].map((name) => [name, count(name)])),
     };
     faults.hidden = true;

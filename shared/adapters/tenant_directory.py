@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Upsert
+from shared.domain.auto_model import AUTO_MODEL_ID, AutoModel
 from shared.domain.formats import KEY_HASH, is_number
 from shared.domain.keys import Identity
 from shared.domain.records import Experiment, Tenant
@@ -26,7 +27,7 @@ SCOPES = ("sdk", "cms", "privacy", "ops")
 ONBOARDING_ID = "onboarding"
 KINDS = (
     "configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import", "import-job",
-    "history-job", ONBOARDING_ID,
+    "history-job", ONBOARDING_ID, AUTO_MODEL_ID,
 )  # fmt: skip
 """Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
 CREDENTIALS = ("key", "user-token-key")
@@ -107,6 +108,7 @@ class _Entry:
     awaited: frozenset[str] = NOTHING
     removal: Removal | None = None
     removal_etag: str = ""
+    auto_model: AutoModel | None = None
     editorial: Editorial = NO_RULES
 
     def apply(self, document: Document) -> str | None:
@@ -152,6 +154,10 @@ class _Entry:
             case "onboarding":
                 awaited = [what for what in ("firstFeedAt", "firstEventAt") if not is_number(body.get(what))]
                 self.awaited = NOTHING if gone else frozenset(awaited)
+            case "auto-model":
+                self.auto_model = None if gone else AutoModel.from_document(body)
+                if self.auto_model is None and not gone:
+                    raise ValueError("it names no night")  # and serves nothing: the last good one is no better known
 
     def _forget(self, kind: str, name: str, id: str) -> None:
         if kind == "key":
@@ -252,6 +258,11 @@ class TenantDirectory:
         """A model version the tenant has stored, in the file format."""
         entry = self._entries.get(tenant_id)
         return entry.models.get(version) if entry else None
+
+    def auto_model(self, tenant_id: str) -> AutoModel | None:
+        """What the tenant's own learning lets it be served; the same object until it changes."""
+        entry = self._entries.get(tenant_id)
+        return entry.auto_model if entry else None
 
     def experiment(self, tenant_id: str) -> Experiment | None:
         """The tenant's running experiment."""

@@ -170,6 +170,9 @@ DEFAULT_STREAK_CAP = 2
 DEFAULT_CREATOR_CAP = 3
 DEFAULT_DIVERSITY, MAX_DIVERSITY = 0.1, 2.0
 MAX_ROLLUP_SHARDS = 16
+AUTO_ON, AUTO_SUGGEST, AUTO_OFF = "on", "suggest", "off"
+AUTO_MODELS = (AUTO_ON, AUTO_SUGGEST, AUTO_OFF)
+"""What becomes of what a tenant's own learning finds: served, shown to its editors, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,8 @@ class Tenant:
     `count_anonymous_events` lets events without a valid feed request id count in video stats.
     `rollup_shards` (1 to `MAX_ROLLUP_SHARDS`) spreads a hot tenant's statistics over so many documents and sessions.
     `require_user_token` lets nobody act for a user without a token signed by the tenant's backend.
+    `auto_model`, one of `AUTO_MODELS`, says what becomes of what the tenant's own learning finds; `holdout` whether a
+    few users are never served its personal model, to measure it by.
     """
 
     id: str
@@ -204,6 +209,8 @@ class Tenant:
     feed_requests_per_second: float | None = None
     event_batches_per_second: float | None = None
     require_user_token: bool = False
+    auto_model: str = AUTO_ON
+    holdout: bool = True
     model_version: str | None = None
     model_history: tuple[str | None, ...] = ()
     age_limits: tuple[tuple[AgeBand, int], ...] = field(init=False, repr=False, compare=False)
@@ -243,6 +250,8 @@ class Tenant:
             feed_requests_per_second=_bounded(limits.get("feedRequestsPerSecond"), 1.0, 1e6),
             event_batches_per_second=_bounded(limits.get("eventBatchesPerSecond"), 1.0, 1e6),
             require_user_token=body.get("requireUserToken") is True,
+            auto_model=_auto_model(body.get("autoModel")),
+            holdout=body.get("holdout") is not False,
             model_version=_text(body.get("modelVersion")) or None,
             model_history=tuple(v if isinstance(v, str) else None for v in history)
             if isinstance(history, list)
@@ -273,9 +282,18 @@ class Tenant:
                 "eventBatchesPerSecond": self.event_batches_per_second,
             },
             "requireUserToken": self.require_user_token,
+            "autoModel": self.auto_model,
+            "holdout": self.holdout,
             "modelVersion": self.model_version,
             "modelHistory": list(self.model_history),
         }
+
+
+def _auto_model(value: object) -> str:
+    """What is stored; off where it makes no sense, since then nobody knows what was wanted."""
+    if value is None:
+        return AUTO_ON
+    return value if isinstance(value, str) and value in AUTO_MODELS else AUTO_OFF
 
 
 def _string_map(value: object) -> dict[str, str]:

@@ -171,7 +171,7 @@ async def test_null_means_the_default_in_the_configuration_and_inside_it(app: Ap
     changed = {
         "streakCap": 7, "creatorCap": 7, "diversity": 1, "defaultLimit": 7, "affinityHalfLifeDays": 3,
         "popularityHalfLifeHours": 9, "usePersonalization": False, "weights": {"quality": 1},
-        "featureFlags": {"co-watch": True},
+        "featureFlags": {"co-watch": True}, "autoModel": "suggest", "holdout": False,
         "ageBandPolicies": {"0-12": "G"},
     }  # fmt: skip
     assert (await editor.change("PATCH", "configuration", changed)).status == 200

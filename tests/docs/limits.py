@@ -44,6 +44,7 @@ from shared.adapters.bus.port import LOCK_SECONDS, MAX_MESSAGE_BYTES, MESSAGE_TT
 from shared.domain.counted_receipts import SPAN_SECONDS
 from shared.domain.event_types import MAX_BODY_BYTES
 from shared.domain.feed_receipt import VALID_SECONDS as FEED_REQUEST_SECONDS
+from shared.domain.holdout_users import HOLDOUT_SHARE
 from shared.domain.player_media import MAX_METADATA_BYTES
 from shared.domain.tenant_cache import ENTRY_BYTES
 from shared.domain.user_signals import IDENTITY_DAYS, MAX_DOCUMENT_BYTES, SIGNALS_TTL_SECONDS
@@ -126,6 +127,7 @@ LIMITS: list[Limit] = [
     ),
     *_of("time", "cms", playback=FOUR_WEEKS * DAY),
     *_of("percent", "cms", plays_that_fail=5),  # alerts.json
+    *_of("percent", "cms ranking decisions design operations api", held_out_users=100 * HOLDOUT_SHARE),
     *_of("bytes", "cms", import_file=MAX_FILE_BYTES, metadata_of_a_video=MAX_METADATA_BYTES),
     *_of("time", "events", long_view=LONG_VIEW_SECONDS, receipts_are_remembered=SPAN_SECONDS),
     *_of(

@@ -15,9 +15,9 @@ from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters
 from feed.query import NO_HINTS, Hints
 from feed.selection import select
-from feed.tenant_models import DEMAND, resolve, with_half_life
+from feed.tenant_models import DEMAND, with_half_life, with_weights_of
 from ranking.columns import MAX_TAGS
-from ranking.model import global_model
+from ranking.model import global_model, parse
 from ranking.user_features import RankingOptions
 from shared.adapters.documents.port import Document
 from shared.domain.records import RATINGS, Tenant, Video
@@ -215,8 +215,9 @@ def test_a_half_life_moves_the_popularity_of_each_set_of_weights_by_itself() -> 
         "weightsWithoutCoWatch": {"demand_6h": 0.5, "demand_7d": 0.4, "quality": 0.7},
     }
     tenant = Tenant(id="t", popularity_half_life_hours=24.0, weights={"quality": 0.6})
-    model = resolve(tenant, stored)
+    model = with_weights_of(tenant, parse(stored))
     moved = {"demand_1h": 0.0, "demand_6h": 0.0, "demand_7d": 0.0, "quality": 0.6}
     assert dict(model.weights) == moved | {"demand_24h": pytest.approx(0.4)}
     assert dict(model.suited(next_watch=False).weights) == moved | {"demand_24h": pytest.approx(0.9)}
-    assert resolve(replace(tenant, popularity_half_life_hours=6.0), stored).version != model.version != "m"
+    other = with_weights_of(replace(tenant, popularity_half_life_hours=6.0), parse(stored))
+    assert other.version != model.version != "m"

@@ -21,6 +21,8 @@ from feed.page import Page
 from feed.pipeline import Feed
 from feed.query import NO_HINTS, FeedQuery, Hints
 from feed.session import FeedSession
+from feed.tenant_models import ServedModels
+from ranking.model import LinearModel, global_model, popularity_model
 from ranking.stats import StatsTable
 from shared.adapters.documents.port import Document
 from shared.domain.age_bands import AgeBand
@@ -44,6 +46,7 @@ class World:
     tenant: Tenant = field(default_factory=lambda: Tenant("t", "R", {"13-17": "PG"}))
     rules: Editorial = NO_RULES
     diverse: bool = True
+    models: ServedModels = field(default_factory=lambda: ServedModels(global_model(), popularity_model(), None))
     now: float = NOW
     catalog: Catalog = field(default_factory=lambda: Catalog("t"))
 
@@ -51,10 +54,13 @@ class World:
         self.feed = self.new_feed()
 
     def new_feed(self) -> Feed:
-        parts: Any = dict.fromkeys(("signals", "models", "experiments", "dark_launch", "flags_refresher"))
+        parts: Any = dict.fromkeys(("signals", "experiments", "dark_launch", "flags_refresher", "archive_pseudonym"))
         here: Any = self
         keys, telemetry = KeyRing(f"k:{SECRET}"), Telemetry()
-        return Feed(**parts, catalogs=here, flags=here, tenants=here, keys=keys, telemetry=telemetry)
+        return Feed(**parts, catalogs=here, models=here, flags=here, tenants=here, keys=keys, telemetry=telemetry)
+
+    def of(self, tenant: Tenant) -> ServedModels:
+        return self.models
 
     def editorial(self, tenant_id: str) -> Editorial:
         return self.rules
@@ -155,6 +161,11 @@ def _watched(id: str) -> Callable[[World], None]:
     return lambda world: world.catalog.stats.replace(table)
 
 
+def fitted(weights: dict[str, float]) -> ServedModels:
+    """What a tenant is served whose learning found these weights of popularity."""
+    return ServedModels(global_model(), LinearModel.checked(f"{weights}", weights), None)
+
+
 changes = st.one_of(
     st.sampled_from([0.0, 0.5, 1.0, 3.0, 10.0, 60.0]).map(_wait),
     videos.map(lambda video: lambda world: world.put(video)),
@@ -164,6 +175,9 @@ changes = st.one_of(
         lambda tenant: _set("tenant", tenant)
     ),
     st.booleans().map(lambda on: _set("diverse", on)),
+    st.sampled_from([{"quality": 1.0}, {"demand_7d": -1.0, "country_match": 2.0}]).map(
+        lambda weights: _set("models", fitted(weights))
+    ),
     st.sampled_from(IDS).map(_watched),
 )
 

@@ -32,6 +32,7 @@ CO_WATCH = "co-watch"
 NEW_DIVERSIFIER = "use-new-diversifier"
 ARCHIVE = "archive"
 LEAN_READS = "lean-reads"
+AUTO_MODELS = "auto-models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ FLAGS: dict[str, Flag] = {
         "evaluation and no experiment's report.",
         default=True,
         tenants=True,
+    ),
+    AUTO_MODELS: Flag(
+        "What a tenant's own learning finds better is promoted by the nightly job. Off: nothing new is promoted; what "
+        "is served stays, and is still taken back when its users watch less than the holdout.",
+        default=True,
     ),
     LEAN_READS: Flag(
         "Documents are read by id without the SDK of Cosmos DB, which takes most of a read's CPU. What is not plainly "

@@ -8,13 +8,14 @@ import contextlib
 import logging
 import math
 import secrets
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.tenant_models import resolve
+from feed.tenant_models import served_models
 from ranking.model import InvalidModel
 from shared.adapters.documents.port import TENANTS, Upsert
 from shared.adapters.tenant_directory import CREDENTIALS, KINDS, SCOPES, ApiKey, TenantDirectory
@@ -91,10 +92,9 @@ def test_no_stored_body_stops_the_refresh_or_opens_a_door(
         tenants.experiment("tenant")
         tenants.editorial("tenant")
         assert all(isinstance(pem, str) for pem in tenants.user_token_keys("tenant").values())
-        model = tenants.model("tenant", "x")
         if tenant is not None:
             with contextlib.suppress(InvalidModel):
-                resolve(tenant, model)
+                served_models(tenant, tenants.auto_model("tenant"), partial(tenants.model, "tenant"))
 
     asyncio.run(attempt())
 
