@@ -1,0 +1,109 @@
+"""What the holdout and the others watched, day by day, and taking a model back by it. Pure.
+
+A night makes a day's figures of the sample's lines, which hold every user of the holdout and a share of the others,
+whole users by a hash: `holdout_day`. The tenant's state keeps them: `with_holdout_day`. `judge` asks the verdict of the
+days on which a personal model was served, and `take_back` acts on it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from events.archive import counted_before_ms, counts, is_live
+from learning.holdout import HoldoutDay, Verdict, WatchedDay, holdout_verdict
+from ranking.watching import counted_watch_time
+from shared.domain.auto_model import MAX_HOLDOUT_DAYS, MAX_TAKEN_BACK, REST_NIGHTS, AutoModel
+from shared.domain.event_types import PROGRESS, VIDEO_VIEW
+from shared.domain.formats import is_number
+from shared.domain.holdout_users import in_holdout
+
+
+def holdout_day(
+    lines: Iterable[Mapping[str, Any]], tenant_id: str, durations: Mapping[str, float] | None = None
+) -> HoldoutDay:
+    """What users watched on the day that the lines are of, in the lines of the archive or of the sample.
+
+    A user who came has an event that counts; watch time counts as it does in statistics. `durations` of videos in
+    seconds, where known. One number for each user of the lines is in memory: pass a sample where there are many.
+    """
+    durations = durations or {}
+    watched: defaultdict[str, float] = defaultdict(float)
+    for line in lines:
+        user = line.get("user")
+        if not user or not is_live(line) or not counts(line):
+            continue
+        seconds = 0.0
+        if line["type"] in (VIDEO_VIEW, PROGRESS):
+            duration = durations.get(line["videoId"], 0.0)
+            seconds = counted_watch_time(line.get("watchTimeMs"), duration) / 1000
+            seconds -= counted_watch_time(counted_before_ms(line), duration) / 1000
+        watched[user] += seconds
+    groups: tuple[list[float], list[float]] = ([], [])
+    for user, seconds in watched.items():
+        groups[in_holdout(user, tenant_id)].append(max(0.0, seconds))
+    return HoldoutDay(model=_watched(groups[0]), holdout=_watched(groups[1]))
+
+
+def _watched(seconds: Sequence[float]) -> WatchedDay:
+    return WatchedDay(len(seconds), sum(seconds), sum(each * each for each in seconds))
+
+
+def with_holdout_day(auto: AutoModel, day: str, personal: str | None, figures: HoldoutDay) -> AutoModel:
+    """The state with a day's figures; those of the same day are replaced, so that a night may run again.
+
+    `day` is a UTC date; `personal` the version that the others were served on it, None where the holdout was served
+    the same as they.
+    """
+    entry = {"day": day, "personal": personal, "model": _entry(figures.model), "holdout": _entry(figures.holdout)}
+    kept = [each for each in auto.holdout_days if each.get("day") != day]
+    days = sorted([*kept, entry], key=lambda each: str(each.get("day")))
+    return replace(auto, holdout_days=tuple(days[-MAX_HOLDOUT_DAYS:]))
+
+
+def _entry(watched: WatchedDay) -> list[float]:
+    return [watched.users, round(watched.seconds, 3), round(watched.squares, 3)]
+
+
+def judged_days(auto: AutoModel) -> list[HoldoutDay]:
+    """The newest days on which a personal model was served without a break, and none was taken back since.
+
+    Each night brings another version of the same model, so the days are of several. An entry that cannot be read
+    breaks them off.
+    """
+    days: list[HoldoutDay] = []
+    for entry in reversed(auto.holdout_days):
+        model, holdout = _read(entry.get("model")), _read(entry.get("holdout"))
+        taken_back = auto.taken_back_on is not None and str(entry.get("day")) <= auto.taken_back_on
+        if taken_back or not entry.get("personal") or model is None or holdout is None:
+            break
+        days.append(HoldoutDay(model, holdout))
+    return days[::-1]
+
+
+def _read(entry: object) -> WatchedDay | None:
+    if not isinstance(entry, list) or len(entry) != 3 or not all(is_number(each) and each >= 0 for each in entry):
+        return None
+    return WatchedDay(int(entry[0]), float(entry[1]), float(entry[2]))
+
+
+def judge(auto: AutoModel) -> Verdict:
+    """What the holdout says of the model that is served."""
+    return holdout_verdict(judged_days(auto))
+
+
+def take_back(auto: AutoModel, verdict: Verdict) -> AutoModel:
+    """The state without its personal model when the verdict says so, or when one was taken back a few nights ago;
+    the same state otherwise. Fitted popularity is then served to everybody."""
+    if auto.personal is None:
+        return auto
+    if verdict.take_back:
+        taken_back = (auto.personal, *(each for each in auto.taken_back if each != auto.personal))[:MAX_TAKEN_BACK]
+        why = f"taken back: {verdict.why}"
+        return replace(auto, personal=None, suggested=None, why=why, taken_back=taken_back, taken_back_on=auto.night)
+    if auto.rests(auto.night):
+        why = f"a model was taken back on {auto.taken_back_on}: none is promoted for {REST_NIGHTS} nights"
+        return replace(auto, personal=None, why=why)
+    return auto
