@@ -21,7 +21,7 @@ from evaluation.kept_tables import kept_tables
 from evaluation.parquet_log import read_parquet
 from evaluation.report import markdown, nights_markdown, plot, summarize, verdicts
 from evaluation.tenant_kinds import KINDS
-from evaluation.tenant_learning import learn, tenants_markdown, tenants_of
+from evaluation.tenant_learning import learn_all, tenants_markdown, tenants_of
 from learning.fit import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT, SHOWN_WEIGHT_NEXT_WATCH, SHRINK
 from learning.learner import LEARNED, Learner, ShownWeights, fit_personal, fit_popularity
 from learning.log import Log, UnreadableLog, read_json_lines
@@ -93,9 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     tenants.add_argument("--history", type=Path)
     tenants.add_argument("--share", type=float, action="append", default=[], help="of its users, such as 0.1; repeats")
     tenants.add_argument("--count", type=int, default=10, help="random parts for each share (default 10)")
-    tenants.add_argument("--kind", action="append", choices=list(KINDS), help="generated kind; repeats (default all)")
+    tenants.add_argument(
+        "--kind", action="append", choices=[*KINDS, "none"], help="generated kind; repeats (default all)"
+    )
     tenants.add_argument("--half-life-days", type=float, default=14.0)
-    tenants.add_argument("--out", type=Path, help="folder for tenants.md and tenants.json")
+    tenants.add_argument("--out", type=Path, help="folder for tenants.md and tenants.json; results there are kept")
     tenants.set_defaults(run=_tenants)
     return parser
 
@@ -253,14 +255,16 @@ def _train(options: argparse.Namespace) -> int:
 def _tenants(options: argparse.Namespace) -> int:
     """Print a line for each tenant as soon as it has learned, then all of them."""
     log = read_parquet(options.exposures, options.videos, options.history) if options.exposures else None
-    kinds = list(KINDS) if options.kind is None else options.kind
-    found = []
-    for name, part in tenants_of(log, options.share, options.count, kinds):
-        found.append(learn(name, part, options.half_life_days))
-        print(tenants_markdown(found[-1:]).splitlines()[-1], flush=True)
-    text = tenants_markdown(found)
+    kinds = list(KINDS) if options.kind is None else [kind for kind in options.kind if kind != "none"]
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
+    found = []
+    tenants = tenants_of(log, options.share, options.count, kinds)
+    for each in learn_all(tenants, options.half_life_days, options.out):
+        found.append(each)
+        print(tenants_markdown([each]).splitlines()[-1], flush=True)
+    text = tenants_markdown(found)
+    if options.out:
         (options.out / "tenants.md").write_text(text, encoding="utf-8")
         (options.out / "tenants.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(text)

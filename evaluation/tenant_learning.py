@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +19,32 @@ from learning.ranking_metrics import Interval
 from learning.replay import Replay
 
 
-def tenants_of(log: Log | None, shares: Sequence[float], count: int, kinds: Iterable[str]) -> Iterator[tuple[str, Log]]:
-    """Names and logs: `count` random parts of a log's users for each share, then the generated kinds."""
-    for share in shares if log else ():
-        for number in range(count):
-            assert log is not None
-            yield f"{share:.0%} of the users, {number}", part_of(log, share, number)
+def tenants_of(
+    log: Log | None, shares: Sequence[float], count: int, kinds: Iterable[str]
+) -> Iterator[tuple[str, Callable[[], Log]]]:
+    """Names, and what makes each log: `count` random parts of a log's users for each share, then generated kinds."""
+    if log is not None:
+        for share in shares:
+            for number in range(count):
+                yield f"{share:.0%} of the users, {number}", partial(part_of, log, share, number)
     for kind in kinds:
-        yield kind, generated(KINDS[kind])
+        yield kind, partial(generated, KINDS[kind])
+
+
+def learn_all(
+    tenants: Iterable[tuple[str, Callable[[], Log]]], half_life_days: float, folder: Path | None
+) -> Iterator[dict[str, Any]]:
+    """Results one by one. Each is kept in `folder`, which several runs may share; a run that was stopped goes on after
+    the last tenant it finished."""
+    for name, log in tenants:
+        kept = folder / f"{re.sub('[^a-z0-9.]+', '-', name.lower())}.json" if folder else None
+        if kept and kept.exists():
+            yield json.loads(kept.read_text(encoding="utf-8"))
+            continue
+        found = learn(name, log(), half_life_days)
+        if kept:
+            kept.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        yield found
 
 
 def learn(name: str, log: Log, half_life_days: float) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def evidence_of(ours: NDArray[np.float64], theirs: NDArray[np.float64], users: N
     """Evidence of a day: one entry per request. `users`: any code that is the same user's every day."""
     who, place = np.unique(users, return_inverse=True)
     sums = np.stack([np.bincount(place, values, len(who)) for values in (ours, theirs)], axis=1)
-    return Evidence(len(users), float(ours.sum()), float(theirs.sum()), _times_counted(who).T @ sums)
+    return Evidence(len(users), float(ours.sum()), float(theirs.sum()), times_counted(who).T @ sums)
 
 
 def pooled(days: Iterable[Evidence]) -> Evidence:
@@ -74,7 +74,7 @@ def pooled(days: Iterable[Evidence]) -> Evidence:
     return total
 
 
-def _times_counted(users: NDArray[np.int64]) -> NDArray[np.float64]:
+def times_counted(users: NDArray[np.int64]) -> NDArray[np.float64]:
     """How often each user counts in each resample, (users, `DRAWS`): Poisson with mean 1."""
     with np.errstate(over="ignore"):
         mixed = users.astype(np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)

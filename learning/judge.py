@@ -2,6 +2,7 @@
 
 NDCG@20 of what would have been served, where relevant is what the user then watched long. The placebo asks the same of
 what was shown and *not* watched long, in the pool: a ranking that only guesses what the old policy showed does well.
+What the exploration slot showed is judged apart: chance chose it, no policy.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning import ranking_metrics as metrics
+from learning.explored import ExploredOutcomes
 from learning.replay import DAY, Replay, Visit
-from learning.scoring import Contestant, served_page
+from learning.scoring import Contestant, Scorer, served_page
 
+COMPARED_WITH = 200
+"""Videos of the catalog, drawn anew at each request, among which an explored one gets its place."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -36,13 +40,14 @@ class Judged:
 
 class Judge:
     """Takes visits one by one. `catalog`: the whole catalog; `with_slot`: the same with the exploration slot;
-    `placebo`: see above."""
+    `placebo`, `explored`: see above."""
 
     def __init__(self, contestants: Sequence[Contestant], slot: bool = True, placebo: bool = True) -> None:
         self.contestants = contestants
         self._slot, self._placebo = slot, placebo
         names = [contestant.name for contestant in contestants]
         self.catalog, self.with_slot, self.placebo = (Judged({name: [] for name in names}) for _ in range(3))
+        self.explored = ExploredOutcomes({name: [] for name in names})
 
     def see(self, replay: Replay, visit: Visit) -> None:
         """Let every contestant rank a visit."""
@@ -56,6 +61,24 @@ class Judge:
             shown = shown[np.isin(shown, visit.pool)]
             if len(shown):
                 self._add(self.placebo, replay, visit, visit.pool, shown, explore=False)
+
+        if (visit.unseen & (visit.propensity > 0)).any():
+            self._add_explored(replay, visit)
+
+    def _add_explored(self, replay: Replay, visit: Visit) -> None:
+        """Where each contestant puts what chance showed among some of the catalog."""
+        places = np.flatnonzero(visit.unseen & (visit.propensity > 0))
+        draw = np.random.default_rng([visit.user, int(visit.now)])
+        others = draw.choice(visit.kept, min(COMPARED_WITH, len(visit.kept)), replace=False)
+        scorer = Scorer(replay, visit, np.concatenate([visit.shown[places], others]))
+        for contestant in self.contestants:
+            scores = scorer.of(contestant)
+            ours, theirs = scores[: len(places)], scores[len(places) :]
+            below = (theirs < ours[:, None]).mean(axis=1) + (theirs == ours[:, None]).mean(axis=1) / 2.0
+            self.explored.places[contestant.name] += below.tolist()
+        self.explored.long += visit.long[places].tolist()
+        self.explored.propensity += visit.propensity[places].tolist()
+        self.explored.user += [visit.user] * len(places)
 
     def _add(self, judged: Judged, replay: Replay, visit: Visit, rows: Ints, relevant: Ints, explore: bool) -> None:
         for contestant in self.contestants:

@@ -10,6 +10,7 @@ The same steps run over a log (`python -m evaluation nights`) and in a nightly j
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,8 @@ class Night:
     """What a night ended with: the models fitted on all days so far, and the decision which of the two is served.
 
     `lift`, `placebo`, `unlearned`: of the day that ended, over the tenant's fitted popularity of the night before; None
-    on the first day. `unlearned`: of the global popularity, which is what a tenant has without learning.
+    on the first day. `unlearned`: of the global popularity, which is what a tenant has without learning. `explored`:
+    how well the two rankings tell long views among what chance showed that day.
     """
 
     day: int
@@ -50,6 +52,7 @@ class Night:
     lift: Interval | None = None
     placebo: Interval | None = None
     unlearned: Interval | None = None
+    explored: Mapping[str, Any] | None = None
 
     @property
     def served(self) -> LinearModel:
@@ -67,6 +70,7 @@ class Night:
             "lift": _rounded(self.lift),
             "placebo": _rounded(self.placebo),
             "withoutLearning": _rounded(self.unlearned),
+            "explored": self.explored,
             "models": {POPULAR: self.popularity.version, PERSONAL: self.personal.version},
         }
 
@@ -111,13 +115,14 @@ class Learner:
         if found is not None:
             self._days = [*self._days, found][-TRAINING_DAYS:]
         judged = today.judge.catalog if today.judge else None
-        lifts: dict[str, Interval] = {}
+        lifts: dict[str, Any] = {}
         if judged is not None and today.judge is not None and len(judged.user):
             self._evidence = [*self._evidence, _evidence(judged, PERSONAL)][-POOLED_DAYS:]
             lifts = {
                 "lift": self._evidence[-1].lift(),
                 "placebo": _evidence(today.judge.placebo, PERSONAL).lift(),
                 "unlearned": _evidence(judged, UNLEARNED).lift(),
+                "explored": today.judge.explored.report(PERSONAL, POPULAR),
             }
         if not self._days:
             return None
@@ -187,6 +192,7 @@ def by_hand_of(model: LinearModel) -> dict[str, float]:
 def _trained(samples: Samples, shrink: float, towards: LinearModel | None) -> dict[str, Any]:
     return {
         "choices": len(samples.sizes),
+        "explored": samples.explored(),
         "shrink": shrink,
         "towards": towards.version if towards else "zero",
         "setByHand": sorted(by_hand_of(towards or global_model())),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ SKIP_MS = 3_000.0
 
 @dataclass(frozen=True)
 class Exposures:
-    """Videos shown, sorted by time (seconds since the epoch). `user` and `video` are codes into `Log`'s lists."""
+    """Videos shown, sorted by time (seconds since the epoch). `user` and `video` are codes into `Log`'s lists.
+
+    `propensity`: with which chance the exploration slot showed this video; 0 where another place did, or where the log
+    does not say, which is also the default.
+    """
 
     user: Ints
     video: Ints
@@ -36,6 +40,11 @@ class Exposures:
     long: NDArray[np.bool_]
     liked: NDArray[np.bool_]
     hated: NDArray[np.bool_]
+    propensity: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if len(self.propensity) != len(self.user):
+            object.__setattr__(self, "propensity", np.zeros(len(self.user)))
 
     def __len__(self) -> int:
         return len(self.user)
@@ -60,7 +69,8 @@ def read_json_lines(events: Path, videos: Path) -> Log:
 
     A `video_view` becomes one exposure, and so does a play that is told by heartbeats, with its furthest; an
     `impression` of a video the user never viewed becomes one of no watch time; likes and `not_interested` mark the
-    exposure of the same user and video. Raises `UnreadableLog`.
+    exposure of the same user and video, and so does any event that names the exploration slot as its place, with the
+    chance that its receipt has. A play counts when it began. Raises `UnreadableLog`.
     """
     videos_read = [Video.from_document(line) for line in _lines(videos)]
     code_of = {video.id: code for code, video in enumerate(videos_read)}
@@ -69,6 +79,7 @@ def read_json_lines(events: Path, videos: Path) -> Log:
     views: list[tuple[int, int, float, float]] = []
     plays: dict[tuple[int, int, int], tuple[float, float]] = {}
     marks: dict[tuple[int, int], set[str]] = {}
+    explored: dict[tuple[int, int], float] = {}
     for event in _lines(events):
         try:
             name, kind, at = str(event["user"]), event["type"], float(event["timestamp"]) / 1000
@@ -79,8 +90,11 @@ def read_json_lines(events: Path, videos: Path) -> Log:
             continue
         pair = (user_code.setdefault(name, len(user_code)), video)
         play = event.get("play")
+        if chance := propensity_of(event):
+            explored.setdefault(pair, chance)
         if kind in ("video_view", "progress") and isinstance(play, dict):
             name_of_play = (*pair, int(play.get("key", 0)))
+            at = min(at, float(play.get("startedAt") or event["timestamp"]) / 1000)
             began, furthest = plays.get(name_of_play, (at, 0.0))
             plays[name_of_play] = (min(at, began), max(float(event.get("watchTimeMs") or 0.0), furthest))
         elif kind == "video_view":
@@ -101,17 +115,32 @@ def read_json_lines(events: Path, videos: Path) -> Log:
             is_long_view(watch_ms, videos_read[video].duration_seconds),
             bool(marks.get((user, video), set()) & {"like", "share", "save"}),
             "not_interested" in marks.get((user, video), set()),
+            explored.get((user, video), 0.0),
         )
         for user, video, at, watch_ms in views
     ]
     return Log(videos_read, list(user_code), exposures_of([]), by_time(exposures_of(rows)))
 
 
-def exposures_of(rows: Sequence[tuple[int, int, float, float, bool, bool, bool]]) -> Exposures:
-    """Columns of rows of (user, video, time, watch_ms, long, liked, hated)."""
+def propensity_of(event: Mapping[str, Any]) -> float:
+    """With which chance the exploration slot showed an archived event's video; 0 where it was shown for its score.
+
+    The receipt of the page tells the slot's place and the chance; the event tells its own place.
+    """
+    request = event.get("request")
+    if not isinstance(request, Mapping):
+        return 0.0
+    place, explored, chance = event.get("rankPosition"), request.get("exploredRank"), request.get("propensity")
+    if place is None or place != explored or isinstance(chance, bool) or not isinstance(chance, int | float):
+        return 0.0
+    return float(chance) if 0.0 < chance <= 1.0 else 0.0
+
+
+def exposures_of(rows: Sequence[tuple[Any, ...]]) -> Exposures:
+    """Columns of rows of (user, video, time, watch_ms, long, liked, hated), and optionally propensity."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
-    kinds = (np.int64, np.int64, np.float64, np.float64, np.bool_, np.bool_, np.bool_)
-    return Exposures(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+    kinds = (np.int64, np.int64, np.float64, np.float64, np.bool_, np.bool_, np.bool_, np.float64)
+    return Exposures(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=False)))
 
 
 def by_time(exposures: Exposures) -> Exposures:

@@ -42,7 +42,7 @@ class Visit:
 
     `kept`: rows of the catalog that the filters keep for this user; `pool`: the `POOL` most demanded of them at the
     moment. `shown`: rows of what the log showed; `long`: which of these were watched long; `unseen`: which the filters
-    would have let through.
+    would have let through; `propensity`: with which chance the exploration slot showed it, 0 for the others.
     """
 
     now: float
@@ -53,6 +53,7 @@ class Visit:
     shown: NDArray[np.int64]
     long: NDArray[np.bool_]
     unseen: NDArray[np.bool_]
+    propensity: NDArray[np.float64]
 
     @property
     def history(self) -> int:
@@ -112,7 +113,8 @@ class Replay:
             is_kept[kept] = True
             pool = popular[is_kept[popular]][:POOL]
             rows = self._row[shown.video[session]]
-            yield Visit(now, user, signals, kept, pool, rows, shown.long[session], is_kept[rows])
+            chances = shown.propensity[session]
+            yield Visit(now, user, signals, kept, pool, rows, shown.long[session], is_kept[rows], chances)
             self.signals[user] = self._fold(signals, shown, session)
 
     def _rebuild_tables(self, before: float) -> None:

@@ -1,17 +1,19 @@
 """Choices to learn from: the features of what was watched long, and of what else could have been.
 
-Two kinds: each long view against other videos of the catalog, and, a user's day at a time, against what was shown
-beside it.
+Two kinds: each request's long views against other videos of the catalog, and, a user's day at a time, against what was
+shown beside it. A long view of the exploration slot is a choice of its own, which weighs 1 / propensity: it stands for
+what would have come of showing any video (`learning/explored.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.explored import effective_size, explored_weights
 from learning.replay import DAY, Replay, Visit, features_of
 
 NEGATIVES = 60
@@ -24,7 +26,8 @@ MOST_CHOICES = 6_000
 class Samples:
     """Choices to learn from: features (rows, names) float32; the share of the choice's long views each row has (0 for
     the others); log(how many videos of the catalog each row stands for); how many rows each choice has, what it weighs,
-    and whether it is among shown videos, not in the catalog."""
+    and whether it is among shown videos, not in the catalog; `propensity`: of a long view that the exploration slot
+    drew, the chance of that, 0 for all other choices."""
 
     features: NDArray[np.float32]
     target: NDArray[np.float64]
@@ -33,6 +36,11 @@ class Samples:
     weights: NDArray[np.float64]
     shown: NDArray[np.bool_]
     names: tuple[str, ...]
+    propensity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if len(self.propensity) != len(self.sizes):
+            object.__setattr__(self, "propensity", np.zeros(len(self.sizes)))
 
     def only(self, names: Sequence[str]) -> Samples:
         """The same choices with some of the features."""
@@ -44,9 +52,16 @@ class Samples:
         return self.only([known for known in self.names if known != name])
 
     def weighing_shown(self, weight: float) -> Samples:
-        """The same choices with another weight of those among shown videos."""
+        """The same choices: those among shown videos weigh this, what chance showed by its propensity, others 1."""
         weights = np.where(self.shown, weight, 1.0)
+        explored = self.propensity > 0
+        weights[explored] = explored_weights(self.propensity[explored])
         return replace(self, weights=weights)
+
+    def explored(self) -> dict[str, float]:
+        """How many long views of the exploration slot there are, and how many equally weighted ones they are worth."""
+        weights = explored_weights(self.propensity[self.propensity > 0])
+        return {"longViews": len(weights), "effective": round(effective_size(weights), 1)}
 
     def having(self, name: str) -> Samples:
         """Only the choices in which a feature says something."""
@@ -61,6 +76,7 @@ class Samples:
             self.weights[says],
             self.shown[says],
             self.names,
+            self.propensity[says],
         )
 
 
@@ -72,7 +88,7 @@ class Collector:
         self._draw = np.random.default_rng(seed)
         self._with_shown = shown
         self._most, self._kept_share = most, 1.0
-        self._catalogs: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]] = []
+        self._catalogs: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], float]] = []
         self._shown: dict[tuple[int, int], list[tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {}
 
     def see(self, replay: Replay, visit: Visit) -> None:
@@ -84,14 +100,20 @@ class Collector:
             rows = visit.shown[visit.unseen]
             day = self._shown.setdefault((visit.user, int(visit.now // DAY)), [])
             day.append((features_of(replay, visit, rows, self.names), visit.long[visit.unseen]))
-        wanted = np.unique(visit.shown[visit.long & visit.unseen])
+        watched = visit.long & visit.unseen
+        by_chance = visit.propensity > 0
+        self._choose(replay, visit, np.unique(visit.shown[watched & ~by_chance]), 0.0)
+        for place in np.flatnonzero(watched & by_chance).tolist():
+            self._choose(replay, visit, visit.shown[place : place + 1], float(visit.propensity[place]))
+        if len(self._catalogs) > self._most:
+            self._halve()
+
+    def _choose(self, replay: Replay, visit: Visit, wanted: NDArray[np.int64], propensity: float) -> None:
         if not len(wanted) or len(wanted) == len(visit.kept):
             return
         rows, stands_for = self._drawn(visit, wanted)
         target = np.r_[np.full(len(wanted), 1.0 / len(wanted)), np.zeros(len(rows) - len(wanted))]
-        self._catalogs.append((features_of(replay, visit, rows, self.names), target, stands_for))
-        if len(self._catalogs) > self._most:
-            self._halve()
+        self._catalogs.append((features_of(replay, visit, rows, self.names), target, stands_for, propensity))
 
     def _halve(self) -> None:
         """Keep a random half, and half of what comes."""
@@ -132,18 +154,19 @@ class Collector:
             long = np.concatenate([part[1] for part in parts])
             if 0 < long.sum() < len(long):
                 features = np.concatenate([part[0] for part in parts])
-                choices.append((features, long / long.sum(), np.zeros(len(long))))
-        sizes = np.array([len(target) for _, target, _ in choices], np.int64)
+                choices.append((features, long / long.sum(), np.zeros(len(long)), 0.0))
+        sizes = np.array([len(target) for _, target, _, _ in choices], np.int64)
         shown = np.arange(len(choices)) >= len(self._catalogs)
         weights = np.ones(len(choices))
-        features, targets, stands_for = (np.concatenate(column) for column in zip(*choices, strict=True))
-        return Samples(features, targets, stands_for, sizes, weights, shown, self.names)
+        *columns, propensity = zip(*choices, strict=True)
+        features, targets, stands_for = (np.concatenate(column) for column in columns)
+        return Samples(features, targets, stands_for, sizes, weights, shown, self.names, np.array(propensity))
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
     """The choices of several days, of which there is at least one, together."""
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("features", "target", "stands_for", "sizes", "weights", "shown")
+        for name in ("features", "target", "stands_for", "sizes", "weights", "shown", "propensity")
     }
     return Samples(**columns, names=parts[0].names)

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluation.tenant_kinds import KINDS, Kind, generated, part_of
-from evaluation.tenant_learning import learn, tenants_markdown, tenants_of
+from evaluation.tenant_learning import learn, learn_all, tenants_markdown, tenants_of
+from learning.log import Log
 
 SMALL = Kind(40, 24.0, videos=60, days=3)
 
@@ -40,3 +42,12 @@ def test_a_generated_tenant_learns_and_its_line_says_what_it_was_served() -> Non
         "50% of the users, 1",
         "200 users",
     ]
+
+
+def test_a_run_that_was_stopped_goes_on_after_the_last_tenant_it_finished(tmp_path: Path) -> None:
+    def unreachable() -> Log:
+        raise AssertionError("a result that is kept is not made again")
+
+    first = list(learn_all([("small, 1", lambda: generated(SMALL))], 14.0, tmp_path))
+    again = list(learn_all([("small, 1", unreachable)], 14.0, tmp_path))
+    assert again == first

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from learning.log import read_json_lines
+import pytest
+
+from learning.log import propensity_of, read_json_lines
 from tests.served_app import make_video
 
 
@@ -30,3 +32,36 @@ def test_a_play_told_by_heartbeats_is_one_exposure_with_its_furthest(tmp_path: P
     read = read_json_lines(tmp_path / "events.jsonl", tmp_path / "videos.jsonl").exposures
     assert read.watch_ms.tolist() == [25_000.0, 10_000.0, 3_000.0]
     assert read.long.tolist() == [True, False, False]
+
+
+def test_a_play_counts_when_it_began(tmp_path: Path) -> None:
+    late = line("progress", 1_060_000, 60_000.0, key=1)
+    (tmp_path / "events.jsonl").write_text(json.dumps(late))
+    (tmp_path / "videos.jsonl").write_text(json.dumps(make_video("v").to_document()))
+    read = read_json_lines(tmp_path / "events.jsonl", tmp_path / "videos.jsonl").exposures
+    assert read.time.tolist() == [1_000.0]
+
+
+def test_an_event_at_the_exploration_slots_place_has_its_chance(tmp_path: Path) -> None:
+    receipt = {"exploredRank": 5, "propensity": 0.004}
+    lines = [
+        {**line("impression", 1_000_000), "rankPosition": 5, "request": receipt},
+        {**line("video_view", 1_005_000, 20_000.0), "rankPosition": 5, "request": receipt},
+        {**line("impression", 1_000_000), "videoId": "other", "rankPosition": 6, "request": receipt},
+        {**line("impression", 1_000_000), "videoId": "third", "rankPosition": 5, "request": None},
+    ]
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    videos = [make_video(name).to_document() for name in ("v", "other", "third")]
+    (tmp_path / "videos.jsonl").write_text("\n".join(map(json.dumps, videos)))
+    log = read_json_lines(tmp_path / "events.jsonl", tmp_path / "videos.jsonl")
+    found = {
+        log.videos[video].id: chance
+        for video, chance in zip(log.exposures.video.tolist(), log.exposures.propensity.tolist(), strict=True)
+    }
+    assert found == {"v": 0.004, "other": 0.0, "third": 0.0}
+
+
+@pytest.mark.parametrize("chance", [None, True, "0.5", 0.0, -0.1, 1.5, float("nan")])
+def test_a_chance_that_is_none_is_not_used(chance: object) -> None:
+    event = {"rankPosition": 5, "request": {"exploredRank": 5, "propensity": chance}}
+    assert propensity_of(event) == 0.0

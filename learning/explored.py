@@ -1,0 +1,91 @@
+"""What chance showed: outcomes of exploration slots, weighted so that they speak for the whole catalog.
+
+All other places of a page were chosen by some ranking, so their outcomes tell about that ranking's taste too. The
+exploration slot draws its video with a known chance p; an outcome that weighs 1 / p stands for what would have come of
+showing any video (inverse propensity weighting; Horvitz & Thompson, 1952). Weights are capped, which costs a little
+bias and saves much variance, and add up to the number of outcomes (Swaminathan & Joachims, NIPS 2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.evidence import times_counted
+from learning.ranking_metrics import Interval
+
+Floats = NDArray[np.float64]
+MOST_TIMES_MEDIAN = 10.0
+"""The cap of a weight, in medians: a single rare draw decides nothing."""
+ENOUGH_EFFECTIVE = 100.0
+"""Effective outcomes below which a report gives no figure."""
+
+
+def explored_weights(propensity: Floats) -> Floats:
+    """Weights of outcomes that were drawn with these chances, all above 0; their mean is 1."""
+    if not len(propensity):
+        return np.zeros(0)
+    weights = 1.0 / propensity
+    weights = np.minimum(weights, MOST_TIMES_MEDIAN * np.median(weights))
+    return np.asarray(weights / weights.mean())
+
+
+def effective_size(weights: Floats) -> float:
+    """How many equally weighted outcomes tell as much: (Σw)² / Σw² (Kish, 1965)."""
+    squares = float(weights @ weights)
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
+
+
+def weighted_auc(scores: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
+    """The chance that a positive scores above a negative, ties half. `weights` (outcomes,) or (outcomes, draws): one
+    value each. .5 where there are not both."""
+    _, place = np.unique(scores, return_inverse=True)
+    columns = weights.reshape(len(scores), -1)
+    won, lost = (np.zeros((int(place.max()) + 1 if len(place) else 1, columns.shape[1])) for _ in range(2))
+    np.add.at(won, place[positive], columns[positive])
+    np.add.at(lost, place[~positive], columns[~positive])
+    below = np.cumsum(lost, axis=0) - lost / 2.0
+    pairs = won.sum(axis=0) * lost.sum(axis=0)
+    found = np.divide((won * below).sum(axis=0), pairs, out=np.full(len(pairs), 0.5), where=pairs > 0)
+    return np.asarray(found)
+
+
+@dataclass
+class ExploredOutcomes:
+    """Outcomes of a day's exploration slots, and where each ranking would have put them.
+
+    `places`: by ranking, the share of the catalog that it puts below the video, in [0, 1].
+    """
+
+    places: dict[str, list[float]]
+    long: list[bool] = field(default_factory=list)
+    propensity: list[float] = field(default_factory=list)
+    user: list[int] = field(default_factory=list)
+
+    def report(self, ours: str, theirs: str) -> dict[str, Any]:
+        """How many there are, how many they are worth, and how well each ranking tells which were watched long (AUC,
+        .5 = not at all), with the difference; None instead where they are too few."""
+        weights = explored_weights(np.array(self.propensity))
+        about = {"shown": len(weights), "longViews": sum(self.long), "effective": round(effective_size(weights), 1)}
+        long = np.array(self.long, np.bool_)
+        if about["effective"] < ENOUGH_EFFECTIVE or long.all() or not long.any():
+            return {**about, "auc": None, "difference": None}
+        values = {name: weighted_auc(np.array(self.places[name]), long, weights) for name in (ours, theirs)}
+        gap = self.difference(ours, theirs)
+        return {
+            **about,
+            "auc": {name: round(float(value[0]), 4) for name, value in values.items()},
+            "difference": [round(edge, 4) for edge in (gap.value, gap.low, gap.high)],
+        }
+
+    def difference(self, ours: str, theirs: str) -> Interval:
+        """AUC of ours less theirs, with its 95 % interval over users."""
+        weights, long = explored_weights(np.array(self.propensity)), np.array(self.long, np.bool_)
+        drawn = np.column_stack([weights, weights[:, None] * times_counted(np.array(self.user, np.int64))])
+        one, other = (weighted_auc(np.array(self.places[name]), long, drawn) for name in (ours, theirs))
+        gaps = one - other
+        low, high = np.percentile(gaps[1:], [2.5, 97.5])
+        return Interval(float(gaps[0]), float(low), float(high))
