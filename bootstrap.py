@@ -51,7 +51,7 @@ from shared.adapters.blobs.port import Blobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
 from shared.adapters.documents.port import DocumentStore
-from shared.adapters.flags.evaluation import LEAN_READS, Flags
+from shared.adapters.flags.evaluation import LEAN_READS, LEAN_WRITES, Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
@@ -240,7 +240,12 @@ def build(
     telemetry = telemetry or Telemetry()
     clock_guard = ClockGuard(clock, elapsed, telemetry)
     documents = documents or documents_from(
-        settings, clock, telemetry, partial(clock_guard.saw, COSMOS), lambda: flags.on(LEAN_READS, "")
+        settings,
+        clock,
+        telemetry,
+        partial(clock_guard.saw, COSMOS),
+        lambda: flags.on(LEAN_READS, ""),
+        lambda: flags.on(LEAN_WRITES, ""),
     )
     bus = bus or bus_from(settings, clock)
     blobs = blobs or blobs_from(settings)

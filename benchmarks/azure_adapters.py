@@ -24,6 +24,7 @@ from azure.functions.meta import Datum, get_binding_registry
 
 import bootstrap
 from benchmarks.feed_handler import _prepare, _request, _served
+from benchmarks.lean import lean_cosmos
 from benchmarks.measuring import UNLIMITED, Timing, measure, measure_async
 from events.batch import Batch, decode, encode
 from events.schema import parse_event
@@ -31,12 +32,10 @@ from local.serving import local_settings
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
 from shared.adapters.bus.servicebus import ServiceBusBus
 from shared.adapters.documents.cosmos import CosmosStore
-from shared.adapters.documents.cosmos_point_read import PointReads
 from shared.adapters.documents.port import TENANTS, Create
 from shared.adapters.flags.app_configuration import FlagStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.settings import Settings
-from tests.emulators.cosmos.entra import KnownToken
 
 ROOT = Path(__file__).resolve().parent.parent
 READS, FEEDS, MESSAGES, VIDEOS = 1_500, 1_000, 3_000, 500
@@ -95,10 +94,7 @@ async def _reads(settings: Settings) -> None:
     eventual = await measure_async(lambda: store.read(TENANTS, "t", "signals"), READS)
     latest = await measure_async(lambda: store.read(TENANTS, "t", "signals", latest=True), READS)
     await store.close()
-    reads = PointReads(_account(settings), settings.cosmos_database, KnownToken)
-    lean_store = CosmosStore(
-        settings.cosmos_database, connection_string=settings.cosmos_connection_string, point_reads=reads
-    )
+    lean_store = lean_cosmos(settings)
     lean = await measure_async(lambda: lean_store.read(TENANTS, "t", "signals"), READS)
     await lean_store.close()
     _row("read_item of the bare SDK, 8 kB", bare.cpu, bare.cpu)
@@ -107,12 +103,6 @@ async def _reads(settings: Settings) -> None:
     _row("read without the SDK (flag lean-reads)", lean.cpu, bare.cpu)
     feed = await _feed(settings)
     _row(f"a whole feed of {VIDEOS} videos, signals read every time", feed.cpu, bare.cpu)
-
-
-def _account(settings: Settings) -> str:
-    """The address in a connection string."""
-    parts = dict(part.split("=", 1) for part in settings.cosmos_connection_string.split(";") if part)
-    return parts["AccountEndpoint"]
 
 
 async def _feed(settings: Settings) -> Timing:

@@ -40,7 +40,7 @@ AFTER = {
     "WRITE_RECEIPT_VERSION": "2",
     "WRITE_MESSAGE_VERSION": "2",
 }
-LEAN = {"MEASURE_LEAN_READS": "1"}
+LEAN = {"MEASURE_LEAN": "1"}
 WARM_UP = 200
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("revision", nargs="?", default=BASELINE, help="what to compare with")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(RECORD, action="store_true", help="keep the ratios of CPU in infra/measured.json")
-    parser.add_argument("--lean", action="store_true", help="the working tree reads with the flag lean-reads on")
+    parser.add_argument("--lean", action="store_true", help="lean-reads and lean-writes on in the working tree")
     parser.add_argument("--batches", type=int, default=2_400, help="of each step in a round")
     chosen = parser.parse_args(sys.argv[2:] if sys.argv[1:2] == ["write_path"] else None)
     no_op = _no_op_us()

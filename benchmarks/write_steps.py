@@ -41,7 +41,6 @@ from feed.api import FeedApi
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import local_settings
 from shared.adapters.bus.port import SIGNALS
-from shared.adapters.documents.cosmos import CosmosStore
 from shared.adapters.flags.app_configuration import FlagStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.adapters.tenant_directory import save_key, save_tenant
@@ -58,19 +57,12 @@ POST = next(each for each in endpoints_of(EventsApi) if each.method == "POST")
 TYPES = ("impression", "video_view", "video_view", "skip", "like")
 
 
-LEAN = "MEASURE_LEAN_READS"
+LEAN = "MEASURE_LEAN"
 
 
 def _lean(settings: Settings) -> Any:
-    """The store with the flag `lean-reads` on; versions before it have none."""
-    point_reads = importlib.import_module("shared.adapters.documents.cosmos_point_read")
-    entra = importlib.import_module("tests.emulators.cosmos.entra")
-    parts = dict(part.split("=", 1) for part in settings.cosmos_connection_string.split(";") if part)
-    return CosmosStore(
-        settings.cosmos_database,
-        connection_string=settings.cosmos_connection_string,
-        point_reads=point_reads.PointReads(parts["AccountEndpoint"], settings.cosmos_database, entra.KnownToken),
-    )
+    """The store with the flags `lean-reads` and `lean-writes` on; versions before them have none."""
+    return importlib.import_module("benchmarks.lean").lean_cosmos(settings)
 
 
 class Steps:

@@ -49,12 +49,14 @@ def documents_from(
     telemetry: Telemetry,
     on_answer: OnAnswer | None = None,
     lean_reads: Callable[[], bool] = lambda: False,
+    lean_writes: Callable[[], bool] = lambda: False,
 ) -> DocumentStore:
     """The document store the settings name, unconnected; `telemetry` counts its calls, `on_answer` gets the headers
-    of what a service answers, `lean_reads` says whether Cosmos DB may be read without its SDK."""
+    of what a service answers, `lean_reads` and `lean_writes` say whether Cosmos DB may be asked without its SDK."""
     backend = _backend("documents", settings.document_store)
     if settings.document_store == "cosmos":
-        cosmos: DocumentStore = backend.from_settings(settings, count_cosmos_calls(telemetry), on_answer, lean_reads)
+        on_call = count_cosmos_calls(telemetry)
+        cosmos: DocumentStore = backend.from_settings(settings, on_call, on_answer, lean_reads, lean_writes)
         return cosmos
     return MeteredDocuments(backend(data_folder(settings) / "documents.db", clock), telemetry)
 

@@ -26,7 +26,9 @@ from shared.adapters.bus.port import Bus
 from shared.adapters.bus.servicebus import ServiceBusBus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.cosmos_batch_write import BatchWrites
 from shared.adapters.documents.cosmos_point_read import PointReads
+from shared.adapters.documents.cosmos_wire import Wire
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.documents.sqlite import SqliteStore
 from shared.adapters.flags.app_configuration import AppConfigurationFlags
@@ -146,8 +148,15 @@ async def _cosmos(*, lean: bool) -> AsyncIterator[Rig[DocumentStore]]:
         opened: list[DocumentStore] = []
 
         async def another() -> DocumentStore:
-            reads = PointReads(server.url, "feed", server.entra.credential) if lean else None
-            opened.append(CosmosStore("feed", connection_string=server.connection_string, point_reads=reads))
+            wire = Wire(server.url, "feed", server.entra.credential)
+            opened.append(
+                CosmosStore(
+                    "feed",
+                    connection_string=server.connection_string,
+                    point_reads=PointReads(wire) if lean else None,
+                    batch_writes=BatchWrites(wire) if lean else None,
+                )
+            )
             await opened[-1].ready()
             return opened[-1]
 
@@ -213,7 +222,7 @@ async def app_configuration_flags(folder: Path) -> AsyncIterator[FlagsRig]:
 DOCUMENTS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[DocumentStore]]]] = {
     "sqlite": sqlite_documents,
     "cosmos": cosmos_documents,
-    "cosmos, lean reads": lean_cosmos_documents,
+    "cosmos, without its SDK": lean_cosmos_documents,
 }
 BUS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Bus]]]] = {
     "sqlite": sqlite_bus,

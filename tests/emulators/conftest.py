@@ -10,6 +10,8 @@ import pytest
 
 from shared.adapters.bus.servicebus import ServiceBusBus
 from shared.adapters.documents.cosmos import CosmosStore
+from shared.adapters.documents.cosmos_batch_write import BatchWrites
+from shared.adapters.documents.cosmos_wire import Wire
 from tests.emulators.broker_here import broker_of_user_events
 from tests.emulators.clock import MovableClock
 from tests.emulators.cosmos import CosmosServer
@@ -36,14 +38,16 @@ async def cosmos(clock: MovableClock) -> AsyncIterator[CosmosServer]:
         yield server
 
 
-@pytest.fixture
-async def store(cosmos: CosmosServer) -> AsyncIterator[CosmosStore]:
+@pytest.fixture(params=[False, True], ids=["by the SDK", "without it"])
+async def store(request: pytest.FixtureRequest, cosmos: CosmosServer) -> AsyncIterator[CosmosStore]:
+    wire = Wire(cosmos.url, "video", cosmos.entra.credential)
     store = CosmosStore(
         "video",
         connection_string=cosmos.connection_string,
         read_timeout_seconds=0.3,
         write_timeout_seconds=0.3,
         reopen_after_seconds=0.0,
+        batch_writes=BatchWrites(wire, timeout_seconds=0.3) if request.param else None,
     )
     await store.ready()
     cosmos.faults.requests.clear()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from feed.signals_reader import SignalsReader, SignalsUnavailable
 from shared.adapters.documents.cosmos import CosmosStore
-from shared.adapters.documents.cosmos_point_read import REST_SECONDS, PointReads, endpoints_of
+from shared.adapters.documents.cosmos_point_read import PointReads
+from shared.adapters.documents.cosmos_wire import REST_SECONDS, Endpoints, Wire, endpoints_of
 from shared.adapters.documents.port import TENANTS, USER_ACTIVITY, Create, StoreUnavailable, Upsert
 from shared.domain.signals_document import to_document
 from shared.domain.user_signals import Signals
@@ -20,20 +19,11 @@ from shared.observability.metrics import Telemetry
 from shared.settings import Settings
 from tests.emulators.cosmos import CosmosServer
 from tests.emulators.faults import BEFORE, Fault
+from tests.emulators.lean_store import Clock, free_port, opened
 from tests.emulators.tcp_gate import TcpGate
 
 BUDGET_SECONDS = 0.08
 """As the feed's: a page waits no longer for a user's signals."""
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -45,27 +35,6 @@ def calls() -> list[tuple[str, int]]:
 async def lean(cosmos: CosmosServer, calls: list[tuple[str, int]]) -> AsyncIterator[CosmosStore]:
     async with opened(cosmos, calls, cosmos.url) as store:
         yield store
-
-
-@contextlib.asynccontextmanager
-async def opened(
-    cosmos: CosmosServer, calls: list[tuple[str, int]], account: str, clock: Clock | None = None, **options: Any
-) -> AsyncIterator[CosmosStore]:
-    """A store with one user's document in it, whose reads go to `account` first."""
-    reads = PointReads(account, "video", cosmos.entra.credential, clock=clock or Clock(), **options)
-    store = CosmosStore(
-        "video",
-        connection_string=cosmos.connection_string,
-        read_timeout_seconds=0.3,
-        throttle_wait_seconds=0.5,
-        point_reads=reads,
-        on_call=lambda operation, status, *_: calls.append((operation, status)),
-    )
-    await store.ready()
-    await store.write(TENANTS, "t", [Create({"id": "a", "n": 1})])
-    calls.clear()
-    yield store
-    await store.close()
 
 
 async def test_a_document_and_its_absence_need_no_sdk(lean, calls):
@@ -118,7 +87,7 @@ ODD_CHARGE = {"x-ms-request-charge": "soon"}
 
 @pytest.mark.parametrize("lean_reads", [True, False], ids=["lean", "by the SDK"])
 async def test_a_charge_that_is_no_number_is_an_outage_at_most(cosmos, calls, lean_reads):
-    async with opened(cosmos, calls, cosmos.url, wanted=lambda: lean_reads) as store:
+    async with opened(cosmos, calls, cosmos.url, reads_wanted=lambda: lean_reads) as store:
         cosmos.faults.add(Fault(status=503, body="{}", headers=ODD_CHARGE, times=None))
         with pytest.raises(StoreUnavailable):
             await store.read(TENANTS, "t", "a")
@@ -155,10 +124,10 @@ async def test_a_token_is_kept_until_it_is_about_to_end(cosmos, calls):
         await asyncio.gather(*(store.read(TENANTS, "t", "a") for _ in range(20)))
         assert cosmos.entra.scopes == ["http://127.0.0.1/.default"]
     cosmos.entra.lives_seconds = 10.0  # less than what is kept in reserve
-    reads = PointReads(cosmos.url, "video", cosmos.entra.credential)
+    wire = Wire(cosmos.url, "video", cosmos.entra.credential)
     for _ in range(2):
-        await reads.read(cosmos.url, "tenants", "t", "a", session=None)
-    await reads.close()
+        await PointReads(wire).read(cosmos.url, "tenants", "t", "a", session=None)
+    await wire.close()
     assert len(cosmos.entra.scopes) == 3
 
 
@@ -179,7 +148,7 @@ async def test_a_read_of_the_latest_sees_what_this_process_wrote(lean, cosmos, c
 
 async def test_operators_can_switch_it_off_while_it_runs(cosmos, calls):
     switched_on = True
-    async with opened(cosmos, calls, cosmos.url, wanted=lambda: switched_on) as store:
+    async with opened(cosmos, calls, cosmos.url, reads_wanted=lambda: switched_on) as store:
         await store.read(TENANTS, "t", "a")
         switched_on = False
         await store.read(TENANTS, "t", "a")
@@ -191,9 +160,8 @@ async def test_the_next_region_is_asked_while_the_first_one_rests(cosmos, calls)
     async with opened(cosmos, calls, cosmos.url, clock) as store:
         reads = store._point_reads
         assert reads is not None
-        gone = f"http://127.0.0.1:{_free_port()}"
-        reads._endpoints = (gone, cosmos.url)
-        reads._rests_until = dict.fromkeys(reads._endpoints, 0.0)
+        gone = f"http://127.0.0.1:{free_port()}"
+        reads._endpoints = Endpoints((gone, cosmos.url), reads.wire.clock)
         assert await store.read(TENANTS, "t", "a") is not None  # nobody listens in the first region
         assert await store.read(TENANTS, "t", "a") is not None
         assert [operation for operation, _ in calls] == ["lean_read", "read", "lean_read"]
@@ -210,7 +178,7 @@ def test_regions_are_part_of_the_accounts_name():
 
 def test_a_token_is_never_sent_over_plain_http_to_another_machine():
     with pytest.raises(ValueError, match="https"):
-        PointReads("http://feed.documents.azure.com", "feed", dict)
+        PointReads(Wire("http://feed.documents.azure.com", "feed", dict))
 
 
 # What a feed request sees
@@ -257,7 +225,7 @@ async def test_a_bad_day_ends_in_the_right_page_within_the_budget(lean, cosmos, 
 
 
 async def test_an_endpoint_that_is_gone_ends_in_a_personal_page_of_the_sdk(cosmos, calls):
-    async with opened(cosmos, calls, f"http://127.0.0.1:{_free_port()}") as store, reader_of(store) as reader:
+    async with opened(cosmos, calls, f"http://127.0.0.1:{free_port()}") as store, reader_of(store) as reader:
         assert (await _answer(reader))[0] == "personalized"
         assert ("lean_read", 0) in calls
         assert calls[-1] == ("read", 200)
@@ -275,11 +243,3 @@ async def test_a_half_open_connection_costs_one_page_its_signals(cosmos, calls):
             assert seconds < BUDGET_SECONDS + 0.25
             assert (await _answer(reader))[0] == "personalized"  # by the SDK, while the endpoint rests
             assert calls[-1] == ("read", 200)
-
-
-def _free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

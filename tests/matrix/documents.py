@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
+from typing import Any
 
 from shared.adapters.answers import Kind
 from shared.adapters.documents.cosmos import CosmosStore
 from shared.adapters.documents.cosmos_answers import kind_of
+from shared.adapters.documents.cosmos_batch_write import BatchWrites
 from shared.adapters.documents.cosmos_point_read import PointReads
+from shared.adapters.documents.cosmos_wire import Wire
 from shared.adapters.documents.port import TENANTS, Create, Upsert
 from tests.emulators.cosmos import CosmosServer
 from tests.matrix.answers import COSMOS, always
@@ -33,9 +36,9 @@ OPERATIONS: dict[str, Call] = {
     "next changes": lambda store, token: store.changes(TENANTS, token),
     "ready": _ready,
 }
-LEAN = {"lean read", "lean read latest"}
+LEAN = {"lean read", "lean read latest", "lean write"}
 OPERATIONS |= {name: OPERATIONS[name.removeprefix("lean ")] for name in sorted(LEAN)}
-"""The same reads without the SDK: whatever is odd is asked again through it, so they come out the same."""
+"""The same reads and writes without the SDK come out the same, whatever is odd."""
 
 
 def expected(operation: str, answer: str) -> set[str]:
@@ -47,7 +50,7 @@ def expected(operation: str, answer: str) -> set[str]:
         case Kind.REFUSAL:
             return {REFUSAL}
         case Kind.CONFLICT:  # nothing that only reads can be in conflict: there it is an answer that is none
-            return {CONFLICT if operation == "write" else OUTAGE}
+            return {CONFLICT if operation.removeprefix("lean ") == "write" else OUTAGE}
         case Kind.ABSENT:  # a whole container is never absent, nor a batch
             return {ABSENT if operation.removeprefix("lean ") in ("read", "read latest") else OUTAGE}
     return {OUTAGE}
@@ -59,7 +62,7 @@ async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
     async with CosmosServer(partitions=2) as server:
         opened: list[CosmosStore] = []
 
-        def connect(point_reads: PointReads | None = None) -> CosmosStore:
+        def connect(**lean: Any) -> CosmosStore:
             opened.append(
                 CosmosStore(
                     "video",
@@ -68,17 +71,17 @@ async def trials() -> AsyncIterator[Callable[[str, str], Awaitable[str]]]:
                     write_timeout_seconds=0.15,
                     throttle_wait_seconds=0.05,
                     reopen_after_seconds=0.0,
-                    point_reads=point_reads,
+                    **lean,
                 )
             )
             return opened[-1]
 
         store = connect()
         hours = count(step=3_600)  # no endpoint rests so long
-        reads = PointReads(
-            server.url, "video", server.entra.credential, timeout_seconds=0.15, clock=lambda: next(hours)
+        wire = Wire(server.url, "video", server.entra.credential, clock=lambda: next(hours))
+        lean = connect(
+            point_reads=PointReads(wire, timeout_seconds=0.15), batch_writes=BatchWrites(wire, timeout_seconds=0.15)
         )
-        lean = connect(reads)
         await store.ready()
         await lean.ready()
         await store.write(TENANTS, "t", [Create({"id": "a"})])

@@ -23,6 +23,8 @@ What this module does because of how the SDK behaves, each proven by a test in `
   to the write region, also after a failover.
 
 Reads by id may go without the SDK (`cosmos_point_read.py`); what they do not take for an answer is asked again here.
+Batches, too (`cosmos_batch_write.py`), but only what the service has certainly not begun with is sent again: all else
+raises `StoreUnavailable`, as through the SDK.
 """
 
 from __future__ import annotations
@@ -52,21 +54,27 @@ from shared.adapters.azure_credential import azure_credential
 from shared.adapters.documents.change_token import Position, pack_positions, unpack_positions
 from shared.adapters.documents.cosmos_answers import (
     ACTIVITY_ID,
+    CONFLICTS,
     CONTAINER_PATH,
-    FAILURES,
     NO_ANSWER,
     NOT_APPLIED,
     STALE_SESSION,
     TOO_LARGE,
     WORTH_A_SECOND_READ,
     NotAnAnswer,
+    charge_of,
     checked_page,
+    first_refused,
     kind_of,
+    refusal_of,
+    retry_after_of,
     says_absent,
 )
+from shared.adapters.documents.cosmos_batch_write import BatchWrites
 from shared.adapters.documents.cosmos_items import batch_operation, check, document_of, page_query
 from shared.adapters.documents.cosmos_layout import default_ttl, indexing_policy
-from shared.adapters.documents.cosmos_point_read import PointReads, Unusual
+from shared.adapters.documents.cosmos_point_read import PointReads
+from shared.adapters.documents.cosmos_wire import Unusual, Wire
 from shared.adapters.documents.port import (
     CONTAINERS,
     FROM_NOW,
@@ -93,8 +101,8 @@ OnCall = Callable[[str, int, float, float], None]
 OnAnswer = Callable[[Mapping[str, Any]], None]
 """Called with the headers of every answer that is the service's own."""
 
-LEAN_READ = "lean_read"
-"""The operation under which reads without the SDK are counted."""
+LEAN_READ, LEAN_WRITE = "lean_read", "lean_write"
+"""The operations under which reads and writes without the SDK are counted."""
 
 _EVENTUAL = {"consistencyLevel": "Eventual"}
 
@@ -126,6 +134,7 @@ class CosmosStore:
         on_call: OnCall | None = None,
         on_answer: OnAnswer | None = None,
         point_reads: PointReads | None = None,
+        batch_writes: BatchWrites | None = None,
     ) -> None:
         if (connection_string is None) == (endpoint is None):
             raise ValueError("give either a connection string or an endpoint")
@@ -138,7 +147,7 @@ class CosmosStore:
         self._reopen_after = reopen_after_seconds
         self._on_call = on_call or (lambda operation, status, request_units, seconds: None)
         self._on_answer = on_answer or (lambda headers: None)
-        self._point_reads = point_reads
+        self._point_reads, self._batch_writes = point_reads, batch_writes
         self._client: CosmosClient | None = None
         self._credential: Any = None
         self._proxies: dict[str, ContainerProxy] = {}
@@ -153,9 +162,14 @@ class CosmosStore:
         on_call: OnCall | None = None,
         on_answer: OnAnswer | None = None,
         lean_reads: Callable[[], bool] = lambda: False,
+        lean_writes: Callable[[], bool] = lambda: False,
     ) -> CosmosStore:
         """As the settings say; nothing connects yet. `lean_reads` says before each read by id whether it may go without
-        the SDK; with a connection string none may."""
+        the SDK, `lean_writes` before each batch; with a connection string none may."""
+        wire = None
+        if settings.cosmos_endpoint:
+            wire = Wire(settings.cosmos_endpoint, settings.cosmos_database, azure_credential)
+        regions = settings.cosmos_regions.split(",")
         return cls(
             settings.cosmos_database,
             connection_string=settings.cosmos_connection_string or None,
@@ -163,7 +177,8 @@ class CosmosStore:
             credential=azure_credential,
             on_call=on_call,
             on_answer=on_answer,
-            point_reads=_point_reads(settings, lean_reads) if settings.cosmos_endpoint else None,
+            point_reads=PointReads(wire, regions=regions, wanted=lean_reads) if wire else None,
+            batch_writes=BatchWrites(wire, wanted=lean_writes) if wire else None,
         )
 
     # The port
@@ -224,37 +239,81 @@ class CosmosStore:
             raise ValueError(f"a batch has 1 to {MAX_OPERATIONS} operations, not {len(operations)}")
         for op in operations:
             check(op)
-        proxy = await self._proxy(container)
 
         async def send() -> list[str | None]:
-            started = time.perf_counter()
-            answered: Mapping[str, Any] = {}
-
-            def hook(headers: Mapping[str, Any], _: Any) -> None:
-                nonlocal answered
-                answered = headers
-
-            batch = [batch_operation(op, container, partition) for op in operations]
-            asked: dict[str, Any] = {"read_timeout": self._write_timeout, "response_hook": hook}
-            if token := self._sessions.get(container, partition):
-                asked["session_token"] = token  # else the SDK looks for one: a sixth of a batch's CPU
-            try:
-                results = await proxy.execute_item_batch(batch, partition, **asked)
-            except CosmosBatchOperationError as error:
-                self._count("write", error.status_code, error.headers, started)
-                self._sessions.keep(container, partition, error.headers)
-                raise _rejected(error) from None
-            except (CosmosResourceExistsError, CosmosAccessConditionFailedError) as error:
-                # Refused as a whole, without a word about the operations: any of them may have been the one.
-                self._count("write", error.status_code, error.headers, started)
-                raise WriteRejected(dict.fromkeys(range(len(operations)), Failure.CONFLICT)) from None
-            if len(results) != len(operations) or not all(200 <= int(result["statusCode"]) < 300 for result in results):
-                raise NotAnAnswer("a result for each operation")
-            self._count("write", 200, answered, started)
-            self._sessions.keep(container, partition, answered)
-            return [result.get("eTag") for result in results]
+            if self._batch_writes is not None and (endpoint := self._batch_writes.endpoint()) is not None:
+                try:
+                    return await self._write_leanly(self._batch_writes, endpoint, container, partition, operations)
+                except Unusual as unusual:
+                    if not unusual.untried:
+                        raise
+            return await self._write_by_sdk(container, partition, operations)
 
         return await self._call("write", container, send, repeatable=False, partition=partition)
+
+    async def _write_leanly(
+        self,
+        writes: BatchWrites,
+        endpoint: str,
+        container: Container,
+        partition: str,
+        operations: Sequence[Operation],
+    ) -> list[str | None]:
+        """One batch without the SDK. Raises `Unusual`, or what refused results mean."""
+        started = time.perf_counter()
+        try:
+            token = self._sessions.get(container, partition)
+            answer = await writes.write(endpoint, container, partition, operations, token)
+        except Unusual as unusual:
+            self._count(LEAN_WRITE, unusual.status, unusual.headers, started)
+            if unusual.status in CONFLICTS and ACTIVITY_ID in unusual.headers:
+                raise _refused_whole(operations) from None
+            raise
+        return self._written(LEAN_WRITE, container, partition, answer.results, answer.headers, started)
+
+    async def _write_by_sdk(
+        self, container: Container, partition: str, operations: Sequence[Operation]
+    ) -> list[str | None]:
+        """One batch, sent once."""
+        proxy = await self._proxy(container)
+        started = time.perf_counter()
+        answered: Mapping[str, Any] = {}
+
+        def hook(headers: Mapping[str, Any], _: Any) -> None:
+            nonlocal answered
+            answered = headers
+
+        batch = [batch_operation(op, container, partition) for op in operations]
+        asked: dict[str, Any] = {"read_timeout": self._write_timeout, "response_hook": hook}
+        if token := self._sessions.get(container, partition):
+            asked["session_token"] = token  # else the SDK looks for one: a sixth of a batch's CPU
+        try:
+            results: Sequence[Mapping[str, Any]] = await proxy.execute_item_batch(batch, partition, **asked)
+        except CosmosBatchOperationError as error:
+            results, answered = error.operation_responses or [], error.headers or {}
+        except (CosmosResourceExistsError, CosmosAccessConditionFailedError) as error:
+            self._count("write", error.status_code, error.headers, started)
+            raise _refused_whole(operations) from None
+        if len(results) != len(operations):
+            raise NotAnAnswer("a result for each operation")
+        return self._written("write", container, partition, results, answered, started)
+
+    def _written(
+        self,
+        operation: str,
+        container: Container,
+        partition: str,
+        results: Sequence[Mapping[str, Any]],
+        headers: Mapping[str, Any],
+        started: float,
+    ) -> list[str | None]:
+        """The etags of a batch that was written. Raises what its results mean when it was refused."""
+        refused = first_refused([int(result["statusCode"]) for result in results])
+        self._count(operation, 200 if refused is None else int(results[refused]["statusCode"]), headers, started)
+        self._sessions.keep(container, partition, headers)
+        if refused is not None:
+            raise refusal_of(results, refused, headers)
+        return [result.get("eTag") for result in results]
 
     async def query(
         self, container: Container, partition: str, *, id_prefix: str = "", after: str | None = None, limit: int = 200
@@ -340,8 +399,9 @@ class CosmosStore:
         client, self._client = self._client, None
         credential, self._credential = self._credential, None
         self._proxies.clear()
-        if self._point_reads is not None:
-            await self._point_reads.close()
+        for lean in (self._point_reads, self._batch_writes):
+            if lean is not None:
+                await lean.wire.close()
         if client is not None:
             await client.close()
         if credential is not None:
@@ -442,8 +502,9 @@ class CosmosStore:
                     return await send()
             except StoreError:
                 raise
-            except _BatchThrottled as error:
-                status, sub_status, headers = error.status, None, error.headers
+            except Unusual as error:  # counted already
+                status, sub_status, headers = error.status, error.sub_status, error.headers
+                trouble = str(error)
             except CosmosHttpResponseError as error:
                 status, sub_status, headers = error.status_code or NO_ANSWER, error.sub_status, error.headers or {}
                 self._count(operation, status, headers, started)
@@ -457,7 +518,7 @@ class CosmosStore:
                 status, sub_status, headers = NO_ANSWER, None, {}
                 self._count(operation, NO_ANSWER, headers, started)
                 trouble = type(error).__name__
-            retry_after = _retry_after(headers)
+            retry_after = retry_after_of(headers)
             if status in NOT_APPLIED:
                 pause = retry_after if retry_after is not None else 0.05 * 2**throttled
                 pause *= 1 + random.random() / 4  # noqa: S311 (spreads retries, guards nothing)
@@ -486,7 +547,7 @@ class CosmosStore:
                 session.clear_session_token(answered)  # type: ignore[no-untyped-call]
 
     def _count(self, operation: str, status: int | None, headers: Mapping[str, Any] | None, started: float) -> None:
-        charge = _charge(headers or {})
+        charge = charge_of(headers or {})
         self._on_call(operation, status or 0, charge, time.perf_counter() - started)
         if headers and charge:  # whatever stands between answers without one
             self._on_answer(headers)
@@ -546,16 +607,6 @@ class CosmosStore:
         return await self._call("changes", container, send, repeatable=True)
 
 
-def _point_reads(settings: Settings, wanted: Callable[[], bool]) -> PointReads:
-    return PointReads(
-        settings.cosmos_endpoint,
-        settings.cosmos_database,
-        azure_credential,
-        regions=settings.cosmos_regions.split(","),
-        wanted=wanted,
-    )
-
-
 def _retrieve(task: asyncio.Task[None]) -> None:
     """A failed opening nobody waited for to the end is not an unhandled error: the next caller opens again."""
     if not task.cancelled():
@@ -579,43 +630,9 @@ class _NotThere(Exception):
     """A plain 404."""
 
 
-class _BatchThrottled(Exception):
-    """A batch of which the service did nothing."""
-
-    def __init__(self, status: int, headers: Mapping[str, Any]) -> None:
-        self.status, self.headers = status, headers
-        super().__init__(str(status))
-
-
-def _rejected(error: CosmosBatchOperationError) -> Exception:
-    """What a refused batch means: the caller's state, the service's throttle, or a request that is wrong."""
-    statuses = [int(response["statusCode"]) for response in error.operation_responses or []]
-    failures = {i: FAILURES[status] for i, status in enumerate(statuses) if status in FAILURES}
-    if failures:
-        return WriteRejected(failures)
-    status = error.status_code or NO_ANSWER
-    if status in NOT_APPLIED:
-        return _BatchThrottled(status, error.headers or {})
-    if kind_of(status, None) is Kind.REFUSAL:
-        text = f"Cosmos DB refused operation {error.error_index} of a batch: status {status}"
-        return StoreRefused(text, too_large=status == TOO_LARGE)
-    return StoreUnavailable(f"Cosmos DB did not serve write: status {status}")
-
-
-def _charge(headers: Mapping[str, Any]) -> float:
-    """Request units; 0 where whatever stands between wrote something else there."""
-    try:
-        return float(headers.get("x-ms-request-charge") or 0.0)
-    except ValueError:
-        return 0.0
-
-
-def _retry_after(headers: Mapping[str, Any]) -> float | None:
-    try:
-        seconds = float(headers["x-ms-retry-after-ms"]) / 1000
-    except (KeyError, ValueError):
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
+def _refused_whole(operations: Sequence[Operation]) -> WriteRejected:
+    """A batch that was refused without a word about its operations: any of them may have been the one."""
+    return WriteRejected(dict.fromkeys(range(len(operations)), Failure.CONFLICT))
 
 
 def _on(container: Container | None) -> str:

@@ -21,11 +21,12 @@ learn.microsoft.com/rest/api, [2] to [6] are under learn.microsoft.com/azure/cos
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from shared.adapters.answers import Kind
-from shared.adapters.documents.port import Failure
+from shared.adapters.documents.cosmos_wire import Unusual
+from shared.adapters.documents.port import Failure, StoreRefused, StoreUnavailable, WriteRejected
 
 NO_ANSWER = 0
 
@@ -56,10 +57,14 @@ KINDS: Final[Mapping[tuple[int, int | None], Kind]] = {
 
 NOT_APPLIED: Final = frozenset({429, 449})
 """Statuses that promise the service did nothing: such a request may be sent again, a write too."""
+CONFLICTS: Final = frozenset({409, 412})
+"""Statuses of a whole batch that was refused because of what is stored."""
 WORTH_A_SECOND_READ: Final = frozenset({NO_ANSWER, 408, 410, 500, 502, 503, 504})
 """Statuses after which a read is worth one more try at once; a write may have happened."""
 STALE_SESSION: Final = 1002
 TOO_LARGE: Final = 413
+DEPENDS: Final = 424
+"""The status of an operation of a batch that another one was refused with."""
 ACTIVITY_ID: Final = "x-ms-activity-id"
 """A header of whatever the service itself answers (…/rest/api/cosmos-db/common-cosmosdb-rest-response-headers)."""
 
@@ -96,6 +101,44 @@ def checked_page(result: Any) -> None:
     """Raises `NotAnAnswer` unless `result` is a page of documents: the SDK takes anything else for an empty one."""
     if not isinstance(result, Mapping) or not isinstance(result.get("Documents"), list):
         raise NotAnAnswer("a page of documents")
+
+
+def first_refused(statuses: Sequence[int]) -> int | None:
+    """The index of the operation that a batch was refused for; None where all of them were written."""
+    refused = [i for i, status in enumerate(statuses) if not 200 <= status < 300]
+    return next((i for i in refused if statuses[i] != DEPENDS), refused[0] if refused else None)
+
+
+def refusal_of(results: Sequence[Mapping[str, Any]], refused: int, headers: Mapping[str, Any]) -> Exception:
+    """What the results of a refused batch mean: the caller's state, the service's throttle, or a wrong request."""
+    statuses = [int(result["statusCode"]) for result in results]
+    failures = {i: FAILURES[status] for i, status in enumerate(statuses) if status in FAILURES}
+    if failures:
+        return WriteRejected(failures)
+    status = statuses[refused]
+    if status in NOT_APPLIED:
+        return Unusual(status, headers)
+    if kind_of(status, None) is Kind.REFUSAL:
+        text = f"Cosmos DB refused operation {refused} of a batch: status {status}"
+        return StoreRefused(text, too_large=status == TOO_LARGE)
+    return StoreUnavailable(f"Cosmos DB did not serve write: status {status}")
+
+
+def charge_of(headers: Mapping[str, Any]) -> float:
+    """Request units; 0 where whatever stands between wrote something else there."""
+    try:
+        return float(headers.get("x-ms-request-charge") or 0.0)
+    except ValueError:
+        return 0.0
+
+
+def retry_after_of(headers: Mapping[str, Any]) -> float | None:
+    """Seconds that the service asks to wait; None where it does not say."""
+    try:
+        seconds = float(headers["x-ms-retry-after-ms"]) / 1000
+    except (KeyError, ValueError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 class NotAnAnswer(Exception):

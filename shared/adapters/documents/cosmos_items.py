@@ -55,3 +55,18 @@ def batch_operation(op: Operation, container: Container, partition: str) -> tupl
             return "replace", (stored["id"], stored), {"if_match_etag": etag}
         case Delete(id, etag):
             return "delete", (id,), {} if etag is None else {"if_match_etag": etag}
+
+
+def wire_operation(op: Operation, container: Container, partition: str) -> dict[str, Any]:
+    """One operation of a batch as the service takes it, as the SDK makes it of its tuple."""
+    match op:
+        case Create(body):
+            return {"operationType": "Create", "resourceBody": {**body, container.partition_field: partition}}
+        case Upsert(body):
+            return {"operationType": "Upsert", "resourceBody": {**body, container.partition_field: partition}}
+        case Replace(body, etag):
+            stored = {**body, container.partition_field: partition}
+            return {"operationType": "Replace", "id": stored["id"], "resourceBody": stored, "ifMatch": etag}
+        case Delete(id, etag):
+            deleted = {"operationType": "Delete", "id": id}
+            return deleted if etag is None else {**deleted, "ifMatch": etag}

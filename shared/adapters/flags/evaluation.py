@@ -33,6 +33,7 @@ NEW_DIVERSIFIER = "use-new-diversifier"
 ARCHIVE = "archive"
 LEAN_READS = "lean-reads"
 AUTO_MODELS = "auto-models"
+LEAN_WRITES = "lean-writes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,13 @@ FLAGS: dict[str, Flag] = {
     ),
     LEAN_READS: Flag(
         "Documents are read by id without the SDK of Cosmos DB, which takes most of a read's CPU. What is not plainly "
-        "an answer is asked again through the SDK. Off: everything goes through the SDK.",
+        "an answer is asked again through the SDK. Off: every read goes through the SDK.",
+        default=False,
+    ),
+    LEAN_WRITES: Flag(
+        "Batches of one partition are written without the SDK of Cosmos DB, which takes most of a write's CPU. Only "
+        "what the service has certainly not begun with is sent again, through the SDK. Off: every write goes through "
+        "the SDK.",
         default=False,
     ),
 }

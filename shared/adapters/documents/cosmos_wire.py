@@ -1,0 +1,196 @@
+"""What requests to Cosmos DB without its SDK share: a pool of connections, an Entra token, endpoints that rest.
+
+An endpoint that did anything but answer rests for a while: meanwhile the next one of the list is asked, and with none
+left nobody is. What a caller does not take for an answer is `Unusual`; the SDK is asked then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from yarl import URL
+
+API_VERSION = "2020-07-15"
+REST_SECONDS = 10.0
+"""How long an endpoint is left alone after anything but an answer."""
+CONNECT_SECONDS = 0.5
+RENEW_SECONDS = 300.0
+"""A token is renewed so long before it ends."""
+CONNECTIONS = 100
+_REFUSED_TOKEN = frozenset({401, 403})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Unusual(Exception):
+    """Anything but an answer that is taken at its word. `status` is 0 where no answer came.
+
+    `untried`: the service has certainly not begun with the request, so a write, too, may be sent by the SDK at once.
+    """
+
+    def __init__(
+        self, status: int = 0, headers: Mapping[str, str] | None = None, *, untried: bool = False, cause: str = ""
+    ) -> None:
+        self.status, self.headers, self.untried = status, headers or {}, untried
+        super().__init__(cause or f"status {status}")
+
+    @property
+    def sub_status(self) -> int | None:
+        """What the service says beside the status; None where it says nothing that is a number."""
+        said = self.headers.get("x-ms-substatus", "")
+        return int(said) if said.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, whatever it says."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def endpoints_of(account: str, regions: Sequence[str] = ()) -> tuple[str, ...]:
+    """The account's endpoints in these regions, in this order; the account's own where none is named.
+
+    `https://account.documents.azure.com` in West Europe is `https://account-westeurope.documents.azure.com`.
+    """
+    account = account.rstrip("/")
+    scheme, _, host = account.partition("://")
+    name, dot, rest = host.partition(".")
+    names = (region.replace(" ", "").lower() for region in regions)
+    return tuple(f"{scheme}://{name}-{region}{dot}{rest}" for region in names if region) or (account,)
+
+
+class Endpoints:
+    """Endpoints in the order they are asked. `clock` never goes back."""
+
+    def __init__(self, endpoints: Iterable[str], clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._rests_until = dict.fromkeys(endpoints, float("-inf"))
+        for endpoint in self._rests_until:
+            parts = urlsplit(endpoint)
+            if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+                raise ValueError("a token is sent over https only")
+
+    def next(self) -> str | None:
+        """The endpoint to ask; None while all of them rest."""
+        now = self._clock()
+        for endpoint, until in self._rests_until.items():
+            if until <= now:
+                return endpoint
+        return None
+
+    def rest(self, endpoint: str) -> None:
+        """Leave it alone for a while."""
+        self._rests_until[endpoint] = self._clock() + REST_SECONDS
+
+
+class Wire:
+    """Asks an account. Connects at the first use. `credential` makes an asynchronous token credential."""
+
+    def __init__(
+        self,
+        account: str,
+        database: str,
+        credential: Callable[[], Any],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.account, self.clock = account, clock
+        self._database = database
+        self._token = _Token(credential, _scope(account))
+        self._session: aiohttp.ClientSession | None = None
+
+    def documents_url(self, endpoint: str, container: str) -> str:
+        """Where the documents of a container are asked for."""
+        return f"{endpoint}/dbs/{self._database}/colls/{container}/docs"
+
+    async def ask(
+        self, method: str, url: str, headers: dict[str, str], timeout: aiohttp.ClientTimeout, body: bytes | None = None
+    ) -> Reply:
+        """One exchange. `url` is quoted already; `headers` are completed. Raises `Unusual` where no answer came."""
+        try:
+            headers["Authorization"] = await self._token.header()
+        except Exception as error:
+            raise Unusual(untried=True, cause="no token") from error
+        headers["x-ms-version"] = API_VERSION
+        headers["x-ms-date"] = formatdate(usegmt=True)
+        headers["Accept"] = "application/json"
+        try:
+            async with self._connected().request(
+                method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False, timeout=timeout
+            ) as response:
+                reply = Reply(response.status, response.headers, await response.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise Unusual(untried=True, cause="no connection") from error
+        except Exception as error:
+            raise Unusual(cause=type(error).__name__) from error
+        if reply.status in _REFUSED_TOKEN:
+            self._token.drop()
+        return reply
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60.0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Let go of the connections. Safe to call twice."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+        await self._token.close()
+
+
+def timeout_of(seconds: float) -> aiohttp.ClientTimeout:
+    """Bounds one exchange, and its connecting the more."""
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
+
+
+def _scope(account: str) -> str:
+    """What a token is asked for: the account by name, whatever region answers."""
+    parts = urlsplit(account)
+    return f"{parts.scheme}://{parts.hostname}/.default"
+
+
+class _Token:
+    """The header with the newest token; asked for once by all who wait."""
+
+    def __init__(self, credential: Callable[[], Any], scope: str) -> None:
+        self._make, self._scope = credential, scope
+        self._credential: Any = None
+        self._header = ""
+        self._renew_at = 0.0
+        self._asking = asyncio.Lock()
+
+    async def header(self) -> str:
+        if time.time() < self._renew_at:
+            return self._header
+        async with self._asking:
+            if time.time() >= self._renew_at:
+                if self._credential is None:
+                    self._credential = self._make()
+                token = await self._credential.get_token(self._scope)
+                self._header = quote(f"type=aad&ver=1.0&sig={token.token}", safe="")
+                self._renew_at = token.expires_on - RENEW_SECONDS
+        return self._header
+
+    def drop(self) -> None:
+        """The service refused it: ask for another one."""
+        self._renew_at = 0.0
+
+    async def close(self) -> None:
+        credential, self._credential = self._credential, None
+        if credential is not None:
+            await credential.close()
