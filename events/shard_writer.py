@@ -1,4 +1,5 @@
-"""Writes what was drained from a session: first the shard's document with the statistics, then the blob of the archive.
+"""Writes what was drained from a session: first the shard's document with the statistics, then the sample of it that
+ranking learns from, then the blob of the archive.
 
 The document says which messages it has added and where they are archived. Whoever lost the session meanwhile fails at
 the document and writes no blob.
@@ -7,6 +8,7 @@ the document and writes no blob.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +27,8 @@ from events.daily_statistics import (
 )
 from events.erasures import erasures
 from events.receipt_markers import ReceiptMarkers
+from events.sample import sample_name, sampled
+from events.sample_share import SampleShares
 from events.schema import CLAMP_AHEAD_SECONDS
 from events.stat_events import count_feedback, stat_events, within_peak
 from events.stats_shard import NumberedBatch, SequencedMessage, Shard
@@ -33,7 +37,7 @@ from events.video_facts import VideoFacts
 from ranking.daily_table import DayTable, UnreadableDay
 from ranking.stats import StatsTable, UnreadableStats
 from shared.adapters.blobs.port import ARCHIVE as ARCHIVE_BLOBS
-from shared.adapters.blobs.port import BlobRefused, Blobs
+from shared.adapters.blobs.port import SAMPLES, BlobRefused, Blobs
 from shared.adapters.bus.port import LockLost
 from shared.adapters.documents.port import (
     VIDEO_STATS,
@@ -92,6 +96,7 @@ class ShardWriter:
         self._clock = clock
         self._usual_peak_floor = usual_peak_floor
         self._markers = ReceiptMarkers(documents, identity)
+        self._shares = SampleShares(documents)
         self._over_peak: set[str] = set()
         """The shards that had more events in a minute than count, when they were last written."""
 
@@ -259,21 +264,48 @@ class ShardWriter:
     async def archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str, write: str) -> None:
         """Write messages that come again as one blob. `write`: the one that took them in."""
         wanted = await self._still_wanted(shard.tenant_id, numbered, write)
-        await self.write_blob(name, await self._decided(shard, wanted))
+        whole = name != write and await self._blobs.read(SAMPLES, sample_name(write)) is not None
+        await self.write_blob(shard, name, await self._decided(shard, wanted), sample=not whole)
 
-    async def write_blob(self, name: str, decided: Sequence[Batch]) -> None:
-        """Archive batches. Writes the blob even if it is empty; its existence marks the range as archived."""
+    async def write_blob(self, shard: Shard, name: str, decided: Sequence[Batch], sample: bool = True) -> None:
+        """Archive batches, their sample first. Writes the blob even if it is empty; its existence marks the range as
+        archived, and its sample as written. `sample`: whether the sample is written too."""
         now = self._clock()
         batches = [batch for batch in decided if in_time(batch, now)]
+        if sample:
+            await self._write_sample(shard, sample_name(name), batches)
         content = await asyncio.to_thread(to_lines, batches, self._identity.archive_pseudonym)
-        try:
-            await self._blobs.write(ARCHIVE_BLOBS, name, content)
-        except BlobRefused:
-            if await self._blobs.read(ARCHIVE_BLOBS, name) != content:  # else it is there, and a policy holds it
-                raise
+        await self._write_once(ARCHIVE_BLOBS, name, content)
         self._telemetry.count("batches_archived", "written", amount=len(batches))
         if len(batches) < len(decided):
             self._telemetry.count("batches_archived", "too_late", amount=len(decided) - len(batches))
+
+    async def _write_sample(self, shard: Shard, name: str, batches: Sequence[Batch]) -> None:
+        """Write the sampled users' batches; without any, no file stays of an earlier attempt either."""
+        halvings = await self._shares.halvings(shard.tenant_id, lambda: self._events_a_day(shard))
+        chosen = sampled(batches, self._identity.archive_pseudonym, halvings)
+        if not chosen:
+            await self._blobs.delete(SAMPLES, name)
+            return
+        content = await asyncio.to_thread(to_lines, chosen, self._identity.archive_pseudonym)
+        await self._write_once(SAMPLES, name, content)
+        self._telemetry.count("events_sampled", amount=sum(len(batch.events) for batch in chosen))
+
+    def _events_a_day(self, shard: Shard) -> float:
+        """Of the whole tenant on a busy day, as far as this shard can tell; batches spread evenly over the shards."""
+        tenant = self._tenants.get(shard.tenant_id)
+        packed = shard.stored.body.get("packed") if shard.stored else None
+        with contextlib.suppress(UnreadableStats):
+            busiest = StatsTable.unpack(packed).busiest_day() if isinstance(packed, str) else 0.0
+            return busiest * max(1, tenant.rollup_shards if tenant else 1)
+        return 0.0
+
+    async def _write_once(self, container: str, name: str, content: bytes) -> None:
+        try:
+            await self._blobs.write(container, name, content)
+        except BlobRefused:
+            if await self._blobs.read(container, name) != content:  # else it is there, and a policy holds it
+                raise
 
 
 async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:

@@ -197,7 +197,7 @@ class StatsConsumer:
                 return new
             added = await self._retry(lambda: self._writer.add(shard, new), give_up_at)
         if added.blob:
-            await self._retry(lambda: self._writer.write_blob(added.blob, added.batches), give_up_at)
+            await self._retry(lambda: self._writer.write_blob(shard, added.blob, added.batches), give_up_at)
         return new
 
     async def _receive(self, session: Receiver, pending: PendingMessages, seconds: float, enough: int = 0) -> bool:

@@ -91,7 +91,6 @@ async def one_of_everything(folder: Path) -> Stored:
         await _steer(editor)
         await _collect(app.documents, found)
         await _watch(app, editor)
-        await app.services.blobs.write("learning-samples", f"{editor.tenant_id}/2026/11/28/probe.jsonl.gz", b"")
         await app.services.blobs.write("cms-uploads", f"{editor.tenant_id}/probe.ndjson", b"{}")
         await _collect(app.documents, found)
         await _forget(app, editor, found)

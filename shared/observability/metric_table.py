@@ -61,6 +61,7 @@ METRICS: dict[str, Metric] = {
     "fold_retries": Metric("Folds repeated because the store did not answer"),
     "batches_rolled_up": Metric("Batches added to video statistics", ("outcome",)),
     "batches_archived": Metric("Batches written to the archive", ("outcome",)),
+    "events_sampled": Metric("Events written to the sample that ranking learns from"),
     "rollup_sessions_parked": Metric("Sessions of the roll-up that failed and are left alone for a while", (), GAUGE),
     "rollup_writes": Metric("Writes of video statistics"),
     "rollup_lag_ms": Metric("From a batch's acceptance to video statistics", (), HISTOGRAM, LAG_BUCKETS_MS),

@@ -21,6 +21,7 @@ from cms.videos.daily_figures import read_days
 from shared.adapters.blobs.port import BlobInfo
 from shared.adapters.bus.port import ReceivedMessage
 from shared.adapters.documents.port import Document, Page
+from tests.events.test_sample import sample
 from tests.events.test_stats_consumer import NOW, TENANT, World, batch
 from tests.events.topic import MemorySession
 from tests.parts import stats_consumer
@@ -88,6 +89,10 @@ class SteppedBlobs:
 
     async def write(self, *arguments: Any) -> None:
         await self._steps.call(lambda: self._inner.write(*arguments))
+
+    async def read(self, *arguments: Any) -> bytes | None:
+        found: bytes | None = await self._steps.call(lambda: self._inner.read(*arguments))
+        return found
 
     async def ready(self) -> None:
         await self._steps.call(self._inner.ready)
@@ -176,6 +181,8 @@ async def check(world: World, sent: Counter[str]) -> None:
     assert not world.topic.waiting[TENANT], "everything was settled"
     assert world.topic.dead == []
     assert Counter(line["batch"] for line in await world.archived()) == sent
+    sampled = [line for lines in (await sample(world)).values() for line in lines]
+    assert Counter(line["batch"] for line in sampled) == sent
     assert sum(await world.views()) == sent.total()
     today = datetime.fromtimestamp(NOW, UTC).date()
     days = await read_days(world.documents, TENANT, today - timedelta(days=7), today)
