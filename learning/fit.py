@@ -54,6 +54,9 @@ policy kept showing them. Serving such a model would feed people what they swipe
 MOST = {"recent_creator": 2.0}
 """What a weight must be at most: where creators have one or two videos each, a log says to repeat them at any price,
 and elsewhere one long view would fill the page with its creator."""
+LARGEST = 20.0
+"""What a learned weight must be at most, either way: features are of the order of one, and so are weights."""
+LEAST_SPREAD = 1e-3
 POPULARITY = ("demand_1h", "demand_6h", "demand_24h", "demand_7d", "quality")
 
 
@@ -75,7 +78,8 @@ def fit(samples: Samples, prior: Mapping[str, float] | None = None, shrink: floa
 
 
 def _spread(features: NDArray[np.float32]) -> Doubles:
-    """The standard deviation of each feature; 1 where it is constant but for rounding: nothing to learn."""
+    """The standard deviation of each feature; 1 where it is constant but for rounding or a handful of rows: nothing to
+    learn, and a weight that made something of it would be out of all proportion."""
     count = max(1, len(features))
     mean = features.sum(axis=0, dtype=np.float64) / count
     squares = sum(
@@ -83,7 +87,7 @@ def _spread(features: NDArray[np.float32]) -> Doubles:
         np.zeros(features.shape[1]),
     )
     spread: Doubles = np.sqrt(squares / count)
-    spread[spread < 1e-5] = 1.0
+    spread[spread < LEAST_SPREAD] = 1.0
     return spread
 
 
@@ -168,11 +172,10 @@ def _newton_step(gradient: Doubles, curvature: Doubles, least: Doubles, most: Do
 
 def _bounds(name: str, spread: float) -> tuple[float, float]:
     """The lowest and the highest weight a feature may get, in units of its spread."""
+    least, most = LEAST.get(name, 0.0) * spread, MOST.get(name, LARGEST) * spread
     if name in EITHER_WAY:
-        return -np.inf, np.inf
-    least = LEAST.get(name, 0.0) * spread
-    most = MOST.get(name, np.inf) * spread
-    return (-np.inf, -least) if name in LESS_IS_BETTER else (least, most)
+        return -most, most
+    return (-most, -least) if name in LESS_IS_BETTER else (least, most)
 
 
 def model_of(

@@ -58,6 +58,8 @@ def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files,
     assert rows[LIGHT]["liftOverUsers"]["low"] > 0.1
     assert rows[FULL]["liftOverUsers"]["low"] > 0.1
     assert rows["random"]["ndcg"] < rows[LIGHT]["ndcg"]
+    assert {"quality alone", "co-exposure alone"} <= set(rows)
+    assert rows["co-exposure alone"]["ndcg"] > rows["random"]["ndcg"]
     assert abs(rows[FALLBACK]["liftOverUsers"]["value"]) < 0.5
     assert rows[FITTED]["liftOverUsers"] is None
     assert "next_watch" in report["dropOne"][f"{FULL}, scores alone"]

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning.fit import LEAST, fit, minimize_in_box, model_of
+from learning.fit import LARGEST, LEAST, fit, minimize_in_box, model_of
 from learning.samples import Samples
 
 
@@ -93,3 +95,17 @@ def test_a_fit_is_the_same_however_many_rows_are_worked_on_at_once(monkeypatch: 
 def test_equal_weights_make_an_equal_version_and_other_weights_another() -> None:
     one, same, other = (model_of({"quality": w}, {"bias": 1.0}, {}, "m") for w in (1.0, 1.0, 2.0))
     assert one.version == same.version != other.version
+
+
+def test_a_feature_that_hardly_differs_gets_no_weight_out_of_proportion() -> None:
+    samples = choices(("demand_24h", "category_watch"), (1.0, 0.0))
+    scale = np.array([1.0, 5e-5], np.float32)
+    found = fit(replace(samples, features=samples.features * scale))
+    assert abs(found["category_watch"]) < 0.1
+    assert found["demand_24h"] > 0.5
+
+
+def test_no_learned_weight_leaves_the_order_of_its_feature() -> None:
+    samples = choices(("demand_24h", "duration"), (3.0, -3.0))
+    found = fit(replace(samples, features=samples.features / np.float32(100)), shrink=1e-9)
+    assert found == {"demand_24h": LARGEST, "duration": -LARGEST}
