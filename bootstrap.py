@@ -21,6 +21,7 @@ from typing import Any
 from cms.apis import CmsParts, cms_apis
 from cms.imports.job_queue import JobParts
 from cms.imports.jobs import Importer
+from cms.learning.take_backs import TakeBacks
 from events import dead_letters
 from events.api import EventsApi
 from events.experiment_report import ExperimentReports
@@ -108,6 +109,7 @@ class App:
     experiment_reports: ExperimentReports
     imports: Importer
     removals: TenantRemovals
+    take_backs: TakeBacks
     milestones: Milestones
     edge: Edge
     apis: Mapping[type, Any]
@@ -194,6 +196,7 @@ class App:
         hour = datetime.fromtimestamp(self.clock(), UTC).hour
         for job in [jobs[hour]] if hour in jobs else jobs.values():
             await job()
+        await self.take_backs.run()  # each time, for it takes moments: what loses is not served for another day
 
     async def sweep_dead_letters(self) -> int:
         """Drop dead letters that are too old or of erased users; how many there were. None by a wrong clock."""
@@ -375,6 +378,7 @@ def build(
         ),
         imports=imports,
         removals=removals,
+        take_backs=TakeBacks(documents, tenants, tenants_refresher, telemetry, clock),
         milestones=milestones,
         edge=edge,
         apis={

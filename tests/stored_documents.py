@@ -23,10 +23,13 @@ from events.archive import from_lines
 from events.daily_statistics import COLUMNS, DayTable
 from events.fold_markers import MARKER_PREFIX
 from infra.capacity import read_units, write_units
+from learning.holdout import HoldoutDay, WatchedDay
+from learning.take_back import with_holdout_day
 from ranking.stats import StatsTable
 from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS
 from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
-from shared.adapters.documents.port import CONTAINERS, DAY_SECONDS, DocumentStore
+from shared.adapters.documents.port import CONTAINERS, DAY_SECONDS, TENANTS, DocumentStore, Upsert
+from shared.domain.auto_model import AutoModel
 from shared.domain.removal_receipt import GRACE_SECONDS
 from shared.domain.user_signals import MAX_DOCUMENT_BYTES
 from tests.cms.editor import RULE, VIDEO, Editor
@@ -154,10 +157,23 @@ async def _steer(editor: Editor) -> None:
     assert (await editor.post("videos/vid_down/takedown")).status == 200
     assert (await editor.change("DELETE", "playlists/over")).status == 204
     assert (await editor.post("experiments/quality/start")).status == 200
+    await _learn(editor)
     rows = b"\n".join(orjson.dumps({**VIDEO, "id": f"vid_row_{n:05}"}) for n in range(1_001))
     queued = await editor.call("POST", "imports", rows, {"Content-Type": "application/x-ndjson"})
     assert queued.status == 202, queued.body
     await editor.app.host.run_timer("run_imports")
+
+
+async def _learn(editor: Editor) -> None:
+    """A model that a night promoted, and that another takes back."""
+    auto = AutoModel(
+        "2026-11-28", None, "2026-11-a", "2026-11-a", "it won on the newest day", {"lift": [0.2, 0.1, 0.3]}
+    )
+    for day in range(22, 29):
+        figures = HoldoutDay(WatchedDay(9_000, 4.5e6, 4.5e9), WatchedDay(180, 108_000.0, 1.3e8))
+        auto = with_holdout_day(auto, f"2026-11-{day}", "2026-11-a", figures)
+    await editor.app.documents.write(TENANTS, editor.tenant_id, [Upsert(auto.to_document())])
+    assert await editor.app.services.take_backs.run() == 1
 
 
 def _arms() -> list[Json]:

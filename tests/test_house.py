@@ -35,7 +35,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "function_app": ("bootstrap", *ROOMS, "shared"),
     "bootstrap": (*ROOMS, "learning", "shared"),
     "privacy": ("feed", "events", *BELOW_ROOMS),
-    "cms": ("feed", *BELOW_ROOMS),
+    "cms": ("feed", "learning.holdout", "learning.ranking_metrics", "learning.take_back", *BELOW_ROOMS),
     "learning": ("events", "feed.filters", *BELOW_ROOMS),
     "feed": BELOW_ROOMS,
     "events": BELOW_ROOMS,

@@ -112,6 +112,10 @@ METRICS: dict[str, Metric] = {
     "dark_launch_overlap": Metric("Share of the first 20 both ways have in common", (), HISTOGRAM, SHARE_BUCKETS),
     "dark_launch_correlation": Metric("Rank correlation of the two ways", (), HISTOGRAM, CORRELATION_BUCKETS),
     "experiment_feeds": Metric("Personalized feeds served to an arm of an experiment", ("tenant", "arm")),
+    "model_take_backs": Metric(
+        "Learned models taken back because their users watched less than the holdout, or looks at it that failed",
+        ("tenant", "outcome"),
+    ),
     "experiment_reports": Metric("Reports of experiments worked out from the archive", ("outcome",)),
     # Telemetry itself
     "log_lines": Metric("Log records, written or left out by sampling", ("outcome",)),

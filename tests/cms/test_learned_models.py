@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from learning.holdout import HoldoutDay, WatchedDay
+from learning.take_back import with_holdout_day
 from ranking.model import global_model, popularity_model
 from shared.adapters.documents.port import TENANTS, Upsert
+from shared.adapters.flags.evaluation import AUTO_MODELS
 from shared.domain.auto_model import AutoModel
 from shared.domain.feed_receipt import verify
 from shared.domain.fingerprint import fingerprint
@@ -215,6 +218,27 @@ async def test_users_of_the_holdout_are_in_no_experiment(app: App) -> None:
     assert page["modelVersion"].startswith("night-1"), "an arm without a model begins from what the tenant is served"
     await store(editor, replace(AUTO, personal=None))
     assert (await held_out.client.feed()).json["experiment"] is None, "the next night may serve a personal model again"
+
+
+async def test_a_model_that_loses_is_taken_back_at_night_also_while_nothing_is_promoted(app: App) -> None:
+    auto = AUTO
+    for day in range(22, 29):
+        figures = HoldoutDay(WatchedDay(2_000, 1e6, 6e8), WatchedDay(2_000, 1.2e6, 8e8))
+        auto = with_holdout_day(auto, f"2026-11-{day}", "night-1", figures)
+    editor = await known(await learned(app, auto), held_out=False)
+    assert (await editor.client.feed()).json["modelVersion"] == "night-1"
+    app.write_flags(personalized(), {"id": AUTO_MODELS, "enabled": False})
+    assert await app.services.flags_refresher.refresh()
+    assert (await editor.client.feed()).json["modelVersion"] == "night-1", "the flag leaves what is served"
+    await app.host.run_timer("nightly")
+    app.write_flags(personalized())
+    assert await app.services.flags_refresher.refresh()
+    assert (await editor.client.feed()).json["modelVersion"] == FITTED
+    assert app.counted("model_take_backs", editor.tenant_id, "taken_back") == 1
+    entry = (await editor.get("audit")).json["entries"][0]
+    assert (entry["who"], entry["action"], entry["resource"]) == ("nightly learning", "take_back", "auto-model")
+    assert {"field": "personal", "from": "night-1", "to": None} in entry["changes"]
+    assert not entry["revertible"]
 
 
 async def test_the_preview_is_what_is_served_and_still_adds_up(app: App) -> None:

@@ -116,6 +116,7 @@ FIRES: dict[str, Record] = {
     "bus-failures": counted("bus_failures", "publish", amount=200),
     "refresh-failures": counted("refresh_failures", "tenants", amount=60),
     "invalid-weights": counted("invalid_weights", "news"),
+    "model-taken-back": counted("model_take_backs", "news", "taken_back"),
     "flags-odd": gauged("flags_odd", 1, "personalized-feed", "unreadable"),
     "clock": gauged("clock_disputed", 1),
     "unreadable-documents": counted("unreadable_documents", "rule"),
