@@ -19,15 +19,18 @@ from functools import partial
 from typing import Any
 
 from cms.apis import CmsParts, cms_apis
+from cms.history.history_importer import HistoryImporter
 from cms.imports.job_queue import JobParts
 from cms.imports.jobs import Importer
 from cms.learning.take_backs import TakeBacks
 from events import dead_letters
 from events.api import EventsApi
 from events.experiment_report import ExperimentReports
+from events.history_taker import HistoryTaker
 from events.packing import Packer
 from events.queues import Queues
 from events.signals_consumer import HANDED_ON, SignalsConsumer
+from events.signals_writer import SignalsWriter
 from events.stats_consumer import StatsConsumer
 from events.video_facts import VideoFacts
 from feed.api import FeedApi
@@ -108,6 +111,7 @@ class App:
     table_builder: TableBuilder
     experiment_reports: ExperimentReports
     imports: Importer
+    history: HistoryImporter
     removals: TenantRemovals
     take_backs: TakeBacks
     milestones: Milestones
@@ -188,6 +192,7 @@ class App:
         """Go on with removals of tenants, then with imports: never side by side, so none writes what is removed."""
         await self.removals.run()
         await self.imports.run()
+        await self.history.run()
 
     async def nightly(self) -> None:
         """The job of this hour (UTC), so that each has a whole call for itself; all, one after another, at other hours:
@@ -294,6 +299,22 @@ def build(
     )
     job_parts = JobParts(documents, blobs, tenants, tenants_refresher, telemetry, clock)
     imports = Importer(job_parts)
+    signals_writer = SignalsWriter(documents, telemetry, clock, int(settings.write_signals_version))
+    history = HistoryImporter(
+        job_parts,
+        HistoryTaker(
+            documents=documents,
+            blobs=blobs,
+            writer=signals_writer,
+            video_facts=video_facts,
+            tenants=tenants,
+            identity=identity,
+            telemetry=telemetry,
+            clock=clock,
+            usual_peak_floor=settings.usual_peak_floor,
+            clock_trusted=clock_guard.trusted,
+        ),
+    )
     tenants.on_removal = feed.catalogs.forget
     removals = TenantRemovals(
         documents=documents,
@@ -330,7 +351,6 @@ def build(
         feed=feed,
         packers=(accepted, hand_on),
         signals_consumer=SignalsConsumer(
-            documents=documents,
             bus=bus,
             packer=hand_on,
             video_facts=video_facts,
@@ -339,7 +359,7 @@ def build(
             spans=spans,
             clock=clock,
             patience_seconds=settings.fold_patience_seconds,
-            write_version=int(settings.write_signals_version),
+            writer=signals_writer,
             elapsed=elapsed,
             clock_trusted=clock_guard.trusted,
         ),
@@ -377,6 +397,7 @@ def build(
             clock=clock,
         ),
         imports=imports,
+        history=history,
         removals=removals,
         take_backs=TakeBacks(documents, tenants, tenants_refresher, telemetry, clock),
         milestones=milestones,
@@ -431,6 +452,8 @@ def build(
                     flags=flags,
                     identity=identity,
                     imports=imports,
+                    history=history,
+                    clock_trusted=clock_guard.trusted,
                     milestones=milestones,
                 )
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from cms.configuration.api import ConfigurationApi
 from cms.documents import DocumentFlow
 from cms.experiments.api import ExperimentsApi
 from cms.experiments.model_versions import ModelsApi
+from cms.history.api import HistoryApi
+from cms.history.history_importer import HistoryImporter
 from cms.imports.api import ImportsApi
 from cms.imports.jobs import Importer
 from cms.preview.api import PreviewApi
@@ -33,6 +35,7 @@ CMS_APIS: tuple[type, ...] = (
     VideosApi,
     PlaybackApi,
     ImportsApi,
+    HistoryApi,
     ConfigurationApi,
     RulesApi,
     PlaylistsApi,
@@ -60,6 +63,8 @@ class CmsParts:
     flags: Flags
     identity: Identity
     imports: Importer
+    history: HistoryImporter
+    clock_trusted: Callable[[], bool]
     milestones: Milestones
 
 
@@ -76,6 +81,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         VideosApi: VideosApi(edge, videos, catalogs),
         PlaybackApi: PlaybackApi(edge, videos, catalogs),
         ImportsApi: ImportsApi(edge, parts.imports, catalogs),
+        HistoryApi: HistoryApi(edge, parts.history, parts.clock_trusted),
         ConfigurationApi: ConfigurationApi(edge, tenants),
         RulesApi: RulesApi(edge, tenants),
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),

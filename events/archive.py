@@ -18,8 +18,8 @@ from events.schema import Play
 from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 
 SCHEMA_VERSION = 1
-LIVE = "live"
-"""The origin of an event that came from the app while it ran. `history` is kept for a tenant's records of before."""
+LIVE, HISTORY = "live", "history"
+"""The origin of an event: the app while it ran, or a tenant's records of former times."""
 KEEP_DAYS = 90
 LATEST_DAYS = 3
 """What was accepted longer ago than this counts, and is not archived: a blob is deleted by its own age, and nothing in
@@ -57,9 +57,9 @@ def in_time(batch: Batch, now: float) -> bool:
     return now - batch.accepted_at <= LATEST_DAYS * 86_400
 
 
-def to_lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> bytes:
+def to_lines(batches: Sequence[Batch], pseudonym: Callable[[str], str], origin: str = LIVE) -> bytes:
     """The blob's content: one line per event, gzip-compressed, the same bytes for the same batches."""
-    return gzip.compress(b"".join(_lines(batches, pseudonym)), 6, mtime=0)
+    return gzip.compress(b"".join(_lines(batches, pseudonym, origin)), 6, mtime=0)
 
 
 def counts(line: Mapping[str, Any]) -> bool:
@@ -84,11 +84,11 @@ def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
         yield line
 
 
-def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str]) -> Iterator[bytes]:
+def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str], origin: str) -> Iterator[bytes]:
     """What is the same in every line of a batch, or of a request, is written once and copied."""
     for batch in batches:
         user = None if batch.user_key == NOBODY else pseudonym(batch.user_key)
-        before = _open({"v": SCHEMA_VERSION, "origin": LIVE, "tenant": batch.tenant_id, "user": user})
+        before = _open({"v": SCHEMA_VERSION, "origin": origin, "tenant": batch.tenant_id, "user": user})
         accepted = _open({"batch": batch.id, "acceptedAt": int(batch.accepted_at * 1000)})[1:]
         after = {
             number: b",%b,%b" % (accepted, _open({"request": request})[1:])

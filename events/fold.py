@@ -102,7 +102,8 @@ def fold(
     A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
     epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None, or later: now). What
     is stored of a time after `now` is repaired. `fresh`: what `not_folded_yet` says, where the caller has asked, and
-    `followed`: what `follow` says of these.
+    `followed`: what `follow` says of these. Only `events` enter the ring of identities: a tenant's history is folded as
+    `fresh` without any.
     """
     old = signals_until(signals, now) if signals else Signals(half_life_days)
     fresh = not_folded_yet(signals, events) if fresh is None else fresh

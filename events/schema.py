@@ -139,7 +139,7 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
     """
     if not isinstance(raw, dict):
         raise Rejected("unreadable" if raw is UNREADABLE else "not_an_object")
-    wire = _wire_event(raw)
+    wire = wire_event(raw)
     try:
         sent_ms = milliseconds(wire.timestamp)
     except ValueError:
@@ -155,14 +155,11 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
     if wire.type == VIDEO_VIEW and wire.watchTimeMs is None:
         raise Rejected("missing_watch_time")
     play = _play(wire, sent_ms, at_ms)
-    identity = wire.eventId or f"{wire.type}\n{wire.videoId}\n{sent_ms}"
-    if wire.type == PROGRESS and not wire.eventId:
-        identity += f"\n{wire.playId}\n{wire.positionMs}"
     event = Event(
         type=wire.type,
         video_id=wire.videoId,
         at_ms=at_ms,
-        identity=fingerprint(identity),
+        identity=identity_of(wire, sent_ms),
         watch_ms=wire.positionMs if wire.type == PROGRESS else wire.watchTimeMs,
         position=wire.rankPosition,
         session_id=wire.sessionId,
@@ -187,8 +184,17 @@ def _play(wire: WireEvent, sent_ms: int, at_ms: int) -> Play | None:
     return Play(fingerprint(f"{wire.videoId}\n{wire.playId}") or 1, at_ms - age_ms)
 
 
-def _wire_event(raw: dict[str, Any]) -> WireEvent:
-    """The event with its types. Only one that is refused is read again, its numbers in other spellings."""
+def identity_of(wire: WireEvent, sent_ms: int) -> int:
+    """What names an event in the ring of accepted ones: its own id, or else what it says."""
+    identity = wire.eventId or f"{wire.type}\n{wire.videoId}\n{sent_ms}"
+    if wire.type == PROGRESS and not wire.eventId:
+        identity += f"\n{wire.playId}\n{wire.positionMs}"
+    return fingerprint(identity)
+
+
+def wire_event(raw: dict[str, Any]) -> WireEvent:
+    """The event with its types. Only one that is refused is read again, its numbers in other spellings. Raises
+    `Rejected`."""
     try:
         return WireEvent.model_validate(raw)
     except ValidationError:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
@@ -33,32 +32,24 @@ from events.fold_markers import (
     marker_of,
 )
 from events.frame import NewerMessage, UnreadableBatch
-from events.future_times import events_until, signals_until
+from events.future_times import events_until
 from events.message_parts import Part, parts_of
 from events.packing import PackedBatch, Packer
 from events.plays import follow, in_statistics
 from events.plays_handed_on import handed_on, told_of
 from events.set_aside import FAILED, REFUSED, UNREADABLE, set_aside
+from events.signals_writer import Crossed, Owner, SignalsWriter
 from events.video_facts import VideoFacts
 from shared.adapters.bus.port import ROLLUP, SIGNALS, Bus, BusRefused, BusUnavailable
 from shared.adapters.documents.port import (
-    USER_ACTIVITY,
-    Create,
-    Document,
-    DocumentStore,
-    Replace,
     StoreRefused,
     StoreUnavailable,
-    WriteRejected,
 )
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.clocks import elapsed_seconds
-from shared.domain.counted_receipts import CountedReceipts
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
-from shared.domain.signals_columns import NewerSignals, UnreadableSignals
-from shared.domain.signals_document import from_document, to_document
-from shared.domain.user_signals import SIGNALS_ID, Progress, Signals
+from shared.domain.user_signals import Progress
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from shared.observability.telemetry_export import Spans
@@ -101,10 +92,6 @@ def first_pause(age_seconds: float) -> float:
     return min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, age_seconds * PAUSE_PER_AGE))
 
 
-class _Crossed(Exception):
-    """Another worker wrote the user's signals in between."""
-
-
 class _StillCrossed(StoreUnavailable):
     """All of a delivery's time was spent, and each attempt was crossed."""
 
@@ -115,7 +102,6 @@ class SignalsConsumer:
     def __init__(
         self,
         *,
-        documents: DocumentStore,
         bus: Bus,
         packer: Packer,
         video_facts: VideoFacts,
@@ -124,11 +110,10 @@ class SignalsConsumer:
         spans: Spans,
         clock: Callable[[], float],
         patience_seconds: float,
-        write_version: int = 2,
+        writer: SignalsWriter,
         elapsed: Callable[[], float] = elapsed_seconds,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._documents = documents
         self._bus, self._packer = bus, packer
         self._video_facts = video_facts
         self._tenants = tenants
@@ -136,7 +121,7 @@ class SignalsConsumer:
         self._spans = spans
         self._clock = clock
         self._patience_seconds = patience_seconds
-        self._write_version = write_version
+        self._writer = writer
         self._elapsed = elapsed
         self._clock_trusted = clock_trusted
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -284,14 +269,14 @@ class SignalsConsumer:
         try:
             return await retry(
                 lambda: self._fold_in_turn(batch),
-                (_Crossed,),
+                (Crossed,),
                 give_up_at=delivery.give_up_at,
                 clock=self._elapsed,
                 first_pause=FIRST_PAUSE_SECONDS,
                 longest_pause=LONGEST_PAUSE_SECONDS,
                 failed=lambda _: self._telemetry.count("fold_conflicts"),
             )
-        except _Crossed as crossed:
+        except Crossed as crossed:
             raise _StillCrossed("the user's signals cannot be written: others are first each time") from crossed
 
     async def _fold_in_turn(self, batch: Batch) -> Folded:
@@ -299,19 +284,18 @@ class SignalsConsumer:
             return await self._fold_once(batch)
 
     async def _fold_once(self, batch: Batch) -> Folded:
-        """One attempt. Raises `_Crossed` when another worker was first and it must be repeated."""
-        documents = self._documents
+        """One attempt. Raises `Crossed` when another worker was first and it must be repeated."""
+        writer = self._writer
         if self._tenants.drops(batch.tenant_id, batch.accepted_at):
             return Folded(REMOVED_TENANT)
         facts = await self._video_facts.get(batch.tenant_id, [event.video_id for event in batch.events])
-        stored = await documents.read(USER_ACTIVITY, batch.user_key, SIGNALS_ID, latest=True)
-        erased_at = stored.body.get("erasedAt") if stored else None
-        if erased_at is not None and batch.accepted_at <= erased_at:
+        stored = await writer.read(batch.user_key)
+        if stored.erased_at is not None and batch.accepted_at <= stored.erased_at:
             return Folded(ERASED)
         now = self._clock()
-        old = self._read(stored, now)
+        old = writer.signals(stored, now)
         fresh = tuple(not_folded_yet(old, batch.events))
-        if not fresh and (known := await self._marker(batch)):  # most likely it comes again
+        if not fresh and (known := await writer.marker(batch.user_key, marker_id(batch))):  # most likely it comes again
             return already_folded(batch, known.body)
         tenant = self._tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
@@ -321,43 +305,11 @@ class SignalsConsumer:
         new.counted, new.daily_counts = decision.ledger.receipts, decision.ledger.today or new.daily_counts
         new.progress = in_statistics(new.progress, decision.plays)
         told = told_of(followed.steps, decision)
-        body = to_document(new, self._write_version)
-        body["tenantId"] = batch.tenant_id
-        if erased_at is not None:
-            body["erasedAt"] = erased_at  # batches accepted before it may still be on their way
         marker = marker_of(batch, fresh, decision.counted, told)
-        signals = Replace(body, stored.etag) if stored else Create(body)
-        try:
-            await documents.write(USER_ACTIVITY, batch.user_key, [Create(marker), signals])
-        except WriteRejected:
-            known = await self._marker(batch)
-            if known is None:
-                raise _Crossed from None
-            return already_folded(batch, known.body)
+        before = await writer.write(Owner(batch.tenant_id, batch.user_key), stored, new, marker)
+        if before is not None:
+            return already_folded(batch, before)
         for reason, events in decision.refused.items():
             self._telemetry.count("events_not_counted", reason, amount=events)
         unknown = sum(event.video_id not in facts for event in fresh)
         return Folded(FOLDED if fresh else NOTHING_NEW, handed_on(fresh, told), decision.counted, unknown)
-
-    async def _marker(self, batch: Batch) -> Document | None:
-        return await self._documents.read(USER_ACTIVITY, batch.user_key, marker_id(batch), latest=True)
-
-    def _read(self, stored: Document | None, now: float) -> Signals | None:
-        """The user's signals. Where they are lost or erased, what was served until then counts no more in statistics:
-        nobody can tell what of it has been counted. Raises `StoreUnavailable` for a version that only a later release
-        knows: this one must not overwrite it."""
-        if stored is None:
-            return None
-        try:
-            lost_at = stored.body.get("erasedAt", 0.0)
-            signals = from_document(stored.body)
-        except NewerSignals as error:
-            self._telemetry.count("store_failures", "newer_signals")
-            raise StoreUnavailable("signals of a newer version") from error
-        except UnreadableSignals:
-            log.error("a signals document could not be read and starts afresh")
-            self._telemetry.count("store_failures", "unreadable_signals")
-            lost_at, signals = self._clock(), None
-        if signals is not None:
-            return signals_until(signals, now)
-        return Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))

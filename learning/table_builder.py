@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.archive import counted_before_ms, counts, from_lines
+from events.history_parts import PART_PREFIX
 from events.video_facts import VideoFacts
 from learning.next_watch_training import (
     Histories,
@@ -31,7 +32,7 @@ from ranking.columns import key64
 from ranking.cowatch import build
 from ranking.table_file import Tables
 from ranking.watching import is_long_view
-from shared.adapters.blobs.port import ARCHIVE, TABLES, Blobs, BlobsError
+from shared.adapters.blobs.port import ARCHIVE, SAMPLES, TABLES, Blobs, BlobsError
 from shared.adapters.documents.port import VIDEO_STATS, DocumentStore, StoreError, Upsert
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.cowatch_pointer import POINTER_ID, Pointer
@@ -215,10 +216,11 @@ class TableBuilder:
         today = datetime.fromtimestamp(now, UTC)
         for days_ago in range(LOOK_BACK_DAYS, -1, -1):
             day = (today - timedelta(days=days_ago)).strftime("%Y/%m/%d")
-            async for blob in self._blobs.list(ARCHIVE, f"{tenant_id}/{day}/"):
-                content = await self._blobs.read(ARCHIVE, blob.name)
-                if content is not None:
-                    await self._add_blob(tenant_id, content, durations, views)
+            for container, prefix in ((ARCHIVE, f"{tenant_id}/{day}/"), (SAMPLES, f"{tenant_id}/{day}/{PART_PREFIX}")):
+                async for blob in self._blobs.list(container, prefix):
+                    content = await self._blobs.read(container, blob.name)
+                    if content is not None:
+                        await self._add_blob(tenant_id, content, durations, views)
         return views
 
     async def _add_blob(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import azure.functions as func
 
 from events.archive import KEEP_DAYS
 from events.erasures import KEEP_SECONDS
+from events.fold_markers import MARKER_PREFIX as BATCH_PREFIX
+from events.history_folds import MARKER_PREFIX as HISTORY_PREFIX
 from feed.catalog import Catalogs
 from privacy.erase import Erased, erase
 from privacy.export import describe_all
-from privacy.responses import ErasureReceipt, Remainder, UserExport, UserSignals
+from privacy.responses import ErasureReceipt, ImportedHistory, Remainder, UserExport, UserSignals
 from privacy.signals_view import describe
 from shared.adapters.bus.port import Bus
-from shared.adapters.documents.port import USER_ACTIVITY, DocumentStore, Json, StoreUnavailable, query_all
+from shared.adapters.documents.port import USER_ACTIVITY, Document, DocumentStore, Json, StoreUnavailable, query_all
 from shared.domain.formats import USER_HASH, iso_time
 from shared.domain.keys import Identity
 from shared.domain.signals_columns import NewerSignals
@@ -104,7 +107,8 @@ class PrivacyApi:
                 stored_as=user_key,
                 signals=describe_all(signals, catalog.columns, now) if signals else None,
                 erased_at=iso_time(stored["erasedAt"]) if stored and "erasedAt" in stored else None,
-                folded_batches=sorted(d.id.partition(":")[2] for d in documents if d.id != SIGNALS_ID),
+                folded_batches=sorted(d.id.partition(":")[2] for d in documents if d.id.startswith(BATCH_PREFIX)),
+                imported_history=_imported(documents),
                 archive=ARCHIVE_NOTE,
             )
         )
@@ -172,6 +176,19 @@ def _read(body: Json) -> Signals | None:
         return from_document(body)
     except NewerSignals as error:
         raise StoreUnavailable("signals of a newer version") from error
+
+
+def _imported(documents: Sequence[Document]) -> list[ImportedHistory]:
+    """The jobs that brought past events of the user, the latest first."""
+    rows: Counter[tuple[float, str]] = Counter()
+    for each in documents:
+        if each.id.startswith(HISTORY_PREFIX):
+            job = each.id.removeprefix(HISTORY_PREFIX).partition(":")[0]
+            rows[each.body["acceptedAt"], job] += each.body["rows"]
+    return [
+        ImportedHistory.unchecked(job=job, rows=amount, sent_at=iso_time(at))
+        for (at, job), amount in sorted(rows.items(), reverse=True)
+    ]
 
 
 def _nothing_stored() -> Problem:

@@ -104,6 +104,14 @@ class ExportedSignals(View):
     days: Annotated[list[DayFigures], Field(description="Plain counts, the newest day first.")]
 
 
+class ImportedHistory(View):
+    """Past events of the user that the tenant has imported."""
+
+    job: str
+    rows: Annotated[Count, Field(description="How many of its rows are of the user and count.")]
+    sent_at: Time
+
+
 class UserExport(View):
     """Everything stored about a user."""
 
@@ -112,6 +120,7 @@ class UserExport(View):
     signals: Annotated[ExportedSignals | None, Field(description="null: erased, or nothing folded yet.")]
     erased_at: Time | None
     folded_batches: list[str]
+    imported_history: list[ImportedHistory]
     archive: str
 
 

@@ -8,6 +8,7 @@ import function_app
 from bootstrap import App
 from events.packing import Packer
 from events.signals_consumer import HANDED_ON, SignalsConsumer
+from events.signals_writer import SignalsWriter
 from events.stats_consumer import StatsConsumer
 from feed.catalog import Catalogs
 from shared.observability.telemetry_export import Spans
@@ -22,8 +23,8 @@ def app_functions() -> list[Any]:
 def signals_consumer(app: App, **changed: Any) -> SignalsConsumer:
     """Another consumer of the subscription `signals`. `changed` replaces arguments of its constructor."""
     parts: dict[str, Any] = {
-        "documents": app.documents,
         "bus": app.bus,
+        "writer": SignalsWriter(app.documents, app.telemetry, app.clock),
         "packer": Packer(app.bus, version=1, linger_seconds=0.0, suffix=HANDED_ON),
         "video_facts": app.video_facts,
         "tenants": app.tenants,

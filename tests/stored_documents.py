@@ -33,7 +33,7 @@ from shared.domain.auto_model import AutoModel
 from shared.domain.removal_receipt import GRACE_SECONDS
 from shared.domain.user_signals import MAX_DOCUMENT_BYTES
 from tests.cms.editor import RULE, VIDEO, Editor
-from tests.served_app import App, served
+from tests.served_app import App, new_user, served
 
 Json = dict[str, Any]
 
@@ -161,6 +161,10 @@ async def _steer(editor: Editor) -> None:
     rows = b"\n".join(orjson.dumps({**VIDEO, "id": f"vid_row_{n:05}"}) for n in range(1_001))
     queued = await editor.call("POST", "imports", rows, {"Content-Type": "application/x-ndjson"})
     assert queued.status == 202, queued.body
+    past = {"user": new_user(), "type": "like", "videoId": "vid_core"}
+    rows = [{**past, "timestamp": editor.app.now_ms(DAY_SECONDS * day)} for day in range(1, 41)]
+    asked = await editor.post("history", {"events": [*rows, {**past, "timestamp": "soon"}]})
+    assert asked.status == 202, asked.body
     await editor.app.host.run_timer("run_imports")
 
 

@@ -257,8 +257,8 @@ class JobQueue:
             if not await work.go_on(job, lines, progress, until):
                 return False
             await progress.write({"finishedAt": self._clock(), "leasedUntil": 0.0})
+        await self._blobs.delete(UPLOADS, job.blob)  # first: of a job that is done nobody would
         await self._documents.write(TENANTS, tenant_id, [Upsert({**stored.body, "state": "done"})])
-        await self._blobs.delete(UPLOADS, job.blob)
         await self._tenants_refresher.refresh()
         return True
 

@@ -111,6 +111,15 @@ class JobStatus:
     progress: Json
 
 
+def state_of(status: JobStatus) -> str:
+    """A job's state as it is answered."""
+    if status.job.failure:
+        return "failed"
+    if status.progress.get("finishedAt") is not None:
+        return "done"
+    return "processing" if status.progress.get("processed") else "queued"
+
+
 class ImportRow(View):
     """What became of a row. `row` is its number in the file: of the spreadsheet, the line or the place in the list."""
 
@@ -186,10 +195,9 @@ def job_view(status: JobStatus) -> ImportJob:
     processed = int(progress.get("processed", 0))
     counts = {name: int((progress.get("counts") or {}).get(name, 0)) for name in STATUSES}
     rejections, noted = progress.get("rejections") or [], progress.get("noted") or []
-    done = progress.get("finishedAt") is not None
     return ImportJob.unchecked(
         id=job.id,
-        state="failed" if job.failure else "done" if done else "processing" if processed else "queued",
+        state=state_of(status),
         failure=job.failure,
         rows=job.rows,
         processed=processed,

@@ -55,6 +55,7 @@ METRICS: dict[str, Metric] = {
     "events_passed_over": Metric("Events of a type that only a later release knows", ("subscription",)),
     "events_not_counted": Metric("Events that statistics and co-watch do not count", ("reason",)),
     "events_over_peak": Metric("Events beyond four times a tenant's usual peak minute, not counted", ("tenant",)),
+    "history_rows": Metric("Rows of tenants' past events that were imported", ("tenant", "outcome")),
     "batches_folded": Metric("Batches folded into signals", ("outcome",)),
     "fold_lag_ms": Metric("From a batch's acceptance to its fold", (), HISTOGRAM, LAG_BUCKETS_MS),
     "fold_conflicts": Metric("Folds repeated because another worker was first"),

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from cms.changes import AUDIT_TTL_SECONDS, MAX_KEPT_BYTES
+from cms.history.models import KEEP_SECONDS as KEEP_HISTORY_SECONDS
 from cms.imports.files import MAX_FILE_BYTES
 from cms.imports.models import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
 from cms.videos.models import KEEP_EXPIRED_SECONDS
@@ -122,6 +123,7 @@ LIMITS: list[Limit] = [
         "cms",
         expired_video=KEEP_EXPIRED_SECONDS,
         import_job=KEEP_IMPORTS_SECONDS,
+        history_job=KEEP_HISTORY_SECONDS,
         history=AUDIT_TTL_SECONDS,
         rules_look_at_the_time=MOMENT_SECONDS,
     ),

@@ -121,6 +121,11 @@ async def imports(app: Guarded) -> Tally:
     answer = await editor.post("imports", gzip.compress(large), {**GZIP, **key})
     tally.expect(answer, 202, of="the same, compressed")
     tally.expect(await editor.get(f"imports/{answer.json['id']}"), 200, of="how far it is")
+    past = {"user": editor.client.user, "type": "like", "timestamp": editor.app.now_ms(86_400)}
+    file = b"\n".join(orjson.dumps({**past, "videoId": row["id"]}) for row in rows)
+    answer = await editor.post("history", gzip.compress(file), {**NDJSON, **GZIP})
+    tally.expect(answer, 202, of="past events, compressed")
+    tally.expect(await editor.get(f"history/{answer.json['id']}"), 200, of="how far they are")
     patch = orjson.dumps({"title": rows[0]["title"], "thumbnailUrl": LINK})
     changed = await editor.change("PATCH", "videos/vid_00001", patch, **MERGE_PATCH)
     tally.expect(changed, 200, of="a merge patch")

@@ -7,7 +7,7 @@ from tests.infra.firewall import Firewall
 from tests.infra.snapshot import Snapshot
 
 CUSTOM_RULES = ["BlockDebugAndHost", "BlockUnknownPaths", "LimitCmsAndPrivacy", "LimitEverything"]
-COMPRESSED = ("/v1/events/batch", "/v1/cms/imports")
+COMPRESSED = ("/v1/events/batch", "/v1/cms/imports", "/v1/cms/history")
 """What clients may send compressed, which the firewall cannot read and refuses where it looks into bodies."""
 OF_THE_HEADER = "920450"
 """The rule that refuses headers, `Content-Encoding` among them."""

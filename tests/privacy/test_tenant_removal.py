@@ -18,7 +18,7 @@ import pytest_asyncio
 from events.batch import Batch, encode
 from events.schema import Event
 from privacy.tenant_removal import LEASE_SECONDS, TenantRemovals
-from shared.adapters.blobs.port import BLOB_CONTAINERS, SAMPLES
+from shared.adapters.blobs.port import BLOB_CONTAINERS
 from shared.adapters.bus.port import ROLLUP, SUBSCRIPTIONS, OutgoingMessage
 from shared.adapters.documents.port import CONTAINERS, TENANTS, Container, DocumentStore, Operation, query_all
 from shared.adapters.tenant_directory import PLATFORM
@@ -43,7 +43,7 @@ async def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             (await stack.enter_async_context(BLOBS[blobs](folder))).port,
         )
         app = await stack.enter_async_context(served(folder, on=on))
-        for timed in (app.services.imports, app.services.removals):  # which run when a test says so
+        for timed in (app.services.imports._jobs, app.services.removals):  # which run when a test says so
             await stack.enter_async_context(timed._running)
         yield app
 
@@ -138,8 +138,15 @@ async def used(app: App, tenant_id: str) -> Used:
     large = b"\n".join(orjson.dumps({"id": f"new_{n}", **VIDEO}) for n in range(1001))
     queued = await editor.call("POST", "imports", large, {"Content-Type": "application/x-ndjson"})
     assert queued.status == 202
-    await app.services.blobs.write(SAMPLES, f"{tenant_id}/2026/11/20/history-1-0.jsonl.gz", b"")
+    past = {"user": client.user, "type": "like", "videoId": "vid_1", "timestamp": app.now_ms(86_400)}
+    asked = (await editor.post("history", {"events": [past]})).json
+    await app.services.tenants.refresh()
 
+    async def is_done() -> bool:
+        await app.services.history.run()
+        return bool((await editor.get(f"history/{asked['id']}")).json["state"] == "done")
+
+    await eventually(is_done)
     for each, sent in ((client, {}), (client.as_user(), {}), (client.as_user(), {"X-Personalization": "off"})):
         page = (await each.feed(sent)).json
         receipt = {"feedRequestId": page["feedRequestId"]}

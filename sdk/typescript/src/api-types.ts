@@ -420,6 +420,17 @@ export interface components {
             /** Format: date-time */
             signals: string | null;
         };
+        /** @description Past events of the user that the tenant has imported. */
+        ImportedHistory: {
+            job: string;
+            /**
+             * Format: int64
+             * @description How many of its rows are of the user and count.
+             */
+            rows: number;
+            /** Format: date-time */
+            sentAt: string;
+        };
         /** @description A play that was told by heartbeats, by its fingerprint, and the seconds that count of it. `at`: its beginning. */
         PlayedVideo: {
             videoIds: string[];
@@ -522,6 +533,7 @@ export interface components {
             /** Format: date-time */
             erasedAt: string | null;
             foldedBatches: string[];
+            importedHistory: components["schemas"]["ImportedHistory"][];
             archive: string;
         };
         /** @description A video as apps get it. */

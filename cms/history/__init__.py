@@ -1,0 +1,1 @@
+"""A tenant's past events: files of them, and the jobs that they become."""

@@ -1,0 +1,118 @@
+"""Files of a tenant's history as jobs. What is done with their rows is not known here: `Taker` does it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from heapq import nsmallest
+from operator import itemgetter
+from typing import Protocol
+
+from cms.changes import Author
+from cms.forms import Fault
+from cms.history.models import HISTORY, HISTORY_FILE
+from cms.imports.files import Row, read_file, read_line
+from cms.imports.job_queue import KEPT_REJECTIONS, JobParts, JobQueue, Progress, kept_rows
+from cms.imports.models import Job, JobStatus
+from shared.adapters.documents.port import Json
+
+Refusal = tuple[int, str, str]
+"""A row's number, the code it is refused with, and the sentence."""
+
+
+class Taker(Protocol):
+    """Takes in the rows of a job."""
+
+    def kept(self, tenant_id: str, values: Json) -> Json | tuple[str, str]:
+        """What is stored of a row until it is worked off, or the code and the sentence it is refused with."""
+        ...
+
+    async def go_on(
+        self,
+        file: tuple[str, str, float],
+        rows: Sequence[tuple[int, Json | None]],
+        report: Callable[[int, Mapping[str, int], Sequence[Refusal]], Awaitable[None]],
+        until: float,
+    ) -> bool:
+        """Go on with a file (its tenant, its job, when it was sent) until a time; whether it is done now."""
+        ...
+
+
+class HistoryImporter:
+    """Queues files of history, and works off the jobs of every tenant, one at a time in a process."""
+
+    def __init__(self, parts: JobParts, taker: Taker) -> None:
+        self._jobs = JobQueue(HISTORY, parts)
+        self._taker = taker
+
+    def read(self, tenant_id: str, body: bytes, content_type: str) -> bytes:
+        """The lines to store of a file: no user hash and no field that history does not use is among them.
+
+        Raises a 4xx `Problem` when the file as a whole cannot be read.
+        """
+
+        def prepare(row: Row) -> Row:
+            if row.values is None or row.faults:
+                return replace(row, values=None, empty=())
+            kept = self._taker.kept(tenant_id, row.values)
+            if isinstance(kept, dict):
+                return replace(row, values=kept, empty=())
+            return replace(row, values=None, empty=(), faults=(_fault(*kept),))
+
+        return read_file(body, content_type, HISTORY_FILE, prepare=prepare)
+
+    async def queue(self, tenant_id: str, lines: bytes, author: Author) -> str:
+        """Store the file and its job; the job's id. The same file is the same job, for as long as it could count; one
+        that failed goes on."""
+        return await self._jobs.queue(tenant_id, lines, author)
+
+    async def jobs(self, tenant_id: str) -> list[JobStatus]:
+        """Every job that is kept, with its progress."""
+        return await self._jobs.jobs(tenant_id)
+
+    async def job(self, tenant_id: str, id: str) -> JobStatus:
+        """One job. Raises a 404 `Problem` when there is none."""
+        return await self._jobs.job(tenant_id, id)
+
+    async def run(self) -> int:
+        """Work off the queued jobs that no other worker has, for a few minutes; how many were finished."""
+        return await self._jobs.run(self)
+
+    async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
+        """Go on with the rows of a job until `until`; whether all are taken in."""
+        rows = await asyncio.to_thread(_rows_of, lines)
+        before = [(row.number, row.faults) for row in rows if row.values is None]
+
+        async def report(processed: int, counts: Mapping[str, int], more: Sequence[Refusal]) -> None:
+            refused = [*before, *((number, (_fault(code, text),)) for number, code, text in more)]
+            shown = [
+                {"row": number, "errors": [each.to_json() for each in faults]}
+                for number, faults in nsmallest(KEPT_REJECTIONS, refused, key=itemgetter(0))
+            ]
+            changes = {"processed": processed, "counts": dict(counts), "rejections": kept_rows([], shown)}
+            await progress.write(changes)
+
+        file = (job.tenant_id, job.id, job.author.at)
+        return await self._taker.go_on(file, [(row.number, row.values) for row in rows], report, until)
+
+
+def _rows_of(lines: bytes) -> list[Row]:
+    return [read_line(line, at) for at, line in enumerate(lines.split(b"\n"))]
+
+
+_FIELDS = {
+    "invalid_user": "user",
+    "invalid_personalization": "personalization",
+    "unknown_type": "type",
+    "invalid_video_id": "videoId",
+    "missing_watch_time": "watchTimeMs",
+    "invalid_watch_time": "watchTimeMs",
+    "invalid_rank_position": "rankPosition",
+    "invalid_event_id": "eventId",
+    "not_in_history": "type",
+}
+
+
+def _fault(code: str, text: str) -> Fault:
+    return Fault(_FIELDS.get(code, "timestamp"), code, text)

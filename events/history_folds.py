@@ -1,0 +1,116 @@
+"""Folds a user's part of a tenant's history into their signals, as the app's events are folded, exactly once.
+
+The marker is named by the job and where the part begins in it, and is created in one atomic batch with the signals. It
+says which rows counted, so that a job that comes again, after a crash or to another worker, finds the same.
+
+History never enters the ring of accepted events: a thousand rows must not push out what tells a batch of the app that
+is packed again. The ring is only asked, for events that were accepted and are not archived yet. Nor does history touch
+what statistics have counted of receipts and of the day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from events.counting import flags_of, mask_of
+from events.fold import fold
+from events.schema import Event
+from events.signals_writer import Crossed, Owner, SignalsWriter
+from events.video_facts import VideoFacts
+from shared.adapters.documents.port import DAY_SECONDS, Json, StoreUnavailable
+from shared.adapters.retry import retry
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.history import COUNTED, KNOWN, LEFT_OUT
+from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
+
+MARKER_PREFIX = "history:"
+MARKER_TTL_SECONDS = 90 * DAY_SECONDS
+"""Longer than a job can be gone on with, and as long as what it wrote may live: an export tells of it."""
+ATTEMPTS = 20
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPart:
+    """Some rows of one user. `id` names them for good; `sent_at` is when the file was sent, in seconds. `events` has
+    None for a row that does not count: so the places stay the same, whatever is found to be known."""
+
+    id: str
+    owner: Owner
+    sent_at: float
+    events: Sequence[Event | None]
+
+
+class HistoryFolds:
+    """`clock` gives seconds since the epoch."""
+
+    def __init__(
+        self, writer: SignalsWriter, video_facts: VideoFacts, tenants: TenantDirectory, clock: Callable[[], float]
+    ) -> None:
+        self._writer = writer
+        self._video_facts = video_facts
+        self._tenants = tenants
+        self._clock = clock
+
+    async def fold(self, part: HistoryPart) -> list[str | None]:
+        """What became of each event: `COUNTED`, `KNOWN` or `LEFT_OUT`; None for a row that does not count. Asking again
+        gives the same answer, but for what was erased meanwhile. Raises `StoreUnavailable`."""
+        if not any(part.events):
+            return [None] * len(part.events)
+        try:
+            return await retry(
+                lambda: self._fold_once(part),
+                (Crossed,),
+                attempts=ATTEMPTS,
+                first_pause=FIRST_PAUSE_SECONDS,
+                longest_pause=LONGEST_PAUSE_SECONDS,
+            )
+        except Crossed as crossed:
+            raise StoreUnavailable("the user's signals cannot be written: others are first each time") from crossed
+
+    async def _fold_once(self, part: HistoryPart) -> list[str | None]:
+        writer, owner, events = self._writer, part.owner, part.events
+        stored = await writer.read(owner.user_key)
+        kept = [event is not None and _may_count(event, part.sent_at, stored.erased_at) for event in events]
+        if not any(kept) or self._tenants.drops(owner.tenant_id, part.sent_at):
+            return [None if event is None else LEFT_OUT for event in events]
+        now = self._clock()
+        old = writer.signals(stored, now)
+        accepted = set(old.identities.keys.tolist()) if old else set()
+        fresh = {
+            at: event
+            for at, (event, keep) in enumerate(zip(events, kept, strict=True))
+            if event is not None and keep and event.identity not in accepted
+        }
+        facts = await self._video_facts.get(owner.tenant_id, {event.video_id for event in fresh.values()})
+        tenant = self._tenants.get(owner.tenant_id)
+        half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
+        new = fold(old, (), facts, half_life, now, part.sent_at, list(fresh.values()))
+        marker = _marker(part, [at in fresh for at in range(len(events))], kept)
+        before = await writer.write(owner, stored, new, marker)
+        return list(_statuses(before or marker, events))
+
+
+def _may_count(event: Event, sent_at: float, erased_at: float | None) -> bool:
+    """Whether an event may count of a user who was perhaps erased: what happened until then is to be forgotten."""
+    return erased_at is None or (sent_at > erased_at and event.at_ms > erased_at * 1000)
+
+
+def _marker(part: HistoryPart, counted: Sequence[bool], kept: Sequence[bool]) -> Json:
+    """`counted`: which rows count; `kept`: of which the user was not erased. In the bits of hexadecimal numbers."""
+    return {
+        "id": part.id,
+        "kind": "history",
+        "acceptedAt": part.sent_at,
+        "rows": sum(counted),
+        "counted": mask_of(counted),
+        "kept": mask_of(kept),
+        "ttl": MARKER_TTL_SECONDS,
+    }
+
+
+def _statuses(marker: Json, events: Sequence[Event | None]) -> Iterator[str | None]:
+    counted, kept = flags_of(marker["counted"], len(events)), flags_of(marker["kept"], len(events))
+    for event, counts, keep in zip(events, counted, kept, strict=True):
+        yield COUNTED if counts else None if event is None else KNOWN if keep else LEFT_OUT
