@@ -231,30 +231,30 @@ class Settings:
     )
     write_signals_version: str = _setting(
         "WRITE_SIGNALS_VERSION",
-        "2",
-        "Version of the users' signals that are written; both are read. 3 is smaller. Switch it when every instance "
-        "runs a release that reads 3.",
+        "3",
+        "Version of the users' signals that are written; both are read. 3 is smaller. Write 2 while an instance runs "
+        "that cannot read 3.",
         choices=("2", "3"),
     )
     write_receipt_version: str = _setting(
         "WRITE_RECEIPT_VERSION",
-        "1",
+        "2",
         "Version of the receipts (`feedRequestId`) that are written; both are read. 2 knows which videos were on its "
-        "page. Switch it when every instance runs a release that reads 2.",
+        "page. Write 1 while an instance runs that cannot read 2.",
         choices=("1", "2"),
     )
     write_message_version: str = _setting(
         "WRITE_MESSAGE_VERSION",
-        "1",
+        "2",
         "Version of the bus messages that are written; both are read. 2 is compressed and has several batches, and "
-        "room for app sessions. Switch it when every instance runs a release that reads 2.",
+        "room for app sessions. Write 1 while an instance runs that cannot read 2.",
         choices=("1", "2"),
     )
     write_cursor_version: str = _setting(
         "WRITE_CURSOR_VERSION",
-        "1",
-        "Version of the feed's cursors that are written; both are read. Firewalls take hardly any of 2 for SQL. Switch "
-        "it when every instance runs a release that reads 2.",
+        "2",
+        "Version of the feed's cursors that are written; both are read. Firewalls take hardly any of 2 for SQL. Write "
+        "1 while an instance runs that cannot read 2.",
         choices=("1", "2"),
     )
     usual_peak_floor: float = _setting(

@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 import function_app
+from events.batch import decode, encode
 from infra import capacity, figures
 from shared.adapters.bus.port import ROLLUP, SIGNALS
 from shared.adapters.documents.port import CONTAINERS, DAY_SECONDS
@@ -268,13 +269,13 @@ def test_every_blob_container_is_described_and_names_are_as_said(stored: Stored)
 
 
 def test_messages_have_the_body_that_the_table_says(stored: Stored) -> None:
-    bodies = [orjson.loads(message.body) for message in stored.messages]
+    batches = [(message.message_id.removesuffix(".rollup"), decode(message.body)) for message in stored.messages]
+    bodies = [orjson.loads(encode(batch, 1)) for _, together in batches for batch in together]
     assert {message.to for message in stored.messages} == {SIGNALS, ROLLUP}
     assert differences("a message", bodies, table_of("The body of a message")) == []
     lengths = {name: {len(row) for body in bodies for row in body[name]} for name in ("requests", "events")}
     assert lengths == {"requests": {7}, "events": {7}}
-    by_id = {message.message_id for message in stored.messages}
-    assert {id.removesuffix(".rollup") for id in by_id} <= {body["id"] for body in bodies}
+    assert [id for id, together in batches if len(together) == 1 and id != together[0].id] == []
 
 
 def test_every_route_is_in_the_contract_and_no_other() -> None:

@@ -122,6 +122,10 @@ param alwaysReadyHttp int
 @maxValue(1000)
 param alwaysReadyFold int
 
+@description('Versions of the stored formats that are written: newest; or before, while instances of the release before still run.')
+@allowed(['newest', 'before'])
+param writtenFormats string = 'newest'
+
 @description('Functions that drain the roll-up side by side, each on an instance of its own.')
 @minValue(1)
 @maxValue(16)
@@ -491,6 +495,7 @@ module functionApp 'modules/functionApp.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyHttp: alwaysReadyHttp
     alwaysReadyFold: alwaysReadyFold
+    writtenFormats: writtenFormats
     rollUpDrainers: rollUpDrainers
     alwaysReadyRollUp: alwaysReadyRollUp
     httpConcurrency: httpConcurrency

@@ -46,6 +46,12 @@ from tests.served_app import make_videos
 
 TENANT, KEY, USER = "tenant_1", "a-key-of-every-scope-0123456789", "a" * 64
 PAGE, VIDEOS = 5, 60
+OLD = {
+    "write_signals_version": "2",
+    "write_receipt_version": "1",
+    "write_message_version": "1",
+    "write_cursor_version": "1",
+}
 NEW = {
     "write_signals_version": "3",
     "write_receipt_version": "2",
@@ -83,7 +89,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.documents, self.topic = MemoryDocuments(self.clock.now), MemoryTopic()
-        self.old, self.new = self._instance({}), self._instance(NEW)
+        self.old, self.new = self._instance(OLD), self._instance(NEW)
 
     def _instance(self, chosen: dict[str, Any]) -> bootstrap.App:
         secret = base64.b64encode(b"for tests only, 32 bytes or more").decode()

@@ -64,7 +64,7 @@ async def test_a_page_has_exactly_the_documented_fields(client: Client) -> None:
         assert set(item) == ITEM_FIELDS
         assert item["rank"] == place
         assert isinstance(item["score"], float)
-    assert len(answer.json["feedRequestId"]) == 43
+    assert len(answer.json["feedRequestId"]) == 56
 
 
 async def test_an_item_is_the_video_as_the_content_team_wrote_it(app: App) -> None:

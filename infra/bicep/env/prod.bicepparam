@@ -17,11 +17,11 @@ param entryMaximumCapacity = 60
 param maximumInstances = 100
 param alwaysReadyHttp = 5
 param alwaysReadyFold = 3
-param rollUpDrainers = 5
+param rollUpDrainers = 4
 param alwaysReadyRollUp = 2
 param userActivityMaxThroughput = 54000
 param contentMaxThroughput = 4000
-param messagingUnits = 8
+param messagingUnits = 2
 param telemetryDailyCapGb = 10
 param alertEmails = [
   empty(alertEmailSet) ? 'alerts@example.com' : alertEmailSet

@@ -51,6 +51,10 @@ param alwaysReadyHttp int
 @maxValue(1000)
 param alwaysReadyFold int
 
+@description('Versions of the stored formats that are written: newest, or before.')
+@allowed(['newest', 'before'])
+param writtenFormats string
+
 @description('Functions that drain the roll-up side by side, each on an instance of its own.')
 @minValue(1)
 @maxValue(16)
@@ -379,19 +383,19 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         }
         {
           name: 'WRITE_SIGNALS_VERSION'
-          value: '2'
+          value: writtenFormats == 'newest' ? '3' : '2'
         }
         {
           name: 'WRITE_RECEIPT_VERSION'
-          value: '1'
+          value: writtenFormats == 'newest' ? '2' : '1'
         }
         {
           name: 'WRITE_MESSAGE_VERSION'
-          value: '1'
+          value: writtenFormats == 'newest' ? '2' : '1'
         }
         {
           name: 'WRITE_CURSOR_VERSION'
-          value: '1'
+          value: writtenFormats == 'newest' ? '2' : '1'
         }
         {
           name: 'USUAL_PEAK_FLOOR'

@@ -26,7 +26,9 @@ test.concurrent("a play tells its time every ten seconds, and is one view with t
   expect(new Set(lines.map((line) => line.session)).size).toBe(1);
   const known = await signals(tenant);
   expect(known?.totalViewsLast7d).toBe(1);
-  expect(known!.totalWatchTimeLast7dMs / 1000).toBeCloseTo(25, 0);
+  const seconds = known!.totalWatchTimeLast7dMs / 1000;
+  expect(seconds).toBeGreaterThanOrEqual(25);
+  expect(seconds).toBeLessThan(30); // real time passes too, as much as a busy machine takes for these lines
 });
 
 test.concurrent("an app that is killed loses what played after the last heartbeat, and nothing else", async () => {
