@@ -17,6 +17,7 @@ from cms.history.api import HistoryApi
 from cms.history.history_importer import HistoryImporter
 from cms.imports.api import ImportsApi
 from cms.imports.jobs import Importer
+from cms.learning.api import LearningApi
 from cms.preview.api import PreviewApi
 from cms.rules.api import PlaylistsApi, RulesApi
 from cms.studio.api import StudioApi
@@ -41,6 +42,7 @@ CMS_APIS: tuple[type, ...] = (
     PlaylistsApi,
     ModelsApi,
     ExperimentsApi,
+    LearningApi,
     PreviewApi,
     AuditApi,
     TenantsApi,
@@ -87,6 +89,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),
         ModelsApi: ModelsApi(edge, tenants),
         ExperimentsApi: ExperimentsApi(edge, tenants),
+        LearningApi: LearningApi(edge, tenants, parts.flags),
         PreviewApi: PreviewApi(
             edge, tenants, tenants=parts.tenants, feed=parts.feed, flags=parts.flags, identity=identity
         ),

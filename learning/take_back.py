@@ -75,7 +75,7 @@ def judged_days(auto: AutoModel) -> list[HoldoutDay]:
     """
     days: list[HoldoutDay] = []
     for entry in reversed(auto.holdout_days):
-        model, holdout = _read(entry.get("model")), _read(entry.get("holdout"))
+        model, holdout = watched_of(entry.get("model")), watched_of(entry.get("holdout"))
         taken_back = auto.taken_back_on is not None and str(entry.get("day")) <= auto.taken_back_on
         if taken_back or not entry.get("personal") or model is None or holdout is None:
             break
@@ -83,7 +83,8 @@ def judged_days(auto: AutoModel) -> list[HoldoutDay]:
     return days[::-1]
 
 
-def _read(entry: object) -> WatchedDay | None:
+def watched_of(entry: object) -> WatchedDay | None:
+    """A group's day as it is stored; None for what cannot be read."""
     if not isinstance(entry, list) or len(entry) != 3 or not all(is_number(each) and each >= 0 for each in entry):
         return None
     return WatchedDay(int(entry[0]), float(entry[1]), float(entry[2]))

@@ -3,6 +3,7 @@
 import { call, forget, get, remember, session } from "./api.js";
 import { doing, field, h, notice, show, text } from "./dom.js";
 import { historyTab } from "./history.js";
+import { learningTab } from "./learning.js";
 import { playlistsTab } from "./playlists.js";
 import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
@@ -11,7 +12,7 @@ import { tenantsTab } from "./tenants.js";
 import { videosTab } from "./videos.js";
 
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
-  playlists: ["Playlists", playlistsTab], settings: ["Settings", settingsTab], history: ["History", historyTab] };
+  playlists: ["Playlists", playlistsTab], learning: ["Learning", learningTab], settings: ["Settings", settingsTab], history: ["History", historyTab] };
 const PLATFORM = "_platform"; // operators sign in as the platform, which has no feed
 const PLATFORM_TABS = { tenants: ["Tenants", tenantsTab] };
 const signedInTabs = () => (session.tenant === PLATFORM ? PLATFORM_TABS : TABS);

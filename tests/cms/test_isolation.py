@@ -38,6 +38,7 @@ PLAIN = st.sampled_from(
         "configuration/draft/publish",
         "audit",
         "models/rollback",
+        "learning",
         "preview",
         "tenants",
     ]

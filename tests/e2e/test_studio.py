@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from shared.adapters.tenant_directory import PLATFORM
 from tests.cms.editor import Editor, new_editor
+from tests.cms.test_learned_models import AUTO, store, version
+from tests.cms.test_learning_page import REPORT, measured
 from tests.served_app import App, eventually, make_videos
 from tests.skip_reasons import leave_out
 
@@ -323,3 +325,36 @@ async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, op
     await box.get_by_role("button", name="Remove for good").click()
     await expect(row).to_have_count(0)
     assert (await client.feed()).status == 401
+
+
+async def test_an_editor_reads_what_was_learned_and_serves_what_is_suggested(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(20), auto_model="suggest")
+    suggested = replace(AUTO, popularity=None, personal=None, suggested="night-1", report=REPORT)
+    await store(editor, measured(suggested, -0.1), version())
+    page = await open_studio(editor, PHONE)
+    await page.get_by_role("link", name="Learning").click()
+    learning = page.locator(".cards.learning")
+    await expect(learning.locator("[data-by]")).to_have_text("As shipped")
+    await expect(learning).to_contain_text("+21.0 % (between +10.0 % and +33.0 %: surely more)")
+    await expect(learning).to_contain_text("+5.0 % (between −1.0 % and +12.0 %: it could be chance)")
+    await expect(learning.locator("[data-verdict]")).to_have_text("Its users watch more than the holdout.")
+    await expect(learning.locator("table.days")).to_contain_text("11 min 0 s")
+    await learning.get_by_role("button", name="Serve it").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Serve it").click()
+    await expect(learning.locator("[data-by]")).to_have_text("Promoted by hand")
+    assert (await editor.client.feed()).json["modelVersion"] == "night-1-popularity"
+
+
+async def test_learning_that_cannot_be_read_is_told_and_tried_again(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(20))
+    page = await open_studio(editor, DESKTOP)
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, json={"code": "busy", "detail": "Too many requests. Try again in a second."})
+
+    await page.route("**/v1/cms/learning", refuse)
+    await page.get_by_role("link", name="Learning").click()
+    await expect(page.locator(".cards.learning [role=alert]")).to_contain_text("Too many requests.")
+    await page.unroute("**/v1/cms/learning")
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.locator(".cards.learning")).to_contain_text("No night has learned from this tenant yet.")
