@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from cms.apis import CmsParts, cms_apis
+from cms.changes import Author, Change, audit_entry
 from cms.history.history_importer import HistoryImporter
 from cms.imports.job_queue import JobParts
 from cms.imports.jobs import Importer
@@ -40,6 +41,8 @@ from feed.experiments import Experiments
 from feed.pipeline import Feed
 from feed.signals_reader import SignalsReader
 from feed.tenant_models import Models
+from learning.nightly import NightlyLearning
+from learning.promotion import WHO as LEARNER
 from learning.table_builder import TableBuilder
 from privacy.api import PrivacyApi
 from privacy.tenant_removal import TenantRemovals
@@ -54,13 +57,14 @@ from shared.adapters.backends import (
 from shared.adapters.blobs.port import Blobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
-from shared.adapters.documents.port import DocumentStore
+from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Json
 from shared.adapters.flags.evaluation import LEAN_READS, LEAN_WRITES, Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
 from shared.adapters.reporting import reported
 from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.auto_model import AUTO_MODEL_ID
 from shared.domain.clocks import elapsed_seconds
 from shared.domain.keys import Identity, KeyRing
 from shared.observability import logs
@@ -109,6 +113,7 @@ class App:
     stats_consumer: StatsConsumer
     queues: Queues
     table_builder: TableBuilder
+    learning: NightlyLearning
     experiment_reports: ExperimentReports
     imports: Importer
     history: HistoryImporter
@@ -197,7 +202,7 @@ class App:
     async def nightly(self) -> None:
         """The job of this hour (UTC), so that each has a whole call for itself; all, one after another, at other hours:
         then a call is late, and nothing tells which."""
-        jobs = {2: self.table_builder.build_all, 3: self.sweep_dead_letters, 4: self.experiment_reports.store_all}
+        jobs = {2: self.learning.run_all, 3: self.sweep_dead_letters, 4: self.experiment_reports.store_all}
         hour = datetime.fromtimestamp(self.clock(), UTC).hour
         for job in [jobs[hour]] if hour in jobs else jobs.values():
             await job()
@@ -331,6 +336,14 @@ def build(
     version = int(settings.write_message_version)
     accepted = Packer(bus, version=version, linger_seconds=settings.pack_linger_ms / 1000)
     hand_on = Packer(bus, version=version, linger_seconds=settings.hand_on_linger_ms / 1000, suffix=HANDED_ON)
+    table_builder = TableBuilder(
+        documents=documents,
+        blobs=blobs,
+        video_facts=video_facts,
+        tenants=tenants,
+        telemetry=telemetry,
+        clock=clock,
+    )
     return App(
         settings=settings,
         clock=clock,
@@ -379,14 +392,18 @@ def build(
             elapsed=elapsed,
         ),
         queues=Queues(bus, telemetry, clock, elapsed),
-        table_builder=TableBuilder(
+        table_builder=table_builder,
+        learning=NightlyLearning(
             documents=documents,
             blobs=blobs,
-            video_facts=video_facts,
             tenants=tenants,
+            tables=table_builder,
+            flags=flags,
+            identity=identity,
             telemetry=telemetry,
             clock=clock,
             elapsed=elapsed,
+            audit=_audited_night,
         ),
         experiment_reports=ExperimentReports(
             documents=documents,
@@ -460,6 +477,12 @@ def build(
         },
         export=export,
     )
+
+
+def _audited_night(tenant_id: str, before: Document | None, after: Json, at: float, why: str) -> Json:
+    """The audit entry of what a night's learning lets a tenant be served."""
+    change = Change(TENANTS, tenant_id, "auto-model", AUTO_MODEL_ID, "learn", before, after)
+    return audit_entry(change, Author(LEARNER, at, why))
 
 
 def _known_states(dependencies: Dependencies, clock_guard: ClockGuard) -> dict[str, str]:

@@ -22,7 +22,7 @@ from learning.gate import POOLED_DAYS, Decision, decide
 from learning.judge import Judge, Judged
 from learning.ranking_metrics import Interval
 from learning.replay import DAY, Replay, Visit
-from learning.samples import Collector, Samples, joined
+from learning.samples import MOST_CHOICES, Collector, Samples, joined
 from learning.scoring import Contestant
 from ranking.features import FEATURES
 from ranking.model import LinearModel, global_model, popularity_model
@@ -75,6 +75,16 @@ class Night:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a learner goes on from on another night: the choices of the last days, the evidence of the last judged ones,
+    and what the last night ended with."""
+
+    days: tuple[Samples, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    night: Night | None = None
+
+
 @dataclass
 class _Day:
     number: int
@@ -91,9 +101,19 @@ class Learner:
     towards_personal: LinearModel = field(default_factory=global_model)
     shrink: float = SHRINK_TENANT
     nights: list[Night] = field(default_factory=list)
+    most_choices: int = MOST_CHOICES
     _days: list[Samples] = field(default_factory=list)
     _evidence: list[Evidence] = field(default_factory=list)
     _today: _Day | None = None
+
+    def recall(self, memory: Memory) -> None:
+        """Go on from where another learner of the same tenant was."""
+        self._days, self._evidence = list(memory.days), list(memory.evidence)
+        self.nights = [] if memory.night is None else [memory.night]
+
+    def memory(self) -> Memory:
+        """What a learner of a later night has to recall."""
+        return Memory(tuple(self._days), tuple(self._evidence), self.nights[-1] if self.nights else None)
 
     def see(self, replay: Replay, visit: Visit) -> None:
         """Take a visit, in the order of time. The first of a new day ends the day before."""
@@ -101,7 +121,7 @@ class Learner:
         if self._today is not None and number != self._today.number:
             self.end_day()
         if self._today is None:
-            self._today = _Day(number, Collector(LEARNED, seed=number), self._new_judge())
+            self._today = _Day(number, Collector(LEARNED, seed=number, most=self.most_choices), self._new_judge())
         if self._today.judge is not None:
             self._today.judge.see(replay, visit)
         self._today.collector.see(replay, visit)

@@ -70,8 +70,10 @@ class Replay:
         half_life_days: float = 14.0,
         tables: bool = True,
         next_watch: NextWatchOfNight | None = None,
+        count_history: bool = True,
     ) -> None:
-        """`tables` False: nothing is built at night; `next_watch`: who makes that table, instead of training it."""
+        """`tables` False: nothing is built at night; `next_watch`: who makes that table, instead of training it.
+        `count_history` False: the log's history has long views alone, so signals have it and statistics do not."""
         self.log = log
         self.columns = VideoColumns(log.videos)
         self.table = StatsTable()
@@ -79,12 +81,14 @@ class Replay:
         self.signals: dict[int, Signals] = {}
         self._half_life = half_life_days
         self._with_tables, self._nights = tables, NightlyTables(log)
+        self._count_history = count_history
         self._next_watch = next_watch or self._nights.next_watch
         self._row = np.array([self.columns.row(video.id) for video in log.videos], np.int64)
         self._facts = {v.id: Facts(v.category, v.tags, v.creator, v.duration_seconds) for v in log.videos}
 
-    def walk(self, until: float | None = None) -> Iterator[Visit]:
-        """Every request in the order of time. The state is only valid until the next one is asked for."""
+    def walk(self, until: float | None = None, since: float = -np.inf) -> Iterator[Visit]:
+        """Every request from `since` on, in the order of time; earlier ones only make the state, which is valid until
+        the next request is asked for."""
         shown = self.log.exposures
         self._take_history()
         rolled_up, boundary, day = 0, -np.inf, -1
@@ -98,13 +102,16 @@ class Replay:
                 upto = int(np.searchsorted(shown.time, boundary - STATS_SECONDS))
                 self._roll_up(shown, rolled_up, upto)
                 rolled_up = upto
-                popular = self._most_demanded(now)
+                popular = self._most_demanded(now) if now >= since else popular
             if int(now // DAY) != day:
                 day = int(now // DAY)
                 if self._with_tables:
                     self._rebuild_tables(day * DAY)
             user = int(shown.user[session[0]])
             signals = self.signals.get(user)
+            if now < since:
+                self.signals[user] = self._fold(signals, shown, session)
+                continue
             viewer = Viewer(
                 now=now, maturity=max(RATINGS.values()), country=None, served=_NOTHING_SERVED, signals=signals
             )
@@ -125,7 +132,8 @@ class Replay:
         past = self.log.history
         if not len(past):
             return
-        self._roll_up(past, 0, len(past))
+        if self._count_history:
+            self._roll_up(past, 0, len(past))
         order = np.argsort(past.user, kind="stable")
         for indexes in np.split(order, np.flatnonzero(np.diff(past.user[order])) + 1):
             self.signals[int(past.user[indexes[0]])] = self._fold(None, past, indexes)

@@ -1,4 +1,4 @@
-"""Builds a tenant's nightly file from its archive: nightly by a timer, or by `python -m commands.build_cowatch`.
+"""Builds a tenant's nightly file from its users' long views: nightly, or by `python -m commands.build_cowatch`.
 
 The file holds the co-watch table and the next-watch table. It is a new one each night, and the pointer is written last,
 so a reader finds the old file or the new one. Older files are deleted a day later, when no instance can still be about
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from array import array
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -28,77 +27,33 @@ from learning.next_watch_training import (
     seed_of,
     train_night,
 )
+from learning.rolling import LongViews, user_code
+from learning.sample_files import SampleFiles
+from learning.sample_lines import long_views_of
+from learning.state_store import StateStore, load_videos
 from ranking.columns import key64
 from ranking.cowatch import build
 from ranking.table_file import Tables
 from ranking.watching import is_long_view
-from shared.adapters.blobs.port import ARCHIVE, SAMPLES, TABLES, Blobs, BlobsError
-from shared.adapters.documents.port import VIDEO_STATS, DocumentStore, StoreError, Upsert
+from shared.adapters.blobs.port import ARCHIVE, SAMPLES, TABLES, Blobs
+from shared.adapters.documents.port import VIDEO_STATS, DocumentStore, Upsert
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.cowatch_pointer import POINTER_ID, Pointer
 from shared.domain.event_types import COMPLETE, PROGRESS, VIDEO_VIEW
-from shared.domain.fingerprint import fingerprint
 from shared.observability.metrics import Telemetry
 
 log = logging.getLogger("feed.learning")
 
 LOOK_BACK_DAYS = 30
-MAX_LONG_VIEWS = 2_000_000
-"""About 50 MB; a larger log is cut down to a hashed sample of its users."""
-MAX_TRAINED = 500_000
-"""Long views that the next-watch model learns from at most: about 10 s of CPU a pass. Beyond, a sample of users."""
-TRAINING_SECONDS = 240.0
-"""How long a run of all tenants trains, so that it ends within the ten minutes that a timer has."""
+MAX_TRAINED = 300_000
+"""Long views that the next-watch model learns from at most: about 6 s of CPU a pass, 16 passes when it is new. Beyond,
+a sample of users."""
 OLD_FILE_SECONDS = 86_400.0
 _WATCHED = (VIDEO_VIEW, PROGRESS, COMPLETE)
 
 
-class LongViews:
-    """Long views in memory, of a sample of users that is halved whenever there are too many.
-
-    Users are sampled by a bit more of their pseudonym's fingerprint each time, so a user is in or out as a whole.
-    """
-
-    def __init__(self, most: int = MAX_LONG_VIEWS) -> None:
-        self._most = most
-        self._halvings = 0
-        self.users, self.keys, self.times = array("q"), array("Q"), array("d")
-
-    def add(self, user: str, video_id: str, at: float) -> None:
-        """One long view; left out when its user is not in the sample."""
-        code = fingerprint(user)
-        if code & self._mask:
-            return
-        self.users.append(code)
-        self.keys.append(key64(video_id))
-        self.times.append(at)
-        if len(self.users) > self._most:
-            self._halve()
-
-    @property
-    def sample(self) -> float:
-        """The share of users that is in."""
-        return 0.5**self._halvings
-
-    @property
-    def _mask(self) -> int:
-        return (1 << self._halvings) - 1
-
-    def _halve(self) -> None:
-        self._halvings += 1
-        users = np.array(self.users, np.int64)
-        kept = users & self._mask == 0
-        self.users = array("q", users[kept].tolist())
-        self.keys = array("Q", np.array(self.keys, np.uint64)[kept].tolist())
-        self.times = array("d", np.array(self.times)[kept].tolist())
-
-    def columns(self) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.float64]]:
-        """Users, videos and times."""
-        return np.array(self.users, np.int64), np.array(self.keys, np.uint64), np.array(self.times)
-
-
 class TableBuilder:
-    """Builds nightly files from archived events. `elapsed` gives seconds and never goes back."""
+    """Builds nightly files."""
 
     def __init__(
         self,
@@ -109,7 +64,6 @@ class TableBuilder:
         tenants: TenantDirectory,
         telemetry: Telemetry,
         clock: Callable[[], float],
-        elapsed: Callable[[], float],
     ) -> None:
         self._documents = documents
         self._blobs = blobs
@@ -117,49 +71,32 @@ class TableBuilder:
         self._tenants = tenants
         self._telemetry = telemetry
         self._clock = clock
-        self._elapsed = elapsed
-
-    async def build_all(self) -> int:
-        """A new file for each tenant; how many were built. One tenant's failure is counted and stops no other.
-
-        Training begins with the tenants that were trained least lately and ends after `TRAINING_SECONDS`; the others
-        keep the next-watch model they have.
-        """
-        built, started = 0, self._elapsed()
-        for tenant_id in await self._least_lately_trained():
-            try:
-                built += await self.build(tenant_id, train=self._elapsed() - started < TRAINING_SECONDS)
-            except (BlobsError, StoreError) as error:
-                log.warning("the tables of tenant %s were not built: %s", tenant_id, type(error).__name__)
-                self._telemetry.count("cowatch_tables", "failed")
-        return built
-
-    async def _least_lately_trained(self) -> list[str]:
-        trained: dict[str, float] = {}
-        for tenant_id in self._tenants.ids():
-            try:
-                trained[tenant_id] = (await self._pointer(tenant_id)).trained_until
-            except StoreError:  # it is counted when its turn comes
-                trained[tenant_id] = 0.0
-        return sorted(trained, key=lambda tenant_id: trained[tenant_id])
+        self._states = StateStore(documents, blobs, telemetry)
+        self._samples = SampleFiles(blobs, telemetry)
 
     async def build(self, tenant_id: str, train: bool = True) -> bool:
-        """Read the tenant's archive, build, write the files, then the pointer. False when nobody watched anything.
-
-        Running a night again gives the same model: it goes on from where the night before ended. Raises `BlobsError` or
-        `StoreError`.
+        """Build from everything that is known until now: what the last night kept and the sample since, or, before the
+        first night, the archive. False when nobody watched anything. Raises `BlobsError` or `StoreError`.
         """
         now = self._clock()
-        views = await self._long_views(tenant_id, now)
-        if not len(views.keys):
+        views = await self.long_views(tenant_id, now)
+        return await self.build_from(tenant_id, views, datetime.fromtimestamp(now, UTC).date().isoformat(), now, train)
+
+    async def build_from(self, tenant_id: str, views: LongViews, night: str, until: float, train: bool = True) -> bool:
+        """Build from long views, write the files, then the pointer. False when there is none.
+
+        Running a night (UTC date) again gives the same model: it goes on from where the night before ended. `until`:
+        the end of what is learned. Raises `BlobsError` or `StoreError`.
+        """
+        now = self._clock()
+        if not len(views):
             self._telemetry.count("cowatch_tables", "empty")
             return False
-        old = await self._pointer(tenant_id)
-        night = datetime.fromtimestamp(now, UTC).date().isoformat()
+        old = await self.pointer(tenant_id)
         again = old.night == night
         start, since = (old.training_before, old.trained_before) if again else (old.training, old.trained_until)
         training = await self._training(start if train else old.training)
-        columns = views.columns()
+        columns = views.users, views.keys, views.times
         cowatch = await asyncio.to_thread(lambda: build(*columns, built_at=now))
         pointer = Pointer(
             _blob(tenant_id, "cowatch", now),
@@ -183,19 +120,18 @@ class TableBuilder:
                 pointer,
                 night=night,
                 training=name,
-                trained_until=now,
+                trained_until=until,
                 training_before=start,
                 trained_before=since,
             )
         tables = Tables(cowatch, None if training is None else training.table(now))
         await self._blobs.write(TABLES, pointer.blob, await asyncio.to_thread(tables.to_bytes))
         await self._documents.write(VIDEO_STATS, tenant_id, [Upsert(pointer.to_document())])
-        await self._delete_old_files(tenant_id, pointer, now)
         self._telemetry.count("cowatch_tables", "built")
-        log.info("tables of tenant %s: %d videos, %.3g of users", tenant_id, pointer.videos, views.sample)
+        log.info("tables of tenant %s: %d videos", tenant_id, pointer.videos)
         return True
 
-    async def _pointer(self, tenant_id: str) -> Pointer:
+    async def pointer(self, tenant_id: str) -> Pointer:
         document = await self._documents.read(VIDEO_STATS, tenant_id, POINTER_ID)
         return (Pointer.from_document(document.body) if document else None) or Pointer("", 0.0, 0)
 
@@ -210,9 +146,22 @@ class TableBuilder:
             self._telemetry.count("cowatch_tables", "unreadable_training")
             return None
 
-    async def _long_views(self, tenant_id: str, now: float) -> LongViews:
+    async def long_views(self, tenant_id: str, now: float) -> LongViews:
+        """See `build`. Raises `BlobsError` or `StoreError`."""
+        kept = await self._states.load(tenant_id)
+        if kept.state is None:
+            return await self.archived_views(tenant_id, now)
+        today = datetime.fromtimestamp(now, UTC).date().isoformat()
+        read = await self._samples.read_new(tenant_id, today, kept.state.night, kept.state.merged)
+        views, videos = kept.state.views, await load_videos(self._documents, tenant_id)
+        for shown in read.shown:
+            views = views.with_more(long_views_of(shown, videos), now)
+        return views
+
+    async def archived_views(self, tenant_id: str, now: float) -> LongViews:
+        """The long views of the archive's last `LOOK_BACK_DAYS`, for a tenant's first night. Raises `BlobsError`."""
         durations: dict[str, float | None] = {}
-        views = LongViews()
+        views, found = LongViews(), _Found()
         today = datetime.fromtimestamp(now, UTC)
         for days_ago in range(LOOK_BACK_DAYS, -1, -1):
             day = (today - timedelta(days=days_ago)).strftime("%Y/%m/%d")
@@ -220,11 +169,12 @@ class TableBuilder:
                 async for blob in self._blobs.list(container, prefix):
                     content = await self._blobs.read(container, blob.name)
                     if content is not None:
-                        await self._add_blob(tenant_id, content, durations, views)
+                        await self._add_blob(tenant_id, content, durations, found)
+            views, found = views.with_more(found.views(), now), _Found()
         return views
 
     async def _add_blob(
-        self, tenant_id: str, content: bytes, durations: dict[str, float | None], views: LongViews
+        self, tenant_id: str, content: bytes, durations: dict[str, float | None], found: _Found
     ) -> None:
         """Add the long views of one archived blob that statistics count too, of videos that the tenant has.
 
@@ -249,10 +199,12 @@ class TableBuilder:
             if before is not None and is_long_view(before, duration):
                 continue  # the play was long before this event of it
             if line["type"] == COMPLETE or is_long_view(line["watchTimeMs"] or 0.0, duration):
-                views.add(line["user"], video_id, line["timestamp"] / 1000)
+                found.add(line["user"], video_id, line["timestamp"] / 1000)
 
-    async def _delete_old_files(self, tenant_id: str, pointer: Pointer, now: float) -> None:
-        kept = (pointer.blob, pointer.training, pointer.training_before)
+    async def delete_old_files(self, tenant_id: str, also_kept: Sequence[str | None]) -> None:
+        """Delete files that nothing names any more, a day later. Raises `BlobsError` or `StoreError`."""
+        now, pointer = self._clock(), await self.pointer(tenant_id)
+        kept = (pointer.blob, pointer.training, pointer.training_before, *also_kept)
         old = [
             blob.name
             async for blob in self._blobs.list(TABLES, f"{tenant_id}/")
@@ -260,6 +212,23 @@ class TableBuilder:
         ]
         for name in old:
             await self._blobs.delete(TABLES, name)
+
+
+@dataclass(slots=True)
+class _Found:
+    """Long views as they are found."""
+
+    users: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+    def add(self, user: str, video_id: str, at: float) -> None:
+        self.users.append(user_code(user))
+        self.keys.append(int(key64(video_id)))
+        self.times.append(at)
+
+    def views(self) -> LongViews:
+        return LongViews(np.array(self.users, np.int64), np.array(self.keys, np.uint64), np.array(self.times))
 
 
 def _blob(tenant_id: str, what: str, now: float) -> str:

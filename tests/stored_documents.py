@@ -10,6 +10,7 @@ import random
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,13 @@ from events.archive import from_lines
 from events.daily_statistics import COLUMNS, DayTable
 from events.fold_markers import MARKER_PREFIX
 from infra.capacity import read_units, write_units
+from learning.gate import decide
 from learning.holdout import HoldoutDay, WatchedDay
+from learning.learner import Night
+from learning.nightly import LEARNED
+from learning.promotion import model_body
 from learning.take_back import with_holdout_day
+from ranking.model import global_model, popularity_model
 from ranking.stats import StatsTable
 from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS
 from shared.adapters.bus.port import ROLLUP, SIGNALS, OutgoingMessage
@@ -176,7 +182,9 @@ async def _learn(editor: Editor) -> None:
     for day in range(22, 29):
         figures = HoldoutDay(WatchedDay(9_000, 4.5e6, 4.5e9), WatchedDay(180, 108_000.0, 1.3e8))
         auto = with_holdout_day(auto, f"2026-11-{day}", "2026-11-a", figures)
-    await editor.app.documents.write(TENANTS, editor.tenant_id, [Upsert(auto.to_document())])
+    found = Night(0, popularity_model(), global_model(), decide([]), 0)
+    version = model_body("2026-11-28", found, found.report(), editor.app.clock.now())
+    await editor.app.documents.write(TENANTS, editor.tenant_id, [Upsert(auto.to_document()), Upsert(version)])
     assert await editor.app.services.take_backs.run() == 1
 
 
@@ -216,7 +224,9 @@ async def _watch(app: App, editor: Editor) -> None:
     view = {"type": "impression", "videoId": page["items"][0]["videoId"], "timestamp": app.now_ms()}
     assert (await unnamed.post([{**view, "feedRequestId": page["feedRequestId"]}], off)).status == 202
     await app.rolled_up()
-    await app.services.table_builder.build_all()
+    await app.services.table_builder.build(editor.tenant_id)
+    today = datetime.fromtimestamp(app.clock.now(), UTC).date().isoformat()
+    assert await app.services.learning.run(editor.tenant_id, today) == LEARNED
     await app.services.experiment_reports.store_all()
 
 

@@ -85,6 +85,11 @@ METRICS: dict[str, Metric] = {
     "flag_failures": Metric("A flag could not be judged for a user, and was off", ("flag",)),
     "catalogs_evicted": Metric("Catalogs let go of to make room"),
     "cowatch_tables": Metric("Builds of co-watch tables", ("outcome",)),
+    "learning_runs": Metric("Nights of a tenant's learning", ("outcome",)),
+    "learning_ms": Metric(
+        "Time of a tenant's nightly learning", (), HISTOGRAM, (1e3, 5e3, 15e3, 30e3, 60e3, 120e3, 240e3, 480e3)
+    ),
+    "learning_files": Metric("Files that the nightly learning could not read", ("kind",)),
     "unreadable_links": Metric(
         "Links of stored videos that no strict client could read, at each load or change", ("field",)
     ),

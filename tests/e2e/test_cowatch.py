@@ -12,7 +12,6 @@ import bootstrap
 from bootstrap import App
 from events.batch import Batch, encode
 from events.schema import Event
-from learning.table_builder import LongViews
 from local.demo import save_videos
 from local.serving import local_settings
 from ranking import Tables
@@ -52,7 +51,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
         catalog = await catalogs.get("tenant")
         assert catalog.stats.cowatch is None
 
-        assert await services.table_builder.build_all() == 1
+        assert await services.table_builder.build("tenant")
         await catalogs.refresh()
 
         assert catalog.stats.cowatch is not None
@@ -142,15 +141,3 @@ async def test_a_damaged_table_costs_nothing_but_itself(tmp_path: Path) -> None:
     finally:
         await catalogs.close()
         await services.close()
-
-
-def test_a_log_that_is_too_long_is_cut_down_by_whole_users() -> None:
-    views = LongViews(most=1_000)
-    for user in range(400):
-        for number in range(5):
-            views.add(f"user {user}", f"v{number}", float(number))
-
-    assert len(views.users) <= 1_000
-    assert views.sample < 1
-    counts = {user: views.users.count(user) for user in set(views.users)}
-    assert set(counts.values()) == {5}

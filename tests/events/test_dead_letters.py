@@ -268,12 +268,12 @@ class Job:
     async def done(self) -> None:
         self.hours.append(int(self.world.now // 3_600 % 24))
 
-    build_all = store_all = done
+    run_all = store_all = done
 
 
 async def test_at_night_each_job_has_its_hour_and_a_late_call_makes_up_for_all(world: World) -> None:
-    cowatch, reports = Job(world), Job(world)
-    services = changed(world.services, table_builder=cowatch, experiment_reports=reports)  # type: ignore[arg-type]
+    learning, reports = Job(world), Job(world)
+    services = changed(world.services, learning=learning, experiment_reports=reports)  # type: ignore[arg-type]
     midnight = NOW - NOW % 86_400
     swept = world.services.telemetry.gauges
     for hour in (2, 4, 3, 9):
@@ -281,4 +281,4 @@ async def test_at_night_each_job_has_its_hour_and_a_late_call_makes_up_for_all(w
         swept.pop(("dead_letters", (SIGNALS,)), None)
         await services.nightly()
         assert (("dead_letters", (SIGNALS,)) in swept) is (hour in (3, 9))
-    assert (cowatch.hours, reports.hours) == ([2, 9], [4, 9])
+    assert (learning.hours, reports.hours) == ([2, 9], [4, 9])

@@ -1,0 +1,126 @@
+"""Reads a tenant's files of the sample, day by day, and deletes what is too old."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from events.archive import KEEP_DAYS, from_lines
+from events.sample import day_of, is_sample_due
+from learning.sample_lines import Shown, ShownReader
+from shared.adapters.blobs.port import SAMPLES, Blobs
+from shared.observability.metrics import Telemetry
+
+READS_AT_ONCE = 16
+LATE_DAYS = 3
+"""Files of so many days before are looked for again: messages wait on the bus for so long."""
+MOST_EVENTS = 3_000_000
+"""Events of one night at most, some 40 s; the newest days come first. Only a first night, or records of former times,
+have more."""
+HISTORY = "history-"
+"""How the name of a file of a tenant's records of former times begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read: exposures by day, newest first; the files by day (UTC dates). Of the last
+    day: how many lines of users, and those that tell how long each watched."""
+
+    shown: list[Shown]
+    files: dict[str, tuple[str, ...]]
+    events_of_last_day: int
+    views_of_last_day: list[dict[str, Any]]
+
+
+class SampleFiles:
+    """The sample of every tenant."""
+
+    def __init__(self, blobs: Blobs, telemetry: Telemetry) -> None:
+        self._blobs = blobs
+        self._telemetry = telemetry
+
+    async def read_new(
+        self,
+        tenant_id: str,
+        night: str,
+        last: str | None,
+        merged: Mapping[str, Iterable[str]],
+        everything: bool = False,
+    ) -> Read:
+        """Files of the days until `night` that were not read before. `last`: the last night, None before the first one;
+        then, or with `everything`, of all days. Raises `BlobsError`."""
+        files = await self._names(tenant_id, night, None if everything else last)
+        shown, taken, events = list[Shown](), dict[str, tuple[str, ...]](), 0
+        last_day = ShownReader()
+        for day in sorted(files, reverse=True):
+            known = set(merged.get(day, ()))
+            new = [name for name in files[day] if _short(name) not in known]
+            if new and events < MOST_EVENTS:
+                reader = ShownReader(keep_views=day == night)
+                await self._read(new, reader)
+                shown.append(await asyncio.to_thread(reader.shown))
+                events += reader.events
+                last_day = reader if day == night else last_day
+            taken[day] = tuple(sorted(known | {_short(name) for name in new}))
+        return Read(shown, taken, last_day.events, last_day.views)
+
+    async def _names(self, tenant_id: str, night: str, last: str | None) -> dict[str, list[str]]:
+        """Names by day, in order."""
+        prefixes = [f"{tenant_id}/"]
+        if last is not None:
+            day = date.fromisoformat(last) - timedelta(days=LATE_DAYS)
+            prefixes = []
+            while day <= date.fromisoformat(night):
+                prefixes.append(f"{tenant_id}/{day:%Y/%m/%d}/")
+                day += timedelta(days=1)
+        found: dict[str, list[str]] = {}
+        for prefix in prefixes:
+            async for blob in self._blobs.list(SAMPLES, prefix):
+                began = day_of(blob.name)
+                if began is not None and (day_name := began.date().isoformat()) <= night:
+                    found.setdefault(day_name, []).append(blob.name)
+        return found
+
+    async def _read(self, names: list[str], reader: ShownReader) -> None:
+        for low in range(0, len(names), READS_AT_ONCE):
+            contents = await asyncio.gather(
+                *(self._blobs.read(SAMPLES, name) for name in names[low : low + READS_AT_ONCE])
+            )
+            await asyncio.to_thread(self._add, [content for content in contents if content], reader)
+
+    def _add(self, contents: list[bytes], reader: ShownReader) -> None:
+        """A file of another schema version, or a damaged one, is left out, counted."""
+        for content in contents:
+            try:
+                reader.add(from_lines(content))
+            except (ValueError, OSError, EOFError, LookupError, TypeError):
+                self._telemetry.count("learning_files", "unreadable")
+
+    async def delete_due(self, tenant_id: str, now: float) -> int:
+        """Delete the files whose day is too long ago, whatever their age; how many. Raises `BlobsError`."""
+        due = []
+        for days in range(KEEP_DAYS - LATE_DAYS - 1, KEEP_DAYS + 30):
+            day = datetime.fromtimestamp(now, UTC).date() - timedelta(days=days)
+            prefix = f"{tenant_id}/{day:%Y/%m/%d}/"
+            due += [blob.name async for blob in self._blobs.list(SAMPLES, prefix) if is_sample_due(blob.name, now)]
+        for name in due:
+            await self._blobs.delete(SAMPLES, name)
+        return len(due)
+
+
+def kept_files(files: Mapping[str, tuple[str, ...]], night: str) -> dict[str, tuple[str, ...]]:
+    """The names that later nights must know: of the days that are looked at again, and of records of former times."""
+    since = (date.fromisoformat(night) - timedelta(days=LATE_DAYS + 1)).isoformat()
+    kept = {
+        day: names if day >= since else tuple(name for name in names if name.startswith(HISTORY))
+        for day, names in files.items()
+    }
+    return {day: names for day, names in kept.items() if names}
+
+
+def _short(name: str) -> str:
+    """A file's name within its day."""
+    return name.rpartition("/")[2]
