@@ -27,6 +27,7 @@ from cms.learning.take_backs import TakeBacks
 from events import dead_letters
 from events.api import EventsApi
 from events.experiment_report import ExperimentReports
+from events.history_sweep import sweep_history
 from events.history_taker import HistoryTaker
 from events.packing import Packer
 from events.queues import Queues
@@ -54,10 +55,10 @@ from shared.adapters.backends import (
     flag_source_from,
     with_embedded_secrets,
 )
-from shared.adapters.blobs.port import Blobs
+from shared.adapters.blobs.port import Blobs, BlobsError
 from shared.adapters.bus.port import Bus
 from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
-from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Json
+from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Json, StoreError
 from shared.adapters.flags.evaluation import LEAN_READS, LEAN_WRITES, Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.milestones import Milestones
@@ -202,11 +203,26 @@ class App:
     async def nightly(self) -> None:
         """The job of this hour (UTC), so that each has a whole call for itself; all, one after another, at other hours:
         then a call is late, and nothing tells which."""
-        jobs = {2: self.learning.run_all, 3: self.sweep_dead_letters, 4: self.experiment_reports.store_all}
+        jobs = {2: self.learning.run_all, 3: self.sweep, 4: self.experiment_reports.store_all}
         hour = datetime.fromtimestamp(self.clock(), UTC).hour
         for job in [jobs[hour]] if hour in jobs else jobs.values():
             await job()
         await self.take_backs.run()  # each time, for it takes moments: what loses is not served for another day
+
+    async def sweep(self) -> None:
+        """Drop what nobody may keep any longer. What fails of imported history is left for the next night."""
+        await self.sweep_dead_letters()
+        try:
+            await self.sweep_history()
+        except (StoreError, BlobsError):
+            self.telemetry.count("store_failures", "history")
+
+    async def sweep_history(self) -> int:
+        """Delete files of imported history whose day has come, and lines of erased users; how many files. None by a
+        wrong clock."""
+        if not self.clock_guard.trusted():
+            return 0
+        return await sweep_history(self.blobs, self.documents, self.tenants, self.identity, self.clock())
 
     async def sweep_dead_letters(self) -> int:
         """Drop dead letters that are too old or of erased users; how many there were. None by a wrong clock."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from events.history_admission import Found, HistoryRow, Wanted, admit, look_into
@@ -104,21 +104,22 @@ class HistoryTaker:
     async def go_on(
         self,
         file: tuple[str, str, float],
-        rows: Sequence[tuple[int, Json | None]],
+        rows: Iterable[tuple[int, Json | None]],
+        count: int,
         report: Report,
         until: float,
     ) -> bool:
         """Go on with a file until `until`, by `elapsed_seconds`; whether it is done now.
 
         `file`: its tenant, its job, and when it was sent, in seconds since the epoch. `rows`: the number of each, and
-        what `kept` made of it, None for one that was refused then. Raises
+        what `kept` made of it, None for one that was refused then; `count`: how many there are. Raises
         `StoreUnavailable` or `BlobsError`, and what `report` raises; a later call goes on.
         """
         if not self._clock_trusted():
             raise StoreUnavailable("the clock of this instance is wrong")
         named = HistoryFile(*file)
         stored = await self._blobs.read(UPLOADS, _state_name(named))
-        state = HistoryState.from_bytes(stored, len(rows))
+        state = HistoryState.from_bytes(stored, count)
         read = await asyncio.to_thread(_read_rows, rows, named.sent_at)
         job = _Job(named, *read, state, report, until)
         done = await self._look(job) and await self._fold(job) and await self._write(job)
@@ -239,13 +240,14 @@ def _state_name(file: HistoryFile) -> str:
 
 
 def _read_rows(
-    rows: Sequence[tuple[int, Json | None]], sent_at: float
+    rows: Iterable[tuple[int, Json | None]], sent_at: float
 ) -> tuple[list[HistoryRow], list[int], list[Refusal], list[int]]:
     """The rows that can count; the places of those whose users opted out; why others are refused, and their places."""
     found: list[HistoryRow] = []
     left_out: list[int] = []
     refused: list[Refusal] = []
     places: list[int] = []
+    names: dict[str, str] = {}
     for place, (number, values) in enumerate(rows):
         if values is None:
             places.append(place)
@@ -259,7 +261,8 @@ def _read_rows(
         if values.get(PERSONALIZATION) == OFF:
             left_out.append(place)
         else:
-            found.append(HistoryRow(place, number, values[USER], event))
+            event.type, event.video_id = (names.setdefault(each, each) for each in (event.type, event.video_id))
+            found.append(HistoryRow(place, number, names.setdefault(values[USER], values[USER]), event))
     return found, left_out, refused, places
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import io
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
 from operator import itemgetter
@@ -31,11 +31,13 @@ class Taker(Protocol):
     async def go_on(
         self,
         file: tuple[str, str, float],
-        rows: Sequence[tuple[int, Json | None]],
+        rows: Iterable[tuple[int, Json | None]],
+        count: int,
         report: Callable[[int, Mapping[str, int], Sequence[Refusal]], Awaitable[None]],
         until: float,
     ) -> bool:
-        """Go on with a file (its tenant, its job, when it was sent) until a time; whether it is done now."""
+        """Go on with a file (its tenant, its job, when it was sent) of `count` rows until a time; whether it is done
+        now. The rows are gone through once, in another thread."""
         ...
 
 
@@ -81,8 +83,15 @@ class HistoryImporter:
 
     async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
         """Go on with the rows of a job until `until`; whether all are taken in."""
-        rows = await asyncio.to_thread(_rows_of, lines)
-        before = [(row.number, row.faults) for row in rows if row.values is None]
+        before: list[tuple[int, tuple[Fault, ...]]] = []
+
+        def rows() -> Iterator[tuple[int, Json | None]]:
+            """One by one: as objects, all of a large file would take hundreds of megabytes."""
+            for at, line in enumerate(io.BytesIO(lines)):
+                row = read_line(line.rstrip(b"\n"), at)
+                if row.values is None:
+                    before.append((row.number, row.faults))
+                yield row.number, row.values
 
         async def report(processed: int, counts: Mapping[str, int], more: Sequence[Refusal]) -> None:
             refused = [*before, *((number, (_fault(code, text),)) for number, code, text in more)]
@@ -94,11 +103,7 @@ class HistoryImporter:
             await progress.write(changes)
 
         file = (job.tenant_id, job.id, job.author.at)
-        return await self._taker.go_on(file, [(row.number, row.values) for row in rows], report, until)
-
-
-def _rows_of(lines: bytes) -> list[Row]:
-    return [read_line(line, at) for at, line in enumerate(lines.split(b"\n"))]
+        return await self._taker.go_on(file, rows(), job.rows, report, until)
 
 
 _FIELDS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+JOB_KIND = "history-job"
+"""What the ids of jobs over files of history begin with."""
 MAX_AGE_DAYS = 90
 """Older rows are refused."""
 USER, PERSONALIZATION, OFF = "user", "personalization", "off"

@@ -11,15 +11,16 @@ from typing import Any
 import orjson
 import pytest
 
-from cms.history.models import HISTORY_FILE, HistoryCounts
+from cms.history.models import HISTORY, HISTORY_FILE, HistoryCounts
 from cms.imports.job_queue import LEASE_SECONDS
 from events.archive import from_lines, is_live
 from events.counting import MAX_A_DAY
 from events.history_rows import ROW_REJECTIONS
 from shared.adapters.blobs.port import ARCHIVE, SAMPLES, UPLOADS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
+from shared.domain.cowatch_pointer import POINTER_ID
 from shared.domain.event_types import MAX_EVENTS
-from shared.domain.history import STATUSES
+from shared.domain.history import JOB_KIND, STATUSES
 from shared.domain.signals_document import from_document
 from shared.domain.user_signals import SIGNALS_ID, Signals
 from tests.cms.editor import Editor, new_editor
@@ -314,6 +315,49 @@ async def test_an_erasure_takes_what_a_history_wrote_and_what_is_on_its_way(app:
     assert [each.body["kind"] for each in await query_all(app.documents, USER_ACTIVITY, client.user_key)] == ["erased"]
 
 
+async def test_an_erased_users_lines_leave_the_sample_in_the_night(app: App) -> None:
+    editor = await new_editor(app, make_videos(20))
+    client, other = editor.client, editor.client.as_user()
+    await app.save_key(client.tenant_id, "a-key-for-privacy", "privacy", name="privacy")
+    rows = [row for pair in zip(past(client, 30), past(other, 30), strict=True) for row in pair]
+    await imported(editor, rows)
+    privacy = client.with_key("a-key-for-privacy")
+    assert (await app.request("POST", "/v1/privacy/erase", privacy.headers)).status == 200
+    await app.services.sweep()
+    left = {line["user"] for line in await sampled(client)}
+    assert left == {app.services.identity.archive_pseudonym(other.user_key)}
+    assert len(await sampled(client)) == 30
+    before = await blobs(client, SAMPLES)
+    await app.services.sweep()
+    assert await blobs(client, SAMPLES) == before
+
+
+async def test_a_file_of_history_is_deleted_on_the_day_of_its_events_however_late_it_came(app: App) -> None:
+    editor = await new_editor(app, make_videos(20))
+    client = editor.client
+    job = await imported(editor, [*past(client, 2, first_ago=85 * DAY), *past(client, 2, first_ago=88 * DAY)])
+    assert job["counts"] == counts(counted=4)
+    assert len(await sampled(client)) == 2, "what would be deleted at once is not written"
+    app.clock.advance(2 * DAY)
+    await app.services.sweep()
+    assert await sampled(client) == []
+
+
+async def test_the_nightly_tables_learn_from_a_history(app: App) -> None:
+    editor = await new_editor(app, make_videos(20))
+    users = [editor.client.as_user() for _ in range(12)]
+    rows = [
+        {**row, "videoId": f"vid_fitness_{1 + n}"}
+        for user in users
+        for n, row in enumerate(past(user, 3, watchTimeMs=29_000))
+    ]
+    assert (await imported(editor, rows))["counts"] == counts(counted=36)
+    assert await app.services.table_builder.build(editor.tenant_id)
+    pointer = await app.documents.read(VIDEO_STATS, editor.tenant_id, POINTER_ID)
+    assert pointer is not None
+    assert pointer.body["videos"] == 3
+
+
 async def test_a_file_that_is_too_long_or_empty_is_refused_as_a_whole(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.post("history", b"\n\n", NDJSON)).code == "empty_file"
@@ -342,6 +386,7 @@ async def test_the_row_on_the_page_is_taken(app: App) -> None:
 
 
 async def test_every_outcome_has_a_count_in_the_answer() -> None:
+    assert HISTORY.document_kind == JOB_KIND
     assert tuple(each.alias or name for name, each in HistoryCounts.model_fields.items()) == STATUSES
 
 
