@@ -1,5 +1,5 @@
 """`python -m evaluation replay …` reports on a ranking over a log, `train …` fits one, `nights …` learns a log day by
-day, `tenants …` lets tenants of many kinds do so.
+day, `tenants …` lets tenants of many kinds do so, `holdout …` serves generated tenants what they learned.
 
 All need the packages in requirements-evaluation.txt.
 """
@@ -20,14 +20,23 @@ from evaluation.contestants import BASELINES, droppable, without
 from evaluation.kept_tables import kept_tables
 from evaluation.parquet_log import read_parquet
 from evaluation.report import markdown, nights_markdown, plot, summarize, verdicts
-from evaluation.tenant_kinds import KINDS
+from evaluation.simulated_serving import SimulatedTenant, served_days_markdown
+from evaluation.tenant_kinds import DISTURBED, KINDS, world_of
 from evaluation.tenant_learning import learn_all, tenants_markdown, tenants_of
-from learning.fit import NOT_LEARNED, POPULARITY, SHOWN_WEIGHT, SHOWN_WEIGHT_NEXT_WATCH, SHRINK
+from learning.fit import (
+    LIMITS_NEXT_WATCH,
+    NOT_LEARNED,
+    POPULARITY,
+    SHOWN_WEIGHT,
+    SHOWN_WEIGHT_NEXT_WATCH,
+    SHRINK,
+)
 from learning.learner import LEARNED, Learner, ShownWeights, fit_personal, fit_popularity
 from learning.log import Log, UnreadableLog, read_json_lines
 from learning.replay import Replay, Visit
 from learning.samples import Collector, Samples
 from learning.scoring import Contestant
+from ranking.features import FEATURES
 from ranking.model import InvalidModel, LinearModel, global_model, parse, popularity_model
 
 FITTED = "fitted popularity, several windows"
@@ -81,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
         default=SHOWN_WEIGHT_NEXT_WATCH,
         help=f"the same where next watch says something (default {SHOWN_WEIGHT_NEXT_WATCH})",
     )
+    train.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="FEATURE=LOWEST:HIGHEST",
+        help="of a weight where next watch says something; repeats (default those of learning/fit.py)",
+    )
     train.add_argument("--popularity", action="store_true", help="fit only popularity features: a fallback")
     train.add_argument("--name", default="global", help="how the version starts")
     train.add_argument("--out", type=Path, required=True, help="model file to write; must not exist yet")
@@ -99,11 +115,24 @@ def _parser() -> argparse.ArgumentParser:
     tenants.add_argument("--half-life-days", type=float, default=14.0)
     tenants.add_argument("--out", type=Path, help="folder for tenants.md and tenants.json; results there are kept")
     tenants.set_defaults(run=_tenants)
+    holdout = commands.add_parser("holdout", help="serve generated tenants to whom something happens, night by night")
+    holdout.add_argument("--kind", action="append", choices=list(DISTURBED), help="repeats (default all)")
+    holdout.add_argument("--seed", type=int, default=0)
+    holdout.add_argument("--out", type=Path, help="folder for holdout.md and holdout.json")
+    holdout.set_defaults(run=_holdout)
     return parser
 
 
 def _date(text: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def _limit(text: str) -> tuple[str, tuple[float, float]]:
+    name, _, edges = text.partition("=")
+    lowest, _, highest = edges.partition(":")
+    if name not in FEATURES or not float(lowest) <= float(highest):
+        raise ValueError(f"{text!r} is no limit of a feature: write FEATURE=LOWEST:HIGHEST.")
+    return name, (float(lowest), float(highest))
 
 
 def _log(options: argparse.Namespace) -> Log:
@@ -238,7 +267,8 @@ def _train(options: argparse.Namespace) -> int:
         model = fit_popularity(samples, prior, options.shrink, options.name)
     else:
         weights = ShownWeights(options.shown_weight, options.shown_weight_next_watch)
-        model = fit_personal(samples, prior, options.shrink, options.name, weights)
+        limits = dict(map(_limit, options.limit)) if options.limit else LIMITS_NEXT_WATCH
+        model = fit_personal(samples, prior, options.shrink, options.name, weights, limits)
     trained = {
         "how": "python -m evaluation train",
         "from": datetime.fromtimestamp(options.train_from, UTC).date().isoformat(),
@@ -268,6 +298,21 @@ def _tenants(options: argparse.Namespace) -> int:
         (options.out / "tenants.md").write_text(text, encoding="utf-8")
         (options.out / "tenants.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(text)
+    return 0
+
+
+def _holdout(options: argparse.Namespace) -> int:
+    """Print what gate and holdout did, night by night."""
+    found, text = {}, "# Gate and holdout, night by night\n\n"
+    for kind in options.kind or DISTURBED:
+        days = SimulatedTenant(kind, world_of(DISTURBED[kind], options.seed), options.seed).run()
+        found[kind] = [day.report() for day in days]
+        text += served_days_markdown(kind, found[kind]) + "\n"
+        print(served_days_markdown(kind, found[kind]), flush=True)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "holdout.md").write_text(text, encoding="utf-8")
+        (options.out / "holdout.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0
 
 

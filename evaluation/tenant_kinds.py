@@ -6,7 +6,7 @@ a little, by taste; what is watched long depends on taste and on the video's qua
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,9 @@ HOUR = 3_600.0
 @dataclass(frozen=True)
 class Kind:
     """How a generated tenant differs. `published_a_day`: 0 when all videos are there from the start, of which there are
-    `videos`. `seen_only_clicks`: the log has no impressions, only what was watched long."""
+    `videos`. `seen_only_clicks`: the log has no impressions, only what was watched long. `tastes_change_on`: the day on
+    which every user gets other tastes. `crowd`: invented users, who from day `crowd_from` on tell of watching a few
+    poor videos, each right after popular ones."""
 
     users: int
     half_life_hours: float
@@ -33,6 +35,9 @@ class Kind:
     seen_only_clicks: bool = False
     taste: float = 1.0
     circles: int = 8
+    tastes_change_on: int | None = None
+    crowd: int = 0
+    crowd_from: int = 0
 
 
 KINDS: Mapping[str, Kind] = {
@@ -46,12 +51,53 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+DISTURBED: Mapping[str, Kind] = {
+    "tastes change overnight": Kind(600, 72.0, videos=300, published_a_day=30, days=14, tastes_change_on=7),
+    "an invented crowd": Kind(600, 72.0, videos=300, published_a_day=30, days=14, crowd=300, crowd_from=6),
+}
+"""Tenants to whom something happens: what gate and holdout do then, `evaluation/simulated_serving.py` shows."""
+CROWDS_VIDEOS, CROWDS_PLAYS = 24, 3
+
+
+@dataclass(frozen=True)
+class World:
+    """A generated log and what is true of it. `liking` by period (users, circles); `genuine`: which users of the log
+    are no invention."""
+
+    kind: Kind
+    log: Log
+    liking: Sequence[np.ndarray]
+    circle: np.ndarray
+    quality: np.ndarray
+    genuine: np.ndarray
+
+    def likes(self, user: int, videos: np.ndarray, at: float) -> np.ndarray:
+        """How much a user likes some videos at a time; 1 is usual."""
+        change = self.kind.tastes_change_on
+        period = int(change is not None and at >= START + change * DAY)
+        return np.asarray(self.liking[period][user, self.circle[videos]])
+
+    def chance(self, user: int, videos: np.ndarray, at: float) -> np.ndarray:
+        """With which chance the user watches each long, if it is shown."""
+        liked = 0.15 + 0.85 * np.minimum(self.likes(user, videos, at), 3.0) / 2.0
+        return np.asarray(np.minimum(self.quality[videos] * liked, 0.95))
+
+
 def generated(kind: Kind, seed: int = 0) -> Log:
     """A log of one kind; equal seeds give equal logs."""
+    return world_of(kind, seed).log
+
+
+def world_of(kind: Kind, seed: int = 0) -> World:
+    """The same with what is true of it."""
     draw = np.random.default_rng(seed)
     published, circle, appeal, quality = _catalog(kind, draw)
-    tastes = draw.dirichlet(np.full(kind.circles, 0.4), kind.users) * kind.circles
-    liking = kind.taste * tastes + (1.0 - kind.taste)
+    liking = [_liking(kind, draw)]
+    if kind.tastes_change_on is not None:
+        liking.append(_liking(kind, np.random.default_rng([seed, 1])))
+    names = [f"u{user}" for user in range(kind.users)] + [f"invented {user}" for user in range(kind.crowd)]
+    genuine = np.arange(len(names)) < kind.users
+    world = World(kind, Log([], names, exposures_of([]), exposures_of([])), liking, circle, quality, genuine)
     activity = draw.gamma(1.0, kind.sessions_a_day, kind.users)
     sessions = draw.poisson(activity * kind.days)
     who = np.repeat(np.arange(kind.users), sessions)
@@ -65,18 +111,17 @@ def generated(kind: Kind, seed: int = 0) -> Log:
         if not len(there):
             continue
         now = np.log(appeal[there]) - age[there] / HOUR / kind.half_life_hours * np.log(2.0)
-        likes = liking[user, circle[there]]
-        pull = now + 0.5 * np.log(likes + 0.3) + draw.gumbel(size=len(there))
-        chosen = np.argsort(-pull)[: kind.shown]
-        shown = there[chosen]
+        pull = now + 0.5 * np.log(world.likes(user, there, at) + 0.3) + draw.gumbel(size=len(there))
+        shown = there[np.argsort(-pull)[: kind.shown]]
         seen[user, shown] = True
-        chance = np.minimum(quality[shown] * (0.15 + 0.85 * np.minimum(likes[chosen], 3.0) / 2.0), 0.95)
+        chance = world.chance(user, shown, at)
         for place, (video, long) in enumerate(
             zip(shown.tolist(), (draw.random(len(shown)) < chance).tolist(), strict=True)
         ):
             if long or not kind.seen_only_clicks:
                 watched = 20_000.0 if long else float(draw.choice((0.0, 1_000.0, 6_000.0)))
                 rows.append((user, video, at + 15.0 * place, watched, long, bool(long and draw.random() < 0.1), False))
+    rows += _crowd(kind, published, appeal, quality, np.random.default_rng([seed, 2]))
     videos = [
         Video(
             id=f"v{i}",
@@ -91,7 +136,31 @@ def generated(kind: Kind, seed: int = 0) -> Log:
         )
         for i in range(len(published))
     ]
-    return Log(videos, [f"u{user}" for user in range(kind.users)], exposures_of([]), by_time(exposures_of(rows)))
+    return replace(world, log=Log(videos, names, exposures_of([]), by_time(exposures_of(rows))))
+
+
+def _crowd(
+    kind: Kind, published: np.ndarray, appeal: np.ndarray, quality: np.ndarray, draw: np.random.Generator
+) -> list[tuple[int, int, float, float, bool, bool, bool]]:
+    """What invented users tell: each day some popular videos, and some of the poorest after each."""
+    old = np.flatnonzero(published < START)
+    if not kind.crowd or not len(old):
+        return []
+    poor = old[np.argsort(quality[old])[:CROWDS_VIDEOS]]
+    popular = np.setdiff1d(old[np.argsort(-appeal[old])[:100]], poor)
+    rows = []
+    for user in range(kind.users, kind.users + kind.crowd):
+        for day in range(kind.crowd_from, kind.days):
+            at = START + day * DAY + draw.random() * (DAY - 3_600.0)
+            pairs = zip(draw.choice(popular, CROWDS_PLAYS), draw.choice(poor, CROWDS_PLAYS, replace=False), strict=True)
+            for place, video in enumerate(np.array(list(pairs)).ravel().tolist()):
+                rows.append((user, video, at + 30.0 * place, 20_000.0, True, False, False))
+    return rows
+
+
+def _liking(kind: Kind, draw: np.random.Generator) -> np.ndarray:
+    tastes = draw.dirichlet(np.full(kind.circles, 0.4), kind.users) * kind.circles
+    return np.asarray(kind.taste * tastes + (1.0 - kind.taste))
 
 
 def _catalog(kind: Kind, draw: np.random.Generator) -> tuple[np.ndarray, ...]:

@@ -24,7 +24,7 @@ Doubles = NDArray[np.float64]
 SHOWN_WEIGHT = 5.0
 """What a user's day of shown videos weighs against a request: enough for the order of what is shown not to
 suffer, which a fit to the catalog alone would sacrifice."""
-SHOWN_WEIGHT_NEXT_WATCH = 18.0
+SHOWN_WEIGHT_NEXT_WATCH = 10.0
 """The same where next watch says something: it predicts so well that more weight on the shown costs little."""
 SHRINK = 1e-3
 ROWS_AT_ONCE = 100_000
@@ -57,14 +57,34 @@ and elsewhere one long view would fill the page with its creator."""
 LARGEST = 20.0
 """What a learned weight must be at most, either way: features are of the order of one, and so are weights."""
 LEAST_SPREAD = 1e-3
+LIMITS_NEXT_WATCH: Mapping[str, tuple[float, float]] = {
+    "demand_1h": (0.3, LARGEST),
+    "quality": (1.2, LARGEST),
+    "creator_affinity": (0.0, 0.15),
+}
+"""Lowest and highest weights where next watch says something.
+
+So much weight on what was shown makes a fit forget the catalog: everything shown was in demand, so demand tells nothing
+there, and without its weight the pages fill with videos that nobody watches. Quality, long views per impression, tells
+what was watched from what was only shown, so the more of it, the less a ranking imitates the old policy. A creator
+of one or two videos is repeated at any price, as with `recent_creator`. Chosen on the sample's training days.
+"""
 POPULARITY = ("demand_1h", "demand_6h", "demand_24h", "demand_7d", "quality")
 
 
-def fit(samples: Samples, prior: Mapping[str, float] | None = None, shrink: float = SHRINK) -> dict[str, float]:
-    """Weights by name that make the logged long views likeliest, shrunk towards `prior`."""
+def fit(
+    samples: Samples,
+    prior: Mapping[str, float] | None = None,
+    shrink: float = SHRINK,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, float]:
+    """Weights by name that make the logged long views likeliest, shrunk towards `prior`.
+
+    `limits`: the lowest and the highest weight of some features, instead of what holds for all fits.
+    """
     spread = _spread(samples.features)
     start = np.array([(prior or {}).get(name, 0.0) for name in samples.names]) * spread
-    limits = np.array([_bounds(name, scale) for name, scale in zip(samples.names, spread.tolist(), strict=True)])
+    edges = np.array([_bounds(name, limits or {}) for name in samples.names]).reshape(-1, 2) * spread[:, None]
     likelihood = _Likelihood(samples, spread)
 
     def objective(weights: Doubles) -> tuple[float, Doubles, Doubles]:
@@ -73,7 +93,7 @@ def fit(samples: Samples, prior: Mapping[str, float] | None = None, shrink: floa
         value += shrink * float(away @ away)
         return value, gradient + 2.0 * shrink * away, curvature + 2.0 * shrink * np.eye(len(weights))
 
-    found = minimize_in_box(objective, start, limits[:, 0], limits[:, 1])
+    found = minimize_in_box(objective, start, edges[:, 0], edges[:, 1])
     return {name: round(float(weight), 4) for name, weight in zip(samples.names, found / spread, strict=True)}
 
 
@@ -170,9 +190,11 @@ def _newton_step(gradient: Doubles, curvature: Doubles, least: Doubles, most: Do
     return step
 
 
-def _bounds(name: str, spread: float) -> tuple[float, float]:
-    """The lowest and the highest weight a feature may get, in units of its spread."""
-    least, most = LEAST.get(name, 0.0) * spread, MOST.get(name, LARGEST) * spread
+def _bounds(name: str, limits: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    """The lowest and the highest weight a feature may get."""
+    if name in limits:
+        return limits[name]
+    least, most = LEAST.get(name, 0.0), MOST.get(name, LARGEST)
     if name in EITHER_WAY:
         return -most, most
     return (-most, -least) if name in LESS_IS_BETTER else (least, most)

@@ -23,11 +23,12 @@ class Decision:
     days: int
 
 
-def decide(days: Sequence[Evidence]) -> Decision:
+def decide(days: Sequence[Evidence], deep: Sequence[Evidence] = ()) -> Decision:
     """Decide from the held-back days, newest last.
 
-    The newest day decides where its interval lies on one side of 0; else up to seven days together do, and where they
-    cannot tell either, popularity is served: the only risk is then to gain less.
+    The newest day decides where its interval lies on one side of 0; else up to seven days together do. Where their
+    first 20 places cannot tell, being hit too seldom, the first 100 of the same days may (`deep`). Where they cannot
+    either, popularity is served: the only risk is then to gain less.
     """
     if not days:
         return Decision(False, "no held-back day yet", Interval(0.0, -float("inf"), float("inf")), 0)
@@ -43,4 +44,7 @@ def decide(days: Sequence[Evidence]) -> Decision:
     lift = week.lift()
     if lift.low > 0:
         return Decision(True, "it won over the week", lift, count)
+    deeper = pooled(deep[-POOLED_DAYS:]).lift()
+    if lift.value > 0 and deeper.low > 0:
+        return Decision(True, "it won over the week, in the first 100 places", deeper, min(len(deep), POOLED_DAYS))
     return Decision(False, "its lift is not above 0 for certain", lift, count)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from learning import ranking_metrics as metrics
 from learning.explored import ExploredOutcomes
 from learning.replay import DAY, Replay, Visit
-from learning.scoring import Contestant, Scorer, served_page
+from learning.scoring import Contestant, Scorer, served_page, served_scores
 
 COMPARED_WITH = 200
 """Videos of the catalog, drawn anew at each request, among which an explored one gets its place."""
+DEEPEST = 100
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -39,14 +40,16 @@ class Judged:
 
 
 class Judge:
-    """Takes visits one by one. `catalog`: the whole catalog; `with_slot`: the same with the exploration slot;
-    `placebo`, `explored`: see above."""
+    """Takes visits one by one. `catalog`: the whole catalog; `with_slot`: the same with the exploration slot; `deep`:
+    NDCG of the first 100 places by scores; `placebo`, `explored`: see above."""
 
-    def __init__(self, contestants: Sequence[Contestant], slot: bool = True, placebo: bool = True) -> None:
+    def __init__(
+        self, contestants: Sequence[Contestant], slot: bool = True, placebo: bool = True, deep: bool = False
+    ) -> None:
         self.contestants = contestants
-        self._slot, self._placebo = slot, placebo
+        self._slot, self._placebo, self._deep = slot, placebo, deep
         names = [contestant.name for contestant in contestants]
-        self.catalog, self.with_slot, self.placebo = (Judged({name: [] for name in names}) for _ in range(3))
+        self.catalog, self.with_slot, self.placebo, self.deep = (Judged({name: [] for name in names}) for _ in range(4))
         self.explored = ExploredOutcomes({name: [] for name in names})
 
     def see(self, replay: Replay, visit: Visit) -> None:
@@ -56,6 +59,8 @@ class Judge:
             self._add(self.catalog, replay, visit, visit.kept, relevant, explore=False)
             if self._slot:
                 self._add(self.with_slot, replay, visit, visit.kept, relevant, explore=True)
+            if self._deep:
+                self._add_deep(replay, visit, relevant)
         if self._placebo:
             shown = np.unique(visit.shown[~visit.long])
             shown = shown[np.isin(shown, visit.pool)]
@@ -64,6 +69,14 @@ class Judge:
 
         if (visit.unseen & (visit.propensity > 0)).any():
             self._add_explored(replay, visit)
+
+    def _add_deep(self, replay: Replay, visit: Visit, relevant: Ints) -> None:
+        wanted = np.flatnonzero(np.isin(visit.kept, relevant))
+        for contestant in self.contestants:
+            scores = served_scores(replay, visit, contestant, visit.kept)
+            above = np.array([(scores > scores[at]).sum() + ((scores == scores[at]).sum() - 1) / 2.0 for at in wanted])
+            self.deep.ndcg[contestant.name].append(metrics.ndcg_of_places(above, DEEPEST))
+        self._about(self.deep, visit)
 
     def _add_explored(self, replay: Replay, visit: Visit) -> None:
         """Where each contestant puts what chance showed among some of the catalog."""
@@ -84,6 +97,9 @@ class Judge:
         for contestant in self.contestants:
             page = served_page(replay, visit, contestant, rows, explore)
             judged.ndcg[contestant.name].append(metrics.ndcg(np.isin(page, relevant), len(relevant)))
+        self._about(judged, visit)
+
+    def _about(self, judged: Judged, visit: Visit) -> None:
         judged.user.append(visit.user)
         judged.day.append(int(visit.now // DAY))
         judged.history.append(visit.history)

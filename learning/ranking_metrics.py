@@ -19,6 +19,12 @@ def ndcg(hits: NDArray[np.bool_], relevant: int) -> float:
     return float(_DISCOUNT[: len(hits)][hits].sum()) / best if best else 0.0
 
 
+def ndcg_of_places(places: Floats, deepest: int) -> float:
+    """NDCG of the relevant videos' places, counted from 0; those at `deepest` and below gain nothing."""
+    best = float((1.0 / np.log2(np.arange(2, min(deepest, len(places)) + 2))).sum())
+    return float((1.0 / np.log2(places[places < deepest] + 2.0)).sum()) / best if best else 0.0
+
+
 def hit_rate(hits: NDArray[np.bool_]) -> float:
     """1 when anything relevant is among the first 20."""
     return float(hits[:PLACES].any())

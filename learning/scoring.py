@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from learning.replay import Replay, Visit, features_of, has_next_watch
 from ranking.features import FEATURES
 from ranking.model import LinearModel
-from ranking.rank import rank
+from ranking.rank import rank, score
 from ranking.user_features import COLD_START_EVENTS, RankingOptions
+from shared.domain.user_signals import Signals
 
 HINTS = ("language_match", "country_match", "age_band_match", "platform_match")
 Rows = NDArray[np.int64]
@@ -81,9 +82,19 @@ def served_page(replay: Replay, visit: Visit, contestant: Contestant, rows: Rows
 
     Below `COLD_START_EVENTS` the fallback is served, which knows nothing of the user.
     """
-    model = contestant.model_for(visit)
-    signals = None if model is contestant.fallback or not _reads_signals(model) else visit.signals
+    model, signals = _served_with(visit, contestant)
     return rank(replay.columns, replay.stats, signals, rows, model, options_of(visit, explore)).rows
+
+
+def served_scores(replay: Replay, visit: Visit, contestant: Contestant, rows: Rows) -> Scores:
+    """The scores by which that page is ranked, before its rules."""
+    model, signals = _served_with(visit, contestant)
+    return np.asarray(score(replay.columns, replay.stats, signals, rows, model, options_of(visit)))
+
+
+def _served_with(visit: Visit, contestant: Contestant) -> tuple[LinearModel, Signals | None]:
+    model = contestant.model_for(visit)
+    return model, None if model is contestant.fallback or not _reads_signals(model) else visit.signals
 
 
 @lru_cache(maxsize=256)

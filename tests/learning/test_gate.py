@@ -65,3 +65,15 @@ def test_too_few_requests_never_serve_a_personal_model(requests: int) -> None:
 def test_a_placebo_of_equal_rankings_is_hardly_ever_admitted() -> None:
     admitted = sum(decide([day(0.0, requests=500, noise=1.0, seed=seed)]).personal for seed in range(100))
     assert admitted <= 8
+
+
+def test_the_first_hundred_places_tell_where_the_first_twenty_cannot() -> None:
+    week = [day(0.1, requests=150, noise=3.0, seed=seed, users=100) for seed in range(7)]
+    assert not decide(week).personal
+    assert pooled(week).lift().value > 0
+    clear, lost = [day(0.3, noise=0.2, seed=seed) for seed in range(7)], [day(-0.3, seed=seed) for seed in range(7)]
+    assert decide(week, clear).why == "it won over the week, in the first 100 places"
+    assert not decide(week, lost).personal
+    assert (
+        not decide([day(-0.05, requests=150, noise=3.0, seed=3)] * 7, clear).personal or pooled(week).lift().value > 0
+    )

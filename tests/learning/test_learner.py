@@ -1,11 +1,12 @@
 import numpy as np
 
 from evaluation.synthetic import tastes_log
-from learning.learner import Learner, fit_popularity
+from learning.learner import DEMAND, Learner, fit_popularity, with_demand_of
 from learning.log import Exposures, Log
 from learning.replay import Replay
 from learning.samples import Collector
 from ranking import LinearModel
+from ranking.model import global_model
 
 
 def learned(log: Log, **options: object) -> Learner:
@@ -66,3 +67,21 @@ def test_few_data_stay_near_the_global_weights_and_many_leave_them() -> None:
         assert weights["editorial_boost"] == 1.0, "what no log teaches stays as it is"
         distance[shrink] = abs(weights["demand_1h"] - 4.0)
     assert distance[10.0] < 0.3 < distance[1e-5]
+
+
+def test_a_tenant_starts_from_its_own_demand_and_the_global_rest() -> None:
+    own = LinearModel.checked("own", {"demand_1h": 0.5, "demand_7d": 0.9})
+    start = with_demand_of(global_model(), own)
+    for weights, whole in (
+        (start.weights, global_model().weights),
+        (start.suited(next_watch=False).weights, global_model().suited(next_watch=False).weights),
+    ):
+        assert [weights[name] for name in DEMAND] == [0.5, 0.0, 0.0, 0.9]
+        assert all(weights[name] == whole[name] for name in whole if name not in DEMAND)
+
+
+def test_a_tenant_with_few_choices_keeps_the_global_taste() -> None:
+    nights = learned(tastes_log(users=40, videos=80, days=2)).nights
+    personal = nights[-1].personal
+    assert abs(personal.weights["next_watch"] - global_model().weights["next_watch"]) < 0.2
+    assert personal.weights["quality"] >= 1.2

@@ -43,3 +43,11 @@ def test_an_interval_holds_the_truth_and_widens_when_users_are_few() -> None:
 def test_no_difference_gives_an_interval_of_zero() -> None:
     same = np.random.default_rng(0).random(50)
     assert lift_interval(same, same, np.arange(50)) == metrics.Interval(0.0, 0.0, 0.0)
+
+
+def test_ndcg_of_places_is_that_of_hits_and_ends_where_it_is_told() -> None:
+    hits = np.zeros(20, bool)
+    hits[[0, 7]] = True
+    assert metrics.ndcg_of_places(np.array([0.0, 7.0]), 20) == pytest.approx(metrics.ndcg(hits, 2))
+    assert metrics.ndcg_of_places(np.array([20.0, 500.0]), 20) == 0.0
+    assert metrics.ndcg_of_places(np.array([20.0, 500.0]), 100) > 0.0
