@@ -32,7 +32,7 @@ from local.serving import local_settings
 from shared.adapters.bus.port import ROLLUP, OutgoingMessage
 from shared.adapters.bus.servicebus import ServiceBusBus
 from shared.adapters.documents.cosmos import CosmosStore
-from shared.adapters.documents.port import TENANTS, Create
+from shared.adapters.documents.port import TENANTS, Create, Upsert
 from shared.adapters.flags.app_configuration import FlagStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.settings import Settings
@@ -93,14 +93,19 @@ async def _reads(settings: Settings) -> None:
         bare = await measure_async(lambda: container.read_item("signals", "t"), READS)
     eventual = await measure_async(lambda: store.read(TENANTS, "t", "signals"), READS)
     latest = await measure_async(lambda: store.read(TENANTS, "t", "signals", latest=True), READS)
+    batch = [Upsert({"id": "marker", "filler": "x" * 100}), Upsert({"id": "signals", "filler": ["x" * 70] * 100})]
+    written = await measure_async(lambda: store.write(TENANTS, "t", batch), READS)
     await store.close()
     lean_store = lean_cosmos(settings)
     lean = await measure_async(lambda: lean_store.read(TENANTS, "t", "signals"), READS)
+    lean_written = await measure_async(lambda: lean_store.write(TENANTS, "t", batch), READS)
     await lean_store.close()
     _row("read_item of the bare SDK, 8 kB", bare.cpu, bare.cpu)
     _row("read through the adapter, eventual", eventual.cpu, bare.cpu)
     _row("read through the adapter, latest", latest.cpu, bare.cpu)
     _row("read without the SDK (flag lean-reads)", lean.cpu, bare.cpu)
+    _row("batch of a marker and 8 kB through the adapter", written.cpu, bare.cpu)
+    _row("the same batch without the SDK (flag lean-writes)", lean_written.cpu, bare.cpu)
     feed = await _feed(settings)
     _row(f"a whole feed of {VIDEOS} videos, signals read every time", feed.cpu, bare.cpu)
 

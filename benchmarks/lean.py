@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from shared.adapters.documents.cosmos import CosmosStore
 from shared.adapters.documents.cosmos_batch_write import BatchWrites
 from shared.adapters.documents.cosmos_point_read import PointReads
@@ -9,14 +11,17 @@ from shared.adapters.documents.cosmos_wire import Wire
 from shared.settings import Settings
 from tests.emulators.cosmos.entra import KnownToken
 
+TIMEOUT_SECONDS = 10.0
+
 
 def lean_cosmos(settings: Settings) -> CosmosStore:
-    """A store whose reads by id and batches go without the SDK; unconnected."""
+    """An unconnected store that asks without the SDK, also after a time-out on a busy machine."""
     parts = dict(part.split("=", 1) for part in settings.cosmos_connection_string.split(";") if part)
-    wire = Wire(parts["AccountEndpoint"], settings.cosmos_database, KnownToken)
+    hours = count(step=3_600)  # no endpoint rests so long
+    wire = Wire(parts["AccountEndpoint"], settings.cosmos_database, KnownToken, clock=lambda: next(hours))
     return CosmosStore(
         settings.cosmos_database,
         connection_string=settings.cosmos_connection_string,
-        point_reads=PointReads(wire),
-        batch_writes=BatchWrites(wire),
+        point_reads=PointReads(wire, timeout_seconds=TIMEOUT_SECONDS),
+        batch_writes=BatchWrites(wire, timeout_seconds=TIMEOUT_SECONDS),
     )

@@ -51,6 +51,8 @@ from tests.parts import stats_consumer
 
 RATE = 200.0
 """Batches a second at one instance: 600 over three."""
+AT_ONCE = 32
+"""Calls under way at the most: on a machine that is busy they all fall due together, and would be refused."""
 TENANTS, VIDEOS, USERS, HISTORY = 40, 120, 400, 60
 NEVER_SECONDS = 3_600.0
 POST = next(each for each in endpoints_of(EventsApi) if each.method == "POST")
@@ -183,13 +185,21 @@ class Steps:
     async def _paced(self, calls: list[Callable[[], Awaitable[Any]]], batches: list[int]) -> float:
         """Make the calls at random times, so many batches with each, and wait for all of them."""
         began = time.process_time()
-        running = []
+        running, slots = [], asyncio.Semaphore(AT_ONCE)
         due = time.perf_counter()
+
+        async def one(call: Callable[[], Awaitable[Any]]) -> None:
+            try:
+                await call()
+            finally:
+                slots.release()
+
         for call, size in zip(calls, batches, strict=True):
             due += self.draw.expovariate(RATE / size)
             if (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(early)
-            running.append(asyncio.ensure_future(call()))
+            await slots.acquire()
+            running.append(asyncio.ensure_future(one(call)))
         await asyncio.gather(*running)
         return time.process_time() - began
 

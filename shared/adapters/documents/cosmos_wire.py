@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -121,7 +122,7 @@ class Wire:
         except Exception as error:
             raise Unusual(untried=True, cause="no token") from error
         headers["x-ms-version"] = API_VERSION
-        headers["x-ms-date"] = formatdate(usegmt=True)
+        headers["x-ms-date"] = _date(int(time.time()))
         headers["Accept"] = "application/json"
         try:
             async with self._connected().request(
@@ -151,6 +152,11 @@ class Wire:
         if session is not None:
             await session.close()
         await self._token.close()
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def timeout_of(seconds: float) -> aiohttp.ClientTimeout:
