@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections import Counter
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from cms.imports.job_queue import LEASE_SECONDS
 from events.archive import from_lines, is_live
 from events.counting import MAX_A_DAY
 from events.history_rows import ROW_REJECTIONS
+from learning.night import night_before
+from learning.nightly import LEARNED
 from shared.adapters.blobs.port import ARCHIVE, SAMPLES, UPLOADS
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
 from shared.domain.cowatch_pointer import POINTER_ID
@@ -356,6 +359,28 @@ async def test_the_nightly_tables_learn_from_a_history(app: App) -> None:
     pointer = await app.documents.read(VIDEO_STATS, editor.tenant_id, POINTER_ID)
     assert pointer is not None
     assert pointer.body["videos"] == 3
+
+
+async def test_the_first_night_learns_from_a_history(app: App) -> None:
+    """Shown and watched, day by day, by users who have sent nothing yet."""
+    editor = await new_editor(app, make_videos(30))
+    midnight = app.clock.now() // DAY * DAY
+    rows = []
+    for n in range(60):
+        user = editor.client.as_user().user
+        for day, place in itertools.product(range(1, 6), range(4)):
+            kind, video = ("fitness", "cooking", "travel")[(n + place) % 3], 1 + (n * 7 + day * 3 + place) % 10
+            at = int((midnight - DAY * day + 3_600 * 8 + 60 * n + 7 * place) * 1000)
+            row = {"user": user, "videoId": f"vid_{kind}_{video}", "timestamp": at}
+            rows.append(
+                {**row, "type": "video_view", "watchTimeMs": 29_000 if place == 0 or kind == "fitness" else 1_000}
+            )
+    assert (await imported(editor, rows))["counts"] == counts(counted=len(rows))
+    night = night_before(app.clock.now())
+    assert await app.services.learning.run(editor.tenant_id, night) == LEARNED
+    await app.services.tenants.refresh()
+    learned = (await editor.get("models")).json
+    assert learned["models"], "weights of its own on the first night"
 
 
 async def test_a_file_that_is_too_long_or_empty_is_refused_as_a_whole(app: App) -> None:
