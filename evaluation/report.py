@@ -40,6 +40,7 @@ def summarize(
             name: _served(comparison, name, against) for name in comparison.judge.catalog.ndcg if name != against
         },
         "servedRequests": len(comparison.judge.catalog.user),
+        "explored": {name: comparison.judge.explored.report(name, against) for name in ours},
         "buckets": {name: _buckets(comparison.judge.with_slot, name, against) for name in ours},
         "dropOne": {
             whole: {
@@ -157,6 +158,7 @@ def markdown(summary: Mapping[str, Any], about: Mapping[str, Any], kept: Mapping
         "|---|---|---|---|---|",
         *(_served_line(name, each) for name, each in summary["served"].items()),
         "",
+        *_explored_lines(summary),
         "## In a pool, by scores",
         "",
         "| contestant | NDCG@20 | lift [users] [days] | hit rate | MAP | GAUC, shown only | coverage | creator Gini "
@@ -198,6 +200,33 @@ def markdown(summary: Mapping[str, Any], about: Mapping[str, Any], kept: Mapping
     lines += ["", "## Models", ""]
     lines += [f"- {name}: `{version}`" for name, version in about["models"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _explored_lines(summary: Mapping[str, Any]) -> list[str]:
+    """What the exploration slot's outcomes say; nothing for a log that has none."""
+    found = summary["explored"]
+    if not any(each["shown"] for each in found.values()):
+        return []
+    lines = [
+        "## What chance showed",
+        "",
+        "Videos of the exploration slot, drawn with a known chance and weighted by it: how well each ranking tells "
+        "which were watched long (AUC; .5 = not at all). Imitation of the old app gains nothing here. *Effective*: how "
+        "many equally weighted outcomes tell as much; below 100 no figure is given.",
+        "",
+        "| ranking | shown by chance | watched long | effective | AUC | popularity's | difference |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, each in found.items():
+        cells = ["–", "–", "–"]
+        if each["auc"] is not None:
+            value, low, high = each["difference"]
+            against = each["auc"][summary["against"]]
+            cells = [f"{each['auc'][name]:.4f}", f"{against:.4f}", f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"]
+        lines.append(
+            f"| {name} | {each['shown']:,} | {each['longViews']:,} | {each['effective']:,.0f} | {' | '.join(cells)} |"
+        )
+    return [*lines, ""]
 
 
 def _served_line(name: str, served: Mapping[str, Any]) -> str:

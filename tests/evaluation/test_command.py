@@ -65,6 +65,8 @@ def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files,
     assert "next_watch" in report["dropOne"][f"{FULL}, scores alone"]
     assert "next_watch" not in report["dropOne"][f"{LIGHT}, scores alone"]
     assert report["look"] == 1
+    assert report["explored"][FULL]["shown"] == 0
+    assert "What chance showed" not in (out / "report.md").read_text(), "this log has no exploration slots"
     assert "look number 1" in (out / "report.md").read_text()
     assert {"lifts.png", "history-0.png", "drop-one-0.png", "drop-one-1.png"} <= {path.name for path in out.iterdir()}
     assert main([*replayed, "--no-drop"]) == 0
