@@ -44,6 +44,7 @@ from feed.signals_reader import SignalsReader
 from feed.tenant_models import Models
 from learning.nightly import NightlyLearning
 from learning.promotion import WHO as LEARNER
+from learning.queue import LearningQueue
 from learning.table_builder import TableBuilder
 from privacy.api import PrivacyApi
 from privacy.tenant_removal import TenantRemovals
@@ -115,6 +116,7 @@ class App:
     queues: Queues
     table_builder: TableBuilder
     learning: NightlyLearning
+    learning_queue: LearningQueue
     experiment_reports: ExperimentReports
     imports: Importer
     history: HistoryImporter
@@ -194,6 +196,11 @@ class App:
         if self.clock_guard.trusted():
             await self.stats_consumer.run()
 
+    async def learn(self) -> None:
+        """Work off the nights of learning that wait. None by a wrong clock, which would take them for other days'."""
+        if self.clock_guard.trusted():
+            await self.learning_queue.work()
+
     async def run_jobs(self) -> None:
         """Go on with removals of tenants, then with imports: never side by side, so none writes what is removed."""
         await self.removals.run()
@@ -203,7 +210,7 @@ class App:
     async def nightly(self) -> None:
         """The job of this hour (UTC), so that each has a whole call for itself; all, one after another, at other hours:
         then a call is late, and nothing tells which."""
-        jobs = {2: self.learning.run_all, 3: self.sweep, 4: self.experiment_reports.store_all}
+        jobs = {2: self.learning_queue.send_all, 3: self.sweep, 4: self.experiment_reports.store_all}
         hour = datetime.fromtimestamp(self.clock(), UTC).hour
         for job in [jobs[hour]] if hour in jobs else jobs.values():
             await job()
@@ -360,6 +367,18 @@ def build(
         telemetry=telemetry,
         clock=clock,
     )
+    learning = NightlyLearning(
+        documents=documents,
+        blobs=blobs,
+        tenants=tenants,
+        tables=table_builder,
+        flags=flags,
+        identity=identity,
+        telemetry=telemetry,
+        clock=clock,
+        elapsed=elapsed,
+        audit=_audited_night,
+    )
     return App(
         settings=settings,
         clock=clock,
@@ -409,17 +428,9 @@ def build(
         ),
         queues=Queues(bus, telemetry, clock, elapsed),
         table_builder=table_builder,
-        learning=NightlyLearning(
-            documents=documents,
-            blobs=blobs,
-            tenants=tenants,
-            tables=table_builder,
-            flags=flags,
-            identity=identity,
-            telemetry=telemetry,
-            clock=clock,
-            elapsed=elapsed,
-            audit=_audited_night,
+        learning=learning,
+        learning_queue=LearningQueue(
+            bus=bus, tenants=tenants, learning=learning, telemetry=telemetry, clock=clock, elapsed=elapsed
         ),
         experiment_reports=ExperimentReports(
             documents=documents,

@@ -23,6 +23,9 @@ logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third
 
 bootstrap.use_one_heap()
 
+LEARNERS = 4
+"""120 tenants of two minutes each are done an hour after the messages are sent."""
+
 APIS = (FeedApi, EventsApi, PrivacyApi, *CMS_APIS, ReadinessApi)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
@@ -70,6 +73,19 @@ for number in range(1, Settings.number_from(os.environ, "rollup_drainers") + 1):
 @app.timer_trigger(arg_name="timer", schedule="0 17 2-4 * * *")
 async def nightly(timer: func.TimerRequest) -> None:
     await (await bootstrap.running()).nightly()
+
+
+def add_learner(number: int) -> None:
+    """Tenants are learned side by side by functions of their own instances, as many as there are names."""
+
+    @app.function_name(name="learn" if number == 1 else f"learn_{number}")
+    @app.timer_trigger(arg_name="timer", schedule="0 * 2-6 * * *")
+    async def learn(timer: func.TimerRequest) -> None:
+        await (await bootstrap.running()).learn()
+
+
+for number in range(1, LEARNERS + 1):
+    add_learner(number)
 
 
 @app.timer_trigger(arg_name="timer", schedule="*/10 * * * * *")

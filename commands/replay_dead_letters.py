@@ -27,7 +27,9 @@ from events.dead_letters import all_dead_letters, readable, take_out
 from events.frame import UnreadableBatch
 from events.signals_consumer import MAX_AGE_SECONDS
 from shared.adapters.bus.port import (
+    LEARNING,
     MAX_ID_LENGTH,
+    NO_SESSION,
     ROLLUP,
     SIGNALS,
     SUBSCRIPTIONS,
@@ -37,6 +39,7 @@ from shared.adapters.bus.port import (
     OutgoingMessage,
     ReceivedMessage,
 )
+from shared.domain.learning_message import decode, encode
 from shared.settings import BadSetting, Settings
 
 
@@ -92,6 +95,8 @@ def _line(dead: DeadLetter) -> str:
     batches = readable(message)
     events, tenants = sum(len(batch.events) for batch in batches), sorted({batch.tenant_id for batch in batches})
     what = f"{events} events of tenant {', '.join(tenants)}" if batches else f"{len(message.body)} unreadable bytes"
+    if asked := decode(message.body):
+        what = f"the night {asked[1]} of tenant {asked[0]}"
     return f"{message.sequence_number:>12}  {at}  {dead.reason}: {dead.description or '-'}  ({what})"
 
 
@@ -164,6 +169,10 @@ async def replay(
     with _Progress(len(wanted)) as done:
 
         async def again(dead: ReceivedMessage) -> bool:
+            if subscription == LEARNING:
+                await app.bus.publish(_asked_again(dead, now))
+                done(1)
+                return True
             batch = readable(dead)[0]
             tenant = app.tenants.get(batch.tenant_id)
             session = dead.session_id
@@ -190,12 +199,22 @@ async def replay(
 
 def _why_not(dead: DeadLetter, subscription: str, now: float) -> str | None:
     """Why a letter is not replayed, None when it is."""
+    if subscription == LEARNING:
+        return "unreadable" if decode(dead.message.body) is None else None
     batches = readable(dead.message)
     if not batches:
         return "unreadable"
     if subscription == SIGNALS and now - min(batch.accepted_at for batch in batches) > MAX_AGE_SECONDS:
         return "too old"
     return None
+
+
+def _asked_again(dead: ReceivedMessage, now: float) -> OutgoingMessage:
+    """A night of learning that is asked for once more, from now on."""
+    asked = decode(dead.body)
+    assert asked is not None
+    id = f"{dead.message_id[:80]}.replay.{dead.sequence_number}"
+    return OutgoingMessage(id, NO_SESSION, encode(asked[0], asked[1], now), LEARNING)
 
 
 class _Progress:

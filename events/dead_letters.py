@@ -11,6 +11,7 @@ from events.erasures import erasures
 from events.frame import NewerMessage, UnreadableBatch
 from events.message_parts import Part, parts_of
 from shared.adapters.bus.port import (
+    LEARNING,
     SUBSCRIPTIONS,
     Bus,
     BusUnavailable,
@@ -21,6 +22,7 @@ from shared.adapters.bus.port import (
 )
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.learning_message import decode
 from shared.observability.metrics import Telemetry
 
 KEEP_SECONDS = 89 * 86_400
@@ -136,7 +138,8 @@ async def purge_dead_letters_of_tenant(bus: Bus, tenant_id: str) -> int:
     def of_tenant(batch: Batch) -> bool:
         return batch.tenant_id == tenant_id
 
-    return sum([await _drop(bus, subscription, of_tenant) for subscription in SUBSCRIPTIONS])
+    asked = await take_out(bus, LEARNING, lambda message: (decode(message.body) or ("",))[0] == tenant_id)
+    return asked + sum([await _drop(bus, subscription, of_tenant) for subscription in SUBSCRIPTIONS])
 
 
 async def _drop(bus: Bus, subscription: str, unwanted: Callable[[Batch], bool]) -> int:

@@ -18,19 +18,19 @@ from events.erasures import erasures
 from events.sample_share import SHARE_ID, adjusted
 from learning.learner import Night
 from learning.next_watch_training import histories_of, seed_of, train_night
-from learning.night import Learned, end_of, learn, night_before, with_sample
+from learning.night import Learned, end_of, learn, with_sample
 from learning.night_state import NightState
 from learning.promotion import WHO, decided, forgotten, model_body, version_of
 from learning.rolling import user_code
 from learning.sample_files import HISTORY, Read, SampleFiles, kept_files
 from learning.sample_lines import Videos
-from learning.state_store import STATE_ID, Kept, StateStore, load_videos
+from learning.state_store import Kept, StateStore, load_videos
 from learning.table_builder import TableBuilder
 from learning.take_back import holdout_day, judge, take_back, with_holdout_day
 from ranking.cowatch import build
 from ranking.table_file import Tables
 from ranking.unreadable_table import UnreadableTable
-from shared.adapters.blobs.port import TABLES, Blobs, BlobsError
+from shared.adapters.blobs.port import TABLES, Blobs
 from shared.adapters.documents.port import (
     DAY_SECONDS,
     TENANTS,
@@ -41,7 +41,6 @@ from shared.adapters.documents.port import (
     Json,
     Operation,
     Replace,
-    StoreError,
     WriteRejected,
     query_all,
 )
@@ -55,8 +54,6 @@ from shared.observability.metrics import Telemetry
 
 log = logging.getLogger("feed.learning")
 
-RUN_SECONDS = 300.0
-"""How long a run of all tenants begins with another one, so that it ends within the ten minutes of a timer."""
 TOMBSTONE_TTL_SECONDS = 30 * DAY_SECONDS
 FOREVER = 1e12
 LEARNED, TABLES_ONLY, AGAIN, REMOVED = "learned", "tables_only", "again", "removed_tenant"
@@ -107,32 +104,6 @@ class NightlyLearning:
         self._states = StateStore(documents, blobs, telemetry)
         self._samples = SampleFiles(blobs, telemetry)
 
-    async def run_all(self) -> int:
-        """Learn the last night of every tenant, those that have waited longest first; how many were learned.
-
-        One tenant's failure is counted and stops no other. Ends after `RUN_SECONDS`: the others come first next time.
-        """
-        started, night, done = self._elapsed(), night_before(self._clock()), 0
-        for tenant_id in await self._longest_waiting():
-            if self._elapsed() - started > RUN_SECONDS:
-                break
-            try:
-                done += await self.run(tenant_id, night) in (LEARNED, TABLES_ONLY)
-            except (BlobsError, StoreError) as error:
-                self._telemetry.count("learning_runs", "failed")
-                log.error("the learning of tenant %s failed: %s", tenant_id, type(error).__name__)
-        return done
-
-    async def _longest_waiting(self) -> list[str]:
-        nights: dict[str, str] = {}
-        for tenant_id in self._tenants.ids():
-            try:
-                found = await self._documents.read(TENANTS, tenant_id, STATE_ID)
-            except StoreError:  # it is counted when its turn comes
-                found = None
-            nights[tenant_id] = str(found.body.get("night")) if found else ""
-        return sorted(nights, key=lambda tenant_id: nights[tenant_id])
-
     async def run(self, tenant_id: str, night: str) -> str:
         """Learn from the days until `night` (a UTC date that is over); how it ended. Raises `StoreError` or
         `BlobsError`: then it can be run again."""
@@ -169,21 +140,25 @@ class NightlyLearning:
     async def _take_in(self, tenant_id: str, night: str, kept: Kept) -> _Work:
         before = kept.state or NightState("")
         last = before.night or None
+        erased = await self._erased(tenant_id, before)
         imported = await self._jobs_of_history(tenant_id)
         everything = last is None or not imported <= set(before.merged.get(HISTORY, ()))
         read = await self._samples.read_new(tenant_id, night, last, before.merged, everything)
         videos = await load_videos(self._documents, tenant_id)
         if kept.state is None:
             before = replace(before, views=await self._tables.archived_views(tenant_id, end_of(night)))
-        erased = await self._erased(tenant_id)
         state = await asyncio.to_thread(with_sample, before, read.shown, videos, night, erased)
         merged = {**kept_files({**before.merged, **read.files}, night), HISTORY: tuple(sorted(imported))}
         return _Work(tenant_id, night, kept, read, videos, replace(state, merged=merged))
 
-    async def _erased(self, tenant_id: str) -> dict[int, float]:
-        """Users who were erased lately, as columns know them, and when."""
+    async def _erased(self, tenant_id: str, before: NightState) -> dict[int, float]:
+        """Users who were erased lately, as columns know them, and when. Those whom the night before did not know of are
+        taken out of the sample's files first."""
         name, found = self._identity.archive_pseudonym, await erasures(self._documents, tenant_id)
-        return {user_code(name(key)): min(at, FOREVER) for key, at in found.items()}
+        erased = {name(key): min(at, FOREVER) for key, at in found.items()}
+        new = {user: at for user, at in erased.items() if before.erased.get(user_code(user), -1.0) < at}
+        await self._samples.erase(tenant_id, new)
+        return {user_code(user): at for user, at in erased.items()}
 
     async def _jobs_of_history(self, tenant_id: str) -> set[str]:
         """The imports of records of former times that are done: their files lie under days of long ago."""
@@ -266,6 +241,7 @@ class NightlyLearning:
         kept = await self._states.load(tenant_id)
         await self._tables.delete_old_files(tenant_id, (kept.file, kept.tables, work.kept.file, work.kept.tables))
         await self._samples.delete_due(tenant_id, now)
+        await self._samples.make_whole(tenant_id, work.night)
         share = await self._documents.read(VIDEO_STATS, tenant_id, SHARE_ID, latest=True)
         change = None if share is None else adjusted(share, work.read.events_of_last_day)
         if change is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from events.archive import KEEP_DAYS, from_lines
+from events.history_sweep import without_erased
 from events.sample import day_of, is_sample_due
 from learning.sample_lines import Shown, ShownReader
 from shared.adapters.blobs.port import SAMPLES, Blobs
@@ -20,6 +22,8 @@ LATE_DAYS = 3
 MOST_EVENTS = 3_000_000
 """Events of one night at most, some 40 s; the newest days come first. Only a first night, or records of former times,
 have more."""
+WHOLE = "all.jsonl.gz"
+"""The name of a whole day's file."""
 HISTORY = "history-"
 """How the name of a file of a tenant's records of former times begins."""
 
@@ -57,7 +61,12 @@ class SampleFiles:
         last_day = ShownReader()
         for day in sorted(files, reverse=True):
             known = set(merged.get(day, ()))
-            new = [name for name in files[day] if _short(name) not in known]
+            old = last is not None and day < _days_before(last, LATE_DAYS)
+            new = [
+                name
+                for name in files[day]
+                if _short(name) not in known and (not old or _short(name).startswith(HISTORY))
+            ]
             if new and events < MOST_EVENTS:
                 reader = ShownReader(keep_views=day == night)
                 await self._read(new, reader)
@@ -99,6 +108,43 @@ class SampleFiles:
             except (ValueError, OSError, EOFError, LookupError, TypeError):
                 self._telemetry.count("learning_files", "unreadable")
 
+    async def erase(self, tenant_id: str, erased: Mapping[str, float]) -> int:
+        """Take out of every file what users did until they were erased; how many files were written anew.
+
+        `erased`: by pseudonym, in seconds since the epoch. It can be done again at any time. Raises `BlobsError`.
+        """
+        names = [blob.name async for blob in self._blobs.list(SAMPLES, f"{tenant_id}/")] if erased else []
+        written, by_name = 0, {user.encode(): at for user, at in erased.items()}
+        for low in range(0, len(names), READS_AT_ONCE):
+            some = names[low : low + READS_AT_ONCE]
+            contents = await asyncio.gather(*(self._blobs.read(SAMPLES, name) for name in some))
+            for name, content in zip(some, contents, strict=True):
+                left = None if content is None else await asyncio.to_thread(_without, content, by_name)
+                if left is not None:
+                    await self._blobs.write(SAMPLES, name, left)
+                    written += 1
+        return written
+
+    async def make_whole(self, tenant_id: str, night: str) -> None:
+        """Join the files of a day that is not looked at again, so that an erasure has few to go through.
+
+        The whole is written before its parts are deleted: what is broken off is ended by a later call for that day.
+        Raises `BlobsError`.
+        """
+        day = _days_before(night, LATE_DAYS + 1)
+        prefix = f"{tenant_id}/{day.replace('-', '/')}/"
+        names = [blob.name async for blob in self._blobs.list(SAMPLES, prefix)]
+        whole = f"{prefix}{WHOLE}"
+        parts = [name for name in names if name != whole and not _short(name).startswith(HISTORY)]
+        if whole not in names and len(parts) > 1:
+            contents = [await self._blobs.read(SAMPLES, name) for name in parts]
+            joined = b"".join(content for content in contents if content)  # gzip's members follow each other
+            await self._blobs.write(SAMPLES, whole, joined)
+            names.append(whole)
+        if whole in names:
+            for name in parts:
+                await self._blobs.delete(SAMPLES, name)
+
     async def delete_due(self, tenant_id: str, now: float) -> int:
         """Delete the files whose day is too long ago, whatever their age; how many. Raises `BlobsError`."""
         due = []
@@ -119,6 +165,18 @@ def kept_files(files: Mapping[str, tuple[str, ...]], night: str) -> dict[str, tu
         for day, names in files.items()
     }
     return {day: names for day, names in kept.items() if names}
+
+
+def _without(content: bytes, erased: Mapping[bytes, float]) -> bytes | None:
+    """See `without_erased`; None for a file that nobody can read, too."""
+    try:
+        return without_erased(content, erased)
+    except (OSError, EOFError, zlib.error, ValueError):
+        return None
+
+
+def _days_before(night: str, days: int) -> str:
+    return (date.fromisoformat(night) - timedelta(days=days)).isoformat()
 
 
 def _short(name: str) -> str:

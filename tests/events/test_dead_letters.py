@@ -268,12 +268,12 @@ class Job:
     async def done(self) -> None:
         self.hours.append(int(self.world.now // 3_600 % 24))
 
-    run_all = store_all = done
+    send_all = store_all = done
 
 
 async def test_at_night_each_job_has_its_hour_and_a_late_call_makes_up_for_all(world: World) -> None:
     learning, reports = Job(world), Job(world)
-    services = changed(world.services, learning=learning, experiment_reports=reports)  # type: ignore[arg-type]
+    services = changed(world.services, learning_queue=learning, experiment_reports=reports)  # type: ignore[arg-type]
     midnight = NOW - NOW % 86_400
     swept = world.services.telemetry.gauges
     for hour in (2, 4, 3, 9):

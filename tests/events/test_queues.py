@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from events.queues import KNOWN_SECONDS, Queues
-from shared.adapters.bus.port import ROLLUP, SIGNALS, BusUnavailable
+from shared.adapters.bus.port import ROLLUP, SIGNALS, SUBSCRIPTIONS, BusUnavailable
 from shared.observability.metrics import Telemetry
 
 
@@ -49,6 +49,6 @@ async def test_a_process_that_no_longer_looks_tells_no_age() -> None:
     await queues.measure()
     bus.down = True
     await queues.measure()
-    assert telemetry.counters["bus_failures", ("depth",)] == 2
+    assert telemetry.counters["bus_failures", ("depth",)] == len(SUBSCRIPTIONS)
     now += KNOWN_SECONDS
     assert ("queue_oldest_seconds", (ROLLUP,)) not in telemetry.read_gauges()

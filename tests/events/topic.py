@@ -9,7 +9,14 @@ from pathlib import Path
 
 import bootstrap
 from bootstrap import App
-from shared.adapters.bus.port import ROLLUP, SUBSCRIPTIONS, BusUnavailable, LockLost, OutgoingMessage, ReceivedMessage
+from shared.adapters.bus.port import (
+    EVENT_SUBSCRIPTIONS,
+    ROLLUP,
+    BusUnavailable,
+    LockLost,
+    OutgoingMessage,
+    ReceivedMessage,
+)
 from shared.adapters.documents.port import DocumentStore
 from shared.settings import Settings
 
@@ -34,7 +41,7 @@ class MemoryTopic:
     _sequence: int = 0
 
     async def publish(self, message: OutgoingMessage) -> None:
-        for subscription in SUBSCRIPTIONS if message.to is None else (message.to,):
+        for subscription in EVENT_SUBSCRIPTIONS if message.to is None else (message.to,):
             if (subscription, message.message_id) in self._ids:
                 continue
             self._ids.add((subscription, message.message_id))

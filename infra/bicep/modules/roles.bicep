@@ -107,6 +107,11 @@ resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01
   name: 'rollup'
 }
 
+resource learning 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01' existing = {
+  parent: topic
+  name: 'learning'
+}
+
 resource deadSignals 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = {
   parent: bus
   name: 'user-events-dead-signals'
@@ -115,6 +120,11 @@ resource deadSignals 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existin
 resource deadRollup 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = {
   parent: bus
   name: 'user-events-dead-rollup'
+}
+
+resource deadLearning 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = {
+  parent: bus
+  name: 'user-events-dead-learning'
 }
 
 resource archive 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
@@ -220,6 +230,16 @@ resource appReceivesRollup 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   }
 }
 
+resource appReceivesLearning 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: learning
+  name: guid(learning.id, appIdentityId, roles.serviceBusDataReceiver)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
 resource appSetsSignalsAside 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: deadSignals
   name: guid(deadSignals.id, appIdentityId, roles.serviceBusDataSender)
@@ -250,9 +270,29 @@ resource appSetsRollupAside 'Microsoft.Authorization/roleAssignments@2022-04-01'
   }
 }
 
+resource appSetsLearningAside 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: deadLearning
+  name: guid(deadLearning.id, appIdentityId, roles.serviceBusDataSender)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataSender)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
 resource appReplaysRollup 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: deadRollup
   name: guid(deadRollup.id, appIdentityId, roles.serviceBusDataReceiver)
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource appReplaysLearning 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: deadLearning
+  name: guid(deadLearning.id, appIdentityId, roles.serviceBusDataReceiver)
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
     principalId: appPrincipalId

@@ -94,6 +94,20 @@ resource deadRollup 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = {
   }
 }
 
+resource deadLearning 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = {
+  parent: bus
+  name: 'user-events-dead-learning'
+  properties: {
+    requiresSession: false
+    requiresDuplicateDetection: false
+    lockDuration: 'PT1M'
+    maxDeliveryCount: 2147483647
+    deadLetteringOnMessageExpiration: false
+    maxMessageSizeInKilobytes: 1024
+    maxSizeInMegabytes: 10240
+  }
+}
+
 resource signals 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01' = {
   parent: topic
   name: 'signals'
@@ -124,6 +138,22 @@ resource rollup 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01
   }
 }
 
+// The nights that ranking has to learn: one message a tenant.
+resource learning 'Microsoft.ServiceBus/namespaces/topics/subscriptions@2026-01-01' = {
+  parent: topic
+  name: 'learning'
+  properties: {
+    requiresSession: false
+    lockDuration: 'PT1M'
+    maxDeliveryCount: 2000
+    defaultMessageTimeToLive: 'P3D'
+    deadLetteringOnMessageExpiration: true
+    deadLetteringOnFilterEvaluationExceptions: false
+    enableBatchedOperations: true
+    forwardDeadLetteredMessagesTo: deadLearning.name
+  }
+}
+
 // `$Default` would let everything in beside any other rule; it is given the filter that a replay relies on.
 resource signalsRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules@2026-01-01' = {
   parent: signals
@@ -143,6 +173,17 @@ resource rollupRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules@
     filterType: 'SqlFilter'
     sqlFilter: {
       sqlExpression: 'NOT EXISTS(onlyFor) OR onlyFor = \'rollup\''
+    }
+  }
+}
+
+resource learningRule 'Microsoft.ServiceBus/namespaces/topics/subscriptions/rules@2026-01-01' = {
+  parent: learning
+  name: '$Default'
+  properties: {
+    filterType: 'SqlFilter'
+    sqlFilter: {
+      sqlExpression: 'onlyFor = \'learning\''
     }
   }
 }

@@ -1,9 +1,9 @@
-"""The bus port: one topic, `user-events`, with two subscriptions, and the semantics of Service Bus.
+"""The bus port: one topic, `user-events`, with three subscriptions, and the semantics of Service Bus.
 
-A published message reaches the subscription it names, or every one. A receiver holds a message under a lock until
-it completes, abandons or dead-letters it; a lock that runs out counts as a failed delivery; after `MAX_DELIVERIES`
-of them the message goes to the subscription's dead-letter queue. The subscription `rollup` has sessions: one
-receiver at a time owns a session and gets its messages in order.
+A published message reaches the subscription it names, or each of those for events. A receiver holds a message under a
+lock until it completes, abandons or dead-letters it; a lock that runs out counts as a failed delivery; after
+`MAX_DELIVERIES` of them the message goes to the subscription's dead-letter queue. The subscription `rollup` has
+sessions: one receiver at a time owns a session and gets its messages in order.
 
 Errors:
 
@@ -22,7 +22,10 @@ from typing import Any, Protocol
 TOPIC = "user-events"
 SIGNALS = "signals"
 ROLLUP = "rollup"
-SUBSCRIPTIONS = (SIGNALS, ROLLUP)
+LEARNING = "learning"
+EVENT_SUBSCRIPTIONS = (SIGNALS, ROLLUP)
+"""What a message that names none goes to."""
+SUBSCRIPTIONS = (*EVENT_SUBSCRIPTIONS, LEARNING)
 SESSION_SUBSCRIPTIONS = frozenset({ROLLUP})
 MAX_DELIVERIES = 2_000
 """More than three days of outage need (a message that long on the bus expires anyway): a consumer waits minutes inside
@@ -70,7 +73,7 @@ class OutgoingMessage:
     """`message_id` is what duplicate detection compares; `session_id` picks the session of the roll-up, `NO_SESSION`
     where the message goes to no subscription that has sessions.
 
-    `to` names the one subscription that gets it; None means each of them.
+    `to` names the one subscription that gets it; None means each of `EVENT_SUBSCRIPTIONS`.
     """
 
     message_id: str

@@ -1,14 +1,15 @@
 """The Service Bus entities this project needs, as data: Bicep makes them in production and a test holds it to this.
 
-    topic user-events ──┬── subscription signals ──dead letters──▶ queue user-events-dead-signals
-                        └── subscription rollup  ──dead letters──▶ queue user-events-dead-rollup
+    topic user-events ──┬── subscription signals  ──dead letters──▶ queue user-events-dead-signals
+                        ├── subscription rollup   ──dead letters──▶ queue user-events-dead-rollup
+                        └── subscription learning ──dead letters──▶ queue user-events-dead-learning
 
 A function that gets messages from the host's trigger cannot dead-letter what it holds, and nobody can send to a
 subscription's own dead-letter queue. So each subscription forwards its dead letters to a queue of ours, and what a
 function cannot understand is sent to that queue with the same two properties: one place to look, one to replay from.
 
 A replayed message must reach one subscription only. It carries the property `onlyFor`, and each subscription's rule
-lets in what names it or names nobody.
+lets in what names it or, where it is for events, names nobody.
 
 The topic must not be partitioned (in Premium: one partition), because one AMQP batch mixes sessions.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 from shared.adapters.bus.port import (
     DUPLICATE_WINDOW_SECONDS,
+    EVENT_SUBSCRIPTIONS,
     LOCK_SECONDS,
     MAX_DELIVERIES,
     MESSAGE_TTL_SECONDS,
@@ -42,7 +44,8 @@ def dead_letter_queue(subscription: str) -> str:
 
 def rule(subscription: str) -> str:
     """The SQL filter of a subscription; it replaces the rule `$Default`."""
-    return f"NOT EXISTS({ONLY_FOR}) OR {ONLY_FOR} = '{subscription}'"
+    named = f"{ONLY_FOR} = '{subscription}'"
+    return f"NOT EXISTS({ONLY_FOR}) OR {named}" if subscription in EVENT_SUBSCRIPTIONS else named
 
 
 TOPIC_SETTINGS: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The embedded bus: the topic and its two subscriptions in one SQLite file.
+"""The embedded bus: the topic and its subscriptions in one SQLite file.
 
 Publishing waits for the disk, many publishers for the same one `fsync`. Taking and settling do not: should the
 power fail, the latest of them are undone and their messages come again, as after any lost lock. Nothing of either

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from shared.adapters.bus.port import (
     DUPLICATE_WINDOW_SECONDS,
+    EVENT_SUBSCRIPTIONS,
     MESSAGE_TTL_SECONDS,
     NO_SESSION,
     SESSION_SUBSCRIPTIONS,
@@ -86,7 +87,7 @@ def publish(message: OutgoingMessage, now: float, file: sqlite3.Connection) -> b
     if not is_new:
         return False
     sequence = _store(message, now, file)
-    for subscription in (message.to,) if message.to else SUBSCRIPTIONS:
+    for subscription in (message.to,) if message.to else EVENT_SUBSCRIPTIONS:
         _deliver(subscription, message.session_id, sequence, now, file)
     return True
 

@@ -281,14 +281,16 @@ class Namespace:
         return False
 
 
-_ONLY_FOR = re.compile(r"NOT EXISTS\((\w+)\) OR (\w+) = '([^']*)'")
+_ONLY_FOR = re.compile(r"(?:NOT EXISTS\((\w+)\) OR )?(\w+) = '([^']*)'")
 
 
 def rule_lets_in(rule: str, properties: dict[str, Any]) -> bool:
-    """The one shape of SQL filter the project uses: `NOT EXISTS(p) OR p = 'value'`."""
+    """The SQL filters the project uses: `NOT EXISTS(p) OR p = 'value'`, and its second half alone."""
     if not rule:
         return True
     match = _ONLY_FOR.fullmatch(rule)
-    if not match or match[1] != match[2]:
+    if not match or match[1] not in (None, match[2]):
         raise ValueError(f"the test broker does not understand the rule {rule!r}")
-    return match[1] not in properties or properties[match[1]] == match[3]
+    if match[2] not in properties:
+        return match[1] is not None
+    return bool(properties[match[2]] == match[3])
