@@ -507,8 +507,10 @@ def build(
 
 
 def _audited_night(tenant_id: str, before: Document | None, after: Json, at: float, why: str) -> Json:
-    """The audit entry of what a night's learning lets a tenant be served."""
-    change = Change(TENANTS, tenant_id, "auto-model", AUTO_MODEL_ID, "learn", before, after)
+    """The audit entry of what a night's learning lets a tenant be served, or took back."""
+    known = before.body.get("takenBack") if before else None
+    action = "take_back" if after["takenBack"] and after["takenBack"] != known else "learn"
+    change = Change(TENANTS, tenant_id, "auto-model", AUTO_MODEL_ID, action, before, after)
     return audit_entry(change, Author(LEARNER, at, why))
 
 
