@@ -97,7 +97,8 @@ def main() -> None:
                     version.rounds.append(each | _sums(each, no_op))
         for version in versions:
             version.close()
-    _print(chosen.revision, versions[0].rounds, versions[1].rounds, no_op)
+    command = f"python -m benchmarks.write_path {chosen.revision}{' --lean' if chosen.lean else ''}"
+    _print(chosen.revision, command, versions[0].rounds, versions[1].rounds, no_op)
 
 
 def _sums(each: dict[str, float], no_op: float) -> dict[str, float]:
@@ -112,15 +113,16 @@ def _sums(each: dict[str, float], no_op: float) -> dict[str, float]:
     }
 
 
-def _print(revision: str, before: list[dict[str, float]], after: list[dict[str, float]], no_op: float) -> None:
+def _print(
+    revision: str, command: str, before: list[dict[str, float]], after: list[dict[str, float]], no_op: float
+) -> None:
     print(f"\n{revision} before and the working tree after, {len(before)} rounds, for one batch of 20 events")
     print(f"{'CPU µs':24}{'before':>10}{'after':>10}{'ratio':>8}   95 % interval       no-ops")
     for name in (*STEPS, "together", "with its calls"):
         first, second = ([each[name] for each in rounds] for rounds in (before, after))
         print(f"{row(name, first, second):66}{statistics.median(second) / no_op:6.1f}")
         if name in BILLED:
-            source = f"python -m benchmarks.write_path {revision}, {name}"
-            record(BILLED[name], ratio(first, second)[0], OF_BEFORE, source)
+            record(BILLED[name], ratio(first, second)[0], OF_BEFORE, f"{command}, {name}")
     print(f"{'a no-op function':24}{no_op:10.0f}{no_op:10.0f}{1:8.3f}{1:27.1f}")
     print(f"{'bytes on the bus':24}{'before':>10}{'after':>10}{'ratio':>8}")
     for name in (*(f"{step} bytes" for step in STEPS), "bus bytes"):
