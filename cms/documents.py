@@ -152,7 +152,10 @@ class DocumentFlow:
         """Raise a 409 `Problem` when a tenant cannot have the documents of these ids beside those that it has."""
         for prefix, (most, what) in LIMITS.items():
             more = sum(limited_prefix(id) == prefix for id in new)
-            if more and len(await self.list(tenant_id, prefix)) + more > most:
+            if (
+                more
+                and sum(limited_prefix(each.id) == prefix for each in await self.list(tenant_id, prefix)) + more > most
+            ):
                 raise Problem(409, "too_many", f"A tenant can have at most {most} {what}: delete one first.")
 
 

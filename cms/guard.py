@@ -12,6 +12,7 @@ from cms.experiments.models import EXPERIMENT_PREFIX, MAX_EXPERIMENTS, MAX_MODEL
 from cms.rules.models import MAX_PLAYLISTS, MAX_RULES, PLAYLIST_PREFIX, RULE_PREFIX
 from shared.adapters.documents.port import Create, Document, Operation, Replace
 from shared.adapters.tenant_directory import KEY_PREFIX
+from shared.domain.auto_model import LEARNED_PREFIX
 
 GUARD_ID = "guard"
 LIMITS: dict[str, tuple[int, str]] = {
@@ -29,7 +30,11 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.1
 
 
 def limited_prefix(id: str) -> str | None:
-    """The beginning of an id whose kind is limited; None for any other."""
+    """The beginning of an id whose kind is limited; None for any other, and for a version that a night learned: nights
+    tidy up after themselves, and leave editors their room.
+    """
+    if id.startswith(f"{MODEL_PREFIX}{LEARNED_PREFIX}"):
+        return None
     prefix = f"{id.partition(':')[0]}:"
     return prefix if prefix in LIMITS else None
 

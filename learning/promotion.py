@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from learning.learner import Night
-from shared.domain.auto_model import AutoModel
+from shared.domain.auto_model import LEARNED_PREFIX, AutoModel
 from shared.domain.records import AUTO_ON
 
 WHO = "nightly learning"
 KEPT_VERSIONS = 14
 """Versions that are kept although nothing names them any more."""
-VERSION_PREFIX = "auto-"
+VERSION_PREFIX = LEARNED_PREFIX
 RESTS = "a model was taken back lately: its users watched less than the holdout"
 NOTHING_LEARNED = "too few long views to learn from"
 

@@ -26,9 +26,10 @@ from cms.experiments.models import (
     shipped_model_view,
 )
 from cms.experiments.running_lock import retry_on_conflict, running_lock, write_running_lock
+from cms.forms import Fault, refused
 from cms.request import CmsRequest, quoted
 from shared.adapters.documents.port import Document, Operation, Replace
-from shared.domain.auto_model import AUTO_MODEL_ID, AutoModel
+from shared.domain.auto_model import AUTO_MODEL_ID, LEARNED_PREFIX, AutoModel
 from shared.domain.formats import MODEL_VERSION
 from shared.domain.records import Tenant
 from shared.web.declaration import ANY_OBJECT
@@ -74,6 +75,9 @@ class ModelsApi:
         known = await self._flow.stored(call.tenant_id, body["id"])
         if known is not None:
             return json_response(_same_model(known, body["weights"], live))
+        if model.version.startswith(LEARNED_PREFIX):
+            what = f"version must not begin with {LEARNED_PREFIX}: versions learned at night have such names."
+            raise refused([Fault("version", "format", what)])
         await self._flow.write(call.tenant_id, MODEL, model.version, "upload", None, body, author)
         return json_response(model_view(body, live), 201)
 

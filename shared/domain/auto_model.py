@@ -12,6 +12,8 @@ from datetime import date
 from typing import Any
 
 AUTO_MODEL_ID = "auto-model"
+LEARNED_PREFIX = "auto-"
+"""How the names of versions begin that a night learned: nobody else may give such a name."""
 MAX_TAKEN_BACK = 20
 """Versions that were taken back, newest first; older ones are in the audit."""
 MAX_HOLDOUT_DAYS = 28

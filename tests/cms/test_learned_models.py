@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cms.experiments.models import MAX_MODELS
 from learning.holdout import HoldoutDay, WatchedDay
 from learning.take_back import with_holdout_day
 from ranking.model import global_model, popularity_model
@@ -239,6 +240,16 @@ async def test_a_model_that_loses_is_taken_back_at_night_also_while_nothing_is_p
     assert (entry["who"], entry["action"], entry["resource"]) == ("nightly learning", "take_back", "auto-model")
     assert {"field": "personal", "from": "night-1", "to": None} in entry["changes"]
     assert not entry["revertible"]
+
+
+async def test_what_nights_learn_takes_no_room_from_editors_nor_they_a_nights_name(app: App) -> None:
+    editor = await new_editor(app)
+    await store(editor, None, *(version(f"auto-2026-10-{day:02}") for day in range(1, 1 + MAX_MODELS)))
+    assert (await editor.post("models", {"type": "linear", "version": "ours", "weights": {}})).status == 201
+    refused = await editor.post("models", {"type": "linear", "version": "auto-2099-01-01", "weights": {}})
+    assert (refused.status, refused.json["errors"][0]["field"]) == (422, "version")
+    again = {"type": "linear", "version": "auto-2026-10-01", "weights": version()["weights"]}
+    assert (await editor.post("models", again)).status == 200, "what is stored can be sent back"
 
 
 async def test_the_preview_is_what_is_served_and_still_adds_up(app: App) -> None:
