@@ -26,6 +26,7 @@ BENCHMARKS = (
     "startup",
     "cms_import",
     "compression",
+    "learning",
 )
 
 if __name__ == "__main__":

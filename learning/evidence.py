@@ -33,10 +33,17 @@ class Evidence:
         """ours / theirs − 1 with its 95 % interval over users; 0 with an endless interval where theirs is nothing."""
         if not self.theirs > 0:
             return Interval(0.0, -np.inf, np.inf)
-        above, below = self.resampled.T
-        lifts = np.divide(above, below, out=np.ones_like(above), where=below > 0) - 1.0
-        low, high = np.percentile(lifts, [2.5, 97.5])
+        low, high = np.percentile(self._lifts(), [2.5, 97.5])
         return Interval(self.ours / self.theirs - 1.0, float(low), float(high))
+
+    def least_lift(self) -> float:
+        """The 95 % lower bound of the lift, one-sided; −∞ where theirs is nothing."""
+        return float(np.percentile(self._lifts(), 5.0)) if self.theirs > 0 else -np.inf
+
+    def _lifts(self) -> NDArray[np.float64]:
+        above, below = self.resampled.T
+        lifts: NDArray[np.float64] = np.divide(above, below, out=np.ones_like(above), where=below > 0) - 1.0
+        return lifts
 
     def to_document(self) -> dict[str, Any]:
         """For a report: sums and resamples."""

@@ -23,12 +23,14 @@ class Decision:
     days: int
 
 
-def decide(days: Sequence[Evidence], deep: Sequence[Evidence] = ()) -> Decision:
-    """Decide from the held-back days, newest last.
+def decide(days: Sequence[Evidence], deep: Sequence[Evidence] = (), admitted: bool = False) -> Decision:
+    """Decide from the held-back days, newest last. `admitted`: whether the model of the night before was served.
 
-    The newest day decides where its interval lies on one side of 0; else up to seven days together do. Where their
-    first 20 places cannot tell, being hit too seldom, the first 100 of the same days may (`deep`). Where they cannot
-    either, popularity is served: the only risk is then to gain less.
+    The newest day decides where it tells, else up to seven days together: the model is admitted where the 95 % lower
+    bound of its lift is above 0. Where the first 20 places cannot tell, being hit too seldom, the first 100 of the same
+    days may (`deep`). A model that was admitted stays for as long as its lift over the week is above 0: with few
+    requests the bound moves up and down across 0, and a tenant would not keep what it has found. Else popularity is
+    served: the only risk is then to gain less.
     """
     if not days:
         return Decision(False, "no held-back day yet", Interval(0.0, -float("inf"), float("inf")), 0)
@@ -42,9 +44,11 @@ def decide(days: Sequence[Evidence], deep: Sequence[Evidence] = ()) -> Decision:
     if newest.requests >= ENOUGH_REQUESTS and lift.low > 0:
         return Decision(True, "it won on the newest day", lift, 1)
     lift = week.lift()
-    if lift.low > 0:
+    if week.least_lift() > 0:
         return Decision(True, "it won over the week", lift, count)
-    deeper = pooled(deep[-POOLED_DAYS:]).lift()
-    if lift.value > 0 and deeper.low > 0:
-        return Decision(True, "it won over the week, in the first 100 places", deeper, min(len(deep), POOLED_DAYS))
+    deeper = pooled(deep[-POOLED_DAYS:])
+    if lift.value > 0 and deeper.least_lift() > 0:
+        return Decision(True, "it won over the week, in the first 100 places", deeper.lift(), min(len(deep), count))
+    if lift.value > 0 and admitted:
+        return Decision(True, "it won before, and has not lost since", lift, count)
     return Decision(False, "its lift is not above 0 for certain", lift, count)

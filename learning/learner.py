@@ -89,11 +89,12 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a learner goes on from on another night: the choices of the last days, the evidence of the last judged ones,
-    and what the last night ended with."""
+    """What a learner goes on from on another night: the choices of the last days, the evidence of the last judged ones
+    in the first places and in more of them (`deep`), and what the last night ended with."""
 
     days: tuple[Samples, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    deep: tuple[Evidence, ...] = ()
     night: Night | None = None
 
 
@@ -116,17 +117,18 @@ class Learner:
     most_choices: int = MOST_CHOICES
     _days: list[Samples] = field(default_factory=list)
     _evidence: list[Evidence] = field(default_factory=list)
-    _deep_evidence: list[Evidence] = field(default_factory=list)
+    _deep: list[Evidence] = field(default_factory=list)
     _today: _Day | None = None
 
     def recall(self, memory: Memory) -> None:
         """Go on from where another learner of the same tenant was."""
-        self._days, self._evidence = list(memory.days), list(memory.evidence)
+        self._days, self._evidence, self._deep = list(memory.days), list(memory.evidence), list(memory.deep)
         self.nights = [] if memory.night is None else [memory.night]
 
     def memory(self) -> Memory:
         """What a learner of a later night has to recall."""
-        return Memory(tuple(self._days), tuple(self._evidence), self.nights[-1] if self.nights else None)
+        night = self.nights[-1] if self.nights else None
+        return Memory(tuple(self._days), tuple(self._evidence), tuple(self._deep), night)
 
     def see(self, replay: Replay, visit: Visit) -> None:
         """Take a visit, in the order of time. The first of a new day ends the day before."""
@@ -151,7 +153,7 @@ class Learner:
         lifts: dict[str, Any] = {}
         if judged is not None and today.judge is not None and len(judged.user):
             self._evidence = [*self._evidence, _evidence(judged, PERSONAL)][-POOLED_DAYS:]
-            self._deep_evidence = [*self._deep_evidence, _evidence(today.judge.deep, PERSONAL)][-POOLED_DAYS:]
+            self._deep = [*self._deep, _evidence(today.judge.deep, PERSONAL)][-POOLED_DAYS:]
             lifts = {
                 "lift": self._evidence[-1].lift(),
                 "placebo": _evidence(today.judge.placebo, PERSONAL).lift(),
@@ -162,7 +164,8 @@ class Learner:
             return None
         popularity, personal = self._fitted(joined(self._days))
         requests = len(judged.user) if judged else 0
-        decision = decide(self._evidence, self._deep_evidence)
+        admitted = bool(self.nights) and self.nights[-1].decision.personal
+        decision = decide(self._evidence, self._deep, admitted)
         self.nights.append(Night(today.number, popularity, personal, decision, requests, **lifts))
         return self.nights[-1]
 

@@ -39,6 +39,8 @@ RATE_FIRST, RATE_LAST, RATE_NIGHTLY = 2e-3, 2e-4, 5e-4
 NEGATIVES, DROP = 1_500, 0.25
 FEW_USERS, DROP_FEW = 8_000, 0.4
 """Below so many users more is dropped, and every video is a negative: there is less to learn from."""
+MOST_SCORES = 400_000_000
+"""Of a pass in which every video is a negative, about 15 s of CPU. Where there would be more, negatives are drawn."""
 MOST_BATCH, LEAST_BATCH, BATCHES_A_PASS = 256, 16, 40
 NIGHTS_AFRESH = 60
 """After so many nights the model starts afresh: what is no longer watched still has a place in an old one."""
@@ -200,14 +202,14 @@ def _passes(model: Training, histories: Histories, draw: np.random.Generator, af
     passes = max(passes, math.ceil(steps / math.ceil(len(users) / size)))
     rates = (RATE_FIRST, RATE_LAST) if afresh else (RATE_NIGHTLY, RATE_NIGHTLY)
     videos = len(model.keys)
+    scores = int(np.minimum(lengths[users], LENGTH).sum()) * videos
+    every = videos <= NEGATIVES or (few and scores <= MOST_SCORES)
     share = (np.bincount(histories.rows, minlength=videos) + 1.0) ** 0.75
     share /= share.sum()
     for number in range(passes):
         rate = rates[0] + (rates[1] - rates[0]) * number / max(1, passes - 1)
         for batch in _batches(users, lengths, size, draw):
-            negatives: Negatives = (
-                all_videos(videos) if few or videos <= NEGATIVES else drawn_videos(share, NEGATIVES, draw)
-            )
+            negatives: Negatives = all_videos(videos) if every else drawn_videos(share, NEGATIVES, draw)
             rows = padded(histories, batch)
             _, gradients = loss_and_gradients(model.parameters, rows, negatives, drop, draw)
             model.adam.step(model.parameters, gradients, rate)

@@ -16,7 +16,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -64,12 +64,12 @@ class NightState:
             columns |= {f"{prefix}.{each.name}": getattr(part, each.name) for each in fields(part)}
         for number, day in enumerate(self.memory.days):
             columns |= {f"day{number}.{name}": value for name, value in _columns_of(day).items()}
-        for number, evidence in enumerate(self.memory.evidence):
-            columns[f"evidence{number}"] = evidence.resampled
+        for name, told in self._evidence():
+            columns |= {f"{name}{number}": each.resampled for number, each in enumerate(told)}
         meta = {
             "night": self.night,
             "names": [list(day.names) for day in self.memory.days],
-            "evidence": [[each.requests, each.ours, each.theirs] for each in self.memory.evidence],
+            **{name: [[each.requests, each.ours, each.theirs] for each in told] for name, told in self._evidence()},
             "models": _models_of(self.memory.night),
             "merged": {day: list(names) for day, names in sorted(self.merged.items())},
             "erased": {str(user): at for user, at in sorted(self.erased.items())},
@@ -77,6 +77,9 @@ class NightState:
         words = orjson.dumps(meta)
         body = words + _packed(columns)
         return _HEADER.pack(_MAGIC, zlib.crc32(body), len(words)) + body
+
+    def _evidence(self) -> list[tuple[str, tuple[Evidence, ...]]]:
+        return [("evidence", self.memory.evidence), ("deep", self.memory.deep)]
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> NightState:
@@ -94,15 +97,18 @@ class NightState:
             days = tuple(
                 _samples_of(columns, f"day{number}.", tuple(names)) for number, names in enumerate(meta["names"])
             )
-            evidence = tuple(
-                Evidence(int(told[0]), float(told[1]), float(told[2]), columns[f"evidence{number}"])
-                for number, told in enumerate(meta["evidence"])
+            evidence, deep = (
+                tuple(
+                    Evidence(int(told[0]), float(told[1]), float(told[2]), columns[f"{name}{number}"])
+                    for number, told in enumerate(meta[name])
+                )
+                for name in ("evidence", "deep")
             )
             return cls(
                 str(meta["night"]),
                 LongViews(**_part(columns, "views.")),
                 Shown(**_part(columns, "window.")),
-                Memory(days, evidence, _night_of(meta["models"])),
+                Memory(days, evidence, deep, _night_of(meta["models"])),
                 {day: tuple(names) for day, names in meta["merged"].items()},
                 {int(user): float(at) for user, at in meta["erased"].items()},
             )
@@ -136,6 +142,7 @@ def _models_of(night: Night | None) -> dict[str, Any] | None:
         "day": night.day,
         "popularity": night.popularity.to_document(),
         "personal": night.personal.to_document(),
+        "admitted": night.decision.personal,
     }
 
 
@@ -147,7 +154,8 @@ def _night_of(stored: Mapping[str, Any] | None) -> Night | None:
         models: list[LinearModel] = [parse(stored[name]) for name in ("popularity", "personal")]
     except InvalidModel:
         return None
-    return Night(int(stored["day"]), models[0], models[1], MODEL_NOT_KEPT, 0)
+    decision = replace(MODEL_NOT_KEPT, personal=bool(stored["admitted"]))
+    return Night(int(stored["day"]), models[0], models[1], decision, 0)
 
 
 def _packed(columns: Mapping[str, NDArray[Any]]) -> bytes:

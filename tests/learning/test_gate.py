@@ -77,3 +77,20 @@ def test_the_first_hundred_places_tell_where_the_first_twenty_cannot() -> None:
     assert (
         not decide([day(-0.05, requests=150, noise=3.0, seed=3)] * 7, clear).personal or pooled(week).lift().value > 0
     )
+
+
+def test_an_admitted_model_stays_until_its_week_is_no_longer_above_popularity() -> None:
+    unsure = [day(0.05, requests=150, noise=3.0, seed=seed, users=100) for seed in range(7)]
+    assert pooled(unsure).lift().value > 0 > pooled(unsure).least_lift()
+    assert not decide(unsure).personal
+    assert decide(unsure, admitted=True).why == "it won before, and has not lost since"
+    below = [day(-0.05, requests=150, noise=3.0, seed=seed, users=100) for seed in range(20, 27)]
+    assert pooled(below).lift().value < 0
+    assert not decide(below, admitted=True).personal
+
+
+@given(st.lists(st.tuples(st.floats(-0.5, 0.5), st.integers(50, 400)), min_size=1, max_size=9))
+def test_no_model_is_served_whose_week_is_below_popularity(days: list[tuple[float, int]]) -> None:
+    told = [day(lift, requests, noise=2.0, seed=seed) for seed, (lift, requests) in enumerate(days)]
+    found = decide(told, admitted=True)
+    assert not found.personal or found.days == 1 or pooled(told[-7:]).lift().value > 0

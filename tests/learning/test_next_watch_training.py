@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from learning import next_watch_network as network
+from learning import next_watch_training
 from learning.next_watch_network import (
     all_videos,
     drawn_videos,
@@ -141,3 +144,20 @@ def test_a_state_that_is_damaged_or_not_finite_is_refused() -> None:
     model.parameters["bias"][0] = np.nan
     with pytest.raises(UnreadableTraining):
         Training.from_bytes(model.to_bytes())
+
+
+def test_where_every_video_would_be_too_many_negatives_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def count(share: Any, number: int, draw: Any) -> Any:
+        drawn.append(number)
+        return drawn_videos(share, number, draw)
+
+    monkeypatch.setattr(next_watch_training, "drawn_videos", count)
+    monkeypatch.setattr(next_watch_training, "NEGATIVES", 4)
+    histories = histories_of(*long_views(60, 6))
+    assert train_night(None, histories, seed=1) is not None
+    assert drawn == []
+    monkeypatch.setattr(next_watch_training, "MOST_SCORES", 0)
+    assert train_night(None, histories, seed=1) is not None
+    assert set(drawn) == {4}
