@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.measured import record
 from evaluation.synthetic import START, tastes_log
 from events.archive import from_lines, to_lines
 from events.batch import Batch
@@ -48,6 +49,7 @@ def main() -> None:
         print(f"{name} night, all{'':22}{seconds + lines:>7.1f}   (file of the state: {size / 1e6:.1f} MB)")
     later = spent["later"][0] + lines
     print(f"{TENANTS} tenants: {TENANTS * later / 3_600:.1f} core-hours a night")
+    record("learning_cpu_s", later, "s", f"python -m benchmarks learning, a later night, at most {_peak_mb():.0f} MB")
 
 
 def _days() -> tuple[list[Shown], Videos]:

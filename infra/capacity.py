@@ -188,6 +188,7 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
     cores = (usual.http_cores + usual.fold_cores + usual.rollup_cores) / i["cpu_target"]
     ready = min(cores, float(usual.http_instances + usual.fold_instances) / 2)
     idle = (i["timer_functions"] + most.rollup_instances) * i["ready_instances_each"]  # their work is among the cores
+    learning = i["tenants"] * i["learning_cpu_s"] / 86_400 / i["cpu_target"]
     hourly_ru = max(usual.ru * i["ru_hour_maximum"], 0.1 * recommended_ru(most, inputs))
     response_kb = feed_response_bytes(inputs) / 1000
     through_endpoints_kb = response_kb + i["batch_request_kb"] + i["signals_transfers"] * i["signals_bytes"] / 1024
@@ -200,6 +201,7 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
         "Functions, executions": usual.executions_per_feed * requests / 1e6 * i["price_million_executions"],
         "Functions, instances": ready * i["price_instance_ready"] + (cores - ready) * i["price_instance_on_demand"],
         "Functions, instances for timers": idle * i["price_instance_idle"],
+        "Functions, learning at night": learning * i["price_instance_on_demand"],
         "Cosmos DB": hourly_ru / 1000 * i["price_1000_ru"],
         "Service Bus": messaging_units * i["price_messaging_unit"],
         "Gateway with firewall": gateway_price(usual.gateway_units, inputs),

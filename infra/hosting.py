@@ -88,10 +88,12 @@ def _cores(rate: float, inputs: Inputs) -> float:
 
 
 def break_even(host: str, inputs: Inputs) -> float | None:
-    """The average rate from which a host is cheaper than Flex Consumption; None where it never is."""
+    """The average rate from which a host is cheaper than Flex Consumption; None where it never is, 0 where always."""
     low, high = 0.1, 30_000.0
     if HOSTS[host](high, inputs).together >= flex(high, inputs).together:
         return None
+    if HOSTS[host](low, inputs).together < flex(low, inputs).together:
+        return 0.0
     while high - low > 0.5:
         middle = (low + high) / 2
         if HOSTS[host](middle, inputs).together < flex(middle, inputs).together:
@@ -121,7 +123,8 @@ def render(inputs: Inputs) -> str:
                 cell if _cores(rate, inputs) <= PREMIUM_MOST else "–" for cell, rate in zip(cells, RATES, strict=True)
             ]
         since = None if cost is flex else break_even(name, inputs)
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {f'{since:,.0f}/s' if since else '—'} |")
+        cheaper = "—" if since is None else f"{since:,.0f}/s" if since else "always"
+        lines.append(f"| {name} | " + " | ".join([*cells, cheaper]) + " |")
     heads = [f"{average:,}/s, peak {peak:,}/s" for average, peak in ON_ANOTHER_HOST]
     lines += [
         "",

@@ -25,6 +25,7 @@ WANTED = {
     "Functions, executions": "a host that does not charge for them (decision 27), or events sent with the next feed",
     "Functions, instances": "less CPU per feed and per batch, or a host whose cores cost less (decision 27)",
     "Functions, instances for timers": "fewer functions that scale alone, or a host without ready instances for each",
+    "Functions, learning at night": "fewer requests of a day that are ranked for the gate, or a fit every other night",
     "Cosmos DB": "several batches of a user in one write, or smaller documents: a write costs five times its reading",
     "Service Bus": "fewer bytes a batch, one hop instead of two, or units that follow the load by the hour",
     "Gateway with firewall": "requests a unit as measured, not as published, or a firewall of our own (decision 33)",
