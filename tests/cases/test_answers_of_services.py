@@ -174,11 +174,11 @@ async def test_a_moved_write_region_makes_no_dead_letter_and_all_is_folded_after
     refused = cosmos.faults.count("batch user-activity")
     await eventually(lambda: _more(cosmos, "batch user-activity", refused + 3))
     bus = app.services.bus
-    assert [(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS] == [0, 0]
+    assert not any([(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS])
     cosmos.faults.clear()
     await app.folded()
     assert (await client.signals()).json["events"] == 3
-    assert [(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS] == [0, 0]
+    assert not any([(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS])
 
 
 @pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.server == "cosmos"], ids=lambda plan: plan.name)
@@ -198,7 +198,7 @@ async def test_whatever_cosmos_answers_for_a_while_every_accepted_event_counts_o
     await app.rolled_up()
     assert (await client.signals()).json["events"] == 3
     bus = app.services.bus
-    assert [(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS] == [0, 0]
+    assert not any([(await bus.depth(subscription))[1] for subscription in SUBSCRIPTIONS])
     table = (await app.services.catalogs.get(client.tenant_id)).stats.table
     assert [table.week(video, app.clock.now())["likes"] for video in page.ids[:3]] == [1, 1, 1]
 

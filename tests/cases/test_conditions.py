@@ -19,7 +19,7 @@ ARMS = [{"name": "now", "percent": 50}, {"name": "more", "percent": 25, "weights
 WITHOUT_CONDITION = {
     "create_tenant", "create_video", "create_rule", "create_playlist", "create_experiment", "upload_model",
     "issue_key", "add_public_key",  # nothing is there yet
-    "import_videos",  # many documents at once
+    "import_videos", "import_history",  # many documents at once
     "preview",  # changes nothing
     "remove_tenant",  # whatever it is by now: the body confirms it
 }  # fmt: skip

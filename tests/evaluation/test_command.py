@@ -38,6 +38,8 @@ def day(number: int) -> str:
 def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files, tmp_path) -> None:
     model, out = tmp_path / "model.json", tmp_path / "report"
     trained = ["train", *files, "--train-from", day(1), "--train-until", day(4), "--out", str(model)]
+    # The usual limits and weight are those of a log of a million exposures; this one has two thousand.
+    trained += ["--shown-weight-next-watch", "1", "--limit", "quality=0:20"]
     assert main(trained) == 0
     assert main(trained) == 2, "a model version is never overwritten"
     replayed = [

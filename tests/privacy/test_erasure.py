@@ -19,7 +19,7 @@ from events.schema import Event
 from privacy.erase import erase
 from ranking.stats import STATS_PREFIX, StatsTable, merged
 from shared.adapters.blobs.port import ARCHIVE
-from shared.adapters.bus.port import DeadLetter, ReceivedMessage
+from shared.adapters.bus.port import SUBSCRIPTIONS, DeadLetter, ReceivedMessage
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, VIDEOS, StoreUnavailable, Upsert, query_all
 from shared.domain.fingerprint import fingerprint
 from shared.domain.signals_document import from_document
@@ -64,7 +64,7 @@ class Topic(MemoryTopic):
 
     def __init__(self) -> None:
         super().__init__()
-        self.letters: dict[str, list[ReceivedMessage]] = {"signals": [], "rollup": []}
+        self.letters: dict[str, list[ReceivedMessage]] = {name: [] for name in SUBSCRIPTIONS}
 
     async def depth(self, subscription: str) -> tuple[int, int]:
         return 0, len(self.letters[subscription])
