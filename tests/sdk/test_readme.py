@@ -6,7 +6,6 @@ import asyncio
 import os
 import shlex
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -52,8 +51,9 @@ async def running(command: str, folder: Path) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        process.send_signal(signal.SIGINT)
-        await process.wait()
+        process.terminate()  # a program that was started in the background may be deaf to Ctrl-C
+        async with asyncio.timeout(30):
+            await process.wait()
 
 
 async def answers(url: str) -> bool:
