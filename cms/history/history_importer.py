@@ -9,12 +9,11 @@ from heapq import nsmallest
 from operator import itemgetter
 from typing import Protocol
 
-from cms.changes import Author
 from cms.forms import Fault
 from cms.history.models import HISTORY, HISTORY_FILE
 from cms.imports.files import Row, read_file, read_line
 from cms.imports.job_queue import KEPT_REJECTIONS, JobParts, JobQueue, Progress, kept_rows
-from cms.imports.models import Job, JobStatus
+from cms.imports.models import Job
 from shared.adapters.documents.port import Json
 
 Refusal = tuple[int, str, str]
@@ -41,11 +40,11 @@ class Taker(Protocol):
         ...
 
 
-class HistoryImporter:
+class HistoryImporter(JobQueue):
     """Queues files of history, and works off the jobs of every tenant, one at a time in a process."""
 
     def __init__(self, parts: JobParts, taker: Taker) -> None:
-        self._jobs = JobQueue(HISTORY, parts)
+        super().__init__(HISTORY, parts)
         self._taker = taker
 
     def read(self, tenant_id: str, body: bytes, content_type: str) -> bytes:
@@ -63,23 +62,6 @@ class HistoryImporter:
             return replace(row, values=None, empty=(), faults=(_fault(*kept),))
 
         return read_file(body, content_type, HISTORY_FILE, prepare=prepare)
-
-    async def queue(self, tenant_id: str, lines: bytes, author: Author) -> str:
-        """Store the file and its job; the job's id. The same file is the same job, for as long as it could count; one
-        that failed goes on."""
-        return await self._jobs.queue(tenant_id, lines, author)
-
-    async def jobs(self, tenant_id: str) -> list[JobStatus]:
-        """Every job that is kept, with its progress."""
-        return await self._jobs.jobs(tenant_id)
-
-    async def job(self, tenant_id: str, id: str) -> JobStatus:
-        """One job. Raises a 404 `Problem` when there is none."""
-        return await self._jobs.job(tenant_id, id)
-
-    async def run(self) -> int:
-        """Work off the queued jobs that no other worker has, for a few minutes; how many were finished."""
-        return await self._jobs.run(self)
 
     async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
         """Go on with the rows of a job until `until`; whether all are taken in."""

@@ -12,10 +12,10 @@ import hashlib
 import json
 import logging
 import secrets
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from cms.changes import Author, Change, apply_change, not_found, without_tombstone
 from cms.imports.files import count_rows
@@ -85,14 +85,6 @@ class Progress:
         self._stored = Document(before.partition, before.id, body, etags[0] or "")
 
 
-class Work(Protocol):
-    """What is done with the file of one kind of job."""
-
-    async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
-        """Go on from where `progress` stands until `until`, by `elapsed_seconds`; whether the job is done now."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class JobParts:
     """What a queue of jobs is built from. `clock` gives seconds since the epoch."""
@@ -105,8 +97,8 @@ class JobParts:
     clock: Callable[[], float]
 
 
-class JobQueue:
-    """The jobs of one kind, of every tenant."""
+class JobQueue(ABC):
+    """The jobs of one kind, of every tenant; one at a time in a process."""
 
     def __init__(self, kind: JobKind, parts: JobParts) -> None:
         self._kind = kind
@@ -181,7 +173,11 @@ class JobQueue:
 
     # ---- the worker
 
-    async def run(self, work: Work) -> int:
+    @abstractmethod
+    async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
+        """Go on with a file from where `progress` stands until `until` (`elapsed_seconds`); whether it is done."""
+
+    async def run(self) -> int:
         """Work off the queued jobs that no other worker has, for a few minutes; how many were finished."""
         if self._running.locked():
             return 0
@@ -192,7 +188,7 @@ class JobQueue:
                 for id in ids if not self._kind.in_turn else await self._in_turn(tenant_id, ids):
                     if elapsed_seconds() >= until:
                         return finished
-                    done = await self._try(tenant_id, id, work, until)
+                    done = await self._try(tenant_id, id, until)
                     finished += done
                     if self._kind.in_turn and not done:
                         break
@@ -210,9 +206,9 @@ class JobQueue:
             return []
         return sorted(queued, key=lambda id: (queued[id], id))
 
-    async def _try(self, tenant_id: str, id: str, work: Work, until: float) -> bool:
+    async def _try(self, tenant_id: str, id: str, until: float) -> bool:
         try:
-            return await self._work(tenant_id, id, work, until)
+            return await self._work(tenant_id, id, until)
         except (StoreUnavailable, BlobsUnavailable):
             self._telemetry.count("store_failures", self._kind.name)
         except (Problem, TakenOver):
@@ -240,7 +236,7 @@ class JobQueue:
             await self._tenants_refresher.refresh()
         self._failures.pop((tenant_id, id), None)
 
-    async def _work(self, tenant_id: str, id: str, work: Work, until: float) -> bool:
+    async def _work(self, tenant_id: str, id: str, until: float) -> bool:
         """Go on with a job until `until`; whether it is finished now."""
         stored = await self._documents.read(TENANTS, tenant_id, id, latest=True)
         if stored is None or stored.body.get("state") == "done":
@@ -254,7 +250,7 @@ class JobQueue:
             if lines is None:
                 await self._give_up(tenant_id, id, "The file is gone. Send it again.")
                 return True
-            if not await work.go_on(job, lines, progress, until):
+            if not await self.go_on(job, lines, progress, until):
                 return False
             await progress.write({"finishedAt": self._clock(), "leasedUntil": 0.0})
         await self._blobs.delete(UPLOADS, job.blob)  # first: of a job that is done nobody would

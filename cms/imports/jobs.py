@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from cms.changes import Author, Change, audit_entry, without_tombstone
 from cms.imports.files import read_line
 from cms.imports.job_queue import JobParts, JobQueue, Progress, kept_rows
-from cms.imports.models import IMPORT, Job, JobStatus
+from cms.imports.models import IMPORT, Job
 from cms.imports.rows import REJECTED, Outcome, apply_row
 from shared.adapters.documents.port import VIDEOS, Create, Document, Json, Operation, Replace, WriteRejected
 from shared.adapters.retry import retry
@@ -33,13 +33,11 @@ ROWS_BETWEEN_YIELDS = 15
 """Rows before the event loop gets its turn: about a millisecond."""
 
 
-class Importer:
+class Importer(JobQueue):
     """Imports files at once or as jobs, and works off the jobs of every tenant, one at a time in a process."""
 
     def __init__(self, parts: JobParts) -> None:
-        self._documents = parts.documents
-        self._clock = parts.clock
-        self._jobs = JobQueue(IMPORT, parts)
+        super().__init__(IMPORT, parts)
 
     # ---- at once
 
@@ -71,23 +69,6 @@ class Importer:
             raise _conflict() from refusal
 
     # ---- as a job
-
-    async def queue(self, tenant_id: str, lines: bytes, author: Author, idempotency_key: str = "") -> str:
-        """Store the file and its job; the job's id. The same file is the same job until that is done, and with the same
-        idempotency key for as long as the job is kept."""
-        return await self._jobs.queue(tenant_id, lines, author, idempotency_key)
-
-    async def jobs(self, tenant_id: str) -> list[JobStatus]:
-        """Every job that is kept, with its progress."""
-        return await self._jobs.jobs(tenant_id)
-
-    async def job(self, tenant_id: str, id: str) -> JobStatus:
-        """One job. Raises a 404 `Problem` when there is none."""
-        return await self._jobs.job(tenant_id, id)
-
-    async def run(self) -> int:
-        """Work off the queued jobs that no other worker has, for a few minutes; how many were finished."""
-        return await self._jobs.run(self)
 
     async def go_on(self, job: Job, lines: bytes, progress: Progress, until: float) -> bool:
         """Write the rows that are not written yet, until `until`; whether all of them are."""
