@@ -2,14 +2,15 @@
 
 The bus forgets after an hour which messages it has. A batch that the fold hands on in a second delivery, or that
 somebody replays, therefore says that it may come `again`, and only such a batch is looked up here. The names are
-written with the shard's document, in one atomic batch: one small document for all that was drained.
+written with the shard's document, in one atomic batch: one small document for all that was drained. A first copy that
+comes after a later one is known by `events/overtaken_batches.py`.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -29,7 +30,7 @@ _ROW = np.dtype("<u8")
 def added_document(session_id: str, batches: Sequence[NumberedBatch], write: str, now: float) -> Json:
     """The document that names the batches of one write, at 8 bytes each. `write`: what the write itself is named by."""
     first = batches[0]
-    names = np.array([_name(each.batch) for each in batches], _ROW)
+    names = np.array([name_of(each.batch) for each in batches], _ROW)
     return {
         "id": f"{_id_at(now)}:{session_id.replace(SHARD_MARK, SHARD_MARK_IN_IDS)}:{first.sequence}",
         "kind": "added",
@@ -40,22 +41,24 @@ def added_document(session_id: str, batches: Sequence[NumberedBatch], write: str
 
 
 async def not_added_before(
-    documents: DocumentStore, tenant_id: str, batches: Sequence[NumberedBatch], write: str
+    documents: DocumentStore, tenant_id: str, batches: Sequence[NumberedBatch], write: str, overtaken: Container[int]
 ) -> list[NumberedBatch]:
     """The batches without those that statistics have taken in already, and each of the rest once.
 
-    `write`: the one that is asking, perhaps again; what it has taken in itself is no repetition. Raises
-    `StoreUnavailable`.
+    `write`: the one that is asking, perhaps again; what it has taken in itself is no repetition. `overtaken`: names of
+    those whose first copy comes too late. Raises `StoreUnavailable`.
     """
+    if overtaken:
+        batches = [each for each in batches if each.batch.again or name_of(each.batch) not in overtaken]
     again = [each for each in batches if each.batch.again]
     if not again:
         return list(batches)
     known = await _known(documents, tenant_id, min(each.batch.accepted_at for each in again), write)
-    known.update(_name(each.batch) for each in batches if not each.batch.again)
+    known.update(name_of(each.batch) for each in batches if not each.batch.again)
     kept = []
     for each in batches:
         if each.batch.again:
-            name = _name(each.batch)
+            name = name_of(each.batch)
             if name in known:
                 continue
             known.add(name)
@@ -83,7 +86,7 @@ def _names(body: Json) -> NDArray[np.uint64]:
         return np.zeros(0, _ROW)
 
 
-def _name(batch: Batch) -> int:
+def name_of(batch: Batch) -> int:
     """64 bits of a batch's id: unlike its acceptance or its message, the same in every copy of it."""
     return int.from_bytes(blake2b(batch.id.encode(), digest_size=8).digest(), "little")
 

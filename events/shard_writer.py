@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from events.added_batches import added_document, not_added_before
+from events.added_batches import added_document, name_of, not_added_before
 from events.archive import blob_name, in_time, to_lines
 from events.batch import Batch
 from events.counting import decide_without_ledger
@@ -108,8 +108,8 @@ class ShardWriter:
         """Add the batches to the shard's document in one write. Raises `LockLost` when somebody else wrote it."""
         first = new[0]
         name = blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batches[0].accepted_at)
-        wanted = await self._still_wanted(shard.tenant_id, new, name)
-        if repeated := self._repeated(new, wanted):
+        wanted, repeated = await self._still_wanted(shard, new, name)
+        if repeated:
             self._telemetry.count("batches_rolled_up", "again", amount=repeated)
         decided = await self._decided(shard, wanted)
         blob = name if wanted and self._archives(shard.tenant_id, len(wanted)) else ""
@@ -121,6 +121,9 @@ class ShardWriter:
         table.hold_back(until)
         peak = self._usual_peak(shard, table)
         batches, over = within_peak(decided, durations, peak, self._clock())
+        overtaken = shard.overtaken.with_names(
+            [name_of(each.batch) for each in wanted if each.batch.again], self._clock()
+        )
         daily = Additions(self._clock())
         async for part in _in_slices(batches):
             counted = stat_events(part, durations, until)
@@ -138,7 +141,7 @@ class ShardWriter:
             "updatedAt": self._clock(),
             "peak": peak.to_json(),
             "packed": await asyncio.to_thread(table.pack),
-        }
+        } | ({"overtaken": overtaken.to_json()} if len(overtaken) else {})
         operations: list[Operation] = [Replace(body, shard.stored.etag) if shard.stored else Create(body)]
         if wanted:
             operations.append(Upsert(added_document(shard.session_id, wanted, name, self._clock())))
@@ -217,10 +220,11 @@ class ShardWriter:
             )
 
     async def _still_wanted(
-        self, tenant_id: str, messages: Sequence[SequencedMessage], write: str
-    ) -> list[NumberedBatch]:
+        self, shard: Shard, messages: Sequence[SequencedMessage], write: str
+    ) -> tuple[list[NumberedBatch], int]:
         """The batches without those of users and tenants that were removed after they were accepted, those of another
-        tenant, and those that another write than `write` has taken in."""
+        tenant, and those that another write than `write` has taken in; and how many these last ones are."""
+        tenant_id = shard.tenant_id
         erased = await erasures(self._documents, tenant_id)
         wanted = [
             each
@@ -230,13 +234,8 @@ class ShardWriter:
             and each.batch.accepted_at > erased.get(each.batch.user_key, 0.0)
             and not self._tenants.drops(tenant_id, each.batch.accepted_at)
         ]
-        return await not_added_before(self._documents, tenant_id, wanted, write)
-
-    @staticmethod
-    def _repeated(new: Sequence[SequencedMessage], wanted: Sequence[NumberedBatch]) -> int:
-        """How many batches that may come again are not wanted: they were taken in before."""
-        again = sum(batch.again for message in new for batch in message.batches)
-        return again - sum(each.batch.again for each in wanted)
+        kept = await not_added_before(self._documents, tenant_id, wanted, write, shard.overtaken.names())
+        return kept, len(wanted) - len(kept)
 
     def works_alone(self, batch: Batch) -> bool:
         """Whether the work on one batch succeeds, whatever came with it. Nothing of it is kept."""
@@ -263,7 +262,7 @@ class ShardWriter:
 
     async def archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str, write: str) -> None:
         """Write messages that come again as one blob. `write`: the one that took them in."""
-        wanted = await self._still_wanted(shard.tenant_id, numbered, write)
+        wanted, _ = await self._still_wanted(shard, numbered, write)
         whole = name != write and await self._blobs.read(SAMPLES, sample_name(write)) is not None
         await self.write_blob(shard, name, await self._decided(shard, wanted), sample=not whole)
 

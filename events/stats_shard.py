@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from events.batch import SHARD_MARK, Batch
+from events.overtaken_batches import OvertakenBatches
 from events.sequence_log import SequenceLog
 from ranking.stats import STATS_PREFIX
 from shared.adapters.bus.port import ReceivedMessage
@@ -60,6 +61,11 @@ class Shard:
     def _number(self, name: str, otherwise: float = 0.0) -> float:
         found = self.stored.body.get(name) if self.stored else None
         return found if is_number(found) else otherwise  # type: ignore[return-value]
+
+    @property
+    def overtaken(self) -> OvertakenBatches:
+        """The batches that it has from a later copy."""
+        return OvertakenBatches.from_json(self.stored.body.get("overtaken") if self.stored else None)
 
     def is_numbered_anew(self, each: SequencedMessage) -> bool:
         """Whether a low number was given out later than the last one known: by a namespace that was set up anew, and

@@ -9,7 +9,7 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.measured import record
 from events.archive import from_lines
+from events.batch import decode, encode
 from events.daily_statistics import COLUMNS, DayTable
 from events.fold_markers import MARKER_PREFIX
 from infra.capacity import read_units, write_units
@@ -100,6 +101,7 @@ async def one_of_everything(folder: Path) -> Stored:
         await _steer(editor)
         await _collect(app.documents, found)
         await _watch(app, editor)
+        await _hand_on_late(app, found)
         await app.services.blobs.write("cms-uploads", f"{editor.tenant_id}/probe.ndjson", b"{}")
         await _collect(app.documents, found)
         await _forget(app, editor, found)
@@ -228,6 +230,14 @@ async def _watch(app: App, editor: Editor) -> None:
     today = datetime.fromtimestamp(app.clock.now(), UTC).date().isoformat()
     assert await app.services.learning.run(editor.tenant_id, today) == LEARNED
     await app.services.experiment_reports.store_all()
+
+
+async def _hand_on_late(app: App, found: Stored) -> None:
+    """A batch is handed on by a second delivery before its first copy arrives."""
+    latest = next(message for message in reversed(found.messages) if message.to == ROLLUP)
+    batch = replace(decode(latest.body)[0], id="late", again=True)
+    await app.services.bus.publish(replace(latest, message_id="late.rollup", body=encode(batch)))
+    await app.rolled_up()
 
 
 async def _forget(app: App, editor: Editor, found: Stored) -> None:

@@ -30,6 +30,8 @@ from tests.events.test_stats_consumer_crashes import AFTER, BEFORE, DIE, work
 
 COPIES = st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=8)
 """(Which batch, whether to let the roll-up run afterwards, in which version it is written) of each copy."""
+FIRST_COPIES = st.tuples(*[st.integers(0, 3)] * 4)
+"""Of each batch, which of its copies (or the last) is the one that the first delivery handed on: it says nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +77,16 @@ async def test_a_batch_that_had_not_arrived_counts_when_it_comes_again(world: Wo
     await check(world, {1, 2})
 
 
+async def test_a_first_copy_that_comes_last_is_known_as_well(world: World) -> None:
+    send(world, 1, again=True)
+    await world.rollup.run()
+    send(world, 1, again=False)
+    send(world, 2, again=False)
+    await world.rollup.run()
+    await check(world, {1, 2})
+    assert world.services.telemetry.counters["batches_rolled_up", ("again",)] == 1
+
+
 async def test_without_an_archive_it_counts_once_as_well(world: World) -> None:
     await save_tenant(world.documents, Tenant(TENANT, feature_flags={ARCHIVE: False}))
     await world.services.tenants_refresher.refresh()
@@ -86,15 +98,19 @@ async def test_without_an_archive_it_counts_once_as_well(world: World) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(copies=COPIES)
-def test_however_the_copies_come_each_batch_counts_once(tmp_path: Path, copies: list[tuple[int, bool, bool]]) -> None:
+@given(copies=COPIES, first_copies=FIRST_COPIES)
+def test_however_the_copies_come_each_batch_counts_once(
+    tmp_path: Path, copies: list[tuple[int, bool, bool]], first_copies: tuple[int, ...]
+) -> None:
     async def tell() -> None:
         world = World(tmp_path)
         await world.prepare()
-        sent: set[int] = set()
+        of_each = Counter(number for number, _, _ in copies)
+        sent: Counter[int] = Counter()
         for number, run, framed in copies:
-            send(world, number, again=number in sent, version=2 if framed else 1)
-            sent.add(number)
+            first = sent[number] == min(first_copies[number], of_each[number] - 1)
+            send(world, number, again=not first, version=2 if framed else 1)
+            sent[number] += 1
             if run:
                 await world.rollup.run()
         await world.rollup.run()
@@ -109,9 +125,9 @@ async def test_wherever_the_roll_up_dies_it_counts_once(tmp_path: Path, when: st
     for at in range(30):
         world = World(tmp_path / f"{at}")
         await world.prepare()
-        send(world, 1, again=False)
+        send(world, 1, again=True)
         await world.rollup.run()
-        for number, again in ((1, True), (2, True), (3, False), (3, True)):
+        for number, again in ((1, True), (1, False), (2, True), (3, False), (3, True)):
             send(world, number, again=again)
         steps = await work(world, at, when, DIE)
         await world.rollup.run()
