@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from cms.spellings import LINK, is_stored
 from shared.domain.age_bands import read_age_band
 from shared.domain.countries import canonical_country
-from shared.domain.formats import PLATFORM, SLUG, VIDEO_ID, Format, canonical_platform
+from shared.domain.formats import PLATFORM, SERIES_ID, SLUG, VIDEO_ID, Format, canonical_platform
 from shared.domain.languages import canonical_language
 from shared.domain.text import all_composed, clean, composed, what_is_wrong
 from shared.web.problems import Problem
@@ -333,6 +333,7 @@ def _names(annotation: object, validator: object) -> bool:
 
 
 VideoId = Annotated[str, text_like(VIDEO_ID)]
+SeriesId = Annotated[str, text_like(SERIES_ID)]
 Slug = Annotated[str, text_like(SLUG)]
 Country = Annotated[str, read_as(canonical_country, "a country of two letters (ISO 3166-1)")]
 Language = Annotated[str, read_as(canonical_language, "a language tag such as en or pt-BR")]

@@ -198,6 +198,7 @@ def _item_json(video: Video) -> bytes:
             "durationSeconds": video.duration_seconds,
             "maturityRating": video.maturity_rating,
             **video.media.shown(),
+            **video.place.shown(),
         }
     )[:-1]
 

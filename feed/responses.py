@@ -61,6 +61,9 @@ class VideoItem(View):
     width: Annotated[Count | None, Field(description="In pixels.")] = None
     height: Count | None = None
     action: Action | None = None
+    series_id: Annotated[str | None, Field(description="The series that it is part of.")] = None
+    season: Annotated[Count | None, Field(description="Its season, where it has a number.")] = None
+    episode: Annotated[Count | None, Field(description="Its episode, where it has a number.")] = None
     renditions: Annotated[list[Rendition] | None, Field(description="Only with `include=renditions`.")] = None
     captions: Annotated[list[Caption] | None, Field(description="Only with `include=captions`.")] = None
     metadata: Annotated[

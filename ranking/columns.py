@@ -155,9 +155,12 @@ _ROW = [
     ("tag_share", np.float32),
     ("tag_bits", np.uint64),
     ("active", np.bool_),
+    ("series", np.int32),
+    ("season", np.int32),
+    ("episode", np.int32),
 ]
 
-_CODES = ("category", "creator", "language", "country_set", "age_band_set", "platform_set", "tags")
+_CODES = ("category", "creator", "language", "country_set", "age_band_set", "platform_set", "series", "tags")
 """Columns of codes; -1 means none."""
 
 
@@ -169,7 +172,8 @@ class VideoColumns:
     `tag_share` (1 / their number), `tag_bits` (a bit per tag, by its code modulo 64), `duration` seconds,
     `published_at` and `expires_at` seconds since the epoch (infinity: never), `maturity` rank (`UNRATED` = 127),
     `boost` in [-10, 10], `popularity`: the percentile of demand set by a content team (-1 none), `title`
-    (near-duplicates share it, 0 none), `active`. `version` counts the changes; caches compare it.
+    (near-duplicates share it, 0 none), `active`, `series` (code, -1 none) with `season` and `episode`, which sort its
+    videos (`UNNUMBERED`: no number). `version` counts the changes; caches compare it.
     """
 
     fingerprint: NDArray[np.uint32]
@@ -190,6 +194,9 @@ class VideoColumns:
     tag_share: NDArray[np.float32]
     tag_bits: NDArray[np.uint64]
     active: NDArray[np.bool_]
+    series: NDArray[np.int32]
+    season: NDArray[np.int32]
+    episode: NDArray[np.int32]
     tags: NDArray[np.int32]
 
     def __init__(self, videos: Iterable[Video] = ()) -> None:
@@ -197,6 +204,7 @@ class VideoColumns:
         self.tag_width = 0
         self.ids: list[str] = []
         self.categories, self.creators, self.tag_names = Vocabulary(), Vocabulary(), Vocabulary()
+        self.series_names = Vocabulary()
         self.languages = NameSets[str](same_language)
         self.country_sets, self.platform_sets = NameSets[str](), NameSets[str]()
         self.age_band_sets = NameSets[AgeBand](AgeBand.overlaps)
@@ -271,6 +279,8 @@ class VideoColumns:
             0.0,
             0,
             video.active,
+            self.series_names.add(video.place.series_id),
+            *video.place.order,
         )
 
     def _put_tags(self, row: int, tags: Iterable[str]) -> None:

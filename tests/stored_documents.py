@@ -70,6 +70,9 @@ MEDIA = {
     "captions": [{"language": "en", "url": "https://cdn.example/en.vtt"}],
     "metadata": {"sku": "A-12"},
     "action": {"label": "Buy", "url": "https://shop.example/"},
+    "seriesId": "garden",
+    "season": 1,
+    "episode": 3,
 }
 
 

@@ -15,7 +15,7 @@ from cms.videos.models import (
     NUMBERS,
     OBJECTS,
     OPTIONAL,
-    SIZES,
+    WHOLE_NUMBERS,
     NewVideoForm,
     VideoForm,
     editable_video,
@@ -33,7 +33,7 @@ VIDEO_FILE = FileForm(
     "videos",
     Columns(
         names=tuple(dict.fromkeys(("id", *FIELDS, *sorted(NewVideoForm.read_only)))),
-        numbers=(*NUMBERS, *SIZES),
+        numbers=(*NUMBERS, *WHOLE_NUMBERS),
         lists=LISTS,
         objects=OBJECTS,
         optional=OPTIONAL,

@@ -14,11 +14,11 @@ const PLAYER_PARTS = [
 ];
 const json = (value) => (value && Object.keys(value).length ? JSON.stringify(value, null, 1) : "");
 
-// What players need: only what was touched, so that what this form cannot show stays as it is.
+// What players need, and the place in a series: only what was touched, so that what this form cannot show stays as it is.
 function playerParts(value, given) {
   const parts = {};
-  for (const name of ["posterUrl", "width", "height"]) {
-    if (value(name) !== String(given[name] ?? "")) parts[name] = value(name) === "" ? null : name === "posterUrl" ? value(name) : Number(value(name));
+  for (const name of ["posterUrl", "width", "height", "seriesId", "season", "episode"]) {
+    if (value(name) !== String(given[name] ?? "")) parts[name] = value(name) === "" ? null : ["posterUrl", "seriesId"].includes(name) ? value(name) : Number(value(name));
   }
   const button = { label: value("actionLabel"), url: value("actionUrl") };
   if (button.label !== (given.action?.label ?? "") || button.url !== (given.action?.url ?? "")) parts.action = button.label || button.url ? button : null;
@@ -91,6 +91,8 @@ export async function videosTab(place) {
         field("Countries", keep("countries", text({ value: given.countries.join(", "), placeholder: "everywhere" }))), h("span", {}),
         field("Poster link", keep("posterUrl", text({ value: given.posterUrl ?? "", placeholder: "https://…" }))), h("span", {}),
         field("Width (px)", keep("width", number({ value: given.width ?? "", min: 1 }))), field("Height (px)", keep("height", number({ value: given.height ?? "", min: 1 }))),
+        field("Series", keep("seriesId", text({ value: given.seriesId ?? "" })), "Its id; empty: none"), h("span", {}),
+        field("Season", keep("season", number({ value: given.season ?? "", min: 0 }))), field("Episode", keep("episode", number({ value: given.episode ?? "", min: 0 }))),
         field("Button label", keep("actionLabel", text({ value: given.action?.label ?? "", maxlength: 60 }))), field("Button link", keep("actionUrl", text({ value: given.action?.url ?? "", placeholder: "https://…" }))),
         ...PLAYER_PARTS.map(([name, label, hint]) => field(label, keep(name, area({ rows: 3, spellcheck: "false", value: json(given[name]) })), hint)), h("span", {}),
         field("Publish", keep("publishedAt", when({ value: localTime(given.publishedAt) }))), field("Expire", keep("expiresAt", when({ value: localTime(given.expiresAt) })))),

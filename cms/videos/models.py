@@ -8,7 +8,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cms.forms import AgeBand, Country, Distinct, Form, Language, Name, Platform, Url, VideoId, comes_back_in, fault
+from cms.forms import (
+    AgeBand,
+    Country,
+    Distinct,
+    Form,
+    Language,
+    Name,
+    Platform,
+    SeriesId,
+    Url,
+    VideoId,
+    comes_back_in,
+    fault,
+)
 from cms.spellings import MAX_DURATION_SECONDS, Duration, Instant, Number, RatingSpelling, RealName
 from cms.videos.player import (
     Action,
@@ -19,6 +32,7 @@ from cms.videos.player import (
     Pixels,
     Rendition,
     RenditionForm,
+    Whole,
     editable_player,
 )
 from cms.videos.takedowns import (
@@ -37,6 +51,7 @@ from shared.domain.formats import is_number, iso_time_or_none
 from shared.domain.links import link_or_none
 from shared.domain.player_media import MAX_CAPTIONS, MAX_RENDITIONS, PlayerMedia
 from shared.domain.records import RATINGS, Video, canonical_or_stored_countries, canonical_or_stored_language
+from shared.domain.series_place import MAX_EPISODE, MAX_SEASON, SeriesPlace
 from shared.domain.text import all_composed, composed
 from shared.web.responses import Count, Time, View
 
@@ -76,6 +91,9 @@ class VideoForm(Form):
     captions: Annotated[list[CaptionForm], Field(max_length=MAX_CAPTIONS)] = []
     metadata: Metadata = {}
     action: ActionForm | None = None
+    series_id: SeriesId | None = None
+    season: Annotated[int, Whole, Field(ge=0, le=MAX_SEASON)] | None = None
+    episode: Annotated[int, Whole, Field(ge=0, le=MAX_EPISODE)] | None = None
 
     @property
     def sent_status(self) -> str | None:
@@ -88,6 +106,13 @@ class VideoForm(Form):
             raise fault("expiresAt", "expires_before_publish", "expiresAt must be later than publishedAt.")
         return self
 
+    @model_validator(mode="after")
+    def _is_numbered_in_a_series(self) -> Self:
+        for name, number in (("season", self.season), ("episode", self.episode)):
+            if number is not None and self.series_id is None:
+                raise fault(name, "missing_series", f"{name} needs seriesId: it is a number within a series.")
+        return self
+
 
 class NewVideoForm(VideoForm):
     """A whole video with its id."""
@@ -97,7 +122,7 @@ class NewVideoForm(VideoForm):
 
 NUMBERS = ("durationSeconds", "editorialBoost", "popularityOverride")
 LINKS = ("playbackUrl", "thumbnailUrl", "posterUrl")
-SIZES = ("width", "height")
+WHOLE_NUMBERS = ("width", "height", "season", "episode")
 OBJECTS = ("renditions", "captions", "metadata", "action")
 LISTS = ("tags", "countries", "ageBands", "platforms")
 OPTIONAL = tuple(field.alias or name for name, field in VideoForm.model_fields.items() if not field.is_required())
@@ -156,6 +181,9 @@ class StoredVideo(Stamped):
     captions: list[Caption]
     metadata: Annotated[dict[str, Any], Field(description="Texts, numbers and flags, for the app.")]
     action: Action | None
+    series_id: str | None
+    season: Count | None
+    episode: Count | None
     last_7d: Annotated[
         VideoFigures | None,
         Field(
@@ -206,6 +234,7 @@ def video_document(id: str, form: VideoForm, now: float, who: str, before: Json 
         published_at=published_at,
         expires_at=form.expires_at,
         media=PlayerMedia.from_document(form.model_dump(by_alias=True, exclude_none=True, include=PLAYER_FIELDS)),
+        place=SeriesPlace(form.series_id or "", form.season, form.episode),
     )
     document = {
         **video.to_document(),

@@ -27,6 +27,8 @@ class Format:
 VIDEO_ID = Format(
     r"[A-Za-z0-9_-][A-Za-z0-9._:~-]{0,127}", "1 to 128 letters, digits or . _ : ~ -, not beginning with . : or ~"
 )
+SERIES_ID = VIDEO_ID
+"""A series is named like a video: no comma, which separates values in a URL."""
 PLAY_ID = Format(r"[A-Za-z0-9._~-]{1,64}", "1 to 64 letters, digits or . _ ~ -")
 """Also of an app session. Without an @, which an e-mail address would have."""
 SLUG = Format(

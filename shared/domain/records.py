@@ -13,6 +13,7 @@ from shared.domain.formats import canonical_platform
 from shared.domain.languages import canonical_language
 from shared.domain.links import link_or_none
 from shared.domain.player_media import NO_MEDIA, PlayerMedia
+from shared.domain.series_place import NO_SERIES, SeriesPlace
 from shared.domain.text import composed
 
 NOWHERE = "?"
@@ -45,7 +46,8 @@ class Video:
     `editorial_boost` is a bounded preference of the content team in [-10, 10], 0 when it has none.
     `popularity_override`, where given, lets the video count as popular as that percentile (0 to 100) of the catalog.
     `countries` empty means everywhere. `age_bands` and `platforms` name whom a video is made for: a preference
-    of the ranking that keeps nobody from it (ratings and rules do that). `media` is what players need besides.
+    of the ranking that keeps nobody from it (ratings and rules do that). `media` is what players need besides, `place`
+    where it stands in a series.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Video:
     age_bands: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     media: PlayerMedia = field(default=NO_MEDIA, hash=False)
+    place: SeriesPlace = NO_SERIES
 
     @classmethod
     def from_document(cls, body: dict[str, Any]) -> Video:
@@ -98,6 +101,7 @@ class Video:
             published_at=_number(body.get("publishedAt")),
             expires_at=_number(body["expiresAt"]) if body.get("expiresAt") is not None else None,
             media=PlayerMedia.from_document(body) if not _MEDIA.isdisjoint(body) else NO_MEDIA,
+            place=SeriesPlace.from_document(body) if "seriesId" in body else NO_SERIES,
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -123,6 +127,7 @@ class Video:
             "publishedAt": self.published_at,
             "expiresAt": self.expires_at,
             **self.media.to_document(),
+            **self.place.shown(),
         }
 
 

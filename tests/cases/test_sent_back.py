@@ -133,7 +133,7 @@ NULLS = [
         "tags": [], "countries": [], "ageBands": [], "platforms": [], "creatorId": "", "editorialBoost": 0,
         "popularityOverride": None, "language": None, "thumbnailUrl": None, "expiresAt": None,
         "posterUrl": None, "width": None, "height": None, "renditions": [], "captions": [],
-        "metadata": {}, "action": None,
+        "metadata": {}, "action": None, "season": None, "episode": None,
     }.items()
 ] + [
     ("rules", name, default)
@@ -144,6 +144,7 @@ SET: dict[str, Any] = {
     "editorialBoost": 3, "popularityOverride": 50, "language": "en", "thumbnailUrl": "https://cdn.example/t.jpg",
     "posterUrl": LINK, "width": 720, "height": 1280, "renditions": [{"url": LINK, "bitrate": 2_500_000}],
     "captions": [{"language": "en", "url": LINK}], "metadata": {"sku": "A-12"}, "action": {"label": "Buy", "url": LINK},
+    "season": 2, "episode": 3,
     "expiresAt": "2099-01-01", "priority": 5, "enabled": False, "startsAt": "2030-01-01",
     "endsAt": "2031-01-01", "description": "x", "videoIds": ["v1"],
 }  # fmt: skip
@@ -154,6 +155,8 @@ async def test_null_means_the_default_of_every_field(app: App, plural: str, name
     editor = await new_editor(app)
     whole = {"videos": VIDEO, "rules": RULE, "playlists": {"name": "Cup"}}[plural]
     given = {name: SET[name]} if name in SET else {}
+    if name in ("season", "episode"):
+        whole = {**whole, "seriesId": "garden"}
     await editor.post(plural, {"id": "one", **whole, **given})
     patched = await editor.change("PATCH", f"{plural}/one", {name: None})
     assert patched.status == 200, patched.json

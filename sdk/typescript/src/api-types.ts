@@ -388,6 +388,18 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
+            /** @description The series that it is part of. */
+            seriesId?: string | null;
+            /**
+             * Format: int64
+             * @description Its season, where it has a number.
+             */
+            season?: number | null;
+            /**
+             * Format: int64
+             * @description Its episode, where it has a number.
+             */
+            episode?: number | null;
             /** @description Only with `include=renditions`. */
             renditions?: components["schemas"]["Rendition"][] | null;
             /** @description Only with `include=captions`. */
@@ -561,6 +573,18 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
+            /** @description The series that it is part of. */
+            seriesId?: string | null;
+            /**
+             * Format: int64
+             * @description Its season, where it has a number.
+             */
+            season?: number | null;
+            /**
+             * Format: int64
+             * @description Its episode, where it has a number.
+             */
+            episode?: number | null;
             /** @description Only with `include=renditions`. */
             renditions?: components["schemas"]["Rendition"][] | null;
             /** @description Only with `include=captions`. */

@@ -387,6 +387,18 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
+            /** @description The series that it is part of. */
+            seriesId?: string | null;
+            /**
+             * Format: int64
+             * @description Its season, where it has a number.
+             */
+            season?: number | null;
+            /**
+             * Format: int64
+             * @description Its episode, where it has a number.
+             */
+            episode?: number | null;
             /** @description Only with `include=renditions`. */
             renditions?: components["schemas"]["Rendition"][] | null;
             /** @description Only with `include=captions`. */
@@ -560,6 +572,18 @@ export interface components {
             /** Format: int64 */
             height?: number | null;
             action?: components["schemas"]["Action"] | null;
+            /** @description The series that it is part of. */
+            seriesId?: string | null;
+            /**
+             * Format: int64
+             * @description Its season, where it has a number.
+             */
+            season?: number | null;
+            /**
+             * Format: int64
+             * @description Its episode, where it has a number.
+             */
+            episode?: number | null;
             /** @description Only with `include=renditions`. */
             renditions?: components["schemas"]["Rendition"][] | null;
             /** @description Only with `include=captions`. */
