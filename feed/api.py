@@ -9,6 +9,7 @@ from time import perf_counter
 import azure.functions as func
 
 from feed.cursor import MAX_CHARS
+from feed.narrowing import FILTERS, MAX_VALUE_CHARS, MAX_VALUES, read_feed_name, read_filters
 from feed.page import Page
 from feed.pipeline import PERSONALIZED, Feed
 from feed.query import HINTS, FeedQuery, parse_lookup, parse_query
@@ -16,7 +17,7 @@ from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage
 from feed.videos_by_id import MAX_IDS, Found, not_found, read_ids
 from shared.adapters.milestones import FEED, Milestones
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
-from shared.domain.formats import VIDEO_ID
+from shared.domain.formats import SLUG, VIDEO_ID
 from shared.domain.player_media import INCLUDES
 from shared.domain.records import MAX_LIMIT
 from shared.observability.metrics import Telemetry
@@ -52,6 +53,24 @@ _CACHE_HEADERS = {
 _HINT_EXAMPLES = {"country": "DE", "language": "pt-BR", "ageBand": "13-17", "platform": "ios"}
 _HINTS = tuple(
     Parameter(name, "query", says, {"type": "string"}, example=_HINT_EXAMPLES[name]) for name, says in HINTS.items()
+)
+FEED_NAME = Parameter(
+    "feed",
+    "query",
+    "The name of a feed of the tenant; `home`, which every tenant has, when absent.",
+    {"type": "string", "pattern": f"^{SLUG.pattern}$"},
+    example="home",
+)
+_FILTER_EXAMPLES = {"filter.tag": "fitness", "filter.language": "en"}
+_FILTERS = tuple(
+    Parameter(
+        name,
+        "query",
+        f"{says} Given several times: any of them; with other filters: all. At most {MAX_VALUES} values together.",
+        {"type": "array", "items": {"type": "string", "maxLength": MAX_VALUE_CHARS}, "maxItems": MAX_VALUES},
+        example=[_FILTER_EXAMPLES[name]] if name in _FILTER_EXAMPLES else None,
+    )
+    for name, says in FILTERS.items()
 )
 _VIDEO_EXAMPLE = {
     "videoId": "vid_fitness_1",
@@ -135,14 +154,19 @@ class FeedApi:
                 "`nextCursor` of the page before; valid 12 hours, for its user only.",
                 {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{0,{MAX_CHARS}}}$"},
             ),
+            FEED_NAME,
+            *_FILTERS,
             INCLUDE,
             *_HINTS,
         ),
         problems=(
             *USER,
+            "feed_not_found",
+            "invalid_filter",
             "invalid_limit",
             "invalid_cursor",
             "cursor_expired",
+            "cursor_of_another_feed",
             "invalid_include",
             "invalid_personalization",
         ),
@@ -152,12 +176,13 @@ class FeedApi:
         self._served += 1
         timed = self._served % STAGES_EVERY == 1 or self._spans.wanted()
         stages = Stages(call.started) if timed else UNTIMED
-        tenant, user_key, now, headers = call.tenant, call.user_key, call.now, call.headers
-        query = parse_query(call.request.params, headers, tenant.default_limit)
+        user_key, now, headers, params = call.user_key, call.now, call.headers, call.request.params
+        feed, tenant = self._feed.named_feeds.of(call.tenant, read_feed_name(params))
+        query = parse_query(params, headers, tenant.default_limit, read_filters(call.request.url, params))
         stages.end("authenticate")
-        with self._limits.admit(Kind.FEED, tenant, user_key) as admission:
+        with self._limits.admit(Kind.FEED, call.tenant, user_key) as admission:
             result = await self._feed.serve_feed(
-                query, tenant, user_key, now, overloaded=admission.ready_only, stages=stages
+                query, tenant, user_key, now, feed=feed, overloaded=admission.ready_only, stages=stages
             )
         page, catalog = result.page, result.catalog
         sent = {

@@ -38,8 +38,8 @@ _NOTHING.setflags(write=False)
 class Served:
     """What a walk through the feed has served. `started_at` in whole seconds; `seed` fixes what is drawn at random.
 
-    `fingerprints` are in the order of serving. `feed` stands for the kind of feed and its filters, 0 for the only one
-    there is.
+    `fingerprints` are in the order of serving. `feed` stands for the named feed and the filters of its calls, 0 for
+    neither.
     """
 
     started_at: int
@@ -52,7 +52,9 @@ class Served:
 
 
 def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str, version: int = 1) -> str | None:
-    """The cursor for the next page; None when it would grow past `MAX_CHARS`: the feed ends there."""
+    """The cursor for the next page; None when it would grow past `MAX_CHARS`: the feed ends there. Only version 2 knows
+    a feed, so a walk that has one is written in it."""
+    version = 2 if served.feed else version
     if len(served) > MAX_SERVED:
         return None
     more = () if version == 1 else (served.feed,)
@@ -65,24 +67,26 @@ def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str, ver
     return base64url.to_text(raw) if version == 1 else alphabet.to_text(raw)
 
 
-def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> Served:
-    """The inverse of `encode`, for both versions. Raises a 400 `Problem`: `cursor_expired`, or `invalid_cursor` for
-    anything odd, such as a feed that only a later release knows.
+def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: float, feed: int = 0) -> Served:
+    """The inverse of `encode`, for both versions. Raises a 400 `Problem`: `cursor_expired`, `cursor_of_another_feed`
+    when the walk is not of `feed`, or `invalid_cursor` for anything odd.
     """
     try:
         raw = alphabet.from_text(text)
         cipher = keys.ciphers[raw[0]]
         plain = cipher.decrypt(raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :], _bound_to(tenant_id, user_key))
         header = _HEADERS[plain[0]]
-        version, started_at, seed, *feed = header.unpack_from(plain)
-        if _OTHER_DASH[version] in text or any(feed):
-            raise ValueError("alphabet or feed")
+        version, started_at, seed, *walked = header.unpack_from(plain)
+        if _OTHER_DASH[version] in text:
+            raise ValueError("alphabet")
         fingerprints = np.frombuffer(plain, "<u4", offset=header.size)
     except (ValueError, KeyError, IndexError, InvalidTag, struct.error):
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.") from None
     if not -300 <= now - started_at <= VALID_SECONDS:
         raise bad_request("cursor_expired", "The cursor is older than 12 hours. Start again without it.")
-    return Served(started_at, seed, fingerprints)
+    if (walked[0] if walked else 0) != feed:
+        raise bad_request("cursor_of_another_feed", "The cursor is of another feed, or of other filters.")
+    return Served(started_at, seed, fingerprints, feed)
 
 
 def _bound_to(tenant_id: str, user_key: str) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from feed.tenant_models import Models, with_weights_of
 from ranking.model import InvalidModel, LinearModel, parse
 from shared.adapters.tenant_directory import TenantDirectory
-from shared.domain.records import Arm, Experiment, Tenant
+from shared.domain.records import HOME, Arm, Experiment, Tenant
 from shared.observability.metrics import Telemetry
 
 log = logging.getLogger("feed.experiments")
@@ -53,29 +53,30 @@ class Experiments:
         self._tenants = tenants
         self._served = models
         self._telemetry = telemetry
-        self._models: OrderedDict[tuple[str, str, int], tuple[Tenant, Experiment, object, LinearModel | None]] = (
+        self._models: OrderedDict[tuple[str, str, str, int], tuple[Tenant, Experiment, object, LinearModel | None]] = (
             OrderedDict()
         )
 
-    def of(self, tenant: Tenant, user_key: str) -> Assignment | None:
-        """The user's assignment, None when there is no running experiment or the user is outside it.
+    def of(self, tenant: Tenant, user_key: str, feed: str = HOME) -> Assignment | None:
+        """The user's assignment, None when no experiment runs in the feed or the user is outside it. `tenant` is as the
+        feed has it.
 
         An arm whose model cannot be served is counted and logged, and its users are outside: what they would see is
         not what the experiment is about.
         """
         experiment = self._tenants.experiment(tenant.id)
-        if experiment is None:
+        if experiment is None or feed not in experiment.feeds:
             return None
         arm = arm_of(experiment, user_key)
         if arm is None:
             return None
-        model = self._model(tenant, experiment, arm)
+        model = self._model(tenant, experiment, arm, feed)
         return Assignment(experiment, arm, model) if model is not None else None
 
-    def _model(self, tenant: Tenant, experiment: Experiment, arm: Arm) -> LinearModel | None:
+    def _model(self, tenant: Tenant, experiment: Experiment, arm: Arm, feed: str) -> LinearModel | None:
         version = arm.model_version
-        base = self._tenants.model(tenant.id, version) if version else self._served.of(tenant).base
-        key = (tenant.id, experiment.id, arm.number)
+        base = self._tenants.model(tenant.id, version) if version else self._served.of(tenant, feed).base
+        key = (tenant.id, feed, experiment.id, arm.number)
         kept = self._models.get(key)
         if kept is not None and kept[0] is tenant and kept[1] is experiment and kept[2] is base:
             return kept[3]

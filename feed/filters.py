@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from feed.subsets import BaseSet, Mask
 from ranking.columns import VideoColumns
 from shared.domain.age_bands import AgeBand
 from shared.domain.fingerprint import SEEN_BITS
 from shared.domain.records import Tenant, policy_rank
 from shared.domain.user_signals import Signals
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
@@ -25,7 +24,8 @@ class Viewer:
     """What the filters know: the time, the strongest maturity rank allowed, the country, what was served and seen.
 
     `signals` is None where nothing about the user may be used (the fallback). `excluded` and `outside_limit` are what
-    the tenant's rules take away, over the catalog's rows; None where they take nothing.
+    the tenant's rules take away, over the catalog's rows; None where they take nothing. `base` holds the rows of the
+    named feed, `wanted` those that the call's filters ask for; None where that is all of them.
     """
 
     now: float
@@ -35,6 +35,8 @@ class Viewer:
     signals: Signals | None = None
     excluded: Mask | None = None
     outside_limit: Mask | None = None
+    base: BaseSet | None = None
+    wanted: Mask | None = None
 
 
 def maturity_limit(tenant: Tenant, age_band: AgeBand | None) -> int:
@@ -72,6 +74,14 @@ def _rule_limited(columns: VideoColumns, viewer: Viewer) -> Mask | None:
     return None if viewer.outside_limit is None else ~viewer.outside_limit
 
 
+def _outside_feed(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    return None if viewer.base is None else viewer.base.mask
+
+
+def _filtered_out(columns: VideoColumns, viewer: Viewer) -> Mask | None:
+    return viewer.wanted
+
+
 def _served(columns: VideoColumns, viewer: Viewer) -> Mask | None:
     return columns.without(viewer.served) if len(viewer.served) else None
 
@@ -97,6 +107,8 @@ FILTERS: dict[str, tuple[str, Filter]] = {
     "audience": ("It is not for this country, or the country is not known.", _audience),
     "rule_excluded": ("A rule excludes it.", _rule_excluded),
     "rule_limited": ("A rule limits the feed to other videos.", _rule_limited),
+    "outside_feed": ("It is not in the base set of the named feed.", _outside_feed),
+    "filtered_out": ("The call asks for other videos, by its filters.", _filtered_out),
     "served": ("It was on an earlier page of this walk.", _served),
     "seen": ("The user has seen it.", _seen),
     "not_interested": ("The user asked not to see it.", _not_interested),
@@ -144,4 +156,8 @@ def enforce_serving_policy(columns: VideoColumns, rows: NDArray[np.int64], viewe
     allowed: Mask = columns.servable(rows, viewer.now, viewer.maturity)
     if columns.country_sets:
         allowed &= columns.allowed_in(viewer.country, rows)
+    if viewer.base is not None:
+        allowed &= viewer.base.mask[rows]
+    if viewer.wanted is not None:
+        allowed &= viewer.wanted[rows]
     return allowed if viewer.excluded is None else allowed & ~viewer.excluded[rows]

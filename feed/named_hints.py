@@ -68,7 +68,7 @@ class HintReducer:
     """Keeps what each tenant names until its configuration, its rules or the names of its videos change."""
 
     def __init__(self) -> None:
-        self._named: dict[str, tuple[Tenant, Editorial, tuple[object, ...], NamedHints]] = {}
+        self._named: dict[str, tuple[object, Editorial, tuple[object, ...], NamedHints]] = {}
 
     def of(self, tenant: Tenant, editorial: Editorial, columns: VideoColumns, hints: Hints) -> Hints:
         """The reduced hints of a request."""
@@ -76,9 +76,10 @@ class HintReducer:
             return hints
         countries, languages, platforms = columns.country_sets, columns.languages, columns.platform_sets
         version = (ref(columns), len(countries), len(languages), len(columns.age_band_sets), len(platforms))
+        policies = tenant.age_band_policies  # the same object for every feed of the tenant
         known = self._named.get(tenant.id)
-        if known is None or known[0] is not tenant or known[1] is not editorial or known[2] != version:
-            known = (tenant, editorial, version, named_hints(tenant, editorial, columns))
+        if known is None or known[0] is not policies or known[1] is not editorial or known[2] != version:
+            known = (policies, editorial, version, named_hints(tenant, editorial, columns))
             if len(self._named) >= MAX_TENANTS:
                 self._named.clear()
             self._named[tenant.id] = known

@@ -61,6 +61,8 @@ class Page:
     ready: Rendered | None = None
     include: tuple[str, ...] = ()
     """What each item brings besides."""
+    feed: int = 0
+    """Stands for the named feed and the filters, which its cursor and receipt are bound to."""
 
     def body(self, catalog: Catalog) -> bytes:
         """The JSON of the response."""
@@ -103,6 +105,8 @@ class Page:
             f"{self.first_rank}\n{self.next_cursor is None}\n{self.signals_at}\n"
             f"{','.join(self.include)}"
         )
+        if self.feed:
+            head += f"\n{self.feed}"
         listed = digests_of(catalog, self.rows) if self.ready is None else self.ready.digests
         return f'W/"{blake2b(head.encode() + listed, digest_size=12).hexdigest()}"'
 

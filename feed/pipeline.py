@@ -1,6 +1,6 @@
 """One feed request, top to bottom: `serve_feed`.
 
-mode (consent, flags, tenant) → signals → catalog → filters → ranking → maturity gate → page
+mode (consent, flags, tenant) → signals → catalog → feed and filters → ranking → maturity gate → page
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from feed.dark_launch import DarkLaunch
 from feed.editorial import Rulebook, Steering
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
+from feed.named_feeds import NamedFeeds
 from feed.named_hints import HintReducer
+from feed.narrowing import number_of
 from feed.page import Page
 from feed.query import NO_HINTS, FeedQuery
 from feed.ready_pages import ReadyPage, ReadyPages
 from feed.selection import select
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
+from feed.subsets import Subsets
 from feed.tenant_models import Models, ServedModels, without_next_watch
 from feed.videos_by_id import Found, look_up
 from ranking.model import LinearModel
@@ -44,6 +47,7 @@ from shared.adapters.refresh import Refresher
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain import feed_receipt
 from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
+from shared.domain.feeds import NamedFeed
 from shared.domain.fingerprint import fingerprint
 from shared.domain.holdout_users import in_holdout
 from shared.domain.keys import KeyRing
@@ -137,6 +141,8 @@ class Feed:
         self.ready_pages = ReadyPages()
         self.rulebook = Rulebook()
         self.hint_reducer = HintReducer()
+        self.named_feeds = NamedFeeds(tenants)
+        self.subsets = Subsets()
         self._flags = flags
         self._flags_refresher = flags_refresher
         self._tenants = tenants
@@ -169,14 +175,16 @@ class Feed:
         user_key: str,
         now: float,
         *,
+        feed: NamedFeed | None = None,
         overloaded: bool = False,
         stages: Stages | None = None,
     ) -> Result:
         """The next page for a user, the ready one when the process is overloaded; `stages` records how long each part
-        took. Raises a 400 `Problem` for a bad cursor, `StoreUnavailable` when the tenant's catalog was never loaded
-        and cannot be."""
+        took. `feed` and `tenant` are as `NamedFeeds.of` gives them. Raises a 400 `Problem` for a bad cursor,
+        `StoreUnavailable` when the tenant's catalog was never loaded and cannot be."""
         stages = stages or Stages()
-        session = FeedSession(query, tenant, user_key, self._served(query, tenant, user_key, now), now)
+        served = self._served(query, tenant, user_key, now, number_of(feed, query.filters))
+        session = FeedSession(query, tenant, user_key, served, now, feed)
         await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, 0.05)
         reason = self.why_not_personalized(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         stages.end("flags")
@@ -244,13 +252,13 @@ class Feed:
         """
         return models.holdout and in_holdout(self._archive_pseudonym(user_key), tenant.id)
 
-    def _ranking(self, tenant: Tenant, user_key: str) -> tuple[LinearModel, Assignment | None]:
+    def _ranking(self, tenant: Tenant, user_key: str, feed: str) -> tuple[LinearModel, Assignment | None]:
         """What ranks a personal page, and the user's arm, None outside experiments."""
-        models, assignment, flags = self.models.of(tenant), None, self._flags
+        models, assignment, flags = self.models.of(tenant, feed), None, self._flags
         if self.is_held_out(tenant, user_key, models):
             model = models.held_out or models.personal
         else:
-            assignment = self.experiments.of(tenant, user_key)
+            assignment = self.experiments.of(tenant, user_key, feed)
             model = assignment.model if assignment is not None else models.personal
         on = flags.on(CO_WATCH, tenant.id, user_key, tenant.feature_flags)
         return model if on else without_next_watch(model), assignment
@@ -259,14 +267,18 @@ class Feed:
         """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
         tenant, user_key = session.tenant, session.user_key
         editorial = self._tenants.editorial(tenant.id)
-        session.hints = self.hint_reducer.of(tenant, editorial, catalog.columns, session.query.hints)
+        self._narrow(session, editorial, catalog)
         diverse = self._flags.on(NEW_DIVERSIFIER, tenant.id, user_key, tenant.feature_flags)
         if reason is None:
-            model, assignment = self._ranking(tenant, user_key)
+            model, assignment = self._ranking(tenant, user_key, session.feed_id)
             slate, more, _ = self._slate(session, editorial, catalog, signals, model, diverse)
             return Selection(slate, more, None, signals, assignment)
-        popularity = self.models.of(tenant).popularity
-        if not len(session.served) and not (signals is not None and len(signals.dismissed.keys)):
+        popularity = self.models.of(tenant, session.feed_id).popularity
+        if (
+            session.wanted is None
+            and not len(session.served)
+            and not (signals is not None and len(signals.dismissed.keys))
+        ):
 
             def make() -> tuple[Slate, bool, Steering]:
                 return self._slate(session, editorial, catalog, None, None, diverse, popularity)
@@ -276,6 +288,14 @@ class Feed:
                 return Selection(ready.slate, ready.more, reason, signals, None, ready)
         slate, more, _ = self._slate(session, editorial, catalog, signals, None, diverse, popularity)
         return Selection(slate, more, reason, signals, None)
+
+    def _narrow(self, session: FeedSession, editorial: Editorial, catalog: Catalog) -> None:
+        """Give the session what its hints, its feed and its filters mean in this catalog."""
+        columns, tenant_id = catalog.columns, session.tenant.id
+        session.hints = self.hint_reducer.of(session.tenant, editorial, columns, session.query.hints)
+        if session.feed is not None:
+            session.base = self.subsets.base(tenant_id, session.feed, columns, editorial)
+        session.wanted = self.subsets.wanted(tenant_id, session.query.filters, columns, editorial)
 
     def _slate(
         self,
@@ -293,7 +313,8 @@ class Feed:
         explore = model is not None and flags.on(EXPLORATION, tenant.id, session.user_key, tenant.feature_flags)
         options = session.ranking_options(catalog, diverse=diverse, explore=explore)
         viewer = session.viewer(signals, steering)
-        slate, more = select(catalog, viewer, options, steering, len(session.served), model, self.fallback, popularity)
+        first = len(session.served)
+        slate, more = select(catalog, viewer, options, steering, first, model, self.fallback, popularity, session.feed)
         return slate, more, steering
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:
@@ -305,10 +326,10 @@ class Feed:
         slate = self._select(session, catalog, signals, None).slate
         return catalog.columns.fingerprint[slate.rows]
 
-    def _served(self, query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> Served:
+    def _served(self, query: FeedQuery, tenant: Tenant, user_key: str, now: float, feed: int = 0) -> Served:
         if query.cursor is None:
-            return Served(int(now), fingerprint(f"{user_key}\n{int(now // SEED_SECONDS)}"))
-        return cursor.decode(query.cursor, self._cursor_keys, tenant.id, user_key, now)
+            return Served(int(now), fingerprint(f"{user_key}\n{int(now // SEED_SECONDS)}"), feed=feed)
+        return cursor.decode(query.cursor, self._cursor_keys, tenant.id, user_key, now, feed)
 
     def _cursor(self, after: Served, tenant_id: str, user_key: str) -> str | None:
         return cursor.encode(after, self._cursor_keys, tenant_id, user_key, self._write_cursor_version)
@@ -319,7 +340,7 @@ class Feed:
         signals, ready = selection.signals, selection.ready
         shown = catalog.columns.fingerprint[slate.rows] if ready is None else ready.fingerprints
         every = np.concatenate([served.fingerprints, shown]) if len(served) else shown
-        after = Served(served.started_at, served.seed, every)
+        after = Served(served.started_at, served.seed, every, served.feed)
         receipt = FeedReceipt(
             int(session.now),
             reason is None,
@@ -327,8 +348,10 @@ class Feed:
             _fingerprint_of_model(slate.model_version),
             assignment.arm.number if assignment else 0,
             *_explored(slate, len(served)),
+            feed=served.feed,
         )
-        videos = catalog.columns.key[slate.rows] if self._receipts_know_their_page else None
+        knows_page = self._receipts_know_their_page or served.feed != 0  # only a receipt of that version knows a feed
+        videos = catalog.columns.key[slate.rows] if knows_page else None
         if assignment is not None:
             self._telemetry.count("experiment_feeds", tenant.id, str(assignment.arm.number))
         return Page(
@@ -345,6 +368,7 @@ class Feed:
             experiment=assignment.name if assignment else None,
             ready=ready.rendered if ready is not None else None,
             include=session.query.include,
+            feed=served.feed,
         )
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from shared.domain.age_bands import EVERY_AGE, AgeBand, read_age_band
 from shared.domain.countries import canonical_country
+from shared.domain.feeds import Criteria
 from shared.domain.formats import canonical_platform
 from shared.domain.languages import language_key
 from shared.domain.player_media import INCLUDES
@@ -55,7 +56,8 @@ NO_HINTS = Hints()
 class FeedQuery:
     """A checked request: `limit` 1 to 50, the cursor as it came, the hints, and whether the user consented.
 
-    `unread` names the hints that were sent but could not be read, `include` what items bring besides.
+    `unread` names the hints that were sent but could not be read, `include` what items bring besides, `filters` which
+    videos alone are asked for.
     """
 
     limit: int
@@ -64,9 +66,12 @@ class FeedQuery:
     consented: bool
     unread: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+    filters: Criteria = ()
 
 
-def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_limit: int) -> FeedQuery:
+def parse_query(
+    params: Mapping[str, str], headers: Mapping[str, str], default_limit: int, filters: Criteria = ()
+) -> FeedQuery:
     """Read the query string and the consent header. Raises a 400 `Problem` for `limit`, `cursor` and `include`.
 
     Names are read in any case. Of a hint that is sent twice the first one counts, of age bands every one; a limit or
@@ -75,17 +80,17 @@ def parse_query(params: Mapping[str, str], headers: Mapping[str, str], default_l
     if not params:
         return _without_hints(default_limit, consented(headers))
     given = _given(params)
-    text = _sent(given.get("limit"))
+    text = sent(given.get("limit"))
     limit = default_limit
     if text is not None:
         if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
             raise bad_request("invalid_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
         limit = int(text)
-    cursor = _sent(given.get("cursor"))
+    cursor = sent(given.get("cursor"))
     if cursor is not None and len(cursor) > MAX_CURSOR_CHARS:
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.")
     hints, unread = _hints(given)
-    return FeedQuery(limit, cursor, hints, consented(headers), unread, read_include(given.get("include")))
+    return FeedQuery(limit, cursor, hints, consented(headers), unread, read_include(given.get("include")), filters)
 
 
 def parse_lookup(params: Mapping[str, str]) -> FeedQuery:
@@ -102,7 +107,7 @@ def _given(params: Mapping[str, str]) -> dict[str, str]:
 def read_include(value: str | None) -> tuple[str, ...]:
     """What items should bring besides, in the order of `INCLUDES`: names with commas between them. Raises a 400
     `Problem` for others."""
-    text = _sent(value)
+    text = sent(value)
     if text is None:
         return ()
     names = {name.strip() for name in text.split(",")} - {""}
@@ -129,10 +134,11 @@ def read_hints(country: str | None, language: str | None, age_band: str | None, 
 def _first(given: Mapping[str, str], name: str) -> str | None:
     """The first value of a hint, which the host joins with commas; None when it says nothing."""
     value = given.get(name)
-    return None if value is None else _sent(value.partition(",")[0].strip())
+    return None if value is None else sent(value.partition(",")[0].strip())
 
 
-def _sent(value: str | None) -> str | None:
+def sent(value: str | None) -> str | None:
+    """The value of a parameter, None for what programs write when they have none."""
     return None if value is None or value.lower() in NOTHING else value
 
 

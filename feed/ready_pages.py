@@ -23,6 +23,7 @@ from feed.query import NO_HINTS, Hints
 from feed.session import FeedSession
 from ranking.model import LinearModel
 from ranking.rank import Slate
+from shared.domain.feeds import NamedFeed
 from shared.domain.records import Tenant
 from shared.domain.rules import Editorial
 from shared.domain.tenant_cache import TenantCache
@@ -32,8 +33,8 @@ READY_BYTES = 64_000_000
 PAGE_BYTES, VIDEO_BYTES = 2_000, 32
 """What a page, and each of its videos, take beside the JSON and the digests."""
 
-Key = tuple[Hints | None, int, bool, tuple[str, ...]]
-"""What the hints mean to the tenant, how many videos, the kind of variety, and what items bring besides."""
+Key = tuple[str, Hints | None, int, bool, tuple[str, ...]]
+"""The feed, what the hints mean to the tenant, how many videos, the kind of variety, and what items bring besides."""
 Make = Callable[[], tuple[Slate, bool, Steering]]
 """Makes a page: its videos, whether more can follow, and what the rules said."""
 
@@ -53,20 +54,21 @@ class ReadyPage:
     since: float
     until: float
     tenant: Tenant
+    feed: NamedFeed | None
     editorial: Editorial
     popularity: LinearModel
     catalog: ReferenceType[Catalog]
     columns_version: int
     stats_version: tuple[int, int]
 
-    def holds(
-        self, tenant: Tenant, editorial: Editorial, popularity: LinearModel, catalog: Catalog, now: float
-    ) -> bool:
+    def holds(self, session: FeedSession, editorial: Editorial, popularity: LinearModel, catalog: Catalog) -> bool:
         """Whether all that the page was made from is still the same."""
+        tenant, feed, now = session.tenant, session.feed, session.now
         return (
             self.since <= now < self.until
             and self.columns_version == catalog.columns.version
             and self.tenant is tenant
+            and self.feed is feed
             and self.editorial is editorial
             and self.popularity is popularity
             and self.catalog() is catalog
@@ -89,13 +91,14 @@ class ReadyPages:
         diverse: bool,
         make: Make,
     ) -> ReadyPage:
-        """The page for a walk that begins, by nothing about its user. `session` has the reduced hints."""
-        tenant, now = session.tenant, session.now
+        """The page for a walk that begins, by nothing about its user. `session` has the reduced hints, and no filters:
+        what callers may invent is never part of a key."""
+        tenant = session.tenant
         hints = session.hints
         query = session.query
-        key = (None if hints is NO_HINTS else hints, query.limit, diverse, query.include)
+        key = (session.feed_id, None if hints is NO_HINTS else hints, query.limit, diverse, query.include)
         page = self.kept.get(tenant.id, key)
-        if page is None or not page.holds(tenant, editorial, popularity, catalog, now):
+        if page is None or not page.holds(session, editorial, popularity, catalog):
             page = _made(session, editorial, popularity, catalog, *make())
             size = page.rendered.size_bytes() + PAGE_BYTES + VIDEO_BYTES * len(page.slate)
             self.kept.put(tenant.id, key, page, size)
@@ -124,6 +127,7 @@ def _made(
         since=max(since, began),
         until=min(until, began + KEEP_SECONDS),
         tenant=session.tenant,
+        feed=session.feed,
         editorial=editorial,
         popularity=popularity,
         catalog=ref(catalog),

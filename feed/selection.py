@@ -17,6 +17,7 @@ from ranking.model import LinearModel, popularity_model
 from ranking.pins import with_pins
 from ranking.rank import Slate, rank, score
 from ranking.user_features import RankingOptions
+from shared.domain.feeds import POPULAR, NamedFeed
 
 
 def select(
@@ -28,12 +29,13 @@ def select(
     model: LinearModel | None,
     fallback: Fallback,
     popularity: LinearModel | None = None,
+    feed: NamedFeed | None = None,
 ) -> tuple[Slate, bool]:
     """The videos to serve, and whether there may be more after them.
 
-    `viewer` carries the rules' exclusions. `first_rank` is the page's first place in the walk. `model` None asks for
-    the popular feed, by the tenant's `popularity` (None: the shipped one). The gate has the last word, whoever put a
-    video where it is.
+    `viewer` carries the rules' exclusions, and which rows the feed and its filters mean. `first_rank` is the page's
+    first place in the walk. `model` None asks for the fallback: in the order of the named `feed`; where that has none,
+    by the tenant's `popularity` (None: the shipped one). The gate has the last word, whoever put a video where it is.
     """
     columns, stats = catalog.columns, catalog.stats
     kept = apply_filters(columns, viewer).kept if model is not None or steering.pins else None
@@ -41,12 +43,13 @@ def select(
         assert kept is not None
         slate = rank(columns, stats, viewer.signals, kept, model, context, steering.adjustment)
     else:
-        slate = fallback.page(catalog, viewer, context, steering, popularity)
+        slate = fallback.page(catalog, viewer, context, steering, popularity, feed)
     more = len(slate) == context.limit
     if kept is not None and steering.pins:
         pins = chosen_pins(steering, kept, len(columns), first_rank, context.limit)
         slate = with_pins(slate, pins, kept, context.limit)
-        slate = _scored(slate, catalog, viewer, model or popularity or popularity_model(), context, steering)
+        if model is not None or feed is None or feed.fallback == POPULAR:  # other orders have scores of another kind
+            slate = _scored(slate, catalog, viewer, model or popularity or popularity_model(), context, steering)
     return _keep_allowed(slate, enforce_serving_policy(columns, slate.rows, viewer)), more
 
 

@@ -9,8 +9,10 @@ from feed.cursor import Served
 from feed.editorial import Steering
 from feed.filters import Viewer, maturity_limit
 from feed.query import FeedQuery, Hints
+from feed.subsets import BaseSet, Mask
 from ranking.user_features import RankingOptions
-from shared.domain.records import Tenant
+from shared.domain.feeds import NamedFeed
+from shared.domain.records import HOME, Tenant
 from shared.domain.user_signals import Signals
 
 
@@ -18,7 +20,9 @@ from shared.domain.user_signals import Signals
 class FeedSession:
     """Who asks for what, and what this walk by cursor has served so far. `now` in seconds since the epoch.
 
-    `hints` are the query's; the feed puts in their place what is left of them by `feed/named_hints.py`.
+    `tenant` is as the named feed has it (`NamedFeed.laid_over`); `feed` None is the home feed. `hints` are the query's;
+    the feed puts in their place what is left of them by `feed/named_hints.py`, and sets `base` and `wanted`: the rows
+    of the named feed and those that the call's filters ask for.
     """
 
     query: FeedQuery
@@ -26,10 +30,17 @@ class FeedSession:
     user_key: str
     served: Served
     now: float
+    feed: NamedFeed | None = None
     hints: Hints = field(init=False)
+    base: BaseSet | None = field(init=False, default=None)
+    wanted: Mask | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.hints = self.query.hints
+
+    @property
+    def feed_id(self) -> str:
+        return HOME if self.feed is None else self.feed.id
 
     def viewer(self, signals: Signals | None, steering: Steering) -> Viewer:
         """What the filters know of the viewer. `signals` None: nothing but the hints."""
@@ -42,6 +53,8 @@ class FeedSession:
             signals=signals,
             excluded=steering.excluded,
             outside_limit=steering.outside_limit,
+            base=self.base,
+            wanted=self.wanted,
         )
 
     def ranking_options(self, catalog: Catalog, *, diverse: bool = True, explore: bool = False) -> RankingOptions:

@@ -20,7 +20,7 @@ from ranking.model import InvalidModel, LinearModel, global_model, parse, parse_
 from ranking.stats import HALF_LIVES
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.auto_model import AutoModel
-from shared.domain.records import AUTO_ON, Tenant
+from shared.domain.records import AUTO_ON, HOME, Tenant
 from shared.observability.metrics import Telemetry
 
 log = logging.getLogger("feed.models")
@@ -54,13 +54,13 @@ class Models:
     def __init__(self, tenants: TenantDirectory, telemetry: Telemetry) -> None:
         self._tenants = tenants
         self._telemetry = telemetry
-        self._resolved: dict[str, _Resolved] = {}
+        self._resolved: dict[tuple[str, str], _Resolved] = {}
 
-    def of(self, tenant: Tenant) -> ServedModels:
-        """What ranks for a tenant. What is stored but cannot be served is left out whole, counted and logged: then the
-        shipped models are served.
+    def of(self, tenant: Tenant, feed: str = HOME) -> ServedModels:
+        """What ranks for a tenant; `tenant` is as the feed of this name has it. What is stored but cannot be served is
+        left out whole, counted and logged: then the shipped models are served.
         """
-        known, version = self._resolved.get(tenant.id), self._tenants.version
+        known, version = self._resolved.get((tenant.id, feed)), self._tenants.version
         if known is not None and known.tenant is tenant and known.version == version:
             return known.models
         auto = self._tenants.auto_model(tenant.id)
@@ -71,7 +71,7 @@ class Models:
             models = known.models
         else:
             models = self._servable(tenant, auto)
-        self._resolved[tenant.id] = _Resolved(tenant, version, made_from, models)
+        self._resolved[tenant.id, feed] = _Resolved(tenant, version, made_from, models)
         return models
 
     def _servable(self, tenant: Tenant, auto: AutoModel | None) -> ServedModels:

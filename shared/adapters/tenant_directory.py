@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Upsert
 from shared.domain.auto_model import AUTO_MODEL_ID, AutoModel
+from shared.domain.feeds import NamedFeed
 from shared.domain.formats import KEY_HASH, is_number
 from shared.domain.keys import Identity
 from shared.domain.records import Experiment, Tenant
@@ -27,7 +28,7 @@ SCOPES = ("sdk", "cms", "privacy", "ops")
 ONBOARDING_ID = "onboarding"
 KINDS = (
     "configuration", "key", "rule", "playlist", "model", "experiment", "user-token-key", "import", "import-job",
-    "history-job", ONBOARDING_ID, AUTO_MODEL_ID,
+    "history-job", ONBOARDING_ID, AUTO_MODEL_ID, "feed",
 )  # fmt: skip
 """Kinds of documents that are held in memory. An id is the kind, and where there are many `:` and a name."""
 CREDENTIALS = ("key", "user-token-key")
@@ -101,6 +102,7 @@ class _Entry:
     keys: dict[str, ApiKey] = field(default_factory=dict)
     rules: dict[str, Rule] = field(default_factory=dict)
     playlists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    feeds: dict[str, NamedFeed] = field(default_factory=dict)
     models: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     user_token_keys: dict[str, str] = field(default_factory=dict)
@@ -143,6 +145,8 @@ class _Entry:
             case "playlist":
                 _put(self.playlists, name, None if gone else playlist_videos(body))
                 self.editorial = Editorial.of(self.rules, self.playlists)
+            case "feed":
+                _put(self.feeds, name, None if gone else NamedFeed.from_document({**body, "feedId": name}))
             case "model":
                 _put(self.models, name, None if gone else body)
             case "experiment":
@@ -253,6 +257,11 @@ class TenantDirectory:
         """A tenant's rules and playlists; the same object until one of them changes."""
         entry = self._entries.get(tenant_id)
         return entry.editorial if entry else NO_RULES
+
+    def feed(self, tenant_id: str, id: str) -> NamedFeed | None:
+        """A named feed of the tenant, switched on or off; the same object until it changes."""
+        entry = self._entries.get(tenant_id)
+        return entry.feeds.get(id) if entry else None
 
     def model(self, tenant_id: str, version: str) -> Mapping[str, Any] | None:
         """A model version the tenant has stored, in the file format."""

@@ -53,7 +53,7 @@ class FeedReceipt:
 
     `served_at` in whole seconds; `model` the fingerprint of the model version; `arm` 0 outside experiments;
     `explored_rank` the place of the exploration slot (`NO_POSITION`: none) and `propensity` how likely that video was
-    to get it. `feed` stands for the kind of feed and its filters, 0 for the only one there is. `key`, 32 random bits,
+    to get it. `feed` stands for the named feed and the filters of its calls, 0 for neither. `key`, 32 random bits,
     tells the user's pages of one second apart. `page`: the keyed fingerprints of its videos in order, 2 bytes each;
     None where the receipt does not know them. `tag` is that of the signing key.
     """

@@ -20,6 +20,8 @@ NOWHERE = "?"
 """Stands for a list of countries that cannot be read: no viewer's country."""
 AFTER_VIDEOS = "~"
 """Ids in the container `videos` that are no video's begin with this, which sorts after every video's id."""
+HOME = "home"
+"""The feed that every tenant has: the whole catalog by the tenant's own settings. No document has this name."""
 RATINGS = {"G": 0, "PG": 1, "PG13": 2, "R": 3, "NC17": 4}
 """Maturity ratings from mildest to strongest. A policy admits its own rating and everything milder."""
 UNRATED = 127
@@ -323,7 +325,8 @@ class Arm:
 class Experiment:
     """A comparison of arms on one tenant's users. `salt` decides who is where, so a new one deals anew.
 
-    Shares add up to at most 100; who is left is outside and sees what the tenant serves. At most one is running.
+    Shares add up to at most 100; who is left is outside and sees what the tenant serves. At most one is running. It
+    compares in `feeds` alone.
     """
 
     id: str
@@ -333,6 +336,7 @@ class Experiment:
     salt: str = ""
     started_at: float | None = None
     stopped_at: float | None = None
+    feeds: tuple[str, ...] = (HOME,)
 
     @property
     def running(self) -> bool:
@@ -361,4 +365,5 @@ class Experiment:
             salt=_text(body.get("salt")),
             started_at=_bounded(body.get("startedAt"), 0.0, 1e12),
             stopped_at=_bounded(body.get("stoppedAt"), 0.0, 1e12),
+            feeds=_texts(body["feeds"]) if "feeds" in body else (HOME,),
         )

@@ -59,7 +59,7 @@ class World:
         keys, telemetry = KeyRing(f"k:{SECRET}"), Telemetry()
         return Feed(**parts, catalogs=here, models=here, flags=here, tenants=here, keys=keys, telemetry=telemetry)
 
-    def of(self, tenant: Tenant) -> ServedModels:
+    def of(self, tenant: Tenant, feed: str = "home") -> ServedModels:
         return self.models
 
     def editorial(self, tenant_id: str) -> Editorial:

@@ -25,6 +25,7 @@ from ranking import FEATURES
 from ranking.stats import StatsTable
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, VIDEOS, Upsert
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.age_bands import AgeBand
 from shared.domain.event_types import EVENT_TYPES
 from shared.domain.fingerprint import fingerprint
@@ -122,6 +123,7 @@ class World:
     feed: Feed
     documents: MemoryDocuments
     tenant: Tenant
+    tenants: TenantDirectory
 
     async def page(self, hints: Hints, cursor: str | None, limit: int, consented: bool = True) -> Result:
         query = FeedQuery(limit, cursor, hints, consented)
@@ -156,7 +158,7 @@ async def world(
         flag_source=Flag(flag),
     )
     await app.flags_refresher.refresh()
-    return World(app.feed, documents, tenant)
+    return World(app.feed, documents, tenant, app.tenants)
 
 
 def may_be_served(video: Video, tenant: Tenant, hints: Hints) -> bool:

@@ -618,6 +618,33 @@ export interface operations {
                 /** @description `nextCursor` of the page before; valid 12 hours, for its user only. */
                 cursor?: string;
                 /**
+                 * @description The name of a feed of the tenant; `home`, which every tenant has, when absent.
+                 * @example home
+                 */
+                feed?: string;
+                /**
+                 * @description Videos with the tag. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @example [
+                 *       "fitness"
+                 *     ]
+                 */
+                "filter.tag"?: string[];
+                /** @description Videos of the category (`mainTag`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.category"?: string[];
+                /** @description Videos of the creator (`creatorId`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.creator"?: string[];
+                /** @description Videos of the playlist, by its id. Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.playlist"?: string[];
+                /** @description Episodes of the series. Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.series"?: string[];
+                /**
+                 * @description Videos in the language, a tag such as pt-BR. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @example [
+                 *       "en"
+                 *     ]
+                 */
+                "filter.language"?: string[];
+                /**
                  * @description What each item brings besides, with commas between: renditions, captions, metadata.
                  * @example renditions,captions
                  */
@@ -726,9 +753,11 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values.
              *     - `invalid_limit`: limit is no whole number in its range.
              *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
              *     - `cursor_expired`: The cursor is older than 12 hours. Start again without it.
+             *     - `cursor_of_another_feed`: The cursor is of another feed or other filters. Start again without it.
              *     - `invalid_include`: include names something that items do not have.
              *     - `invalid_personalization`: X-Personalization is neither on nor off.
              *     - `malformed_request`: The request is no valid HTTP.
@@ -763,6 +792,15 @@ export interface operations {
              *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
              */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `feed_not_found`: There is no feed of this name, or it is switched off. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

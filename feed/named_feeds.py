@@ -1,0 +1,32 @@
+"""Named feeds of the tenants: finds the one a request names, with the tenant as that feed has it."""
+
+from __future__ import annotations
+
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.feeds import NamedFeed
+from shared.domain.records import HOME, Tenant
+from shared.web.problems import Problem
+
+
+class NamedFeeds:
+    """Feeds by tenant and name. A tenant has at most `MAX_FEEDS`, so what is kept cannot grow by what is asked."""
+
+    def __init__(self, tenants: TenantDirectory) -> None:
+        self._tenants = tenants
+        self._laid_over: dict[tuple[str, str], tuple[Tenant, NamedFeed, Tenant]] = {}
+
+    def of(self, tenant: Tenant, name: str) -> tuple[NamedFeed | None, Tenant]:
+        """The feed (None: home), and the tenant as it serves it: the same object while neither changes.
+
+        Raises a 404 `Problem` for a feed that is unknown or switched off.
+        """
+        if name == HOME:
+            return None, tenant
+        named = self._tenants.feed(tenant.id, name)
+        if named is None or not named.enabled:
+            raise Problem(404, "feed_not_found", "There is no feed of this name.")
+        key = (tenant.id, named.id)
+        known = self._laid_over.get(key)
+        if known is None or known[0] is not tenant or known[1] is not named:
+            known = self._laid_over[key] = (tenant, named, named.laid_over(tenant))
+        return named, known[2]

@@ -1,0 +1,65 @@
+"""Reads which feed a request asks for, and its filters: `feed=` and `filter.*=` of the query string.
+
+Filters are read from the URL. The host joins a parameter that is given twice by a comma, and a comma may be part of a
+value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from feed.query import sent
+from feed.subsets import KINDS
+from shared.domain.feeds import Criteria, NamedFeed, criteria_of
+from shared.domain.fingerprint import fingerprint
+from shared.domain.records import HOME
+from shared.domain.text import clean
+from shared.web.problems import bad_request
+
+PREFIX = "filter."
+FILTERS = {f"{PREFIX}{kind}": says for kind, (says, _) in KINDS.items()}
+"""Query parameters that narrow a feed, each with what it keeps."""
+MAX_VALUES = 20
+"""Of all filters of a request together."""
+MAX_VALUE_CHARS = 128
+
+
+def read_feed_name(params: Mapping[str, str]) -> str:
+    """The feed that is asked for; `HOME` where none is."""
+    for name, value in params.items():
+        if name.lower() == "feed":
+            return sent(value.strip()) or HOME
+    return HOME
+
+
+def read_filters(url: str, params: Mapping[str, str]) -> Criteria:
+    """The filters of a request, percent-decoded, each value once. Raises a 400 `Problem`: `invalid_filter`.
+
+    `params` are the parameters as the host read them; where none of these is a filter, the URL is not looked at.
+    """
+    if not any(name[:7].lower() == PREFIX for name in params):
+        return ()
+    found: dict[str, set[str]] = {}
+    for name, value in parse_qsl(urlsplit(url).query):
+        name = name.lower()
+        if not name.startswith(PREFIX):
+            continue
+        if name not in FILTERS:
+            raise bad_request("invalid_filter", f"There is no such filter. Known: {', '.join(FILTERS)}.")
+        text = clean(value)
+        if len(text) > MAX_VALUE_CHARS:
+            raise bad_request("invalid_filter", f"A value of a filter has at most {MAX_VALUE_CHARS} characters.")
+        if text:
+            found.setdefault(name[len(PREFIX) :], set()).add(text)
+    if sum(map(len, found.values())) > MAX_VALUES:
+        raise bad_request("invalid_filter", f"A request can have at most {MAX_VALUES} values of filters in all.")
+    return criteria_of(found)
+
+
+def number_of(named: NamedFeed | None, filters: Criteria) -> int:
+    """32 bits that stand for a feed and its filters in cursors and receipts; 0 for the whole of `HOME`."""
+    if named is None and not filters:
+        return 0
+    texts = [HOME if named is None else named.id, *(text for kind, values in filters for text in (kind, "", *values))]
+    return fingerprint("\n".join(texts)) or 1
