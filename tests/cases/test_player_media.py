@@ -167,7 +167,7 @@ async def test_a_table_brings_them_in_json_cells(app: App) -> None:
     assert (await editor.get("videos/vid_rich")).json["metadata"] == {}
 
 
-def test_what_is_damaged_in_the_store_is_left_out_and_costs_nothing_else() -> None:
+async def test_what_is_damaged_in_the_store_is_left_out_and_costs_nothing_else() -> None:
     body = make_video("vid_1").to_document() | {
         "posterUrl": "no link",
         "width": -3,
@@ -181,7 +181,7 @@ def test_what_is_damaged_in_the_store_is_left_out_and_costs_nothing_else() -> No
     assert media.to_document() == {"renditions": [{"url": LINK, "codecs": "a"}], "metadata": {"c": "d"}}
 
 
-def test_a_catalog_keeps_nothing_more_for_videos_that_have_none() -> None:
+async def test_a_catalog_keeps_nothing_more_for_videos_that_have_none() -> None:
     catalog = Catalog("t")
     rich = make_video("rich").to_document() | MEDIA
     for body in (make_video("plain").to_document(), rich):
