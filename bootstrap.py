@@ -54,12 +54,12 @@ from shared.adapters.backends import (
     bus_from,
     documents_from,
     flag_source_from,
-    with_embedded_secrets,
 )
 from shared.adapters.blobs.port import Blobs, BlobsError
 from shared.adapters.bus.port import Bus
 from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
 from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Json, StoreError
+from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.adapters.flags.evaluation import LEAN_READS, LEAN_WRITES, Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.milestones import Milestones

@@ -413,11 +413,19 @@ def rotate_signing_key(azure: Azure) -> None:
 
 
 def rotated(held: str, key_id: str, key: str) -> str:
-    """The ring with a new key in front; the oldest beyond `SIGNING_KEYS_KEPT` is dropped."""
-    ring = [part for part in held.split(",") if part.strip()]
-    if any(part.split(":", 1)[0].strip() == key_id for part in ring):
-        raise Failed("a key was made this very second: try again")
-    return ",".join([f"{key_id}:{key}", *ring][:SIGNING_KEYS_KEPT])
+    """The ring with a new key in front; the oldest beyond `SIGNING_KEYS_KEPT` is dropped.
+
+    What is signed names its key by one byte of the id's hash, so the new id gets a number where the byte is taken.
+    """
+    ring = [part for part in held.split(",") if part.strip()][: SIGNING_KEYS_KEPT - 1]
+    taken = {_tag(part.split(":", 1)[0].strip()) for part in ring}
+    free = next(each for each in (key_id, *(f"{key_id}-{n}" for n in range(1, 256))) if _tag(each) not in taken)
+    return ",".join([f"{free}:{key}", *ring])
+
+
+def _tag(key_id: str) -> int:
+    """As `KeyRing` has it (`shared/domain/keys.py`)."""
+    return hashlib.blake2b(key_id.encode(), digest_size=4).digest()[0]
 
 
 def _key() -> str:

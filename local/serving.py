@@ -27,6 +27,7 @@ from shared.adapters import backends
 from shared.adapters.backends import flags_file
 from shared.adapters.bus.port import LOCK_SECONDS, Bus
 from shared.adapters.bus.sqlite import SqliteBus
+from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
 from shared.observability.metrics import Telemetry
 from shared.settings import BadSetting, Settings
@@ -114,7 +115,7 @@ async def running(
 
 def _build(settings: Settings, lock_seconds: float, faults: Path | None) -> App:
     if settings.embedded:
-        settings = backends.with_embedded_secrets(settings)
+        settings = with_embedded_secrets(settings)
     telemetry = Telemetry()
     if settings.bus == "sqlite":
         bus: Bus = SqliteBus(backends.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)

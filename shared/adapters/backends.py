@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
 import os
-import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -114,62 +109,3 @@ def data_folder(settings: Settings) -> Path:
             "choose another folder or change its permissions."
         ) from None
     return folder
-
-
-def with_embedded_secrets(settings: Settings) -> Settings:
-    """Settings with the secrets that embedded mode makes for itself and keeps, readable by the owner only."""
-    if settings.signing_keys and settings.identity_secret:
-        return settings
-    folder = data_folder(settings)
-    path = folder / "secrets.json"
-    # Looked at in this order: another process may be starting, and makes its secrets before its data.
-    used = any((folder / name).exists() for name in ("documents.db", "bus.db", "blobs"))
-    if not path.exists():
-        if used:
-            raise BadSetting(f"{path.absolute()} is missing beside data that was stored with it. {_RESTORE}")
-        try:
-            _make_secrets(path)
-        except OSError as error:
-            what = f"{path.absolute()} cannot be written ({error.strerror})"
-            raise BadSetting(f"{what}: free some space or choose another DATA_FOLDER.") from None
-    signing, identity = _kept_secrets(path)
-    return replace(
-        settings,
-        signing_keys=settings.signing_keys or f"local:{signing}",
-        identity_secret=settings.identity_secret or identity,
-    )
-
-
-_SECRETS = ("signing", "identity")
-_RESTORE = (
-    "Put back a copy of it, or start afresh with another DATA_FOLDER: with new secrets no stored user and no key "
-    "would be known again."
-)
-
-
-def _make_secrets(path: Path) -> None:
-    made = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in _SECRETS}
-    temporary = path.with_name(f".secrets-{os.getpid()}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(made, file)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # the first of several processes wins
-            os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _kept_secrets(path: Path) -> tuple[str, ...]:
-    """The secrets of a file, checked. Raises `BadSetting` when it is empty, cut off or not ours."""
-    try:
-        kept = json.loads(path.read_bytes())
-        found = tuple(kept[name] for name in _SECRETS)
-        if all(len(base64.b64decode(each, validate=True)) == 32 for each in found):
-            return found
-    except OSError as error:
-        raise BadSetting(f"{path.absolute()} cannot be read ({error.strerror}): allow this user to.") from None
-    except (ValueError, TypeError, KeyError):
-        pass
-    raise BadSetting(f"{path.absolute()} is damaged. {_RESTORE}")

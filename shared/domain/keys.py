@@ -101,6 +101,26 @@ class SigningKeys:
         return {tag: Scrambler(_derive(key, "scrambler")) for tag, key in self.by_tag.items()}
 
 
+RING_SIZE = 3
+"""Keys that are kept: the one that signs, and those before it, whose cursors and receipts are still about."""
+
+
+def ring_with(setting: str, name: str, key: str) -> str:
+    """`SIGNING_KEYS` with a new key in front, the oldest beyond `RING_SIZE` dropped.
+
+    It is named `name`, and a number where the tag of that is taken; `key` is base64 of 32 bytes.
+    """
+    held = [part.strip() for part in setting.split(",") if part.strip()][: RING_SIZE - 1]
+    taken = {_tag_of(part.partition(":")[0]) for part in held}
+    free = next(each for each in (name, *(f"{name}-{n}" for n in range(1, 256))) if _tag_of(each) not in taken)
+    return ",".join([f"{free}:{key}", *held])
+
+
+def _tag_of(name: str) -> int:
+    """One byte that tells a key in all that it signs."""
+    return fingerprint(name) & 0xFF
+
+
 class KeyRing:
     """The rotating keys of `SIGNING_KEYS`, derived per purpose with HKDF: a cursor cannot be replayed as a receipt."""
 
@@ -110,7 +130,7 @@ class KeyRing:
             name, separator, encoded = part.strip().partition(":")
             if not separator or not name:
                 raise BadSetting("SIGNING_KEYS must look like `id:base64,id:base64`, the current key first.")
-            tag = fingerprint(name) & 0xFF
+            tag = _tag_of(name)
             if tag in self._secrets:
                 raise BadSetting("Two ids in SIGNING_KEYS share a tag: rename one of them.")
             self._secrets[tag] = _decode(encoded, "SIGNING_KEYS")

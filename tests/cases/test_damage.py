@@ -15,9 +15,9 @@ import pytest
 from local.__main__ import main
 from local.story import story_events
 from shared.adapters import sqlite as sqlite_thread
-from shared.adapters.backends import with_embedded_secrets
 from shared.adapters.blobs.folder import FolderBlobs
 from shared.adapters.blobs.port import TABLES
+from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.settings import BadSetting, Settings
 from shared.web.status import KEEP_SECONDS
 from tests.parts import new_catalogs

@@ -20,10 +20,10 @@ from events.dead_letters import KEEP_SECONDS, purge_dead_letters_of, readable
 from events.erasures import note_erasure
 from events.schema import Event
 from events.signals_consumer import MAX_AGE_SECONDS
-from shared.adapters.backends import with_embedded_secrets
 from shared.adapters.bus.port import DUPLICATE_WINDOW_SECONDS, ROLLUP, SIGNALS, DeadLetter, OutgoingMessage
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.documents.port import USER_ACTIVITY
+from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.adapters.tenant_directory import save_tenant
 from shared.domain.fingerprint import fingerprint
 from shared.domain.records import Tenant

@@ -1,0 +1,108 @@
+"""The secrets that embedded mode makes for itself and keeps beside its data, readable by the owner only."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from shared.adapters.backends import data_folder
+from shared.domain.keys import ring_with
+from shared.settings import BadSetting, Settings
+
+FILE = "secrets.json"
+
+
+def with_embedded_secrets(settings: Settings) -> Settings:
+    """Settings with these secrets. Raises `BadSetting` when they are lost or damaged."""
+    if settings.signing_keys and settings.identity_secret:
+        return settings
+    folder = data_folder(settings)
+    path = folder / FILE
+    # Looked at in this order: another process may be starting, and makes its secrets before its data.
+    used = any((folder / name).exists() for name in ("documents.db", "bus.db", "blobs"))
+    if not path.exists():
+        if used:
+            raise BadSetting(f"{path.absolute()} is missing beside data that was stored with it. {_RESTORE}")
+        try:
+            _make_secrets(path)
+        except OSError as error:
+            what = f"{path.absolute()} cannot be written ({error.strerror})"
+            raise BadSetting(f"{what}: free some space or choose another DATA_FOLDER.") from None
+    kept = _kept_secrets(path)
+    return replace(
+        settings,
+        signing_keys=settings.signing_keys or _ring(kept),
+        identity_secret=settings.identity_secret or kept["identity"],
+    )
+
+
+def rotate_signing_key(settings: Settings) -> None:
+    """Put a new signing key in front of those that are kept: it signs once the app has started again, and what the two
+    before it have signed is still accepted. Raises `BadSetting` where the file does not give the keys."""
+    path = Path(settings.data_folder) / FILE
+    if settings.signing_keys:
+        raise BadSetting("SIGNING_KEYS gives the signing keys: put a new one in front of them there.")
+    if not settings.embedded:
+        raise BadSetting("On Azure the operations job rotates the key: see docs/operations.md.")
+    kept = dict(_kept_secrets(path))
+    made = base64.b64encode(secrets.token_bytes(32)).decode()
+    kept["ring"] = ring_with(_ring(kept), time.strftime("k%Y%m%dt%H%M%S", time.gmtime()), made)
+    temporary = _written_aside(path, kept)
+    temporary.replace(path)
+
+
+def _ring(kept: Mapping[str, Any]) -> str:
+    """The signing keys, the current one first."""
+    return str(kept.get("ring") or f"local:{kept['signing']}")
+
+
+_SECRETS = ("signing", "identity")
+_RESTORE = (
+    "Put back a copy of it, or start afresh with another DATA_FOLDER: with new secrets no stored user and no key "
+    "would be known again."
+)
+
+
+def _make_secrets(path: Path) -> None:
+    made = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in _SECRETS}
+    temporary = _written_aside(path, made)
+    try:
+        with contextlib.suppress(FileExistsError):  # the first of several processes wins
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _written_aside(path: Path, content: Mapping[str, Any]) -> Path:
+    """A file beside `path`, on the disk, for its owner only."""
+    temporary = path.with_name(f".secrets-{os.getpid()}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _kept_secrets(path: Path) -> Mapping[str, Any]:
+    """The secrets of a file, checked. Raises `BadSetting` when it is empty, cut off or not ours."""
+    try:
+        kept: Mapping[str, Any] = json.loads(path.read_bytes())
+        if all(len(base64.b64decode(kept[name], validate=True)) == 32 for name in _SECRETS):
+            return kept
+    except OSError as error:
+        raise BadSetting(f"{path.absolute()} cannot be read ({error.strerror}): allow this user to.") from None
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise BadSetting(f"{path.absolute()} is damaged. {_RESTORE}")
