@@ -1,4 +1,5 @@
-"""`python -m local [serve]` runs the app on one machine; `python -m local import` loads a tenant from files."""
+"""`python -m local [serve]` runs the app on one machine; `import` loads a tenant from files, and `backup`, `restore`,
+`first-key` and `rotate-signing-key` keep it going."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from local.demo import CMS_KEY, OPS_KEY, SDK_KEY
 from local.http_server import CannotListen
 from local.importer import run_import
 from local.serving import local_settings, running
+from local.upkeep import add_commands
 from shared.adapters.bus.port import LOCK_SECONDS
 from shared.adapters.documents.port import StoreUnavailable
 from shared.settings import BadSetting
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--rating", default="PG", help="maturity rating of videos that have none (default PG)")
     load.add_argument("--url", help="a running app to send events to (default: one started for the import)")
     load.set_defaults(run=run_import)
+    add_commands(commands)
     return parser
 
 

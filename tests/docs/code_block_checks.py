@@ -35,6 +35,7 @@ _AZURE = "tests/e2e/azure/test_page.py::test_the_commands_of_the_page_do_what_it
 _SUBSCRIPTION = NotRun("needs an Azure subscription; the template and its parameters are looked up")
 
 _SDK = "tests/sdk/test_readme.py::"
+_SELF_HOSTING = "tests/docs/test_self_hosting_page.py::"
 
 ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
     ("docs/api.md", "http"): _REPLAYED,
@@ -42,6 +43,8 @@ ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
         "tests/docs/test_api_page.py::test_every_example_is_answered_as_the_page_shows"
     ),
     ("docs/api.md", "text"): _REPLAYED,
+    ("docs/self-hosting.md", "sh"): Executed(f"{_SELF_HOSTING}test_every_command_does_what_the_page_says"),
+    ("docs/self-hosting.md", "apache"): Executed(f"{_SELF_HOSTING}test_the_proxy_passes_everything_on_under_tls"),
     ("docs/events.md", "http"): Executed(f"{_API}test_the_batch_on_the_page_about_events_is_answered_as_it_shows"),
 }
 """Page and language whose test goes through every block there is."""

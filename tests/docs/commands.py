@@ -23,7 +23,7 @@ from tests.api.contract import documented_path
 from tests.docs.pages import ROOT, Block, Place, pages
 
 PYTHONS = ("python", "python3", ".venv/bin/python")
-OTHERS = {"sleep", "printf", "seq", "ruff", "mypy", "npx", "gh"}
+OTHERS = {"sleep", "printf", "seq", "ruff", "mypy", "npx", "gh", "git"}
 """Programs that are nobody's promise."""
 _BEGINNING = re.compile(
     r"(?:\w+=\S+ )*(?:make|python3?|\.venv/bin/\w+|pip|az|docker|npm|curl|git|npx|ruff|mypy)(?: |$)"
@@ -244,12 +244,12 @@ def _curl(words: list[str]) -> str | None:
     if base == "$CONTROL":
         known = (ROOT / "tests" / "emulators" / "program.py").read_text(encoding="utf-8")
         return None if f" /{path.split('/')[1]}" in known else f"the test servers do not know {path}"
-    return route_is_there("POST" if "-d" in words else "GET", path)
+    return route_is_there("POST" if {"-d", "--json"} & set(words) else "GET", path)
 
 
 def route_is_there(method: str, path: str) -> str | None:
     """What is wrong with a route that a page names."""
     if path.startswith("/admin/functions/"):  # the local host's own, as the Functions host has it
         return None
-    known = documented_path(method, re.sub(r"\{\w+\}", "x", path))
+    known = documented_path(method, re.sub(r"\{\w+\}|\$\w+", "x", path))
     return None if known else f"the app has no {method} {path}"
