@@ -24,6 +24,7 @@ from cms.history.history_importer import HistoryImporter
 from cms.imports.job_queue import JobParts
 from cms.imports.jobs import Importer
 from cms.learning.take_backs import TakeBacks
+from cms.live.api import LiveSources
 from events import dead_letters
 from events.api import EventsApi
 from events.experiment_report import ExperimentReports
@@ -72,6 +73,7 @@ from shared.domain.keys import Identity, KeyRing
 from shared.observability import logs
 from shared.observability.dependencies import Dependencies
 from shared.observability.metrics import Telemetry
+from shared.observability.recent import Recent
 from shared.observability.telemetry_export import Spans, TelemetryExport, build_export
 from shared.settings import BadSetting, Settings
 from shared.web.admission import Limits
@@ -104,6 +106,7 @@ class App:
     identity: Identity
     keys: KeyRing
     telemetry: Telemetry
+    recent: Recent
     tenants: TenantDirectory
     limits: Limits
     video_facts: VideoFacts
@@ -161,6 +164,7 @@ class App:
             ]
         )
         await self._within_budget(self._warm_up)
+        self.recent.start()
         self.limits.delay.start()  # what the start itself takes is no overload
 
     async def _open_documents(self) -> None:
@@ -241,6 +245,7 @@ class App:
         """Stop the loops and let go of every connection."""
         try:
             await self.limits.delay.stop()
+            await self.recent.stop()
             for refresher in (self.flags_refresher, self.tenants_refresher):
                 await refresher.stop()
             await self._within_budget(self.milestones.flush)
@@ -356,6 +361,21 @@ def build(
     edge = Edge(
         Authenticator(tenants, identity), UserTokens(tenants), identity, telemetry, Cors(settings.cors_origins), clock
     )
+    recent = Recent(telemetry, elapsed)
+    ages = {"flags": flags_refresher.age, "tenants": tenants_refresher.age, "content": feed.catalogs.age}
+    readiness = ReadinessApi(
+        {
+            "documents": documents.ready,
+            "bus": bus.ready,
+            "blobs": blobs.ready,
+            "flags": flags_refresher.refresh,
+            "tenants": tenants_refresher.refresh,
+        },
+        ages,
+        elapsed,
+        partial(_known_states, telemetry.dependencies, clock_guard),
+        telemetry.unreadable.counts,
+    )
     version = int(settings.write_message_version)
     accepted = Packer(bus, version=version, linger_seconds=settings.pack_linger_ms / 1000)
     hand_on = Packer(bus, version=version, linger_seconds=settings.hand_on_linger_ms / 1000, suffix=HANDED_ON)
@@ -391,6 +411,7 @@ def build(
         identity=identity,
         keys=keys,
         telemetry=telemetry,
+        recent=recent,
         tenants=tenants,
         limits=limits,
         video_facts=video_facts,
@@ -473,19 +494,7 @@ def build(
                 clock_trusted=clock_guard.trusted,
                 user_hash_in_url=local,
             ),
-            ReadinessApi: ReadinessApi(
-                {
-                    "documents": documents.ready,
-                    "bus": bus.ready,
-                    "blobs": blobs.ready,
-                    "flags": flags_refresher.refresh,
-                    "tenants": tenants_refresher.refresh,
-                },
-                {"flags": flags_refresher.age, "tenants": tenants_refresher.age, "content": feed.catalogs.age},
-                elapsed,
-                partial(_known_states, telemetry.dependencies, clock_guard),
-                telemetry.unreadable.counts,
-            ),
+            ReadinessApi: readiness,
             **cms_apis(
                 CmsParts(
                     edge=edge,
@@ -499,6 +508,16 @@ def build(
                     history=history,
                     clock_trusted=clock_guard.trusted,
                     milestones=milestones,
+                    live=LiveSources(
+                        telemetry=telemetry,
+                        recent=recent,
+                        bus=bus,
+                        states=readiness.states,
+                        ages=ages,
+                        elapsed=elapsed,
+                        whole=local,
+                        flags_file=settings.flags == "file",
+                    ),
                 )
             ),
         },

@@ -18,6 +18,7 @@ from cms.history.history_importer import HistoryImporter
 from cms.imports.api import ImportsApi
 from cms.imports.jobs import Importer
 from cms.learning.api import LearningApi
+from cms.live.api import LiveApi, LiveSources
 from cms.preview.api import PreviewApi
 from cms.rules.api import PlaylistsApi, RulesApi
 from cms.studio.api import StudioApi
@@ -48,6 +49,7 @@ CMS_APIS: tuple[type, ...] = (
     TenantsApi,
     KeysApi,
     PublicKeysApi,
+    LiveApi,
     StudioApi,
 )
 """Every class of CMS endpoints, in the order of the API document."""
@@ -68,6 +70,7 @@ class CmsParts:
     history: HistoryImporter
     clock_trusted: Callable[[], bool]
     milestones: Milestones
+    live: LiveSources
 
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
@@ -97,5 +100,6 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         TenantsApi: TenantsApi(edge, tenants, parts.tenants, identity, parts.milestones),
         KeysApi: KeysApi(edge, tenants, identity),
         PublicKeysApi: PublicKeysApi(edge, tenants),
+        LiveApi: LiveApi(edge, parts.live),
         StudioApi: StudioApi(edge),
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from shared.adapters.bus.port import SUBSCRIPTIONS, Bus, BusError
+from shared.adapters.bus.looking import look
+from shared.adapters.bus.port import SUBSCRIPTIONS, Bus
 from shared.observability.metrics import Telemetry
 
 KNOWN_SECONDS = 180.0
@@ -29,16 +30,10 @@ class Queues:
 
     async def measure(self) -> None:
         """Set the gauges for each subscription. A bus that does not answer is counted and passed over."""
-        for subscription in SUBSCRIPTIONS:
-            try:
-                waiting, dead = await self._bus.depth(subscription)
-                oldest = await self._bus.oldest(subscription)
-            except BusError:
-                self._telemetry.count("bus_failures", "depth")
-                continue
-            self._telemetry.gauge("queue_messages", waiting, subscription)
-            self._telemetry.gauge("dead_letters", dead, subscription)
-            self._looked[subscription] = self._elapsed(), oldest
+        for seen in await look(self._bus, self._telemetry):
+            self._telemetry.gauge("queue_messages", seen.messages, seen.subscription)
+            self._telemetry.gauge("dead_letters", seen.dead_letters, seen.subscription)
+            self._looked[seen.subscription] = self._elapsed(), seen.oldest_at
 
     def _age(self, subscription: str) -> float | None:
         """How long the oldest message waits, in seconds; None when that was not looked at for a while."""

@@ -4,6 +4,7 @@ import { call, forget, get, remember, session } from "./api.js";
 import { doing, field, h, notice, show, text } from "./dom.js";
 import { historyTab } from "./history.js";
 import { learningTab } from "./learning.js";
+import { liveTab } from "./live.js";
 import { playlistsTab } from "./playlists.js";
 import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
@@ -14,7 +15,7 @@ import { videosTab } from "./videos.js";
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
   playlists: ["Playlists", playlistsTab], learning: ["Learning", learningTab], settings: ["Settings", settingsTab], history: ["History", historyTab] };
 const PLATFORM = "_platform"; // operators sign in as the platform, which has no feed
-const PLATFORM_TABS = { tenants: ["Tenants", tenantsTab] };
+const PLATFORM_TABS = { live: ["Live", liveTab], tenants: ["Tenants", tenantsTab] };
 const signedInTabs = () => (session.tenant === PLATFORM ? PLATFORM_TABS : TABS);
 const header = document.getElementById("header");
 const main = document.getElementById("main");

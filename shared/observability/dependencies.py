@@ -90,6 +90,10 @@ class Dependencies:
         failing = self.failing(within_seconds).items()
         return [name for name, outage in failing if outage.last_success < outage.last_failure]
 
+    def now(self) -> float:
+        """The present, by the clock of the outages' times."""
+        return self._clock()
+
     def failing(self, within_seconds: float = float("inf")) -> dict[str, Outage]:
         """Outages by name, of which a call failed within the last `within_seconds`."""
         now = self._clock()

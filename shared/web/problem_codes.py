@@ -37,6 +37,7 @@ CODES: dict[str, Code] = {
     "malformed_body": Code(400, "The body broke off, or is no valid HTTP."),
     # what is asked
     "invalid_limit": Code(400, "limit is no whole number in its range."),
+    "invalid_minutes": Code(400, "minutes is no whole number from 1 to 15."),
     "invalid_cursor": Code(400, "The cursor is not valid, or another user's. Start again without it."),
     "cursor_expired": Code(400, "The cursor is older than 12 hours. Start again without it."),
     "cursor_of_another_feed": Code(400, "The cursor is of another feed or other filters. Start again without it."),

@@ -178,7 +178,7 @@ class ReadinessApi:
     )
     async def get_ready(self, request: func.HttpRequest) -> func.HttpResponse:
         """200 when every dependency answers, else 503; either way each one's state and the age of what is held."""
-        states = {**await self._asked(), **self._known()}
+        states = await self.states()
         everything = all(state == "ready" for state in states.values())
         ages = {name: None if (seconds := age()) is None else round(seconds, 1) for name, age in self._ages.items()}
         status = "ready" if everything else "not_ready"
@@ -186,6 +186,10 @@ class ReadinessApi:
             status=status, dependencies=states, age_seconds=ages, unreadable_documents=self._unreadable()
         )
         return json_response(readiness, 200 if everything else 503)
+
+    async def states(self) -> dict[str, str]:
+        """Each dependency's state in one word: `ready`, `slow` or `unavailable`."""
+        return {**await self._asked(), **self._known()}
 
     async def _asked(self) -> dict[str, str]:
         """What the dependencies answer: of the round under way, or of the last one while that holds."""

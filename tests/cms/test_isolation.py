@@ -41,6 +41,7 @@ PLAIN = st.sampled_from(
         "learning",
         "preview",
         "tenants",
+        "live",
     ]
 )
 BODIES: st.SearchStrategy[Any] = st.sampled_from(

@@ -70,7 +70,7 @@ async def open_studio(app: App, tmp_path: Path) -> AsyncIterator[Open]:
             await page.get_by_label("Tenant").fill(editor.tenant_id)
             await page.get_by_label("Key").fill(editor.key)
             await page.get_by_role("button", name="Sign in").click()
-            await expect(page.locator("[data-video], [data-tenant]").first).to_be_visible()
+            await expect(page.locator("[data-video], [data-live]").first).to_be_visible()
             return page
 
         yield sign_in
@@ -292,6 +292,7 @@ async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, op
     editor = await new_editor(app)
     operator = replace(editor.with_key(app.ops_key), client=replace(editor.client, tenant_id=PLATFORM))
     page = await open_studio(operator, DESKTOP)
+    await page.get_by_role("link", name="Tenants").click()
     id = f"studio-{editor.tenant_id}"
     await page.get_by_label("Id").fill(id)
     await page.get_by_label("Name").fill("The News")

@@ -1,0 +1,1 @@
+"""How the service does at the moment, for operators."""

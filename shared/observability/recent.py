@@ -1,0 +1,174 @@
+"""What was counted in the last minutes: a ring of readings of the sums, and percentiles from histograms' buckets.
+
+Nothing is added to what a request pays: a loop reads the sums every `EVERY_SECONDS`, and whoever asks compares them
+with those of a while ago. Tenants are added up, so that a reading's size does not grow with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.observability.metric_table import METRICS
+from shared.observability.metrics import Key, Labels, Telemetry
+
+EVERY_SECONDS = 15.0
+MOST_MINUTES = 15
+READINGS = int(MOST_MINUTES * 60 / EVERY_SECONDS) + 1
+HISTOGRAMS = frozenset(
+    {"feed_duration_ms", "feed_stage_ms", "fold_lag_ms", "rollup_lag_ms", "http_duration_ms", "store_call_ms"}
+)
+COUNTERS: dict[str, tuple[int, ...]] = {
+    "feed_requests": (1, 2),
+    "feed_empty": (),
+    "http_requests": (1,),
+    "events_accepted": (),
+    "events_rejected": (),
+    "events_folded": (),
+    "events_late": (),
+    "messages_set_aside": (),
+    "store_failures": (),
+    "bus_failures": (),
+}
+"""Counters that are read → places of the labels that are kept; series that differ in others are added up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The sums at one moment. `at` in seconds of a clock that does not go back."""
+
+    at: float
+    counters: Mapping[Key, float]
+    histograms: Mapping[Key, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """`number` values and their percentiles, None where there are none. `top`: the highest edge of the buckets; a
+    percentile equal to it is that or more."""
+
+    number: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    top: float
+
+
+class Recent:
+    """The ring of one process, for its event loop's thread. `clock` gives seconds and never goes back."""
+
+    def __init__(self, telemetry: Telemetry, clock: Callable[[], float]) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        self._readings: deque[Reading] = deque([read_sums(telemetry, clock())], maxlen=READINGS)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read, on the running event loop. A second call does nothing."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="recent-metrics")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def take(self) -> None:
+        """Keep a reading of now; the oldest goes."""
+        self._readings.append(read_sums(self._telemetry, self._clock()))
+
+    def window(self, seconds: float) -> Window:
+        """What was counted since the newest reading that is `seconds` old, or since the oldest one there is."""
+        now = read_sums(self._telemetry, self._clock())
+        before = self._readings[0]
+        for reading in self._readings:
+            if now.at - reading.at < seconds:
+                break
+            before = reading
+        return Window(before, now)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            self.take()
+
+
+class Window:
+    """What was counted between two readings. `seconds`: how long that is."""
+
+    def __init__(self, before: Reading, after: Reading) -> None:
+        self._before, self._after = before, after
+        self.seconds = max(0.0, after.at - before.at)
+
+    def counted(self, name: str) -> dict[Labels, int]:
+        """A counter by its labels that are kept; those that did not move are left out."""
+        before = self._before.counters
+        moved = {
+            labels: round(total - before.get((counter, labels), 0.0))
+            for (counter, labels), total in self._after.counters.items()
+            if counter == name
+        }
+        return {labels: amount for labels, amount in moved.items() if amount > 0}
+
+    def total(self, name: str) -> int:
+        """A counter over all of its labels."""
+        return sum(self.counted(name).values())
+
+    def spread(self, name: str, *labels: str | None) -> Spread:
+        """The percentiles of a histogram. `labels`: values in the order of the table, None for any; those that are
+        left out are any too."""
+        edges = METRICS[name].buckets
+        counts = [0] * (len(edges) + 1)
+        for key, after in self._after.histograms.items():
+            if key[0] == name and all(want in (None, had) for want, had in zip(labels, key[1], strict=False)):
+                before = self._before.histograms.get(key) or [0] * len(after)
+                counts = [sum_ + new - old for sum_, new, old in zip(counts, after, before, strict=True)]
+        return spread(edges, counts)
+
+    def labels(self, name: str) -> list[Labels]:
+        """The labels of a histogram's series that have got a value in the window, in the order of their first one."""
+        return [
+            key[1]
+            for key, after in self._after.histograms.items()
+            if key[0] == name and sum(after) > sum(self._before.histograms.get(key, ()))
+        ]
+
+
+def read_sums(telemetry: Telemetry, at: float) -> Reading:
+    """The sums of what is watched, as of now."""
+    counters: dict[Key, float] = {}
+    for (name, labels), total in telemetry.counters.items():
+        kept = COUNTERS.get(name)
+        if kept is not None:
+            key = (name, tuple(labels[place] for place in kept))
+            counters[key] = counters.get(key, 0.0) + total
+    histograms = {
+        key: array("Q", histogram.counts) for key, histogram in telemetry.histograms.items() if key[0] in HISTOGRAMS
+    }
+    return Reading(at, counters, histograms)
+
+
+def spread(edges: Sequence[float], counts: Sequence[int]) -> Spread:
+    """Percentiles of values of which `counts[i]` lie at or below `edges[i]`, and the last ones above all edges."""
+    p50, p95, p99 = (percentile(edges, counts, share) for share in (0.5, 0.95, 0.99))
+    return Spread(sum(counts), p50, p95, p99, edges[-1])
+
+
+def percentile(edges: Sequence[float], counts: Sequence[int], share: float) -> float | None:
+    """The value that `share` of all values do not exceed, as Prometheus' `histogram_quantile` estimates it: within its
+    bucket by a straight line, the highest edge for what lies above that. None without values."""
+    number = sum(counts)
+    if not number:
+        return None
+    wanted, below = share * number, 0
+    for place, count in enumerate(counts[:-1]):
+        if count and below + count >= wanted:
+            low = edges[place - 1] if place else min(0.0, edges[0])
+            return low + (edges[place] - low) * (wanted - below) / count
+        below += count
+    return edges[-1]
