@@ -14,6 +14,7 @@ BENCHMARKS = (
     "table",
     "ranking",
     "feed_handler",
+    "feeds",
     "fold",
     "messages",
     "request_units",

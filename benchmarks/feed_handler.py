@@ -52,11 +52,11 @@ async def alone(videos: int) -> tuple[Timing, Timing]:
         first_flags(flags_file(settings))
         services = bootstrap.build(settings)
         await services.start()
-        users = await _prepare(services, "tenant", videos)
+        users = await prepare(services, "tenant", videos)
         known = cycle([_request("tenant", user) for user in users])
         strangers = cycle([_request("tenant", "e" * 60 + f"{n:04x}") for n in range(USERS)])
-        personalized = await measure_async(lambda: _served(next(known), services), REQUESTS, warm_up=USERS)
-        fallback = await measure_async(lambda: _served(next(strangers), services), REQUESTS, warm_up=USERS)
+        personalized = await measure_async(lambda: serve(next(known), services), REQUESTS, warm_up=USERS)
+        fallback = await measure_async(lambda: serve(next(strangers), services), REQUESTS, warm_up=USERS)
         await services.close()
         return personalized, fallback
 
@@ -77,14 +77,14 @@ async def _run() -> None:
                 _row("ready bytes", nothing, nothing)
             for videos in (500, 2_000, 10_000):
                 tenant = f"tenant-{videos}"
-                users = await _prepare(services, tenant, videos)
+                users = await prepare(services, tenant, videos)
                 requests = cycle([_request(tenant, user) for user in users])
-                timing = await measure_async(lambda: _served(next(requests), services), REQUESTS)  # noqa: B023
+                timing = await measure_async(lambda: serve(next(requests), services), REQUESTS)  # noqa: B023
                 _row(f"personalized, {videos} videos{name}", timing, nothing)
                 await _record_a_page(tenant, users[0], services)
                 if not name:
                     strangers = cycle([_request(tenant, "e" * 60 + f"{n:04x}") for n in range(USERS)])
-                    timing = await measure_async(lambda: _served(next(strangers), services), REQUESTS)  # noqa: B023
+                    timing = await measure_async(lambda: serve(next(strangers), services), REQUESTS)  # noqa: B023
                     _row(f"fallback, {videos} videos", timing, nothing)
             await services.close()
 
@@ -98,7 +98,7 @@ def _request(tenant: str, user: str, more: Mapping[str, str] | None = None) -> f
     return func.HttpRequest("GET", "http://localhost/v1/feed", headers=headers, params={}, body=b"")
 
 
-async def _served(request: func.HttpRequest, services: App) -> None:
+async def serve(request: func.HttpRequest, services: App) -> None:
     api = services.apis[FeedApi]
     response = await api.edge.answer(GET_FEED, api, request)
     assert response.status_code == 200, response.get_body()
@@ -124,7 +124,7 @@ async def _no_op() -> Timing:
     return await measure_async(answer, REQUESTS)
 
 
-async def _prepare(services: App, tenant: str, count: int) -> list[str]:
+async def prepare(services: App, tenant: str, count: int) -> list[str]:
     """A tenant of `count` videos and users with a history of about 60 events each."""
     draw, now = random.Random(count), time.time()
     await save_tenant(services.documents, Tenant(tenant, "R", count_anonymous_events=True))

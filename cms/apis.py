@@ -13,6 +13,7 @@ from cms.configuration.api import ConfigurationApi
 from cms.documents import DocumentFlow
 from cms.experiments.api import ExperimentsApi
 from cms.experiments.model_versions import ModelsApi
+from cms.feeds.api import FeedsApi
 from cms.history.api import HistoryApi
 from cms.history.history_importer import HistoryImporter
 from cms.imports.api import ImportsApi
@@ -41,6 +42,7 @@ CMS_APIS: tuple[type, ...] = (
     ConfigurationApi,
     RulesApi,
     PlaylistsApi,
+    FeedsApi,
     ModelsApi,
     ExperimentsApi,
     LearningApi,
@@ -90,6 +92,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         ConfigurationApi: ConfigurationApi(edge, tenants),
         RulesApi: RulesApi(edge, tenants),
         PlaylistsApi: PlaylistsApi(edge, tenants, catalogs),
+        FeedsApi: FeedsApi(edge, tenants),
         ModelsApi: ModelsApi(edge, tenants),
         ExperimentsApi: ExperimentsApi(edge, tenants),
         LearningApi: LearningApi(edge, tenants, parts.flags),

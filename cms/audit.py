@@ -24,6 +24,7 @@ from cms.endpoint import (
     query,
 )
 from cms.experiments.models import model_id
+from cms.feeds.api import FEED
 from cms.forms import Fault, Form, checked
 from cms.request import CmsRequest, cursor_after
 from cms.reverts import STAMPS, content, puts_only_on_air, reverted, reverted_video, same_content
@@ -42,10 +43,10 @@ from shared.web.responses import Count, Time, View
 
 REVERTIBLE: dict[str, tuple[type[Form], Callable[[Json], dict[str, Any]]]] = {
     "configuration": (ConfigurationForm, editable),
-    **{kind.name: (kind.form, kind.editable) for kind in (RULE, PLAYLIST, VIDEO)},
+    **{kind.name: (kind.form, kind.editable) for kind in (RULE, PLAYLIST, FEED, VIDEO)},
 }
 """Kinds whose changes can be taken back: the form that the outcome must pass, and what of a document it checks."""
-_NOT_SHOWN = (*STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "experimentId", "salt")
+_NOT_SHOWN = (*STAMPS, "createdAt", "id", "kind", "ruleId", "playlistId", "feedId", "experimentId", "salt")
 
 
 class AuditedField(View):

@@ -141,7 +141,7 @@ def _tombstone(before: Document | None) -> Json:
     return {**kept, "deleted": True, "ttl": TOMBSTONE_TTL_SECONDS}
 
 
-_NAMES = ("ruleId", "playlistId", "version", "experimentId", "keyId", "jobId")
+_NAMES = ("ruleId", "playlistId", "feedId", "version", "experimentId", "keyId", "jobId")
 """Fields by which readers know a document, and which its tombstone therefore keeps."""
 
 

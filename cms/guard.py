@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from cms.access.models import MAX_KEYS, MAX_PUBLIC_KEYS, PUBLIC_KEY_PREFIX
 from cms.experiments.models import EXPERIMENT_PREFIX, MAX_EXPERIMENTS, MAX_MODELS, MODEL_PREFIX
+from cms.feeds.models import MAX_FEEDS
 from cms.rules.models import MAX_PLAYLISTS, MAX_RULES, PLAYLIST_PREFIX, RULE_PREFIX
 from shared.adapters.documents.port import Create, Document, Operation, Replace
 from shared.adapters.tenant_directory import KEY_PREFIX
 from shared.domain.auto_model import LEARNED_PREFIX
+from shared.domain.feeds import FEED_PREFIX
 
 GUARD_ID = "guard"
 LIMITS: dict[str, tuple[int, str]] = {
@@ -20,6 +22,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     PUBLIC_KEY_PREFIX: (MAX_PUBLIC_KEYS, "public keys"),
     RULE_PREFIX: (MAX_RULES, "rules"),
     PLAYLIST_PREFIX: (MAX_PLAYLISTS, "playlists"),
+    FEED_PREFIX: (MAX_FEEDS, "feeds"),
     MODEL_PREFIX: (MAX_MODELS, "model versions"),
     EXPERIMENT_PREFIX: (MAX_EXPERIMENTS, "experiments"),
 }

@@ -13,7 +13,7 @@ from feed.narrowing import FILTERS, MAX_VALUE_CHARS, MAX_VALUES, read_feed_name,
 from feed.page import Page
 from feed.pipeline import PERSONALIZED, Feed
 from feed.query import HINTS, FeedQuery, parse_lookup, parse_query
-from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage, VideoItem, VideoItems
+from feed.responses import CacheTimes, Config, EventLimits, FeedLimits, FeedPage, OfferedFeed, VideoItem, VideoItems
 from feed.videos_by_id import MAX_IDS, Found, not_found, read_ids
 from shared.adapters.milestones import FEED, Milestones
 from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, MAX_BODY_BYTES, MAX_EVENTS
@@ -94,6 +94,7 @@ _PAGE_EXAMPLE = {
 }
 _CONFIG_EXAMPLE = {
     "feed": {"defaultLimit": 20, "maxLimit": 50, "cursorHours": 12},
+    "feeds": [{"id": "kitchen", "title": "Kitchen"}],
     "events": {
         "maxEvents": 100,
         "maxBytes": 262_144,
@@ -318,6 +319,7 @@ class FeedApi:
         """What an SDK needs to know to behave: limits, how often to send events, hints, cache times."""
         config = Config(
             feed=FeedLimits(default_limit=call.tenant.default_limit, max_limit=MAX_LIMIT, cursor_hours=12),
+            feeds=[OfferedFeed(id=each.id, title=each.title) for each in self._feed.named_feeds.listed(call.tenant)],
             events=EventLimits(
                 max_events=MAX_EVENTS,
                 max_bytes=MAX_BODY_BYTES,

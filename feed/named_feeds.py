@@ -15,6 +15,10 @@ class NamedFeeds:
         self._tenants = tenants
         self._laid_over: dict[tuple[str, str], tuple[Tenant, NamedFeed, Tenant]] = {}
 
+    def listed(self, tenant: Tenant) -> list[NamedFeed]:
+        """The tenant's feeds that apps can ask for, by name."""
+        return sorted((each for each in self._tenants.feeds(tenant.id) if each.enabled), key=lambda each: each.id)
+
     def of(self, tenant: Tenant, name: str) -> tuple[NamedFeed | None, Tenant]:
         """The feed (None: home), and the tenant as it serves it: the same object while neither changes.
 

@@ -132,10 +132,18 @@ class CacheTimes(View):
     config_seconds: Count
 
 
+class OfferedFeed(View):
+    """A feed that apps can ask for besides `home`."""
+
+    id: Annotated[str, Field(description="Send it as `feed`.")]
+    title: str
+
+
 class Config(View):
     """What an SDK needs to know."""
 
     feed: FeedLimits
+    feeds: list[OfferedFeed]
     events: EventLimits
     hints: list[str]
     cache: CacheTimes

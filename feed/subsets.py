@@ -93,7 +93,7 @@ def _in_playlist(videos: Catalogued, values: Sequence[str]) -> Mask:
 
 
 def _in_series(videos: Catalogued, values: Sequence[str]) -> Mask:
-    return np.zeros(len(videos.columns), np.bool_)  # no video has a series yet
+    return _having(videos.columns.series, videos.columns.series_names, values)
 
 
 def _in_language(videos: Catalogued, values: Sequence[str]) -> Mask:

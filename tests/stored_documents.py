@@ -48,6 +48,17 @@ COMMAND = "python -m tests.stored_documents"
 EVENTS_OF_A_DAY = 600 * 20 * 86_400 // 120
 """Of one tenant of 120, at 600 batches of 20 events a second."""
 TAGS = ("fitness", "cooking", "travel")
+FEED_IN_FULL: Json = {
+    "title": "Kitchen",
+    "base": {"categories": ["cooking"], "playlists": ["weekend"], "tags": ["dinner", "quick"]},
+    "fallbackOrder": "editorial",
+    "weights": {"recency": 0.5},
+    "defaultLimit": 10,
+    "streakCap": 0,
+    "creatorCap": 5,
+    "diversity": 0.2,
+    "maturityCeiling": "PG",
+}
 RULE_IN_FULL = {
     **RULE,
     "audience": {"countries": ["DE"], "platforms": ["ios"]},
@@ -154,6 +165,7 @@ async def _steer(editor: Editor) -> None:
         ("rules", {**RULE_IN_FULL, "id": "more-fitness"}),
         ("playlists", {"id": "weekend", "name": "Weekend picks", "videoIds": ["vid_fitness_1", "vid_core"]}),
         ("playlists", {"id": "over", "name": "Over", "videoIds": []}),
+        ("feeds", {"id": "kitchen", **FEED_IN_FULL}),
         ("models", MODEL),
         ("experiments", {"id": "quality", "name": "More quality", "arms": _arms()}),
     ):
@@ -161,7 +173,11 @@ async def _steer(editor: Editor) -> None:
         assert answer.status == 201, (path, answer.body)
     live = (await editor.get("configuration")).json
     draft = {name: live[name] for name in ("maturityPolicy", "weights")} | {"weights": {"quality": 2.0}}
-    for path, body in (("rules/later/draft", RULE_IN_FULL), ("configuration/draft", draft)):
+    for path, body in (
+        ("rules/later/draft", RULE_IN_FULL),
+        ("configuration/draft", draft),
+        ("feeds/later/draft", FEED_IN_FULL),
+    ):
         answer = await editor.call("PUT", path, body)
         assert answer.status == 200, (path, answer.body)
     assert (await editor.post("videos", {**VIDEO, "id": "vid_down"})).status == 201

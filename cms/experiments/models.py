@@ -9,13 +9,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from cms.configuration.models import ModelHistory, ModelVersion, known_weights
-from cms.forms import Fault, Form, NullMeansAbsent, Slug, comes_back_in, fault, refused, text_like, without_nulls
+from cms.forms import (
+    Distinct,
+    Fault,
+    Form,
+    NullMeansAbsent,
+    Slug,
+    comes_back_in,
+    fault,
+    refused,
+    text_like,
+    without_nulls,
+)
 from cms.views import Etag, KeyName, Stamped, one_of, stamp
 from ranking.model import InvalidModel, LinearModel, global_model, parse
 from shared.adapters.documents.port import Json
 from shared.domain.experiment_measures import MEASURES
 from shared.domain.formats import MODEL_VERSION, iso_time_or_none
-from shared.domain.records import Arm, Experiment
+from shared.domain.records import HOME, Arm, Experiment
 from shared.web.responses import Count, Time, View
 
 MAX_MODELS = 50
@@ -55,6 +66,7 @@ class ExperimentForm(Form):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     hypothesis: Annotated[str, Field(max_length=500)] = ""
+    feeds: Annotated[list[Slug], Field(min_length=1, max_length=51), Distinct] = [HOME]
     arms: Annotated[list[ArmForm], Field(min_length=2, max_length=8)]
 
     @model_validator(mode="after")
@@ -125,6 +137,7 @@ class StoredExperiment(Stamped):
     id: str
     name: str
     hypothesis: str
+    feeds: Annotated[list[str], Field(description="The feeds it runs in; users of others see what the tenant serves.")]
     arms: list[ExperimentArm]
     status: Status
     outside_percent: Annotated[float, Field(description="Users in no arm; they see what the tenant serves.")]
@@ -238,6 +251,7 @@ def experiment_fields(document: Json) -> dict[str, Any]:
         "id": read.id,
         "name": read.name,
         "hypothesis": document.get("hypothesis", ""),
+        "feeds": list(read.feeds),
         "status": read.status,
         "arms": [_arm_view(arm) for arm in read.arms],
         "outsidePercent": round(100.0 - sum(arm.percent for arm in read.arms), 4),

@@ -8,15 +8,13 @@ import azure.functions as func
 
 from cms.documents import (
     DocumentFlow,
-    Drafts,
     Kind,
     NamedDocuments,
     no_content,
-    reason_of,
     require_match,
-    require_own_id,
     with_etag,
 )
+from cms.drafted import DraftedDocuments
 from cms.endpoint import (
     IF_MATCH,
     IF_MATCH_PROBLEMS,
@@ -30,7 +28,7 @@ from cms.endpoint import (
     reads,
     replaces,
 )
-from cms.forms import checked
+from cms.feeds.models import feed_uses_playlist
 from cms.request import CmsRequest, quoted
 from cms.rules.models import (
     PLAYLIST_PREFIX,
@@ -59,6 +57,7 @@ from cms.rules.models import (
 )
 from feed.catalog import Catalogs
 from shared.adapters.documents.port import Document, StoreUnavailable
+from shared.domain.feeds import FEED_PREFIX
 from shared.domain.formats import SLUG, iso_time
 from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem
@@ -75,18 +74,17 @@ class RulesApi:
 
     def __init__(self, edge: Edge, flow: DocumentFlow) -> None:
         self.edge = edge
-        self._flow = flow
         self._rules = NamedDocuments(flow, RULE)
-        self._drafts = Drafts(flow, RULE.name)
+        self._drafts = DraftedDocuments(flow, RULE)
 
     @cms_endpoint("GET", "rules", "List rules", {200: Rules})
     async def list_rules(self, call: CmsRequest) -> func.HttpResponse:
         """Every rule, the most important first, each with its draft if it has one."""
         live = await self._rules.list(call)
-        drafts = {each.id: each for each in await self._drafts.list(call.tenant_id, RULE.prefix)}
+        drafts = await self._drafts.by_live_id(call.tenant_id)
         rules: list[ListedRule | NewRule] = []
         for each in sorted(live, key=lambda each: (-each.body.get("priority", 0), each.id)):
-            draft = drafts.pop(f"draft:{each.id}", None)
+            draft = drafts.pop(each.id, None)
             shown = _draft_view(draft, call.now) if draft else None
             rules.append(listed_rule_view(each.body, quoted(each.etag), shown, call.now))
         for draft in drafts.values():
@@ -127,7 +125,7 @@ class RulesApi:
     @reads("rules/{id}/draft", "Read a rule's draft", StoredRule)
     async def get_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
         """The draft of a rule, which may be one that does not exist yet."""
-        return self._answer_draft(call, await self._draft(call))
+        return self._answer_draft(call, await self._drafts.get(call))
 
     @cms_endpoint(
         "PUT",
@@ -142,23 +140,12 @@ class RulesApi:
     )
     async def save_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
         """Save the draft, over the one that `If-Match` names; without `If-Match` where there is none."""
-        id = call.path("id", SLUG)
-        live_id = RULE.document_id(id)
-        kept = await self._drafts.read(call.tenant_id, live_id)
-        self._drafts.require_match(call, kept)
-        payload = call.body()
-        require_own_id(payload, id)
-        form = checked(RuleForm, payload, kept.body["rule"] if kept else None)
-        live = await self._flow.read(call.tenant_id, live_id)
-        content = {"rule": rule_document(id, form, call.now, call.author().who)}
-        return self._answer_draft(call, await self._drafts.save(call, live_id, id, kept, live, content))
+        return self._answer_draft(call, await self._drafts.save(call))
 
     @deletes("rules/{id}/draft", "Throw a rule's draft away")
     async def drop_rule_draft(self, call: CmsRequest) -> func.HttpResponse:
         """Delete the draft that `If-Match` names."""
-        kept = await self._draft(call)
-        require_match(call, kept)
-        await self._drafts.drop(call, kept, call.path("id", SLUG))
+        await self._drafts.drop(call)
         return no_content()
 
     @acts(
@@ -173,21 +160,7 @@ class RulesApi:
     )
     async def publish_rule(self, call: CmsRequest) -> func.HttpResponse:
         """Make the draft that `If-Match` names live, unless the live rule has changed since."""
-        id = call.path("id", SLUG)
-        kept = await self._draft(call)
-        require_match(call, kept)
-        stored = await self._flow.stored(call.tenant_id, RULE.document_id(id))
-        live = await self._flow.read(call.tenant_id, RULE.document_id(id)) if stored else None
-        self._drafts.require_current(kept, live)
-        author = call.author(reason_of(call.optional_body()))
-        body = {**kept.body["rule"], "updatedAt": call.now, "updatedBy": author.who}
-        published = await self._flow.write(
-            call.tenant_id, RULE.name, id, "publish", stored, body, author, self._drafts.dropping(kept)
-        )
-        return self._answer(call, published)
-
-    async def _draft(self, call: CmsRequest) -> Document:
-        return await self._drafts.require(call.tenant_id, RULE.document_id(call.path("id", SLUG)))
+        return self._answer(call, await self._drafts.publish(call))
 
     def _answer(self, call: CmsRequest, document: Document, status: int = 200) -> func.HttpResponse:
         return with_etag(rule_view(document.body, call.now), document, status)
@@ -248,14 +221,18 @@ class PlaylistsApi:
 
     @deletes("playlists/{id}", "Delete a playlist", "in_use")
     async def delete_playlist(self, call: CmsRequest) -> func.HttpResponse:
-        """Delete a playlist that no rule uses."""
+        """Delete a playlist that no rule and no feed uses."""
         stored = await self._playlists.get(call)
         require_match(call, stored)
-        rules = await self._flow.list(call.tenant_id, RULE.prefix)
         id = call.path("id", SLUG)
+        rules = await self._flow.list(call.tenant_id, RULE.prefix)
+        feeds = await self._flow.list(call.tenant_id, FEED_PREFIX)
         users: list[Any] = [each.body["name"] for each in rules if uses_playlist(each.body, id)]
+        users += [each.body["title"] for each in feeds if feed_uses_playlist(each.body, id)]
         if users:
-            raise Problem(409, "in_use", f"Rules use this playlist: {', '.join(users[:5])}. Change them first.")
+            raise Problem(
+                409, "in_use", f"Rules or feeds use this playlist: {', '.join(users[:5])}. Change them first."
+            )
         await self._playlists.delete(call, stored)
         return no_content()
 

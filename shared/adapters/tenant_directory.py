@@ -258,6 +258,11 @@ class TenantDirectory:
         entry = self._entries.get(tenant_id)
         return entry.editorial if entry else NO_RULES
 
+    def feeds(self, tenant_id: str) -> list[NamedFeed]:
+        """Every named feed of the tenant, in no particular order."""
+        entry = self._entries.get(tenant_id)
+        return list(entry.feeds.values()) if entry else []
+
     def feed(self, tenant_id: str, id: str) -> NamedFeed | None:
         """A named feed of the tenant, switched on or off; the same object until it changes."""
         entry = self._entries.get(tenant_id)

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STALE = {"If-Match": '"0"'}
 ARMS = [{"name": "now", "percent": 50}, {"name": "more", "percent": 25, "weights": {"quality": 1}}]
 WITHOUT_CONDITION = {
-    "create_tenant", "create_video", "create_rule", "create_playlist", "create_experiment", "upload_model",
-    "issue_key", "add_public_key",  # nothing is there yet
+    "create_tenant", "create_video", "create_rule", "create_playlist", "create_feed", "create_experiment",
+    "upload_model", "issue_key", "add_public_key",  # nothing is there yet
     "import_videos", "import_history",  # many documents at once
     "preview",  # changes nothing
     "remove_tenant",  # whatever it is by now: the body confirms it
@@ -104,6 +104,9 @@ REQUIRED: list[tuple[str, str, dict[str, Any] | None]] = [
     ("DELETE", "experiments/one", None), ("PUT", "configuration", {"maturityPolicy": "G"}),
     ("PATCH", "configuration", {"streakCap": 3}), ("PATCH", "configuration/draft", {"streakCap": 3}),
     ("DELETE", "configuration/draft", None), ("POST", "configuration/draft/publish", {}),
+    ("PUT", "feeds/one", {"title": "x"}), ("PATCH", "feeds/one", {"title": "y"}), ("DELETE", "feeds/one", None),
+    ("PUT", "feeds/one/draft", {"title": "x"}), ("DELETE", "feeds/one/draft", None),
+    ("POST", "feeds/one/draft/publish", {}),
     ("PUT", "rules/one/draft", RULE), ("DELETE", "rules/one/draft", None), ("POST", "rules/one/draft/publish", {}),
 ]  # fmt: skip
 HEEDED = [
@@ -119,11 +122,15 @@ async def with_one_of_everything(app: App) -> Editor:
     for path, body in (
         ("videos", {"id": "one", **VIDEO}), ("rules", {"id": "one", **RULE}), ("playlists", {"id": "one", "name": "x"}),
         ("experiments", {"id": "one", "name": "x", "arms": ARMS}), ("models", model),
+        ("feeds", {"id": "one", "title": "x"}),
         ("models", {**model, "version": "two"}),
     ):  # fmt: skip
         assert (await editor.post(path, body)).status == 201, path
     assert (await editor.post("models/two/promote")).status == 200
-    for path, body in (("rules/one/draft", RULE), ("configuration/draft", {"maturityPolicy": "G"})):
+    for path, body in (
+        ("rules/one/draft", RULE), ("configuration/draft", {"maturityPolicy": "G"}),
+        ("feeds/one/draft", {"title": "z"}),
+    ):  # fmt: skip
         assert (await editor.call("PUT", path, body)).status == 200
     return editor
 

@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "user-token-key:": ("user-token-keys", {"keyId": "{}", "publicKey": signer("ES256").pem.strip()}),
     "rule:": ("rules", {"id": "{}", **RULE}),
     "playlist:": ("playlists", {"id": "{}", "name": "Cup"}),
+    "feed:": ("feeds", {"id": "{}", "title": "Kitchen"}),
     "model:": ("models", {"type": "linear", "version": "{}", "weights": {"quality": 1}}),
     "experiment:": ("experiments", {"id": "{}", "name": "Taste", "arms": ARMS}),
 }

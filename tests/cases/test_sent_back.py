@@ -35,10 +35,17 @@ RULES = st.fixed_dictionaries(
               "audience": st.just({"countries": ["DE"]})},
 )  # fmt: skip
 PLAYLISTS = st.fixed_dictionaries({"name": NAMES}, optional={"videoIds": st.just(["vid_gone"]), "description": NAMES})
+FEEDS = st.fixed_dictionaries(
+    {"title": NAMES},
+    optional={"base": st.fixed_dictionaries({"tags": st.lists(NAMES, **FEW), "playlists": st.just(["cup"])}),
+              "enabled": st.booleans(), "fallbackOrder": st.sampled_from(["popular", "newest", "editorial"]),
+              "weights": st.just({"quality": 1.5}), "defaultLimit": st.none() | st.integers(1, 50),
+              "streakCap": st.integers(0, 9), "diversity": st.floats(0, 2), "maturityCeiling": st.just("PG-13")},
+)  # fmt: skip
 EXPERIMENTS = st.fixed_dictionaries(
     {"name": NAMES,
      "arms": st.just([{"name": "a", "percent": 50}, {"name": "b", "percent": 5, "weights": {"quality": 1}}])},
-    optional={"hypothesis": NAMES},
+    optional={"hypothesis": NAMES, "feeds": st.just(["home", "kitchen"])},
 )  # fmt: skip
 CONFIGURATIONS = st.fixed_dictionaries(
     {"maturityPolicy": st.just("PG-13")},
@@ -46,7 +53,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
               "featureFlags": st.just({"co-watch": True}),
               "ageBandPolicies": st.just({"0-12": "g"})},
 )  # fmt: skip
-RESOURCES = {"videos": VIDEOS, "rules": RULES, "playlists": PLAYLISTS, "experiments": EXPERIMENTS}
+RESOURCES = {"videos": VIDEOS, "rules": RULES, "playlists": PLAYLISTS, "feeds": FEEDS, "experiments": EXPERIMENTS}
 ANY = st.one_of(
     *(st.tuples(st.just(plural), form) for plural, form in RESOURCES.items()),
     st.tuples(st.just("configuration"), CONFIGURATIONS),
@@ -138,7 +145,12 @@ NULLS = [
 ] + [
     ("rules", name, default)
     for name, default in {"priority": 0, "enabled": True, "positions": [], "startsAt": None, "endsAt": None}.items()
-] + [("playlists", "description", ""), ("playlists", "videoIds", [])]  # fmt: skip
+] + [("playlists", "description", ""), ("playlists", "videoIds", [])] + [
+    ("feeds", name, default)
+    for name, default in (
+        ("defaultLimit", None), ("maturityCeiling", None), ("weights", {}), ("fallbackOrder", "popular"),
+    )
+]  # fmt: skip
 SET: dict[str, Any] = {
     "tags": ["a"], "countries": ["DE"], "ageBands": ["13-17"], "platforms": ["ios"], "creatorId": "anna",
     "editorialBoost": 3, "popularityOverride": 50, "language": "en", "thumbnailUrl": "https://cdn.example/t.jpg",
@@ -147,13 +159,14 @@ SET: dict[str, Any] = {
     "season": 2, "episode": 3,
     "expiresAt": "2099-01-01", "priority": 5, "enabled": False, "startsAt": "2030-01-01",
     "endsAt": "2031-01-01", "description": "x", "videoIds": ["v1"],
+    "defaultLimit": 5, "maturityCeiling": "PG", "weights": {"quality": 1}, "fallbackOrder": "newest",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("plural", "name", "default"), NULLS)
 async def test_null_means_the_default_of_every_field(app: App, plural: str, name: str, default: Any) -> None:
     editor = await new_editor(app)
-    whole = {"videos": VIDEO, "rules": RULE, "playlists": {"name": "Cup"}}[plural]
+    whole = {"videos": VIDEO, "rules": RULE, "playlists": {"name": "Cup"}, "feeds": {"title": "Cup"}}[plural]
     given = {name: SET[name]} if name in SET else {}
     if name in ("season", "episode"):
         whole = {**whole, "seriesId": "garden"}

@@ -9,6 +9,7 @@ import orjson
 
 import function_app
 from cms.configuration.models import ConfigurationForm
+from cms.feeds.models import BaseSetForm, NewFeedForm
 from cms.forms import Form, check
 from cms.preview.models import PreviewForm
 from cms.rules.models import MatchForm, NewPlaylistForm, NewRuleForm
@@ -18,7 +19,7 @@ PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "cms.md").read_
 
 
 def test_every_example_is_accepted_as_it_stands() -> None:
-    forms: tuple[type[Form], ...] = (NewVideoForm, NewRuleForm, PreviewForm)
+    forms: tuple[type[Form], ...] = (NewVideoForm, NewRuleForm, NewFeedForm, PreviewForm)
     examples = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert len(examples) == len(forms)
     for form, example in zip(forms, examples, strict=True):
@@ -28,8 +29,8 @@ def test_every_example_is_accepted_as_it_stands() -> None:
     assert check(NewPlaylistForm, orjson.loads(playlist[1]))[1] == []
 
 
-def test_every_field_of_a_configuration_rule_and_match_is_explained() -> None:
-    for form in (ConfigurationForm, NewRuleForm, MatchForm):
+def test_every_field_of_a_configuration_rule_feed_and_match_is_explained() -> None:
+    for form in (ConfigurationForm, NewRuleForm, NewFeedForm, BaseSetForm, MatchForm):
         for name, field in form.model_fields.items():
             alias = field.alias or name
             assert f"`{alias}`" in PAGE or f'"{alias}"' in PAGE, alias

@@ -26,7 +26,7 @@ ARMS = [{"name": "a", "percent": 10}, {"name": "b", "percent": 10, "weights": {"
 IDS = st.sampled_from(["same", "other", "~audit:1", "...", "same%2F..%2Fx", "key:app"])
 METHODS = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"])
 RESOURCES = st.sampled_from(
-    ["videos", "rules", "playlists", "experiments", "imports", "models", "keys", "user-token-keys"]
+    ["videos", "rules", "playlists", "feeds", "experiments", "imports", "models", "keys", "user-token-keys"]
 )
 ACTIONS = st.sampled_from(
     ["", "/takedown", "/restore", "/draft", "/draft/publish", "/start", "/stop", "/report", "/promote", "/rotate"]
@@ -50,6 +50,7 @@ BODIES: st.SearchStrategy[Any] = st.sampled_from(
         {"id": "same", **VIDEO},
         {"id": "same", **RULE},
         {"id": "same", "name": "Mine", "videoIds": ["same", "other"]},
+        {"id": "same", "title": "Mine", "base": {"playlists": ["same"]}},
         {"id": "same", "name": "Mine", "arms": ARMS},
         {"videos": [{"id": "same", **VIDEO, "title": "Mine"}, {"id": "other", **VIDEO}]},
         {"maturityPolicy": "PG13", "defaultLimit": 7},
@@ -79,6 +80,8 @@ async def tenant_with_one_of_everything(app: App) -> Editor:
     editor = await new_editor(app, [make_video("same", MARK, title=f"{MARK} title", creator=MARK)])
     await editor.post("rules", {"id": "same", **RULE, "name": MARK, "match": {"tags": [MARK]}})
     await editor.post("playlists", {"id": "same", "name": MARK, "videoIds": ["same"]})
+    await editor.post("feeds", {"id": "same", "title": MARK, "base": {"tags": [MARK]}})
+    await editor.call("PUT", "feeds/other/draft", {"title": MARK, "base": {"tags": [MARK]}})
     await editor.post("experiments", {"id": "same", "name": MARK, "arms": ARMS})
     await editor.post(
         "models", {"type": "linear", "version": "same", "weights": {"quality": 9}, "trained": {"by": MARK}}
@@ -152,7 +155,7 @@ async def _a_borrowed_cursor(app: App) -> None:
     assert [video["id"] for video in page.json["videos"]] == ["zz_mine"]
 
 
-def test_a_model_rule_or_playlist_of_another_tenant_cannot_be_named(world: World) -> None:
+def test_a_model_rule_feed_or_playlist_of_another_tenant_cannot_be_named(world: World) -> None:
     world[0].run(_borrowed_names(world[1]))
 
 
@@ -165,3 +168,10 @@ async def _borrowed_names(app: App) -> None:
     rule = {"id": "pin", "name": "x", "action": "limit", "match": {"playlists": ["same"]}}
     await a.post("rules", rule)
     assert (await a.client.feed()).ids == []
+    await a.change("DELETE", "rules/pin")
+    assert (await a.client.feed()).ids == ["mine"]
+    assert (await a.client.feed(feed="same")).code == "feed_not_found"
+    assert (await a.client.feed(**{"filter.playlist": "same"})).ids == []
+    assert (await a.client.feed(**{"filter.tag": MARK})).ids == []
+    await a.post("feeds", {"id": "borrowed", "title": "x", "base": {"playlists": ["same"]}})
+    assert (await a.client.feed(feed="borrowed")).ids == []

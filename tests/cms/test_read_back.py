@@ -18,6 +18,12 @@ RESOURCES: dict[str, dict[str, Any]] = {
     "videos": VIDEO,
     "rules": RULE,
     "playlists": {"name": "Cup", "videoIds": ["vid_gone"]},
+    "feeds": {
+        "title": "Kitchen",
+        "base": {"categories": ["cooking"]},
+        "weights": {"quality": 1.0},
+        "maturityCeiling": "PG",
+    },
     "experiments": {"name": "Taste", "arms": ARMS},
 }
 """What there are lists of → one of it."""
@@ -26,7 +32,7 @@ RESOURCES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("plural", RESOURCES)
 async def test_what_is_replaced_is_read_alone_and_in_its_list_with_its_etag(app: App, plural: str) -> None:
     editor = await new_editor(app)
-    sent, title = RESOURCES[plural], "title" if plural == "videos" else "name"
+    sent, title = RESOURCES[plural], "title" if plural in ("videos", "feeds") else "name"
     assert (await editor.post(plural, {"id": "one", **sent})).status == 201
     replaced = await editor.change("PUT", f"{plural}/one", {**sent, title: "Another"})
     alone = await editor.get(f"{plural}/one")
@@ -46,6 +52,19 @@ async def test_a_rule_is_listed_with_its_draft(app: App) -> None:
     (listed,) = (await editor.get("rules")).json["rules"]
     assert (listed["multiplier"], draft.json["multiplier"]) == (3, 2)
     assert listed["draft"] == {**draft.json, "etag": draft.headers["Etag"]}
+
+
+async def test_a_feed_is_listed_with_its_draft_and_a_draft_alone_by_itself(app: App) -> None:
+    editor = await new_editor(app)
+    kitchen = RESOURCES["feeds"]
+    await editor.post("feeds", {"id": "one", **kitchen})
+    for id in ("one", "two"):
+        assert (await editor.call("PUT", f"feeds/{id}/draft", {**kitchen, "title": "Later"})).status == 200
+    draft, other = await editor.get("feeds/one/draft"), await editor.get("feeds/two/draft")
+    listed, new = (await editor.get("feeds")).json["feeds"]
+    assert (listed["title"], draft.json["title"]) == ("Kitchen", "Later")
+    assert listed["draft"] == {**draft.json, "etag": draft.headers["Etag"]}
+    assert new == {"id": "two", "draft": {**other.json, "etag": other.headers["Etag"]}}
 
 
 async def test_a_configuration_and_its_draft_are_read_as_they_were_replaced(app: App) -> None:

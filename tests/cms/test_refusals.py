@@ -9,6 +9,7 @@ import pytest
 from cms.access.models import NewKeyForm, NewTenantForm, RotationForm, UserTokenKeyForm
 from cms.configuration.models import ConfigurationForm
 from cms.experiments.models import NewExperimentForm
+from cms.feeds.models import NewFeedForm
 from cms.forms import Form, check
 from cms.imports.files import LINES_KIND, read_file, read_line
 from cms.imports.rows import VIDEO_FILE, apply_row
@@ -22,6 +23,7 @@ FORMS: dict[str, tuple[type[Form], dict[str, Any]]] = {
     "configuration": (ConfigurationForm, {"maturityPolicy": "PG13"}),
     "rule": (NewRuleForm, {"id": "more-fitness", **RULE}),
     "playlist": (NewPlaylistForm, {"id": "weekend", "name": "Weekend", "videoIds": ["vid_1"]}),
+    "feed": (NewFeedForm, {"id": "kitchen", "title": "Kitchen", "base": {"categories": ["cooking"]}}),
     "experiment": (
         NewExperimentForm,
         {
@@ -117,6 +119,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("playlist", {"videoIds": ["a", "b", "a"]}, "videoIds names a video twice: a playlist holds each one once."),
     ("playlist", {"videoIds": [f"v{n}" for n in range(501)]}, "videoIds can have at most 500 entries."),
     ("playlist", {"name": None}, "name must be text."),
+    ("feed", {"id": "home"}, "home and following are feeds of their own: choose another id."),
+    ("feed", {"title": GONE}, "title is missing."),
+    ("feed", {"base": {"languages": ["en"]}}, "There is no field base.languages. Known here: playlists, categories, "
+     "creators, tags, series."),
+    ("feed", {"base": {"tags": [f"t{n}" for n in range(51)]}}, "base.tags can have at most 50 entries."),
+    ("feed", {"fallbackOrder": "oldest"}, "fallbackOrder must be one of popular, newest, editorial."),
+    ("feed", {"maturityCeiling": "PG-14"}, "maturityCeiling must be one of G, PG, PG13, R, NC17."),
+    ("feed", {"diversity": 3}, "diversity must be 2 or less."),
+    ("feed", {"defaultLimit": 51}, "defaultLimit must be 50 or less."),
+    ("experiment", {"feeds": []}, "feeds must not be empty."),
     ("experiment", {"arms": [{"name": "a", "percent": 60}, {"name": "b", "percent": 60, "weights": {"quality": 1}}]},
      "The shares of the arms add up to 120 %, more than 100 %."),
     ("experiment", {"arms": [{"name": "a", "percent": 5}, {"name": "b", "percent": 5}]}, "Two arms show the same "

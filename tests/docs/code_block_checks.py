@@ -45,6 +45,9 @@ ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
     ("docs/api.md", "text"): _REPLAYED,
     ("docs/self-hosting.md", "sh"): Executed(f"{_SELF_HOSTING}test_every_command_does_what_the_page_says"),
     ("docs/self-hosting.md", "apache"): Executed(f"{_SELF_HOSTING}test_the_proxy_passes_everything_on_under_tls"),
+    ("docs/feeds.md", "http"): Executed(
+        "tests/docs/test_feeds_page.py::test_every_example_about_feeds_is_answered_as_the_page_shows"
+    ),
     ("docs/events.md", "http"): Executed(f"{_API}test_the_batch_on_the_page_about_events_is_answered_as_it_shows"),
 }
 """Page and language whose test goes through every block there is."""
@@ -64,6 +67,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "docs/azure.md#on-our-test-servers sh 3": Executed(_AZURE),
     "docs/cms.md#videos json": _CMS,
     "docs/cms.md#rules json": _CMS,
+    "docs/cms.md#feeds json": _CMS,
     "docs/cms.md#preview json": _CMS,
     "docs/cms.md#past-events jsonl": Executed("tests/cms/test_history.py::test_the_row_on_the_page_is_taken"),
     **{

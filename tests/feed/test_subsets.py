@@ -14,6 +14,7 @@ from shared.domain.feeds import Criteria, NamedFeed, criteria_of
 from shared.domain.languages import language_key, same_language
 from shared.domain.records import Video
 from shared.domain.rules import Editorial
+from shared.domain.series_place import NO_SERIES, SeriesPlace
 
 PLAYLISTS = {"cup": ("v3", "v1", "gone"), "empty": ()}
 EDITORIAL = Editorial(playlists=PLAYLISTS)
@@ -28,6 +29,7 @@ videos = st.lists(
         tags=st.lists(st.sampled_from([f"t{n}" for n in range(12)]), max_size=12, unique=True).map(tuple),
         creator=st.sampled_from(["x", "y", ""]),
         language=st.sampled_from([None, "en", "pt-BR", "pt-PT"]),
+        place=st.sampled_from([NO_SERIES, SeriesPlace("dunes"), SeriesPlace("harbour", 1, 2)]),
     ),
     max_size=20,
 ).map(lambda found: [replace(video, id=f"v{n}") for n, video in enumerate(found)])
@@ -36,7 +38,7 @@ values = {
     "category": ["fitness", "cooking", "unknown"],
     "creator": ["x", "y", "unknown"],
     "playlist": ["cup", "empty", "unknown"],
-    "series": ["unknown"],
+    "series": ["dunes", "harbour", "unknown"],
     "language": ["en", "pt", "pt-BR", "no language at all"],
 }
 criteria = st.fixed_dictionaries(
@@ -51,8 +53,13 @@ def meets(video: Video, kind: str, value: str) -> bool:
     if kind == "language":
         asked, spoken = language_key(value), language_key(video.language)
         return asked is not None and spoken is not None and same_language(spoken, asked)
-    has = {"tag": video.tags, "category": (video.category,), "creator": (video.creator,), "series": ()}[kind]
-    return value in has
+    has = {
+        "tag": video.tags,
+        "category": (video.category,),
+        "creator": (video.creator,),
+        "series": (video.place.series_id,),
+    }
+    return value in has[kind]
 
 
 @given(videos, criteria)

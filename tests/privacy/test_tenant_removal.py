@@ -135,6 +135,7 @@ async def used(app: App, tenant_id: str) -> Used:
     for path, body in (("rules", {"id": "more", **RULE}), ("models", MODEL)):
         assert (await editor.post(path, body)).status == 201
     assert (await editor.post("playlists", {"id": "list", "name": "A list", "videoIds": ["vid_1"]})).status == 201
+    assert (await editor.post("feeds", {"id": "kitchen", "title": "A feed"})).status == 201
     large = b"\n".join(orjson.dumps({"id": f"new_{n}", **VIDEO}) for n in range(1001))
     queued = await editor.call("POST", "imports", large, {"Content-Type": "application/x-ndjson"})
     assert queued.status == 202

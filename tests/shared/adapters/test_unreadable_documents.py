@@ -40,6 +40,7 @@ FIELDS = """
     kind deleted name hash scopes expiresAt createdAt createdBy maturityPolicy weights featureFlags defaultLimit
     modelVersion modelHistory rateLimits rollupShards action match audience positions priority startsAt multiplier
     videoIds playlistId version type experimentId arms status salt keyId publicKey state tenantId
+    feedId base fallbackOrder maturityCeiling diversity streakCap enabled
 """.split()  # noqa: SIM905
 bodies = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), values, max_size=8)
 ids = st.sampled_from([f"{kind}:x" for kind in KINDS] + ["configuration", "draft:x", "~audit:x", "x", "key:", ":"])

@@ -189,6 +189,7 @@ export interface components {
         /** @description What an SDK needs to know. */
         Config: {
             feed: components["schemas"]["FeedLimits"];
+            feeds: components["schemas"]["OfferedFeed"][];
             events: components["schemas"]["EventLimits"];
             hints: string[];
             cache: components["schemas"]["CacheTimes"];
@@ -441,6 +442,12 @@ export interface components {
             rows: number;
             /** Format: date-time */
             sentAt: string;
+        };
+        /** @description A feed that apps can ask for besides `home`. */
+        OfferedFeed: {
+            /** @description Send it as `feed`. */
+            id: string;
+            title: string;
         };
         /** @description A play that was told by heartbeats, by its fingerprint, and the seconds that count of it. `at`: its beginning. */
         PlayedVideo: {
@@ -1294,6 +1301,12 @@ export interface operations {
                      *         "maxLimit": 50,
                      *         "cursorHours": 12
                      *       },
+                     *       "feeds": [
+                     *         {
+                     *           "id": "kitchen",
+                     *           "title": "Kitchen"
+                     *         }
+                     *       ],
                      *       "events": {
                      *         "maxEvents": 100,
                      *         "maxBytes": 262144,

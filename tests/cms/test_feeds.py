@@ -1,0 +1,100 @@
+"""Named feeds in the CMS: drafts seen by nobody, publishing, switching off, taking back, and what keeps a playlist."""
+
+from __future__ import annotations
+
+import pytest
+
+from cms.feeds.models import BaseSetForm
+from shared.domain.feeds import BASES
+from tests.cms.editor import Editor, new_editor
+from tests.served_app import App, make_video
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KITCHEN = {"title": "Kitchen", "base": {"categories": ["cooking"]}, "fallbackOrder": "newest"}
+
+
+async def with_two_categories(app: App) -> Editor:
+    videos = [make_video(f"v{n}", "cooking" if n % 2 else "travel") for n in range(8)]
+    return await new_editor(app, videos)
+
+
+async def test_a_feed_is_served_at_once_where_it_was_saved(app: App) -> None:
+    editor = await with_two_categories(app)
+    assert (await editor.client.feed(feed="kitchen")).code == "feed_not_found"
+    assert (await editor.post("feeds", {"id": "kitchen", **KITCHEN})).status == 201
+    page = await editor.client.feed(feed="kitchen")
+    assert set(page.ids) == {"v1", "v3", "v5", "v7"}
+    assert page.json["modelVersion"] == "newest"
+
+
+async def test_a_draft_is_seen_by_nobody_until_it_is_published(app: App) -> None:
+    editor = await with_two_categories(app)
+    saved = await editor.call("PUT", "feeds/kitchen/draft", KITCHEN)
+    assert saved.status == 200, saved.body
+    assert (await editor.client.feed(feed="kitchen")).code == "feed_not_found"
+    published = await editor.call(
+        "POST", "feeds/kitchen/draft/publish", {"reason": "opening"}, {"If-Match": saved.headers["Etag"]}
+    )
+    assert published.status == 200, published.body
+    assert len((await editor.client.feed(feed="kitchen")).ids) == 4
+    assert (await editor.get("feeds/kitchen/draft")).status == 404
+    (newest, *_) = (await editor.get("audit", resource="feed")).json["entries"]
+    assert (newest["action"], newest["name"], newest["why"]) == ("publish", "kitchen", "opening")
+
+
+async def test_a_draft_of_a_feed_that_changed_since_is_outdated(app: App) -> None:
+    editor = await with_two_categories(app)
+    await editor.post("feeds", {"id": "kitchen", **KITCHEN})
+    saved = await editor.call("PUT", "feeds/kitchen/draft", {**KITCHEN, "title": "Later"})
+    await editor.change("PATCH", "feeds/kitchen", {"title": "Now"})
+    published = await editor.call("POST", "feeds/kitchen/draft/publish", {}, {"If-Match": saved.headers["Etag"]})
+    assert (published.status, published.code) == (412, "draft_outdated")
+
+
+async def test_home_cannot_be_drafted_either(app: App) -> None:
+    editor = await with_two_categories(app)
+    for id in ("home", "following"):
+        assert (await editor.call("PUT", f"feeds/{id}/draft", KITCHEN)).code == "invalid_document"
+
+
+async def test_a_feed_that_is_switched_off_or_deleted_is_404_and_comes_back_by_a_revert(app: App) -> None:
+    editor = await with_two_categories(app)
+    await editor.post("feeds", {"id": "kitchen", **KITCHEN})
+    assert (await editor.change("PATCH", "feeds/kitchen", {"enabled": False})).status == 200
+    assert (await editor.client.feed(feed="kitchen")).code == "feed_not_found"
+    assert (await editor.client.get("/v1/config")).json["feeds"] == []
+    assert (await editor.change("DELETE", "feeds/kitchen")).status == 204
+    for expected in ("delete", "update"):
+        entries = (await editor.get("audit", resource="feed")).json["entries"]
+        entry = next(each for each in entries if each["action"] == expected)
+        assert (await editor.post(f"audit/{entry['id']}/revert")).status == 200
+    assert len((await editor.client.feed(feed="kitchen")).ids) == 4
+    assert (await editor.client.get("/v1/config")).json["feeds"] == [{"id": "kitchen", "title": "Kitchen"}]
+
+
+async def test_a_playlist_that_a_feed_is_made_of_cannot_be_deleted(app: App) -> None:
+    editor = await with_two_categories(app)
+    await editor.post("playlists", {"id": "cup", "name": "Cup", "videoIds": ["v5", "v2"]})
+    await editor.post("feeds", {"id": "cup", "title": "The cup", "base": {"playlists": ["cup"]}})
+    refused = await editor.change("DELETE", "playlists/cup")
+    assert (refused.status, refused.code) == (409, "in_use")
+    assert "The cup" in refused.json["detail"]
+    assert set((await editor.client.feed(feed="cup")).ids) == {"v5", "v2"}
+    await editor.change("PATCH", "playlists/cup", {"videoIds": ["v2", "v7", "v1"]})
+    assert set((await editor.client.feed(feed="cup")).ids) == {"v2", "v7", "v1"}
+
+
+async def test_a_ceiling_is_below_the_policy_and_follows_it(app: App) -> None:
+    editor = await new_editor(app, [make_video(rating, rating=rating) for rating in ("G", "PG", "PG13")])
+    await editor.post("feeds", {"id": "kids", "title": "Kids", "maturityCeiling": "PG"})
+    await editor.post("feeds", {"id": "wild", "title": "Wild", "maturityCeiling": "NC17"})
+    confirmed = {"X-Confirm-Maturity": "yes"}
+    for policy, home, kids in (("PG13", 3, 2), ("G", 1, 1), ("R", 3, 2)):
+        await editor.change("PATCH", "configuration", {"maturityPolicy": policy}, **confirmed)
+        counts = [len((await editor.client.feed(feed=name)).ids) for name in ("home", "wild", "kids")]
+        assert counts == [home, home, kids]
+
+
+async def test_the_fields_of_a_base_set_are_those_that_the_feed_reads() -> None:
+    assert set(BaseSetForm.model_fields) == set(BASES)
