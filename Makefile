@@ -11,7 +11,7 @@ SDK := sdk/typescript/node_modules/.package-lock.json
 
 TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO) $(GENERATORS) $(SDK)
 
-.PHONY: run test setup e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix switch prove-switch prove-freshness prove-fraud \
+.PHONY: run test setup e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix my-data switch prove-switch prove-freshness prove-fraud \
 	prove-starvation prove-firewall clean
 
 run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
@@ -52,6 +52,9 @@ chaos-azure: $(VENV)/.dev $(AZURITE)  ## the same through the Azure adapters, ag
 
 matrix: $(VENV)/.dev $(AZURITE)  ## every operation of every port against every answer its service may give [PORT=documents|blobs|flags|bus]
 	$(BIN)/python -m tests.matrix $(PORT)
+
+my-data: $(VENV)/.dev  ## VIDEOS=… EVENTS=… [TENANT=my-data] [PORT=7071]: load your own files, learn, evaluate, serve
+	@$(BIN)/python -m local my-data --videos $(VIDEOS) --events $(EVENTS) --port $(or $(PORT),7071) --tenant $(or $(TENANT),my-data)
 
 switch: $(VENV)/.local  ## FLAG=… TO=on|off [TENANT=…]: switch a feature flag while the app runs
 	@$(BIN)/python -m commands.switch_flag $(FLAG) $(TO) $(if $(TENANT),--tenant $(TENANT))

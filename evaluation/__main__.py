@@ -19,6 +19,7 @@ from evaluation.compare import compare
 from evaluation.contestants import BASELINES, droppable, without
 from evaluation.kept_tables import kept_tables
 from evaluation.parquet_log import read_parquet
+from evaluation.progress import with_progress
 from evaluation.report import markdown, nights_markdown, plot, summarize, verdicts
 from evaluation.simulated_serving import SimulatedTenant, served_days_markdown
 from evaluation.tenant_kinds import DISTURBED, KINDS, world_of
@@ -154,7 +155,7 @@ def _replay(options: argparse.Namespace) -> int:
     until = options.test_until or float(times[-1]) + 1
     train_from = options.train_from or float(times[0]) + 2 * 86_400
     replay = Replay(log, options.half_life_days, next_watch=kept_tables(options.tables, log))
-    visits = replay.walk(until)
+    visits = with_progress(replay.walk(until), log, until)
     given = options.model or options.shipped
     collector = Collector(POPULARITY if given else LEARNED, options.seed, shown=not given, most=10**9)
     first: Visit | None = None
@@ -258,7 +259,8 @@ def _train(options: argparse.Namespace) -> int:
     replay = Replay(log, options.half_life_days, tables=not options.popularity, next_watch=tables)
     names = POPULARITY if options.popularity else LEARNED
     collector = Collector(names, options.seed, shown=not options.popularity, most=10**9)
-    for visit in takewhile(lambda visit: visit.now < options.train_until, replay.walk(options.train_until)):
+    visits = with_progress(replay.walk(options.train_until), log, options.train_until)
+    for visit in takewhile(lambda visit: visit.now < options.train_until, visits):
         if visit.now >= options.train_from:
             collector.see(replay, visit)
     samples = collector.samples()
@@ -321,7 +323,7 @@ def _nights(options: argparse.Namespace) -> int:
     log = _log(options)
     replay = Replay(log, options.half_life_days, next_watch=kept_tables(options.tables, log))
     learner = Learner("tenant")
-    for visit in replay.walk():
+    for visit in with_progress(replay.walk(), log):
         learner.see(replay, visit)
     learner.end_day()
     reports = [night.report() for night in learner.nights]

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from local import export, my_data
 from local.demo import CMS_KEY, OPS_KEY, SDK_KEY
 from local.http_server import CannotListen
 from local.importer import run_import
@@ -67,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--rating", default="PG", help="maturity rating of videos that have none (default PG)")
     load.add_argument("--url", help="a running app to send events to (default: one started for the import)")
     load.set_defaults(run=run_import)
+    my_data.add_command(commands)
+    export.add_command(commands)
     add_commands(commands)
     return parser
 

@@ -11,9 +11,10 @@ import codecs
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -72,19 +73,49 @@ DEFAULT_COLUMNS = {
 
 async def run_import(arguments: argparse.Namespace) -> None:
     """The command: prints what was loaded, how long it took, and the rate. Raises `BadSetting` for a bad call."""
-    columns = _columns(arguments.columns)
+    columns = read_columns(arguments.columns)
     if arguments.videos is None and arguments.exposures is None:
         raise BadSetting("Nothing to import: give --videos, --exposures or both.")
+    files = Files(arguments.videos, arguments.exposures, columns, arguments.rating)
     async with _app(arguments.url) as (url, app):
-        key = await make_tenant(app, arguments.tenant)
-        if arguments.videos is not None:
-            started = time.perf_counter()
-            videos = [to_video(row, columns, arguments.rating) for row in read_rows(arguments.videos)]
-            written = await import_videos(app, arguments.tenant, videos)
-            print(f"{written} videos in {time.perf_counter() - started:.1f} s")
-        if arguments.exposures is not None:
-            exposures = to_events(read_rows(arguments.exposures), columns, time.time())
-            await replay(url, app, arguments.tenant, key, to_batches(exposures, arguments.tenant))
+        await load(url, app, arguments.tenant, await make_tenant(app, arguments.tenant), files)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What to load: the files, None for one that is not there, their columns, and the rating of videos without."""
+
+    videos: Path | None
+    exposures: Path | None
+    columns: dict[str, str]
+    rating: str
+
+
+async def load(url: str, app: App, tenant_id: str, key: str, files: Files) -> None:
+    """Load a tenant from files, with progress. `key` is one of its keys, for events. Raises `BadSetting`.
+
+    A video is published when it was shown first: later, a replay of the log would find it not published yet.
+    """
+    shown = [] if files.exposures is None else read_rows(files.exposures)
+    exposures = to_events(shown, files.columns, time.time())
+    if files.videos is not None:
+        started = time.perf_counter()
+        first = _first_shown(exposures)
+        videos = [to_video(row, files.columns, files.rating, first) for row in read_rows(files.videos)]
+        written = await import_videos(app, tenant_id, videos)
+        print(f"{written} videos in {time.perf_counter() - started:.1f} s")
+    if files.exposures is not None:
+        await replay(url, app, tenant_id, key, to_batches(exposures, tenant_id))
+
+
+def _first_shown(exposures: dict[Any, list[dict[str, Any]]]) -> dict[str, int]:
+    """Of each video, in milliseconds since the epoch."""
+    first: dict[str, int] = {}
+    for events in exposures.values():
+        for event in events:
+            video, at = event["videoId"], event["timestamp"]
+            first[video] = min(at, first.get(video, at))
+    return first
 
 
 @asynccontextmanager
@@ -112,7 +143,8 @@ async def make_tenant(app: App, tenant_id: str) -> str:
     return key
 
 
-def _columns(given: list[str]) -> dict[str, str]:
+def read_columns(given: list[str]) -> dict[str, str]:
+    """Where each field is found. Raises `BadSetting`."""
     columns = dict(DEFAULT_COLUMNS)
     for pair in given:
         field, separator, column = pair.partition("=")
@@ -153,8 +185,11 @@ def _json_rows(content: bytes) -> list[dict[str, Any]]:
     return rows
 
 
-def to_video(row: dict[str, Any], columns: dict[str, str], rating: str) -> Json:
-    """A row as the CMS imports it, which checks it: what cannot be read stays as it is."""
+def to_video(
+    row: dict[str, Any], columns: dict[str, str], rating: str, first_shown: Mapping[str, int] | None = None
+) -> Json:
+    """A row as the CMS imports it, which checks it: what cannot be read stays as it is. `first_shown`: when each
+    video was, in milliseconds since the epoch."""
 
     def value(field: str) -> Any:
         found = row.get(columns[field])
@@ -163,7 +198,10 @@ def to_video(row: dict[str, Any], columns: dict[str, str], rating: str) -> Json:
     id = None if value("video") is None else str(value("video"))
     tags = [tag.strip() for tag in str(value("category") or "").split(",") if tag.strip()]
     milliseconds = value("duration_ms")
+    shown = (first_shown or {}).get(str(id))
+    published = {} if shown is None else {"publishedAt": datetime.fromtimestamp(shown / 1000, UTC).isoformat()}
     return {
+        **published,
         "id": id,
         "title": str(value("title") or f"Video {id}"),
         "playbackUrl": f"https://cdn.example/{quote(str(id), safe='')}.m3u8",
