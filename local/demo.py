@@ -102,7 +102,7 @@ async def seed_demo(app: App) -> bool:
         videos = demo_videos(count, now, draw)
         await save_videos(app, tenant.id, videos)
         table = StatsTable()
-        table.add(_past_views(videos, now, draw))
+        table.add(past_views(videos, now, draw))
         seed = {"id": "stats:demo", "kind": "stats", "lastSequence": 0, "packed": table.pack()}
         await app.documents.write(VIDEO_STATS, tenant.id, [Upsert(seed)])
         await save_key(app.documents, app.identity, tenant.id, "app", key, frozenset({"sdk"}))
@@ -148,7 +148,7 @@ def demo_videos(count: int, now: float, draw: random.Random) -> list[Video]:
     return videos
 
 
-def _past_views(videos: list[Video], now: float, draw: random.Random) -> list[StatEvent]:
+def past_views(videos: list[Video], now: float, draw: random.Random) -> list[StatEvent]:
     """A week of views: a few videos are liked by many, most by few."""
     events: list[StatEvent] = []
     for video in videos:

@@ -93,7 +93,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "docs/operations.md#remove-a-tenant sh": Executed(
         "tests/infra/test_first_tenant.py::test_the_documented_commands_lead_from_an_empty_store_to_the_first_feed"
     ),
-    "docs/ranking.md#ranking plain": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there"),
+    "docs/ranking.md#from-videos-to-a-page plain": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there"),
     "docs/ranking.md#the-model json": NotRun("shows the shape, with most of it left out"),
     "docs/ranking.md#offline-evaluation plain": NotRun("needs the log, which is not part of this repository"),
     "sdk/typescript/README.md#a-swiping-feed-in-ten-lines sh": Executed(

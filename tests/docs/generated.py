@@ -10,6 +10,7 @@ from shared import settings
 from shared.adapters.flags import evaluation
 from shared.observability import metric_table as telemetry_metrics
 from shared.web.problem_codes import CODES
+from tests.docs import worked_score
 from tests.docs.pages import ROOT
 from tests.infra import compiler, requirements_met
 
@@ -75,6 +76,7 @@ WHOLE: dict[str, Callable[[], str]] = {
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/api.md", "codes"): _codes,
     ("docs/api.md", "reasons"): _reasons,
+    ("docs/ranking.md", "worked score"): worked_score.as_markdown,
     ("docs/operations.md", "capacity"): _capacity,
     ("docs/operations.md", "half"): _half,
     ("docs/design.md", "scale"): _scale,
