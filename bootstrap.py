@@ -40,6 +40,8 @@ from feed.api import FeedApi
 from feed.catalog import Catalogs
 from feed.dark_launch import DarkLaunch
 from feed.experiments import Experiments
+from feed.lists import ListsReader
+from feed.lists_api import ListsApi
 from feed.pipeline import Feed
 from feed.signals_reader import SignalsReader
 from feed.tenant_models import Models
@@ -469,6 +471,7 @@ def build(
         edge=edge,
         apis={
             FeedApi: FeedApi(edge, feed, limits, telemetry, spans, milestones),
+            ListsApi: ListsApi(edge, feed, ListsReader(documents, telemetry), limits, keys, telemetry),
             EventsApi: EventsApi(
                 edge,
                 bus=bus,

@@ -105,6 +105,8 @@ def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str], origin: st
                 "session": event.session_id,
                 "play": None if event.play is None else _play(event.play),
             }
+            if event.subject is not None:
+                of_event |= {"videoId": None, "subject": {"kind": event.subject.kind, "id": event.subject.id}}
             end = _COUNTED[decided[at]] if decided else b"}\n"
             yield b"%b,%b%b%b" % (before, _open(of_event)[1:], after[event.request], end)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from events.schema import MAX_WATCH_MS, Event, Play
 from shared.domain.feed_receipt import NOT_ON_PAGE, FeedReceipt
+from shared.domain.follows import KINDS, MAX_NAME_CHARS, Subject
 from shared.domain.formats import TENANT_ID, VIDEO_ID, Format, is_number
 from shared.domain.user_signals import MAX_PLAY_SECONDS
 
@@ -23,6 +24,9 @@ SESSION_ID = Format(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters")
 _VIDEO_LINES = re.compile(rf"{VIDEO_ID.pattern}(?:\n{VIDEO_ID.pattern})*+")
 _U32 = 2**32
 _PLAY_FIELDS = 4
+_SUBJECT_FIELDS = 3
+NO_VIDEO = "-"
+"""Stands in a message for the video of an event that is about none."""
 _NUMBERS = (int, float)
 """By `type`, of which True and False are none; a range excludes what is not finite."""
 
@@ -127,6 +131,18 @@ def check_plays(rows: Any, events: int) -> dict[int, Play]:
         _require("plays", _is_whole(started_ms, 0, _LATEST_MS))
         _require("plays", before is None or _is_whole(before, 0, MAX_PLAY_SECONDS))
         found[at] = Play(key, started_ms, before)
+    return found
+
+
+def check_subjects(rows: Any, events: int) -> dict[int, Subject]:
+    """What events are about that are about no video, by the number of the event: rows of that number, a kind and an id.
+    Raises `OddField`."""
+    found: dict[int, Subject] = {}
+    for row in check_rows(rows, "subjects", _SUBJECT_FIELDS):
+        at, kind, id = row[:_SUBJECT_FIELDS]
+        _require("subjects", _is_whole(at, 0, events - 1) and isinstance(kind, str) and kind in KINDS)
+        _require("subjects", isinstance(id, str) and 1 <= len(id) <= MAX_NAME_CHARS)
+        found[at] = Subject(kind, id)
     return found
 
 

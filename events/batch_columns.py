@@ -4,7 +4,8 @@ A batch has two parts. `plain` has what no compression makes smaller (ids, finge
 stands in the message as it is; `packed` has the rest, and is compressed together with that of the other batches.
 docs/data-model.md has both in a table, in the order in which they are here.
 
-A later release can add columns behind those of either part: what stands there is passed over.
+A later release can add columns behind those of either part: what stands there is passed over. The subjects are such:
+where no event has one, a message ends before them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from events.batch_check import (
     MAX_POSITION,
+    NO_VIDEO,
     SESSION_ID,
     check_head,
     check_plays,
     check_propensity,
     check_range,
     check_sessions,
+    check_subjects,
     check_times,
     check_video_ids,
     check_watched,
@@ -34,17 +37,18 @@ from events.schema import MAX_WATCH_MS, Event, Play
 from shared.domain import base64url
 from shared.domain.event_types import EVENT_TYPES
 from shared.domain.feed_receipt import NOT_ON_PAGE, FeedReceipt
+from shared.domain.follows import Subject
 
 T = TypeVar("T")
 
 _TYPES = tuple(EVENT_TYPES)
 _CODES = {name: code for code, name in enumerate(_TYPES)}
 _FIELDS = attrgetter(
-    "type", "video_id", "at_ms", "identity", "watch_ms", "position", "request", "place", "session_id", "play"
+    "type", "video_id", "at_ms", "identity", "watch_ms", "position", "request", "place", "session_id", "play", "subject"
 )
 _U32 = 2**32
 _WHOLE = {int, type(None)}
-_NO_EVENTS: tuple[tuple[Any, ...], ...] = ((),) * 10
+_NO_EVENTS: tuple[tuple[Any, ...], ...] = ((),) * 11
 
 _PLAIN_BYTES = struct.Struct("<I")
 """Before the plain parts: how many bytes they have together."""
@@ -59,6 +63,8 @@ _RECEIPT_PLAIN = struct.Struct("<III")
 _RECEIPT_PACKED = struct.Struct("<BIIId")
 """Flags, arm, explored rank, feed, propensity."""
 _PERSONALIZED, _WARM = 1, 2
+_SUBJECTS, _SUBJECTS_HEAD = b"\1", struct.Struct("<I")
+"""Before the lines with subjects: what tells them from columns of a later release, and their bytes."""
 _LOW_BITS, _LOW = 16, 0xFFFF
 _ABSENT, _ZERO, _BYTES, _LARGE = b"\0", b"\1", b"\2", b"\3"
 """Before a column of small numbers: all are None, all are 0, a byte each, four bytes each."""
@@ -101,9 +107,12 @@ def split(frame: Frame) -> list[Parts]:
 def to_parts(batch: Batch) -> Parts:
     """The batch as bytes. Raises `ValueError` or `struct.error` for one that no release accepts."""
     events, requests, count = batch.events, batch.requests, len(batch.events)
-    types, videos, times, identities, watched, positions, quoted, places, named, plays = (
+    types, videos, times, identities, watched, positions, quoted, places, named, plays, subjects = (
         zip(*map(_FIELDS, events), strict=True) if events else _NO_EVENTS
     )
+    followed = _subject_lines(subjects)
+    if followed:
+        videos = tuple([id or NO_VIDEO for id in videos])
     accepted_ms = int(batch.accepted_at * 1000)
     playing = [(at, play) for at, play in enumerate(plays) if play is not None]
     newest_ms = max((*times, *[play.started_ms for _, play in playing]), default=accepted_ms)
@@ -139,6 +148,7 @@ def to_parts(batch: Batch) -> Parts:
         _small_bytes([at for at, _ in playing]),
         _small_bytes(started_high),
         _small_bytes([play.before for _, play in playing]),
+        followed,
     )
     return Parts(b"".join(plain), b"".join(packed))
 
@@ -169,18 +179,21 @@ def from_parts(parts: Parts) -> Batch:
     named = packed.small(count, sessions - 1, "session")
     not_counted = packed.small(count, 1, "counted")
     plays = _plays(plain, packed, count, playing, newest_ms)
+    subjects = _subjects(packed, count)
     if len(videos) != count:
         raise UnreadableBatch("another number of videos than of events")
     if sessions:
         named = [None if at is None else session_ids[at] for at in named]
     times = [newest_ms - ms for ms in ago]
     columns: list[Sequence[Any]] = [types, videos, times, identities, watched, positions, quoted, places, named, plays]
-    columns.append(not_counted)
+    columns += [[subjects.get(at) for at in range(count)] if subjects else (None,) * count, not_counted]
     if max(types, default=0) >= len(_TYPES):
         known = [code < len(_TYPES) for code in types]
         columns = [list(compress(column, known)) for column in columns]
     codes, of_videos, *others, not_counted = columns
     check_video_ids(of_videos)
+    if subjects:
+        of_videos = [id if subject is None else "" for id, subject in zip(of_videos, others[-1], strict=True)]
     return Batch(
         id=id,
         tenant_id=tenant_id,
@@ -290,6 +303,24 @@ def _plays(plain: _Reader, packed: _Reader, events: int, plays: int, newest_ms: 
     rows = zip(of_event, numbers[:plays], [newest_ms - ms for ms in started], before, strict=True)
     found = check_plays([list(row) for row in rows], events)
     return [found.get(at) for at in range(events)] if found else (None,) * events
+
+
+def _subject_lines(subjects: Sequence[Subject | None]) -> bytes:
+    """What events follow, three lines each: the number of the event, kind and id. Nothing where none does."""
+    if _are_none(subjects):
+        return b""
+    lines = "\n".join([f"{at}\n{s.kind}\n{s.id}" for at, s in enumerate(subjects) if s is not None]).encode()
+    return _SUBJECTS + _SUBJECTS_HEAD.pack(len(lines)) + lines
+
+
+def _subjects(packed: _Reader, events: int) -> dict[int, Subject]:
+    """The inverse, by the number of the event; none where the message ends before it."""
+    if not packed.left() or packed.take(1) != _SUBJECTS:
+        return {}
+    (size,) = packed.unpack(_SUBJECTS_HEAD)
+    lines = packed.take(size).decode().split("\n")
+    rows = [[int(at), kind, id] for at, kind, id in zip(lines[::3], lines[1::3], lines[2::3], strict=True)]
+    return check_subjects(rows, events)
 
 
 def _small_bytes(numbers: Sequence[int | None]) -> bytes:

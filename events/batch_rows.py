@@ -11,7 +11,16 @@ from typing import Any
 
 import orjson
 
-from events.batch_check import check_batch, check_index, check_plays, check_rows, check_sessions, known_rows
+from events.batch_check import (
+    NO_VIDEO,
+    check_batch,
+    check_index,
+    check_plays,
+    check_rows,
+    check_sessions,
+    check_subjects,
+    known_rows,
+)
 from events.batch_record import Batch
 from events.frame import (
     JSON,
@@ -113,7 +122,8 @@ def _rows_of_1(batch: Batch) -> dict[str, Any]:
             [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity] for r in batch.requests
         ],
         "events": [
-            [_CODES[e.type], e.video_id, e.at_ms, e.identity, e.watch_ms, e.position, e.request] for e in batch.events
+            [_CODES[e.type], e.video_id or NO_VIDEO, e.at_ms, e.identity, e.watch_ms, e.position, e.request]
+            for e in batch.events
         ],
     }
     if any(request.key for request in batch.requests):
@@ -125,7 +135,8 @@ def _rows_of_1(batch: Batch) -> dict[str, Any]:
         rows["sessions"] = list(sessions)
         rows["inSession"] = [None if e.session_id is None else sessions[e.session_id] for e in batch.events]
     plays = [[at, p.key, p.started_ms, p.before] for at, e in enumerate(batch.events) if (p := e.play) is not None]
-    return rows | ({"plays": plays} if plays else {})
+    subjects = [[at, s.kind, s.id] for at, e in enumerate(batch.events) if (s := e.subject) is not None]
+    return rows | ({"plays": plays} if plays else {}) | ({"subjects": subjects} if subjects else {})
 
 
 def _sessions(batch: Batch) -> dict[str, int]:
@@ -138,10 +149,12 @@ def _batch(
     raw: Any, events: tuple[Event, ...], requests: tuple[FeedReceipt, ...], rows: int, known: Sequence[int]
 ) -> Batch:
     for at, play in check_plays(raw.get("plays", []), rows).items():
-        number = bisect_left(known, at)
-        if number < len(known) and known[number] == at:
+        if (number := _place(known, at)) is not None:
             events[number].play = play
     check_batch(raw["id"], raw["tenant"], raw["user"], raw["acceptedAt"], events, requests)
+    for at, subject in check_subjects(raw.get("subjects", []), rows).items():
+        if (number := _place(known, at)) is not None:
+            events[number].subject, events[number].video_id = subject, ""
     return Batch(
         id=raw["id"],
         tenant_id=raw["tenant"],
@@ -156,6 +169,12 @@ def _batch(
         again=raw.get("again") is True,
         passed_over=rows - len(known),
     )
+
+
+def _place(known: Sequence[int], row: int) -> int | None:
+    """Where a row stands among those whose type is known, None for another."""
+    number = bisect_left(known, row)
+    return number if number < len(known) and known[number] == row else None
 
 
 def _check_version(version: Any) -> None:

@@ -2,8 +2,9 @@
 
 An app's key can be read out of the app, so a valid receipt proves that a page was served, not what was done with it.
 One receipt therefore moves statistics by its page at most: each (receipt, video, event type) counts once, in any order
-and however often it is sent. An `unlike` takes back nothing but a like that counted. A user's own signals are not
-decided here: they count whatever the user did.
+and however often it is sent. An `unlike` takes back nothing but a like that counted, an `unsave` nothing but a save. A
+`follow` is about no video, and never counts. A user's own signals are not decided here: they count whatever the user
+did.
 
 - **A receipt of version 2** knows its page: only videos that stood on it count.
 - **A receipt of version 1** does not. The first `MAX_PAGE` videos quoted with it are taken for its page.
@@ -24,7 +25,7 @@ from events.plays import Step
 from events.schema import Event
 from shared.domain.counted_receipts import CountedReceipt, CountedReceipts, pair
 from shared.domain.daily_counts import COUNTERS, DailyCounts
-from shared.domain.event_types import LIKE, PROGRESS, TYPE_CODES, UNLIKE, VIDEO_VIEW
+from shared.domain.event_types import LIKE, PROGRESS, SAVE, TAKES_BACK, TYPE_CODES, VIDEO_VIEW
 from shared.domain.feed_receipt import NOT_ON_PAGE
 from shared.domain.fingerprint import fingerprint_of_name
 
@@ -34,10 +35,11 @@ MAX_A_DAY = 12
 """Events of one video that one user moves statistics by in a day (UTC): two pages' worth of every common type."""
 DAY_SECONDS = 86_400
 
-REASONS = ("no_receipt", "not_on_page", "old_receipt", "again", "cap", "no_like", "no_play")
+REASONS = ("no_receipt", "not_on_page", "old_receipt", "again", "cap", "no_like", "no_save", "no_play")
 """Why an event does not count: it quotes no valid receipt; its video was not on that page; the receipt is older than
-those that are remembered; it counted before; the user's day has enough of the video; there is no like to take back; its
-play is not kept."""
+those that are remembered; it counted before; the user's day has enough of the video; there is no like or save to take
+back; its play is not kept."""
+_NOTHING_TO_TAKE_BACK = {LIKE: "no_like", SAVE: "no_save"}
 
 
 _NO_RECEIPTS, _NOTHING_TODAY = CountedReceipts(), DailyCounts()
@@ -69,17 +71,19 @@ def decide(
     """Decide about `events`, some or all of a batch's. `now` in seconds since the epoch. `steps`: what `follow` says of
     these events; without, no play is known.
 
-    Each `unlike` comes last, so that a like and its `unlike` in one batch are a pair in any order.
+    What takes back comes last, so that a like and its `unlike` in one batch are a pair in any order.
     """
     round = _Round(batch, ledger, int(min(batch.accepted_at, now) // DAY_SECONDS))
     order: Sequence[int] = range(len(events))
-    if any(event.type == UNLIKE for event in events):
-        order = sorted(order, key=lambda at: events[at].type == UNLIKE)
+    if any(event.type in TAKES_BACK for event in events):
+        order = sorted(order, key=lambda at: events[at].type in TAKES_BACK)
     counted, goes_on = [False] * len(events), [False] * len(events)
     refused: Counter[str] = Counter()
     plays: set[int] = set()
     for at in order:
         event, step = events[at], steps[at] if steps else None
+        if event.subject is not None:
+            continue
         if event.type == PROGRESS or (event.play is not None and steps):
             goes_on[at] = _goes_on(event, step, plays)
             reason = round.reason_against_play(event, step, goes_on[at])
@@ -142,9 +146,9 @@ class _Round:
         bit = 1 << pair(place, TYPE_CODES[event.type])
         if self._pairs[name] & bit:
             return "again"
-        if event.type == UNLIKE:
-            if not self._pairs[name] & 1 << pair(place, TYPE_CODES[LIKE]):
-                return "no_like"
+        if (given := TAKES_BACK.get(event.type)) is not None:
+            if not self._pairs[name] & 1 << pair(place, TYPE_CODES[given]):
+                return _NOTHING_TO_TAKE_BACK[given]
         elif not self._has_room(video):
             return "cap"
         self._pairs[name] |= bit
@@ -153,19 +157,20 @@ class _Round:
         return ""
 
     def _without_receipt(self, event: Event, video: int) -> str:
-        """A trusted sender's event. Likes are remembered for the day, so that no `unlike` takes back more."""
+        """A trusted sender's event. Likes and saves are remembered for the day, so that nothing takes back more."""
+        given = TAKES_BACK.get(event.type)
         if self._today is None:
-            return "no_like" if event.type == UNLIKE else ""
-        likes = fingerprint_of_name(f"like\n{event.video_id}")
-        if event.type == UNLIKE:
-            if self._of(self._today, likes) <= 0:
-                return "no_like"
-            self._added[likes % COUNTERS] -= 1
+            return "" if given is None else _NOTHING_TO_TAKE_BACK[given]
+        if given is not None:
+            number = fingerprint_of_name(f"{given}\n{event.video_id}")
+            if self._of(self._today, number) <= 0:
+                return _NOTHING_TO_TAKE_BACK[given]
+            self._added[number % COUNTERS] -= 1
             return ""
         if not self._has_room(video):
             return "cap"
-        if event.type == LIKE:
-            self._added[likes % COUNTERS] += 1
+        if event.type in _NOTHING_TO_TAKE_BACK:
+            self._added[fingerprint_of_name(f"{event.type}\n{event.video_id}") % COUNTERS] += 1
         return ""
 
     def _has_room(self, video: int) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.future_times import signals_until
+from events.list_changes import is_finished
 from events.plays import Followed, Step, follow
 from events.schema import Event
 from events.video_facts import Facts
@@ -34,9 +35,11 @@ from shared.domain.event_types import (
     SHARE,
     SKIP,
     UNLIKE,
+    UNSAVE,
     VIDEO_VIEW,
 )
 from shared.domain.fingerprint import SEEN_MASK, fingerprint_of_name
+from shared.domain.finished_episodes import Finished
 from shared.domain.user_signals import (
     APPROVALS,
     CATEGORY_FIELDS,
@@ -65,7 +68,7 @@ from shared.domain.user_signals import (
 
 _MS_PER_MINUTE = 60_000
 _SECONDS_PER_DAY = 86_400
-_APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}
+_APPROVAL = {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0, UNSAVE: -1.0}
 _NEGATIVE = (SKIP, NOT_INTERESTED)
 
 _CAPS = (MAX_CATEGORIES, MAX_TAGS, MAX_CREATORS)
@@ -101,7 +104,8 @@ def fold(
     `facts` by video id; an event about a video without facts counts for what needs none (seen, daily totals).
     A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
     epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None, or later: now). What
-    is stored of a time after `now` is repaired. `fresh`: what `not_folded_yet` says, where the caller has asked, and
+    is stored of a time after `now` is repaired. What is followed stays as it is: the list of it says what it becomes.
+    `fresh`: what `not_folded_yet` says, where the caller has asked, and
     `followed`: what `follow` says of these. Only `events` enter the ring of identities: a tenant's history is folded as
     `fresh` without any.
     """
@@ -139,6 +143,7 @@ def fold(
             oldest_day * MINUTES_PER_DAY,
         ),
         follows=_newest(old.follows, ([], []), MAX_FOLLOWS, oldest_day),
+        finished=old.finished.with_all(_finished(fresh, facts), oldest_day),
         progress=followed.progress.since(oldest_day * MINUTES_PER_DAY),
         dismissed=_newest(
             old.dismissed, _videos([e for e in fresh if e.type == NOT_INTERESTED], _day), MAX_DISMISSED, oldest_day
@@ -312,7 +317,18 @@ def _newest(ring: Timeline, added: tuple[list[int], list[int]], cap: int, oldest
 
 def _videos(events: Sequence[Event], time: Any, mask: int = 0xFFFFFFFF) -> tuple[list[int], list[int]]:
     """The fingerprints of the events' videos, and a time of each."""
+    events = [event for event in events if event.subject is None]
     return [fingerprint_of_name(event.video_id) & mask for event in events], [time(event) for event in events]
+
+
+def _finished(events: Sequence[Event], facts: Mapping[str, Facts]) -> list[Finished]:
+    """The episodes that were finished."""
+    found = []
+    for event in events:
+        fact = facts.get(event.video_id)
+        if fact is not None and fact.place.series_id and is_finished(event, fact):
+            found.append(Finished(fingerprint_of_name(fact.place.series_id), *fact.place.order, _day(event)))
+    return found
 
 
 def _minute(event: Event) -> int:

@@ -21,7 +21,7 @@ import orjson
 from events.archive import SCHEMA_VERSION, counts
 from events.counting import MAX_A_DAY
 from events.schema import Event
-from shared.domain.event_types import UNLIKE
+from shared.domain.event_types import TAKES_BACK
 from shared.domain.history import ADMITTED, CAPPED, DAY_FULL, KNOWN
 
 MAX_ROWS_OF_DAY = 500_000
@@ -122,7 +122,7 @@ def admit(rows: Sequence[HistoryRow], wanted: Wanted, found: Found, most_in_minu
             continue
         known.add(key)
         in_day[whole_day] += 1
-        takes_room = row.event.type != UNLIKE
+        takes_room = row.event.type not in TAKES_BACK
         if in_minute[minute] >= most_in_minute or (takes_room and of_day[day] >= MAX_A_DAY):
             decided.append(CAPPED)
             continue

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from events.device_clock import looks_like_seconds, milliseconds
-from events.schema import REJECTIONS, Event, Rejected, identity_of, wire_event
-from shared.domain.event_types import PROGRESS, VIDEO_VIEW
+from events.schema import REJECTIONS, Event, Rejected, identity_of, video_of, wire_event
+from shared.domain.event_types import ABOUT_NO_VIDEO, PROGRESS, VIDEO_VIEW
 from shared.domain.formats import USER_HASH
 from shared.domain.history import EVENT_FIELDS, MAX_AGE_DAYS, OFF, PERSONALIZATION, USER
 
@@ -30,7 +30,8 @@ ROW_REJECTIONS: dict[str, str] = {
     "invalid_personalization": "`personalization` must be on or off.",
     "too_old": f"The event is older than {MAX_AGE_DAYS} days.",
     "in_future": "The event is of a time that is still to come.",
-    "not_in_history": "A `progress` is no history: send one `video_view` with all the time that its play was watched.",
+    "not_in_history": "A `progress` is no history: send one `video_view` with all the time that its play was watched. "
+    "Send a `follow` or `unfollow` as an event.",
 }
 """Every code a row can be refused with, and what its author is told."""
 
@@ -56,7 +57,7 @@ def read_event(values: Mapping[str, Any], now: float) -> Event:
     Its identity is the one that the same event has when an app sends it.
     """
     wire = wire_event(dict(values))
-    if wire.type == PROGRESS:
+    if wire.type == PROGRESS or wire.type in ABOUT_NO_VIDEO:
         raise Rejected("not_in_history")
     try:
         at_ms = milliseconds(wire.timestamp)
@@ -72,7 +73,7 @@ def read_event(values: Mapping[str, Any], now: float) -> Event:
         raise Rejected("missing_watch_time")
     return Event(
         type=wire.type,
-        video_id=wire.videoId,
+        video_id=video_of(wire),
         at_ms=at_ms,
         identity=identity_of(wire, at_ms),
         watch_ms=wire.watchTimeMs,

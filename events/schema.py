@@ -8,12 +8,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from events.device_clock import DeviceClock, looks_like_seconds, milliseconds
-from shared.domain.event_types import EVENT_TYPES, MAX_AGE_DAYS, PROGRESS, VIDEO_VIEW
+from shared.domain.event_types import ABOUT_NO_VIDEO, EVENT_TYPES, MAX_AGE_DAYS, PROGRESS, VIDEO_VIEW
 from shared.domain.feed_receipt import MAX_CHARS
 from shared.domain.fingerprint import fingerprint
+from shared.domain.follows import KINDS, MAX_NAME_CHARS, Subject
 from shared.domain.formats import PLAY_ID, VIDEO_ID
 from shared.domain.json_text import UNREADABLE
 from shared.domain.numbers import number_in, whole_number
+from shared.domain.text import clean, what_is_wrong
 
 MAX_WATCH_MS = 24 * 3_600_000
 CLAMP_AHEAD_SECONDS = 300.0
@@ -42,6 +44,8 @@ REJECTIONS: dict[str, str] = {
     "invalid_started_at": "`startedAt` must be an ISO 8601 time or milliseconds since the epoch, at most 7 days before "
     "`timestamp`.",
     "invalid_session_id": f"`sessionId` must be {PLAY_ID.description}.",
+    "invalid_follow": f"A `follow` or `unfollow` needs `followKind` ({', '.join(KINDS)}) and `followId`, a text of 1 "
+    f"to {MAX_NAME_CHARS} characters.",
 }
 """Every code an event can be refused with, and what the caller is told."""
 
@@ -57,6 +61,8 @@ _CODE_BY_FIELD = {
     "positionMs": "invalid_position",
     "startedAt": "invalid_started_at",
     "sessionId": "invalid_session_id",
+    "followKind": "invalid_follow",
+    "followId": "invalid_follow",
 }
 
 
@@ -66,7 +72,7 @@ class WireEvent(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     type: str
-    videoId: str = Field(pattern=VIDEO_ID_PATTERN)
+    videoId: str | None = Field(default=None, pattern=VIDEO_ID_PATTERN)
     timestamp: int | float | str
     watchTimeMs: int | float | None = Field(default=None, ge=0, le=MAX_WATCH_MS)
     feedRequestId: str | None = Field(default=None, max_length=MAX_CHARS)
@@ -76,6 +82,8 @@ class WireEvent(BaseModel):
     startedAt: int | float | str | None = None
     positionMs: int | float | None = Field(default=None, ge=0, le=MAX_WATCH_MS)
     sessionId: str | None = Field(default=None, pattern=PLAY_ID_PATTERN)
+    followKind: str | None = None
+    followId: str | None = Field(default=None, max_length=4 * MAX_NAME_CHARS)
 
     @field_validator("type")
     @classmethod
@@ -103,7 +111,8 @@ class Event:
     `identity` names the event for the ring that catches re-packed batches; `request` is the index of its feed request
     in the batch, None when it quotes none that is valid. `place` is where its video stood on that page, `NOT_ON_PAGE`
     when it did not, None when the feed request does not know. `session_id`: a hash of the app session, where the
-    client names one. `watch_ms` of an event with a `play` is how long that has played so far.
+    client names one. `watch_ms` of an event with a `play` is how long that has played so far. `subject`: what is
+    followed, of an event that is about no video; its `video_id` is empty, and it quotes no request.
     """
 
     type: str
@@ -116,6 +125,7 @@ class Event:
     place: int | None = None
     session_id: str | None = None
     play: Play | None = None
+    subject: Subject | None = None
 
     @property
     def counts_at_ms(self) -> int:
@@ -154,10 +164,14 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
         at_ms = int(now * 1000)
     if wire.type == VIDEO_VIEW and wire.watchTimeMs is None:
         raise Rejected("missing_watch_time")
+    if wire.type in ABOUT_NO_VIDEO:
+        subject = _subject(wire)
+        return Event(wire.type, "", at_ms, identity_of(wire, sent_ms), subject=subject, session_id=wire.sessionId), None
+    video_id = video_of(wire)
     play = _play(wire, sent_ms, at_ms)
     event = Event(
         type=wire.type,
-        video_id=wire.videoId,
+        video_id=video_id,
         at_ms=at_ms,
         identity=identity_of(wire, sent_ms),
         watch_ms=wire.positionMs if wire.type == PROGRESS else wire.watchTimeMs,
@@ -166,6 +180,22 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
         play=play,
     )
     return event, wire.feedRequestId
+
+
+def video_of(wire: WireEvent) -> str:
+    """The video that an event is about. Raises `Rejected`."""
+    if wire.videoId is None:
+        raise Rejected("invalid_video_id")
+    return wire.videoId
+
+
+def _subject(wire: WireEvent) -> Subject:
+    """What an event says is followed, its name in the form in which content is stored. Raises `Rejected`."""
+    name = clean(wire.followId or "")
+    odd = not 1 <= len(name) <= MAX_NAME_CHARS or len(name.splitlines()) > 1 or what_is_wrong(name)
+    if wire.followKind not in KINDS or odd:
+        raise Rejected("invalid_follow")
+    return Subject(wire.followKind, name)
 
 
 def _play(wire: WireEvent, sent_ms: int, at_ms: int) -> Play | None:
@@ -186,7 +216,8 @@ def _play(wire: WireEvent, sent_ms: int, at_ms: int) -> Play | None:
 
 def identity_of(wire: WireEvent, sent_ms: int) -> int:
     """What names an event in the ring of accepted ones: its own id, or else what it says."""
-    identity = wire.eventId or f"{wire.type}\n{wire.videoId}\n{sent_ms}"
+    about = f"{wire.followKind}\n{wire.followId}" if wire.type in ABOUT_NO_VIDEO else wire.videoId
+    identity = wire.eventId or f"{wire.type}\n{about}\n{sent_ms}"
     if wire.type == PROGRESS and not wire.eventId:
         identity += f"\n{wire.playId}\n{wire.positionMs}"
     return fingerprint(identity)

@@ -33,6 +33,7 @@ from events.fold_markers import (
 )
 from events.frame import NewerMessage, UnreadableBatch
 from events.future_times import events_until
+from events.list_changes import changes_of
 from events.message_parts import Part, parts_of
 from events.packing import PackedBatch, Packer
 from events.plays import follow, in_statistics
@@ -48,7 +49,9 @@ from shared.adapters.documents.port import (
 from shared.adapters.retry import retry
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.clocks import elapsed_seconds
+from shared.domain.follows import followed_ring
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
+from shared.domain.user_lists import FOLLOWING
 from shared.domain.user_signals import Progress
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
@@ -301,15 +304,21 @@ class SignalsConsumer:
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS
         followed = follow(old.progress if old else Progress(), fresh, facts)
         new = fold(old, batch.events, facts, half_life, now, batch.accepted_at, fresh, followed)
+        changes = changes_of(fresh, facts)
+        read = await writer.lists(batch.user_key, stored, changes) if changes else []
+        lists = [(each, each.list.with_changes(changes[each.list.name], now, batch.accepted_at)) for each in read]
+        for _, each in lists:
+            if each.name == FOLLOWING:
+                new.follows = followed_ring(each, now)
         decision = decide(batch, fresh, Ledger(new.counted, new.daily_counts), now, followed.steps)
         new.counted, new.daily_counts = decision.ledger.receipts, decision.ledger.today or new.daily_counts
         new.progress = in_statistics(new.progress, decision.plays)
         told = told_of(followed.steps, decision)
         marker = marker_of(batch, fresh, decision.counted, told)
-        before = await writer.write(Owner(batch.tenant_id, batch.user_key), stored, new, marker)
+        before = await writer.write(Owner(batch.tenant_id, batch.user_key), stored, new, marker, lists)
         if before is not None:
             return already_folded(batch, before)
         for reason, events in decision.refused.items():
             self._telemetry.count("events_not_counted", reason, amount=events)
-        unknown = sum(event.video_id not in facts for event in fresh)
+        unknown = sum(event.subject is None and event.video_id not in facts for event in fresh)
         return Folded(FOLDED if fresh else NOTHING_NEW, handed_on(fresh, told), decision.counted, unknown)

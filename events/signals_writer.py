@@ -6,9 +6,10 @@ at its word, because a client of the store sends a write again after a cut: whet
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from events.future_times import signals_until
@@ -26,6 +27,7 @@ from shared.domain.counted_receipts import CountedReceipts
 from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 from shared.domain.signals_columns import NewerSignals, UnreadableSignals
 from shared.domain.signals_document import from_document, to_document
+from shared.domain.user_lists import NewerList, UnreadableList, UserList, document_id
 from shared.domain.user_signals import SIGNALS_ID, Signals
 from shared.observability.metrics import Telemetry
 
@@ -50,6 +52,14 @@ class StoredSignals:
 
     document: Document | None
     erased_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredList:
+    """One of a user's lists as it was read, None and empty when there is none."""
+
+    document: Document | None
+    list: UserList
 
 
 class SignalsWriter:
@@ -93,19 +103,53 @@ class SignalsWriter:
             return signals_until(signals, now)
         return Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))
 
-    async def write(self, owner: Owner, stored: StoredSignals, new: Signals, marker: Json) -> Json | None:
-        """Replace the signals that were read and create the marker. None when it was written; the marker that was there
-        before otherwise. Raises `Crossed` when the signals are no longer what was read."""
+    async def lists(self, user_key: str, stored: StoredSignals, names: Iterable[str]) -> list[StoredList]:
+        """Some of the user's lists. One from before the user was erased is empty. Raises `StoreUnavailable` for a
+        version that only a later release knows."""
+        return list(await asyncio.gather(*(self._list(user_key, stored, name) for name in names)))
+
+    async def _list(self, user_key: str, stored: StoredSignals, name: str) -> StoredList:
+        document = await self._documents.read(USER_ACTIVITY, user_key, document_id(name), latest=True)
+        if document is None:
+            return StoredList(None, UserList(name))
+        try:
+            found = UserList.from_document(document.body)
+        except NewerList as error:
+            self._telemetry.count("store_failures", "newer_list")
+            raise StoreUnavailable("a list of a newer version") from error
+        except UnreadableList:
+            log.error("a user's list could not be read and starts afresh")
+            self._telemetry.count("store_failures", "unreadable_list")
+            found = UserList(name)
+        erased = stored.erased_at is not None and found.accepted_at <= stored.erased_at
+        return StoredList(document, UserList(name) if erased else found)
+
+    async def write(
+        self,
+        owner: Owner,
+        stored: StoredSignals,
+        new: Signals,
+        marker: Json,
+        lists: Sequence[tuple[StoredList, UserList]] = (),
+    ) -> Json | None:
+        """Replace the signals that were read, and with them `lists` (as read, and what they become), and create the
+        marker. None when it was written; the marker that was there before otherwise. Raises `Crossed` when one of them
+        is no longer what was read."""
         body = to_document(new, self._version)
         body["tenantId"] = owner.tenant_id
         if stored.erased_at is not None:
             body["erasedAt"] = stored.erased_at  # batches accepted before it may still be on their way
         signals = Replace(body, stored.document.etag) if stored.document else Create(body)
         try:
-            await self._documents.write(USER_ACTIVITY, owner.user_key, [Create(marker), signals])
+            changed = [_written(before, after.to_document(owner.tenant_id)) for before, after in lists]
+            await self._documents.write(USER_ACTIVITY, owner.user_key, [Create(marker), signals, *changed])
         except WriteRejected:
             known = await self.marker(owner.user_key, marker["id"])
             if known is None:
                 raise Crossed from None
             return known.body
         return None
+
+
+def _written(before: StoredList, body: Json) -> Create | Replace:
+    return Replace(body, before.document.etag) if before.document else Create(body)

@@ -10,9 +10,11 @@ from events.batch import Batch
 from events.schema import Event
 from events.usual_peak import UsualPeak
 from ranking.stats import UNVIEW, StatEvent
-from shared.domain.event_types import LIKE, OF_PLAYING, PROGRESS, UNLIKE, VIDEO_VIEW
+from shared.domain.event_types import OF_PLAYING, PROGRESS, TAKES_BACK, VIDEO_VIEW
 from shared.domain.feed_receipt import FeedReceipt
 from shared.observability.metrics import Telemetry
+
+_WITH_A_PAIR = frozenset((*TAKES_BACK, *TAKES_BACK.values()))
 
 
 def within_peak(
@@ -50,12 +52,12 @@ def stat_events(batches: Sequence[Batch], durations: dict[str, float], until: fl
 
 
 def _at(batch: Batch, event: Event) -> float:
-    """When an event counts, in seconds. A like counts after its page was served, and an `unlike` from then on: so it
-    never weighs more than the like it takes back, however the two are dated."""
-    if event.request is None or event.type not in (LIKE, UNLIKE):
+    """When an event counts, in seconds. A like or save counts after its page was served, and what takes it back from
+    then on: so that never weighs more than what it takes back, however the two are dated."""
+    if event.request is None or event.type not in _WITH_A_PAIR:
         return event.counts_at_ms / 1000
     served_at = batch.requests[event.request].served_at
-    return float(served_at) if event.type == UNLIKE else max(event.at_ms / 1000, served_at)
+    return float(served_at) if event.type in TAKES_BACK else max(event.at_ms / 1000, served_at)
 
 
 def count_feedback(batches: Sequence[Batch], durations: dict[str, float], telemetry: Telemetry, now: float) -> None:

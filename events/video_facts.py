@@ -16,6 +16,7 @@ from sys import intern
 
 from shared.adapters.documents.port import FROM_NOW, VIDEOS, Document, DocumentStore, StoreError
 from shared.domain.records import Video
+from shared.domain.series_place import NO_SERIES, SeriesPlace
 from shared.domain.tenant_cache import ENTRY_BYTES, TenantCache
 
 REMEMBER_SECONDS = 86_400.0
@@ -42,12 +43,13 @@ READS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A video as signals see it. `duration_seconds` is 0 when unknown."""
+    """A video as signals see it. `duration_seconds` is 0 when unknown; `place` is where it stands in a series."""
 
     category: str
     tags: tuple[str, ...]
     creator: str
     duration_seconds: float
+    place: SeriesPlace = NO_SERIES
 
 
 class VideoFacts:
@@ -72,7 +74,7 @@ class VideoFacts:
         """
         now = self._clock()
         await self._look_for_changes(now)
-        asked = set(video_ids)
+        asked = set(video_ids) - {""}  # events about no video
         known = self.known.get_all(tenant_id, asked)
         found = {video_id: facts for video_id, (facts, until) in known.items() if until >= now}
         absent: Mapping[str, float] = self._absent.get(tenant_id, {})
@@ -159,4 +161,4 @@ def _facts_of(document: Document) -> Facts | None:
     except Exception:  # whatever a body holds: a damaged video is one that nobody knows
         return None
     tags = tuple(intern(tag) for tag in video.tags)
-    return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds)
+    return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds, video.place)

@@ -9,6 +9,7 @@ from time import perf_counter
 import azure.functions as func
 
 from feed.cursor import MAX_CHARS
+from feed.following import ORDERS
 from feed.narrowing import FILTERS, MAX_VALUE_CHARS, MAX_VALUES, read_feed_name, read_filters
 from feed.page import Page
 from feed.pipeline import PERSONALIZED, Feed
@@ -51,7 +52,7 @@ _CACHE_HEADERS = {
     "Vary": "Every request header that decides: a copy is for requests with the same values.",
 }
 _HINT_EXAMPLES = {"country": "DE", "language": "pt-BR", "ageBand": "13-17", "platform": "ios"}
-_HINTS = tuple(
+HINT_PARAMETERS = tuple(
     Parameter(name, "query", says, {"type": "string"}, example=_HINT_EXAMPLES[name]) for name, says in HINTS.items()
 )
 FEED_NAME = Parameter(
@@ -60,6 +61,13 @@ FEED_NAME = Parameter(
     "The name of a feed of the tenant; `home`, which every tenant has, when absent.",
     {"type": "string", "pattern": f"^{SLUG.pattern}$"},
     example="home",
+)
+ORDER = Parameter(
+    "order",
+    "query",
+    "Of the feed `following`: `ranked` for the user, as when absent, or `newest` first.",
+    {"type": "string", "enum": list(ORDERS)},
+    example="ranked",
 )
 _FILTER_EXAMPLES = {"filter.tag": "fitness", "filter.language": "en"}
 _FILTERS = tuple(
@@ -72,7 +80,7 @@ _FILTERS = tuple(
     )
     for name, says in FILTERS.items()
 )
-_VIDEO_EXAMPLE = {
+VIDEO_EXAMPLE = {
     "videoId": "vid_fitness_1",
     "playbackUrl": "https://cdn.example/fitness/1.m3u8",
     "thumbnailUrl": None,
@@ -85,7 +93,7 @@ _VIDEO_EXAMPLE = {
 _PAGE_EXAMPLE = {
     "mode": PERSONALIZED,
     "reason": None,
-    "items": [{**_VIDEO_EXAMPLE, "score": 12.34, "rank": 0}],
+    "items": [{**VIDEO_EXAMPLE, "score": 12.34, "rank": 0}],
     "nextCursor": "AbCd…",
     "feedRequestId": "AQxS…",
     "modelVersion": "global-1",
@@ -156,14 +164,16 @@ class FeedApi:
                 {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{0,{MAX_CHARS}}}$"},
             ),
             FEED_NAME,
+            ORDER,
             *_FILTERS,
             INCLUDE,
-            *_HINTS,
+            *HINT_PARAMETERS,
         ),
         problems=(
             *USER,
             "feed_not_found",
             "invalid_filter",
+            "invalid_order",
             "invalid_limit",
             "invalid_cursor",
             "cursor_expired",
@@ -178,7 +188,7 @@ class FeedApi:
         timed = self._served % STAGES_EVERY == 1 or self._spans.wanted()
         stages = Stages(call.started) if timed else UNTIMED
         user_key, now, headers, params = call.user_key, call.now, call.headers, call.request.params
-        feed, tenant = self._feed.named_feeds.of(call.tenant, read_feed_name(params))
+        feed, tenant = self._feed.named_feeds.of(call.tenant, read_feed_name(params), params)
         query = parse_query(params, headers, tenant.default_limit, read_filters(call.request.url, params))
         stages.end("authenticate")
         with self._limits.admit(Kind.FEED, call.tenant, user_key) as admission:
@@ -225,15 +235,13 @@ class FeedApi:
         description="For links into an app. Shown under the rules of the feed, but for what the user has seen. 404 for "
         "a video that this viewer may not see, as for one that does not exist.",
         responses={
-            200: Response(
-                "The video, as in a feed, without score and rank.", VideoItem, _VIDEO_EXAMPLE, _CACHE_HEADERS
-            ),
+            200: Response("The video, as in a feed, without score and rank.", VideoItem, VIDEO_EXAMPLE, _CACHE_HEADERS),
             304: Response("What you have still holds.", headers=_CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
         cors=True,
-        parameters=(X_USER, X_USER_TOKEN, IF_NONE_MATCH, INCLUDE, *_HINTS),
+        parameters=(X_USER, X_USER_TOKEN, IF_NONE_MATCH, INCLUDE, *HINT_PARAMETERS),
         problems=(*USER, "video_not_found", "invalid_include"),
     )
     async def look_up_video(self, call: Call) -> func.HttpResponse:
@@ -250,7 +258,7 @@ class FeedApi:
         tag="feed",
         description="The same for several ids. Those that are not found are left out.",
         responses={
-            200: Response("The videos.", VideoItems, {"items": [_VIDEO_EXAMPLE]}, _CACHE_HEADERS),
+            200: Response("The videos.", VideoItems, {"items": [VIDEO_EXAMPLE]}, _CACHE_HEADERS),
             304: Response("What you have still holds.", headers=_CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
@@ -274,7 +282,7 @@ class FeedApi:
                 example=["vid_fitness_1", "vid_cooking_1"],
             ),
             INCLUDE,
-            *_HINTS,
+            *HINT_PARAMETERS,
         ),
         problems=(*USER, "invalid_ids", "invalid_include"),
     )

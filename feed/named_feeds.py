@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from feed.following import following_feed
 from shared.adapters.tenant_directory import TenantDirectory
-from shared.domain.feeds import NamedFeed
+from shared.domain.feeds import FOLLOWING, NamedFeed
 from shared.domain.records import HOME, Tenant
 from shared.web.problems import Problem
 
@@ -19,13 +23,18 @@ class NamedFeeds:
         """The tenant's feeds that apps can ask for, by name."""
         return sorted((each for each in self._tenants.feeds(tenant.id) if each.enabled), key=lambda each: each.id)
 
-    def of(self, tenant: Tenant, name: str) -> tuple[NamedFeed | None, Tenant]:
+    def of(
+        self, tenant: Tenant, name: str, params: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[NamedFeed | None, Tenant]:
         """The feed (None: home), and the tenant as it serves it: the same object while neither changes.
 
-        Raises a 404 `Problem` for a feed that is unknown or switched off.
+        Raises a 404 `Problem` for a feed that is unknown or switched off, a 400 for odd `params` of one that reads
+        them.
         """
         if name == HOME:
             return None, tenant
+        if name == FOLLOWING:
+            return following_feed(params), tenant
         named = self._tenants.feed(tenant.id, name)
         if named is None or not named.enabled:
             raise Problem(404, "feed_not_found", "There is no feed of this name.")

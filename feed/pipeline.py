@@ -19,6 +19,8 @@ from feed.dark_launch import DarkLaunch
 from feed.editorial import Rulebook, Steering
 from feed.experiments import Assignment, Experiments
 from feed.fallback import Fallback
+from feed.filters import Viewer
+from feed.following import NEWEST_FOLLOWING, within_following
 from feed.named_feeds import NamedFeeds
 from feed.named_hints import HintReducer
 from feed.narrowing import number_of
@@ -26,6 +28,7 @@ from feed.page import Page
 from feed.query import NO_HINTS, FeedQuery
 from feed.ready_pages import ReadyPage, ReadyPages
 from feed.selection import select
+from feed.series import next_episodes
 from feed.session import FeedSession
 from feed.signals_reader import SignalsPaused, SignalsReader, SignalsUnavailable
 from feed.subsets import Subsets
@@ -210,12 +213,24 @@ class Feed:
 
     async def look_up(self, ids: Sequence[str], query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> Found:
         """The videos among `ids` that a viewer may see. Raises `StoreUnavailable` as `serve_feed` does."""
+        return look_up(*await self.viewer_of(query, tenant, user_key, now), ids)
+
+    async def viewer_of(self, query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> tuple[Catalog, Viewer]:
+        """The tenant's catalog and what its filters know of a viewer, without signals; use both before the next await.
+        Raises `StoreUnavailable` as `serve_feed` does."""
         catalog = await self.catalogs.get(tenant.id)
         session = FeedSession(query, tenant, user_key, Served(int(now), 0), now)
         editorial = self._tenants.editorial(tenant.id)
         session.hints = self.hint_reducer.of(tenant, editorial, catalog.columns, query.hints)
         steering = self.rulebook.of(tenant, editorial, catalog.columns, session.hints, now)
-        return look_up(catalog, session.viewer(None, steering), ids)
+        return catalog, session.viewer(None, steering)
+
+    async def signals_if_allowed(self, query: FeedQuery, tenant: Tenant, user_key: str) -> Signals | None:
+        """The user's signals where a feed might be personal; None where it may not, and where there are none."""
+        await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, 0.05)
+        if self.why_not_personalized(query, tenant, user_key) is not None:
+            return None
+        return (await self._signals(tenant.id, user_key))[0]
 
     def why_not_personalized(self, query: FeedQuery, tenant: Tenant, user_key: str) -> str | None:
         """The first reason against a personalized feed that needs no look at the user; None when there is none.
@@ -267,9 +282,9 @@ class Feed:
         """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
         tenant, user_key = session.tenant, session.user_key
         editorial = self._tenants.editorial(tenant.id)
-        self._narrow(session, editorial, catalog)
+        self._narrow(session, editorial, catalog, signals)
         diverse = self._flags.on(NEW_DIVERSIFIER, tenant.id, user_key, tenant.feature_flags)
-        if reason is None:
+        if reason is None and session.feed is not NEWEST_FOLLOWING:
             model, assignment = self._ranking(tenant, user_key, session.feed_id)
             slate, more, _ = self._slate(session, editorial, catalog, signals, model, diverse)
             return Selection(slate, more, None, signals, assignment)
@@ -289,13 +304,14 @@ class Feed:
         slate, more, _ = self._slate(session, editorial, catalog, signals, None, diverse, popularity)
         return Selection(slate, more, reason, signals, None)
 
-    def _narrow(self, session: FeedSession, editorial: Editorial, catalog: Catalog) -> None:
+    def _narrow(self, session: FeedSession, editorial: Editorial, catalog: Catalog, signals: Signals | None) -> None:
         """Give the session what its hints, its feed and its filters mean in this catalog."""
         columns, tenant_id = catalog.columns, session.tenant.id
         session.hints = self.hint_reducer.of(session.tenant, editorial, columns, session.query.hints)
         if session.feed is not None:
             session.base = self.subsets.base(tenant_id, session.feed, columns, editorial)
-        session.wanted = self.subsets.wanted(tenant_id, session.query.filters, columns, editorial)
+        wanted = self.subsets.wanted(tenant_id, session.query.filters, columns, editorial)
+        session.wanted = wanted if session.feed is None else within_following(session.feed, wanted, columns, signals)
 
     def _slate(
         self,
@@ -314,7 +330,12 @@ class Feed:
         options = session.ranking_options(catalog, diverse=diverse, explore=explore)
         viewer = session.viewer(signals, steering)
         first = len(session.served)
-        slate, more = select(catalog, viewer, options, steering, first, model, self.fallback, popularity, session.feed)
+        episodes: Sequence[int] = ()
+        if model is not None and signals is not None and signals.finished.rows and tenant.offer_next_episode:
+            episodes = next_episodes(catalog.columns, signals.finished, viewer)
+        slate, more = select(
+            catalog, viewer, options, steering, first, model, self.fallback, popularity, session.feed, episodes
+        )
         return slate, more, steering
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:

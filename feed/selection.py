@@ -5,6 +5,7 @@ The feed serves what this returns; the CMS preview shows it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from feed.catalog import Catalog
 from feed.editorial import Steering, chosen_pins
 from feed.fallback import Fallback
 from feed.filters import Viewer, apply_filters, enforce_serving_policy
+from feed.series import offered
 from ranking.model import LinearModel, popularity_model
 from ranking.pins import with_pins
 from ranking.rank import Slate, rank, score
@@ -30,12 +32,14 @@ def select(
     fallback: Fallback,
     popularity: LinearModel | None = None,
     feed: NamedFeed | None = None,
+    episodes: Sequence[int] = (),
 ) -> tuple[Slate, bool]:
     """The videos to serve, and whether there may be more after them.
 
     `viewer` carries the rules' exclusions, and which rows the feed and its filters mean. `first_rank` is the page's
     first place in the walk. `model` None asks for the fallback: in the order of the named `feed`; where that has none,
-    by the tenant's `popularity` (None: the shipped one). The gate has the last word, whoever put a video where it is.
+    by the tenant's `popularity` (None: the shipped one). The first of `episodes` (rows) that the filters kept is
+    offered near the top. The gate has the last word, whoever put a video where it is.
     """
     columns, stats = catalog.columns, catalog.stats
     kept = apply_filters(columns, viewer).kept if model is not None or steering.pins else None
@@ -45,8 +49,11 @@ def select(
     else:
         slate = fallback.page(catalog, viewer, context, steering, popularity, feed)
     more = len(slate) == context.limit
-    if kept is not None and steering.pins:
-        pins = chosen_pins(steering, kept, len(columns), first_rank, context.limit)
+    pins: dict[int, int] = {}
+    if kept is not None:
+        pins = chosen_pins(steering, kept, len(columns), first_rank, context.limit) if steering.pins else {}
+        pins = offered(pins, episodes, kept, context.limit) if episodes else pins
+    if kept is not None and pins:
         slate = with_pins(slate, pins, kept, context.limit)
         if model is not None or feed is None or feed.fallback == POPULAR:  # other orders have scores of another kind
             slate = _scored(slate, catalog, viewer, model or popularity or popularity_model(), context, steering)

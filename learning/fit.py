@@ -35,6 +35,8 @@ NOT_LEARNED = (
     "is_mature",
     "editorial_boost",
     "recency",
+    "follows_creator",
+    "follows_category",
     "language_match",
     "country_match",
     "age_band_match",

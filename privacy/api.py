@@ -14,7 +14,7 @@ from events.fold_markers import MARKER_PREFIX as BATCH_PREFIX
 from events.history_folds import MARKER_PREFIX as HISTORY_PREFIX
 from feed.catalog import Catalogs
 from privacy.erase import Erased, erase
-from privacy.export import describe_all
+from privacy.export import describe_all, describe_lists
 from privacy.responses import ErasureReceipt, ImportedHistory, Remainder, UserExport, UserSignals
 from privacy.signals_view import describe
 from shared.adapters.bus.port import Bus
@@ -42,7 +42,7 @@ ARCHIVE_NOTE = (
 _RECEIPT_EXAMPLE = {
     "receiptId": "0123456789abcdef0123456789abcdef",
     "erasedAt": "2026-11-20T12:00:00Z",
-    "deleted": {"signals": 1, "markers": 12, "deadLetters": 0},
+    "deleted": {"signals": 1, "lists": 2, "markers": 12, "deadLetters": 0},
     "remaining": [{"what": "backups of the database", "until": "2026-11-27T12:00:00Z"}],
 }
 
@@ -106,6 +106,7 @@ class PrivacyApi:
                 tenant_id=tenant.id,
                 stored_as=user_key,
                 signals=describe_all(signals, catalog.columns, now) if signals else None,
+                lists=describe_lists(documents),
                 erased_at=iso_time(stored["erasedAt"]) if stored and "erasedAt" in stored else None,
                 folded_batches=sorted(d.id.partition(":")[2] for d in documents if d.id.startswith(BATCH_PREFIX)),
                 imported_history=_imported(documents),
@@ -200,7 +201,12 @@ def _receipt(erased: Erased) -> ErasureReceipt:
     return ErasureReceipt(
         receipt_id=secrets.token_hex(16),
         erased_at=iso_time(now),
-        deleted={"signals": erased.signals, "markers": erased.markers, "deadLetters": erased.dead_letters},
+        deleted={
+            "signals": erased.signals,
+            "lists": erased.lists,
+            "markers": erased.markers,
+            "deadLetters": erased.dead_letters,
+        },
         remaining=[
             Remainder(what="archived events under a keyed pseudonym", until=iso_time(now + KEEP_DAYS * 86_400)),
             Remainder(what="backups of the database", until=iso_time(now + BACKUP_DAYS * 86_400)),

@@ -23,6 +23,7 @@ from shared.adapters.documents.port import (
 )
 from shared.adapters.retry import retry
 from shared.domain.formats import is_number
+from shared.domain.user_lists import CAPS, document_id
 from shared.domain.user_signals import SIGNALS_ID
 
 ATTEMPTS = 50
@@ -35,6 +36,7 @@ class Erased:
 
     at: float
     signals: int
+    lists: int
     markers: int
     dead_letters: int
 
@@ -43,16 +45,16 @@ async def erase(
     documents: DocumentStore, bus: Bus, clock: Callable[[], float], tenant_id: str, user_key: str
 ) -> Erased:
     """Forget a user: the signals become a tombstone that drops whatever was accepted before it, in both
-    subscriptions; markers and dead letters go. What is accepted later counts again.
+    subscriptions; lists, markers and dead letters go. What is accepted later counts again.
 
     In an order that leaves nothing behind when it breaks off: the tombstone first, so that no fold writes again.
     Raises `StoreUnavailable` or `BusUnavailable`; ask again then.
     """
-    at, had_signals = await _write_tombstone(documents, clock, tenant_id, user_key)
+    at, had_signals, lists = await _write_tombstone(documents, clock, tenant_id, user_key)
     await note_erasure(documents, tenant_id, user_key, at)
     markers = await _delete_markers(documents, user_key, at)
     letters = await purge_dead_letters_of(bus, user_key, at)
-    return Erased(at, int(had_signals), markers, letters)
+    return Erased(at, int(had_signals), lists, markers, letters)
 
 
 class _Crossed(Exception):
@@ -61,24 +63,30 @@ class _Crossed(Exception):
 
 async def _write_tombstone(
     documents: DocumentStore, clock: Callable[[], float], tenant_id: str, user_key: str
-) -> tuple[float, bool]:
-    """Put the tombstone in place of the signals; from when it holds, and whether there were signals.
+) -> tuple[float, bool, int]:
+    """Put the tombstone in place of the signals, and delete the lists in the same batch: nobody reads one in between.
+    From when it holds, whether there were signals, and how many lists.
 
     The time is taken after the signals were read and holds only if nobody wrote them since: all that goes was
     accepted before it, and no event accepted after it goes with the rest.
     """
 
-    async def once() -> tuple[float, bool]:
+    async def once() -> tuple[float, bool, int]:
         stored = await documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
+        lists = [
+            document
+            for name in CAPS
+            if (document := await documents.read(USER_ACTIVITY, user_key, document_id(name), latest=True)) is not None
+        ]
         before: Any = stored.body.get("erasedAt") if stored else None
         at = max(clock(), float(before) if is_number(before) else 0.0)
         tombstone = {"id": SIGNALS_ID, "kind": "erased", "tenantId": tenant_id, "erasedAt": at, "ttl": KEEP_SECONDS}
         operation = Replace(tombstone, stored.etag) if stored else Create(tombstone)
         try:
-            await documents.write(USER_ACTIVITY, user_key, [operation])
+            await documents.write(USER_ACTIVITY, user_key, [operation, *[Delete(each.id) for each in lists]])
         except WriteRejected as refused:
             raise _Crossed from refused
-        return at, stored is not None and stored.body.get("kind") != "erased"
+        return at, stored is not None and stored.body.get("kind") != "erased", len(lists)
 
     try:
         return await retry(once, (_Crossed,), attempts=ATTEMPTS)

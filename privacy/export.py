@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranking.columns import VideoColumns, Vocabulary
+from shared.adapters.documents.port import Document, StoreUnavailable
 from shared.domain.fingerprint import SEEN_BITS
+from shared.domain.follows import CATEGORY, CREATOR, SERIES, names_of_kind
 from shared.domain.formats import iso_time
+from shared.domain.series_place import UNNUMBERED
+from shared.domain.user_lists import CAPS, LIST_PREFIX, NewerList, UnreadableList, UserList
 from shared.domain.user_signals import (
     APPROVALS,
     INTEREST,
@@ -49,8 +54,17 @@ def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[st
         "skipped": _videos(signals.skipped.keys, signals.skipped.times, columns, 60),
         "notInterested": _videos(signals.dismissed.keys, signals.dismissed.times, columns, 86_400),
         "follows": [
-            {"creator": columns.creators.shown(key), "at": iso_time(day * 86_400)}
+            {**_subject(key, columns), "at": iso_time(day * 86_400)}
             for key, day in zip(signals.follows.keys.tolist(), signals.follows.times.tolist(), strict=True)
+        ],
+        "finishedEpisodes": [
+            {
+                "series": columns.series_names.shown(row.series),
+                "season": None if row.season == UNNUMBERED else row.season,
+                "episode": None if row.episode == UNNUMBERED else row.episode,
+                "day": iso_time(row.day * 86_400)[:10],
+            }
+            for row in signals.finished.rows
         ],
         "playProgress": [
             {"videoIds": [f"#{key:08x}"], "at": iso_time(began * 60), "seconds": seconds}
@@ -68,6 +82,41 @@ def describe_all(signals: Signals, columns: VideoColumns, now: float) -> dict[st
             for age, day in enumerate(signals.daily)
         ],
     }
+
+
+def describe_lists(documents: Iterable[Document]) -> dict[str, list[dict[str, Any]]]:
+    """The user's lists with all that is stored of them, also what was taken off. Raises `StoreUnavailable` for a
+    version that only a later release knows."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in CAPS}
+    for document in documents:
+        if not document.id.startswith(LIST_PREFIX):
+            continue
+        try:
+            stored = UserList.from_document(document.body)
+        except NewerList as error:
+            raise StoreUnavailable("a list of a newer version") from error
+        except UnreadableList:
+            continue  # nobody can tell what it said
+        found[stored.name] = [
+            {
+                "id": name,
+                "addedAt": iso_time(entry.on_ms / 1000) if entry.on_ms else None,
+                "removedAt": iso_time(entry.off_ms / 1000) if entry.off_ms else None,
+                "positionMs": entry.position_ms,
+            }
+            for name, entry in stored.entries.items()
+        ]
+    return found
+
+
+def _subject(key: int, columns: VideoColumns) -> dict[str, str | None]:
+    """What a fingerprint of what is followed stands for."""
+    of_kind = {CREATOR: columns.creators, CATEGORY: columns.categories, SERIES: columns.series_names}
+    for kind, names in of_kind.items():
+        shown = names.shown(int(names_of_kind(np.array([key], np.uint32), kind)[0]))
+        if not shown.startswith("#"):
+            return {"kind": kind, "id": shown}
+    return {"kind": None, "id": f"#{key:08x}"}
 
 
 def _counters(counters: Counters, names: Vocabulary, faded: float) -> dict[str, dict[str, float]]:

@@ -62,11 +62,30 @@ class PlayedVideo(RememberedVideo):
     seconds: Count
 
 
-class FollowedCreator(View):
-    """A creator the user follows."""
+class FollowedSubject(View):
+    """A creator, category or series the user follows."""
 
-    creator: str
+    kind: Annotated[str | None, Field(description="null where the name is no longer known.")]
+    id: str
     at: Time
+
+
+class FinishedEpisode(View):
+    """The furthest episode of a series that the user finished."""
+
+    series: str
+    season: Count | None
+    episode: Count | None
+    day: Annotated[str, Field(json_schema_extra={"format": "date"})]
+
+
+class ListEntry(View):
+    """An entry of one of the user's lists."""
+
+    id: Annotated[str, Field(description="A video's id; of what is followed its kind and id, with `:` between.")]
+    added_at: Time | None
+    removed_at: Annotated[Time | None, Field(description="When it was last taken off; it is on the list if before.")]
+    position_ms: Count
 
 
 class DayFigures(View):
@@ -97,7 +116,8 @@ class ExportedSignals(View):
     watched_long: Remembered
     skipped: Remembered
     not_interested: Remembered
-    follows: Annotated[list[FollowedCreator], Field(description="Creators; `#` and a fingerprint for one unknown.")]
+    follows: Annotated[list[FollowedSubject], Field(description="`#` and a fingerprint for a name unknown.")]
+    finished_episodes: list[FinishedEpisode]
     play_progress: list[PlayedVideo]
     counted_receipts: Annotated[Count, Field(description="Pages of which it is kept what statistics counted.")]
     recent_event_fingerprints: list[Annotated[str, Field(pattern="^[0-9a-f]{8}$")]]
@@ -118,6 +138,7 @@ class UserExport(View):
     tenant_id: str
     stored_as: str
     signals: Annotated[ExportedSignals | None, Field(description="null: erased, or nothing folded yet.")]
+    lists: Annotated[dict[str, list[ListEntry]], Field(description="Saved, liked, continue and following.")]
     erased_at: Time | None
     folded_batches: list[str]
     imported_history: list[ImportedHistory]

@@ -256,6 +256,8 @@ _TABLE = (
         "what is watched long next after the last 50 long views (Kang & McAuley, ICDM 2018)",
         user=UserFeatures.next_watch,
     ),
+    Feature("follows_creator", "1 when followed", "`follow` events", user=UserFeatures.follows_creator),
+    Feature("follows_category", "1 when followed", "`follow` events", user=UserFeatures.follows_category),
     Feature("language_match", "1 same, −1 other, 0 unknown", "hint", user=UserFeatures.language_match),
     Feature("country_match", "1 when the video names the country", "hint", user=UserFeatures.country_match),
     Feature("age_band_match", "1 made for it, −1 for others, 0 unknown", "hint", user=UserFeatures.age_band_match),

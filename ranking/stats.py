@@ -31,7 +31,8 @@ HALF_LIVES = (1 * HOUR, 6 * HOUR, 24 * HOUR, 168 * HOUR)
 DEMAND_1H, DEMAND_6H, DEMAND_24H, DEMAND_7D = range(4)
 """Columns 0 to 3 of `decayed`: long views, decayed with each of `HALF_LIVES`. Other columns decay with the last one."""
 IMPRESSIONS, VIEWS, WATCH_FRACTION, APPROVALS, SKIPS = range(4, 9)
-"""Impressions; views; Σ watched fraction (0 to 1 per view); likes − unlikes + shares + saves; skips + dismissals."""
+"""Impressions; views; Σ watched fraction (0 to 1 per view); likes − unlikes + shares + saves − unsaves; skips +
+dismissals."""
 DECAYED = 9
 DAY_IMPRESSIONS, DAY_VIEWS, DAY_WATCH_MS, DAY_LIKES = range(4)
 DAILY = 4
@@ -45,13 +46,16 @@ UNVIEW = "unview"
 _TYPES = {
     name: code
     for code, name in enumerate(
-        ("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "not_interested", UNVIEW)
+        (
+            *("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "not_interested"),
+            *(UNVIEW, "unsave"),
+        )
     )
 }
-_VIEW = np.array([0, 1, 0, 0, 0, 0, 0, 0, 0, -1], np.float64)
-_APPROVAL = np.array([0, 0, 0, 0, 1, -1, 1, 1, 0, 0], np.float64)
-_SKIP = np.array([0, 0, 0, 1, 0, 0, 0, 0, 1, 0], np.float64)
-_LIKE = np.array([0, 0, 0, 0, 1, -1, 0, 0, 0, 0], np.float64)
+_VIEW = np.array([0, 1, 0, 0, 0, 0, 0, 0, 0, -1, 0], np.float64)
+_APPROVAL = np.array([0, 0, 0, 0, 1, -1, 1, 1, 0, 0, -1], np.float64)
+_SKIP = np.array([0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0], np.float64)
+_LIKE = np.array([0, 0, 0, 0, 1, -1, 0, 0, 0, 0, 0], np.float64)
 
 _DECAY = np.array([*HALF_LIVES, *([HALF_LIVES[-1]] * (DECAYED - len(HALF_LIVES)))])
 _NEGLIGIBLE = 1e-4

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ranking.array_types import Codes, Integers, Singles
 from ranking.columns import N, NameSets, VideoColumns
+from ranking.followed import as_values, followed_categories, followed_creators
 from ranking.static_features import Shares, StaticFeatures
 from ranking.terms import DistanceColumn, LookupColumn, RowColumn, ScaledColumn, TagMeanColumn, Term
 from ranking.user_affinities import affinities, mean_of, rate_lifts, recent_shares, rows_in_catalog, total_interest
@@ -201,6 +202,22 @@ class UserFeatures:
     def next_watch(self) -> Term | None:
         """Return log(chance that the user watches the video long next ÷ an even share), told from their long views."""
         return None if self._next_watch is None else RowColumn(self._next_watch)
+
+    # Following ----------------------------------------------------------------------------------------------------
+
+    def follows_creator(self) -> Term | None:
+        """Return 1 for a video whose creator the user follows."""
+        if self.signals is None or not len(self.signals.follows.keys):
+            return None
+        columns = self.columns
+        return LookupColumn(columns.creator, as_values(followed_creators(columns, self.signals.follows.keys)))
+
+    def follows_category(self) -> Term | None:
+        """Return 1 for a video whose category the user follows."""
+        if self.signals is None or not len(self.signals.follows.keys):
+            return None
+        columns = self.columns
+        return LookupColumn(columns.category, as_values(followed_categories(columns, self.signals.follows.keys)))
 
     # Hints --------------------------------------------------------------------------------------------------------
 

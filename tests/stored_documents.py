@@ -236,6 +236,10 @@ async def _watch(app: App, editor: Editor) -> None:
             ]
             playing = {**events[0], "playId": "p", "startedAt": app.now_ms(9), "positionMs": 9_000, "sessionId": "s"}
             events += [{**playing, "type": "start"}, {**playing, "type": "progress"}]
+            likes = {"videoId": "vid_rich", "timestamp": app.now_ms()}
+            events += [{**likes, "type": "save"}, {**likes, "type": "video_view", "watchTimeMs": 9_000}]
+            events.append({**likes, "type": "complete"})
+            events.append({"type": "follow", "followKind": "creator", "followId": "anna", "timestamp": app.now_ms()})
             assert (await client.post(events)).status == 202
             assert (await client.post([*events[:1], {**events[0], "type": "complete"}])).status == 202  # packed again
             await app.folded()

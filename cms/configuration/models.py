@@ -75,6 +75,7 @@ class ConfigurationForm(Form):
     require_user_token: bool = False
     auto_model: AutoModelState = "on"
     holdout: bool = True
+    offer_next_episode: bool = True
 
     @model_validator(mode="after")
     def _bands_only_lower(self) -> Self:
@@ -128,6 +129,7 @@ class EditableConfiguration(View):
         Field(description="What the tenant's own learning finds is served, shown to its editors, or neither."),
     ]
     holdout: Annotated[bool, Field(description="2 % of the users are never served a learned personal model.")]
+    offer_next_episode: Annotated[bool, Field(description="After a finished episode of a series the next is offered.")]
 
 
 @comes_back_in(ConfigurationForm)

@@ -11,7 +11,7 @@ from cms.imports.models import JobKind, JobStatus, state_of
 from cms.imports.tables import Columns
 from cms.views import FaultView, one_of
 from shared.adapters.documents.port import DAY_SECONDS
-from shared.domain.event_types import EVENT_TYPES, PROGRESS
+from shared.domain.event_types import ABOUT_NO_VIDEO, EVENT_TYPES, PROGRESS
 from shared.domain.formats import iso_time, iso_time_or_none
 from shared.domain.history import EVENT_FIELDS, MAX_AGE_DAYS, OFF, PERSONALIZATION, STATUSES, USER
 from shared.web.responses import Count, Time, View
@@ -32,12 +32,17 @@ HISTORY_FILE = FileForm(
     max_rows=200_000,
 )
 
+_TYPES = [name for name in EVENT_TYPES if name not in (PROGRESS, *ABOUT_NO_VIDEO)]
+
 
 class PastEvent(BaseModel):
     """An event of former times, as it would have been sent when it happened. Unknown fields are dropped."""
 
     user: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="The hashed user id, as in `X-User`.")]
-    type: Annotated[str, Field(json_schema_extra={"enum": [name for name in EVENT_TYPES if name != PROGRESS]})]
+    type: Annotated[
+        str,
+        Field(json_schema_extra={"enum": _TYPES}),
+    ]
     videoId: str
     timestamp: Annotated[int | float | str, Field(description="ISO 8601, or milliseconds since the epoch.")]
     watchTimeMs: Annotated[float | None, Field(description="Required for `video_view`.")] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 IMPRESSION, VIDEO_VIEW, COMPLETE, SKIP = "impression", "video_view", "complete", "skip"
 LIKE, UNLIKE, SHARE, SAVE, NOT_INTERESTED = "like", "unlike", "share", "save", "not_interested"
 START, PROGRESS, STALL, PLAYBACK_ERROR = "start", "progress", "stall", "playback_error"
+UNSAVE, FOLLOW, UNFOLLOW = "unsave", "follow", "unfollow"
 
 EVENT_TYPES: dict[str, str] = {
     IMPRESSION: "The video was on the screen.",
@@ -20,6 +21,9 @@ EVENT_TYPES: dict[str, str] = {
     PROGRESS: "Heartbeat of a play: it has played for `positionMs` so far.",
     STALL: "It stopped playing to wait for data.",
     PLAYBACK_ERROR: "It could not be played, or could not go on.",
+    UNSAVE: "A save taken back.",
+    FOLLOW: "Began to follow a creator, a category or a series; about no video.",
+    UNFOLLOW: "A follow taken back.",
 }
 
 TYPE_CODES: dict[str, int] = {
@@ -36,8 +40,16 @@ TYPE_CODES: dict[str, int] = {
     PROGRESS: 10,
     STALL: 11,
     PLAYBACK_ERROR: 12,
+    UNSAVE: 13,
+    FOLLOW: 14,
+    UNFOLLOW: 15,
 }
-"""The number of each type in stored formats: below 16, and never given to another type."""
+"""The number of each type in stored formats, never given to another type. Those that statistics count are below 16."""
+
+TAKES_BACK = {UNLIKE: LIKE, UNSAVE: SAVE}
+"""Types that take back another one of the same video."""
+ABOUT_NO_VIDEO = (FOLLOW, UNFOLLOW)
+"""Their events name a subject (`shared/domain/follows.py`) in place of a video. Statistics never count them."""
 
 OF_PLAYING = (START, PROGRESS, STALL, PLAYBACK_ERROR)
 """What players report by themselves: no action of the user's."""

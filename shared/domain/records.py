@@ -195,6 +195,7 @@ class Tenant:
     `count_anonymous_events` lets events without a valid feed request id count in video stats.
     `rollup_shards` (1 to `MAX_ROLLUP_SHARDS`) spreads a hot tenant's statistics over so many documents and sessions.
     `require_user_token` lets nobody act for a user without a token signed by the tenant's backend.
+    `offer_next_episode` lets a feed offer the episode after one that the user finished.
     `auto_model`, one of `AUTO_MODELS`, says what becomes of what the tenant's own learning finds; `holdout` whether a
     few users are never served its personal model, to measure it by.
     """
@@ -218,6 +219,7 @@ class Tenant:
     require_user_token: bool = False
     auto_model: str = AUTO_ON
     holdout: bool = True
+    offer_next_episode: bool = True
     model_version: str | None = None
     model_history: tuple[str | None, ...] = ()
     age_limits: tuple[tuple[AgeBand, int], ...] = field(init=False, repr=False, compare=False)
@@ -259,6 +261,7 @@ class Tenant:
             require_user_token=body.get("requireUserToken") is True,
             auto_model=_auto_model(body.get("autoModel")),
             holdout=body.get("holdout") is not False,
+            offer_next_episode=body.get("offerNextEpisode") is not False,
             model_version=_text(body.get("modelVersion")) or None,
             model_history=tuple(v if isinstance(v, str) else None for v in history)
             if isinstance(history, list)
@@ -291,6 +294,7 @@ class Tenant:
             "requireUserToken": self.require_user_token,
             "autoModel": self.auto_model,
             "holdout": self.holdout,
+            "offerNextEpisode": self.offer_next_episode,
             "modelVersion": self.model_version,
             "modelHistory": list(self.model_history),
         }

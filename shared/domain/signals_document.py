@@ -14,6 +14,7 @@ from typing import Any
 from shared.domain import signals_v2, signals_v3
 from shared.domain.counted_receipts import CountedReceipts
 from shared.domain.daily_counts import DailyCounts
+from shared.domain.finished_episodes import NONE_FINISHED, FinishedEpisodes
 from shared.domain.signals_columns import NewerSignals, UnreadableSignals, is_whole
 from shared.domain.user_signals import SIGNALS_ID, SIGNALS_TTL_SECONDS, Signals
 
@@ -25,8 +26,8 @@ def to_document(signals: Signals, version: int = signals_v2.VERSION) -> dict[str
     """The stored shape, of one of `VERSIONS`. Lives 90 days after its last write.
 
     At the caps it stays within `MAX_DOCUMENT_BYTES` as JSON with what the fold adds: the partition, the tenant, and
-    when the user was erased. In version 2, what the release before this one does not know stands beside `packed`: it
-    passes it over, and drops it when it writes the document.
+    when the user was erased. Beside `packed` stands what the release before this one does not know: it passes it over,
+    and drops it when it writes the document.
     """
     if not signals.whole:
         raise ValueError("signals read for a ranking cannot be stored")
@@ -36,6 +37,8 @@ def to_document(signals: Signals, version: int = signals_v2.VERSION) -> dict[str
         "updatedAt": signals.updated_at,
         "ttl": SIGNALS_TTL_SECONDS,
     }
+    if signals.finished.rows:
+        document["finished"] = _text(signals.finished.pack())
     if version == signals_v3.VERSION:
         return document | {"v": version, "packed": _text(signals_v3.pack(signals))}
     packed = signals_v2.pack(signals)
@@ -66,7 +69,7 @@ def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None
     try:
         raw = base64.b64decode(packed, validate=True)
         if raw[0] == signals_v3.VERSION:
-            return signals_v3.unpack(raw, float(updated_at), whole)
+            return _with_finished(signals_v3.unpack(raw, float(updated_at), whole), body)
         if raw[0] > signals_v3.VERSION and is_whole(raw):
             raise NewerSignals(f"version {raw[0]}")
         additions = _bytes(body.get("additions")) if whole else b""
@@ -76,6 +79,16 @@ def from_document(body: dict[str, Any], *, whole: bool = True) -> Signals | None
     if whole:
         signals.counted = _counted(body.get("counted"), signals.updated_at)
         signals.daily_counts = _daily_counts(body.get("dailyCounts"))
+    return _with_finished(signals, body)
+
+
+def _with_finished(signals: Signals, body: dict[str, Any]) -> Signals:
+    """The signals with the finished episodes, none where they are missing or damaged."""
+    if "finished" in body:
+        try:
+            signals.finished = FinishedEpisodes.unpack(_bytes(body["finished"]))
+        except ValueError:
+            signals.finished = NONE_FINISHED
     return signals
 
 

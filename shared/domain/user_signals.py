@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from shared.domain.counted_receipts import CountedReceipts
 from shared.domain.daily_counts import DailyCounts
+from shared.domain.finished_episodes import NONE_FINISHED, FinishedEpisodes
 
 SIGNALS_ID = "signals"
 SIGNALS_TTL_SECONDS = 90 * 86_400
@@ -42,8 +43,8 @@ IDENTITY_DAYS = 21
 DAILY_DAYS = 7
 
 VIEWS, WATCH_FRACTION, SKIPS, APPROVALS, INTEREST, WATCH_MS = range(6)
-"""Columns of `Counters.values`; only categories have `WATCH_MS`. Approvals: likes − unlikes + shares + saves. Interest:
-of each view the time watched by the time that a long view needs, 1 at the most."""
+"""Columns of `Counters.values`; only categories have `WATCH_MS`. Approvals: likes − unlikes + shares + saves − unsaves.
+Interest: of each view the time watched by the time that a long view needs, 1 at the most."""
 CATEGORY_FIELDS, TAG_FIELDS = 6, 5
 
 DAILY = np.dtype([("views", "<u4"), ("skips", "<u4"), ("watch_ms", "<f8")])
@@ -167,7 +168,7 @@ class Signals:
     dismissed: Timeline = field(default_factory=Timeline)
     """`not_interested`, times in days."""
     follows: Timeline = field(default_factory=Timeline)
-    """Creators, times in days. Nothing adds to them yet: there is room for later releases."""
+    """What the user follows (`Subject.fingerprint`), times in days; made from the list of it, which has the names."""
     progress: Progress = field(default_factory=Progress)
     identities: Timeline = field(default_factory=_wide_ring)
     """Fingerprints of events already folded, against clients that pack an event into a second batch; times in ms since
@@ -178,6 +179,7 @@ class Signals:
     """What statistics have counted of the user's newest receipts."""
     daily_counts: DailyCounts = _NO_COUNTS
     """What statistics have counted today of each video."""
+    finished: FinishedEpisodes = NONE_FINISHED
     updated_at: float = 0.0
     """When the last batch was folded, in seconds since the epoch."""
     whole: bool = True

@@ -59,7 +59,8 @@ class Endpoint:
     """One method of one route. Its name is the handler's: `get_feed` is the function, `getFeed` the operation id.
 
     `scopes`: a key needs one of them; none means open to anybody. `user`: the request is about the user in `X-User`.
-    `token_instead`: a user token replaces the scope. `operator`: for the platform's own keys, about no single tenant.
+    `user_token`: the user's own token is needed, whatever the tenant asks for. `token_instead`: it replaces the scope.
+    `operator`: for the platform's own keys, about no single tenant.
     `platform`: an operator may name the platform itself as the tenant. `problems`: the codes it answers beside those
     of authentication and of any call; a test fails for any other. `cors`: pages of other origins may call it. `plain`:
     answered without the app's services, uncounted. `call`: what the handler gets (shared/web/endpoint.py).
@@ -75,6 +76,7 @@ class Endpoint:
     description: str = ""
     scopes: tuple[str, ...] = ()
     user: bool = False
+    user_token: bool = False
     token_instead: bool = False
     operator: bool = False
     platform: bool = False

@@ -30,7 +30,7 @@ from shared.web.compression import encoded
 from shared.web.cors import Cors
 from shared.web.declaration import Body, Endpoint, Parameter, Response
 from shared.web.problems import Problem, unavailable
-from shared.web.user_tokens import UserTokens
+from shared.web.user_tokens import UserTokens, missing_user_token
 
 log = logging.getLogger("feed.http")
 
@@ -81,6 +81,7 @@ def endpoint(
     description: str = "",
     scopes: tuple[str, ...] = (),
     user: bool = False,
+    user_token: bool = False,
     token_instead: bool = False,
     operator: bool = False,
     platform: bool = False,
@@ -94,8 +95,8 @@ def endpoint(
 
     def declare(handler: Handler) -> Handler:
         handler.endpoint = Endpoint(  # type: ignore[attr-defined]
-            handler, method, path, summary, tag, responses, call, description, scopes, user, token_instead, operator,
-            platform, parameters, body, problems, cors, plain,
+            handler, method, path, summary, tag, responses, call, description, scopes, user, user_token, token_instead,
+            operator, platform, parameters, body, problems, cors, plain,
         )  # fmt: skip
         return handler
 
@@ -263,6 +264,8 @@ class Edge:
         call: Call = declared.call(request, caller, now, started)
         if declared.user:
             user = self._user_tokens.user_of(caller, headers, now)
+            if declared.user_token and not user.verified:  # an app's key names anybody, also whom it should not
+                raise missing_user_token()
             if declared.token_instead and not user.verified:  # an app's key names anybody; a token is the user's own
                 caller.require(*declared.scopes)
             call.user_key = self._identity.user_key(caller.tenant.id, user.hash)

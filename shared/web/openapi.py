@@ -43,6 +43,8 @@ X_USER_TOKEN = Parameter(
     {"type": "string", "maxLength": 4_096},
 )
 
+USERS_OWN_TOKEN = replace(X_USER_TOKEN, description="A JWT of the tenant's backend that proves X-User.", required=True)
+
 X_PERSONALIZATION = Parameter(
     "X-Personalization",
     "header",
@@ -53,6 +55,7 @@ X_PERSONALIZATION = Parameter(
 TAGS = {
     "feed": "What an SDK calls to show videos.",
     "events": "What an SDK calls to report what was watched.",
+    "lists": "What a user keeps, for that user alone, and series in order.",
     "privacy": "What is stored about a user: show it, delete it.",
     "operators": "Looking at one user's signals and switching one tenant; not reachable through the public entry.",
     "videos": "What there is to show: for content teams.",

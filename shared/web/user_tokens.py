@@ -156,6 +156,11 @@ def _read_key(pem: str) -> _Key | None:
     return _Key("EdDSA", key) if isinstance(key, Ed25519PublicKey) else None
 
 
+def missing_user_token() -> Problem:
+    """Where a call is for the user alone and no token was sent."""
+    return Problem(401, "missing_user_token", "This call requires X-User-Token, signed by the tenant's backend.")
+
+
 def _invalid() -> Problem:
     """One error for every cause, so that the response is no oracle."""
     return Problem(401, "invalid_user_token", "The user token is not valid.")

@@ -36,6 +36,8 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
         "/v1/config",
         "/v1/videos",
         "/v1/videos/{id}",
+        "/v1/series/{id}",
+        *(f"/v1/me/{name}" for name in ("saved", "liked", "continue", "following")),
         "/v1/events/batch",
         "/v1/privacy/export",
         "/v1/privacy/erase",
@@ -60,7 +62,7 @@ def test_the_document_for_apps_has_every_schema_that_it_refers_to_and_no_other()
     for kind in ("schemas", "examples"):
         named = set(re.findall(rf"#/components/{kind}/(\w+)", orjson.dumps(sdk).decode()))
         assert named == set(sdk["components"][kind])
-    assert [tag["name"] for tag in sdk["tags"]] == ["feed", "events", "privacy"]
+    assert [tag["name"] for tag in sdk["tags"]] == ["feed", "lists", "events", "privacy"]
     validate(sdk)
 
 
@@ -133,7 +135,7 @@ def test_bounds_hold_where_a_validator_reads_the_number_first() -> None:
 
 def test_optional_fields_of_an_event_are_neither_required_nor_given_a_default() -> None:
     event = schemas["Event"]
-    assert event["required"] == ["type", "videoId", "timestamp"]
+    assert event["required"] == ["type", "timestamp"]
     assert event["properties"]["feedRequestId"]["type"] == ["string", "null"]
 
 

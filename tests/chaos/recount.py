@@ -34,7 +34,7 @@ from shared.domain.user_signals import (
 )
 from tests.chaos.traffic import Sent, User, World
 
-LikeCounts = {"like": 1.0, "share": 1.0, "save": 1.0, "unlike": -1.0}
+LikeCounts = {"like": 1.0, "share": 1.0, "save": 1.0, "unlike": -1.0, "unsave": -1.0}
 CLOSE = 2e-4
 """Relative: counters are float32 and were rounded at every fold."""
 
@@ -63,10 +63,10 @@ class CountedLine:
 
     @property
     def counts_at_ms(self) -> int:
-        """A like of a served page counts after it was served, and an unlike from then on."""
-        if self.served_ms is None or self.kind not in ("like", "unlike"):
+        """A like or save of a served page counts after it was served, and what takes it back from then on."""
+        if self.served_ms is None or self.kind not in ("like", "unlike", "save", "unsave"):
             return self.at_ms
-        return self.served_ms if self.kind == "unlike" else max(self.served_ms, self.at_ms)
+        return self.served_ms if self.kind in ("unlike", "unsave") else max(self.served_ms, self.at_ms)
 
 
 def line_key(tenant: str, user: str | None, line: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -34,6 +34,7 @@ _CMS = Executed("tests/cms/test_docs.py::test_every_example_is_accepted_as_it_st
 _AZURE = "tests/e2e/azure/test_page.py::test_the_commands_of_the_page_do_what_it_says"
 _SUBSCRIPTION = NotRun("needs an Azure subscription; the template and its parameters are looked up")
 
+_LISTS = "tests/docs/test_lists_page.py::test_the_page_about_lists_is_answered_as_it_shows"
 _SDK = "tests/sdk/test_readme.py::"
 _SELF_HOSTING = "tests/docs/test_self_hosting_page.py::"
 
@@ -48,6 +49,7 @@ ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
     ("docs/feeds.md", "http"): Executed(
         "tests/docs/test_feeds_page.py::test_every_example_about_feeds_is_answered_as_the_page_shows"
     ),
+    **{("docs/lists.md", language): Executed(_LISTS) for language in ("http", "python")},
     ("docs/events.md", "http"): Executed(f"{_API}test_the_batch_on_the_page_about_events_is_answered_as_it_shows"),
 }
 """Page and language whose test goes through every block there is."""
@@ -74,7 +76,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
         f"docs/events.md#{name} json": Executed(_EVENTS)
         for name in (
             *("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save"),
-            *("not_interested", "start", "progress", "stall", "playback_error"),
+            *("not_interested", "start", "progress", "stall", "playback_error", "unsave", "follow", "unfollow"),
         )
     },
     "docs/events.md#the-archive json": Compared(

@@ -22,6 +22,7 @@ from events.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
 from events.experiment_statistics import CONFIDENCE
 from events.fold_markers import MARKER_TTL_SECONDS
 from events.frame import MAX_CONTENT_BYTES
+from events.list_changes import FINISHED_FOR_MS, FINISHED_SHARE, STARTED_MS
 from events.schema import CLAMP_AHEAD_SECONDS, MAX_AGE_SECONDS
 from events.signals_consumer import LATE_SECONDS
 from events.signals_consumer import MAX_AGE_SECONDS as MAX_MESSAGE_AGE_SECONDS
@@ -45,6 +46,7 @@ from shared.adapters.bus.port import LOCK_SECONDS, MAX_MESSAGE_BYTES, MESSAGE_TT
 from shared.domain.counted_receipts import SPAN_SECONDS
 from shared.domain.event_types import MAX_BODY_BYTES
 from shared.domain.feed_receipt import VALID_SECONDS as FEED_REQUEST_SECONDS
+from shared.domain.finished_episodes import ROW_BYTES
 from shared.domain.holdout_users import HOLDOUT_SHARE
 from shared.domain.player_media import MAX_METADATA_BYTES
 from shared.domain.tenant_cache import ENTRY_BYTES
@@ -87,7 +89,7 @@ def _minutes(timespan: str) -> float:
     return 3_600.0 * int(hours) + 60.0 * int(minutes) + int(seconds)
 
 
-_EVERYWHERE = "api events retention security telemetry operations cms decisions design"
+_EVERYWHERE = "api events lists retention security telemetry operations cms decisions design"
 
 LIMITS: list[Limit] = [
     # from the code
@@ -131,6 +133,9 @@ LIMITS: list[Limit] = [
     *_of("percent", "cms", plays_that_fail=5),  # alerts.json
     *_of("percent", "cms ranking decisions design operations api", held_out_users=100 * HOLDOUT_SHARE),
     *_of("bytes", "cms", import_file=MAX_FILE_BYTES, metadata_of_a_video=MAX_METADATA_BYTES),
+    *_of("time", "lists", started=STARTED_MS / 1000, finished=FINISHED_FOR_MS / 1000),
+    *_of("percent", "lists", finished_share=100 * FINISHED_SHARE),
+    *_of("bytes", "design data-model decisions", finished_episode=ROW_BYTES),
     *_of("time", "events", long_view=LONG_VIEW_SECONDS, receipts_are_remembered=SPAN_SECONDS),
     *_of(
         "bytes",

@@ -169,6 +169,9 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("invalid_started_at", {"playId": "p1", "startedAt": 0}),
     ("invalid_session_id", {"sessionId": ""}),
     ("invalid_session_id", {"sessionId": ["s1"]}),
+    ("invalid_follow", {"type": "follow"}),
+    ("invalid_follow", {"type": "unfollow", "followKind": "person", "followId": "anna"}),
+    ("invalid_follow", {"followKind": ["creator"]}),
 ]
 
 
@@ -264,6 +267,7 @@ async def test_every_event_type_is_accepted(client: Client) -> None:
     types = (await client.get("/v1/config")).json["events"]["types"]
     assert types == list(EVENT_TYPES)
     play = {"playId": "p1", "startedAt": client.app.now_ms(80), "positionMs": 10_000}
+    play |= {"followKind": "creator", "followId": "anna"}
     answer = await client.post([view(client, type=kind, **play) for kind in types])
     assert answer.json == {"accepted": len(types), "rejected": [], "batchId": answer.json["batchId"]}
 

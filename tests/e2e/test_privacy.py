@@ -46,7 +46,7 @@ async def test_an_erased_user_is_a_stranger_at_the_next_feed_and_may_come_back(a
     assert (await client.feed()).json["mode"] == "personalized"
     answer = await ask(officer(client), ERASE)
     assert answer.status == 200
-    assert answer.json["deleted"] == {"signals": 1, "markers": 1, "deadLetters": 0}
+    assert answer.json["deleted"] == {"signals": 1, "lists": 0, "markers": 1, "deadLetters": 0}
     assert (await client.feed()).json["reason"] == "cold_start"
     assert (await client.signals()).status == 404
     await tell(client, ago_seconds=30)
@@ -80,7 +80,8 @@ async def test_erasing_twice_and_erasing_nobody_are_answered_alike(app: App) -> 
     again = await ask(officer(client), ERASE)
     nobody = await ask(officer(client).as_user(), ERASE)
     for answer in (again, nobody):
-        assert (answer.status, answer.json["deleted"]) == (200, {"signals": 0, "markers": 0, "deadLetters": 0})
+        nothing = {"signals": 0, "lists": 0, "markers": 0, "deadLetters": 0}
+        assert (answer.status, answer.json["deleted"]) == (200, nothing)
 
 
 async def test_only_keys_for_privacy_and_operators_may_ask(app: App) -> None:

@@ -10,14 +10,25 @@ from hypothesis import strategies as st
 from events.schema import Event
 from events.video_facts import Facts
 from ranking.watching import counted_watch_time, interest, watch_fraction
-from shared.domain.event_types import EVENT_TYPES, LIKE, NOT_INTERESTED, SAVE, SHARE, SKIP, UNLIKE, VIDEO_VIEW
+from shared.domain.event_types import (
+    EVENT_TYPES,
+    LIKE,
+    NOT_INTERESTED,
+    SAVE,
+    SHARE,
+    SKIP,
+    TAKES_BACK,
+    UNLIKE,
+    UNSAVE,
+    VIDEO_VIEW,
+)
 from shared.domain.fingerprint import fingerprint
 from shared.domain.user_signals import CATEGORY_FIELDS, TAG_FIELDS, Counters, Signals
 
 NOW = 1_700_000_000.0
 WEEK_MS = 7 * 86_400_000
 HALF_LIFE_DAYS = 14.0
-NO_UNLIKES = tuple(kind for kind in EVENT_TYPES if kind != UNLIKE)
+NO_UNLIKES = tuple(kind for kind in EVENT_TYPES if kind not in TAKES_BACK)
 
 
 def facts_of(videos: int, categories: int = 6, tags: int = 7, creators: int = 5) -> dict[str, Facts]:
@@ -72,7 +83,7 @@ def recount(found: Iterable[Event], facts: Mapping[str, Facts], newest_minute: i
             float(each.type == VIDEO_VIEW),
             watch_fraction(each.watch_ms or 0.0, fact.duration_seconds) if each.type == VIDEO_VIEW else 0.0,
             float(each.type in (SKIP, NOT_INTERESTED)),
-            {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0}.get(each.type, 0.0),
+            {LIKE: 1.0, SHARE: 1.0, SAVE: 1.0, UNLIKE: -1.0, UNSAVE: -1.0}.get(each.type, 0.0),
             interest(watch_ms, fact.duration_seconds) if each.type == VIDEO_VIEW else 0.0,
             watch_ms,
         ]

@@ -34,9 +34,13 @@ def test_shuffling_the_future_changes_no_feature_of_the_past() -> None:
             seen += 1
     assert seen > 50
     unsaid = {name for name, any_said in zip(FEATURES, said.tolist(), strict=True) if not any_said}
-    assert unsaid == {"editorial_boost", "is_mature", *(name for name in FEATURES if name.endswith("_match"))} - {
-        "duration_match"
-    }, "every feature that this log can show was compared"
+    assert unsaid == {
+        "editorial_boost",
+        "is_mature",
+        "follows_creator",
+        "follows_category",
+        *(name for name in FEATURES if name.endswith("_match")),
+    } - {"duration_match"}, "every feature that this log can show was compared"
 
 
 def visit_features(log) -> list[np.ndarray]:

@@ -132,6 +132,7 @@ async def test_every_event_of_the_page_arrives(app: App, browser: Browser) -> No
     await page.evaluate(f"async () => {{ const video = videos[0]; {events} {plays} }}")
     await page.evaluate("session.flush()")
     reported = ("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "not_interested")
+    reported += ("unsave", "follow", "unfollow")
     played = ("start", "stall", "playback_error", "complete", "video_view")
     await arrived(client, *reported, "like", *played)
 

@@ -12,6 +12,10 @@ export interface About {
   readonly rank?: number;
 }
 
+export type Followed = "creator" | "category" | "series";
+
+const NO_VIDEO = {} as About;
+
 export type Report = (type: string, video: About, fields?: Partial<EventBody>) => void;
 
 /** One method for each type of event. docs/events.md says what each counts for. */
@@ -59,6 +63,21 @@ export class Events {
   /** Saved for later. */
   save(video: About): void {
     this.report("save", video);
+  }
+
+  /** A save taken back. */
+  unsave(video: About): void {
+    this.report("unsave", video);
+  }
+
+  /** Began to follow a creator, a category or a series, by its id. */
+  follow(followKind: Followed, followId: string): void {
+    this.report("follow", NO_VIDEO, { followKind, followId });
+  }
+
+  /** A follow taken back. */
+  unfollow(followKind: Followed, followId: string): void {
+    this.report("unfollow", NO_VIDEO, { followKind, followId });
   }
 
   /** Asked not to be shown this video again. */

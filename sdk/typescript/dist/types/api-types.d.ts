@@ -80,6 +80,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/saved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The videos that the user saved
+         * @description Newest first. What the viewer may not see is left out, by the rules of the feed.
+         */
+        get: operations["getSaved"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/liked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The videos that the user likes
+         * @description As `/v1/me/saved`.
+         */
+        get: operations["getLiked"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/continue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The videos that the user can continue
+         * @description Started and not finished, watched last first, with the position: videos of a minute and more, and episodes of a series. Otherwise as `/v1/me/saved`.
+         */
+        get: operations["getContinue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/following": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the user follows
+         * @description Creators, categories and series, newest first.
+         */
+        get: operations["getFollowing"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/series/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The videos of a series, in order
+         * @description By season, episode, id, under the rules of the feed, but for what the user has seen. 404 where this viewer may see none of it, as for a series that does not exist.
+         */
+        get: operations["getSeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events/batch": {
         parameters: {
             query?: never;
@@ -205,6 +305,54 @@ export interface components {
             /** Format: int64 */
             skips: number;
         };
+        /** @description A video of a series. */
+        Episode: {
+            videoId: string;
+            playbackUrl: string;
+            thumbnailUrl: string | null;
+            title: string;
+            mainTag: string;
+            tags: string[];
+            /**
+             * Format: double
+             * @description A decimal number, also where it is whole (`12.0`).
+             */
+            durationSeconds: number;
+            /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
+            maturityRating: string;
+            /** @description Left out when there is none, as the fields below. */
+            posterUrl?: string | null;
+            /**
+             * Format: int64
+             * @description In pixels.
+             */
+            width?: number | null;
+            /** Format: int64 */
+            height?: number | null;
+            action?: components["schemas"]["Action"] | null;
+            /** @description The series that it is part of. */
+            seriesId?: string | null;
+            /**
+             * Format: int64
+             * @description Its season, where it has a number.
+             */
+            season?: number | null;
+            /**
+             * Format: int64
+             * @description Its episode, where it has a number.
+             */
+            episode?: number | null;
+            /** @description Only with `include=renditions`. */
+            renditions?: components["schemas"]["Rendition"][] | null;
+            /** @description Only with `include=captions`. */
+            captions?: components["schemas"]["Caption"][] | null;
+            /** @description Texts, numbers and flags of the content team. Only with `include=metadata`. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Whether the viewer was shown it; null where that may not be used. */
+            seen: boolean | null;
+        };
         /** @description What an erasure deleted, and what remains until when. */
         ErasureReceipt: {
             receiptId: string;
@@ -231,11 +379,14 @@ export interface components {
              *     - `progress`: Heartbeat of a play: it has played for `positionMs` so far.
              *     - `stall`: It stopped playing to wait for data.
              *     - `playback_error`: It could not be played, or could not go on.
+             *     - `unsave`: A save taken back.
+             *     - `follow`: Began to follow a creator, a category or a series; about no video.
+             *     - `unfollow`: A follow taken back.
              *
              *     More may come.
              */
             type: string;
-            videoId: string;
+            videoId?: string | null;
             /** @description When it happened. `sentAt` corrects the device's clock. More than 5 min ahead counts as now; older than 7 days is refused. */
             timestamp: components["schemas"]["EventTime"];
             /**
@@ -259,6 +410,8 @@ export interface components {
             positionMs?: number | null;
             /** @description Yours, one for each session of the app. */
             sessionId?: string | null;
+            followKind?: string | null;
+            followId?: string | null;
         };
         /** @description A batch of events. One that is refused does not sink the others. */
         EventBatch: {
@@ -313,8 +466,9 @@ export interface components {
             skipped: components["schemas"]["RememberedVideo"][];
             /** @description Ids that fit what is kept of one, which may be several; `#` and a fingerprint for a video unknown. */
             notInterested: components["schemas"]["RememberedVideo"][];
-            /** @description Creators; `#` and a fingerprint for one unknown. */
-            follows: components["schemas"]["FollowedCreator"][];
+            /** @description `#` and a fingerprint for a name unknown. */
+            follows: components["schemas"]["FollowedSubject"][];
+            finishedEpisodes: components["schemas"]["FinishedEpisode"][];
             playProgress: components["schemas"]["PlayedVideo"][];
             /**
              * Format: int64
@@ -419,11 +573,38 @@ export interface components {
              */
             rank: number;
         };
-        /** @description A creator the user follows. */
-        FollowedCreator: {
-            creator: string;
+        /** @description The furthest episode of a series that the user finished. */
+        FinishedEpisode: {
+            series: string;
+            /** Format: int64 */
+            season: number | null;
+            /** Format: int64 */
+            episode: number | null;
+            /** Format: date */
+            day: string;
+        };
+        /** @description Something the user follows. */
+        FollowedItem: {
+            /** @description Known values: `creator`, `category`, `series`. More may come. */
+            kind: string;
+            id: string;
+            /** Format: date-time */
+            followedAt: string;
+        };
+        /** @description A creator, category or series the user follows. */
+        FollowedSubject: {
+            /** @description null where the name is no longer known. */
+            kind: string | null;
+            id: string;
             /** Format: date-time */
             at: string;
+        };
+        /** @description A page of what the user follows. */
+        Following: {
+            /** @description Newest first. */
+            items: components["schemas"]["FollowedItem"][];
+            /** @description null: nothing follows. */
+            nextCursor: string | null;
         };
         /** @description How old the page's content and signals are. */
         Freshness: {
@@ -442,6 +623,83 @@ export interface components {
             rows: number;
             /** Format: date-time */
             sentAt: string;
+        };
+        /** @description An entry of one of the user's lists. */
+        ListEntry: {
+            /** @description A video's id; of what is followed its kind and id, with `:` between. */
+            id: string;
+            /** Format: date-time */
+            addedAt: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last taken off; it is on the list if before.
+             */
+            removedAt: string | null;
+            /** Format: int64 */
+            positionMs: number;
+        };
+        /** @description A video of one of the user's lists. */
+        ListedItem: {
+            videoId: string;
+            playbackUrl: string;
+            thumbnailUrl: string | null;
+            title: string;
+            mainTag: string;
+            tags: string[];
+            /**
+             * Format: double
+             * @description A decimal number, also where it is whole (`12.0`).
+             */
+            durationSeconds: number;
+            /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
+            maturityRating: string;
+            /** @description Left out when there is none, as the fields below. */
+            posterUrl?: string | null;
+            /**
+             * Format: int64
+             * @description In pixels.
+             */
+            width?: number | null;
+            /** Format: int64 */
+            height?: number | null;
+            action?: components["schemas"]["Action"] | null;
+            /** @description The series that it is part of. */
+            seriesId?: string | null;
+            /**
+             * Format: int64
+             * @description Its season, where it has a number.
+             */
+            season?: number | null;
+            /**
+             * Format: int64
+             * @description Its episode, where it has a number.
+             */
+            episode?: number | null;
+            /** @description Only with `include=renditions`. */
+            renditions?: components["schemas"]["Rendition"][] | null;
+            /** @description Only with `include=captions`. */
+            captions?: components["schemas"]["Caption"][] | null;
+            /** @description Texts, numbers and flags of the content team. Only with `include=metadata`. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Format: date-time
+             * @description When it was saved, liked or last watched.
+             */
+            listedAt: string;
+            /**
+             * Format: int64
+             * @description How far it was watched. Only of `continue`.
+             */
+            positionMs?: number | null;
+        };
+        /** @description A page of one of the user's lists. */
+        ListedVideos: {
+            /** @description Newest first, without what the viewer may not see. */
+            items: components["schemas"]["ListedItem"][];
+            /** @description null: nothing follows. */
+            nextCursor: string | null;
         };
         /** @description A feed that apps can ask for besides `home`. */
         OfferedFeed: {
@@ -479,6 +737,7 @@ export interface components {
              *     - `invalid_position`: `positionMs` must be a number from 0 to 86400000.
              *     - `invalid_started_at`: `startedAt` must be an ISO 8601 time or milliseconds since the epoch, at most 7 days before `timestamp`.
              *     - `invalid_session_id`: `sessionId` must be 1 to 64 letters, digits or . _ ~ -.
+             *     - `invalid_follow`: A `follow` or `unfollow` needs `followKind` (creator, category, series) and `followId`, a text of 1 to 128 characters.
              *
              *     More may come.
              */
@@ -507,6 +766,14 @@ export interface components {
             /** Format: int64 */
             bitrate?: number | null;
             codecs?: string | null;
+        };
+        /** @description A page of a series. */
+        Series: {
+            seriesId: string;
+            /** @description By season, episode, id; without a number after those with one. */
+            items: components["schemas"]["Episode"][];
+            /** @description null: nothing follows. */
+            nextCursor: string | null;
         };
         /** @description What is counted of a tag or a creator. */
         SubjectFigures: {
@@ -548,6 +815,10 @@ export interface components {
             storedAs: string;
             /** @description null: erased, or nothing folded yet. */
             signals: components["schemas"]["ExportedSignals"] | null;
+            /** @description Saved, liked, continue and following. */
+            lists: {
+                [key: string]: components["schemas"]["ListEntry"][];
+            };
             /** Format: date-time */
             erasedAt: string | null;
             foldedBatches: string[];
@@ -629,6 +900,11 @@ export interface operations {
                  * @example home
                  */
                 feed?: string;
+                /**
+                 * @description Of the feed `following`: `ranked` for the user, as when absent, or `newest` first.
+                 * @example ranked
+                 */
+                order?: string;
                 /**
                  * @description Videos with the tag. Given several times: any of them; with other filters: all. At most 20 values together.
                  * @example [
@@ -761,6 +1037,7 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values.
+             *     - `invalid_order`: order is neither ranked nor newest.
              *     - `invalid_limit`: limit is no whole number in its range.
              *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
              *     - `cursor_expired`: The cursor is older than 12 hours. Start again without it.
@@ -782,7 +1059,7 @@ export interface operations {
             };
             /**
              * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
-             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
@@ -982,7 +1259,7 @@ export interface operations {
             };
             /**
              * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
-             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
@@ -1192,7 +1469,7 @@ export interface operations {
             };
             /**
              * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
-             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
@@ -1418,6 +1695,920 @@ export interface operations {
             };
         };
     };
+    getSaved: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries; the tenant's default when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
+                /**
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @example DE
+                 */
+                country?: string;
+                /**
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @example pt-BR
+                 */
+                language?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+                /**
+                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @example ios
+                 */
+                platform?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+                /** @description `off`: the user opted out. Nothing about the user is read. */
+                "X-Personalization"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "videoId": "vid_fitness_1",
+                     *           "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+                     *           "thumbnailUrl": null,
+                     *           "title": "Fitness warmup",
+                     *           "mainTag": "fitness",
+                     *           "tags": [
+                     *             "fitness"
+                     *           ],
+                     *           "durationSeconds": 12.5,
+                     *           "maturityRating": "PG",
+                     *           "listedAt": "2026-11-20T12:00:00Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ListedVideos"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_personalization`: X-Personalization is neither on nor off.
+             *     - `invalid_include`: include names something that items do not have.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLiked: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries; the tenant's default when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
+                /**
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @example DE
+                 */
+                country?: string;
+                /**
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @example pt-BR
+                 */
+                language?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+                /**
+                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @example ios
+                 */
+                platform?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+                /** @description `off`: the user opted out. Nothing about the user is read. */
+                "X-Personalization"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "videoId": "vid_fitness_1",
+                     *           "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+                     *           "thumbnailUrl": null,
+                     *           "title": "Fitness warmup",
+                     *           "mainTag": "fitness",
+                     *           "tags": [
+                     *             "fitness"
+                     *           ],
+                     *           "durationSeconds": 12.5,
+                     *           "maturityRating": "PG",
+                     *           "listedAt": "2026-11-20T12:00:00Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ListedVideos"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_personalization`: X-Personalization is neither on nor off.
+             *     - `invalid_include`: include names something that items do not have.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getContinue: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries; the tenant's default when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
+                /**
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @example DE
+                 */
+                country?: string;
+                /**
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @example pt-BR
+                 */
+                language?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+                /**
+                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @example ios
+                 */
+                platform?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+                /** @description `off`: the user opted out. Nothing about the user is read. */
+                "X-Personalization"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "videoId": "vid_fitness_1",
+                     *           "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+                     *           "thumbnailUrl": null,
+                     *           "title": "Fitness warmup",
+                     *           "mainTag": "fitness",
+                     *           "tags": [
+                     *             "fitness"
+                     *           ],
+                     *           "durationSeconds": 12.5,
+                     *           "maturityRating": "PG",
+                     *           "listedAt": "2026-11-20T12:00:00Z",
+                     *           "positionMs": 61000
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ListedVideos"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_personalization`: X-Personalization is neither on nor off.
+             *     - `invalid_include`: include names something that items do not have.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFollowing: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries; the tenant's default when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+                /**
+                 * @description Only these: creator, category, series. Every kind when absent.
+                 * @example creator
+                 */
+                kind?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+                /** @description `off`: the user opted out. Nothing about the user is read. */
+                "X-Personalization"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "kind": "creator",
+                     *           "id": "anna",
+                     *           "followedAt": "2026-11-20T12:00:00Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Following"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_personalization`: X-Personalization is neither on nor off.
+             *     - `invalid_kind`: kind is not one of what can be followed.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSeries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries; the tenant's default when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
+                /**
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @example DE
+                 */
+                country?: string;
+                /**
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @example pt-BR
+                 */
+                language?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+                /**
+                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @example ios
+                 */
+                platform?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User; required where the tenant says so. */
+                "X-User-Token"?: string;
+                /** @description `off`: the user opted out. Nothing about the user is read. */
+                "X-Personalization"?: string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "seriesId": "garden",
+                     *       "items": [
+                     *         {
+                     *           "videoId": "vid_fitness_1",
+                     *           "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+                     *           "thumbnailUrl": null,
+                     *           "title": "Fitness warmup",
+                     *           "mainTag": "fitness",
+                     *           "tags": [
+                     *             "fitness"
+                     *           ],
+                     *           "durationSeconds": 12.5,
+                     *           "maturityRating": "PG",
+                     *           "seriesId": "garden",
+                     *           "season": 1,
+                     *           "episode": 1,
+                     *           "seen": true
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_personalization`: X-Personalization is neither on nor off.
+             *     - `invalid_include`: include names something that items do not have.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `series_not_found`: There is no such series, or nothing of it that this viewer may see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     postEvents: {
         parameters: {
             query?: never;
@@ -1494,7 +2685,7 @@ export interface operations {
             };
             /**
              * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
-             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
@@ -1656,7 +2847,7 @@ export interface operations {
             };
             /**
              * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
-             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
@@ -1772,6 +2963,7 @@ export interface operations {
                      *       "erasedAt": "2026-11-20T12:00:00Z",
                      *       "deleted": {
                      *         "signals": 1,
+                     *         "lists": 2,
                      *         "markers": 12,
                      *         "deadLetters": 0
                      *       },
@@ -1808,7 +3000,7 @@ export interface operations {
             };
             /**
              * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
-             *     - `missing_user_token`: The tenant requires X-User-Token, signed by its backend.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
              *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */

@@ -8,6 +8,7 @@ export interface About {
     readonly feedRequestId?: string;
     readonly rank?: number;
 }
+export type Followed = "creator" | "category" | "series";
 export type Report = (type: string, video: About, fields?: Partial<EventBody>) => void;
 /** One method for each type of event. docs/events.md says what each counts for. */
 export declare class Events {
@@ -28,6 +29,12 @@ export declare class Events {
     share(video: About): void;
     /** Saved for later. */
     save(video: About): void;
+    /** A save taken back. */
+    unsave(video: About): void;
+    /** Began to follow a creator, a category or a series, by its id. */
+    follow(followKind: Followed, followId: string): void;
+    /** A follow taken back. */
+    unfollow(followKind: Followed, followId: string): void;
     /** Asked not to be shown this video again. */
     notInterested(video: About): void;
 }

@@ -1,0 +1,58 @@
+"""Response models of a user's lists, of what they follow, and of a series."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from feed.list_cursor import MAX_CHARS
+from feed.responses import VideoItem
+from shared.domain.follows import KINDS
+from shared.web.responses import Count, Time, View
+
+NextCursor = Annotated[str | None, Field(max_length=MAX_CHARS, description="null: nothing follows.")]
+Kind = Annotated[str, Field(json_schema_extra={"enum": list(KINDS)})]
+
+
+class ListedItem(VideoItem):
+    """A video of one of the user's lists."""
+
+    listed_at: Annotated[Time, Field(description="When it was saved, liked or last watched.")]
+    position_ms: Annotated[Count | None, Field(description="How far it was watched. Only of `continue`.")] = None
+
+
+class ListedVideos(View):
+    """A page of one of the user's lists."""
+
+    items: Annotated[list[ListedItem], Field(description="Newest first, without what the viewer may not see.")]
+    next_cursor: NextCursor
+
+
+class FollowedItem(View):
+    """Something the user follows."""
+
+    kind: Kind
+    id: str
+    followed_at: Time
+
+
+class Following(View):
+    """A page of what the user follows."""
+
+    items: Annotated[list[FollowedItem], Field(description="Newest first.")]
+    next_cursor: NextCursor
+
+
+class Episode(VideoItem):
+    """A video of a series."""
+
+    seen: Annotated[bool | None, Field(description="Whether the viewer was shown it; null where that may not be used.")]
+
+
+class Series(View):
+    """A page of a series."""
+
+    series_id: str
+    items: Annotated[list[Episode], Field(description="By season, episode, id; without a number after those with one.")]
+    next_cursor: NextCursor

@@ -1,0 +1,45 @@
+"""What a user follows, in a catalog's codes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.array_types import Singles
+from ranking.columns import VideoColumns, Vocabulary
+from shared.domain.follows import CATEGORY, CREATOR, SERIES, names_of_kind
+
+Flags = NDArray[np.bool_]
+
+
+def followed_creators(columns: VideoColumns, follows: NDArray[np.uint32]) -> Flags:
+    """Per code whether the creator is followed; the last element, for no creator, is False. `follows`: fingerprints, as
+    signals keep them."""
+    return _followed(columns.creators, follows, CREATOR)
+
+
+def followed_categories(columns: VideoColumns, follows: NDArray[np.uint32]) -> Flags:
+    """The same for categories."""
+    return _followed(columns.categories, follows, CATEGORY)
+
+
+def followed_rows(columns: VideoColumns, follows: NDArray[np.uint32]) -> Flags:
+    """Per row whether its creator, its category or its series is followed."""
+    mask: Flags = followed_creators(columns, follows)[columns.creator]
+    mask |= followed_categories(columns, follows)[columns.category]
+    if len(columns.series_names):
+        mask |= _followed(columns.series_names, follows, SERIES)[columns.series]
+    return mask
+
+
+def as_values(flags: Flags) -> Singles:
+    """1 where followed, else 0."""
+    values: Singles = flags.astype(np.float32)
+    return values
+
+
+def _followed(vocabulary: Vocabulary, follows: NDArray[np.uint32], kind: str) -> Flags:
+    flags = np.zeros(len(vocabulary) + 1, np.bool_)
+    flags[vocabulary.codes(names_of_kind(follows, kind))] = True
+    flags[-1] = False
+    return flags

@@ -1,0 +1,61 @@
+"""What a user can follow: a creator, a category or a series, and how signals name it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.domain.fingerprint import fingerprint_of_name
+from shared.domain.user_lists import UserList
+from shared.domain.user_signals import MAX_FOLLOWS, Timeline
+
+CREATOR, CATEGORY, SERIES = "creator", "category", "series"
+KINDS = (CREATOR, CATEGORY, SERIES)
+MAX_NAME_CHARS = 128
+_MS_PER_DAY = 86_400_000
+_MARKS = {CREATOR: 0, CATEGORY: 0x5BD1E995, SERIES: 0x9E3779B9}
+"""What tells the kinds apart in a ring of fingerprints: one of a name, with the bits of these turned over."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Subject:
+    """What an event is about that is about no video. `kind`: one of `KINDS`; `id`: as content teams write it."""
+
+    kind: str
+    id: str
+
+    @property
+    def name(self) -> str:
+        """One text for both, which `named` takes apart."""
+        return f"{self.kind}:{self.id}"
+
+    @classmethod
+    def named(cls, name: str) -> Subject:
+        """The inverse of `name`."""
+        kind, _, id = name.partition(":")
+        return cls(kind, id)
+
+    @property
+    def fingerprint(self) -> int:
+        """32 bits: what the signals keep of something that is followed."""
+        return fingerprint_of_name(self.id) ^ _MARKS[self.kind]
+
+
+def names_of_kind(fingerprints: NDArray[np.uint32], kind: str) -> NDArray[np.uint32]:
+    """The fingerprints of names, if what is followed is of this kind: what is of another one matches no name."""
+    return fingerprints ^ np.uint32(_MARKS[kind])
+
+
+def followed(following: UserList, now: float) -> list[tuple[Subject, int]]:
+    """What a user follows, and since when in ms: the newest `MAX_FOLLOWS`, newest first."""
+    listed = following.listed(now)[:MAX_FOLLOWS]
+    return [(Subject.named(name), entry.on_ms) for name, entry in listed]
+
+
+def followed_ring(following: UserList, now: float) -> Timeline:
+    """The same as the signals keep it."""
+    subjects = followed(following, now)
+    keys = np.array([subject.fingerprint for subject, _ in subjects], np.uint32)
+    return Timeline(keys, np.array([at_ms // _MS_PER_DAY for _, at_ms in subjects], np.int32))
