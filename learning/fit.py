@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.samples import Samples
+from learning.stopping import check
 from ranking.model import LinearModel
 
 Doubles = NDArray[np.float64]
@@ -160,6 +161,7 @@ def minimize_in_box(
     at = np.clip(start, least, most)
     value, gradient, curvature = objective(at)
     for _ in range(MOST_STEPS):
+        check()
         step = _newton_step(gradient, curvature, least - at, most - at)
         slope = float(gradient @ step)
         if slope > -1e-12 * max(1.0, abs(value)):

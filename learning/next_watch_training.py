@@ -29,6 +29,7 @@ from learning.next_watch_network import (
     new_vectors,
     states,
 )
+from learning.stopping import check
 from ranking.next_watch import NextWatchTable
 from shared.domain.user_signals import MAX_WATCHED
 
@@ -209,6 +210,7 @@ def _passes(model: Training, histories: Histories, draw: np.random.Generator, af
     for number in range(passes):
         rate = rates[0] + (rates[1] - rates[0]) * number / max(1, passes - 1)
         for batch in _batches(users, lengths, size, draw):
+            check()
             negatives: Negatives = all_videos(videos) if every else drawn_videos(share, NEGATIVES, draw)
             rows = padded(histories, batch)
             _, gradients = loss_and_gradients(model.parameters, rows, negatives, drop, draw)

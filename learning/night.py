@@ -18,6 +18,7 @@ from learning.night_state import NightState
 from learning.replay import DAY, Replay
 from learning.rolling import LongViews
 from learning.sample_lines import Shown, Videos, joined_shown, log_of, long_views_of
+from learning.stopping import check
 from ranking.table_file import Tables
 from shared.domain.records import Video
 
@@ -86,6 +87,7 @@ def learn(before: NightState | None, state: NightState, tables: Tables | None, v
         replay.stats.use_next_watch(tables.next_watch)
     mask, requests = _users_mask(state.window, since, len(videos.videos)), 0
     for visit in replay.walk(until=end, since=since):
+        check()
         if (visit.user >> 16) & mask == 0:
             learner.see(replay, visit)
             requests += 1

@@ -25,6 +25,7 @@ from learning.rolling import user_code
 from learning.sample_files import HISTORY, Read, SampleFiles, kept_files
 from learning.sample_lines import Videos
 from learning.state_store import Kept, StateStore, load_videos
+from learning.stopping import in_thread
 from learning.table_builder import TableBuilder
 from learning.take_back import holdout_day, judge, take_back, with_holdout_day
 from ranking.cowatch import build
@@ -128,7 +129,7 @@ class NightlyLearning:
         learned = Learned(work.state, None, 0, 0, 0)
         if not off:
             before = await self._tables_in_force(work)
-            learned = await asyncio.to_thread(learn, kept.state, work.state, before, work.videos)
+            learned = await in_thread(learn, kept.state, work.state, before, work.videos)
             self._tell(tenant_id, night, "learned", requests=learned.requests)
         await self._tables.build_from(tenant_id, work.state.views, night, end_of(night))
         if self._tenants.drops(tenant_id, self._clock()):
@@ -147,7 +148,7 @@ class NightlyLearning:
         videos = await load_videos(self._documents, tenant_id)
         if kept.state is None:
             before = replace(before, views=await self._tables.archived_views(tenant_id, end_of(night)))
-        state = await asyncio.to_thread(with_sample, before, read.shown, videos, night, erased)
+        state = await in_thread(with_sample, before, read.shown, videos, night, erased)
         merged = {**kept_files({**before.merged, **read.files}, night), HISTORY: tuple(sorted(imported))}
         return _Work(tenant_id, night, kept, read, videos, replace(state, merged=merged))
 

@@ -31,6 +31,7 @@ from learning.rolling import LongViews, user_code
 from learning.sample_files import SampleFiles
 from learning.sample_lines import long_views_of
 from learning.state_store import StateStore, load_videos
+from learning.stopping import in_thread
 from ranking.columns import key64
 from ranking.cowatch import build
 from ranking.table_file import Tables
@@ -110,7 +111,7 @@ class TableBuilder:
         )
         if train:
             seed = seed_of(tenant_id, night)
-            training = await asyncio.to_thread(train_night, training, _histories(*columns), seed, since)
+            training = await in_thread(train_night, training, _histories(*columns), seed, since)
         if self._tenants.drops(tenant_id, now):  # removed while they were built
             return False
         if train and training is not None:

@@ -1,0 +1,38 @@
+"""Long work in a thread that ends soon after its time is up: a thread cannot be cancelled, so its loops look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from threading import Event
+from typing import ParamSpec, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_asked: ContextVar[Event | None] = ContextVar("stop_asked", default=None)
+
+
+class Stopped(Exception):
+    """Nobody waits for the work any more."""
+
+
+async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What `work` gives, in a thread. When this is cancelled, the work ends at its next `check`."""
+    asked = Event()
+    token = _asked.set(asked)
+    try:
+        return await asyncio.to_thread(work, *arguments, **named)
+    except asyncio.CancelledError:
+        asked.set()
+        raise
+    finally:
+        _asked.reset(token)
+
+
+def check() -> None:
+    """Raises `Stopped` once nobody waits any more. Nothing outside of `in_thread`."""
+    asked = _asked.get()
+    if asked is not None and asked.is_set():
+        raise Stopped

@@ -1,0 +1,61 @@
+"""A night that takes too long ends, and its thread with it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from learning.next_watch_training import train_night
+from learning.stopping import Stopped, check, in_thread
+from tests.learning.test_next_watch_training import histories_of, long_views
+
+
+async def test_work_ends_soon_after_nobody_waits_any_more() -> None:
+    ended: list[type[BaseException]] = []
+    began, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        try:
+            while True:
+                check()
+        except Stopped:
+            ended.append(Stopped)
+        finally:
+            over.set()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await in_thread(work)
+    assert began.is_set()
+    assert await asyncio.to_thread(over.wait, 60)
+    assert ended == [Stopped]
+    check()  # nothing is asked of others
+
+
+async def test_training_can_be_stopped_and_leaves_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = histories_of(*long_views(400, 8))
+    over = threading.Event()
+
+    def train() -> None:
+        try:
+            while True:
+                train_night(None, histories, 1)
+        except Stopped:
+            over.set()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await in_thread(train)
+    assert await asyncio.to_thread(over.wait, 60)
+
+
+async def test_what_the_work_gives_or_raises_is_passed_on() -> None:
+    def fail() -> None:
+        raise ValueError("odd")
+
+    assert await in_thread(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ValueError, match="odd"):
+        await in_thread(fail)
