@@ -44,6 +44,8 @@ from feed.lists import ListsReader
 from feed.lists_api import ListsApi
 from feed.pipeline import Feed
 from feed.signals_reader import SignalsReader
+from feed.similar_api import SimilarApi
+from feed.similar_videos import SimilarVideos
 from feed.tenant_models import Models
 from learning.nightly import NightlyLearning
 from learning.promotion import WHO as LEARNER
@@ -115,6 +117,7 @@ class App:
     flags_refresher: Refresher
     tenants_refresher: Refresher
     feed: Feed
+    similar: SimilarVideos
     packers: tuple[Packer, ...]
     signals_consumer: SignalsConsumer
     stats_consumer: StatsConsumer
@@ -332,6 +335,7 @@ def build(
         receipts_know_their_page=settings.write_receipt_version == "2",
         write_cursor_version=int(settings.write_cursor_version),
     )
+    similar = SimilarVideos(feed, flags, tenants, keys, settings.write_receipt_version == "2")
     job_parts = JobParts(documents, blobs, tenants, tenants_refresher, telemetry, clock)
     imports = Importer(job_parts)
     signals_writer = SignalsWriter(documents, telemetry, clock, int(settings.write_signals_version))
@@ -420,6 +424,7 @@ def build(
         flags_refresher=flags_refresher,
         tenants_refresher=tenants_refresher,
         feed=feed,
+        similar=similar,
         packers=(accepted, hand_on),
         signals_consumer=SignalsConsumer(
             bus=bus,
@@ -472,6 +477,7 @@ def build(
         apis={
             FeedApi: FeedApi(edge, feed, limits, telemetry, spans, milestones),
             ListsApi: ListsApi(edge, feed, ListsReader(documents, telemetry), limits, keys, telemetry),
+            SimilarApi: SimilarApi(edge, similar, limits, telemetry),
             EventsApi: EventsApi(
                 edge,
                 bus=bus,

@@ -15,6 +15,7 @@ BENCHMARKS = (
     "ranking",
     "feed_handler",
     "feeds",
+    "similar",
     "fold",
     "messages",
     "request_units",

@@ -1,5 +1,6 @@
-"""`python -m evaluation replay …` reports on a ranking over a log, `train …` fits one, `nights …` learns a log day by
-day, `tenants …` lets tenants of many kinds do so, `holdout …` serves generated tenants what they learned.
+"""`python -m evaluation replay …` reports on a ranking over a log, `similar …` on lists of similar videos, `train …`
+fits a ranking, `nights …` learns a log day by day, `tenants …` lets tenants of many kinds do so, `holdout …` serves
+generated tenants what they learned.
 
 All need the packages in requirements-evaluation.txt.
 """
@@ -21,6 +22,7 @@ from evaluation.kept_tables import kept_tables
 from evaluation.parquet_log import read_parquet
 from evaluation.progress import with_progress
 from evaluation.report import markdown, nights_markdown, plot, summarize, verdicts
+from evaluation.similar_lists import judge_similar, similar_markdown, similar_report
 from evaluation.simulated_serving import SimulatedTenant, served_days_markdown
 from evaluation.tenant_kinds import DISTURBED, KINDS, world_of
 from evaluation.tenant_learning import learn_all, tenants_markdown, tenants_of
@@ -60,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="compare a ranking with popularity and simpler ideas")
     train = commands.add_parser("train", help="fit weights and write a model version")
     nights = commands.add_parser("nights", help="learn a log day by day, as a tenant's nights would")
-    for command in (replay, train, nights):
+    similar = commands.add_parser("similar", help="ask how often the next long view is on the list for the one before")
+    for command in (replay, train, nights, similar):
         command.add_argument("--exposures", type=Path, help="parquet of videos shown")
         command.add_argument("--events", type=Path, help="instead: JSON lines of archived events, a file or a folder")
         command.add_argument("--videos", type=Path, required=True, help="parquet, or JSON lines beside --events")
@@ -68,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--half-life-days", type=float, default=14.0, help="of affinities (default 14)")
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--tables", type=Path, help="folder that keeps next-watch tables between runs")
-    replay.add_argument("--test-from", type=_date, required=True, help="first test day, such as 2022-05-02 (UTC)")
-    replay.add_argument("--test-until", type=_date, help="first day after the test (default: the log's end)")
+    for command in (replay, similar):
+        command.add_argument("--test-from", type=_date, required=True, help="first test day, such as 2022-05-02 (UTC)")
+        command.add_argument("--test-until", type=_date, help="first day after the test (default: the log's end)")
     replay.add_argument(
         "--train-from", type=_date, help="first day the baseline is fitted on (default: third of the log)"
     )
@@ -104,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(run=_train)
     nights.add_argument("--out", type=Path, help="folder for nights.md and nights.json")
     nights.set_defaults(run=_nights)
+    similar.add_argument("--out", type=Path, help="folder for similar.md and similar.json")
+    similar.set_defaults(run=_similar)
     tenants = commands.add_parser("tenants", help="let tenants of many kinds learn, generated ones and parts of a log")
     tenants.add_argument("--exposures", type=Path, help="parquet of videos shown, to cut tenants from")
     tenants.add_argument("--videos", type=Path)
@@ -315,6 +321,23 @@ def _holdout(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "holdout.md").write_text(text, encoding="utf-8")
         (options.out / "holdout.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return 0
+
+
+def _similar(options: argparse.Namespace) -> int:
+    """Print how often lists of similar videos have the next long view, and popular ones of the same category."""
+    log = _log(options)
+    replay = Replay(log, options.half_life_days, tables=False)
+    judged = judge_similar(replay, options.test_from, options.test_until, kept_tables(options.tables, log))
+    if not judged.users:
+        raise ValueError("Nobody has two long views that follow each other on the test days.")
+    report = similar_report(judged)
+    text = similar_markdown(report)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "similar.md").write_text(text, encoding="utf-8")
+        (options.out / "similar.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    print(text)
     return 0
 
 

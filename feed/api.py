@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 from time import perf_counter
+from typing import Any
 
 import azure.functions as func
 
@@ -46,7 +47,7 @@ INCLUDE = Parameter(
     {"type": "string", "pattern": f"^({'|'.join(INCLUDES)})(,({'|'.join(INCLUDES)}))*$"},
     example="renditions,captions",
 )
-_CACHE_HEADERS = {
+CACHE_HEADERS = {
     "ETag": "Weak; send it back in If-None-Match.",
     "Cache-Control": "Always private.",
     "Vary": "Every request header that decides: a copy is for requests with the same values.",
@@ -70,7 +71,7 @@ ORDER = Parameter(
     example="ranked",
 )
 _FILTER_EXAMPLES = {"filter.tag": "fitness", "filter.language": "en"}
-_FILTERS = tuple(
+FILTER_PARAMETERS = tuple(
     Parameter(
         name,
         "query",
@@ -90,7 +91,7 @@ VIDEO_EXAMPLE = {
     "durationSeconds": 12.5,
     "maturityRating": "PG",
 }
-_PAGE_EXAMPLE = {
+PAGE_EXAMPLE: dict[str, Any] = {
     "mode": PERSONALIZED,
     "reason": None,
     "items": [{**VIDEO_EXAMPLE, "score": 12.34, "rank": 0}],
@@ -137,8 +138,8 @@ class FeedApi:
         description="Walk on with `nextCursor` until it is null. When the service cannot or may not personalize, the "
         "page is the popular feed and `reason` says why: treat it as any other page.",
         responses={
-            200: Response("A page, best first. No video comes twice.", FeedPage, _PAGE_EXAMPLE, _CACHE_HEADERS),
-            304: Response("The page you have, identified by If-None-Match, is still the one.", headers=_CACHE_HEADERS),
+            200: Response("A page, best first. No video comes twice.", FeedPage, PAGE_EXAMPLE, CACHE_HEADERS),
+            304: Response("The page you have, identified by If-None-Match, is still the one.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
@@ -165,7 +166,7 @@ class FeedApi:
             ),
             FEED_NAME,
             ORDER,
-            *_FILTERS,
+            *FILTER_PARAMETERS,
             INCLUDE,
             *HINT_PARAMETERS,
         ),
@@ -235,8 +236,8 @@ class FeedApi:
         description="For links into an app. Shown under the rules of the feed, but for what the user has seen. 404 for "
         "a video that this viewer may not see, as for one that does not exist.",
         responses={
-            200: Response("The video, as in a feed, without score and rank.", VideoItem, VIDEO_EXAMPLE, _CACHE_HEADERS),
-            304: Response("What you have still holds.", headers=_CACHE_HEADERS),
+            200: Response("The video, as in a feed, without score and rank.", VideoItem, VIDEO_EXAMPLE, CACHE_HEADERS),
+            304: Response("What you have still holds.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
@@ -258,8 +259,8 @@ class FeedApi:
         tag="feed",
         description="The same for several ids. Those that are not found are left out.",
         responses={
-            200: Response("The videos.", VideoItems, {"items": [VIDEO_EXAMPLE]}, _CACHE_HEADERS),
-            304: Response("What you have still holds.", headers=_CACHE_HEADERS),
+            200: Response("The videos.", VideoItems, {"items": [VIDEO_EXAMPLE]}, CACHE_HEADERS),
+            304: Response("What you have still holds.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         user=True,
@@ -315,9 +316,9 @@ class FeedApi:
         tag="feed",
         responses={
             200: Response(
-                "Limits, how often to send events, hints, cache times.", Config, _CONFIG_EXAMPLE, _CACHE_HEADERS
+                "Limits, how often to send events, hints, cache times.", Config, _CONFIG_EXAMPLE, CACHE_HEADERS
             ),
-            304: Response("What you have still holds.", headers=_CACHE_HEADERS),
+            304: Response("What you have still holds.", headers=CACHE_HEADERS),
         },
         scopes=("sdk", "cms", "ops"),
         cors=True,

@@ -188,12 +188,11 @@ class Feed:
         stages = stages or Stages()
         served = self._served(query, tenant, user_key, now, number_of(feed, query.filters))
         session = FeedSession(query, tenant, user_key, served, now, feed)
-        await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, 0.05)
-        reason = self.why_not_personalized(query, tenant, user_key) or (OVERLOADED if overloaded else None)
+        reason = await self.reason_against(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         stages.end("flags")
         signals: Signals | None = None
         if reason is None:
-            signals, reason = await self._signals(tenant.id, user_key)
+            signals, reason = await self.signals_of(tenant.id, user_key)
         stages.end("signals")
         catalog = await self.catalogs.get(tenant.id)
         stages.end("catalog")
@@ -227,10 +226,13 @@ class Feed:
 
     async def signals_if_allowed(self, query: FeedQuery, tenant: Tenant, user_key: str) -> Signals | None:
         """The user's signals where a feed might be personal; None where it may not, and where there are none."""
+        reason = await self.reason_against(query, tenant, user_key)
+        return None if reason is not None else (await self.signals_of(tenant.id, user_key))[0]
+
+    async def reason_against(self, query: FeedQuery, tenant: Tenant, user_key: str) -> str | None:
+        """`why_not_personalized`, by flags that are fresh enough for the switch."""
         await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, 0.05)
-        if self.why_not_personalized(query, tenant, user_key) is not None:
-            return None
-        return (await self._signals(tenant.id, user_key))[0]
+        return self.why_not_personalized(query, tenant, user_key)
 
     def why_not_personalized(self, query: FeedQuery, tenant: Tenant, user_key: str) -> str | None:
         """The first reason against a personalized feed that needs no look at the user; None when there is none.
@@ -250,7 +252,8 @@ class Feed:
             return _VERDICTS[verdict]
         return "tenant_disabled" if disabled else None
 
-    async def _signals(self, tenant_id: str, user_key: str) -> tuple[Signals | None, str | None]:
+    async def signals_of(self, tenant_id: str, user_key: str) -> tuple[Signals | None, str | None]:
+        """A user's signals as far as read, and why no page can be personal by them; None when one can."""
         try:
             signals = await self.signals.get(tenant_id, user_key)
         except SignalsPaused:
@@ -282,7 +285,7 @@ class Feed:
         """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
         tenant, user_key = session.tenant, session.user_key
         editorial = self._tenants.editorial(tenant.id)
-        self._narrow(session, editorial, catalog, signals)
+        self.narrow(session, editorial, catalog, signals)
         diverse = self._flags.on(NEW_DIVERSIFIER, tenant.id, user_key, tenant.feature_flags)
         if reason is None and session.feed is not NEWEST_FOLLOWING:
             model, assignment = self._ranking(tenant, user_key, session.feed_id)
@@ -304,7 +307,7 @@ class Feed:
         slate, more, _ = self._slate(session, editorial, catalog, signals, None, diverse, popularity)
         return Selection(slate, more, reason, signals, None)
 
-    def _narrow(self, session: FeedSession, editorial: Editorial, catalog: Catalog, signals: Signals | None) -> None:
+    def narrow(self, session: FeedSession, editorial: Editorial, catalog: Catalog, signals: Signals | None) -> None:
         """Give the session what its hints, its feed and its filters mean in this catalog."""
         columns, tenant_id = catalog.columns, session.tenant.id
         session.hints = self.hint_reducer.of(session.tenant, editorial, columns, session.query.hints)
@@ -340,7 +343,7 @@ class Feed:
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:
         """The fingerprints of the personalized page that was not served, None when the user is too new for one."""
-        signals, reason = await self._signals(session.tenant.id, session.user_key)
+        signals, reason = await self.signals_of(session.tenant.id, session.user_key)
         if reason is not None:
             return None
         catalog = await self.catalogs.get(session.tenant.id)
@@ -352,15 +355,13 @@ class Feed:
             return Served(int(now), fingerprint(f"{user_key}\n{int(now // SEED_SECONDS)}"), feed=feed)
         return cursor.decode(query.cursor, self._cursor_keys, tenant.id, user_key, now, feed)
 
-    def _cursor(self, after: Served, tenant_id: str, user_key: str) -> str | None:
-        return cursor.encode(after, self._cursor_keys, tenant_id, user_key, self._write_cursor_version)
-
     def _page(self, session: FeedSession, catalog: Catalog, selection: Selection) -> Page:
         tenant, user_key, served = session.tenant, session.user_key, session.served
         slate, reason, assignment = selection.slate, selection.reason, selection.assignment
         signals, ready = selection.signals, selection.ready
         shown = catalog.columns.fingerprint[slate.rows] if ready is None else ready.fingerprints
         every = np.concatenate([served.fingerprints, shown]) if len(served) else shown
+        keys = self._cursor_keys, tenant.id, user_key
         after = Served(served.started_at, served.seed, every, served.feed)
         receipt = FeedReceipt(
             int(session.now),
@@ -381,7 +382,7 @@ class Feed:
             rows=slate.rows,
             scores=slate.scores,
             first_rank=len(served),
-            next_cursor=self._cursor(after, tenant.id, user_key) if selection.more else None,
+            next_cursor=cursor.encode(after, *keys, self._write_cursor_version) if selection.more else None,
             feed_request_id=feed_receipt.sign(receipt, self._receipt_keys, tenant.id, user_key, videos),
             model_version=slate.model_version,
             content_at=session.now - (self.catalogs.age() or 0.0),

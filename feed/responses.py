@@ -8,6 +8,7 @@ from pydantic import Field
 
 from feed.cursor import MAX_CHARS
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS
+from feed.similar_videos import BECAUSE
 from shared.domain.records import MAX_LIMIT, RATINGS
 from shared.web.responses import Amount, Count, Time, View
 
@@ -18,6 +19,14 @@ Reason = Annotated[
     Field(
         json_schema_extra={"enum": [*REASONS, None]},
         description="Why it fell back:\n" + "\n".join(f"- `{code}`: {text}" for code, text in REASONS.items()),
+    ),
+]
+
+Because = Annotated[
+    str,
+    Field(
+        json_schema_extra={"enum": list(BECAUSE)},
+        description="Why it is on the list:\n" + "\n".join(f"- `{code}`: {text}" for code, text in BECAUSE.items()),
     ),
 ]
 
@@ -105,6 +114,22 @@ class FeedPage(View):
     model_version: str
     experiment: str | None
     freshness: Freshness
+
+
+class SimilarVideo(FeedVideo):
+    """A video that is like another one."""
+
+    because: Because
+
+
+class SimilarVideosPage(View):
+    """The videos like one video."""  # `SimilarPage.body` joins its bytes; a test holds them to this model
+
+    mode: Mode
+    reason: Reason
+    items: Annotated[list[SimilarVideo], Field(max_length=MAX_LIMIT)]
+    feed_request_id: Annotated[str, Field(description="Quote it in the events about these videos.")]
+    model_version: str
 
 
 class FeedLimits(View):

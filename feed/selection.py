@@ -57,7 +57,7 @@ def select(
         slate = with_pins(slate, pins, kept, context.limit)
         if model is not None or feed is None or feed.fallback == POPULAR:  # other orders have scores of another kind
             slate = _scored(slate, catalog, viewer, model or popularity or popularity_model(), context, steering)
-    return _keep_allowed(slate, enforce_serving_policy(columns, slate.rows, viewer)), more
+    return keep_allowed(slate, enforce_serving_policy(columns, slate.rows, viewer)), more
 
 
 def _scored(
@@ -74,7 +74,8 @@ def _scored(
     return replace(slate, scores=scores)
 
 
-def _keep_allowed(slate: Slate, allowed: np.ndarray) -> Slate:
+def keep_allowed(slate: Slate, allowed: np.ndarray) -> Slate:
+    """The slate without the videos that may not be served."""
     if allowed.all():
         return slate
     explored = slate.explored

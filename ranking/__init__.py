@@ -8,6 +8,7 @@
 
     kept = columns.rows()[…]                     # what the filters keep: columns.without(signals.seen.keys, bits=24), …
     slate = rank(columns, stats, signals, kept, model, options)
+    similar(columns, stats, row, kept, model, signals, options)      # videos like one video
     slate = with_pins(slate, {place: row}, kept, options.limit)
     [columns.ids[row] for row in slate.rows]     # with slate.scores; the index is the rank
     slate.explored, slate.propensities           # log these with the request: the exploration slot, the probabilities
@@ -36,6 +37,7 @@ from ranking.cowatch import CoWatchTable, build
 from ranking.explain import ABSENCES, Absence, Contribution, Explanation, explain, why_absent
 from ranking.features import ALIASES, FEATURES
 from ranking.model import InvalidModel, LinearModel, checked_weights, global_model, parse, popularity_model
+from ranking.neighbors import SimilarSlate, similar
 from ranking.next_watch import NextWatchTable
 from ranking.pins import with_pins
 from ranking.rank import Ordering, Slate, page_of, popularity_order, rank, score
@@ -64,6 +66,7 @@ __all__ = [
     "NextWatchTable",
     "Ordering",
     "RankingOptions",
+    "SimilarSlate",
     "Slate",
     "StatsTable",
     "Tables",
@@ -84,6 +87,7 @@ __all__ = [
     "popularity_order",
     "rank",
     "score",
+    "similar",
     "title_key",
     "watch_fraction",
     "what_if",

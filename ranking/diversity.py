@@ -80,7 +80,7 @@ def diversify(
 
 
 @compiled
-def _bits_set(bits: np.uint64) -> np.int64:
+def bits_set(bits: np.uint64) -> np.int64:
     """Count the set bits, eight at a time (Warren, Hacker's Delight, 5-1)."""
     bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
     bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -94,13 +94,13 @@ def _similarity(rows: Integers, creator: Codes, category: Codes, tag_bits: Keys)
     tags = np.empty(len(rows), np.int64)
     for i in range(len(rows)):
         a = rows[i]
-        tags[i] = _bits_set(tag_bits[a])
+        tags[i] = bits_set(tag_bits[a])
         for j in range(i + 1):
             b = rows[j]
             value = 0.5 if creator[a] >= 0 and creator[a] == creator[b] else 0.0
             if category[a] >= 0 and category[a] == category[b]:
                 value += 0.3
-            both = _bits_set(tag_bits[a] & tag_bits[b])
+            both = bits_set(tag_bits[a] & tag_bits[b])
             if both:
                 value += both / (tags[i] + tags[j] - both) * 0.2
             similarities[i, j] = similarities[j, i] = value

@@ -36,6 +36,7 @@ METRICS: dict[str, Metric] = {
         "Time of one stage of a feed; every eighth feed is timed", ("stage", "mode"), HISTOGRAM, STAGE_BUCKETS_MS
     ),
     "feed_empty": Metric("Feeds without a single video", ("tenant",)),
+    "similar_requests": Metric("Lists of similar videos served", ("tenant", "mode", "reason")),
     "hints_unread": Metric("Hints of feed requests that could not be read", ("hint",)),
     "http_requests": Metric("Answers, by the class of their status", ("endpoint", "status")),
     "http_duration_ms": Metric("Time to answer", ("endpoint",), HISTOGRAM),

@@ -38,6 +38,7 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
         "/v1/videos/{id}",
         "/v1/series/{id}",
         *(f"/v1/me/{name}" for name in ("saved", "liked", "continue", "following")),
+        "/v1/videos/{id}/similar",
         "/v1/events/batch",
         "/v1/privacy/export",
         "/v1/privacy/erase",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.__main__ import FALLBACK, FITTED, FULL, LIGHT, main
+from evaluation.similar_lists import ANYWHERE, FOR_ANYBODY, POPULAR
 from evaluation.synthetic import START, tastes_log
 from ranking import LinearModel
 
@@ -88,6 +89,20 @@ def test_stronger_shrinkage_keeps_a_tenants_weights_closer_to_the_prior(files, t
         weights = json.loads(out.read_text())["weights"]
         distances.append(sum(abs(weights[name] - prior.weights.get(name, 0.0)) for name in weights))
     assert distances[1] < distances[0] / 5
+
+
+def test_similar_lists_beat_popular_ones_by_what_was_learned_before_the_test_days(files, tmp_path) -> None:
+    out = tmp_path / "similar"
+    assert main(["similar", *files, "--test-from", day(3), "--tables", str(tmp_path), "--out", str(out)]) == 0
+    report = json.loads((out / "similar.json").read_text())
+    lists = report["lists"]
+    assert report["pairs"] > 100
+    assert lists[FOR_ANYBODY]["overPopular"]["low"] <= lists[FOR_ANYBODY]["overPopular"]["value"]
+    assert lists[FOR_ANYBODY]["hitRate"] > lists[ANYWHERE]["hitRate"], "users of this log watch a category of their own"
+    assert lists[POPULAR]["overPopular"]["value"] == 0.0
+    assert POPULAR in (out / "similar.md").read_text()
+    (table,) = tmp_path.glob("*.bin")
+    assert table.stem.endswith(f"-{int(START) + 3 * 86_400}"), "of the midnight before the test days, and none since"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,8 @@ from events.video_facts import Facts
 from feed.filters import Viewer, apply_filters, enforce_serving_policy, maturity_limit
 from feed.pipeline import FALLBACK, PERSONALIZED, REASONS, Feed, Result
 from feed.query import FeedQuery, Hints
-from ranking import FEATURES
+from feed.similar_videos import SimilarVideos
+from ranking import FEATURES, build
 from ranking.stats import StatsTable
 from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, VIDEOS, Upsert
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
@@ -32,6 +34,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.records import RATINGS, Tenant, Video
 from shared.domain.signals_document import to_document
 from shared.settings import Settings
+from shared.web.problems import Problem
 from tests.events.topic import MemoryTopic
 from tests.memory_documents import MemoryDocuments
 
@@ -121,6 +124,7 @@ class World:
     """One tenant's feed on a store in memory."""
 
     feed: Feed
+    similar: SimilarVideos
     documents: MemoryDocuments
     tenant: Tenant
     tenants: TenantDirectory
@@ -158,7 +162,7 @@ async def world(
         flag_source=Flag(flag),
     )
     await app.flags_refresher.refresh()
-    return World(app.feed, documents, tenant, app.tenants)
+    return World(app.feed, app.similar, documents, tenant, app.tenants)
 
 
 def may_be_served(video: Video, tenant: Tenant, hints: Hints) -> bool:
@@ -254,6 +258,52 @@ def test_videos_by_id_are_those_that_a_feed_may_serve_and_no_others(
         assert [found.catalog.columns.ids[row] for row in found.rows] == [id for id in ids if id in allowed]
         viewer = Viewer(NOW, maturity_limit(tenant, hints.age_band), hints.country, np.zeros(0, np.uint32))
         assert set(found.rows) <= set(apply_filters(found.catalog.columns, viewer).kept.tolist())
+
+    run(tell)
+
+
+@BOUNDED
+@given(tenants, videos, history, flags, hints, st.integers(0, 39), st.integers(1, 50), st.booleans(), st.booleans())
+def test_similar_videos_are_of_those_that_the_feed_may_serve_and_never_the_video(
+    tmp_path: Path,
+    tenant: Tenant,
+    catalog: list[Video],
+    rows: list[tuple[str, int, int, int]],
+    flag: list[dict[str, Any]],
+    hints: Hints,
+    asked: int,
+    limit: int,
+    consented: bool,
+    learned: bool,
+) -> None:
+    """With learned neighbors and without; a video that may not be seen is not found, whatever it is like."""
+
+    async def tell() -> None:
+        here = await world(tmp_path, tenant, catalog, rows, flag)
+        held = await here.feed.catalogs.get(tenant.id)
+        if learned and catalog:
+            keys = held.columns.key[held.columns.rows()]
+            held.stats.use_cowatch(build(np.zeros(len(keys), np.int64), keys, np.arange(len(keys), dtype=np.float64)))
+        allowed = {video.id for video in catalog if may_be_served(video, tenant, hints)}
+        query = FeedQuery(limit, None, hints, consented)
+        if f"v{asked}" not in allowed:
+            with pytest.raises(Problem, match="video_not_found"):
+                await here.similar.of(f"v{asked}", query, tenant, USER, NOW)
+            return
+        page = await here.similar.of(f"v{asked}", query, tenant, USER, NOW)
+        found = [page.catalog.columns.ids[row] for row in page.rows.tolist()]
+        assert len(found) == len(set(found)) <= limit
+        assert set(found) <= allowed - {f"v{asked}"}
+        assert (page.reason is None) == (page.mode == PERSONALIZED)
+        if page.mode == PERSONALIZED:
+            assert not set(found) & {event.video_id for event in events_of(rows)}
+        if not consented:
+            assert page.reason == "no_consent"
+            assert page.signals_at is None
+        items = orjson.loads(page.body())["items"]
+        assert [item["videoId"] for item in items] == found
+        assert [item["because"] == "watched_together" for item in items] == page.together.tolist()
+        assert learned or not page.together.any()
 
     run(tell)
 

@@ -180,6 +180,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/videos/{id}/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Videos like a video
+         * @description What people who watched the video long also watched, then what shares its creator, category or tags; each of the two in the viewer's order, or by popularity where `reason` says so. Shown under the rules of the feed. It may be short, and has no further pages. Quote `feedRequestId` in the events about it, as for a feed. 404 for a video that this viewer may not see, as for one that does not exist.
+         */
+        get: operations["getSimilarVideos"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events/batch": {
         parameters: {
             query?: never;
@@ -774,6 +794,95 @@ export interface components {
             items: components["schemas"]["Episode"][];
             /** @description null: nothing follows. */
             nextCursor: string | null;
+        };
+        /** @description A video that is like another one. */
+        SimilarVideo: {
+            videoId: string;
+            playbackUrl: string;
+            thumbnailUrl: string | null;
+            title: string;
+            mainTag: string;
+            tags: string[];
+            /**
+             * Format: double
+             * @description A decimal number, also where it is whole (`12.0`).
+             */
+            durationSeconds: number;
+            /** @description Known values: `G`, `PG`, `PG13`, `R`, `NC17`. More may come. */
+            maturityRating: string;
+            /** @description Left out when there is none, as the fields below. */
+            posterUrl?: string | null;
+            /**
+             * Format: int64
+             * @description In pixels.
+             */
+            width?: number | null;
+            /** Format: int64 */
+            height?: number | null;
+            action?: components["schemas"]["Action"] | null;
+            /** @description The series that it is part of. */
+            seriesId?: string | null;
+            /**
+             * Format: int64
+             * @description Its season, where it has a number.
+             */
+            season?: number | null;
+            /**
+             * Format: int64
+             * @description Its episode, where it has a number.
+             */
+            episode?: number | null;
+            /** @description Only with `include=renditions`. */
+            renditions?: components["schemas"]["Rendition"][] | null;
+            /** @description Only with `include=captions`. */
+            captions?: components["schemas"]["Caption"][] | null;
+            /** @description Texts, numbers and flags of the content team. Only with `include=metadata`. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Format: double
+             * @description A decimal number, also where it is whole. Comparable within one page only.
+             */
+            score: number;
+            /**
+             * Format: int64
+             * @description 0-based place in the whole walk; send it back as `rankPosition`.
+             */
+            rank: number;
+            /**
+             * @description Why it is on the list:
+             *     - `watched_together`: People who watched the one long also watched this one long.
+             *     - `same_subject`: It has the creator, the category or a tag of the one.
+             *
+             *     More may come.
+             */
+            because: string;
+        };
+        /** @description The videos like one video. */
+        SimilarVideosPage: {
+            /** @description Known values: `personalized`, `fallback`. More may come. */
+            mode: string;
+            /**
+             * @description Why it fell back:
+             *     - `no_consent`: The user opted out of personalization (`X-Personalization: off`).
+             *     - `kill_switch`: Operators switched personalization off, for everyone or for this tenant.
+             *     - `flags_unavailable`: The state of the kill switch is not known yet.
+             *     - `dark_launch`: The user is in the sample that gets the popular feed while both are compared.
+             *     - `not_in_rollout`: The roll-out does not include this tenant or user.
+             *     - `tenant_disabled`: The tenant switched personalization off.
+             *     - `overloaded`: The service is busy: a ready page costs it less.
+             *     - `signals_paused`: Signals kept failing, so they are not even asked for until a probe succeeds.
+             *     - `signals_unavailable`: The user's signals did not come in time.
+             *     - `cold_start`: Too little is known about the user yet.
+             *
+             *     More may come.
+             */
+            reason: string | null;
+            items: components["schemas"]["SimilarVideo"][];
+            /** @description Quote it in the events about these videos. */
+            feedRequestId: string;
+            modelVersion: string;
         };
         /** @description What is counted of a tag or a creator. */
         SubjectFigures: {
@@ -2547,6 +2656,249 @@ export interface operations {
                 };
             };
             /** @description - `series_not_found`: There is no such series, or nothing of it that this viewer may see. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSimilarVideos: {
+        parameters: {
+            query?: {
+                /**
+                 * @description At most so many videos; 20 when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description Videos with the tag. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @example [
+                 *       "fitness"
+                 *     ]
+                 */
+                "filter.tag"?: string[];
+                /** @description Videos of the category (`mainTag`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.category"?: string[];
+                /** @description Videos of the creator (`creatorId`). Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.creator"?: string[];
+                /** @description Videos of the playlist, by its id. Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.playlist"?: string[];
+                /** @description Episodes of the series. Given several times: any of them; with other filters: all. At most 20 values together. */
+                "filter.series"?: string[];
+                /**
+                 * @description Videos in the language, a tag such as pt-BR. Given several times: any of them; with other filters: all. At most 20 values together.
+                 * @example [
+                 *       "en"
+                 *     ]
+                 */
+                "filter.language"?: string[];
+                /**
+                 * @description What each item brings besides, with commas between: renditions, captions, metadata.
+                 * @example renditions,captions
+                 */
+                include?: string;
+                /**
+                 * @description The viewer's country (ISO 3166-1), such as DE. Ignored when it cannot be read.
+                 * @example DE
+                 */
+                country?: string;
+                /**
+                 * @description The viewer's language, as a tag such as pt-BR. Ignored when it cannot be read.
+                 * @example pt-BR
+                 */
+                language?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+                /**
+                 * @description The viewer's platform, such as ios, android or web. Ignored when it cannot be read.
+                 * @example ios
+                 */
+                platform?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User; required where the tenant says so. */
+                "X-User-Token"?: string;
+                /** @description `off`: the user opted out. Nothing about the user is read. */
+                "X-Personalization"?: string;
+                /** @description The ETag you have; 304 when it still holds. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The list, never with the video itself. */
+            200: {
+                headers: {
+                    /** @description Weak; send it back in If-None-Match. */
+                    ETag?: string;
+                    /** @description Always private. */
+                    "Cache-Control"?: string;
+                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "mode": "personalized",
+                     *       "reason": null,
+                     *       "items": [
+                     *         {
+                     *           "videoId": "vid_fitness_1",
+                     *           "playbackUrl": "https://cdn.example/fitness/1.m3u8",
+                     *           "thumbnailUrl": null,
+                     *           "title": "Fitness warmup",
+                     *           "mainTag": "fitness",
+                     *           "tags": [
+                     *             "fitness"
+                     *           ],
+                     *           "durationSeconds": 12.5,
+                     *           "maturityRating": "PG",
+                     *           "score": 12.34,
+                     *           "rank": 0,
+                     *           "because": "watched_together"
+                     *         }
+                     *       ],
+                     *       "feedRequestId": "AQxS…",
+                     *       "modelVersion": "global-1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SimilarVideosPage"];
+                };
+            };
+            /** @description What you have still holds. */
+            304: {
+                headers: {
+                    /** @description Weak; send it back in If-None-Match. */
+                    ETag?: string;
+                    /** @description Always private. */
+                    "Cache-Control"?: string;
+                    /** @description Every request header that decides: a copy is for requests with the same values. */
+                    Vary?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values.
+             *     - `invalid_include`: include names something that items do not have.
+             *     - `invalid_personalization`: X-Personalization is neither on nor off.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `video_not_found`: There is no such video, or none that this viewer may see. */
             404: {
                 headers: {
                     [name: string]: unknown;
