@@ -32,7 +32,7 @@ from shared.domain.user_signals import (
     Counters,
     Signals,
 )
-from tests.chaos.traffic import Sent, User, World
+from tests.chaos.traffic import FOLLOWS, Sent, User, World
 
 LikeCounts = {"like": 1.0, "share": 1.0, "save": 1.0, "unlike": -1.0, "unsave": -1.0}
 CLOSE = 2e-4
@@ -79,9 +79,10 @@ def line_key(tenant: str, user: str | None, line: Mapping[str, Any]) -> tuple[An
 
 def expected_line(user: User, pseudonym: str | None, event: Sent, at_ms: int) -> tuple[Any, ...]:
     """The line an event must have in the archive."""
+    about_none = event.kind in FOLLOWS
     return (
-        user.world.tenant.id, pseudonym, event.kind, event.video, at_ms, event.watch_ms, event.position,
-        user.feed_request is not None,
+        user.world.tenant.id, pseudonym, event.kind, None if about_none else event.video, at_ms, event.watch_ms,
+        event.position, user.feed_request is not None and not about_none,
     )  # fmt: skip
 
 
@@ -98,13 +99,14 @@ def signal_differences(user: User, events: Iterable[tuple[Sent, int]], found: Si
         "events": (found.events, sum(event.kind != "impression" for event, _ in told)),
         "newest minute": (found.newest_minute, minute),
         "days": (found.daily.tolist(), _days(user, told, minute // 1_440)),
-        "seen": (_ring(found.seen), _newest(told, lambda e: True, 86_400_000, MAX_SEEN, SEEN_MASK)),
+        "seen": (_ring(found.seen), _newest(told, lambda e: e.kind not in FOLLOWS, 86_400_000, MAX_SEEN, SEEN_MASK)),
         "skipped": (_ring(found.skipped), _newest(told, _negative, 60_000, MAX_SKIPPED)),
         "watched": (_seconds(found.watched), _newest(told, lambda e: _long(user, e), 1_000, MAX_WATCHED)),
         "dismissed": (
             _ring(found.dismissed),
             _newest(told, lambda e: e.kind == "not_interested", 86_400_000, MAX_DISMISSED),
         ),
+        "follows": (_ring(found.follows), _followed(told)),
     }
     wrong += [f"{name}: {has} instead of {wants}" for name, (has, wants) in plain.items() if has != wants]
     sums = _sums(user, told, minute)
@@ -166,7 +168,7 @@ def _sums(user: User, told: list[tuple[Sent, int]], newest_minute: int) -> dict[
             min(1.0, watched / (min(video.duration_seconds, 18.0) * 1000)),
             watched,
         )
-        if event.kind in ("impression", "complete"):
+        if event.kind in ("impression", "complete", *FOLLOWS):
             continue
         weight = 0.5 ** ((newest_minute - at // 60_000) / (tenant.affinity_half_life_days * 1_440))
         for table, names in (("categories", [video.category]), ("tags", video.tags), ("creators", [video.creator])):
@@ -226,11 +228,20 @@ def _newest(
     return sorted(newest[:cap])
 
 
+def _followed(told: list[tuple[Sent, int]]) -> list[tuple[int, int]]:
+    """What the last events about each creator left followed, by day."""
+    last: dict[str, tuple[int, bool]] = {}
+    for event, at in told:
+        if event.kind in FOLLOWS:
+            last[event.video] = max(last.get(event.video, (0, False)), (at, event.kind == "unfollow"))
+    return sorted((at // 86_400_000, fingerprint(name)) for name, (at, off) in last.items() if not off)
+
+
 def rule_differences(lines: Iterable[CountedLine], world: World) -> list[str]:
     """Where more counts of a tenant than the rule allows: each user has at most one page, and a cap a day."""
     wrong = []
     once = Counter((line.user, line.served_ms, line.kind, line.video) for line in lines if line.user)
-    a_day = Counter((line.user, line.video) for line in lines if line.user and line.kind != "unlike")
+    a_day = Counter((line.user, line.video) for line in lines if line.user and line.kind not in ("unlike", "unsave"))
     if not world.counts_all:
         wrong += [f"{kind} of {video} counts {n} times" for (_, _, kind, video), n in once.items() if n > 1]
     # A run over midnight has two days.

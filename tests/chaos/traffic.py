@@ -14,7 +14,9 @@ MINUTE_MS, DAY_MS = 60_000, 86_400_000
 REPACK_UP_TO = 100
 """Whoever has more events than the ring of identities holds re-sends batches as they were, and packs none again."""
 KINDS = ("impression", "video_view", "video_view", "video_view", "complete", "skip", "like", "share", "save")
-RARE_KINDS = ("unlike", "not_interested")
+FOLLOWS = ("follow", "unfollow")
+"""Events about no video: what stands for their video is the creator that is followed."""
+RARE_KINDS = ("unlike", "unsave", "not_interested", *FOLLOWS)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Sent:
     event_id: str | None
 
     def wire(self, feed_request: str | None) -> dict[str, Any]:
-        row: dict[str, Any] = {"type": self.kind, "videoId": self.video, "timestamp": self.sent_ms}
+        about = {"followKind": "creator", "followId": self.video} if self.kind in FOLLOWS else {"videoId": self.video}
+        row: dict[str, Any] = {"type": self.kind, "timestamp": self.sent_ms, **about}
         for name, value in (
             ("watchTimeMs", self.watch_ms),
             ("rankPosition", self.position),
@@ -160,7 +163,7 @@ def _events(count: int, user: User, now: float, watch_times: Iterator[float], dr
                 at,
                 None if clamped else at,
                 watch_ms,
-                draw.randrange(20) if draw.random() < 0.7 else None,
+                draw.randrange(20) if kind not in FOLLOWS and draw.random() < 0.7 else None,
                 f"{user.hash[:12]}-{at}" if with_ids else None,
             )
         )
