@@ -96,6 +96,7 @@ def needs(rate: float, inputs: Inputs) -> Needs:
     write_ru = i["replace_times"] * write_units(i["signals_bytes"]) + i["markers_per_fold"] * write_units(
         i["marker_bytes"]
     )
+    list_ru = i["lists_per_fold"] * (read_units(i["list_bytes"]) + i["replace_times"] * write_units(i["list_bytes"]))
     ru_statistics = visits * sum(  # each document is read, written once, and pulled by each instance
         i["replace_times"] * write_units(1024 * size) + (1 + http_instances) * read_units(1024 * size)
         for size in (i["statistics_kb"], i["daily_kb"])
@@ -110,7 +111,7 @@ def needs(rate: float, inputs: Inputs) -> Needs:
         fold_instances=fold_instances,
         rollup_instances=rollup_instances,
         ru_feed=rate * reads * read_ru,
-        ru_fold=rate * (i["fold_reads"] * read_ru + i["fold_writes"] * write_ru),
+        ru_fold=rate * (i["fold_reads"] * read_ru + i["fold_writes"] * write_ru + list_ru),
         ru_statistics=ru_statistics,
         ru_facts=facts * read_units(1024 * i["video_kb"]),
         ru_content=i["ru_content"],
