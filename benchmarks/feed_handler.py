@@ -124,7 +124,7 @@ async def _no_op() -> Timing:
     return await measure_async(answer, REQUESTS)
 
 
-async def prepare(services: App, tenant: str, count: int) -> list[str]:
+async def prepare(services: App, tenant: str, count: int, people: int = USERS) -> list[str]:
     """A tenant of `count` videos and users with a history of about 60 events each."""
     draw, now = random.Random(count), time.time()
     await save_tenant(services.documents, Tenant(tenant, "R", count_anonymous_events=True))
@@ -132,7 +132,7 @@ async def prepare(services: App, tenant: str, count: int) -> list[str]:
     await services.tenants_refresher.refresh()
     videos = demo_videos(count, now, draw)
     await save_videos(services, tenant, videos)
-    users = [f"{n:064x}" for n in range(USERS)]
+    users = [f"{n:064x}" for n in range(people)]
     consumer = services.signals_consumer
     for user in users:
         rows = [

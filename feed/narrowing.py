@@ -7,7 +7,7 @@ value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_plus
 
 from feed.query import sent
 from feed.subsets import KINDS
@@ -41,13 +41,14 @@ def read_filters(url: str, params: Mapping[str, str]) -> Criteria:
     if not any(name[:7].lower() == PREFIX for name in params):
         return ()
     found: dict[str, set[str]] = {}
-    for name, value in parse_qsl(urlsplit(url).query):
-        name = name.lower()
+    for pair in url.partition("?")[2].partition("#")[0].split("&"):
+        name, _, value = pair.partition("=")
+        name = _decoded(name).lower()
         if not name.startswith(PREFIX):
             continue
         if name not in FILTERS:
             raise bad_request("invalid_filter", f"There is no such filter. Known: {', '.join(FILTERS)}.")
-        text = clean(value)
+        text = clean(_decoded(value))
         if len(text) > MAX_VALUE_CHARS:
             raise bad_request("invalid_filter", f"A value of a filter has at most {MAX_VALUE_CHARS} characters.")
         if text:
@@ -55,6 +56,10 @@ def read_filters(url: str, params: Mapping[str, str]) -> Criteria:
     if sum(map(len, found.values())) > MAX_VALUES:
         raise bad_request("invalid_filter", f"A request can have at most {MAX_VALUES} values of filters in all.")
     return criteria_of(found)
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def number_of(named: NamedFeed | None, filters: Criteria) -> int:

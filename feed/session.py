@@ -42,6 +42,11 @@ class FeedSession:
     def feed_id(self) -> str:
         return HOME if self.feed is None else self.feed.id
 
+    def _is_of_one(self, kind: str) -> bool:
+        """Whether the feed or the call names a single category or creator: a cap on it would have nothing to change."""
+        criteria = self.query.filters if self.feed is None else (*self.query.filters, *self.feed.base)
+        return any(name == kind and len(values) == 1 for name, values in criteria)
+
     def viewer(self, signals: Signals | None, steering: Steering) -> Viewer:
         """What the filters know of the viewer. `signals` None: nothing but the hints."""
         hints = self.hints
@@ -60,13 +65,14 @@ class FeedSession:
     def ranking_options(self, catalog: Catalog, *, diverse: bool = True, explore: bool = False) -> RankingOptions:
         """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
         tenant, hints = self.tenant, self.hints
-        last = self.served.fingerprints[-max(tenant.streak_cap, 1) :]
+        streak_cap = 0 if self._is_of_one("category") else tenant.streak_cap
+        last = self.served.fingerprints[-max(streak_cap, 1) :]
         before = catalog.columns.row_of_each(last).tolist() if len(last) else []
         return RankingOptions(
             now=self.now,
             limit=self.query.limit,
-            streak_cap=tenant.streak_cap,
-            creator_cap=tenant.creator_cap,
+            streak_cap=streak_cap,
+            creator_cap=0 if self._is_of_one("creator") else tenant.creator_cap,
             diversity=tenant.diversity if diverse else 0.0,
             seed=self.served.seed,
             explore=explore,

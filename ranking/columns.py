@@ -213,7 +213,7 @@ class VideoColumns:
         self._full: dict[str, NDArray[Any]] = {name: np.zeros(_FIRST_CAPACITY, dtype) for name, dtype in _ROW}
         self._full["tags"] = np.full((_FIRST_CAPACITY, MAX_TAGS), NO_CODE, np.int32)
         self._further_tags: dict[int, tuple[int, ...]] = {}
-        self._by_tag: tuple[int, NDArray[np.int32], Rows] = (-1, np.zeros(0, np.int32), np.zeros(0, np.int64))
+        self._by_tag: tuple[int, list[int], Rows] = (-1, [], np.zeros(0, np.int64))
         self._lookups: dict[int, tuple[NDArray[np.uint32], Rows]] = {}
         self._on_air: tuple[int, float, float, NDArray[np.bool_]] = (-1, 0.0, 0.0, np.zeros(0, np.bool_))
         self._update_views()
@@ -313,7 +313,7 @@ class VideoColumns:
 
     def tagged(self, tags: Iterable[str]) -> NDArray[np.bool_]:
         """Return a mask: True for rows that have at least one of the tags, however many tags they have."""
-        version, codes, rows = self._by_tag
+        version, starts, rows = self._by_tag
         if version != self.version:
             table_rows, _ = np.nonzero(self.tags != NO_CODE)
             further = [(row, code) for row, more in self._further_tags.items() for code in more]
@@ -321,12 +321,14 @@ class VideoColumns:
             codes = np.concatenate([self.tags[self.tags != NO_CODE], np.array(more_codes, np.int32)])
             rows = np.concatenate([table_rows, np.array(more_rows, np.int64)])
             order = codes.argsort(kind="stable")
-            codes, rows = codes[order], rows[order]
-            self._by_tag = (self.version, codes, rows)
+            rows = rows[order]
+            starts = np.searchsorted(codes[order], np.arange(len(self.tag_names) + 1)).tolist()
+            self._by_tag = (self.version, starts, rows)
         mask: NDArray[np.bool_] = np.zeros(len(self), np.bool_)
         for tag in tags:
-            first, last = np.searchsorted(codes, (code := self.tag_names.code(tag), code + 1)) if tag else (0, 0)
-            mask[rows[first:last]] = True
+            code = self.tag_names.code(tag)
+            if code != NO_CODE:
+                mask[rows[starts[code] : starts[code + 1]]] = True
         return mask
 
     def find(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> Rows:

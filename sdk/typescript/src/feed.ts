@@ -16,7 +16,16 @@ export type PageInfo = Omit<FeedPage, "items" | "nextCursor">;
 /** Each is sent with every call: `country`, `language`, `ageBand`, `platform`. None says who somebody is. */
 export type Hints = Readonly<Record<string, string>>;
 
+/** By what videos are chosen: any of the values of a kind, all kinds. At most 20 values. */
+export type Filter = Readonly<
+  Partial<Record<"tag" | "category" | "creator" | "playlist" | "series" | "language", string | readonly string[]>>
+>;
+
 export interface FeedOptions {
+  /** A feed that the content team made, by its name. `home` when absent. */
+  feed?: string;
+  /** Only these videos. */
+  filter?: Filter;
   /** Videos in a page, 1 to 50. The tenant's default when absent. */
   limit?: number;
   /** The next page is loaded when so many videos are left. 5 when absent. */
@@ -43,7 +52,7 @@ const STARTS_AGAIN = new Set(["invalid_cursor", "cursor_expired"]);
 
 export class Feed {
   readonly #parts: FeedParts;
-  readonly #limit: number | undefined;
+  readonly #query: URLSearchParams;
   readonly #prefetchWhenLeft: number;
   #era: Era;
   #videos: Video[] = [];
@@ -55,7 +64,12 @@ export class Feed {
 
   constructor(parts: FeedParts, options: FeedOptions) {
     this.#parts = parts;
-    this.#limit = options.limit;
+    const { limit, feed, filter = {} } = options;
+    const query = (this.#query = new URLSearchParams(parts.hints));
+    if (limit !== undefined) query.set("limit", String(limit));
+    if (feed) query.set("feed", feed);
+    for (const [kind, values] of Object.entries(filter))
+      for (const value of [values].flat()) query.append(`filter.${kind}`, value);
     this.#prefetchWhenLeft = options.prefetchWhenLeft ?? 5;
     this.#era = parts.era();
   }
@@ -173,8 +187,7 @@ export class Feed {
   }
 
   #path(cursor?: string): string {
-    const query = new URLSearchParams(this.#parts.hints);
-    if (this.#limit !== undefined) query.set("limit", String(this.#limit));
+    const query = new URLSearchParams(this.#query);
     if (cursor !== undefined) query.set("cursor", cursor);
     return `/v1/feed?${query}`;
   }

@@ -3,7 +3,7 @@
 export { startSession } from "./session.js";
 export type { Session, SessionOptions } from "./session.js";
 export { FeedError } from "./errors.js";
-export type { Feed, FeedOptions, Hints, PageInfo, Video } from "./feed.js";
+export type { Feed, FeedOptions, Filter, Hints, PageInfo, Video } from "./feed.js";
 export type { About, EventBody, Events } from "./events.js";
 export type { Play } from "./play.js";
 export type { Dropped, Rejected } from "./upload.js";

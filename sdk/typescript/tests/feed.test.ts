@@ -65,6 +65,23 @@ test("hints and the number of videos go with every page", async () => {
   expect(asked).toEqual(Array(2).fill(["10", "DE", "65+"]));
 });
 
+test("a feed is narrowed by filters on every page, also by values with a comma", async () => {
+  const app = startApp(await newTenant({ videos: 60 }));
+  const all = await walk(app.session.feed({ limit: 50 }));
+  const [first, second] = [...new Set(all.map((video) => video.mainTag))] as [string, string];
+  const wanted = all.filter((video) => [first, second].includes(video.mainTag));
+  const narrowed = app.session.feed({ limit: 10, filter: { category: [first, second], tag: [first, "a,b"] } });
+  const seen = await walk(narrowed);
+  expect(ids(seen).sort()).toEqual(ids(wanted.filter((video) => video.mainTag === first)).sort());
+  expect(app.network.pages.at(-1)?.url.searchParams.getAll("filter.tag")).toEqual([first, "a,b"]);
+  expect(await app.session.feed({ filter: { creator: "nobody" } }).at(0)).toBeUndefined();
+});
+
+test("a feed that does not exist is refused", async () => {
+  const app = startApp(await newTenant());
+  await expect(app.session.feed({ feed: "garden" }).at(0)).rejects.toMatchObject({ code: "feed_not_found" });
+});
+
 test("an unchanged first page is not sent again, and a fresh one not even asked for", async () => {
   const tenant = await newTenant();
   const storage = memoryStore();

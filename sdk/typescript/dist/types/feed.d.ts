@@ -12,7 +12,13 @@ export type Video = components["schemas"]["FeedVideo"] & {
 export type PageInfo = Omit<FeedPage, "items" | "nextCursor">;
 /** Each is sent with every call: `country`, `language`, `ageBand`, `platform`. None says who somebody is. */
 export type Hints = Readonly<Record<string, string>>;
+/** By what videos are chosen: any of the values of a kind, all kinds. At most 20 values. */
+export type Filter = Readonly<Partial<Record<"tag" | "category" | "creator" | "playlist" | "series" | "language", string | readonly string[]>>>;
 export interface FeedOptions {
+    /** A feed that the content team made, by its name. `home` when absent. */
+    feed?: string;
+    /** Only these videos. */
+    filter?: Filter;
     /** Videos in a page, 1 to 50. The tenant's default when absent. */
     limit?: number;
     /** The next page is loaded when so many videos are left. 5 when absent. */
