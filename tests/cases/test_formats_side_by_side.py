@@ -34,8 +34,10 @@ from shared.adapters.documents.port import USER_ACTIVITY, VIDEO_STATS, query_all
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.alphabet import from_text
 from shared.domain.fingerprint import fingerprint
+from shared.domain.follows import Subject
 from shared.domain.records import Tenant, Video
 from shared.domain.signals_document import from_document
+from shared.domain.user_lists import FOLLOWING, SAVED, UserList, document_id
 from shared.domain.user_signals import SIGNALS_ID
 from shared.settings import Settings
 from shared.web.endpoint import endpoints_of
@@ -46,6 +48,8 @@ from tests.served_app import make_videos
 
 TENANT, KEY, USER = "tenant_1", "a-key-of-every-scope-0123456789", "a" * 64
 PAGE, VIDEOS = 5, 60
+FOLLOWS = ((1, "follow"), (2, "follow"), (2, "unfollow"))
+"""Which video of a page names the creator that is followed, and what is told."""
 OLD = {
     "write_signals_version": "2",
     "write_receipt_version": "1",
@@ -86,6 +90,8 @@ class World:
     clock: MovableClock = field(default_factory=MovableClock)
     watched: list[str] = field(default_factory=list)
     cursor: str | None = None
+    saved: set[str] = field(default_factory=set)
+    followed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.documents, self.topic = MemoryDocuments(self.clock.now), MemoryTopic()
@@ -150,9 +156,12 @@ class World:
             {"type": "video_view", "videoId": id, "timestamp": at, "watchTimeMs": 20_000, "feedRequestId": quoted}
             for id in ids
         ]
-        body = json.dumps({"events": views}).encode()
+        kept = [{"type": "save", "videoId": ids[0], "timestamp": at, "feedRequestId": quoted}]
+        kept += [{"type": kind, "followKind": "creator", "followId": ids[n], "timestamp": at} for n, kind in FOLLOWS]
+        body = json.dumps({"events": [*views, *kept]}).encode()
         answer = await self.call(self.instance(step.accepts_new), EventsApi, "post_events", body)
-        assert answer["accepted"] == len(ids)
+        assert answer["accepted"] == len(ids) + len(kept)
+        self.saved, self.followed = {*self.saved, ids[0]}, {*self.followed, f"creator:{ids[1]}"}
 
     async def fold(self, step: Step) -> None:
         body = next(message.body for message in reversed(self.topic.published) if message.to == SIGNALS)
@@ -169,6 +178,11 @@ class World:
         assert found is not None
         return found.body
 
+    async def list_named(self, name: str) -> UserList:
+        found = await self.documents.read(USER_ACTIVITY, self.old.identity.user_key(TENANT, USER), document_id(name))
+        assert found is not None
+        return UserList.from_document(found.body)
+
     async def check(self) -> None:
         assert len(set(self.watched)) == len(self.watched), "a walk shows nothing twice"
         read = from_document(await self.signals())
@@ -181,8 +195,16 @@ class World:
         lines: list[dict[str, Any]] = []
         async for blob in self.old.blobs.list(ARCHIVE):
             lines += from_lines(await self.old.blobs.read(ARCHIVE, blob.name) or b"")
-        assert Counter(line["videoId"] for line in lines) == Counter(self.watched)
-        assert all(line["counted"] and line["request"] and is_live(line) for line in lines)
+        views = [line for line in lines if line["type"] == "video_view"]
+        assert Counter(line["videoId"] for line in views) == Counter(self.watched)
+        assert all(line["counted"] and line["request"] and is_live(line) for line in views)
+        assert Counter(line["videoId"] for line in lines if line["type"] == "save") == Counter(self.saved)
+        follows = [line["subject"]["id"] for line in lines if line["videoId"] is None]
+        assert len(follows) == len(FOLLOWS) * len(self.saved)
+        assert {id for id, _ in (await self.list_named(SAVED)).listed(self.clock.now())} == self.saved
+        following = await self.list_named(FOLLOWING)
+        assert {id for id, _ in following.listed(self.clock.now())} == self.followed
+        assert set(read.follows.keys.tolist()) == {Subject.named(name).fingerprint for name in self.followed}
         assert self.topic.dead == self.topic.dead_letters == []
 
 
