@@ -75,7 +75,7 @@ async def test_a_marker_lives_14_days_which_no_message_does(world: World) -> Non
     await world.days_pass(13.9)
     assert f"batch:{batch_id}" in await world.kept()
     await world.days_pass(0.2)
-    assert await world.kept() == {SIGNALS_ID}
+    assert await world.kept() == {SIGNALS_ID, "list:liked"}
     assert MESSAGE_TTL_SECONDS < MAX_AGE_SECONDS < 14 * DAY
 
 
