@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,9 @@ VIDEOS = [
     ],
     *[make_video(f"vid_else_{n}", "news", creator="café", published_at=2_000.0 + n) for n in range(4)],
 ]
+
+
+FILTER: dict[str, Any] = {"filter.category": "drama"}
 
 
 async def new_viewer(app: App, **configuration: object) -> Viewer:
@@ -88,7 +92,7 @@ async def test_the_feed_has_only_what_is_followed(app: App) -> None:
     newest = await viewer.client.feed(feed="following", order="newest")
     assert newest.json["mode"] == "personalized"
     assert newest.ids == [*(f"vid_show_{n}" for n in (2, 1, 0)), *(f"vid_anna_{n}" for n in (3, 2, 1, 0))]
-    only = await viewer.client.feed(feed="following", **{"filter.category": "drama"})
+    only = await viewer.client.feed(feed="following", **FILTER)
     assert set(only.ids) == {f"vid_show_{n}" for n in range(3)}
     await viewer.tell("impression", "vid_anna_3")
     for order in ("ranked", "newest"):
@@ -158,7 +162,7 @@ async def test_follows_count_nothing_for_videos_and_are_archived_once(app: App) 
     await viewer.send(row, {"type": "like", "videoId": "vid_anna_0", "timestamp": app.now_ms()})
     await viewer.send(row)
     await app.rolled_up()
-    lines = []
+    lines: list[dict[str, Any]] = []
     async for blob in app.services.blobs.list(ARCHIVE, f"{viewer.client.tenant_id}/"):
         lines += from_lines(await app.services.blobs.read(ARCHIVE, blob.name) or b"")
     follows = [line for line in lines if line["type"] == "follow"]

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -141,7 +142,7 @@ finished = st.builds(
 
 
 @given(st.lists(finished, max_size=12), st.randoms(use_true_random=False))
-def test_finished_episodes_are_the_same_in_any_order_and_stored_whole(rows: list[Finished], random) -> None:
+def test_finished_episodes_are_the_same_in_any_order_and_stored_whole(rows: list[Finished], random: Random) -> None:
     shuffled = random.sample(rows, len(rows))
     once = FinishedEpisodes().with_all(rows, 0)
     again = FinishedEpisodes()

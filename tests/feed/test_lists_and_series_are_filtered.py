@@ -62,7 +62,9 @@ def viewer_of(catalog: Catalog, maturity: int, country: str | None, excluded: li
 
 
 @given(catalogs, st.integers(0, 4), st.sampled_from([None, "DE", "FR"]), masks, st.integers(1, 5))
-def test_a_list_is_what_the_filters_keep_of_it_page_by_page(found, maturity, country, excluded, limit) -> None:
+def test_a_list_is_what_the_filters_keep_of_it_page_by_page(
+    found: list[Video], maturity: int, country: str | None, excluded: list[bool] | None, limit: int
+) -> None:
     catalog = made(found)
     viewer = viewer_of(catalog, maturity, country, excluded)
     kept = {catalog.columns.ids[row] for row in apply_filters(catalog.columns, viewer).kept.tolist()}
@@ -80,7 +82,7 @@ def test_a_list_is_what_the_filters_keep_of_it_page_by_page(found, maturity, cou
 
 @given(catalogs, st.integers(0, 4), st.sampled_from([None, "DE", "FR"]), masks, st.integers(0, 3), st.integers(0, 4))
 def test_a_series_and_its_next_episode_are_what_the_filters_keep(
-    found, maturity, country, excluded, season, limit
+    found: list[Video], maturity: int, country: str | None, excluded: list[bool] | None, season: int, limit: int
 ) -> None:
     catalog = made(found)
     columns, viewer = catalog.columns, viewer_of(catalog, maturity, country, excluded)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def lists_after(events: list[Event], size: int) -> dict[str, UserList]:
 
 
 @given(told, st.integers(1, 10), st.randoms(use_true_random=False))
-def test_any_order_and_repetition_of_events_ends_the_same(events: list[Event], size: int, random) -> None:
+def test_any_order_and_repetition_of_events_ends_the_same(events: list[Event], size: int, random: Random) -> None:
     again = [*events, *random.sample(events, len(events) // 2)]
     random.shuffle(again)
     assert lists_after(events, 40) == lists_after(again, size)
@@ -69,8 +71,10 @@ def test_what_was_said_last_holds(events: list[Event]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 10_000), st.booleans()), max_size=500), st.randoms())
-def test_above_its_cap_a_list_keeps_what_was_touched_last_in_any_order(rows, random) -> None:
-    def after(order) -> UserList:
+def test_above_its_cap_a_list_keeps_what_was_touched_last_in_any_order(
+    rows: list[tuple[int, int, bool]], random: Random
+) -> None:
+    def after(order: list[tuple[int, int, bool]]) -> UserList:
         found = UserList(SAVED)
         for number, at, on in order:
             entry = Entry(on_ms=int(NOW * 1000) - at) if on else Entry(off_ms=int(NOW * 1000) - at)
@@ -111,7 +115,9 @@ def test_what_a_wrong_clock_wrote_is_moved_to_now() -> None:
         ({"id": "list:other"}, UnreadableList),
     ],
 )
-def test_a_stored_list_that_cannot_be_read_is_told_from_a_newer_one(changed: dict, error: type[Exception]) -> None:
+def test_a_stored_list_that_cannot_be_read_is_told_from_a_newer_one(
+    changed: dict[str, Any], error: type[Exception]
+) -> None:
     with pytest.raises(error) as found:
         UserList.from_document(UserList(SAVED).to_document("t") | changed)
     assert type(found.value) is error
