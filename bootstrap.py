@@ -27,6 +27,7 @@ from cms.learning.take_backs import TakeBacks
 from cms.live.api import LiveSources
 from events import dead_letters
 from events.api import EventsApi
+from events.archived_pages import ArchivedPages
 from events.experiment_report import ExperimentReports
 from events.history_sweep import sweep_history
 from events.history_taker import HistoryTaker
@@ -517,6 +518,8 @@ def build(
                     history=history,
                     clock_trusted=clock_guard.trusted,
                     milestones=milestones,
+                    receipt_keys=keys.for_purpose("feed-request"),
+                    reported=ArchivedPages(blobs, identity.archive_pseudonym, telemetry).reported,
                     live=LiveSources(
                         telemetry=telemetry,
                         recent=recent,

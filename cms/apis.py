@@ -22,6 +22,7 @@ from cms.learning.api import LearningApi
 from cms.live.api import LiveApi, LiveSources
 from cms.preview.api import PreviewApi
 from cms.rules.api import PlaylistsApi, RulesApi
+from cms.served.api import Reported, ServedPagesApi
 from cms.studio.api import StudioApi
 from cms.videos.api import VideosApi
 from cms.videos.playback import PlaybackApi
@@ -31,7 +32,7 @@ from shared.adapters.flags.evaluation import Flags
 from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
 from shared.adapters.tenant_directory import TenantDirectory
-from shared.domain.keys import Identity
+from shared.domain.keys import Identity, SigningKeys
 from shared.web.endpoint import Edge
 
 CMS_APIS: tuple[type, ...] = (
@@ -47,6 +48,7 @@ CMS_APIS: tuple[type, ...] = (
     ExperimentsApi,
     LearningApi,
     PreviewApi,
+    ServedPagesApi,
     AuditApi,
     TenantsApi,
     KeysApi,
@@ -73,6 +75,8 @@ class CmsParts:
     clock_trusted: Callable[[], bool]
     milestones: Milestones
     live: LiveSources
+    receipt_keys: SigningKeys
+    reported: Reported
 
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
@@ -98,6 +102,15 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         LearningApi: LearningApi(edge, tenants, parts.flags),
         PreviewApi: PreviewApi(
             edge, tenants, tenants=parts.tenants, feed=parts.feed, flags=parts.flags, identity=identity
+        ),
+        ServedPagesApi: ServedPagesApi(
+            edge,
+            tenants,
+            tenants=parts.tenants,
+            feed=parts.feed,
+            identity=identity,
+            keys=parts.receipt_keys,
+            reported=parts.reported,
         ),
         AuditApi: AuditApi(edge, tenants, videos),
         TenantsApi: TenantsApi(edge, tenants, parts.tenants, identity, parts.milestones),

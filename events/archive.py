@@ -92,7 +92,7 @@ def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str], origin: st
         accepted = _open({"batch": batch.id, "acceptedAt": int(batch.accepted_at * 1000)})[1:]
         after = {
             number: b",%b,%b" % (accepted, _open({"request": request})[1:])
-            for number, request in [(None, None), *enumerate(map(_request, batch.requests))]
+            for number, request in [(None, None), *enumerate(map(request_fields, batch.requests))]
         }
         decided = batch.counted or ()
         for at, event in enumerate(batch.events):
@@ -131,7 +131,8 @@ def counted_before_ms(line: Mapping[str, Any]) -> float | None:
     return None if counted_ms is None else float(counted_ms)
 
 
-def _request(request: FeedReceipt) -> dict[str, Any]:
+def request_fields(request: FeedReceipt) -> dict[str, Any]:
+    """What a line says of the page that its event quotes."""
     return {
         "servedAt": request.served_at * 1000,
         "mode": "personalized" if request.personalized else "fallback",

@@ -8,12 +8,13 @@ import { liveTab } from "./live.js";
 import { playlistsTab } from "./playlists.js";
 import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
+import { servedTab } from "./served.js";
 import { settingsTab } from "./settings.js";
 import { tenantsTab } from "./tenants.js";
 import { videosTab } from "./videos.js";
 
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
-  playlists: ["Playlists", playlistsTab], learning: ["Learning", learningTab], settings: ["Settings", settingsTab], history: ["History", historyTab] };
+  playlists: ["Playlists", playlistsTab], learning: ["Learning", learningTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], history: ["History", historyTab] };
 const PLATFORM = "_platform"; // operators sign in as the platform, which has no feed
 const PLATFORM_TABS = { live: ["Live", liveTab], tenants: ["Tenants", tenantsTab] };
 const signedInTabs = () => (session.tenant === PLATFORM ? PLATFORM_TABS : TABS);

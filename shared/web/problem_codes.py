@@ -43,6 +43,8 @@ CODES: dict[str, Code] = {
     "cursor_of_another_feed": Code(400, "The cursor is of another feed or other filters. Start again without it."),
     "feed_not_found": Code(404, "There is no feed of this name, or it is switched off."),
     "invalid_filter": Code(400, "A filter is unknown or too long, or there are more than 20 values."),
+    "feed_request_not_found": Code(404, "feedRequestId is none that this tenant's feed gave to this user."),
+    "feed_request_expired": Code(410, "feedRequestId is older than 24 hours."),
     "invalid_ids": Code(400, "ids does not name 1 to 50 videos."),
     "video_not_found": Code(404, "There is no such video, or none that this viewer may see."),
     "series_not_found": Code(404, "There is no such series, or nothing of it that this viewer may see."),

@@ -53,7 +53,7 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
 
 
 def test_every_value_has_one_spelling_in_the_document_for_apps() -> None:
-    assert unions_of(document) == ["EventTime", "PastEvent.timestamp", "Rules.rules.items"]
+    assert unions_of(document) == ["EventTime", "Feeds.feeds.items", "PastEvent.timestamp", "Rules.rules.items"]
     assert unions_of(function_app.api.sdk_document) == []
     assert function_app.api.sdk_document["components"]["schemas"]["EventTime"]["format"] == "int64"
 

@@ -42,6 +42,7 @@ PLAIN = st.sampled_from(
         "preview",
         "tenants",
         "live",
+        "served-page",
     ]
 )
 BODIES: st.SearchStrategy[Any] = st.sampled_from(

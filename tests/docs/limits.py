@@ -16,6 +16,7 @@ from cms.imports.models import KEEP_SECONDS as KEEP_IMPORTS_SECONDS
 from cms.videos.models import KEEP_EXPIRED_SECONDS
 from cms.videos.playback import FOUR_WEEKS
 from events.archive import KEEP_DAYS as KEEP_ARCHIVE_DAYS
+from events.archived_pages import MAX_BYTES, MAX_SECONDS
 from events.batch_rows import COMPRESS_FROM_BYTES
 from events.dead_letters import KEEP_SECONDS as KEEP_LETTERS_SECONDS
 from events.erasures import KEEP_SECONDS as KEEP_ERASURES_SECONDS
@@ -132,6 +133,8 @@ LIMITS: list[Limit] = [
     *_of("time", "cms", playback=FOUR_WEEKS * DAY),
     *_of("percent", "cms", plays_that_fail=5),  # alerts.json
     *_of("percent", "cms ranking decisions design operations api", held_out_users=100 * HOLDOUT_SHARE),
+    *_of("bytes", "cms decisions/0052", archive_read_for_a_served_page=MAX_BYTES),
+    *_of("time", "cms decisions/0052", search_for_a_served_page=MAX_SECONDS),
     *_of("bytes", "cms", import_file=MAX_FILE_BYTES, metadata_of_a_video=MAX_METADATA_BYTES),
     *_of("time", "lists", started=STARTED_MS / 1000, finished=FINISHED_FOR_MS / 1000),
     *_of("percent", "lists", finished_share=100 * FINISHED_SHARE),

@@ -221,7 +221,7 @@ async def test_showing_stronger_ratings_asks_first(app: App, open_studio: Open) 
 async def test_nothing_is_wider_than_a_phone(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(20))
     page = await open_studio(editor, PHONE)
-    for tab in ("Preview", "Rules", "Videos", "Playlists", "Settings", "History"):
+    for tab in ("Preview", "Rules", "Videos", "Playlists", "Settings", "Served page", "History"):
         await page.get_by_role("link", name=tab).click()
         await expect(page.get_by_role("region", name=tab)).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
@@ -359,3 +359,23 @@ async def test_learning_that_cannot_be_read_is_told_and_tried_again(app: App, op
     await page.unroute("**/v1/cms/learning")
     await page.get_by_role("button", name="Try again").click()
     await expect(page.locator(".cards.learning")).to_contain_text("No night has learned from this tenant yet.")
+
+
+async def test_a_served_page_is_explained_by_its_id_and_user(app: App, open_studio: Open) -> None:
+    editor = await with_history(app)
+    served = (await editor.client.feed()).json
+    page = await open_studio(editor, PHONE)
+    await page.get_by_role("link", name="Served page").click()
+    await page.get_by_label("Feed request id").fill(served["feedRequestId"])
+    await page.get_by_label("User hash").fill("0" * 64)
+    await page.get_by_role("button", name="Explain").click()
+    answer = page.locator("#served-answer")
+    await expect(answer.get_by_role("alert")).to_contain_text("gave no such id to this user")
+    await page.get_by_label("User hash").fill(editor.client.user)
+    await page.get_by_role("button", name="Explain").click()
+    places = answer.locator("[data-place]")
+    await expect(places).to_have_count(len(served["items"]))
+    await expect(places.first).to_contain_text(served["items"][0]["videoId"])
+    await expect(answer).to_contain_text(served["modelVersion"])
+    await expect(answer.locator("[data-untold=scores]")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -26,6 +26,7 @@ BODIES: dict[str, Any] = {
     "playlists": {"name": TITLE, "videoIds": ["vid_travel_1"], "reason": TITLE},
     "configuration": {"weights": {"quality": 1.5}, "reason": TITLE},
     "preview": {"viewer": {"country": "DE", "likedCategories": ["fitness"]}, "draft": {"rules": [RULE]}},
+    "served-page": {"feedRequestId": "AQxSaGVs.b_9xk2mQ0Zr"},
     "tenants": {"tenantId": "news", "name": TITLE, "maturityPolicy": "PG"},
     "imports": {"videos": [{"id": "vid_new", **VIDEO, "title": TITLE, "playbackUrl": LINK}]},
 }
