@@ -11,17 +11,19 @@ import sys
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
 import function_app
+from feed.narrowing import FILTERS, MAX_VALUES
 from local.demo import seed_demo
 from tests.cms.editor import VIDEO, Editor, new_editor
 from tests.docs.pages import ROOT, pages
 from tests.docs.replay import replay
 from tests.firewall.guarded import Guarded, Tally
 from tests.firewall.texts import titles
-from tests.served_app import make_videos
+from tests.served_app import make_videos, new_user
 
 AT_ONCE = 8
 LINK = "https://cdn.example/films/core.m3u8?token=a1b2c3&expires=1798740000&quality=4k#t=10"
@@ -86,7 +88,7 @@ async def operations(app: Guarded) -> Tally:
                 tally.unexpected.append(f"{method} {path}: {answer.status}")
     page = (ROOT / "docs" / "cms.md").read_text(encoding="utf-8")
     for resource, example in zip(
-        ("videos", "rules", "preview"), re.findall(r"```json\n(.*?)```", page, re.S), strict=True
+        ("videos", "rules", "feeds", "preview"), re.findall(r"```json\n(.*?)```", page, re.S), strict=True
     ):
         await editor.post(resource, example.encode())
     return tally
@@ -162,6 +164,24 @@ async def written_titles(app: Guarded, count: int, draw: random.Random) -> Tally
 
     chosen = titles(count, draw)
     await many((lambda n=n, title=title: one(n, title)) for n, title in enumerate(chosen))  # type: ignore[misc]
+    return tally
+
+
+async def filtered(app: Guarded, count: int, draw: random.Random) -> Tally:
+    """Feeds by name, and filters by values as content teams write tags, categories and names of creators; some at once,
+    also as many as a request may have. None is of a video, so the page is empty."""
+    tally = app.new_tally()
+    client = await app.tenant(make_videos(6))
+    tally.expect(await client.as_user().feed(feed="home"), 200, of="the feed home")
+    written = [title[:128] for title in titles(count * 3, draw)]
+    for number in range(count):
+        values = written[number * 3 : number * 3 + 3]
+        names = draw.sample(list(FILTERS), len(values))
+        query = urlencode(list(zip(names, values, strict=True)))
+        user = client.as_user(new_user())
+        tally.expect(await app.request("GET", f"/v1/feed?{query}", user.headers), 200, of=query)
+    query = urlencode([("filter.tag", value) for value in written[:MAX_VALUES]])
+    tally.expect(await app.request("GET", f"/v1/feed?{query}", client.as_user().headers), 200, of="20 tags")
     return tally
 
 

@@ -47,6 +47,7 @@ async def prove(titles: int, batches: int, seed: int) -> bool:
                 ("imports: JSON, lines, tables, 5 MB, compressed", passing.imports),
                 ("batches: compressed, 250 kB, 300 kB", passing.compressed),
                 (f"{titles:,} titles", lambda app: passing.written_titles(app, titles, draw)),
+                (f"{titles:,} filtered feeds", lambda app: passing.filtered(app, titles, draw)),
                 (f"{batches:,} batches and cursors", lambda app: opaque.random_content(app, batches, draw)),
             ]
             print("\nmust pass" + " " * 44 + "sent  refused  seconds")

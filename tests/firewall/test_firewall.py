@@ -38,6 +38,10 @@ async def test_titles_with_ordinary_punctuation_pass(app: Guarded) -> None:
     assert_passed(await passing.written_titles(app, 40, random.Random(1)))
 
 
+async def test_feeds_and_filters_with_ordinary_punctuation_pass(app: Guarded) -> None:
+    assert_passed(await passing.filtered(app, 40, random.Random(5)))
+
+
 async def test_receipts_cursors_and_ids_of_random_content_pass(app: Guarded) -> None:
     assert_passed(await opaque.random_content(app, 100, random.Random(2)))
 
