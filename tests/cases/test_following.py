@@ -99,6 +99,8 @@ async def test_the_feed_has_only_what_is_followed(app: App) -> None:
         assert "vid_anna_3" not in (await viewer.client.feed(feed="following", order=order)).ids
     await viewer.follow("series", "show", type="unfollow")
     assert set((await viewer.client.feed(feed="following")).ids) == {f"vid_anna_{n}" for n in range(3)}
+    for stranger in (viewer.other(), await new_viewer(app)):
+        assert (await stranger.client.feed(feed="following")).ids == []
     odd = await viewer.client.feed(feed="following", order="oldest")
     assert (odd.status, odd.code) == (400, "invalid_order")
 
