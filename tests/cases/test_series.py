@@ -48,6 +48,8 @@ async def test_a_series_comes_in_order_page_by_page(app: App) -> None:
     whole = await series(client)
     assert whole.ids == ORDER
     assert (whole.json["seriesId"], whole.json["nextCursor"]) == ("garden", None)
+    filtered = await client.feed(limit=50, **{"filter.series": "garden"})
+    assert set(filtered.ids) == set(ORDER)
     assert [whole.json["items"][1][name] for name in ("seriesId", "season", "episode")] == ["garden", 1, 2]
     walked, page = [], await series(client, limit=2)
     while True:

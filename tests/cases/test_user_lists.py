@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import function_app
 from shared.adapters.documents.port import USER_ACTIVITY
 from shared.domain.user_lists import CAPS, document_id
 from tests.cases.viewers import Viewer, viewer_of
@@ -127,6 +128,12 @@ async def test_nobody_reads_a_list_without_the_users_own_token(app: App, what: s
     assert (others.status, others.code) == (403, "user_token_mismatch")
     wrong = await viewer.client.get(f"/v1/me/{what}", {"X-User-Token": "a.b.c"})
     assert (wrong.status, wrong.code) == (401, "invalid_user_token")
+
+
+async def test_every_call_about_me_asks_for_the_users_own_token(app: App) -> None:
+    about_me = [each for each in function_app.api.endpoints if each.path.startswith("v1/me")]
+    assert {each.path for each in about_me} == {f"v1/me/{what}" for what in LISTS}
+    assert all(each.user and each.user_token for each in about_me)
 
 
 @pytest.mark.parametrize("what", LISTS)
