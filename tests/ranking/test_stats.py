@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking import StatsTable, UnreadableStats, merged
-from ranking.stats import DAY, DEMAND_1H, DEMAND_7D, VIEWS, _key
+from ranking.stats import APPROVALS, DAY, DEMAND_1H, DEMAND_7D, VIEWS, _key
 from tests.ranking.catalogs import NOW
 
-TYPES = ("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "not_interested")
+TYPES = ("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "unsave", "not_interested")
 events = st.lists(
     st.tuples(
         st.sampled_from([f"v{i}" for i in range(5)]),
@@ -78,6 +78,15 @@ def test_a_short_view_counts_as_a_view_and_not_as_demand() -> None:
     table.add([("a", NOW, "video_view", 17_999, 60.0)])
     assert table.decayed[0, VIEWS] == 1.0
     assert table.decayed[0, DEMAND_7D] == 0.0
+
+
+@pytest.mark.parametrize(("given_kind", "back"), [("like", "unlike"), ("save", "unsave")])
+def test_what_is_taken_back_leaves_no_approval(given_kind: str, back: str) -> None:
+    table = StatsTable()
+    table.add([("v", NOW, given_kind, 0.0, 30.0), ("w", NOW, given_kind, 0.0, 30.0)])
+    table.add([("v", NOW, back, 0.0, 30.0)])
+    approvals = dict(zip(table.keys.tolist(), table.decayed[:, APPROVALS].tolist(), strict=True))
+    assert approvals == {_key("v"): 0.0, _key("w"): 1.0}
 
 
 def test_the_plain_week_counts_seven_days_and_no_more() -> None:
