@@ -14,8 +14,8 @@ TESTED_WITH := $(VENV)/.dev $(VENV)/.checkov $(VENV)/.worker $(AZURITE) $(KUSTO)
 .PHONY: run test setup e2e-azure lint fuzz bench soak overload chaos chaos-azure matrix my-data switch prove-switch prove-freshness prove-fraud \
 	prove-starvation prove-firewall clean
 
-run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071
-	MALLOC_ARENA_MAX=1 $(BIN)/python -m local
+run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071 [PORT=7071]
+	@MALLOC_ARENA_MAX=1 $(BIN)/python -m local --port $(or $(PORT),7071)
 
 test: $(TESTED_WITH)  ## every test; says what it leaves out where Node or a C compiler is absent
 	$(BIN)/python -m pytest -n 3 --dist worksteal
@@ -83,7 +83,8 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.local: requirements.txt requirements-local.txt | $(BIN)/python
-	$(PIP) -r requirements-local.txt
+	@echo "Setting up $(VENV), once: this takes about a minute, longer on a slow network."
+	$(subst --quiet,--progress-bar on,$(PIP)) -r requirements-local.txt
 	@touch $@
 
 $(VENV)/.dev: requirements.txt requirements-local.txt requirements-evaluation.txt requirements-dev.txt requirements-emulators.txt | $(BIN)/python

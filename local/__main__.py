@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local import export, my_data
 from local.demo import CMS_KEY, OPS_KEY, SDK_KEY
-from local.http_server import CannotListen
+from local.http_server import CannotListen, claim
 from local.importer import run_import
 from local.serving import local_settings, running
 from local.upkeep import add_commands
@@ -26,7 +26,7 @@ DEMO_USER = "5f" * 32
 
 def main() -> int:
     """Exit code 0, or 2 with one sentence on what to do."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(_with_command(sys.argv[1:]))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(arguments.run(arguments))
@@ -36,6 +36,12 @@ def main() -> int:
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def _with_command(arguments: list[str]) -> list[str]:
+    """Options without a command are those of `serve`."""
+    first = arguments[0] if arguments else ""
+    return ["serve", *arguments] if first.startswith("-") and first not in ("-h", "--help") else arguments
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
+    claim(arguments.port)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
@@ -100,17 +107,20 @@ async def _serve(arguments: argparse.Namespace) -> None:
 def _hints(url: str) -> str:
     python = sys.executable.removeprefix(str(Path.cwd()) + "/")
     who = f"-H 'X-Tenant-Id: tenant_1' -H 'X-Api-Key: {SDK_KEY}' -H 'X-User: {DEMO_USER}'"
+    readable = "| python3 -m json.tool"
     return f"""
+Watch the demo: open {url}/
+
 Try next, in another terminal:
 
 1. A new user gets the popular feed ("mode": "fallback", "reason": "cold_start"):
-   curl -s {who} '{url}/v1/feed?limit=5' | python3 -m json.tool
+   curl -s {who} '{url}/v1/feed?limit=5' {readable}
 
 2. They watch fitness and skip cooking:
-   curl -s {who} -H 'Content-Type: application/json' {url}/v1/events/batch -d "$({python} -m local.story)"
+   curl -s {who} -H 'Content-Type: application/json' {url}/v1/events/batch -d "$({python} -m local.story)" {readable}
 
 3. The same call as in 1 is personal now, fitness first:
-   curl -s {who} '{url}/v1/feed?limit=5' | python3 -m json.tool
+   curl -s {who} '{url}/v1/feed?limit=5' {readable}
 
 4. Steer it: open {url}/studio and sign in as tenant_1 with the key {CMS_KEY}
 

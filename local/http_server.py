@@ -17,6 +17,7 @@ import errno
 import logging
 import re
 import secrets
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -365,10 +366,23 @@ class _Server(web.Server):
         return _Connection(self, self.header_seconds, loop=self._loop, **self._kwargs)
 
 
+def claim(port: int, bind: str = "127.0.0.1") -> None:
+    """See at once whether a port can be listened on. Raises `PortTaken` or `CannotListen`."""
+    if not 0 <= port <= 65_535:
+        return  # which the server says itself
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            raise _cannot_listen(error, bind, port) from None
+
+
 def _cannot_listen(error: OSError, bind: str, port: int) -> CannotListen:
     if error.errno == errno.EADDRINUSE:
         return PortTaken(
-            f"Port {port} on {bind} is taken by another program. Stop that program or choose another port."
+            f"Port {port} on {bind} is taken by another program. Stop that program or choose another port, "
+            f"such as --port {port + 1} (make run PORT={port + 1})."
         )
     if error.errno == errno.EACCES:
         return CannotListen(f"Port {port} on {bind} needs more rights. Choose a port above 1023.")

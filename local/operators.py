@@ -34,7 +34,7 @@ class OperatorsApi:
     )
     async def get_metrics(self, call: Call) -> func.HttpResponse:
         """Every metric."""
-        _refuse_other_origins(call.headers)
+        refuse_other_origins(call.headers)
         return func.HttpResponse(
             render_prometheus(self._telemetry),
             headers={"Cache-Control": "no-store"},
@@ -54,7 +54,7 @@ class OperatorsApi:
     )
     async def run_function(self, call: Call) -> func.HttpResponse:
         """202 once the function has run."""
-        _refuse_other_origins(call.headers)
+        refuse_other_origins(call.headers)
         try:
             await self._run_timer(call.request.route_params["name"])
         except KeyError:
@@ -62,7 +62,7 @@ class OperatorsApi:
         return func.HttpResponse(status_code=202)
 
 
-def _refuse_other_origins(headers: Mapping[str, str]) -> None:
+def refuse_other_origins(headers: Mapping[str, str]) -> None:
     """Raise a 403 `Problem` for a call that a browser makes for a page of another origin."""
     origin, own = headers.get("origin"), f"http://{headers.get('host', '')}"
     foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")

@@ -19,6 +19,7 @@ import function_app
 from bootstrap import App
 from local.demo import seed_demo
 from local.faults import Faults, faulty
+from local.front_door import FrontDoorApi
 from local.host import LocalHost
 from local.http_server import PATIENCE, Patience
 from local.operators import OperatorsApi
@@ -98,7 +99,7 @@ async def running(
             function_app.app,
             app.bus,
             json.loads((ROOT / "host.json").read_text()),
-            extra=_local_functions(app, lambda name: host.run_timer(name)),
+            extra=_local_functions(app, lambda name: host.run_timer(name), demo),
             lock_seconds=lock_seconds,
             host_names=host_names,
             patience=patience,
@@ -138,9 +139,9 @@ def _warn_without_flags(app: App) -> None:
         )
 
 
-def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]]) -> func.FunctionApp:
-    """Functions that only the local host has: those for its operators, and the daily purge that Azure's own expiry and
-    lifecycle rules make needless there.
+def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]], demo: bool) -> func.FunctionApp:
+    """Functions that only the local host has: its front door, those for operators, and the daily purge that Azure's own
+    expiry and lifecycle rules make needless there.
     """
     functions = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
@@ -150,6 +151,12 @@ def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]]) -> f
         return operators
 
     functions.register_functions(blueprint(OperatorsApi, provide))
+    front_door = FrontDoorApi(app.edge, app, demo)
+
+    async def provide_front_door() -> FrontDoorApi:
+        return front_door
+
+    functions.register_functions(blueprint(FrontDoorApi, provide_front_door))
 
     @functions.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)
     async def purge_expired(timer: func.TimerRequest) -> None:

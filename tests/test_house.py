@@ -30,7 +30,7 @@ SHIPPED = (*FILES, "feed", "events", "ranking", "cms", "privacy", "shared", "lea
 ROOMS = ("privacy", "cms", "feed", "events")
 BELOW_ROOMS = ("ranking", "shared")
 ARROWS: dict[str, tuple[str, ...]] = {
-    "local": ("function_app", "bootstrap", *ROOMS, *BELOW_ROOMS),
+    "local": ("commands", "function_app", "bootstrap", *ROOMS, *BELOW_ROOMS),
     "commands": ("bootstrap", *ROOMS, "learning", *BELOW_ROOMS),
     "function_app": ("bootstrap", *ROOMS, "shared"),
     "bootstrap": (*ROOMS, "learning", "shared"),

@@ -1,0 +1,132 @@
+"""The front door of one machine: `/`, a page that plays the demo's feed, with its files and clips.
+
+Only the local host has it. The page gets the demo's keys, which are public, and nothing without the demo. The switch
+is that of `python -m commands.switch_flag`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+import azure.functions as func
+import orjson
+
+from bootstrap import App
+from commands.switch_flag import switch
+from feed.pipeline import REASONS
+from local.demo import OPS_KEY, TENANTS
+from local.operators import refuse_other_origins
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.web.declaration import Parameter, Response
+from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, endpoint, not_modified
+from shared.web.problems import Problem, bad_request
+from shared.web.static_files import SECURITY_HEADERS, TYPES
+
+FOLDER = Path(__file__).parent / "front"
+SDK = Path(__file__).parent.parent / "sdk" / "typescript" / "dist" / "video-feed.js"
+PAGE, DEMO = "index.html", "demo.json"
+VIEWERS = ("Ana", "Ben", "Chi", "Dov")
+HEADERS = {
+    **BASE_HEADERS,
+    **SECURITY_HEADERS,
+    "Content-Security-Policy": f"{SECURITY_HEADERS['Content-Security-Policy']}; media-src 'self'",
+}
+MEDIA_TYPES = {**TYPES, ".mp4": "video/mp4", ".jpg": "image/jpeg", ".json": JSON}
+_RESPONSES = {
+    200: Response("A file of the page.", {"type": "string"}, media_type="text/html"),
+    304: Response("As you have it."),
+}
+_STATE = Response("Whether the flag's own switch is on.", {"type": "object"})
+
+
+class FrontDoorApi:
+    """The page that a machine's address opens."""
+
+    def __init__(self, edge: Edge, app: App, demo: bool) -> None:
+        self.edge = edge
+        self._app = app
+        self._demo = demo
+
+    @endpoint("GET", "", "The page that plays the demo's feed", tag="service", responses=_RESPONSES)
+    async def open_front_door(self, request: func.HttpRequest) -> func.HttpResponse:
+        """The page."""
+        return self._file(PAGE, request)
+
+    @endpoint(
+        "GET", "front/{file}", "A file of that page", tag="service", responses=_RESPONSES, problems=("not_found",)
+    )
+    async def get_front_file(self, request: func.HttpRequest) -> func.HttpResponse:
+        """A file or a clip. Raises a 404 `Problem` for any other name, and for the keys where there is no demo."""
+        return self._file(request.route_params["file"], request)
+
+    @endpoint(
+        "GET", "front/switch", "The kill switch", tag="service", responses={200: _STATE}, scopes=("ops",), operator=True
+    )
+    async def get_switch(self, call: Call) -> func.HttpResponse:
+        """Whether the service may personalize."""
+        refuse_other_origins(call.headers)
+        return self._state()
+
+    @endpoint(
+        "POST",
+        "front/switch",
+        "Switch personalization for everyone",
+        tag="service",
+        responses={200: _STATE},
+        scopes=("ops",),
+        operator=True,
+        parameters=(Parameter("on", "query", "`true` or `false`.", {"type": "string"}, required=True),),
+        problems=("invalid_enable",),
+    )
+    async def set_switch(self, call: Call) -> func.HttpResponse:
+        """Switch, and let this process see it at once."""
+        refuse_other_origins(call.headers)
+        on = call.request.params.get("on")
+        if on not in ("true", "false"):
+            raise bad_request("invalid_enable", "on must be true or false.")
+        await asyncio.to_thread(switch, self._app.settings, PERSONALIZED_FEED, on == "true")
+        await self._app.flags_refresher.refresh()
+        return self._state()
+
+    def _state(self) -> func.HttpResponse:
+        on = bool(self._app.flags.state().get(PERSONALIZED_FEED))
+        return func.HttpResponse(orjson.dumps({"on": on}), headers={"Cache-Control": "no-store"}, mimetype=JSON)
+
+    def _file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:
+        body = self._files.get(name)
+        if body is None:
+            raise Problem(404, "not_found", "The page has no such file.")
+        media_type = MEDIA_TYPES[Path(name).suffix]
+        etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+        headers = {**HEADERS, "ETag": etag, "Cache-Control": "no-cache"}
+        return not_modified(request, headers, media_type) or func.HttpResponse(
+            body, headers=headers, mimetype=media_type
+        )
+
+    @cached_property
+    def _files(self) -> dict[str, bytes]:
+        """Every file by its name, read when the first is asked for."""
+        paths = [*FOLDER.iterdir(), *(FOLDER / "clips").iterdir(), SDK]
+        files = {path.name: path.read_bytes() for path in paths if path.suffix in MEDIA_TYPES and path.is_file()}
+        if self._demo:
+            files[DEMO] = json.dumps(_demo(sorted(files))).encode()
+        else:
+            files[PAGE] = files[PAGE].replace(b'<script type="module" src="/front/front.js"></script>', b"")
+        return files
+
+
+def _demo(names: list[str]) -> dict[str, object]:
+    """What the page needs to play the demo: who there is, the demo's keys, the clips by category."""
+    clips: dict[str, list[str]] = {}
+    for name in names:
+        if name.endswith(".mp4"):
+            clips.setdefault(name.partition("-")[0], []).append(name.removesuffix(".mp4"))
+    tenants = [
+        {"id": tenant.id, "key": key, "says": f"{tenant.id}, up to {tenant.maturity_policy}"}
+        for tenant, _, key in TENANTS
+    ]
+    return {"viewers": VIEWERS, "tenants": tenants, "opsKey": OPS_KEY, "clips": clips, "reasons": REASONS}
