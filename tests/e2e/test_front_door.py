@@ -95,6 +95,7 @@ async def test_clips_play_and_the_feed_becomes_personal_by_what_was_done(page: P
     await expect(page.locator("#belief meter").first).to_be_visible()
     await page.get_by_label("Personal", exact=True).uncheck()
     await expect(mode).to_contain_text("opted out", timeout=PATIENCE_MS)
+    await expect(page.locator("#why")).to_contain_text("demand")
     await page.get_by_label("Personal", exact=True).check()
     await expect(mode).to_contain_text("Personal, by", timeout=PATIENCE_MS)
     await expect(page.locator("#why li").nth(1)).to_be_visible()
