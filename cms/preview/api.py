@@ -35,7 +35,7 @@ from shared.adapters.retry import with_timeout
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.fingerprint import fingerprint
 from shared.domain.keys import Identity
-from shared.domain.records import Tenant
+from shared.domain.records import HOME, Tenant
 from shared.domain.rules import Editorial, Rule
 from shared.domain.signals_columns import UnreadableSignals
 from shared.domain.signals_document import from_document
@@ -138,7 +138,7 @@ class PreviewApi:
         models = served_models(tenant, self._tenants.auto_model(tenant.id), stored)
         held_out = not viewer.synthetic and self._feed.is_held_out(tenant, user_key, models)
         experiment = None if viewer.synthetic or held_out else self._tenants.experiment(tenant.id)
-        arm = arm_of(experiment, user_key) if experiment else None
+        arm = arm_of(experiment, user_key) if experiment and HOME in experiment.feeds else None
         if arm is not None:
             base = models.base if arm.model_version is None else parse(stored(arm.model_version))
             assert base is not None

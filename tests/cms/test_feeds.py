@@ -96,5 +96,37 @@ async def test_a_ceiling_is_below_the_policy_and_follows_it(app: App) -> None:
         assert counts == [home, home, kids]
 
 
+ARMS = [{"name": "now", "percent": 50}, {"name": "more", "percent": 50, "weights": {"quality": 1}}]
+
+
+@pytest.mark.parametrize(
+    ("feeds", "home", "kitchen"),
+    [(None, True, False), (["kitchen"], False, True), (["home", "kitchen"], True, True), (["other"], False, False)],
+)
+async def test_an_experiment_runs_in_the_feeds_that_it_names(
+    app: App, feeds: list[str] | None, home: bool, kitchen: bool
+) -> None:
+    """Where it runs, an arm's weights lie over those of the feed."""
+    editor = await with_two_categories(app)
+    await editor.post("feeds", {"id": "kitchen", **KITCHEN, "weights": {"recency": 0.5}})
+    named = {} if feeds is None else {"feeds": feeds}
+    made = await editor.post("experiments", {"id": "taste", "name": "Taste", "arms": ARMS, **named})
+    assert made.json["feeds"] == (feeds or ["home"])
+    assert (await editor.post("experiments/taste/start")).status == 200
+    events = [
+        {"type": "video_view", "videoId": f"v{n}", "timestamp": app.now_ms(60), "watchTimeMs": 30_000} for n in range(4)
+    ]
+    await editor.client.post(events)
+    await app.folded()
+    await editor.seen()
+    models = set()
+    for name, runs in (("home", home), ("kitchen", kitchen)):
+        page = (await editor.client.feed(feed=name)).json
+        assert page["mode"] == "personalized"
+        assert (page["experiment"] is not None) == runs
+        models.add(page["modelVersion"])
+    assert len(models) == 2
+
+
 async def test_the_fields_of_a_base_set_are_those_that_the_feed_reads() -> None:
     assert set(BaseSetForm.model_fields) == set(BASES)
