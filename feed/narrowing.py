@@ -6,7 +6,7 @@ value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import unquote_plus
 
 from feed.query import sent
@@ -36,19 +36,20 @@ def read_feed_name(params: Mapping[str, str]) -> str:
 def read_filters(url: str, params: Mapping[str, str]) -> Criteria:
     """The filters of a request, percent-decoded, each value once. Raises a 400 `Problem`: `invalid_filter`.
 
-    `params` are the parameters as the host read them; where none of these is a filter, the URL is not looked at.
+    `params` are the parameters as the host read them; where none of these is a filter, the URL is not looked at. Where
+    it has no query string, what stands between commas are the values: a filter must not get lost.
     """
     if not any(name[:7].lower() == PREFIX for name in params):
         return ()
+    query = url.partition("?")[2].partition("#")[0]
     found: dict[str, set[str]] = {}
-    for pair in url.partition("?")[2].partition("#")[0].split("&"):
-        name, _, value = pair.partition("=")
-        name = _decoded(name).lower()
+    for name, value in _pairs(query) if query else _joined(params):
+        name = name.lower()
         if not name.startswith(PREFIX):
             continue
         if name not in FILTERS:
             raise bad_request("invalid_filter", f"There is no such filter. Known: {', '.join(FILTERS)}.")
-        text = clean(_decoded(value))
+        text = clean(value)
         if len(text) > MAX_VALUE_CHARS:
             raise bad_request("invalid_filter", f"A value of a filter has at most {MAX_VALUE_CHARS} characters.")
         if text:
@@ -56,6 +57,16 @@ def read_filters(url: str, params: Mapping[str, str]) -> Criteria:
     if sum(map(len, found.values())) > MAX_VALUES:
         raise bad_request("invalid_filter", f"A request can have at most {MAX_VALUES} values of filters in all.")
     return criteria_of(found)
+
+
+def _pairs(query: str) -> Iterator[tuple[str, str]]:
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        yield _decoded(name), _decoded(value)
+
+
+def _joined(params: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    return ((name, value) for name, joined in params.items() for value in joined.split(","))
 
 
 def _decoded(text: str) -> str:

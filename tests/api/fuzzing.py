@@ -22,6 +22,10 @@ from tests.served_app import App, Client, make_videos, served
 CONFIGURATION = """
 [checks]
 ignored_auth.enabled = false
+negative_data_rejection.expected-statuses = [
+  "400", "401", "403", "404", "405", "406", "409", "414", "415", "422", "428", "429", "5xx",
+]
+positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403", "404", "409", "414", "5xx"]
 
 [[operations]]
 include-operation-id = "getFeed"
@@ -38,7 +42,8 @@ checks.positive_data_acceptance.enabled = false
 """
 """What no schema can say: a call without a key's header is malformed (400) before it is unauthorized (401), which text
 is a cursor of ours, that a bad event is refused alone, inside a 202, and that a change of content must be based on what
-is stored (412) and obey rules between its fields (422): `tests/cms/test_refusals.py` lists the bad ones."""
+is stored (412) and obey rules between its fields (422): `tests/cms/test_refusals.py` lists the bad ones. Nor how long
+all parameters of a call can be together (414): twenty filters of 128 characters each are too much in most scripts."""
 
 
 @dataclass(frozen=True)

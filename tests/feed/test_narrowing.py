@@ -60,6 +60,11 @@ def test_a_value_given_twice_counts_once() -> None:
     assert read("&".join(["filter.tag=same"] * 50)) == (("tag", ("same",)),)
 
 
+def test_a_filter_is_not_lost_where_the_host_names_no_query_in_the_url() -> None:
+    joined = {"filter.tag": "a,b", "limit": "5", "Filter.Creator": "anna"}
+    assert read_filters("https://feed.example/v1/feed", joined) == (("creator", ("anna",)), ("tag", ("a", "b")))
+
+
 def test_bytes_that_are_no_text_are_a_value_that_nothing_has() -> None:
     ((kind, (value,)),) = read("filter.tag=%ff%fe")
     assert kind == "tag"
