@@ -72,7 +72,12 @@ async def test_a_python_client_serves_a_feed_and_takes_a_batch(
         async with made.Client(app.url, headers=keys, raise_on_unexpected_status=True) as client:
             page = await get_feed.asyncio(client=client, x_user=user.user, limit=3)
             events = [
-                models.Event("impression", item.video_id, app.now_ms(), feed_request_id=page.feed_request_id)
+                models.Event(
+                    type_="impression",
+                    timestamp=app.now_ms(),
+                    video_id=item.video_id,
+                    feed_request_id=page.feed_request_id,
+                )
                 for item in page.items
             ]
             sent = await post_events.asyncio(client=client, x_user=user.user, body=models.EventBatch(events))
