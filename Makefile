@@ -18,7 +18,7 @@ run: $(VENV)/.local  ## serve the demo on http://127.0.0.1:7071 [PORT=7071]
 	@MALLOC_ARENA_MAX=1 $(BIN)/python -m local --port $(or $(PORT),7071)
 
 test: $(TESTED_WITH)  ## every test; says what it leaves out where Node or a C compiler is absent
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 setup: $(TESTED_WITH)  ## what `make test` needs; `make -j2 setup` uses two cores
 
