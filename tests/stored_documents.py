@@ -326,6 +326,7 @@ def daily_bytes(videos: int) -> int:
     events = (EVENTS_OF_A_DAY / np.arange(1, videos + 1) / sum(1 / np.arange(1, videos + 1))).astype(np.int64)
     shares = {"impressions": 0.4, "views": 0.4, "completions": 0.05, "likes": 0.1, "playbackErrors": 0.01}
     sums = {name: draw.binomial(events, share) for name, share in shares.items()}
+    sums["starts"] = sums["stalls"] = np.zeros(videos, np.int64)  # the load model sends no plays
     sums["watchMs"] = 20_000 * sums["views"] + draw.integers(0, 20_000, videos)
     day = DayTable()
     day.add(draw.integers(1, 2**63, videos, dtype=np.uint64), np.stack([sums[name] for name in COLUMNS], axis=1))

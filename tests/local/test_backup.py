@@ -95,7 +95,7 @@ def test_a_file_that_was_cut_off_changes_nothing(tmp_path: Path, backup: bytes, 
     assert [path.name for path in tmp_path.iterdir()] == ["cut"]
 
 
-@pytest.mark.parametrize("name", ["../outside", "blobs/../../outside", "/tmp/outside", "other", "blobs/./x"])
+@pytest.mark.parametrize("name", ["../outside", "blobs/../../outside", "/etc/outside", "other", "blobs/./x"])
 def test_a_file_with_a_foreign_name_in_it_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "foreign"
     with tarfile.open(file, "w:gz") as archive:
