@@ -20,7 +20,7 @@ WITHOUT_CONDITION = {
     "create_tenant", "create_video", "create_rule", "create_playlist", "create_feed", "create_experiment",
     "upload_model", "issue_key", "add_public_key",  # nothing is there yet
     "import_videos", "import_history",  # many documents at once
-    "preview",  # changes nothing
+    "preview", "explain_served_page",  # change nothing
     "remove_tenant",  # whatever it is by now: the body confirms it
 }  # fmt: skip
 
