@@ -23,7 +23,7 @@ from azure.cosmos.aio import CosmosClient
 from azure.functions.meta import Datum, get_binding_registry
 
 import bootstrap
-from benchmarks.feed_handler import _prepare, _request, _served
+from benchmarks.feed_handler import _request, prepare, serve
 from benchmarks.lean import lean_cosmos
 from benchmarks.measuring import UNLIMITED, Timing, measure, measure_async
 from events.batch import Batch, decode, encode
@@ -115,9 +115,9 @@ async def _feed(settings: Settings) -> Timing:
         flags.seed([{"id": PERSONALIZED_FEED, "enabled": True}])
     services = bootstrap.build(replace(settings, signals_cache_seconds=0.0, signals_budget_ms=250.0, **UNLIMITED))
     await services.start()
-    users = await _prepare(services, "tenant", VIDEOS)
+    users = await prepare(services, "tenant", VIDEOS)
     requests = cycle([_request("tenant", user) for user in users])
-    timing = await measure_async(lambda: _served(next(requests), services), FEEDS)
+    timing = await measure_async(lambda: serve(next(requests), services), FEEDS)
     await services.close()
     return timing
 

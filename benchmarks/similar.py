@@ -19,7 +19,7 @@ import azure.functions as func
 import numpy as np
 
 import bootstrap
-from benchmarks.feed_handler import GET_FEED, _prepare
+from benchmarks.feed_handler import GET_FEED, prepare
 from benchmarks.measuring import UNLIMITED
 from benchmarks.ranking import _next_watch
 from bootstrap import App
@@ -55,7 +55,7 @@ async def _run() -> None:
 
 async def _compare(services: App, videos: int) -> None:
     tenant = f"tenant-{videos}"
-    users = cycle(await _prepare(services, tenant, videos))
+    users = cycle(await prepare(services, tenant, videos))
     catalog = await services.feed.catalogs.get(tenant)
     columns, stats, draw = catalog.columns, catalog.stats, np.random.default_rng(1)
     watched = columns.key[draw.integers(0, videos, 40 * videos)]

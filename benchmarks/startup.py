@@ -91,7 +91,7 @@ def _print_many() -> None:
 
 async def _prepare_tenant(environment: Mapping[str, str]) -> None:
     import bootstrap
-    from benchmarks.feed_handler import _prepare
+    from benchmarks.feed_handler import prepare
     from local.serving import first_flags
     from shared.adapters import backends
     from shared.adapters.backends import flags_file
@@ -107,7 +107,7 @@ async def _prepare_tenant(environment: Mapping[str, str]) -> None:
     services = bootstrap.build(replace(settings, signals_budget_ms=250.0))
     await services.start()
     await services.blobs.ready()
-    await _prepare(services, TENANT, VIDEOS)
+    await prepare(services, TENANT, VIDEOS)
     await services.close()
 
 

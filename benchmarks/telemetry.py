@@ -15,7 +15,7 @@ from itertools import cycle
 from typing import Any
 
 import bootstrap
-from benchmarks.feed_handler import REQUESTS, _prepare, _request, _served
+from benchmarks.feed_handler import REQUESTS, _request, prepare, serve
 from benchmarks.measuring import measure, measure_async
 from local.serving import first_flags, local_settings
 from shared.adapters.backends import flags_file
@@ -151,9 +151,9 @@ async def _whole_request() -> float:
         first_flags(flags_file(settings))
         services = bootstrap.build(settings)
         await services.start()
-        users = await _prepare(services, "tenant-telemetry", VIDEOS)
+        users = await prepare(services, "tenant-telemetry", VIDEOS)
         requests = cycle([_request("tenant-telemetry", user) for user in users])
-        timing = await measure_async(lambda: _served(next(requests), services), REQUESTS)
+        timing = await measure_async(lambda: serve(next(requests), services), REQUESTS)
         await services.close()
         return timing.cpu
 

@@ -511,3 +511,45 @@ def test_no_counter_is_read_before_an_await_and_written_after_it() -> None:
 def test_a_counter_that_loses_updates_would_be_found() -> None:
     assert lost_updates("async def f(self):\n    self.n += await g()\n    n += await g()\n    d[1] += 1\n") == [2]
     assert lost_updates("async def f():\n    nonlocal n\n    n += await g()\n") == [3]
+
+
+def _names_of(path: Path) -> set[str]:
+    """What a module has at its top, also within an `if` or a `try`."""
+    found: set[str] = set()
+    waiting: list[ast.stmt] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+            continue
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                found.add(inner.id)
+            elif isinstance(inner, ast.alias):
+                found.add((inner.asname or inner.name).partition(".")[0])
+            elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(inner.name)
+    return found
+
+
+def test_what_programs_import_of_ours_is_there() -> None:
+    """Benchmarks and tools are imported by no test, so nothing else would tell."""
+    names: dict[Path, set[str]] = {}
+    missing = []
+    for path in sources(*FILES, *PACKAGES, "benchmarks", "infra", "tests"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
+                continue
+            folder = ROOT.joinpath(*node.module.split("."))
+            file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+            if not file.exists():
+                continue  # not ours
+            there = names.setdefault(file, _names_of(file))
+            missing += [
+                f"{place(path)}: {node.module} has no {each.name}"
+                for each in node.names
+                if each.name not in there
+                and not (folder / each.name).exists()
+                and not (folder / f"{each.name}.py").exists()
+            ]
+    assert missing == []
