@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from shared.domain.alphabet import from_text
 from tests.served_app import Answer, App, Client, make_videos, new_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -179,7 +179,7 @@ async def test_a_cursor_that_is_not_ours_is_refused_and_not_repeated(client: Cli
 
 async def test_a_cursor_changed_at_any_character_is_refused(client: Client) -> None:
     cursor = (await client.feed(limit=3)).json["nextCursor"]
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._"
     for at in range(0, len(cursor), 5):
         other = alphabet[(alphabet.index(cursor[at]) + 1) % 64]
         assert is_problem(await client.feed(cursor=cursor[:at] + other + cursor[at + 1 :]), 400, "invalid_cursor")
@@ -189,7 +189,7 @@ async def test_a_cursor_changed_at_any_character_is_refused(client: Client) -> N
 
 async def test_the_cursor_hides_what_it_carries(client: Client) -> None:
     page = await client.feed(limit=3)
-    raw = base64.urlsafe_b64decode(page.json["nextCursor"] + "===")
+    raw = from_text(page.json["nextCursor"])
     assert all(id.encode() not in raw for id in page.ids)
     again = await client.feed(limit=3)
     assert again.json["nextCursor"] != page.json["nextCursor"]
