@@ -162,7 +162,7 @@ class FeedApi:
                 "cursor",
                 "query",
                 "`nextCursor` of the page before; valid 12 hours, for its user only.",
-                {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{0,{MAX_CHARS}}}$"},
+                {"type": "string", "pattern": f"^[A-Za-z0-9._-]{{0,{MAX_CHARS}}}$"},
             ),
             FEED_NAME,
             ORDER,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import function_app
 from feed import cursor
 from feed.cursor import MAX_CHARS, MAX_SERVED, VALID_SECONDS, Served
 from shared.domain.keys import KeyRing, SigningKeys
@@ -148,3 +149,12 @@ def test_the_feed_ends_where_a_cursor_would_outgrow_its_bound() -> None:
     assert len(of_version_2) <= MAX_CHARS
     assert cursor.encode(served(MAX_SERVED + 1), KEYS, TENANT, USER) is None
     assert MAX_SERVED >= 600, "30 pages of 20 always fit"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_cursor_is_what_the_api_document_lets_clients_send(version: int) -> None:
+    asked = function_app.api.document["paths"]["/v1/feed"]["get"]["parameters"]
+    pattern = next(each for each in asked if each["name"] == "cursor")["schema"]["pattern"]
+    for count in (0, 1, 20, 200, 500):
+        for _ in range(20):  # each has a number of its own
+            assert re.fullmatch(pattern, encoded(count, version))
