@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from shared.adapters.documents.port import DAY_SECONDS
 
-KEEP_SECONDS = 14 * DAY_SECONDS
-"""As long as the marker of a fold lives."""
+KEEP_SECONDS = DAY_SECONDS
+"""No process stands still for longer and goes on. After an outage the list is long, and each write carries it."""
 KEEP_BATCHES = 4_000
 """The newest of them, at 12 bytes each: what one write takes in."""
 _ROW = np.dtype([("name", "<u8"), ("minute", "<u4")])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import azure.functions as func
 import orjson
 
@@ -21,7 +24,7 @@ from shared.domain.user_lists import CONTINUE, FOLLOWING, LIKED, SAVED, Entry, U
 from shared.observability.metrics import Telemetry
 from shared.web.admission import Kind, Limits
 from shared.web.declaration import Parameter, Response
-from shared.web.endpoint import Call, Edge, endpoint, json_response
+from shared.web.endpoint import Call, Edge, Handler, endpoint, json_response
 from shared.web.openapi import USERS_OWN_TOKEN, X_PERSONALIZATION, X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
 from shared.web.problems import Problem, bad_request
@@ -44,7 +47,25 @@ _CONSENT = X_PERSONALIZATION.saying("`off`: the user opted out. Nothing about th
 _OF_USER = (X_USER, USERS_OWN_TOKEN, _CONSENT, _LIMIT, _CURSOR)
 _OF_VIDEOS = (*_OF_USER, INCLUDE, *HINT_PARAMETERS)
 _PROBLEMS = (*USER, "invalid_limit", "invalid_cursor", "invalid_personalization")
-_LIST_EXAMPLE = {"items": [{**VIDEO_EXAMPLE, "listedAt": "2026-11-20T12:00:00Z"}], "nextCursor": None}
+
+
+def _videos_of(name: str, summary: str, description: str, **more: Any) -> Callable[[Handler], Handler]:
+    """Declare the endpoint of one of the user's lists of videos; `more` stands in its example's item."""
+    example = {"items": [{**VIDEO_EXAMPLE, "listedAt": "2026-11-20T12:00:00Z", **more}], "nextCursor": None}
+    return endpoint(
+        "GET",
+        f"v1/me/{name}",
+        summary,
+        tag="lists",
+        description=description,
+        responses={200: Response("A page.", ListedVideos, example)},
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        user_token=True,
+        cors=True,
+        parameters=_OF_VIDEOS,
+        problems=(*_PROBLEMS, "invalid_include"),
+    )
 
 
 class ListsApi:
@@ -58,65 +79,26 @@ class ListsApi:
         self._keys = keys.for_purpose(list_cursor.PURPOSE)
         self._telemetry = telemetry
 
-    @endpoint(
-        "GET",
-        "v1/me/saved",
+    @_videos_of(
+        "saved",
         "The videos that the user saved",
-        tag="lists",
-        description="Newest first. What the viewer may not see is left out, by the rules of the feed.",
-        responses={200: Response("A page.", ListedVideos, _LIST_EXAMPLE)},
-        scopes=("sdk", "cms", "ops"),
-        user=True,
-        user_token=True,
-        cors=True,
-        parameters=_OF_VIDEOS,
-        problems=(*_PROBLEMS, "invalid_include"),
+        "Newest first. What the viewer may not see is left out, by the rules of the feed.",
     )
     async def get_saved(self, call: Call) -> func.HttpResponse:
         """A page of what the user saved, and did not take back."""
         return await self._videos(call, SAVED)
 
-    @endpoint(
-        "GET",
-        "v1/me/liked",
-        "The videos that the user likes",
-        tag="lists",
-        description="As `/v1/me/saved`.",
-        responses={200: Response("A page.", ListedVideos, _LIST_EXAMPLE)},
-        scopes=("sdk", "cms", "ops"),
-        user=True,
-        user_token=True,
-        cors=True,
-        parameters=_OF_VIDEOS,
-        problems=(*_PROBLEMS, "invalid_include"),
-    )
+    @_videos_of("liked", "The videos that the user likes", "As `/v1/me/saved`.")
     async def get_liked(self, call: Call) -> func.HttpResponse:
         """A page of what the user liked, and did not take back."""
         return await self._videos(call, LIKED)
 
-    @endpoint(
-        "GET",
-        "v1/me/continue",
+    @_videos_of(
+        "continue",
         "The videos that the user can continue",
-        tag="lists",
-        description="Started and not finished, watched last first, with the position: videos of a minute and more, and "
-        "episodes of a series. Otherwise as `/v1/me/saved`.",
-        responses={
-            200: Response(
-                "A page.",
-                ListedVideos,
-                {
-                    "items": [{**VIDEO_EXAMPLE, "listedAt": "2026-11-20T12:00:00Z", "positionMs": 61_000}],
-                    "nextCursor": None,
-                },
-            )
-        },
-        scopes=("sdk", "cms", "ops"),
-        user=True,
-        user_token=True,
-        cors=True,
-        parameters=_OF_VIDEOS,
-        problems=(*_PROBLEMS, "invalid_include"),
+        "Started and not finished, watched last first, with the position: videos of a minute and more, and episodes of "
+        "a series. Otherwise as `/v1/me/saved`.",
+        positionMs=61_000,
     )
     async def get_continue(self, call: Call) -> func.HttpResponse:
         """A page of what the user started and did not finish."""

@@ -10,6 +10,7 @@ import asyncio
 import codecs
 import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -137,7 +138,7 @@ async def make_tenant(app: App, tenant_id: str) -> str:
     """Make the tenant unless it is there, and give the importer a key (scope `cms`: its events count in statistics)."""
     if app.tenants.get(tenant_id) is None:
         await save_tenant(app.documents, Tenant(tenant_id, "PG", count_anonymous_events=True))
-    key = hashlib.sha256(f"importer {time.time_ns()}".encode()).hexdigest()
+    key = secrets.token_urlsafe(32)
     await save_key(app.documents, app.identity, tenant_id, IMPORT_KEY_NAME, key, frozenset({"sdk", "cms"}))
     await app.tenants_refresher.refresh()
     return key
