@@ -108,8 +108,8 @@ def _written(file: Path) -> Iterator[IO[bytes]]:
             output.flush()
             os.fsync(output.fileno())
         temporary.rename(file)
-    except OSError as error:
-        raise BadSetting(f"{file} cannot be written ({error.strerror}).") from error
+    except (OSError, sqlite3.Error) as error:
+        raise BadSetting(f"{file} cannot be written ({error}).") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import shutil
+import sqlite3
 import tarfile
 import zlib
 from pathlib import Path
@@ -128,6 +129,18 @@ def test_without_data_or_room_no_file_is_left(tmp_path: Path, backup: bytes) -> 
         save(at(tmp_path / "data"), tmp_path / "no-folder" / "file")
     shutil.rmtree(tmp_path / "data")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_disk_that_fills_up_leaves_no_file(tmp_path: Path, backup: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Path:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    (tmp_path / "kept").write_bytes(backup)
+    restore(at(tmp_path / "data"), tmp_path / "kept")
+    monkeypatch.setattr("local.backup._copied", full)
+    with pytest.raises(BadSetting, match="cannot be written"):
+        save(at(tmp_path / "data"), tmp_path / "file")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "kept"]
 
 
 def test_on_azure_there_is_nothing_to_save_here(tmp_path: Path) -> None:
