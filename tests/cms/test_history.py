@@ -338,10 +338,10 @@ async def test_an_erased_users_lines_leave_the_sample_in_the_night(app: App) -> 
 async def test_a_file_of_history_is_deleted_on_the_day_of_its_events_however_late_it_came(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
-    job = await imported(editor, [*past(client, 2, first_ago=85 * DAY), *past(client, 2, first_ago=88 * DAY)])
+    job = await imported(editor, [*past(client, 2, first_ago=84 * DAY), *past(client, 2, first_ago=88 * DAY)])
     assert job["counts"] == counts(counted=4)
     assert len(await sampled(client)) == 2, "what would be deleted at once is not written"
-    app.clock.advance(2 * DAY)
+    app.clock.advance(3 * DAY)
     await app.services.sweep()
     assert await sampled(client) == []
 

@@ -70,6 +70,14 @@ class Wall:
         """How often each method and path came to the door since `forget`, without queries."""
         return Counter((self.folder / "calls.log").read_text().splitlines())
 
+    async def missing(self, wanted: set[str]) -> set[str]:
+        """Which of these calls have not come to the door. Waits a little: Apache writes its log after the answer."""
+        for _ in range(100):
+            if not (missing := wanted - self.calls().keys()):
+                break
+            await asyncio.sleep(0.05)
+        return missing
+
     def last_refusal(self) -> str:
         """The rules that matched the request that was refused last, with what they matched."""
         lines = sorted(line for name in self.urls for line in self._lines(name))
