@@ -19,9 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from local.blob_door import BlobDoor
+from local.doors import Doors
 from shared.adapters.blobs.azure import AzureBlobs
+from shared.adapters.blobs.door_links import DoorLinks
 from shared.adapters.blobs.folder import FolderBlobs
-from shared.adapters.blobs.port import Blobs
+from shared.adapters.blobs.port import MEDIA_CONTAINERS, Blobs, LinkedBlobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.bus.servicebus import ServiceBusBus
 from shared.adapters.bus.sqlite import SqliteBus
@@ -202,6 +205,35 @@ async def azure_blobs(folder: Path) -> AsyncIterator[Rig[Blobs]]:
 
 
 @contextlib.asynccontextmanager
+async def folder_media(folder: Path) -> AsyncIterator[Rig[LinkedBlobs]]:
+    clock, doors = MovableClock(), Doors(0)
+    links = DoorLinks(b"k" * 32, f"http://{doors.origin}")
+
+    def folder_of_media() -> FolderBlobs:
+        return FolderBlobs(folder / "media", clock, containers=MEDIA_CONTAINERS, links=links)
+
+    def connect() -> LinkedBlobs:
+        return folder_of_media()
+
+    await doors.start(BlobDoor(folder_of_media(), links, clock).routes())
+    async with clients(connect, clock) as rig:
+        yield rig
+    await doors.stop()
+
+
+@contextlib.asynccontextmanager
+async def azure_media(folder: Path) -> AsyncIterator[Rig[LinkedBlobs]]:
+    blobs = AzureBlobs(connection_string=azurite.running().account(), containers=MEDIA_CONTAINERS)
+    await blobs.ready()
+
+    async def another() -> LinkedBlobs:
+        return blobs
+
+    yield Rig[LinkedBlobs](blobs, another, time.time, asyncio.sleep)
+    await blobs.close()
+
+
+@contextlib.asynccontextmanager
 async def app_configuration_flags(folder: Path) -> AsyncIterator[FlagsRig]:
     async with AppConfigurationServer() as server:
         source = AppConfigurationFlags(connection_string=server.connection_string)
@@ -231,6 +263,10 @@ BUS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Bus]]]] = {
 BLOBS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[Blobs]]]] = {
     "folder": folder_blobs,
     "azure": azure_blobs,
+}
+MEDIA: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig[LinkedBlobs]]]] = {
+    "folder": folder_media,
+    "azure": azure_media,
 }
 FLAGS: dict[str, Callable[[Path], AbstractAsyncContextManager[FlagsRig]]] = {
     "file": file_flags,

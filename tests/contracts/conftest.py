@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.blobs.port import Blobs
+from shared.adapters.blobs.port import Blobs, LinkedBlobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.documents.port import DocumentStore
-from tests.contracts.backends import BLOBS, BUS, DOCUMENTS, FLAGS, FlagsRig, Rig
+from tests.contracts.backends import BLOBS, BUS, DOCUMENTS, FLAGS, MEDIA, FlagsRig, Rig
 from tests.emulators.hurried_loop import HurriedLoop
 
 
@@ -36,6 +36,12 @@ async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
 @pytest.fixture(params=BLOBS)
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig[Blobs]]:
     async with BLOBS[request.param](tmp_path) as rig:
+        yield rig
+
+
+@pytest.fixture(params=MEDIA)
+async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig[LinkedBlobs]]:
+    async with MEDIA[request.param](tmp_path) as rig:
         yield rig
 
 

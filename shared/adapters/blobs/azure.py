@@ -6,6 +6,10 @@
 - A missing container is `BlobsUnavailable`, not an absent blob.
 - What the service answers has kinds (`azure_answers.py`). The SDK takes an empty answer for an empty blob and trips
   over a foreign one with whatever error it likes: both are `BlobsUnavailable`. Redirects are not followed.
+- A link is a shared access signature: by a user delegation key, which the managed identity fetches for an hour, in
+  production; by the account's key in an emulator. `c` alone creates and never replaces. Links of production ask for
+  HTTPS.
+- A blob is moved by a copy inside the account; its content type is set before, so that the copy begins with it.
 - Proxy variables of the environment are not asked: looking for them takes a thread, on every request. The service is
   reached through a private endpoint.
 """
@@ -13,23 +17,40 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.core.pipeline.transport import AioHttpTransport
+from azure.storage.blob import ContentSettings, generate_blob_sas
 from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient, ExponentialRetry
 
 from shared.adapters.answers import Kind
 from shared.adapters.azure_credential import azure_credential
 from shared.adapters.blobs.azure_answers import NO_ANSWER, TOO_LARGE, kind_of
-from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobRefused, BlobsUnavailable
+from shared.adapters.blobs.door_links import BLOCK_BLOB
+from shared.adapters.blobs.port import (
+    BLOB_CONTAINERS,
+    BlobInfo,
+    BlobRefused,
+    BlobsUnavailable,
+    UploadLink,
+)
 from shared.settings import Settings
 
 T = TypeVar("T")
 MAX_NAME_LENGTH = 1_024
 MAX_CODE_LENGTH = 64
+BEYOND = 416
+"""A range begins behind the blob's end."""
 ONE_REQUEST_BYTES = 256 * 1024 * 1024
+DELEGATION_SECONDS = 3600.0
+"""How long a user delegation key signs; a new one is fetched when what is to be signed would outlive it."""
+LONGEST_LINK_SECONDS = 3600.0
+SKEW_SECONDS = 300.0
+"""Clocks differ: a key is valid from so long ago, and a link has no beginning at all."""
 
 
 class AzureBlobs:
@@ -48,6 +69,8 @@ class AzureBlobs:
         credential: Callable[[], Any] | None = None,
         timeout_seconds: float = 20.0,
         retries: int = 2,
+        containers: Sequence[str] = BLOB_CONTAINERS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         if (connection_string is None) == (endpoint is None):
             raise ValueError("give either a connection string or an endpoint")
@@ -55,8 +78,11 @@ class AzureBlobs:
             raise ValueError("an endpoint needs a credential")
         self._connection_string, self._endpoint, self._make_credential = connection_string, endpoint, credential
         self._timeout, self._retries = timeout_seconds, retries
+        self._containers, self._clock = tuple(containers), clock
         self._service: BlobServiceClient | None = None
         self._credential: Any = None
+        self._delegation: Any = None
+        self._delegation_until = 0.0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> AzureBlobs:
@@ -116,8 +142,64 @@ class AzureBlobs:
             raise BlobsUnavailable(str(conflict)) from None
         return True
 
+    async def upload_url(self, container: str, name: str, content_type: str, expires_at: float) -> UploadLink:
+        url = await self._link(container, name, expires_at, permission="c")
+        return UploadLink("PUT", url, {**BLOCK_BLOB, "Content-Type": content_type})
+
+    async def download_url(self, container: str, name: str, content_type: str, expires_at: float) -> str:
+        return await self._link(container, name, expires_at, permission="r", content_type=content_type)
+
+    async def head(self, container: str, name: str) -> BlobInfo | None:
+        try:
+            found = await _answered(self._blob(container, name).get_blob_properties(), container)
+        except _Absent:
+            return None
+        except _Conflict as conflict:
+            raise BlobsUnavailable(str(conflict)) from None
+        if not found.etag:
+            raise BlobsUnavailable("the answer is not a blob")
+        return BlobInfo(name, found.size, found.last_modified.timestamp())
+
+    async def read_range(self, container: str, name: str, start: int, length: int) -> bytes | None:
+        blob = self._blob(container, name)
+
+        async def download() -> bytes:
+            try:
+                downloader = await blob.download_blob(offset=start, length=length, max_concurrency=1)
+            except HttpResponseError as error:
+                if error.status_code == BEYOND:
+                    return b""
+                raise
+            data = await downloader.readall()
+            if not downloader.properties.etag or len(data) > length:
+                raise ValueError("the answer is not a blob")
+            return data
+
+        try:
+            return await _answered(download(), container)
+        except _Absent:
+            return None
+        except _Conflict as conflict:
+            raise BlobsUnavailable(str(conflict)) from None
+
+    async def move(self, source: tuple[str, str], target: tuple[str, str], content_type: str) -> bool:
+        came, goes = self._blob(*source), self._blob(*target)
+        link = await self._link(*source, self._clock() + LONGEST_LINK_SECONDS / 4, permission="r")
+        try:
+            kind = ContentSettings(content_type=content_type)
+            await _answered(came.set_http_headers(content_settings=kind), source[0])
+            copied = await _answered(goes.start_copy_from_url(link, requires_sync=True), target[0])
+        except _Absent:
+            return await self.head(*target) is not None
+        except _Conflict as conflict:
+            raise BlobsUnavailable(str(conflict)) from None
+        if copied.get("copy_status") != "success":
+            raise BlobsUnavailable("Blob Storage did not say that the copy is complete")
+        await self.delete(*source)
+        return True
+
     async def ready(self) -> None:
-        for name in BLOB_CONTAINERS:
+        for name in self._containers:
             try:
                 if self._connection_string is not None:
                     await _answered(self._make_missing(name), name)
@@ -167,21 +249,54 @@ class AzureBlobs:
                 self._service = BlobServiceClient(self._endpoint or "", self._credential, **options)
         return self._service
 
+    async def _link(
+        self, container: str, name: str, expires_at: float, *, permission: str, content_type: str | None = None
+    ) -> str:
+        blob, service = self._blob(container, name), self._open()
+        if self._connection_string is not None:
+            signed_by: dict[str, Any] = {"account_key": service.credential.account_key}
+        else:
+            key = await self._delegation_key(expires_at, container)
+            signed_by = {"user_delegation_key": key, "protocol": "https"}
+        signature = generate_blob_sas(
+            str(service.account_name),
+            container,
+            name,
+            permission=permission,
+            expiry=datetime.fromtimestamp(expires_at, UTC),
+            content_type=content_type,
+            **signed_by,
+        )
+        return f"{blob.url}?{signature}"
+
+    async def _delegation_key(self, expires_at: float, container: str) -> Any:
+        now = self._clock()
+        if expires_at > now + LONGEST_LINK_SECONDS:
+            raise ValueError("a link is good for at most an hour")
+        if self._delegation_until < max(expires_at, now):
+            until = now + LONGEST_LINK_SECONDS + DELEGATION_SECONDS
+            begins, ends = (datetime.fromtimestamp(at, UTC) for at in (now - SKEW_SECONDS, until))
+            try:
+                self._delegation = await _answered(self._open().get_user_delegation_key(begins, ends), container)
+            except (_Absent, _Conflict) as error:
+                raise BlobsUnavailable(str(error)) from None
+            self._delegation_until = until
+        return self._delegation
+
     def _container(self, container: str) -> ContainerClient:
-        _check(container)
+        self._check(container)
         return self._open().get_container_client(container)
 
     def _blob(self, container: str, name: str) -> BlobClient:
-        _check(container)
+        self._check(container)
         segments = name.split("/")
         if len(name) > MAX_NAME_LENGTH or not all(_is_plain(segment) for segment in segments):
             raise ValueError(f"not a blob name: {name!r}. Write it as parts joined by '/', none of them '.' or '..'")
         return self._open().get_blob_client(container, name)
 
-
-def _check(container: str) -> None:
-    if container not in BLOB_CONTAINERS:
-        raise ValueError(f"no blob container {container!r}: there are {', '.join(BLOB_CONTAINERS)}")
+    def _check(self, container: str) -> None:
+        if container not in self._containers:
+            raise ValueError(f"no blob container {container!r}: there are {', '.join(self._containers)}")
 
 
 def _is_plain(segment: str) -> bool:

@@ -13,12 +13,13 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobsUnavailable
+from shared.adapters.blobs.door_links import DoorLinks
+from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobsUnavailable, UploadLink
 
 T = TypeVar("T")
 
@@ -33,20 +34,32 @@ _ASIDE = ".being-written"
 
 
 class FolderBlobs:
-    """`Blobs` under the folder `root`, made when absent. `clock` stamps what is written."""
+    """`LinkedBlobs` under the folder `root`, made when absent. `clock` stamps what is written.
 
-    def __init__(self, root: Path | str, clock: Callable[[], float] = time.time) -> None:
+    `links` signs links to a door that serves this folder; without it there is no door, and no link can be had.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        clock: Callable[[], float] = time.time,
+        *,
+        containers: Sequence[str] = BLOB_CONTAINERS,
+        links: DoorLinks | None = None,
+    ) -> None:
         self._root = Path(root)
         self._clock = clock
+        self._containers = tuple(containers)
+        self._links = links
 
     async def write(self, container: str, name: str, data: bytes) -> None:
         """See the port. Durable once it returns."""
-        path = self._path(container, name)
+        path = self.path(container, name)
         await self._in_thread(partial(self._write, path, data))
 
     async def read(self, container: str, name: str) -> bytes | None:
         """See the port."""
-        path = self._path(container, name)
+        path = self.path(container, name)
         return await self._in_thread(partial(_read, path))
 
     async def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
@@ -65,8 +78,45 @@ class FolderBlobs:
 
     async def delete(self, container: str, name: str) -> bool:
         """See the port. Folders left empty go too."""
-        path = self._path(container, name)
+        path = self.path(container, name)
         return await self._in_thread(partial(_delete, path, self._container(container)))
+
+    async def upload_url(self, container: str, name: str, content_type: str, expires_at: float) -> UploadLink:
+        """See the port."""
+        self.path(container, name)
+        return self._door().upload(container, name, content_type, expires_at)
+
+    async def download_url(self, container: str, name: str, content_type: str, expires_at: float) -> str:
+        """See the port."""
+        self.path(container, name)
+        return self._door().download(container, name, content_type, expires_at)
+
+    async def head(self, container: str, name: str) -> BlobInfo | None:
+        """See the port."""
+        path = self.path(container, name)
+        return await self._in_thread(partial(_head, path, name))
+
+    async def read_range(self, container: str, name: str, start: int, length: int) -> bytes | None:
+        """See the port."""
+        path = self.path(container, name)
+        return await self._in_thread(partial(_read, path, start, length))
+
+    async def move(self, source: tuple[str, str], target: tuple[str, str], content_type: str) -> bool:
+        """See the port. A rename, so there is one blob at every moment. The door is told the type by each link."""
+        came, goes = self.path(*source), self.path(*target)
+        return await self._in_thread(partial(self._rename, came, goes, self._container(source[0])))
+
+    async def take(self, container: str, name: str, temporary: Path) -> bool:
+        """Store a file that was written aside, by `aside`, as a new blob; False, and nothing stored, where one is."""
+        path = self.path(container, name)
+        return await self._in_thread(partial(self._take, temporary, path))
+
+    def aside(self) -> tuple[int, Path]:
+        """A file to write what will be a blob, opened. What is never taken is cleared away."""
+        folder = self._root / _ASIDE
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=folder)
+        return descriptor, Path(temporary)
 
     async def ready(self) -> None:
         """See the port. Writes and removes a file, and clears away what a crash left half written."""
@@ -76,11 +126,11 @@ class FolderBlobs:
         """See the port: there is nothing to let go of."""
 
     def _container(self, container: str) -> Path:
-        if container not in BLOB_CONTAINERS:
-            raise ValueError(f"no blob container {container!r}: there are {', '.join(BLOB_CONTAINERS)}")
+        if container not in self._containers:
+            raise ValueError(f"no blob container {container!r}: there are {', '.join(self._containers)}")
         return self._root / container
 
-    def _path(self, container: str, name: str) -> Path:
+    def path(self, container: str, name: str) -> Path:
         """Where a blob lies. Raises `ValueError` for a name that could mean anything outside of its container."""
         segments = name.split("/")
         if len(name) > MAX_NAME_LENGTH or not all(_is_plain(segment) for segment in segments):
@@ -88,9 +138,8 @@ class FolderBlobs:
         return self._container(container).joinpath(*segments)
 
     def _write(self, path: Path, data: bytes) -> None:
-        aside = self._root / _ASIDE
-        aside.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=aside)
+        descriptor, aside = self.aside()
+        temporary = str(aside)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -103,10 +152,40 @@ class FolderBlobs:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+        self._flush_above(path)
+
+    def _flush_above(self, path: Path) -> None:
         for folder in path.parents:  # the entry in each folder, which may be new, is what a power cut would lose
             _flush_folder(folder)
             if folder == self._root:
                 break
+
+    def _rename(self, source: Path, target: Path, top: Path) -> bool:
+        if not source.is_file():
+            return target.is_file()
+        try:
+            _move(str(source), target)
+        except FileNotFoundError:  # another call moved it meanwhile
+            return target.is_file()
+        self._flush_above(target)
+        _clear_above(source, top)
+        return True
+
+    def _take(self, temporary: Path, path: Path) -> bool:
+        now = self._clock()
+        os.utime(temporary, (now, now))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        self._flush_above(path)
+        return True
+
+    def _door(self) -> DoorLinks:
+        if self._links is None:
+            raise BlobsUnavailable("no door serves this folder: start the app with `python -m local serve`")
+        return self._links
 
     def _prepare(self) -> None:
         aside = self._root / _ASIDE
@@ -170,11 +249,21 @@ def _flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path, start: int = 0, length: int = -1) -> bytes | None:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+
+
+def _head(path: Path, name: str) -> BlobInfo | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return BlobInfo(name, status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 
 
 def _entries(top: Path, folder: str) -> list[tuple[str, BlobInfo | None]]:
@@ -202,9 +291,13 @@ def _delete(path: Path, top: Path) -> bool:
         path.unlink()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
+    _clear_above(path, top)
+    return True
+
+
+def _clear_above(path: Path, top: Path) -> None:
     with contextlib.suppress(OSError):  # not empty
         for folder in path.parents:
             if folder == top:
                 break
             folder.rmdir()
-    return True

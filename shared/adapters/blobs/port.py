@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,14 @@ UPLOADS = "cms-uploads"
 UPLOAD_DAYS = 7
 """A file whose import never ends is deleted after that."""
 BLOB_CONTAINERS = (ARCHIVE, SAMPLES, TABLES, UPLOADS)
+
+QUARANTINE = "quarantine"
+"""What somebody uploaded and nobody looked at yet, under `tenant/`; deleted a day later."""
+MEDIA = "media"
+"""Pictures and clips that were looked at, under `tenant/`; deleted with what shows them."""
+QUARANTINE_DAYS = 1
+MEDIA_CONTAINERS = (QUARANTINE, MEDIA)
+"""The containers of the media store, which is another account: that one can be reached by phones."""
 
 
 class BlobsError(Exception):
@@ -72,4 +80,45 @@ class Blobs(Protocol):
 
     async def close(self) -> None:
         """Let go of connections. Safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLink:
+    """What a client sends to store one blob: the method, the address, the headers; the body is the blob."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+class LinkedBlobs(Blobs, Protocol):
+    """A blob store that clients reach by signed links, each for one blob and one purpose.
+
+    A link limits neither size nor type: what came by one is looked at before anybody else sees it. `expires_at` is in
+    seconds since the epoch. Links may be made while the store is down, unless they need a key of its own.
+    """
+
+    async def upload_url(self, container: str, name: str, content_type: str, expires_at: float) -> UploadLink:
+        """A link that stores a blob which is not there yet: it replaces nothing, reads nothing, deletes nothing."""
+        ...
+
+    async def download_url(self, container: str, name: str, content_type: str, expires_at: float) -> str:
+        """A link that reads one blob. It is answered with this content type, whatever was said when it was stored."""
+        ...
+
+    async def head(self, container: str, name: str) -> BlobInfo | None:
+        """Size and time of a blob, or None."""
+        ...
+
+    async def read_range(self, container: str, name: str, start: int, length: int) -> bytes | None:
+        """At most `length` bytes from `start` on, none beyond the end; None where there is no such blob."""
+        ...
+
+    async def move(self, source: tuple[str, str], target: tuple[str, str], content_type: str) -> bool:
+        """Move a blob, inside the store, from one container and name to another, which it replaces.
+
+        True once the target is there, also when it was moved before; False when there is neither. A move that is cut
+        off leaves the source, the target or both, each of them whole; moving again finishes it.
+        """
         ...

@@ -1,0 +1,57 @@
+"""The doors of the local host: one more server beside the app's, for what on Azure other services serve to phones."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+from aiohttp import web
+
+GRACE_SECONDS = 1.0
+BIND = "127.0.0.1"
+
+
+class Doors:
+    """Takes its port when it is made, so that the app can be told the address; listens once it is given its routes.
+
+    The port is `wanted`, or a free one where another program has that: nobody needs to know it beforehand.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self._socket = _bound(wanted)
+        self.port: int = self._socket.getsockname()[1]
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def origin(self) -> str:
+        """Host and port, as a URL has them."""
+        return f"{BIND}:{self.port}"
+
+    async def start(self, routes: Iterable[web.RouteDef]) -> None:
+        """Listen."""
+        app = web.Application()
+        app.add_routes(routes)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS)
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._socket).start()
+
+    async def stop(self) -> None:
+        """Close everything. Safe to call twice."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        self._socket.close()
+
+
+def _bound(wanted: int) -> socket.socket:
+    for port in (wanted, 0):
+        taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind((BIND, port))
+            return taken
+        except (OSError, OverflowError):
+            taken.close()
+            if port == 0:
+                raise
+    raise OSError("no port is free")
