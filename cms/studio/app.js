@@ -1,7 +1,8 @@
-// The shell: signing in, the header with the state of the switch, and the tabs.
+// The shell: the header with the state of the switch, the tabs, and what a tab shows while it loads or fails.
 
-import { call, forget, get, remember, session } from "./api.js";
-import { doing, field, h, notice, show, text } from "./dom.js";
+import { call, forget, session, whenExpired } from "./api.js";
+import { doing, h, notice, show, skeleton } from "./dom.js";
+import { mayLeave } from "./forms.js";
 import { historyTab } from "./history.js";
 import { learningTab } from "./learning.js";
 import { liveTab } from "./live.js";
@@ -10,42 +11,32 @@ import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
 import { servedTab } from "./served.js";
 import { settingsTab } from "./settings.js";
+import { PLATFORM, logo, signInAgain, signInPage } from "./sign_in.js";
 import { tenantsTab } from "./tenants.js";
+import { T } from "./texts.js";
 import { videosTab } from "./videos.js";
 
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
   playlists: ["Playlists", playlistsTab], learning: ["Learning", learningTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], history: ["History", historyTab] };
-const PLATFORM = "_platform"; // operators sign in as the platform, which has no feed
 const PLATFORM_TABS = { live: ["Live", liveTab], tenants: ["Tenants", tenantsTab] };
 const signedInTabs = () => (session.tenant === PLATFORM ? PLATFORM_TABS : TABS);
 const header = document.getElementById("header");
 const main = document.getElementById("main");
-
-const logo = () => h("span", { class: "logo" }, h("img", { src: "/studio/icon.svg", alt: "", width: 28, height: 28 }), "Feed Studio");
+let shown = ""; // the hash of the tab on the page
 
 function signIn(message = null) {
+  whenExpired(null);
+  document.title = `Sign in · ${T.app}`;
   show(header);
   document.body.classList.add("signed-out");
-  let tenant, key;
-  show(main, h("form", { class: "sign-in card", onsubmit: doing(async (event) => {
-    event.preventDefault();
-    remember(tenant.value.trim(), key.value.trim());
-    try {
-      await (session.tenant === PLATFORM ? get("tenants") : get("configuration"));
-    } catch (error) {
-      const scope = session.tenant === PLATFORM ? "ops" : "cms";
-      forget();
-      signIn(error.status === 403 ? `This key may not open the Studio: it needs the scope ${scope}.` : error.message);
-      return;
-    }
-    open();
-  }) }, logo(), h("p", { class: "muted" }, "See what viewers see, change it, and take anything back."),
-  message && h("p", { class: "problem", role: "alert" }, message),
-  field("Tenant", (id) => (tenant = text({ name: "tenant", required: true, value: session.tenant || "tenant_1" })(id))),
-  field("Key", (id) => (key = h("input", { id, name: "key", type: "password", required: true, autocomplete: "off" })),
-    "The key stays in this tab."),
-  h("button", { class: "primary wide", type: "submit" }, "Sign in")));
-  (tenant.value ? key : tenant).focus();
+  signInPage(main, message, () => open().catch((error) => signIn(error.message)));
+}
+
+async function signOut() {
+  if (!(await mayLeave())) return;
+  forget();
+  shown = location.hash = "";
+  signIn();
 }
 
 function switchBadge(state) {
@@ -57,12 +48,13 @@ function switchBadge(state) {
 }
 
 async function open() {
-  document.body.classList.remove("signed-out");
+  whenExpired(signInAgain);
   const badge = session.tenant === PLATFORM ? null : switchBadge((await call("POST", "preview", { limit: 1 })).switch);
+  document.body.classList.remove("signed-out");
   const tabs = h("nav", { class: "tabs", "aria-label": "Sections" }, Object.entries(signedInTabs()).map(([name, [label]]) =>
     h("a", { href: `#${name}`, "data-tab": name }, label)));
   show(header, h("div", { class: "bar" }, logo(), h("span", { class: "tenant" }, session.tenant), badge,
-    h("button", { class: "quiet", onclick: () => { forget(); location.hash = ""; signIn(); } }, "Sign out")), tabs);
+    h("button", { class: "quiet", onclick: doing(signOut) }, "Sign out")), tabs);
   await route();
 }
 
@@ -70,20 +62,34 @@ async function route() {
   if (!session.key) return signIn();
   const known = signedInTabs();
   const name = location.hash.slice(1) in known ? location.hash.slice(1) : Object.keys(known)[0];
-  for (const link of header.querySelectorAll("[data-tab]"))
-    if (link.dataset.tab === name) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  const place = h("section", { class: `tab ${name}`, "aria-label": known[name][0] });
+  shown = location.hash;
+  document.title = `${known[name][0]} · ${T.app}`;
+  for (const link of /** @type {NodeListOf<HTMLElement>} */ (header.querySelectorAll("[data-tab]")))
+    if (link.dataset.tab === name) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else link.removeAttribute("aria-current");
+  const place = h("section", { class: `tab ${name}`, "aria-label": known[name][0] }, skeleton());
   show(main, place);
   try {
     await known[name][1](place);
   } catch (error) {
     if (error.status === 401) return signIn("The key is no longer valid.");
-    show(place, h("div", { class: "card empty" }, h("p", {}, error.message),
-      h("button", { onclick: () => route() }, "Try again")));
+    if (place.isConnected) show(place, h("div", { class: "card empty", role: "alert" }, h("p", {}, error.message),
+      h("button", { onclick: () => route() }, T.retry)));
   }
 }
 
-window.addEventListener("hashchange", () => route().catch((error) => notice(error.message, "bad")));
+// Going to another tab, also by the browser's own button, asks first where edits would be lost.
+async function moved() {
+  if (location.hash === shown) return;
+  const wanted = location.hash;
+  if (await mayLeave()) return route();
+  if (location.hash === wanted) history.replaceState(null, "", shown || "#");
+}
+
+window.addEventListener("hashchange", () => moved().catch((error) => notice(error.message, "bad")));
+window.addEventListener("offline", () => notice(T.offline, "bad"));
+window.addEventListener("online", () => notice(T.online));
 if (session.key) open().catch((error) => signIn(error.message));
 else signIn();

@@ -1,7 +1,10 @@
 // Rules: what is in force, what waits as a draft, and what a rule would do before it is saved.
 
 import { call, get, post } from "./api.js";
-import { ask, choice, dialog, doing, field, h, list, localTime, moment, notice, number, show, text, toggle, utc, when } from "./dom.js";
+import { figure, instant, line, oneOf, tokens, written } from "./controls.js";
+import { ask, doing, h, list, moment, notice, show, toggle } from "./dom.js";
+import { formDialog, makeForm, saveButton, savedNotice } from "./forms.js";
+import { idOf } from "./ids.js";
 import { ruleIcon } from "./preview.js";
 
 const ACTIONS = [["boost", "Boost: show more"], ["suppress", "Suppress: show less"], ["pin", "Pin to positions"],
@@ -9,6 +12,29 @@ const ACTIONS = [["boost", "Boost: show more"], ["suppress", "Suppress: show les
 const LISTS = [["tags", "Tags (any)"], ["allTags", "Tags (all of them)"], ["categories", "Categories"], ["creators", "Creators"],
   ["videoIds", "Video ids"], ["playlists", "Playlists"]];
 const AUDIENCE = [["countries", "Countries"], ["languages", "Languages"], ["ageBands", "Age bands"], ["platforms", "Platforms"]];
+const PUBLISHED = "Published. Every feed follows within 15 seconds.";
+
+const positionsRead = (text) => list(text).map((each) => {
+  if (!/^\d+$/.test(each)) throw new Error("Positions must be whole numbers, such as 1, 3. 1 is the top of the feed.");
+  return Number(each);
+});
+
+const SPECS = {
+  name: { label: "Name", kind: line({ maxlength: 100 }) },
+  action: { label: "What it does", kind: oneOf(ACTIONS), start: "boost" },
+  multiplier: { label: "Multiplier", kind: figure({ step: 0.1, min: 0.1, max: 10 }), hint: "A boost is above 1, 10 at the most; a suppress from 0.1 to below 1", start: 2 },
+  positions: { label: "Positions", kind: written({}, (value) => (value ?? []).join(", "), positionsRead), hint: "1 is the top of the feed" },
+  ...Object.fromEntries(LISTS.map(([name, label]) => [`match.${name}`, { label, kind: tokens({ placeholder: "a, b, c" }) }])),
+  "match.durationSeconds.min": { label: "Shortest (s)", kind: figure({ min: 0 }) },
+  "match.durationSeconds.max": { label: "Longest (s)", kind: figure({ min: 0 }) },
+  "match.ageHours.min": { label: "Older than (h)", kind: figure({ min: 0 }) },
+  "match.ageHours.max": { label: "Newer than (h)", kind: figure({ min: 0 }) },
+  ...Object.fromEntries(AUDIENCE.map(([name, label]) => [`audience.${name}`, { label, kind: tokens({ placeholder: "everyone" }) }])),
+  startsAt: { label: "From", kind: instant() },
+  endsAt: { label: "Until", kind: instant() },
+  priority: { label: "Priority", kind: figure({ step: 1 }, 0), hint: "The higher one wins a position", start: 0 },
+};
+const PARTS = new Set([...Object.keys(SPECS).map((name) => name.split(".")[0]), "enabled"]);
 
 export async function rulesTab(place) {
   async function reload() {
@@ -49,74 +75,41 @@ export async function rulesTab(place) {
 
   async function publish(rule) {
     await post(`rules/${rule.id}/draft/publish`, {}, { etag: rule.draft.etag });
-    notice("Published. Every feed follows within 15 seconds.");
+    notice(PUBLISHED);
     await reload();
   }
 
   function edit(rule) {
-    const from = rule?.draft ?? rule ?? { action: "boost", multiplier: 2, match: {}, audience: {}, enabled: true, priority: 0 };
-    const inputs = {};
-    const keep = (name, make) => (id) => (inputs[name] = make(id));
-    const strength = h("div", {});
-    const drawStrength = () => {
-      const action = inputs.action?.value ?? from.action;
-      delete inputs.multiplier;
-      delete inputs.positions;
-      show(strength, action === "boost" || action === "suppress"
-        ? field("Multiplier", keep("multiplier", number({ step: 0.1, min: action === "boost" ? 1.1 : 0.1, max: action === "boost" ? 10 : 0.9,
-          value: from.action === action ? from.multiplier : action === "boost" ? 2 : 0.5 })), action === "boost" ? "Above 1, 10 at the most" : "From 0.1 to below 1")
-        : action === "pin" ? field("Positions", keep("positions", text({ value: (from.positions ?? [1]).join(", ") })), "1 is the top of the feed") : null);
-    };
-    const faults = h("div", { class: "problem", role: "alert", hidden: true });
-    const effect = h("div", { class: "effect" });
-    const box = dialog(rule ? `Edit “${from.name}”` : "New rule", faults,
-      field("Name", keep("name", text({ value: from.name ?? "", required: true, maxlength: 100 }))),
-      h("div", { class: "pair" }, field("What it does", keep("action", choice(ACTIONS, from.action, { onchange: drawStrength }))), strength),
-      h("fieldset", {}, h("legend", {}, "Which videos (all that is filled in must hold)"), h("div", { class: "pair" }, LISTS.map(([name, label]) =>
-        field(label, keep(`match.${name}`, text({ value: (from.match[name] ?? []).join(", "), placeholder: "a, b, c" })))))),
-      h("details", {}, h("summary", {}, "Length, age, audience, schedule, priority"),
-        h("div", { class: "pair" },
-          field("Shortest (s)", keep("dmin", number({ min: 0, value: from.match.durationSeconds?.min ?? "" }))), field("Longest (s)", keep("dmax", number({ min: 0, value: from.match.durationSeconds?.max ?? "" }))),
-          field("Older than (h)", keep("amin", number({ min: 0, value: from.match.ageHours?.min ?? "" }))), field("Newer than (h)", keep("amax", number({ min: 0, value: from.match.ageHours?.max ?? "" }))),
-          AUDIENCE.map(([name, label]) => field(label, keep(`audience.${name}`, text({ value: (from.audience?.[name] ?? []).join(", "), placeholder: "everyone" })))),
-          field("From", keep("startsAt", when({ value: localTime(from.startsAt) }))), field("Until", keep("endsAt", when({ value: localTime(from.endsAt) }))),
-          field("Priority", keep("priority", number({ step: 1, value: from.priority ?? 0 })), "The higher one wins a position."))),
-      effect,
-      h("div", { class: "actions" }, h("button", { type: "button", onclick: doing(tryOut) }, "See the effect"),
-        h("span", { class: "grow" }), h("button", { type: "button", onclick: doing(() => save(true)) }, "Save as draft"),
-        h("button", { type: "button", class: "primary", onclick: doing(() => save(false)) }, "Publish")));
-    drawStrength();
-
-    function body() {
-      const value = (name) => inputs[name]?.value.trim() ?? "";
-      const span = (low, high) => Object.fromEntries([["min", value(low)], ["max", value(high)]].filter(([, v]) => v !== "").map(([k, v]) => [k, Number(v)]));
-      const made = {
-        name: value("name"), action: value("action"), enabled: from.enabled ?? true, priority: Number(value("priority") || 0),
-        match: { ...Object.fromEntries(LISTS.map(([name]) => [name, list(value(`match.${name}`))])), durationSeconds: span("dmin", "dmax"), ageHours: span("amin", "amax") },
-        audience: Object.fromEntries(AUDIENCE.map(([name]) => [name, list(value(`audience.${name}`))])),
-        startsAt: utc(value("startsAt")), endsAt: utc(value("endsAt")),
-      };
-      if (inputs.multiplier) made.multiplier = Number(value("multiplier"));
-      if (inputs.positions) made.positions = list(value("positions")).map(Number);
-      return made;
-    }
+    const from = rule?.draft ?? rule;
+    const form = makeForm(from, SPECS);
+    const effect = h("div", { class: "effect", role: "status" });
     const id = rule?.id ?? null;
-    const newId = () => (inputs.name.value.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 48) || "rule") + "-" + Date.now().toString(36).slice(-4);
+    const newId = () => `${idOf(form.value("name"), "rule")}-${Date.now().toString(36).slice(-4)}`;
+    // What the action needs beside it; a strength of the other direction makes way for one that fits.
+    const needs = () => {
+      const action = form.value("action"), boosts = action === "boost", scales = boosts || action === "suppress";
+      form.at("multiplier")[0].hidden = !scales;
+      form.at("positions")[0].hidden = action !== "pin";
+      const given = form.value("multiplier");
+      if (scales && (given === null || given > 1 !== boosts)) form.fields.multiplier.control.put(boosts ? "2" : "0.5");
+      if (action === "pin" && !form.value("positions").length) form.fields.positions.control.put("1");
+    };
+    form.fields.action.control.input.addEventListener("change", needs);
+    needs();
+    const suited = (body) => ({ ...body, ...("action" in body ? { multiplier: ["boost", "suppress"].includes(body.action) ? form.value("multiplier") : null,
+      positions: body.action === "pin" ? form.value("positions") : [] } : {}) });
+    const whole = () => suited(Object.fromEntries(Object.entries({ enabled: true, audience: {}, ...form.whole() }).filter(([name]) => PARTS.has(name))));
 
-    async function guarded(action) {
-      faults.hidden = true;
-      try {
-        return await action();
-      } catch (error) {
-        show(faults, h("ul", {}, (error.errors?.length ? error.errors : [{ message: error.message }]).map((each) => h("li", {}, each.message))));
-        faults.hidden = false;
-        faults.scrollIntoView({ block: "nearest" });
-        return null;
-      }
-    }
+    const box = formDialog(rule ? `Edit “${from.name}”` : "New rule", form, [form.at("name"),
+      h("div", { class: "pair" }, form.at("action", "multiplier", "positions")),
+      h("fieldset", {}, h("legend", {}, "Which videos (all that is filled in must hold)"), h("div", { class: "pair" }, form.at(...LISTS.map(([name]) => `match.${name}`)))),
+      h("details", {}, h("summary", {}, "Length, age, audience, schedule, priority"), h("div", { class: "pair" },
+        form.at(...Object.keys(SPECS).filter((name) => !["name", "action", "multiplier", "positions"].includes(name) && !LISTS.some(([each]) => name === `match.${each}`))))),
+      effect], [h("button", { type: "button", onclick: doing(tryOut) }, "See the effect"),
+      h("button", { type: "button", onclick: doing(() => save(true)) }, "Save as draft"), saveButton("Publish")], () => save(false));
 
-    function tryOut() { return guarded(async () => {
-      const answer = await post("preview", { draft: { rules: [{ ...body(), id: id ?? "new-rule" }] } });
+    function tryOut() { return form.submit(async () => {
+      const answer = await post("preview", { draft: { rules: [{ ...whole(), id: id ?? "new-rule" }] } });
       const touched = answer.draft.rules.find((each) => each.id === (id ?? "new-rule"));
       const moved = answer.draft.items.filter((item) => item.moved !== 0);
       show(effect, h("p", {}, h("b", {}, touched ? `Matches ${touched.matches} videos. ` : "Not in force for everyone now. "), `${moved.length} of the first ${answer.draft.items.length} positions change for a new viewer.`),
@@ -124,15 +117,30 @@ export async function rulesTab(place) {
           h("span", { class: `mark ${item.moved === null ? "new" : item.moved > 0 ? "up" : item.moved < 0 ? "down" : ""}` }, item.moved === null ? "new" : item.moved ? `${item.moved > 0 ? "▲" : "▼"} ${Math.abs(item.moved)}` : "")))));
     }); }
 
-    function save(asDraft) { return guarded(async () => {
-      if (asDraft) await call("PUT", `rules/${id ?? newId()}/draft`, body(), { etag: rule?.draft?.etag });
-      else if (rule && rule.state !== "draft") await call("PUT", `rules/${id}`, body(), { etag: rule.etag });
-      else await post("rules", { ...body(), id: id ?? newId() });
-      if (!asDraft && rule?.draft) await call("DELETE", `rules/${id}/draft`, undefined, { etag: rule.draft.etag });
+    // The rule and its draft as they are stored now; the tags of both count.
+    async function newest() {
+      const now = (await get("rules")).rules.find((each) => each.id === id);
+      if (!now) throw new Error("The rule was deleted meanwhile. Save it as a new one.");
+      rule = now;
+      return now.draft ?? now;
+    }
+
+    async function save(asDraft) {
+      const saved = await form.submit(async () => {
+        if (asDraft) return call("PUT", `rules/${id ?? newId()}/draft`, whole(), { etag: rule?.draft?.etag });
+        const live = rule && rule.state !== "draft";
+        const published = !live ? await post("rules", { ...whole(), id: id ?? newId() })
+          : rule.draft ? await call("PUT", `rules/${id}`, whole(), { etag: rule.etag })
+            : await call("PATCH", `rules/${id}`, suited(form.changes()), { etag: form.etag });
+        if (rule?.draft) await call("DELETE", `rules/${id}/draft`, undefined, { etag: rule.draft.etag });
+        return published;
+      }, rule && newest);
+      if (!saved) return;
       box.close();
-      notice(asDraft ? "Kept as a draft: nobody sees it yet." : "Published. Every feed follows within 15 seconds.");
+      if (asDraft || !rule || rule.state === "draft") notice(asDraft ? "Kept as a draft: nobody sees it yet." : PUBLISHED);
+      else savedNotice("rule", id, reload, PUBLISHED);
       await reload();
-    }); }
+    }
   }
   await reload();
 }

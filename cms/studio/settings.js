@@ -1,61 +1,53 @@
 // The tenant's configuration, with a question before anybody is shown stronger ratings.
 
 import { call, get } from "./api.js";
-import { ask, choice, doing, field, h, list, notice, number, show, text, toggle } from "./dom.js";
+import { figure, oneOf, onOff, written } from "./controls.js";
+import { doing, h, list, notice, show } from "./dom.js";
+import { confirmed, makeForm, saveButton, savedNotice } from "./forms.js";
+import { RATINGS, T } from "./texts.js";
 
 const LEARNED = [["on", "is served where it is better"], ["suggest", "is only suggested"], ["off", "is left alone"]];
-const HOLDOUT = [["true", "2 % of the users keep getting what is popular"], ["false", "nobody is held out"]];
-const RATINGS = ["G", "PG", "PG13", "R", "NC17"].map((rating) => [rating, rating]);
+const HOLDOUT = [[true, "2 % of the users keep getting what is popular"], [false, "nobody is held out"]];
+const BANDS = "0-12: G, 13-17: PG";
+
+const bandsShown = (value) => Object.entries(value ?? {}).map(([band, rating]) => `${band}: ${rating}`).join(", ");
+const bandsRead = (text) => Object.fromEntries(list(text).map((pair) => {
+  const parts = pair.split(":").map((part) => part.trim());
+  if (parts.length !== 2 || !parts[0] || !parts[1]) throw new Error(`“${pair}” is not an age band and its rating, such as ${BANDS}.`);
+  return parts;
+}));
+
+const SPECS = {
+  maturityPolicy: { label: "Strongest rating", kind: oneOf(RATINGS) },
+  ageBandPolicies: { label: "Milder for age bands", kind: written({ placeholder: BANDS }, bandsShown, bandsRead), hint: `Such as ${BANDS}` },
+  usePersonalization: { label: "Personal feeds", kind: onOff("Personal feeds") },
+  defaultLimit: { label: "Videos a page", kind: figure({ min: 1, max: 50 }) },
+  streakCap: { label: "Longest run of a category", kind: figure({ min: 0, max: 50 }), hint: "0: no limit" },
+  creatorCap: { label: "Videos of one creator a page", kind: figure({ min: 0, max: 50 }), hint: "0: no limit" },
+  diversity: { label: "Variety", kind: figure({ min: 0, max: 2, step: 0.05 }), hint: "0: score alone decides" },
+  affinityHalfLifeDays: { label: "Tastes fade by half in (days)", kind: figure({ min: 1, max: 30, step: 0.5 }) },
+  popularityHalfLifeHours: { label: "Popularity fades by half in (hours)", kind: figure({ min: 1, max: 168 }), hint: "Empty: as the model was fitted" },
+  autoModel: { label: "What each night learns", kind: oneOf(LEARNED), hint: "Nothing is served that was not shown to beat popularity" },
+  holdout: { label: "Holdout", kind: oneOf(HOLDOUT), hint: "So that what learning brings is measured on people" },
+};
+const [MATURITY, BAND_POLICIES, PERSONAL, ...NUMBERS] = Object.keys(SPECS);
 
 export async function settingsTab(place) {
-  let configuration = await get("configuration");
-  const inputs = {};
-  const keep = (name, make) => (id) => (inputs[name] = make(id));
+  const form = makeForm(await get("configuration"), SPECS);
 
-  function draw() {
-    const bands = Object.entries(configuration.ageBandPolicies).map(([band, rating]) => `${band}: ${rating}`).join(", ");
-    let personal = configuration.usePersonalization;
-    const faults = h("div", { class: "problem", role: "alert", hidden: true });
-    show(place, h("div", { class: "head" }, h("h1", {}, "Settings")), h("form", { class: "card settings", onsubmit: (event) => event.preventDefault() }, faults,
-      h("fieldset", {}, h("legend", {}, "What may be shown"), h("div", { class: "pair" },
-        field("Strongest rating", keep("maturityPolicy", choice(RATINGS, configuration.maturityPolicy))),
-        field("Milder for age bands", keep("ageBandPolicies", text({ value: bands, placeholder: "0-12: G, 13-17: PG" }))))),
-      h("fieldset", {}, h("legend", {}, "The feed"), toggle("Personal feeds", personal, (on) => (personal = on)), h("div", { class: "pair" },
-        field("Videos a page", keep("defaultLimit", number({ min: 1, max: 50, value: configuration.defaultLimit }))),
-        field("Longest run of a category", keep("streakCap", number({ min: 0, max: 50, value: configuration.streakCap })), "0: no limit"),
-        field("Videos of one creator a page", keep("creatorCap", number({ min: 0, max: 50, value: configuration.creatorCap })), "0: no limit"),
-        field("Variety", keep("diversity", number({ min: 0, max: 2, step: 0.05, value: configuration.diversity })), "0: score alone decides"),
-        field("Tastes fade by half in (days)", keep("affinityHalfLifeDays", number({ min: 1, max: 30, step: 0.5, value: configuration.affinityHalfLifeDays }))),
-        field("Popularity fades by half in (hours)", keep("popularityHalfLifeHours", number({ min: 1, max: 168, value: configuration.popularityHalfLifeHours ?? "" })), "Empty: as the model was fitted"),
-        field("What each night learns", keep("autoModel", choice(LEARNED, configuration.autoModel)), "Nothing is served that was not shown to beat popularity"),
-        field("Holdout", keep("holdout", choice(HOLDOUT, String(configuration.holdout))), "So that what learning brings is measured on people"))),
-      h("div", { class: "actions" }, h("button", { type: "button", class: "primary", onclick: doing(() => save(personal, faults)) }, "Save"))));
+  async function save() {
+    const saved = await form.submit(async () => {
+      if (!form.touched()) return notice(T.nothingChanged);
+      return confirmed((headers) => call("PATCH", "configuration", form.changes(), { etag: form.etag, headers }));
+    }, () => get("configuration"));
+    if (!saved) return;
+    form.settle(saved);
+    savedNotice("configuration", "configuration", async () => form.settle(await get("configuration")));
   }
 
-  async function save(personal, faults) {
-    const count = (name) => (inputs[name].value === "" ? null : Number(inputs[name].value));
-    const body = {
-      maturityPolicy: inputs.maturityPolicy.value, usePersonalization: personal,
-      ageBandPolicies: Object.fromEntries(list(inputs.ageBandPolicies.value).map((pair) => pair.split(":").map((part) => part.trim()))),
-      autoModel: inputs.autoModel.value, holdout: inputs.holdout.value === "true",
-      ...Object.fromEntries(["defaultLimit", "streakCap", "creatorCap", "diversity", "affinityHalfLifeDays", "popularityHalfLifeHours"].map((name) => [name, count(name)])),
-    };
-    faults.hidden = true;
-    const send = (headers = {}) => call("PATCH", "configuration", body, { etag: configuration.etag, headers });
-    try {
-      configuration = await send();
-    } catch (error) {
-      if (error.errors?.[0]?.code === "confirmation_required") {
-        if (!(await ask("Show stronger ratings?", error.errors[0].message.split(" To confirm")[0], "Yes, show them"))) return;
-        configuration = await send({ "X-Confirm-Maturity": "yes" });
-      } else {
-        show(faults, h("ul", {}, (error.errors?.length ? error.errors : [{ message: error.message }]).map((each) => h("li", {}, each.message))));
-        faults.hidden = false;
-        return;
-      }
-    }
-    notice("Saved. Every feed follows within 15 seconds.");
-    draw();
-  }
-  draw();
+  show(place, h("div", { class: "head" }, h("h1", {}, "Settings")), h("form", { class: "card settings", novalidate: true,
+    onsubmit: (event) => { event.preventDefault(); doing(save)(event); } }, form.alert,
+  h("fieldset", {}, h("legend", {}, "What may be shown"), h("div", { class: "pair" }, form.at(MATURITY, BAND_POLICIES))),
+  h("fieldset", {}, h("legend", {}, "The feed"), form.at(PERSONAL), h("div", { class: "pair" }, form.at(...NUMBERS))),
+  h("div", { class: "actions" }, saveButton())));
 }

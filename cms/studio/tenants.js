@@ -1,31 +1,31 @@
 // For operators: creates tenants, shows their first keys once, tells how far each has come, and removes them.
 
 import { call, get } from "./api.js";
-import { choice, dialog, doing, field, h, moment, notice, show, text } from "./dom.js";
+import { line, oneOf } from "./controls.js";
+import { dialog, doing, field, h, moment, notice, show, text } from "./dom.js";
+import { makeForm } from "./forms.js";
+import { RATINGS } from "./texts.js";
 
-const RATINGS = ["G", "PG", "PG13", "R", "NC17"].map((rating) => [rating, rating]);
+const SPECS = {
+  tenantId: { label: "Id", kind: line(), hint: "Letters, digits, - and _. It never changes." },
+  name: { label: "Name", kind: line({ maxlength: 100 }) },
+  maturityPolicy: { label: "Strongest rating", kind: oneOf(RATINGS), start: "G" },
+};
 
 export async function tenantsTab(place) {
-  const inputs = {};
-  const keep = (name, make) => (id) => (inputs[name] = make(id));
   const made = h("div", { id: "made" });
   const rows = h("tbody");
-  const faults = h("div", { class: "problem", role: "alert", hidden: true });
+  const form = makeForm(null, SPECS);
   let request = crypto.randomUUID(); // one for each tenant: a call that is repeated creates nothing twice
 
   async function create(event) {
     event.preventDefault();
-    faults.hidden = true;
-    const body = { tenantId: inputs.id.value.trim(), name: inputs.name.value.trim(), maturityPolicy: inputs.rating.value };
-    try {
-      const tenant = await call("POST", "tenants", body, { headers: { "Idempotency-Key": request } });
-      request = crypto.randomUUID();
-      show(made, tenant.key ? firstKeys(tenant) : lostKeys(tenant));
-      await list();
-    } catch (error) {
-      show(faults, error.message);
-      faults.hidden = false;
-    }
+    const tenant = await form.submit(() => call("POST", "tenants", { name: "", ...form.changes() }, { headers: { "Idempotency-Key": request } }));
+    if (!tenant) return;
+    request = crypto.randomUUID();
+    for (const { control, base } of Object.values(form.fields)) control.put(base);
+    show(made, tenant.key ? firstKeys(tenant) : lostKeys(tenant));
+    await list();
   }
 
   async function list() {
@@ -58,9 +58,8 @@ export async function tenantsTab(place) {
   }
 
   show(place, h("div", { class: "head" }, h("h1", {}, "Tenants")),
-    h("form", { class: "card settings", onsubmit: create }, faults, h("fieldset", {}, h("legend", {}, "A new tenant"), h("div", { class: "pair" },
-      field("Id", keep("id", text({ required: true })), "Letters, digits, - and _. It never changes."), field("Name", keep("name", text({ maxlength: 100 }))),
-      field("Strongest rating", keep("rating", choice(RATINGS, "G"))))), h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Create"))),
+    h("form", { class: "card settings", novalidate: true, onsubmit: doing(create) }, form.alert, h("fieldset", {}, h("legend", {}, "A new tenant"),
+      h("div", { class: "pair" }, form.at("tenantId", "name", "maturityPolicy"))), h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Create"))),
     made, h("div", { class: "card" }, h("table", {}, h("thead", {}, h("tr", {}, ["Tenant", "Strongest rating", "State", ""].map((name) => h("th", { scope: "col" }, name)))), rows)));
   await list();
 }

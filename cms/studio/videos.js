@@ -1,11 +1,11 @@
 // The video table: find, edit, take down, restore, import.
 
-import { call, get, post } from "./api.js";
-import { ask, debounce, dialog, doing, h, hue, notice, show } from "./dom.js";
+import { get, post } from "./api.js";
+import { ask, debounce, doing, h, hue, notice, show } from "./dom.js";
+import { importVideos } from "./import_form.js";
 import { editVideo } from "./video_form.js";
 
 const STATES = [["", "All states"], ["live", "Live"], ["scheduled", "Scheduled"], ["expired", "Expired"], ["inactive", "Inactive"], ["taken_down", "Taken down"]];
-const TYPES = { csv: "text/csv", ndjson: "application/x-ndjson", jsonl: "application/x-ndjson", json: "application/json" };
 
 export async function videosTab(place) {
   const filters = { q: "", state: "" };
@@ -17,7 +17,7 @@ export async function videosTab(place) {
 
   async function load(cursor = null) {
     const mine = ++turn;
-    const asked = new URLSearchParams({ limit: 30, ...Object.fromEntries(Object.entries(filters).filter(([, value]) => value)), ...(cursor ? { cursor } : {}) });
+    const asked = new URLSearchParams({ limit: "30", ...Object.fromEntries(Object.entries(filters).filter(([, value]) => value)), ...(cursor ? { cursor } : {}) });
     loading += 1;
     const answer = await get(`videos?${asked}`).finally(() => { loading -= 1; });
     if (mine !== turn) return;
@@ -46,38 +46,8 @@ export async function videosTab(place) {
     else body.querySelector(`[data-video="${CSS.escape(video.id)}"]`)?.replaceWith(row(after));
   }
 
-  function upload() {
-    const report = h("div", { class: "report" });
-    dialog("Import videos", h("p", { class: "muted" }, "A CSV with a header, JSON lines, or JSON. Rows are laid over what is there: a file may hold only some columns. Up to 1,000 rows answer at once; more run in the background."),
-      h("input", { type: "file", accept: ".csv,.json,.ndjson,.jsonl", "aria-label": "File", onchange: doing(async (event) => {
-        const file = event.target.files[0];
-        if (!file) return;
-        show(report, h("p", {}, "Sending…"));
-        const type = TYPES[file.name.split(".").pop().toLowerCase()] ?? "text/csv";
-        const answer = await call("POST", "imports", file, { type });
-        if (answer.state) await follow(answer, report);
-        else drawReport(report, answer.counts, answer.rows.filter((each) => each.status === "rejected"), answer.rows.filter((each) => each.notes));
-        await load();
-      }) }), report);
-  }
-
-  async function follow(job, report) {
-    while (!["done", "failed"].includes(job.state) && report.isConnected) {
-      show(report, h("p", {}, `${job.state}: ${job.processed.toLocaleString()} of ${job.rows.toLocaleString()} rows`), h("progress", { max: job.rows, value: job.processed }));
-      await new Promise((resolve) => setTimeout(resolve, 700));
-      job = await get(`imports/${job.id}`);
-    }
-    drawReport(report, job.counts, job.rejected, job.noted);
-    if (job.failure) report.prepend(h("p", { class: "problem", role: "alert" }, job.failure));
-  }
-
-  function drawReport(report, counts, rejected, noted) {
-    show(report, h("p", { class: "chips" }, Object.entries(counts).filter(([, count]) => count).map(([name, count]) => h("span", { class: `chip ${name}` }, `${count.toLocaleString()} ${name}`))),
-      [[rejected, "errors"], [noted, "notes"]].map(([rows, why]) => rows.length ? h("ul", { class: "left" }, rows.slice(0, 50).map((each) => h("li", {}, h("b", {}, `Row ${each.row}: `), each[why].map((one) => one.message).join(" ")))) : null));
-  }
-
   const search = debounce(200, () => load().catch((error) => notice(error.message, "bad")));
-  show(place, h("div", { class: "head" }, h("h1", {}, "Videos"), h("div", { class: "row" }, h("button", { onclick: upload }, "Import"), h("button", { class: "primary", onclick: () => editVideo(null, load) }, "New video"))),
+  show(place, h("div", { class: "head" }, h("h1", {}, "Videos"), h("div", { class: "row" }, h("button", { onclick: () => importVideos(load) }, "Import"), h("button", { class: "primary", onclick: () => editVideo(null, load) }, "New video"))),
     h("div", { class: "row filters" }, h("input", { type: "search", placeholder: "Title or id", "aria-label": "Search", oninput: (event) => { filters.q = event.target.value; search(); } }),
       h("select", { "aria-label": "State", onchange: (event) => { filters.state = event.target.value; search(); } }, STATES.map(([value, label]) => h("option", { value }, label)))),
     h("div", { class: "card table-card" }, h("table", {}, h("thead", {}, h("tr", {}, ["Video", "Category", "Rating", "State", "Views, 7 days", ""].map((label) => h("th", { scope: "col" }, label)))), body)), more);

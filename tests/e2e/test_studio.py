@@ -203,7 +203,7 @@ async def test_a_rule_that_cannot_be_saved_says_why_where_it_is_written(app: App
     await page.get_by_role("link", name="Rules").click()
     await page.get_by_role("button", name="New rule").click()
     await page.get_by_role("button", name="Publish", exact=True).click()
-    await expect(page.get_by_role("alert")).to_contain_text("name must not be empty.")
+    await expect(page.get_by_role("alert")).to_contain_text("Name is missing.")
 
 
 async def test_showing_stronger_ratings_asks_first(app: App, open_studio: Open) -> None:
@@ -231,7 +231,7 @@ async def test_a_wrong_key_is_told_and_an_app_key_does_not_open_the_studio(app: 
     editor = await new_editor(app, make_videos(3))
     page = await open_studio(editor, DESKTOP)
     await page.get_by_role("button", name="Sign out").click()
-    for key, message in ((editor.client.key, "it needs the scope cms"), ("wrong-key-0123", "is not valid")):
+    for key, message in ((editor.client.key, "it needs the scope cms"), ("wrong-key-0123", "Wrong key")):
         await page.get_by_label("Tenant").fill(editor.tenant_id)
         await page.get_by_label("Key").fill(key)
         await page.get_by_role("button", name="Sign in").click()
@@ -244,7 +244,7 @@ async def test_what_others_wrote_is_text_and_never_code(app: App, open_studio: O
     await editor.change("PATCH", "videos/vid_travel_1", {"title": evil})
     page = await open_studio(editor, DESKTOP)
     await expect(page.locator('[data-video="vid_travel_1"] b')).to_have_text(evil)
-    assert await page.title() == "Feed Studio"
+    assert await page.title() == "Preview · Feed Studio"
 
 
 async def test_what_players_need_is_edited_beside_what_is_not_touched(app: App, open_studio: Open) -> None:

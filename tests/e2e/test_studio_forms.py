@@ -1,0 +1,199 @@
+"""The Studio's forms in a real browser: they write what was touched, and no edit is lost."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.cms.editor import Editor, new_editor
+from tests.e2e.test_studio import DESKTOP, PHONE, Open, open_studio
+from tests.served_app import App, make_videos
+
+__all__ = ["open_studio"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TRAVEL = "videos/vid_travel_1"
+AT = "2026-11-20T12:34:56Z"
+
+
+async def history(editor: Editor) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = (await editor.get("audit", limit=50)).json["entries"]
+    return entries
+
+
+async def tab(page: Page, name: str) -> None:
+    await page.get_by_role("link", name=name, exact=True).click()
+    await expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+
+async def edit_travel(page: Page) -> Locator:
+    """Open the form of the video; the dialog."""
+    await page.locator('[data-video="vid_travel_1"]').get_by_role("button").first.click()
+    return page.get_by_role("dialog", name="Edit the video")
+
+
+async def save(box: Locator, name: str = "Save") -> None:
+    await box.get_by_role("button", name=name, exact=True).click()
+    await expect(box).to_have_count(0)
+
+
+async def test_a_form_writes_what_was_touched_and_a_toast_takes_it_back(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(6))
+    await editor.change("PATCH", TRAVEL, {"tags": ["rock, paper"], "publishedAt": AT})
+    before = (await editor.get(TRAVEL)).json
+    changes = len(await history(editor))
+    page = await open_studio(editor, DESKTOP)
+    await tab(page, "Videos")
+    assert await page.title() == "Videos · Feed Studio"
+    box = await edit_travel(page)
+    await expect(box.get_by_label("Publish")).to_have_value("2026-11-20T12:34:56")
+    await expect(box.locator("[data-field=publishedAt] .hint")).to_contain_text("Time in UTC")
+    await save(box)
+    assert len(await history(editor)) == changes, "nothing was touched"
+
+    box = await edit_travel(page)
+    await box.get_by_label("Title").fill("Three days in Rome")
+    await box.get_by_label("Tags").fill("scissors,")
+    await save(box)
+    after = (await editor.get(TRAVEL)).json
+    assert (after["title"], after["tags"]) == ("Three days in Rome", ["rock, paper", "scissors"])
+    assert after["publishedAt"] == before["publishedAt"] == AT
+    newest = (await history(editor))[0]
+    assert {change["field"] for change in newest["changes"]} <= {"title", "tags", "updatedAt", "updatedBy"}
+    await page.locator("#notices").get_by_role("button", name="Undo").click()
+    await expect(page.locator("#notices")).to_contain_text("Taken back.")
+    assert (await editor.get(TRAVEL)).json["title"] == before["title"]
+
+
+async def test_every_fault_stands_at_its_field_and_leaving_with_edits_asks(app: App, open_studio: Open) -> None:
+    page = await open_studio(await new_editor(app, make_videos(6)), PHONE)
+    await tab(page, "Videos")
+    box = await edit_travel(page)
+    title, link = box.get_by_label("Title"), box.get_by_label("Playback link")
+    await title.fill("")
+    await link.fill("ftp://cdn.example/a")
+    await box.get_by_label("Captions").fill("none")
+    await box.get_by_role("button", name="Save").click()
+    await expect(box.locator("[data-field=captions] .fault")).to_contain_text("Captions must be JSON")
+    await box.get_by_label("Captions").fill("")
+    await box.get_by_role("button", name="Save").click()
+    await expect(box.locator("[data-field=title] .fault")).to_contain_text("Title must not be empty")
+    await expect(box.locator("[data-field=playbackUrl] .fault")).to_contain_text("Playback link")
+    await expect(title).to_be_focused()
+    await expect(link).to_have_attribute("aria-invalid", "true")
+
+    question = page.get_by_role("dialog", name="Throw your changes away?")
+    for _ in range(2):
+        await page.keyboard.press("Escape")
+        await question.get_by_role("button", name="Keep editing").click()
+        await expect(link).to_have_value("ftp://cdn.example/a")
+    await page.keyboard.press("Escape")
+    await question.get_by_role("button", name="Throw away").click()
+    await expect(box).to_have_count(0)
+
+    await tab(page, "Settings")
+    await page.get_by_label("Videos a page").fill("7")
+    await page.get_by_role("link", name="Rules").click()
+    await question.get_by_role("button", name="Keep editing").click()
+    await expect(page.get_by_label("Videos a page")).to_have_value("7")
+    await page.get_by_role("link", name="Rules").click()
+    await question.get_by_role("button", name="Throw away").click()
+    await expect(page.get_by_role("heading", name="Rules")).to_be_visible()
+
+
+async def test_a_conflict_keeps_both_and_a_key_that_ends_loses_nothing(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(6))
+    ops = editor.with_key(app.ops_key)
+    page = await open_studio(editor, DESKTOP)
+    await tab(page, "Videos")
+    box = await edit_travel(page)
+    await editor.change("PATCH", TRAVEL, {"title": "Theirs", "mainTag": "sea", "creatorId": "anna"})
+    await box.get_by_label("Title").fill("Mine")
+    await box.get_by_label("Language").fill("he")
+    await box.get_by_role("button", name="Save").click()
+    await expect(box.get_by_role("alert")).to_contain_text("Somebody else saved a change")
+    await box.get_by_role("button", name="Reload and keep my changes").click()
+    await expect(box.get_by_label("Category")).to_have_value("sea")
+    await expect(box.get_by_label("Title")).to_have_value("Mine")
+    await expect(box.locator("[data-field=title] .fault")).to_contain_text("Theirs")
+
+    # The key is revoked while the dialog is open.
+    [key] = [each for each in (await ops.get("keys")).json["keys"] if each["name"] == "Anna"]
+    assert (await ops.call("DELETE", f"keys/{key['id']}")).status == 204
+    await editor.seen()
+    await box.get_by_role("button", name="Save").click()
+    again = page.get_by_role("dialog", name="Sign in again")
+    await expect(again).to_contain_text("what you are editing stays")
+    await again.get_by_label("Key").fill("not-a-key-of-anybody")
+    await again.get_by_role("button", name="Sign in").click()
+    await expect(again.get_by_role("alert")).to_contain_text("Wrong key")
+    fresh = secrets.token_urlsafe(24)
+    await app.save_key(editor.tenant_id, fresh, "cms", name="Anna again")
+    await again.get_by_label("Key").fill(fresh)
+    await again.get_by_role("button", name="Sign in").click()
+    await expect(box).to_have_count(0)
+    after = (await editor.with_key(fresh).get(TRAVEL)).json
+    assert [after[name] for name in ("title", "language", "mainTag", "creatorId")] == ["Mine", "he", "sea", "anna"]
+
+
+async def test_playlists_of_any_script_get_a_free_id(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(3))
+    page = await open_studio(editor, DESKTOP)
+    await tab(page, "Playlists")
+    for name in ("Зима", "Лето", "חורף", "Café noir"):
+        await page.get_by_role("button", name="New playlist").click()
+        box = page.get_by_role("dialog")
+        await box.get_by_label("Name").fill(name)
+        await save(box)
+    made = (await editor.get("playlists")).json["playlists"]
+    assert {each["name"]: each["id"] for each in made} == {
+        "Зима": "playlist",
+        "Лето": "playlist-2",
+        "חורף": "playlist-3",
+        "Café noir": "cafe-noir",
+    }
+
+
+async def test_a_repaired_file_of_the_same_name_is_read_again(app: App, open_studio: Open, tmp_path: Path) -> None:
+    editor = await new_editor(app, make_videos(3))
+    page = await open_studio(editor, DESKTOP)
+    await tab(page, "Videos")
+    await page.get_by_role("button", name="Import", exact=True).click()
+    file = tmp_path / "videos.csv"
+    head = "id,title,playbackUrl,mainTag,durationSeconds,maturityRating\n"
+    for rating, word in (("XXX", "rejected"), ("PG", "created")):
+        file.write_text(f"{head}vid_new,New,https://cdn.example/new.m3u8,travel,30,{rating}\n")
+        async with page.expect_file_chooser() as chooser:
+            await page.get_by_label("File").click()
+        await (await chooser.value).set_files(file)
+        await expect(page.locator(".report .chip").first).to_contain_text(word)
+    assert (await editor.get("videos/vid_new")).json["title"] == "New"
+
+
+async def test_a_wrong_key_is_named_before_any_call_and_what_is_invisible_is_taken_off(
+    app: App, open_studio: Open
+) -> None:
+    editor = await new_editor(app, make_videos(3))
+    page = await open_studio(editor, DESKTOP)
+    calls: list[str] = []
+    page.on("request", lambda sent: calls.append(sent.url) if "/v1/" in sent.url else None)
+    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_label("Tenant").fill(editor.tenant_id)
+    await page.get_by_label("Key").fill("secret-cms-kеy")  # a Cyrillic е
+    await page.get_by_role("button", name="Sign in").click()
+    alert = page.get_by_role("alert")
+    await expect(alert).to_contain_text("Wrong key")
+    await expect(alert).to_contain_text("(U+0435, Cyrillic), at place 13")
+    assert calls == []
+    await page.get_by_label("Key").fill("another-wrong-key")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(alert).to_contain_text("Wrong key: it is not valid")
+    await page.get_by_label("Tenant").fill(f"\u00a0{editor.tenant_id}\u200b")
+    await page.get_by_label("Key").fill(f"“{editor.key}\u200b”\u2060")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("[data-video]").first).to_be_visible()
