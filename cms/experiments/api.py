@@ -25,6 +25,7 @@ from cms.endpoint import (
     reads,
     replaces,
 )
+from cms.experiments.days_left import days_left
 from cms.experiments.models import (
     EXPERIMENT_PREFIX,
     ExperimentForm,
@@ -163,7 +164,9 @@ class ExperimentsApi:
         stored = await self._stored(call)
         found = await self._flow.read(call.tenant_id, f"experiment-report:{stored.body['experimentId']}")
         report = found.body["report"] if found else None
-        return json_response(ExperimentReport.unchecked(experiment=experiment_view(stored.body), report=report))
+        left = days_left(stored.body.get("startedAt"), report) if stored.body["status"] == "running" else None
+        view = experiment_view(stored.body)
+        return json_response(ExperimentReport.unchecked(experiment=view, report=report, daysLeft=left))
 
     async def _start(self, call: CmsRequest) -> Document:
         """Start and take the lock in one batch: of two that saw it free, one is refused."""

@@ -215,6 +215,13 @@ class ExperimentReport(View):
 
     experiment: StoredExperiment
     report: Annotated[ExperimentResults | None, Field(description="null: not worked out yet.")]
+    days_left: Annotated[
+        Count | None,
+        Field(
+            description="About how many days more until 5 % more or less time watched would be found in four of five "
+            "cases, by every arm, if users come as until now. 0: enough; null: not running, or not known yet."
+        ),
+    ]
 
 
 def experiment_document(id: str, form: ExperimentForm, now: float, who: str) -> Json:
