@@ -27,6 +27,7 @@ BENCHMARKS = (
     "azure_adapters",
     "startup",
     "cms_import",
+    "video_search",
     "compression",
     "learning",
 )

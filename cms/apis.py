@@ -26,6 +26,7 @@ from cms.served.api import Reported, ServedPagesApi
 from cms.studio.api import StudioApi
 from cms.videos.api import VideosApi
 from cms.videos.playback import PlaybackApi
+from cms.videos.video_index import VideoIndexes
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
 from shared.adapters.flags.evaluation import Flags
@@ -87,9 +88,10 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         await parts.tenants_refresher.refresh()
 
     tenants = DocumentFlow(parts.documents, TENANTS, refresh_tenants)
+    indexes = VideoIndexes(parts.documents, catalogs, parts.live.elapsed)
     videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
     return {
-        VideosApi: VideosApi(edge, videos, catalogs),
+        VideosApi: VideosApi(edge, videos, catalogs, indexes),
         PlaybackApi: PlaybackApi(edge, videos, catalogs),
         ImportsApi: ImportsApi(edge, parts.imports, catalogs),
         HistoryApi: HistoryApi(edge, parts.history, parts.clock_trusted),

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -217,7 +217,7 @@ def _included_json(media: PlayerMedia) -> dict[str, bytes]:
     return {name: _member(name, value) for name, value in found.items()}
 
 
-async def _stored_videos(documents: DocumentStore, tenant_id: str) -> list[Document]:
+async def stored_videos(documents: DocumentStore, tenant_id: str) -> list[Document]:
     """Every video of a tenant: in id order, so whatever else the partition holds comes after and is not read."""
     found: list[Document] = []
     after: str | None = None
@@ -234,6 +234,22 @@ async def _stored_statistics(documents: DocumentStore, tenant_id: str) -> list[D
     shards = await query_all(documents, VIDEO_STATS, tenant_id, STATS_PREFIX)
     pointer = await documents.read(VIDEO_STATS, tenant_id, POINTER_ID)
     return [*shards, pointer] if pointer else shards
+
+
+class Follower(Protocol):
+    """Holds videos in a form of its own, and learns of changes from the catalogs, which read them anyway."""
+
+    def holds(self, tenant_id: str) -> bool:
+        """Whether a change of this tenant's videos matters to it."""
+        ...
+
+    def apply(self, document: Document) -> None:
+        """Take in one changed document of the container `videos`, of whatever tenant. Must not raise."""
+        ...
+
+    def forget(self, tenant_id: str) -> None:
+        """Let go of a tenant that is removed."""
+        ...
 
 
 class Catalogs:
@@ -256,6 +272,7 @@ class Catalogs:
         self._loads: dict[str, asyncio.Task[Catalog]] = {}
         self._tokens: dict[Container, str] = {}
         self._beginning = asyncio.Lock()
+        self._followers: list[Follower] = []
         self._refresher = Refresher("content", self._pull, settings.content_refresh_seconds, clock, telemetry)
 
     def age(self) -> float | None:
@@ -282,29 +299,35 @@ class Catalogs:
         except StoreRefused as error:  # of reads that no caller chose: to whoever asks, the store is down
             raise StoreUnavailable(str(error)) from error
 
+    def follow(self, follower: Follower) -> None:
+        """Have a follower learn of every change from here on; it begins with `begin`, then reads what is stored."""
+        self._followers.append(follower)
+
     async def refresh(self) -> bool:
         """Pull changes now, out of turn."""
         return await self._refresher.refresh()
 
     async def refresh_if_loaded(self, tenant_id: str) -> None:
         """The same for a tenant this process serves; a tenant it does not serve loads what is stored anyway."""
-        if tenant_id in self._catalogs:
+        if tenant_id in self._catalogs or any(each.holds(tenant_id) for each in self._followers):
             await self._refresher.refresh()
 
     def forget(self, tenant_id: str) -> None:
         """Let go of a tenant that is removed: deletes do not show in a change feed."""
         self._catalogs.pop(tenant_id, None)
+        for follower in self._followers:
+            follower.forget(tenant_id)
 
     async def close(self) -> None:
         """Stop pulling."""
         await self._refresher.stop()
 
     async def _load(self, tenant_id: str) -> Catalog:
-        await self._begin()
+        await self.begin()
         documents = self._documents
         catalog = self._applying[tenant_id] = Catalog(tenant_id, self._telemetry)
         try:
-            videos = await _stored_videos(documents, tenant_id)
+            videos = await stored_videos(documents, tenant_id)
             statistics = await _stored_statistics(documents, tenant_id)
             for start in range(0, len(videos), SLICE):
                 catalog.apply_queried(videos[start : start + SLICE])
@@ -326,7 +349,7 @@ class Catalogs:
             held -= len(idle.columns)
             self._telemetry.count("catalogs_evicted")
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
         """Before the first load: find the place in the change feeds from which nothing is missed."""
         async with self._beginning:
             for container in (VIDEOS, VIDEO_STATS):
@@ -339,6 +362,8 @@ class Catalogs:
 
     async def _pull(self) -> None:
         async for document in self._changed(VIDEOS):
+            for follower in self._followers:
+                follower.apply(document)
             for catalogs in (self._catalogs, self._applying):
                 catalog = catalogs.get(document.partition)
                 if catalog is not None:

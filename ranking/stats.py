@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -176,6 +176,14 @@ class StatsTable:
             "likes": likes,
             "avgWatchMs": round(watch_ms / views) if views > 0 else 0,
         }
+
+    def views_of_week(self, video_ids: Sequence[str], now: float) -> list[int]:
+        """Return the views of the last seven UTC days of each video, as `week` does."""
+        kept = max(0, DAILY_DAYS - max(0, _day(now) - _day(self.reference)))
+        views = np.append(self.daily[:, :kept, DAY_VIEWS].sum(axis=1), 0.0)  # the last: of videos without a row
+        rows = [self._row_of.get(_key(id), -1) for id in video_ids]
+        found: list[int] = np.maximum(0, np.rint(views[rows])).astype(np.int64).tolist()
+        return found
 
     def busiest_day(self) -> float:
         """Return the impressions and views of the busiest of the seven days."""

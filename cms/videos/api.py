@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import azure.functions as func
 
-from cms.changes import etag_mismatch, without_tombstone
+from cms.changes import etag_mismatch
 from cms.documents import DocumentFlow, Kind, NamedDocuments, reason_of, with_etag
 from cms.endpoint import (
     CURSOR,
@@ -17,17 +18,16 @@ from cms.endpoint import (
     changes,
     cms_endpoint,
     creates,
-    query,
     reads,
     replaces,
 )
 from cms.request import CmsRequest, bare, cursor_after, quoted
 from cms.videos.earlier_takedowns import status_before_takedown
+from cms.videos.list_query import PARAMETERS, PROBLEMS, ListQuery
 from cms.videos.models import (
     ListedVideo,
     NewVideoForm,
     StoredVideo,
-    VideoFilter,
     VideoForm,
     VideoPage,
     editable_video,
@@ -44,18 +44,18 @@ from cms.videos.takedowns import (
     status_when_restored,
     with_status,
 )
+from cms.videos.video_index import VideoIndexes
+from cms.videos.video_search import Place, VideoFilter, search
 from feed.catalog import Catalogs
 from ranking.stats import StatsTable
 from shared.adapters.documents.port import Document, Json, StoreUnavailable
 from shared.adapters.retry import retry
 from shared.domain.formats import VIDEO_ID
-from shared.domain.records import AFTER_VIDEOS
 from shared.web.endpoint import Edge, json_response
-from shared.web.problems import Problem, bad_request
+from shared.web.problems import Problem
 
-MAX_SCANNED = 2_000
-"""Videos that one list call reads at most; with a filter that admits few of them, the cursor continues."""
-SCANNED_AT_A_TIME = 200
+READS_AT_ONCE = 16
+"""Videos that one list call reads from the store side by side."""
 TAKEDOWN_ATTEMPTS = 5
 
 VIDEO_EXAMPLE = {
@@ -73,11 +73,12 @@ VIDEO = Kind("video", VideoForm, NewVideoForm, video_document, editable_video, "
 class VideosApi:
     """Videos of a tenant's catalog."""
 
-    def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs) -> None:
+    def __init__(self, edge: Edge, flow: DocumentFlow, catalogs: Catalogs, indexes: VideoIndexes) -> None:
         self.edge = edge
         self._flow = flow
         self._videos = NamedDocuments(flow, VIDEO)
         self._catalogs = catalogs
+        self._indexes = indexes
 
     @cms_endpoint(
         "GET",
@@ -85,31 +86,20 @@ class VideosApi:
         "List videos",
         {200: VideoPage},
         tag="videos",
-        parameters=(
-            LIMIT,
-            CURSOR,
-            query("prefix", "The beginning of the id."),
-            query("q", "In title or id."),
-            query("category", "The category."),
-            query("tag", "A tag."),
-            query("state", "The state."),
-        ),
-        problems=(*PAGE_PROBLEMS, "invalid_prefix"),
+        parameters=(LIMIT, CURSOR, *PARAMETERS),
+        problems=(*PAGE_PROBLEMS, *PROBLEMS),
     )
     async def list_videos(self, call: CmsRequest) -> func.HttpResponse:
-        """A page of videos by id; `prefix`, `q`, `category`, `tag` and `state` narrow it down."""
-        limit, after = call.page()
-        params = call.request.params
-        wanted = VideoFilter(params.get("q"), params.get("category"), params.get("tag"), params.get("state"))
-        prefix = params.get("prefix") or ""
-        if prefix.startswith(AFTER_VIDEOS) or len(prefix) > 128:
-            raise bad_request("invalid_prefix", "prefix must be the beginning of a video's id.")
+        """A page of the videos that meet every criterion, in the order asked for: by id unless `sort` is given."""
+        limit, cursor = call.page()
+        asked = ListQuery.of(call.request.params)
+        after = asked.place(cursor)
         stats = await self._stats(call)
-        found, last = await self._find(call, prefix, wanted, limit, after)
-        videos = [
-            ListedVideo.unchecked(**_fields(call, document, stats), etag=quoted(document.etag)) for document in found
-        ]
-        return json_response(VideoPage.unchecked(videos=videos, nextCursor=cursor_after(last)))
+        documents, last, total = await self._find(call, asked, after, limit, stats)
+        videos = [ListedVideo.unchecked(**_fields(call, each, stats), etag=quoted(each.etag)) for each in documents]
+        return json_response(
+            VideoPage.unchecked(videos=videos, total=total, nextCursor=cursor_after(asked.cursor(last)))
+        )
 
     @creates("videos", "Create a video", StoredVideo, NewVideoForm, {"id": "vid_core", **VIDEO_EXAMPLE}, tag="videos")
     async def create_video(self, call: CmsRequest) -> func.HttpResponse:
@@ -181,25 +171,36 @@ class VideosApi:
         return await self._answer(call, await retry(write, (Problem,), when=edited, attempts=TAKEDOWN_ATTEMPTS))
 
     async def _find(
-        self, call: CmsRequest, prefix: str, wanted: VideoFilter, limit: int, after: str | None
-    ) -> tuple[list[Document], str | None]:
-        """Up to `limit` videos that the filter admits, and the id to continue after, None at the end."""
-        store, container = self._flow.store, self._flow.container
+        self, call: CmsRequest, asked: ListQuery, after: Place | None, limit: int, stats: StatsTable | None
+    ) -> tuple[list[Document], Place | None, int]:
+        """Up to `limit` videos as they are stored now, the place to continue after (None at the end), and how many
+        there are in all.
+
+        What is gone from the store, or no longer meets the filter, is left out; what follows takes its place.
+        """
         found: list[Document] = []
-        scanned, last, more = 0, after, True
-        while more and len(found) < limit and scanned < MAX_SCANNED:
-            page = await store.query(container, call.tenant_id, id_prefix=prefix, after=last, limit=SCANNED_AT_A_TIME)
-            more = page.next is not None
-            for document in page.documents:
-                if document.id.startswith(AFTER_VIDEOS):
-                    return found, None
-                if len(found) == limit:
-                    return found, last
-                scanned, last = scanned + 1, document.id
-                is_video = document.body.get("kind") == "video" and without_tombstone(document) is not None
-                if is_video and wanted.admits(document.body, call.now):
-                    found.append(document)
-        return found, last if more else None
+        while True:
+            rows = list(await self._indexes.get(call.tenant_id))
+            wanted, order = asked.wanted, asked.order
+            listed = await asyncio.to_thread(search, rows, wanted, order, after, limit - len(found), stats, call.now)
+            found += await self._read(call, listed.places, wanted)
+            after = listed.places[-1] if listed.places else after
+            if len(found) == limit or not listed.more:
+                return found, after if listed.more else None, listed.total
+
+    async def _read(self, call: CmsRequest, places: list[Place], wanted: VideoFilter) -> list[Document]:
+        """The videos at these places as they are stored now, which the index learns too."""
+        turns = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def read(id: str) -> Document | None:
+            async with turns:
+                seen = self._indexes.row(call.tenant_id, id)
+                stored = await self._flow.stored(call.tenant_id, id)
+            row = self._indexes.learn(call.tenant_id, seen, stored)
+            return stored if row is not None and wanted.admitted([row], call.now) else None
+
+        found = await asyncio.gather(*(read(id) for _, id in places))
+        return [each for each in found if each is not None]
 
     async def _answer(self, call: CmsRequest, document: Document, status: int = 200) -> func.HttpResponse:
         fields = _fields(call, document, await self._stats(call))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -52,7 +51,7 @@ from shared.domain.links import link_or_none
 from shared.domain.player_media import MAX_CAPTIONS, MAX_RENDITIONS, PlayerMedia
 from shared.domain.records import RATINGS, Video, canonical_or_stored_countries, canonical_or_stored_language
 from shared.domain.series_place import MAX_EPISODE, MAX_SEASON, SeriesPlace
-from shared.domain.text import all_composed, composed
+from shared.domain.text import all_composed
 from shared.web.responses import Count, Time, View
 
 KEEP_EXPIRED_SECONDS = 30 * DAY_SECONDS
@@ -201,9 +200,10 @@ class ListedVideo(StoredVideo):
 
 
 class VideoPage(View):
-    """A page of videos, by id."""
+    """A page of a list of videos."""
 
     videos: list[ListedVideo]
+    total: Annotated[Count, Field(description="How many videos the whole list has, at this moment.")]
     next_cursor: NextCursor
 
 
@@ -290,15 +290,19 @@ def editable_video(document: Json) -> dict[str, Any]:
 def video_state(document: Json, now: float) -> str:
     """Where a stored video stands now: one of `STATES`."""
     video = Video.from_document(document)
-    if is_taken_down(document):
-        return TAKEN_DOWN
-    if not video.active or not video.playback_url:
-        return INACTIVE
-    if now < video.published_at:
+    status = TAKEN_DOWN if is_taken_down(document) else "" if video.active and video.playback_url else INACTIVE
+    return state_at(status, video.published_at, video.expires_at, video.maturity_rating, now)
+
+
+def state_at(status: str, published_at: float, expires_at: float | None, rating: str, now: float) -> str:
+    """The same of its parts; `status` is `TAKEN_DOWN`, `INACTIVE`, or anything else for a video that is to be shown."""
+    if status in (TAKEN_DOWN, INACTIVE):
+        return status
+    if now < published_at:
         return "scheduled"
-    if video.expires_at is not None and video.expires_at <= now:
+    if expires_at is not None and expires_at <= now:
         return "expired"
-    return "live" if video.maturity_rating in RATINGS else "unrated"
+    return "live" if rating in RATINGS else "unrated"
 
 
 def video_fields(document: Json, now: float, figures: Mapping[str, int] | None) -> dict[str, Any]:
@@ -324,27 +328,3 @@ def _figures_view(figures: Mapping[str, int]) -> VideoFigures:
         avgWatchTimeMs=figures["avgWatchMs"],
         watchTimeMs=figures["watchMs"],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class VideoFilter:
-    """What narrows a list of videos down; a criterion that is empty or None admits every video.
-
-    `text` is searched for in title and id, in either case.
-    """
-
-    text: str | None = None
-    category: str | None = None
-    tag: str | None = None
-    state: str | None = None
-
-    def admits(self, document: Json, now: float) -> bool:
-        """Whether a stored video meets every criterion."""
-        text = composed(self.text or "").casefold()
-        video = all_composed({name: document.get(name) for name in ("title", "mainTag", "tags")})
-        return (
-            (not text or text in str(video["title"] or "").casefold() or text in document["id"].casefold())
-            and (not self.category or video["mainTag"] == composed(self.category))
-            and (not self.tag or composed(self.tag) in (video["tags"] or ()))
-            and (not self.state or video_state(document, now) == self.state)
-        )
