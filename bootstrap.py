@@ -87,6 +87,8 @@ from shared.web.cors import Cors
 from shared.web.endpoint import Edge
 from shared.web.status import ReadinessApi
 from shared.web.user_tokens import UserTokens
+from stories.apis import StoryParts, story_apis
+from stories.people_api import PeopleApi
 
 log = logging.getLogger("feed.start")
 
@@ -366,7 +368,13 @@ def build(
         clock=clock,
     )
     edge = Edge(
-        Authenticator(tenants, identity), UserTokens(tenants), identity, telemetry, Cors(settings.cors_origins), clock
+        Authenticator(tenants, identity),
+        UserTokens(tenants),
+        identity,
+        telemetry,
+        Cors(settings.cors_origins),
+        clock,
+        lambda flag, tenant_id, own: flags.on(flag, tenant_id, own=own),
     )
     recent = Recent(telemetry, elapsed)
     ages = {"flags": flags_refresher.age, "tenants": tenants_refresher.age, "content": feed.catalogs.age}
@@ -383,6 +391,7 @@ def build(
         partial(_known_states, telemetry.dependencies, clock_guard),
         telemetry.unreadable.counts,
     )
+    stories = story_apis(StoryParts(edge, documents, identity, keys, limits, clock))
     version = int(settings.write_message_version)
     accepted = Packer(bus, version=version, linger_seconds=settings.pack_linger_ms / 1000)
     hand_on = Packer(bus, version=version, linger_seconds=settings.hand_on_linger_ms / 1000, suffix=HANDED_ON)
@@ -477,7 +486,15 @@ def build(
         edge=edge,
         apis={
             FeedApi: FeedApi(edge, feed, limits, telemetry, spans, milestones),
-            ListsApi: ListsApi(edge, feed, ListsReader(documents, telemetry), limits, keys, telemetry),
+            ListsApi: ListsApi(
+                edge,
+                feed,
+                ListsReader(documents, telemetry),
+                limits,
+                keys,
+                telemetry,
+                stories[PeopleApi].followed_people,
+            ),
             SimilarApi: SimilarApi(edge, similar, limits, telemetry),
             EventsApi: EventsApi(
                 edge,
@@ -505,6 +522,7 @@ def build(
                 user_hash_in_url=local,
             ),
             ReadinessApi: readiness,
+            **stories,
             **cms_apis(
                 CmsParts(
                     edge=edge,

@@ -19,6 +19,7 @@ from shared.web.api_reference import reference_files
 from shared.web.endpoint import blueprint, endpoints_of
 from shared.web.openapi import ApiDocument
 from shared.web.status import DocumentApi, ReadinessApi
+from stories.apis import STORY_APIS
 
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third of the CPU of a small request
@@ -28,7 +29,7 @@ bootstrap.use_one_heap()
 LEARNERS = 4
 """120 tenants of two minutes each are done an hour after the messages are sent."""
 
-APIS = (FeedApi, ListsApi, SimilarApi, EventsApi, PrivacyApi, *CMS_APIS, ReadinessApi)
+APIS = (FeedApi, ListsApi, SimilarApi, EventsApi, *STORY_APIS, PrivacyApi, *CMS_APIS, ReadinessApi)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 api = ApiDocument([declared for each in (*APIS, DocumentApi) for declared in endpoints_of(each)])

@@ -7,14 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import azure.functions as func
-
 from cms.changes import Author
 from shared.domain import alphabet
 from shared.domain.formats import VIDEO_ID, Format
-from shared.domain.json_text import InvalidJson, parse_document, with_cut_characters_marked
 from shared.domain.text import without_odd_characters
-from shared.web.bodies import decoded_body
+from shared.web.bodies import read_json
 from shared.web.endpoint import Call
 from shared.web.problems import Problem, bad_request
 
@@ -98,23 +95,6 @@ class CmsRequest(Call):
             limit = int(text)
         cursor = self.request.params.get("cursor")
         return limit, _read_cursor(cursor) if cursor else None
-
-
-def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
-    """The body as JSON. Raises a 4xx `Problem`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and kind not in ("application/json", "application/merge-patch+json"):
-        raise Problem(415, "unsupported_media_type", "Send application/json.")
-    too_large = Problem(413, "body_too_large", f"The body can have at most {max_bytes:,} bytes.")
-    body = decoded_body(request.get_body(), request.headers, max_bytes, too_large)
-    try:
-        return parse_document(body)
-    except InvalidJson:
-        pass
-    try:
-        return parse_document(with_cut_characters_marked(body))
-    except InvalidJson:
-        raise bad_request("invalid_json", "The body is not JSON, or nested too deeply.") from None
 
 
 def quoted(etag: str) -> str:

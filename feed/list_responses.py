@@ -6,13 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from feed.list_cursor import MAX_CHARS
 from feed.responses import VideoItem
 from shared.domain.follows import KINDS
+from shared.web.list_cursor import MAX_CHARS
 from shared.web.responses import Count, Time, View
 
 NextCursor = Annotated[str | None, Field(max_length=MAX_CHARS, description="null: nothing follows.")]
-Kind = Annotated[str, Field(json_schema_extra={"enum": list(KINDS)})]
+PERSON = "person"
+"""The kind of followed people, whom `stories/` knows."""
+Kind = Annotated[str, Field(json_schema_extra={"enum": [*KINDS, PERSON]})]
 
 
 class ListedItem(VideoItem):
@@ -35,6 +37,7 @@ class FollowedItem(View):
     kind: Kind
     id: str
     followed_at: Time
+    state: Annotated[str | None, Field(description="Of people: `requested` until they agree, then `accepted`.")] = None
 
 
 class Following(View):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import azure.functions as func
 import orjson
 
-from feed import list_cursor
 from feed.api import HINT_PARAMETERS, INCLUDE, VIDEO_EXAMPLE
-from feed.list_responses import FollowedItem, Following, ListedVideos, Series
+from feed.list_responses import PERSON, FollowedItem, Following, ListedVideos, Series
 from feed.lists import ListsReader, after_place, page_of_videos, place_after
 from feed.page import with_included
 from feed.pipeline import Feed
@@ -22,6 +21,7 @@ from shared.domain.keys import KeyRing
 from shared.domain.records import MAX_LIMIT
 from shared.domain.user_lists import CONTINUE, FOLLOWING, LIKED, SAVED, Entry, UserList
 from shared.observability.metrics import Telemetry
+from shared.web import list_cursor
 from shared.web.admission import Kind, Limits
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import Call, Edge, Handler, endpoint, json_response
@@ -71,13 +71,23 @@ def _videos_of(name: str, summary: str, description: str, **more: Any) -> Callab
 class ListsApi:
     """Serves lists. What a user keeps is read for that user alone: `/v1/me` needs their token."""
 
-    def __init__(self, edge: Edge, feed: Feed, lists: ListsReader, limits: Limits, keys: KeyRing, telemetry: Telemetry):
+    def __init__(
+        self,
+        edge: Edge,
+        feed: Feed,
+        lists: ListsReader,
+        limits: Limits,
+        keys: KeyRing,
+        telemetry: Telemetry,
+        followed_people: Callable[[Call], Awaitable[func.HttpResponse]],
+    ) -> None:
         self.edge = edge
         self._feed = feed
         self._lists = lists
         self._limits = limits
         self._keys = keys.for_purpose(list_cursor.PURPOSE)
         self._telemetry = telemetry
+        self._followed_people = followed_people
 
     @_videos_of(
         "saved",
@@ -109,7 +119,8 @@ class ListsApi:
         "v1/me/following",
         "What the user follows",
         tag="lists",
-        description="Creators, categories and series, newest first.",
+        description="Creators, categories and series, newest first. People only where `kind` asks for them and the "
+        "tenant has stories, in the order of their ids.",
         responses={
             200: Response(
                 "A page.",
@@ -129,8 +140,8 @@ class ListsApi:
             Parameter(
                 "kind",
                 "query",
-                f"Only these: {', '.join(KINDS)}. Every kind when absent.",
-                {"type": "string", "enum": list(KINDS)},
+                f"Only these: {', '.join(KINDS)}, {PERSON}. Every kind but people when absent.",
+                {"type": "string", "enum": [*KINDS, PERSON]},
                 example="creator",
             ),
         ),
@@ -140,6 +151,9 @@ class ListsApi:
         """A page of what the user follows."""
         query = self._query(call)
         kind = call.request.params.get("kind") or ""
+        if kind == PERSON:
+            with self._limits.admit(Kind.FEED, call.tenant, call.user_key):
+                return await self._followed_people(call)
         if kind and kind not in KINDS:
             raise bad_request("invalid_kind", f"kind must be one of {', '.join(KINDS)}.")
         walk = (FOLLOWING, kind, call.tenant.id, call.user_key)

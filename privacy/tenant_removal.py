@@ -21,6 +21,9 @@ from events.erasures import partition_of_erasures
 from shared.adapters.blobs.port import BLOB_CONTAINERS, Blobs, BlobsError
 from shared.adapters.bus.port import Bus, BusError
 from shared.adapters.documents.port import (
+    PEOPLE,
+    STORIES,
+    STORY_ACTIVITY,
     TENANTS,
     USER_ACTIVITY,
     VIDEO_STATS,
@@ -113,6 +116,7 @@ class TenantRemovals:
             self._remove_partition(VIDEOS),
             self._remove_partition(VIDEO_STATS),
             self._remove_users,
+            *(self._remove_partitions(container) for container in (STORIES, STORY_ACTIVITY, PEOPLE)),
             *(self._remove_blobs(container) for container in BLOB_CONTAINERS),
             self._remove_dead_letters,
         )
@@ -158,6 +162,7 @@ class TenantRemovals:
         return True
 
     async def _finish(self, job: _Job) -> None:
+        job.body = {name: each for name, each in job.body.items() if not name.startswith("after.")}
         job.body |= {"state": DONE, "doneAt": self._clock(), "users": None, "worker": ""}
         await job.save()
         await self._tenants_refresher.refresh()
@@ -184,23 +189,42 @@ class TenantRemovals:
 
     async def _remove_users(self, job: _Job, until: float) -> bool:
         """The partitions of the tenant's users, as the change feed tells of them."""
-        await self._empty(job, partition_of_erasures(job.tenant_id))
+        await self._empty(job, USER_ACTIVITY, partition_of_erasures(job.tenant_id))
         while True:
             if elapsed_seconds() >= until:
                 return False
             changes = await self._documents.changes(USER_ACTIVITY, job.body["users"], limit=CHANGES_A_PAGE)
             partitions = {each.partition for each in changes.documents if each.body.get("tenantId") == job.tenant_id}
             for partition in sorted(partitions):
-                await self._empty(job, partition)
+                await self._empty(job, USER_ACTIVITY, partition)
             job.body["users"] = changes.token
             await job.save()
             if not changes.more:
                 return True
 
-    async def _empty(self, job: _Job, partition: str) -> None:
-        while ids := await self._ids(USER_ACTIVITY, partition):
-            await self._delete(USER_ACTIVITY, partition, ids)
-            job.count(USER_ACTIVITY.name, len(ids))
+    def _remove_partitions(self, container: Container) -> _Step:
+        token = f"after.{container.name}"
+
+        async def remove(job: _Job, until: float) -> bool:
+            """The partitions that begin with the tenant's id, as the change feed tells of them."""
+            while True:
+                if elapsed_seconds() >= until:
+                    return False
+                changes = await self._documents.changes(container, job.body.get(token), limit=CHANGES_A_PAGE)
+                mine = {each.partition for each in changes.documents if each.partition.startswith(f"{job.tenant_id}/")}
+                for partition in sorted(mine):
+                    await self._empty(job, container, partition)
+                job.body[token] = changes.token
+                await job.save()
+                if not changes.more:
+                    return True
+
+        return remove
+
+    async def _empty(self, job: _Job, container: Container, partition: str) -> None:
+        while ids := await self._ids(container, partition):
+            await self._delete(container, partition, ids)
+            job.count(container.name, len(ids))
 
     def _remove_blobs(self, container: str) -> _Step:
         async def remove(job: _Job, until: float) -> bool:

@@ -266,6 +266,21 @@ class Settings:
         maximum=1e9,
     )
 
+    story_picture_bytes: float = _setting(
+        "STORY_PICTURE_BYTES",
+        10_000_000.0,
+        "Bytes of a story's picture at the most.",
+        minimum=1_000.0,
+        maximum=100_000_000.0,
+    )
+    story_clip_bytes: float = _setting(
+        "STORY_CLIP_BYTES",
+        100_000_000.0,
+        "Bytes of a story's clip at the most.",
+        minimum=1_000.0,
+        maximum=1_000_000_000.0,
+    )
+
     otlp_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "",

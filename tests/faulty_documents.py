@@ -49,6 +49,8 @@ class FaultyDocuments:
     troubles: list[Trouble] = field(default_factory=list)
     reads: int = 0
     writes: int = 0
+    touched: Counter[str] = field(default_factory=Counter)
+    """How often each container was read or written."""
     first_pages: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def loads(self, container: str) -> dict[str, int]:
@@ -65,6 +67,7 @@ class FaultyDocuments:
             self.troubles.remove(trouble)
 
     async def _suffer(self, container: Container, partition: str | None, *, writing: bool) -> list[Trouble]:
+        self.touched[container.name] += 1
         felt = [trouble for trouble in self.troubles if trouble.concerns(container, partition)]
         for trouble in felt:
             if trouble.delay_seconds:

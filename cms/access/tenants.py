@@ -28,7 +28,7 @@ from cms.configuration.models import configuration_view
 from cms.documents import DocumentFlow
 from cms.endpoint import cms_endpoint
 from cms.forms import Fault, checked, refused
-from cms.request import MAX_BODY_BYTES, CmsRequest, read_json
+from cms.request import MAX_BODY_BYTES, CmsRequest
 from shared.adapters.documents.port import TENANTS, Create, Document, Operation, Replace
 from shared.adapters.milestones import Milestones
 from shared.adapters.tenant_directory import CONFIGURATION_ID, ONBOARDING_ID, PLATFORM, TenantDirectory
@@ -36,6 +36,7 @@ from shared.domain.formats import TENANT_ID
 from shared.domain.keys import Identity
 from shared.domain.records import Tenant
 from shared.domain.removal_receipt import DONE, REMOVAL_ID, new_removal
+from shared.web.bodies import read_json
 from shared.web.declaration import Parameter
 from shared.web.endpoint import Edge, json_response
 from shared.web.problems import Problem, bad_request

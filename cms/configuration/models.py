@@ -19,9 +19,11 @@ from shared.domain.formats import FLAG_NAME, iso_time_or_none
 from shared.domain.records import (
     DEFAULT_CREATOR_CAP,
     DEFAULT_DIVERSITY,
+    DEFAULT_STORY_HOURS,
     DEFAULT_STREAK_CAP,
     MAX_DIVERSITY,
     MAX_ROLLUP_SHARDS,
+    MAX_STORY_HOURS,
     RATINGS,
     Tenant,
 )
@@ -76,6 +78,9 @@ class ConfigurationForm(Form):
     auto_model: AutoModelState = "on"
     holdout: bool = True
     offer_next_episode: bool = True
+    follow_policy: Literal["open", "approval"] = "open"
+    friends_mean: Literal["followers", "mutuals"] = "followers"
+    story_hours: Annotated[Whole, Field(ge=1, le=MAX_STORY_HOURS)] = DEFAULT_STORY_HOURS
 
     @model_validator(mode="after")
     def _bands_only_lower(self) -> Self:
@@ -130,6 +135,13 @@ class EditableConfiguration(View):
     ]
     holdout: Annotated[bool, Field(description="2 % of the users are never served a learned personal model.")]
     offer_next_episode: Annotated[bool, Field(description="After a finished episode of a series the next is offered.")]
+    follow_policy: Annotated[
+        Literal["open", "approval"], Field(description="A follow holds at once, or once the followed person agrees.")
+    ]
+    friends_mean: Annotated[
+        Literal["followers", "mutuals"], Field(description="Who sees an author's stories for friends.")
+    ]
+    story_hours: Annotated[int, Field(description="How long a story lives.")]
 
 
 @comes_back_in(ConfigurationForm)

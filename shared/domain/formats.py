@@ -48,6 +48,8 @@ KEY_NAME = Format(r"[^\x00-\x1f\x7f]+", "a name such as Anna (newsroom)")
 KEY_ID = Format(r"[\w .()@-]{1,80}", "1 to 80 letters, digits, spaces or . ( ) @ - _")
 AUDIT_ENTRY_ID = Format(r"[0-9]{14}[0-9a-f]{8}", "14 digits and 8 lower-case hex digits")
 USER_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
+PUBLIC_ID = Format(r"[A-Za-z0-9._]{22}", "22 letters, digits, . or _")
+"""Of a person, as others may see it."""
 KEY_HASH = Format(r"[0-9a-f]{64}", "64 lower-case hex digits")
 PLATFORM = Format(r"[a-z0-9_]{1,16}", "a platform such as ios, android or web")
 _SEPARATORS = re.compile(r"[ ._-]+")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from shared.domain import alphabet
 from shared.domain.base64url import to_text
 from shared.domain.fingerprint import fingerprint
 from shared.settings import BadSetting
@@ -165,6 +166,10 @@ class Identity:
         return Mac(_derive(self._secret, "archive-pseudonym"))
 
     @cached_property
+    def _public_id(self) -> Mac:
+        return Mac(_derive(self._secret, "public-id"))
+
+    @cached_property
     def _receipt(self) -> Mac:
         return Mac(_derive(self._secret, "receipt-marker"))
 
@@ -175,6 +180,11 @@ class Identity:
     def user_key(self, tenant_id: str, user_hash: str) -> str:
         """The partition of a user: 43 URL-safe characters, which only the secret can match with a user hash."""
         return to_text(self._user(f"{tenant_id}\n{user_hash}".encode()))
+
+    def public_id(self, user_key: str) -> str:
+        """What a tenant's users may know of each other: 22 letters, digits, `.` or `_`. It opens nothing, and is the
+        same for ever, so that an erasure finds what is stored under it."""
+        return alphabet.to_text(self._public_id(user_key.encode())[:16])
 
     def api_key_hash(self, key: str) -> str:
         """What is stored of an API key: 64 hex digits."""

@@ -177,6 +177,13 @@ DEFAULT_STREAK_CAP = 2
 DEFAULT_CREATOR_CAP = 3
 DEFAULT_DIVERSITY, MAX_DIVERSITY = 0.1, 2.0
 MAX_ROLLUP_SHARDS = 16
+OPEN, APPROVAL = "open", "approval"
+FOLLOW_POLICIES = (OPEN, APPROVAL)
+"""Whether a follow holds at once, or once the followed person has agreed."""
+FOLLOWERS, MUTUALS = "followers", "mutuals"
+FRIENDS_MEAN = (FOLLOWERS, MUTUALS)
+"""Who sees what an author shows to friends: who follows the author, or of these whom the author follows too."""
+DEFAULT_STORY_HOURS, MAX_STORY_HOURS = 24, 48
 AUTO_ON, AUTO_SUGGEST, AUTO_OFF = "on", "suggest", "off"
 AUTO_MODELS = (AUTO_ON, AUTO_SUGGEST, AUTO_OFF)
 """What becomes of what a tenant's own learning finds: served, shown to its editors, or nothing."""
@@ -197,7 +204,8 @@ class Tenant:
     `require_user_token` lets nobody act for a user without a token signed by the tenant's backend.
     `offer_next_episode` lets a feed offer the episode after one that the user finished.
     `auto_model`, one of `AUTO_MODELS`, says what becomes of what the tenant's own learning finds; `holdout` whether a
-    few users are never served its personal model, to measure it by.
+    few users are never served its personal model, to measure it by. `follow_policy`, `friends_mean` and `story_hours`
+    (1 to 48) say when a follow holds, who friends are, and how long a story lives.
     """
 
     id: str
@@ -220,6 +228,9 @@ class Tenant:
     auto_model: str = AUTO_ON
     holdout: bool = True
     offer_next_episode: bool = True
+    follow_policy: str = OPEN
+    friends_mean: str = FOLLOWERS
+    story_hours: int = DEFAULT_STORY_HOURS
     model_version: str | None = None
     model_history: tuple[str | None, ...] = ()
     age_limits: tuple[tuple[AgeBand, int], ...] = field(init=False, repr=False, compare=False)
@@ -262,6 +273,10 @@ class Tenant:
             auto_model=_auto_model(body.get("autoModel")),
             holdout=body.get("holdout") is not False,
             offer_next_episode=body.get("offerNextEpisode") is not False,
+            # What cannot be read is taken for the stricter one.
+            follow_policy=OPEN if body.get("followPolicy", OPEN) == OPEN else APPROVAL,
+            friends_mean=FOLLOWERS if body.get("friendsMean", FOLLOWERS) == FOLLOWERS else MUTUALS,
+            story_hours=int(_bounded(body.get("storyHours"), 1.0, MAX_STORY_HOURS) or DEFAULT_STORY_HOURS),
             model_version=_text(body.get("modelVersion")) or None,
             model_history=tuple(v if isinstance(v, str) else None for v in history)
             if isinstance(history, list)
@@ -295,6 +310,9 @@ class Tenant:
             "autoModel": self.auto_model,
             "holdout": self.holdout,
             "offerNextEpisode": self.offer_next_episode,
+            "followPolicy": self.follow_policy,
+            "friendsMean": self.friends_mean,
+            "storyHours": self.story_hours,
             "modelVersion": self.model_version,
             "modelHistory": list(self.model_history),
         }

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     FEED = "feed"
     EVENTS = "events"
     PRIVACY = "privacy"
+    SOCIAL = "social"
 
 
 class Rates:

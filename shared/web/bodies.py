@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
+import azure.functions as func
+
+from shared.domain.json_text import InvalidJson, parse_document, with_cut_characters_marked
 from shared.web.problems import Problem, bad_request
 
 ACCEPTED_ENCODINGS = "gzip, deflate, identity"
@@ -14,6 +18,31 @@ GZIP_MAGIC = b"\x1f\x8b"
 MAX_RATIO, ALWAYS_BYTES = 100, 65_536
 """So many times its length a body can unpack to, and so many bytes whatever its length. Batches of events, which are
 much alike, stay below 30 times."""
+
+
+def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
+    """The body as JSON. Raises a 4xx `Problem`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in ("application/json", "application/merge-patch+json"):
+        raise Problem(415, "unsupported_media_type", "Send application/json.")
+    too_large = Problem(413, "body_too_large", f"The body can have at most {max_bytes:,} bytes.")
+    body = decoded_body(request.get_body(), request.headers, max_bytes, too_large)
+    try:
+        return parse_document(body)
+    except InvalidJson:
+        pass
+    try:
+        return parse_document(with_cut_characters_marked(body))
+    except InvalidJson:
+        raise bad_request("invalid_json", "The body is not JSON, or nested too deeply.") from None
+
+
+def read_object(request: func.HttpRequest, max_bytes: int) -> dict[str, Any]:
+    """The body as a JSON object. Raises a 4xx `Problem`."""
+    read = read_json(request, max_bytes)
+    if not isinstance(read, dict):
+        raise bad_request("invalid_body", "Send a JSON object.")
+    return read
 
 
 def decoded_body(body: bytes, headers: Mapping[str, str], max_bytes: int, too_large: Problem) -> bytes:

@@ -63,7 +63,8 @@ class Endpoint:
     `operator`: for the platform's own keys, about no single tenant.
     `platform`: an operator may name the platform itself as the tenant. `problems`: the codes it answers beside those
     of authentication and of any call; a test fails for any other. `cors`: pages of other origins may call it. `plain`:
-    answered without the app's services, uncounted. `call`: what the handler gets (shared/web/endpoint.py).
+    answered without the app's services, uncounted. `flag`: while it is off for the tenant, a 404 as where nothing
+    is. `call`: what the handler gets (shared/web/endpoint.py).
     """
 
     handler: Callable[..., Awaitable[Any]]
@@ -85,6 +86,7 @@ class Endpoint:
     problems: tuple[str, ...] = ()
     cors: bool = False
     plain: bool = False
+    flag: str = ""
     vary: str = field(init=False)
     """The request headers that decide on the response to a GET, as `Vary` names them; empty where none does."""
 

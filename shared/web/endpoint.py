@@ -90,13 +90,14 @@ def endpoint(
     problems: tuple[str, ...] = (),
     cors: bool = False,
     plain: bool = False,
+    flag: str = "",
 ) -> Callable[[Handler], Handler]:
     """Declare a method of an API class as an endpoint (see `Endpoint`). It only records; `blueprint` reads it."""
 
     def declare(handler: Handler) -> Handler:
         handler.endpoint = Endpoint(  # type: ignore[attr-defined]
             handler, method, path, summary, tag, responses, call, description, scopes, user, user_token, token_instead,
-            operator, platform, parameters, body, problems, cors, plain,
+            operator, platform, parameters, body, problems, cors, plain, flag,
         )  # fmt: skip
         return handler
 
@@ -125,8 +126,11 @@ Provider = Callable[[], Awaitable[Any]]
 def blueprint(api: type, provider: Provider) -> func.Blueprint:
     """A blueprint with one function for each endpoint that `api` declares."""
     functions = func.Blueprint()  # type: ignore[no-untyped-call]
+    asked: set[str] = set()
     for declared in endpoints_of(api):
-        methods = [declared.method, "OPTIONS"] if declared.cors else [declared.method]
+        preflight = declared.cors and declared.path not in asked  # one function answers for all methods of a path
+        asked.add(declared.path)
+        methods = [declared.method, "OPTIONS"] if preflight else [declared.method]
         route = functions.route(declared.path, methods=methods)
         functions.function_name(declared.name)(route(_function(declared, provider)))
     return functions
@@ -162,6 +166,7 @@ class Edge:
         telemetry: Telemetry,
         cors: Cors,
         clock: Callable[[], float],
+        switched_on: Callable[[str, str, Mapping[str, bool]], bool] = lambda flag, tenant_id, own: False,
     ) -> None:
         self._authenticator = authenticator
         self._user_tokens = user_tokens
@@ -169,7 +174,12 @@ class Edge:
         self._telemetry = telemetry
         self._cors = cors
         self._clock = clock
+        self._switched_on = switched_on
         self._error_ids = ErrorIds()
+
+    def is_on(self, flag: str, tenant: Tenant) -> bool:
+        """Whether a flag is on for a tenant, which can switch it off for itself."""
+        return self._switched_on(flag, tenant.id, tenant.feature_flags)
 
     async def answer(self, declared: Endpoint, api: Api, request: func.HttpRequest) -> func.HttpResponse:
         """Call a handler and turn what it raises into a response.
@@ -203,6 +213,8 @@ class Edge:
     ) -> func.HttpResponse:
         try:
             _check_size(request.url, headers_of(request))
+            if declared.flag and not self._switched_on(declared.flag, headers_of(request).get("x-tenant-id", ""), {}):
+                raise _no_such_route()
             if not declared.scopes:
                 anonymous: func.HttpResponse = await declared.handler(api, request)
                 return anonymous
@@ -262,6 +274,8 @@ class Edge:
         if not declared.token_instead:
             caller.require(*declared.scopes)
         call: Call = declared.call(request, caller, now, started)
+        if declared.flag and not self.is_on(declared.flag, caller.tenant):
+            raise _no_such_route()
         if declared.user:
             user = self._user_tokens.user_of(caller, headers, now)
             if declared.user_token and not user.verified:  # an app's key names anybody, also whom it should not
@@ -292,6 +306,11 @@ class Edge:
         if problem.errors:
             body["errors"] = list(problem.errors)
         return func.HttpResponse(orjson.dumps(body), status_code=problem.status, headers=headers, mimetype=PROBLEM_JSON)
+
+
+def _no_such_route() -> Problem:
+    """What is switched off is not there."""
+    return Problem(404, "not_found", "Not found.")
 
 
 def headers_of(request: func.HttpRequest) -> Mapping[str, str]:

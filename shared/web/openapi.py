@@ -56,6 +56,7 @@ TAGS = {
     "feed": "What an SDK calls to show videos.",
     "events": "What an SDK calls to report what was watched.",
     "lists": "What a user keeps, for that user alone, and series in order.",
+    "people": "Who follows whom, by ids that a tenant's users may see of each other.",
     "privacy": "What is stored about a user: show it, delete it.",
     "operators": "Looking at one user's signals and switching one tenant; not reachable through the public entry.",
     "videos": "What there is to show: for content teams.",
@@ -109,7 +110,8 @@ def problems_of(endpoint: Endpoint) -> tuple[str, ...]:
         return endpoint.problems
     authentication = TENANT if endpoint.scopes or endpoint.token_instead else ()
     body = BODY if endpoint.body is not None else ()
-    return tuple(dict.fromkeys((*authentication, *endpoint.problems, *body, *ANY)))
+    flag = ("not_found",) if endpoint.flag else ()
+    return tuple(dict.fromkeys((*authentication, *endpoint.problems, *flag, *body, *ANY)))
 
 
 class ApiDocument:

@@ -109,6 +109,10 @@ CODES: dict[str, Code] = {
     "empty_file": Code(400, "The file has no rows."),
     "file_too_large": Code(413, "The file has more than 32 MB. Split it."),
     "too_many_rows": Code(413, "The file has more than 50,000 rows. Split it."),
+    # people and stories
+    "cannot_follow": Code(400, "Nobody can follow themselves, and some people cannot be followed."),
+    "cannot_block": Code(400, "Nobody can block themselves."),
+    "too_many_follows": Code(409, "Somebody follows 2,000 people already. Unfollow one first."),
     # how it goes
     "rate_limited": Code(429, "One user or the tenant asks more often than it may.", retry=True),
     "overloaded": Code(429, "The service is busy. Nothing was done; come back when told.", retry=True),

@@ -40,6 +40,8 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
         *(f"/v1/me/{name}" for name in ("saved", "liked", "continue", "following")),
         "/v1/videos/{id}/similar",
         "/v1/events/batch",
+        *(f"/v1/{path}" for path in ("me", "me/followers", "me/followers/{id}", "me/blocks")),
+        *(f"/v1/{path}" for path in ("follow/{id}", "blocks/{id}")),
         "/v1/privacy/export",
         "/v1/privacy/erase",
     }
@@ -63,7 +65,7 @@ def test_the_document_for_apps_has_every_schema_that_it_refers_to_and_no_other()
     for kind in ("schemas", "examples"):
         named = set(re.findall(rf"#/components/{kind}/(\w+)", orjson.dumps(sdk).decode()))
         assert named == set(sdk["components"][kind])
-    assert [tag["name"] for tag in sdk["tags"]] == ["feed", "lists", "events", "privacy"]
+    assert [tag["name"] for tag in sdk["tags"]] == ["feed", "lists", "events", "people", "privacy"]
     validate(sdk)
 
 

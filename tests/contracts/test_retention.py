@@ -124,7 +124,7 @@ async def test_a_user_who_returns_after_an_erasure_is_new_and_old_messages_stay_
     assert signals.events == 1
 
 
-def test_only_one_container_holds_users_and_it_lets_go_of_everything_by_itself() -> None:
+def test_only_one_container_has_what_users_watch_and_it_lets_go_of_it_by_itself() -> None:
     assert [container.name for container in CONTAINERS.values() if container.partition_field == "userKey"] == [
         USER_ACTIVITY.name
     ]

@@ -20,7 +20,18 @@ from events.schema import Event
 from privacy.tenant_removal import LEASE_SECONDS, TenantRemovals
 from shared.adapters.blobs.port import BLOB_CONTAINERS
 from shared.adapters.bus.port import ROLLUP, SUBSCRIPTIONS, OutgoingMessage
-from shared.adapters.documents.port import CONTAINERS, TENANTS, Container, DocumentStore, Operation, query_all
+from shared.adapters.documents.port import (
+    CONTAINERS,
+    PEOPLE,
+    STORIES,
+    STORY_ACTIVITY,
+    TENANTS,
+    Container,
+    Create,
+    DocumentStore,
+    Operation,
+    query_all,
+)
 from shared.adapters.tenant_directory import PLATFORM
 from shared.domain.removal_receipt import GRACE_SECONDS
 from tests.cms.editor import RULE, VIDEO, Editor
@@ -74,7 +85,7 @@ class Used:
         found: dict[str, int] = {}
         for container in CONTAINERS.values():
             for partition, id, body in await everything(services.documents, container):
-                if partition == self.id or partition in users or body.get("tenantId") == self.id:
+                if partition.partition("/")[0] == self.id or partition in users or body.get("tenantId") == self.id:
                     where = f"{container.name}: {id}" if container is TENANTS else container.name
                     found[where] = found.get(where, 0) + 1
         for name in BLOB_CONTAINERS:
@@ -167,6 +178,8 @@ async def used(app: App, tenant_id: str) -> Used:
     await app.services.table_builder.build(tenant_id)
     erased = {"X-Tenant-Id": tenant_id, "X-Api-Key": app.ops_key, "X-User": client.as_user().user}
     assert (await app.request("POST", "/v1/privacy/erase", erased)).status == 200
+    for container in (STORIES, STORY_ACTIVITY, PEOPLE):
+        await app.documents.write(container, f"{tenant_id}/one", [Create({"id": "a"}), Create({"id": "b"})])
     for subscription in SUBSCRIPTIONS:
         letter = OutgoingMessage(f"dead-{tenant_id}", f"{tenant_id}#0", encode(batch_of(made, app.clock.now())))
         await app.services.bus.dead_letter(subscription, letter, "failed")

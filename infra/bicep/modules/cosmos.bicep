@@ -1,4 +1,4 @@
-// Cosmos DB: one database, four containers, no keys. Container shapes equal `shared/adapters/documents/cosmos_layout.py`.
+// Cosmos DB: one database, seven containers, no keys. Container shapes equal `shared/adapters/documents/cosmos_layout.py`.
 
 import { tagSet } from '../types.bicep'
 
@@ -232,6 +232,112 @@ resource userActivity 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/contai
     options: {
       autoscaleSettings: {
         maxThroughput: userActivityMaxThroughput
+      }
+    }
+  }
+}
+
+// Stories, each in the bucket of its hour; every item ends by a time to live of its own.
+resource stories 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2025-04-15' = {
+  parent: database
+  name: 'stories'
+  location: location
+  tags: tags
+  properties: {
+    resource: {
+      id: 'stories'
+      partitionKey: {
+        kind: 'Hash'
+        version: 2
+        paths: ['/bucketKey']
+      }
+      defaultTtl: -1
+      indexingPolicy: {
+        indexingMode: 'consistent'
+        automatic: true
+        includedPaths: [
+          {
+            path: '/bucketKey/?'
+          }
+        ]
+        excludedPaths: [
+          {
+            path: '/*'
+          }
+        ]
+      }
+    }
+    options: {
+      autoscaleSettings: {
+        maxThroughput: contentMaxThroughput
+      }
+    }
+  }
+}
+
+// Who saw a story and what they made of it.
+resource storyActivity 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2025-04-15' = {
+  parent: database
+  name: 'story-activity'
+  location: location
+  tags: tags
+  properties: {
+    resource: {
+      id: 'story-activity'
+      partitionKey: {
+        kind: 'Hash'
+        version: 2
+        paths: ['/storyKey']
+      }
+      defaultTtl: -1
+      indexingPolicy: {
+        indexingMode: 'consistent'
+        automatic: true
+        includedPaths: []
+        excludedPaths: [
+          {
+            path: '/*'
+          }
+        ]
+      }
+    }
+    options: {
+      autoscaleSettings: {
+        maxThroughput: contentMaxThroughput
+      }
+    }
+  }
+}
+
+// Who follows whom, and what one person owns, in one partition a person.
+resource people 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2025-04-15' = {
+  parent: database
+  name: 'people'
+  location: location
+  tags: tags
+  properties: {
+    resource: {
+      id: 'people'
+      partitionKey: {
+        kind: 'Hash'
+        version: 2
+        paths: ['/personKey']
+      }
+      defaultTtl: -1
+      indexingPolicy: {
+        indexingMode: 'consistent'
+        automatic: true
+        includedPaths: []
+        excludedPaths: [
+          {
+            path: '/*'
+          }
+        ]
+      }
+    }
+    options: {
+      autoscaleSettings: {
+        maxThroughput: contentMaxThroughput
       }
     }
   }

@@ -402,6 +402,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           value: '1500'
         }
         {
+          name: 'STORY_PICTURE_BYTES'
+          value: '10000000'
+        }
+        {
+          name: 'STORY_CLIP_BYTES'
+          value: '100000000'
+        }
+        {
           name: 'TELEMETRY_EXPORT_SECONDS'
           value: '60'
         }

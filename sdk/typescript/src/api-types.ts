@@ -150,7 +150,7 @@ export interface paths {
         };
         /**
          * What the user follows
-         * @description Creators, categories and series, newest first.
+         * @description Creators, categories and series, newest first. People only where `kind` asks for them and the tenant has stories, in the order of their ids.
          */
         get: operations["getFollowing"];
         put?: never;
@@ -215,6 +215,124 @@ export interface paths {
          * @description Send batches every few seconds. After a time-out, 429 or 503 send the same bytes again with the same Idempotency-Key: nothing counts twice. One bad event never sinks its batch.
          */
         post: operations["postEvents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The user as others see them
+         * @description The id is the same for ever. It names nobody outside the tenant and cannot be sent as `X-User`.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/follow/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Follow somebody
+         * @description Asking twice is harmless. Where the tenant's `followPolicy` is `approval`, the state is `requested` until the followed person agrees. Creators, categories and series are followed by events instead.
+         */
+        put: operations["putFollow"];
+        /** Follow somebody, as PUT does */
+        post: operations["postFollow"];
+        /** No longer follow somebody */
+        delete: operations["deleteFollow"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/followers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who follows the user */
+        get: operations["getFollowers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/followers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Agree to somebody's request to follow */
+        put: operations["putFollower"];
+        post?: never;
+        /** Refuse a request, or no longer be followed by somebody */
+        delete: operations["deleteFollower"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/blocks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Block somebody
+         * @description Neither sees anything of the other any more, and what they follow of each other ends. The blocked person is not told.
+         */
+        put: operations["putBlock"];
+        post?: never;
+        /**
+         * Take a block back
+         * @description What was followed before is not followed again.
+         */
+        delete: operations["deleteBlock"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/blocks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whom the user blocks */
+        get: operations["getBlocks"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -294,6 +412,19 @@ export interface components {
             /** @description Events that were refused one by one; the others count. Do not send these again. */
             rejected: components["schemas"]["RejectedEvent"][];
             batchId: string;
+        };
+        /** @description Somebody the user blocks. */
+        BlockedPerson: {
+            id: string;
+            /** Format: date-time */
+            at: string;
+        };
+        /** @description A page of those whom the user blocks. */
+        BlocksPage: {
+            /** @description In the order of their ids. */
+            items: components["schemas"]["BlockedPerson"][];
+            /** @description null: nothing follows. */
+            nextCursor: string | null;
         };
         /** @description How long a client may keep answers. */
         CacheTimes: {
@@ -604,13 +735,20 @@ export interface components {
             /** Format: date */
             day: string;
         };
+        /** @description How a follow stands. */
+        FollowState: {
+            /** @description `requested`: the followed person has yet to agree. Known values: `accepted`, `requested`. More may come. */
+            state: string;
+        };
         /** @description Something the user follows. */
         FollowedItem: {
-            /** @description Known values: `creator`, `category`, `series`. More may come. */
+            /** @description Known values: `creator`, `category`, `series`, `person`. More may come. */
             kind: string;
             id: string;
             /** Format: date-time */
             followedAt: string;
+            /** @description Of people: `requested` until they agree, then `accepted`. */
+            state?: string | null;
         };
         /** @description A creator, category or series the user follows. */
         FollowedSubject: {
@@ -619,6 +757,21 @@ export interface components {
             id: string;
             /** Format: date-time */
             at: string;
+        };
+        /** @description Somebody who follows the user, or asks to. */
+        FollowerItem: {
+            id: string;
+            /** @description `requested`: the followed person has yet to agree. Known values: `accepted`, `requested`. More may come. */
+            state: string;
+            /** Format: date-time */
+            since: string;
+        };
+        /** @description A page of those who follow the user. */
+        FollowersPage: {
+            /** @description In the order of their ids. */
+            items: components["schemas"]["FollowerItem"][];
+            /** @description null: nothing follows. */
+            nextCursor: string | null;
         };
         /** @description A page of what the user follows. */
         Following: {
@@ -721,6 +874,10 @@ export interface components {
             items: components["schemas"]["ListedItem"][];
             /** @description null: nothing follows. */
             nextCursor: string | null;
+        };
+        /** @description The user as others see them. */
+        Me: {
+            id: string;
         };
         /** @description A feed that apps can ask for besides `home`. */
         OfferedFeed: {
@@ -2372,7 +2529,7 @@ export interface operations {
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
-                 * @description Only these: creator, category, series. Every kind when absent.
+                 * @description Only these: creator, category, series, person. Every kind but people when absent.
                  * @example creator
                  */
                 kind?: string;
@@ -3140,6 +3297,1455 @@ export interface operations {
              * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
              *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
              */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The public id. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "Zq3_vX.b81LkPw0aGt5YhA"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putFollow: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it stands now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "state": "accepted"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FollowState"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `too_many_follows`: Somebody follows 2,000 people already. Unfollow one first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postFollow: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it stands now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "state": "accepted"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FollowState"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `too_many_follows`: Somebody follows 2,000 people already. Unfollow one first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteFollow: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; asking twice is harmless. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFollowers: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries; 20 when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "Zq3_vX.b81LkPw0aGt5YhA",
+                     *           "state": "accepted",
+                     *           "since": "2026-11-20T12:00:00Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FollowersPage"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putFollower: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; asking twice is harmless. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteFollower: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; asking twice is harmless. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putBlock: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; asking twice is harmless. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `cannot_block`: Nobody can block themselves.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `too_many`: The tenant has as many of these as it may. Delete one first. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteBlock: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; asking twice is harmless. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getBlocks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many entries; 20 when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "Zq3_vX.b81LkPw0aGt5YhA",
+                     *           "at": "2026-11-20T12:00:00Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BlocksPage"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */

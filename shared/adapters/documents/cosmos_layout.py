@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.adapters.documents.port import CONTAINERS, USER_ACTIVITY, Container
+from shared.adapters.documents.port import CONTAINERS, PEOPLE, STORY_ACTIVITY, USER_ACTIVITY, Container
 
+UNINDEXED = (USER_ACTIVITY, STORY_ACTIVITY, PEOPLE)
 TTL_PER_ITEM = -1
 """`defaultTtl: -1`: items stay unless they carry a `ttl` of their own."""
 
@@ -18,10 +19,10 @@ TTL_PER_ITEM = -1
 def indexing_policy(container: Container) -> dict[str, Any]:
     """The container's indexing policy, in the words of the service.
 
-    `user-activity` is read by id, and listed only for one user at a time when they ask for their data or its
-    erasure: it indexes nothing. The others are listed by partition, whose path is not indexed unless named.
+    What is about one user or one story is read by id, and listed only inside its own small partition: it indexes
+    nothing. The others are listed by partition, whose path is not indexed unless named.
     """
-    included = [] if container == USER_ACTIVITY else [{"path": f"/{container.partition_field}/?"}]
+    included = [] if container in UNINDEXED else [{"path": f"/{container.partition_field}/?"}]
     return {
         "indexingMode": "consistent",
         "automatic": True,

@@ -42,8 +42,11 @@ TENANTS = Container("tenants", "tenantId")
 VIDEOS = Container("videos", "tenantId")
 VIDEO_STATS = Container("video-stats", "tenantId")
 USER_ACTIVITY = Container("user-activity", "userKey", default_ttl_seconds=90 * DAY_SECONDS)
+STORIES = Container("stories", "bucketKey")
+STORY_ACTIVITY = Container("story-activity", "storyKey")
+PEOPLE = Container("people", "personKey")
 
-CONTAINERS = {c.name: c for c in (TENANTS, VIDEOS, VIDEO_STATS, USER_ACTIVITY)}
+CONTAINERS = {c.name: c for c in (TENANTS, VIDEOS, VIDEO_STATS, USER_ACTIVITY, STORIES, STORY_ACTIVITY, PEOPLE)}
 
 
 @dataclass(frozen=True, slots=True)

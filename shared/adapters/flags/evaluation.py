@@ -34,6 +34,7 @@ ARCHIVE = "archive"
 LEAN_READS = "lean-reads"
 AUTO_MODELS = "auto-models"
 LEAN_WRITES = "lean-writes"
+STORIES = "stories"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,12 @@ FLAGS: dict[str, Flag] = {
         "what the service has certainly not begun with is sent again, through the SDK. Off: every write goes through "
         "the SDK.",
         default=False,
+    ),
+    STORIES: Flag(
+        "People, follows and stories. Off: no route of theirs answers, as if there were none, and nothing of them is "
+        "loaded. Target tenants, not users.",
+        default=False,
+        tenants=True,
     ),
 }
 """Every flag the code asks for. A tenant's own feature flags are checked against the same table."""

@@ -1,0 +1,1 @@
+"""People, whom they follow, and stories: what people post for a day."""

@@ -1,0 +1,252 @@
+"""Who follows whom, who agreed to it, and who blocks whom.
+
+A follow is an edge with its follower and a mirror with the followed. The edge is the truth, and changes in one atomic
+batch with the follower's circle, so at most 2,000 hold and a block that came first refuses it. The mirror is written
+around it: *unsettled* before the edge changes, settled after. Whatever breaks off in between leaves an unsettled
+mirror at the most, never an edge without one; who reads the mirror then asks the edge (`settle`). Repeating a call
+finishes it.
+
+A block hides from the blocked person first and is listed by its maker second; taking it back is the other way round.
+Broken off, it hides too much rather than too little, and repeating it finishes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from shared.adapters.documents.port import (
+    PEOPLE,
+    Create,
+    Delete,
+    Document,
+    DocumentStore,
+    Json,
+    Operation,
+    Replace,
+    StoreUnavailable,
+    Upsert,
+    WriteRejected,
+)
+from shared.adapters.retry import retry
+from shared.domain.records import OPEN
+from shared.web.problems import Problem
+from stories.circle import CIRCLE_ID, MAX_BLOCKED_BY, MAX_BLOCKS, MAX_FOLLOWS, Circle, UnreadableCircle, has
+from stories.identity import Person
+
+ACCEPTED, REQUESTED = "accepted", "requested"
+FOLLOW, FOLLOWER, BLOCK = "follow:", "follower:", "block:"
+ATTEMPTS = 30
+UNSETTLED_SECONDS = 60.0
+"""A mirror without an edge for so long is what a call left that broke off; before, the call may still be at work."""
+T = TypeVar("T")
+
+
+class _Crossed(Exception):
+    """Somebody else wrote in between: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A circle as it was read, and how to write it again."""
+
+    circle: Circle
+    etag: str | None
+
+    def write(self, circle: Circle) -> Operation:
+        body = circle.to_document()
+        return Create(body) if self.etag is None else Replace(body, self.etag)
+
+
+class Graph:
+    """Reads and changes the graph. `clock` gives seconds since the epoch. Every method may raise `StoreUnavailable`."""
+
+    def __init__(self, documents: DocumentStore, clock: Callable[[], float]) -> None:
+        self._documents = documents
+        self._clock = clock
+
+    async def circle(self, person: Person, *, latest: bool = False) -> Stored:
+        """A person's circle. One that cannot be read is an outage: without it nobody knows who is blocked."""
+        stored = await self._documents.read(PEOPLE, person.partition, CIRCLE_ID, latest=latest)
+        try:
+            return Stored(Circle.from_document(stored.body if stored else None), stored.etag if stored else None)
+        except UnreadableCircle as error:
+            raise StoreUnavailable("a circle cannot be read") from error
+
+    # ---- follows
+
+    async def follow(self, who: Person, whom: Person, policy: str) -> str:
+        """Follow somebody, or ask to; the state it has then. Raises a `Problem` where that cannot be."""
+        if who == whom:
+            raise Problem(400, "cannot_follow", "Nobody can follow themselves.")
+
+        async def once() -> str:
+            edge = await self._read(who, FOLLOW + whom.id)
+            stored = await self.circle(who, latest=True)
+            if stored.circle.hides(whom.key):
+                raise Problem(400, "cannot_follow", "This person cannot be followed.")
+            if edge is None:
+                if stored.circle.asked >= MAX_FOLLOWS:
+                    raise Problem(409, "too_many_follows", f"Somebody can follow at most {MAX_FOLLOWS:,} people.")
+                state = ACCEPTED if policy == OPEN else REQUESTED
+                await self._unsettle(whom, who, state)
+                body = {"id": FOLLOW + whom.id, "kind": "follow", "state": state, "createdAt": self._clock()}
+                circle = stored.circle.adding(whom.key, "follows" if state == ACCEPTED else "requested")
+                await self._write(who, [Create(body), stored.write(circle)])
+            await self.settle(whom, who)
+            return str(edge.body["state"]) if edge else state
+
+        state = await self._until_alone(once)
+        await self._look_back(who, whom)
+        return state
+
+    async def unfollow(self, who: Person, whom: Person) -> None:
+        """End a follow or a request, whoever of the two asks for it. Ending what is not there is harmless."""
+
+        async def once() -> None:
+            edge = await self._read(who, FOLLOW + whom.id)
+            if edge is not None:
+                await self._unsettle(whom, who, edge.body["state"])
+                stored = await self.circle(who, latest=True)
+                circle = stored.circle.removing(whom.key, "follows", "requested", "followed_back")
+                await self._write(who, [Delete(edge.id, edge.etag), stored.write(circle)])
+            mirror = await self._read(whom, FOLLOWER + who.id)
+            if mirror is not None:
+                await self._write(whom, [Delete(mirror.id, mirror.etag)])
+
+        await self._until_alone(once)
+
+    async def accept(self, who: Person, follower: Person) -> None:
+        """Agree to somebody's request. Raises a 404 `Problem` where there is none."""
+
+        async def once() -> None:
+            edge = await self._read(follower, FOLLOW + who.id)
+            mirror = await self._read(who, FOLLOWER + follower.id)
+            if edge is None or mirror is None:
+                raise Problem(404, "not_found", "This person has not asked to follow.")
+            if edge.body["state"] == REQUESTED:
+                await self._unsettle(who, follower, ACCEPTED)
+                stored = await self.circle(follower, latest=True)
+                circle = stored.circle.removing(who.key, "requested").adding(who.key, "follows")
+                agreed = {**edge.body, "state": ACCEPTED, "acceptedAt": self._clock()}
+                await self._write(follower, [Replace(agreed, edge.etag), stored.write(circle)])
+            await self.settle(who, follower)
+
+        await self._until_alone(once)
+        await self._look_back(follower, who)
+
+    async def settled(self, whom: Person, who: Person) -> Json | None:
+        """`settle` for who only reads: whoever writes in between, it looks again."""
+        return await self._until_alone(lambda: self.settle(whom, who))
+
+    async def settle(self, whom: Person, who: Person) -> Json | None:
+        """Make the mirror of an edge say what the edge says, and return it; None where nobody follows."""
+        mirror = await self._read(whom, FOLLOWER + who.id)
+        if mirror is None or mirror.body["settled"]:
+            return mirror.body if mirror else None
+        edge = await self._read(who, FOLLOW + whom.id)
+        if edge is None:
+            if self._clock() - mirror.body["since"] >= UNSETTLED_SECONDS:
+                await self._write(whom, [Delete(mirror.id, mirror.etag)])
+            return None
+        settled = {**mirror.body, "state": edge.body["state"], "settled": True}
+        await self._write(whom, [Replace(settled, mirror.etag)])
+        await self._look_back(whom, who)
+        return settled
+
+    async def _unsettle(self, whom: Person, who: Person, state: str) -> None:
+        """Note with the followed that an edge is about to change; until it is settled nobody is followed back by it."""
+        mirror = {
+            "id": FOLLOWER + who.id,
+            "kind": "follower",
+            "state": state,
+            "since": self._clock(),
+            "settled": False,
+        }
+        stored = await self.circle(whom, latest=True)
+        operations: list[Operation] = [Upsert(mirror)]
+        if has(stored.circle.followed_back, who.key):
+            operations.append(stored.write(stored.circle.removing(who.key, "followed_back")))
+        await self._write(whom, operations)
+
+    async def _look_back(self, one: Person, other: Person) -> None:
+        """Keep in the circle of `one` whether they follow `other` and are followed back: asked after either changed,
+        so that whichever of two changes at once is later sees both."""
+
+        async def once() -> None:
+            stored = await self.circle(one, latest=True)
+            mirror = await self._read(one, FOLLOWER + other.id)
+            back = mirror is not None and mirror.body["settled"] and mirror.body["state"] == ACCEPTED
+            want = back and has(stored.circle.follows, other.key)
+            if want != has(stored.circle.followed_back, other.key):
+                change = stored.circle.adding if want else stored.circle.removing
+                await self._write(one, [stored.write(change(other.key, "followed_back"))])
+
+        await self._until_alone(once)
+
+    # ---- blocks
+
+    async def block(self, who: Person, whom: Person) -> None:
+        """Let two people never meet; what they follow of each other ends. Raises a `Problem` where that cannot be."""
+        if who == whom:
+            raise Problem(400, "cannot_block", "Nobody can block themselves.")
+
+        async def once() -> None:
+            mine = await self.circle(who, latest=True)
+            if not has(mine.circle.blocked, whom.key) and len(mine.circle.blocked) >= MAX_BLOCKS:
+                raise Problem(409, "too_many", f"Somebody can block at most {MAX_BLOCKS:,} people.")
+            theirs = await self.circle(whom, latest=True)
+            if not has(theirs.circle.blocked_by, who.key):
+                if len(theirs.circle.blocked_by) >= MAX_BLOCKED_BY:
+                    raise Problem(409, "too_many", "This person cannot be blocked by more people.")
+                await self._part(whom, who, theirs, "blocked_by")
+            if not has(mine.circle.blocked, whom.key):
+                block = {"id": BLOCK + whom.id, "kind": "block", "at": self._clock()}
+                await self._part(who, whom, mine, "blocked", Upsert(block))
+
+        await self._until_alone(once)
+
+    async def unblock(self, who: Person, whom: Person) -> None:
+        """Take a block back; what was followed before is not followed again."""
+
+        async def once() -> None:
+            mine = await self.circle(who, latest=True)
+            if has(mine.circle.blocked, whom.key):
+                operations: list[Operation] = [mine.write(mine.circle.removing(whom.key, "blocked"))]
+                if await self._read(who, BLOCK + whom.id) is not None:
+                    operations.append(Delete(BLOCK + whom.id))
+                await self._write(who, operations)
+            theirs = await self.circle(whom, latest=True)
+            if has(theirs.circle.blocked_by, who.key):
+                await self._write(whom, [theirs.write(theirs.circle.removing(who.key, "blocked_by"))])
+
+        await self._until_alone(once)
+
+    async def _part(self, one: Person, other: Person, stored: Stored, how: str, *more: Operation) -> None:
+        """Everything of `other` with `one` goes, and `how` stands instead: one batch."""
+        circle = stored.circle.removing(other.key, "follows", "requested", "followed_back").adding(other.key, how)
+        operations: list[Operation] = [stored.write(circle), *more]
+        for id in (FOLLOW + other.id, FOLLOWER + other.id):
+            found = await self._read(one, id)
+            if found is not None:
+                operations.append(Delete(id, found.etag))
+        await self._write(one, operations)
+
+    # ---- what all of it stands on
+
+    async def _read(self, person: Person, id: str) -> Document | None:
+        return await self._documents.read(PEOPLE, person.partition, id, latest=True)
+
+    async def _write(self, person: Person, operations: Sequence[Operation]) -> None:
+        try:
+            await self._documents.write(PEOPLE, person.partition, operations)
+        except WriteRejected as refused:
+            raise _Crossed from refused
+
+    async def _until_alone(self, once: Callable[[], Awaitable[T]]) -> T:
+        """Run what reads and writes again until nobody wrote in between. A refusal is never believed: it looks."""
+        try:
+            return await retry(once, (_Crossed,), attempts=ATTEMPTS, first_pause=0.002, longest_pause=0.1)
+        except _Crossed as crossed:
+            raise StoreUnavailable("people change faster than they can be written", 1.0) from crossed

@@ -1,0 +1,76 @@
+"""What an endpoint of people reads from a request: who calls, whom it is about, which page."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shared.domain.keys import Identity, KeyRing, SigningKeys
+from shared.domain.records import MAX_LIMIT
+from shared.web import list_cursor
+from shared.web.declaration import Parameter
+from shared.web.endpoint import Call
+from shared.web.problems import Problem, bad_request
+from stories.identity import Person, is_public_id, person_of
+
+LIMIT = Parameter(
+    "limit",
+    "query",
+    "How many entries; 20 when absent.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    example=20,
+)
+CURSOR = Parameter(
+    "cursor",
+    "query",
+    "`nextCursor` of the page before, for what it was made for only.",
+    {"type": "string", "pattern": f"^[A-Za-z0-9._]{{0,{list_cursor.MAX_CHARS}}}$"},
+)
+PAGE = (LIMIT, CURSOR)
+PAGE_PROBLEMS = ("invalid_limit", "invalid_cursor")
+DEFAULT_LIMIT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCalls:
+    """Reads requests. Cursors are sealed, and each belongs to one list of one person."""
+
+    identity: Identity
+    keys: KeyRing
+
+    def me(self, call: Call) -> Person:
+        return person_of(self.identity, call.tenant.id, call.user_key)
+
+    def other(self, call: Call) -> Person:
+        """The person in the path. Raises a 404 `Problem` for what is nobody's id."""
+        id = call.request.route_params.get("id", "")
+        if not is_public_id(id):
+            raise Problem(404, "not_found", "There is no such person.")
+        return Person(call.tenant.id, id)
+
+    def limit(self, call: Call) -> int:
+        """How many entries. Raises a 400 `Problem`."""
+        text = call.request.params.get("limit")
+        if not text:
+            return DEFAULT_LIMIT
+        if not re.fullmatch(r"[0-9]{1,2}", text) or not 1 <= int(text) <= MAX_LIMIT:
+            raise bad_request("invalid_limit", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
+        return int(text)
+
+    def after(self, call: Call, *walk: str) -> str | None:
+        """Where the page before ended, by its cursor. Raises a 400 `Problem`."""
+        text = call.request.params.get("cursor")
+        if not text:
+            return None
+        (place,) = list_cursor.decode(text, self._sealing, *walk, call.tenant.id, call.user_key)
+        return str(place)
+
+    def cursor(self, call: Call, place: str | None, *walk: str) -> str | None:
+        """The cursor that goes on behind a place."""
+        if place is None:
+            return None
+        return list_cursor.encode([place], self._sealing, *walk, call.tenant.id, call.user_key)
+
+    @property
+    def _sealing(self) -> SigningKeys:
+        return self.keys.for_purpose(list_cursor.PURPOSE)

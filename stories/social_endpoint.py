@@ -1,0 +1,44 @@
+"""Declares what people call for themselves: always with the user's own token, and only where `stories` is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.adapters.flags.evaluation import STORIES
+from shared.web.declaration import Parameter, Response
+from shared.web.endpoint import Handler, endpoint
+from shared.web.openapi import USERS_OWN_TOKEN, X_USER
+from shared.web.problem_codes import USER
+
+MAX_BODY_BYTES = 16_384
+PRIVATE = "private, no-store"
+
+
+def social_endpoint(
+    method: str,
+    path: str,
+    summary: str,
+    *,
+    responses: Mapping[int, Response],
+    parameters: tuple[Parameter, ...] = (),
+    problems: tuple[str, ...] = (),
+    tag: str = "people",
+    **more: Any,
+) -> Callable[[Handler], Handler]:
+    """`endpoint` of a user with their own token. An app's key ships in the app, and must not speak for anybody."""
+    return endpoint(
+        method,
+        path,
+        summary,
+        tag=tag,
+        responses=responses,
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        user_token=True,
+        cors=True,
+        flag=STORIES,
+        parameters=(X_USER, USERS_OWN_TOKEN, *parameters),
+        problems=(*USER, *problems),
+        **more,
+    )

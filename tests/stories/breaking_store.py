@@ -1,0 +1,58 @@
+"""A store that breaks off after so many writes, as a process that is killed, and keeps what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.adapters.documents.port import Container, Operation
+from tests.memory_documents import MemoryDocuments
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of ours may catch this."""
+
+
+@dataclass
+class BreakingStore:
+    """`DocumentStore` around `inner`. `left`: how many more writes are made; None for any number."""
+
+    inner: MemoryDocuments = field(default_factory=MemoryDocuments)
+    left: int | None = None
+    writes: int = 0
+
+    async def write(self, container: Container, partition: str, operations: Sequence[Operation]) -> list[str | None]:
+        if self.left is not None:
+            if self.left == 0:
+                raise Killed
+            self.left -= 1
+        self.writes += 1
+        return await self.inner.write(container, partition, operations)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def killed_between_any_writes(
+    prepared: Callable[[BreakingStore], Awaitable[None]],
+    step: Callable[[BreakingStore], Awaitable[object]],
+    then: Callable[[BreakingStore, int], Awaitable[None]],
+) -> int:
+    """Do `step` on a store made ready by `prepared`, killed before each of its writes in turn, and look with `then` at
+    what is left each time, and in the end at what is whole; how many writes there were."""
+    number = 0
+    while True:
+        store = BreakingStore()
+        await prepared(store)
+        store.left = number
+        try:
+            await step(store)
+        except Killed:
+            store.left = None
+            await then(store, number)
+            number += 1
+            continue
+        store.left = None
+        await then(store, number)
+        return number

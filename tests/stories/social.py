@@ -1,0 +1,72 @@
+"""People of a tenant with tokens of its backend, for tests of follows and stories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.adapters.flags.evaluation import STORIES
+from tests.served_app import Answer, App, Client, eventually, personalized
+from tests.user_tokens import save_public_key, signer
+
+
+@dataclass(frozen=True)
+class Someone:
+    """A user who calls with their own token."""
+
+    client: Client
+    id: str = ""
+
+    @property
+    def app(self) -> App:
+        return self.client.app
+
+    def headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        token = signer("ES256").token(self.client.tenant_id, self.client.user, self.app.clock.now())
+        self.app.secrets.add(token)
+        return {**self.client.headers, "X-User-Token": token, **(more or {})}
+
+    async def call(
+        self, method: str, path: str, body: Any = None, more: Mapping[str, str] | None = None, **query: Any
+    ) -> Answer:
+        sent = self.headers(more)
+        raw = None if body is None else orjson.dumps(body)
+        if raw is not None:
+            sent["Content-Type"] = "application/json"
+        return await self.app.request(method, f"/v1/{path}", sent, query, raw)
+
+    async def get(self, path: str, **query: Any) -> Answer:
+        return await self.call("GET", path, **query)
+
+    async def another(self) -> Someone:
+        """Somebody else of the same tenant."""
+        return await _known(Someone(self.client.as_user()))
+
+
+async def _known(someone: Someone) -> Someone:
+    answer = await someone.get("me")
+    assert answer.status == 200, answer.body
+    return Someone(someone.client, answer.json["id"])
+
+
+async def stories_on(app: App, *, on: bool = True) -> None:
+    """Switch the flag, and wait until the app knows."""
+    app.write_flags(personalized(), {"id": STORIES, "enabled": on})
+
+    async def known() -> bool:
+        await app.services.flags_refresher.refresh()
+        return app.services.flags.on(STORIES, "") == on
+
+    await eventually(known)
+
+
+async def someone_of(app: App, **configuration: Any) -> Someone:
+    """Somebody of a new tenant where stories are on."""
+    await stories_on(app)
+    client = await app.tenant(**configuration)
+    await save_public_key(app.documents, client.tenant_id, signer("ES256"))
+    assert await app.services.tenants_refresher.refresh()
+    return await _known(Someone(client))
