@@ -26,6 +26,7 @@ from cms.served.api import Reported, ServedPagesApi
 from cms.studio.api import StudioApi
 from cms.videos.api import VideosApi
 from cms.videos.playback import PlaybackApi
+from cms.videos.values import ValuesApi
 from cms.videos.video_index import VideoIndexes
 from feed.pipeline import Feed
 from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
@@ -39,6 +40,7 @@ from shared.web.endpoint import Edge
 CMS_APIS: tuple[type, ...] = (
     VideosApi,
     PlaybackApi,
+    ValuesApi,
     ImportsApi,
     HistoryApi,
     ConfigurationApi,
@@ -93,6 +95,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     return {
         VideosApi: VideosApi(edge, videos, catalogs, indexes),
         PlaybackApi: PlaybackApi(edge, videos, catalogs),
+        ValuesApi: ValuesApi(edge, catalogs),
         ImportsApi: ImportsApi(edge, parts.imports, catalogs),
         HistoryApi: HistoryApi(edge, parts.history, parts.clock_trusted),
         ConfigurationApi: ConfigurationApi(edge, tenants),

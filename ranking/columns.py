@@ -331,6 +331,12 @@ class VideoColumns:
                 mask[rows[starts[code] : starts[code + 1]]] = True
         return mask
 
+    def videos_of_each_tag(self) -> list[int]:
+        """Return how many rows have each tag, by its code."""
+        self.tagged(())
+        counts: list[int] = np.diff(self._by_tag[1]).tolist()
+        return counts
+
     def find(self, fingerprints: NDArray[np.uint32], *, bits: int = 32) -> Rows:
         """Return the rows whose fingerprints (low `bits`) are among the given ones; all rows of a collision."""
         return np.flatnonzero(~self.without(fingerprints, bits=bits))

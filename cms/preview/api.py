@@ -45,6 +45,8 @@ from shared.web.declaration import Parameter
 from shared.web.endpoint import Edge, json_response
 
 READ_SECONDS = 2.0
+DAY_SECONDS = 86_400.0
+MOST_DAYS_AHEAD = 366
 
 _X_USER = Parameter("X-User", "header", "The user whose feed to show.", {"type": "string"})
 
@@ -93,6 +95,7 @@ class PreviewApi:
     async def preview(self, call: CmsRequest) -> func.HttpResponse:
         """The live feed, the drafted one when a draft is sent, and why the videos asked about are there or not."""
         form = checked(PreviewForm, call.optional_body())
+        at = _moment(form, call.now)
         synthetic = not call.headers.get("x-user")
         hashed = secrets.token_hex(32) if synthetic else user_hash(call.headers)
         user_key = self._identity.user_key(call.tenant_id, hashed)
@@ -108,12 +111,12 @@ class PreviewApi:
         session = FeedSession(_query(form, call.tenant), tenant, user_key, Served(int(call.now), seed), call.now)
         fields: dict[str, Any] = {"switch": self._flags.state()}
         try:
-            shown = live = run_preview(catalog, self._input(session, viewer, editorial))
+            shown = live = run_preview(catalog, self._input(session, at, viewer, editorial))
             if form.draft is not None:
                 proposed = self._proposed(form.draft, configuration, call)
                 rules = [_rule(each, call.now) for each in form.draft.rules]
                 drafted = with_rules(editorial, rules, form.draft.without_rules, form.draft.playlists)
-                shown = run_preview(catalog, self._input(replace(session, tenant=proposed), viewer, drafted))
+                shown = run_preview(catalog, self._input(replace(session, tenant=proposed), at, viewer, drafted))
                 fields |= {
                     "draft": draft_feed(shown, live),
                     "needs_confirmation": raised_maturity(tenant, proposed),
@@ -131,7 +134,7 @@ class PreviewApi:
         except (StoreError, UnreadableSignals):
             return _Viewer(None, unavailable=True)
 
-    def _input(self, session: FeedSession, viewer: _Viewer, editorial: Editorial) -> PreviewInput:
+    def _input(self, session: FeedSession, at: float, viewer: _Viewer, editorial: Editorial) -> PreviewInput:
         """What the feed would use for this viewer under the session's tenant. Raises `InvalidModel`."""
         tenant, user_key = session.tenant, session.user_key
         stored = partial(self._tenants.model, tenant.id)
@@ -147,6 +150,7 @@ class PreviewApi:
             personal = (models.held_out if held_out else None) or models.personal
         return PreviewInput(
             session=session,
+            at=at,
             editorial=editorial,
             personal=personal,
             popularity=models.popularity,
@@ -179,10 +183,17 @@ class PreviewApi:
         return Tenant.from_document(body)
 
 
+def _moment(form: PreviewForm, now: float) -> float:
+    """When schedules are looked at. Raises a 422 `Problem` for a time that is too far away."""
+    if form.at is not None and not now - DAY_SECONDS <= form.at <= now + MOST_DAYS_AHEAD * DAY_SECONDS:
+        raise refused([Fault("at", "out_of_range", f"at must be from yesterday to {MOST_DAYS_AHEAD} days ahead.")])
+    return now if form.at is None else form.at
+
+
 def _query(form: PreviewForm, tenant: Tenant) -> FeedQuery:
     viewer = form.viewer
     hints = read_hints(viewer.country, viewer.language, viewer.age_band, viewer.platform)
-    return FeedQuery(form.limit or tenant.default_limit, None, hints, True)
+    return FeedQuery(form.limit or tenant.default_limit, None, hints, viewer.consented)
 
 
 def _described_signals(viewer: ViewerForm, catalog: Catalog, call: CmsRequest) -> Signals | None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from cms.experiments.models import Version
 from cms.forms import AgeBand, Country, Form, Language, Platform, Slug, VideoId
 from cms.rules.models import Action, Multiplier, NewRuleForm, Texts
-from cms.spellings import Whole
+from cms.spellings import Instant, Whole
 from cms.videos.models import StoredRating
 from cms.views import Position, one_of
 from feed.filters import FILTERS
@@ -29,6 +29,7 @@ class ViewerForm(Form):
     liked_categories: Texts = []
     skipped_categories: Texts = []
     liked_tags: Texts = []
+    consented: Annotated[bool, Field(description="Whether the viewer lets their feed be personal.")] = True
 
 
 class DraftForm(Form):
@@ -48,6 +49,13 @@ class PreviewForm(Form):
     limit: Annotated[Whole, Field(ge=1, le=MAX_LIMIT)] | None = None
     draft: DraftForm | None = None
     why: Annotated[list[VideoId], Field(max_length=50)] = []
+    at: Annotated[
+        Instant | None,
+        Field(
+            description="When schedules of rules and videos are looked at, up to a year ahead; null: now. "
+            "The ranking is that of now."
+        ),
+    ] = None
 
 
 class VideoSummary(View):

@@ -27,13 +27,15 @@ from shared.domain.user_signals import Signals
 class PreviewInput:
     """The feed to preview: a session whose tenant is live or drafted, with its rules and its model.
 
-    `personal` is the model of personal pages, as it is where the flag of co-watching is on, `popularity` that of the
-    popular feed; `arm` the viewer's arm of a running experiment. `reason` tells why the feed is not personalized, None
-    when it is; only then are `signals` used. `diverse` and `cowatch` tell whether the flags of the diversifier and of
-    co-watching are on.
+    `at` is when schedules of rules and videos are looked at, in seconds since 1970; the ranking is as of the session's
+    time. `personal` is the model of personal pages, as it is where the flag of co-watching is on, `popularity` that of
+    the popular feed; `arm` the viewer's arm of a running experiment. `reason` tells why the feed is not personalized,
+    None when it is; only then are `signals` used. `diverse` and `cowatch` tell whether the flags of the diversifier and
+    of co-watching are on.
     """
 
     session: FeedSession
+    at: float
     editorial: Editorial
     personal: LinearModel
     popularity: LinearModel
@@ -77,8 +79,8 @@ def run_preview(catalog: Catalog, given: PreviewInput) -> PreviewResult:
     """Select the page as the feed does, with a cache of its own."""
     session = given.session
     model = given.model()
-    steering = steer(given.editorial, catalog.columns, session.query.hints, session.now)
-    viewer = session.viewer(given.signals if model is not None else None, steering)
+    steering = steer(given.editorial, catalog.columns, session.query.hints, given.at)
+    viewer = replace(session, now=given.at).viewer(given.signals if model is not None else None, steering)
     options = session.ranking_options(catalog, diverse=given.diverse)
     fallback, first_rank = Fallback(), len(session.served)
     slate, _ = select(catalog, viewer, options, steering, first_rank, model, fallback, given.popularity)

@@ -42,8 +42,8 @@ async function signOut() {
 function switchBadge(state) {
   const pulled = state["personalized-feed"] === false;
   const unknown = !("personalized-feed" in state);
-  return h("span", { class: `badge ${pulled || unknown ? "warn" : "good"}`, id: "switch",
-    title: "The kill switch, as the app sees it now. Operators flip it." },
+  return h("button", { class: `badge ${pulled || unknown ? "warn" : "good"}`, id: "switch",
+    onclick: () => notice("This is the kill switch, as the app sees it now. Operators flip it.") },
   h("span", { class: "dot" }), pulled ? "Personalization is off" : unknown ? "Switch unknown" : "Personalization is on");
 }
 
@@ -54,7 +54,9 @@ async function open() {
   const tabs = h("nav", { class: "tabs", "aria-label": "Sections" }, Object.entries(signedInTabs()).map(([name, [label]]) =>
     h("a", { href: `#${name}`, "data-tab": name }, label)));
   show(header, h("div", { class: "bar" }, logo(), h("span", { class: "tenant" }, session.tenant), badge,
-    h("button", { class: "quiet", onclick: doing(signOut) }, "Sign out")), tabs);
+    h("button", { class: "quiet", onclick: doing(signOut) }, "Sign out")),
+  h("div", { class: "tab-row" }, h("button", { class: "quiet icon on", tabindex: -1, "aria-hidden": "true", onclick: () => tabs.scrollBy({ left: -200 }) }, "‹"), tabs,
+    h("button", { class: "quiet icon on", tabindex: -1, "aria-hidden": "true", onclick: () => tabs.scrollBy({ left: 200 }) }, "›")));
   await route();
 }
 
@@ -65,10 +67,9 @@ async function route() {
   shown = location.hash;
   document.title = `${known[name][0]} · ${T.app}`;
   for (const link of /** @type {NodeListOf<HTMLElement>} */ (header.querySelectorAll("[data-tab]")))
-    if (link.dataset.tab === name) {
-      link.setAttribute("aria-current", "page");
-      link.scrollIntoView({ block: "nearest", inline: "center" });
-    } else link.removeAttribute("aria-current");
+    if (link.dataset.tab === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  reachTab();
   const place = h("section", { class: `tab ${name}`, "aria-label": known[name][0] }, skeleton());
   show(main, place);
   try {
@@ -80,6 +81,9 @@ async function route() {
   }
 }
 
+// On a narrow screen the tabs are a row that scrolls: the one that is open is in sight.
+const reachTab = () => header.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // Going to another tab, also by the browser's own button, asks first where edits would be lost.
 async function moved() {
   if (location.hash === shown) return;
@@ -89,6 +93,7 @@ async function moved() {
 }
 
 window.addEventListener("hashchange", () => moved().catch((error) => notice(error.message, "bad")));
+window.addEventListener("resize", reachTab);
 window.addEventListener("offline", () => notice(T.offline, "bad"));
 window.addEventListener("online", () => notice(T.online));
 if (session.key) open().catch((error) => signIn(error.message));

@@ -5,7 +5,8 @@ import { T } from "./texts.js";
 
 /**
  * One control on the page. `get` and `put`: what is written in it, as a text that can be compared.
- * @typedef {{ element: HTMLElement, input: HTMLElement, get: () => string, put: (text: string) => void, wrong?: () => string | null }} Control
+ * @typedef {{ element: HTMLElement, input: HTMLElement, get: () => string, put: (text: string) => void, wrong?: () => string | null,
+ *   unknown?: () => Promise<string[]> }} Control `unknown`: values in it that nothing has
  *
  * A kind of control. `read` raises an Error with what is wrong; `say` puts a value in words.
  * @typedef {{ make: (id: string, changed: () => void) => Control, show: (value: any) => string, read: (text: string) => any,

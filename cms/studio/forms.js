@@ -133,6 +133,18 @@ export function makeForm(given, specs) {
     alert.scrollIntoView?.({ block: "nearest" });
   }
 
+  // What is written in these fields and nothing has, in words.
+  async function unknown(some) {
+    const found = await Promise.all(some.map(async ({ spec, control }) => ({ label: spec.label, values: (await control.unknown?.()) ?? [] })));
+    return found.filter(({ values }) => values.length).map(({ label, values }) => `${label}: ${values.join(", ")}.`);
+  }
+
+  // Whether values that nothing has are meant so.
+  async function meant() {
+    const odd = await unknown(Object.values(fields).filter(isTouched));
+    return !odd.length || ask(T.unknownTitle, `${T.unknown} ${odd.join(" ")}`, T.useThem, T.keepEditing);
+  }
+
   // The newest version beneath the edits: untouched fields follow it, touched ones stay, and where both changed it is said.
   function rebase(fresh) {
     etag = fresh.etag;
@@ -175,6 +187,7 @@ export function makeForm(given, specs) {
     },
     /** The whole document: as it was read, with what was touched. */
     whole: () => ({ ...form.given, ...form.changes() }),
+    unknown: () => unknown(Object.values(fields)),
     watch: (action) => { watchers.push(action); },
     rebase,
     clear,
@@ -183,10 +196,12 @@ export function makeForm(given, specs) {
     /**
      * Run something that sends; what goes wrong is told at the form. Resolves to the answer, null where there is none.
      * @param {() => Promise<any>} send @param {(() => Promise<any>) | null} [reload] reads the newest version after a conflict
+     * @param {{ known?: boolean }} [asks] `known`: asks first where a touched field has values that nothing has
      */
-    async submit(send, reload = null) {
+    async submit(send, reload = null, { known = false } = {}) {
       clear();
       try {
+        if (known && !(await meant())) return null;
         return await send();
       } catch (error) {
         const again = async () => { form.rebase(await reload()); tellTrouble(T.reloaded, "", null); };

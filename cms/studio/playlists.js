@@ -5,6 +5,8 @@ import { line } from "./controls.js";
 import { ask, doing, h, notice, show } from "./dom.js";
 import { formDialog, makeForm, saveButton, savedNotice } from "./forms.js";
 import { createNamed } from "./ids.js";
+import { combobox } from "./pickers.js";
+import { titleOf, videos } from "./sources.js";
 
 export async function playlistsTab(place) {
   let playlists = [];
@@ -38,7 +40,7 @@ export async function playlistsTab(place) {
       const saved = await form.submit(() => {
         if (!playlist) return createNamed("playlists", form.changes(), "playlist", playlists.map((each) => each.id));
         return call("PATCH", `playlists/${playlist.id}`, form.changes(), { etag: form.etag });
-      }, playlist && (() => get(`playlists/${playlist.id}`)));
+      }, playlist && (() => get(`playlists/${playlist.id}`)), { known: true });
       if (!saved) return;
       box.close();
       if (playlist) savedNotice("playlist", playlist.id, reload);
@@ -55,7 +57,7 @@ function videoOrder() {
     make: (id, changed) => {
       let ids = [];
       const items = h("ol", { class: "order" });
-      const added = h("input", { id, type: "text", autocomplete: "off", placeholder: "ids, with commas or blanks",
+      const added = h("input", { id, type: "text", autocomplete: "off", placeholder: "a word of the title, or ids with commas",
         onkeydown: (event) => { if (event.key === "Enter") { event.preventDefault(); add(); } } });
       const pending = () => added.value.split(/[\s,]+/).filter(Boolean);
       const all = () => [...new Set([...ids, ...pending()])];
@@ -66,11 +68,24 @@ function videoOrder() {
         changed();
         items.children[to]?.querySelector("button:not(:disabled)")?.focus();
       };
-      const draw = () => show(items, ids.map((each, at) => h("li", {}, h("code", { class: "grow" }, each),
+      const draw = () => show(items, ids.map((each, at) => h("li", {}, h("span", { class: "grow" }, titled(each)),
         h("button", { type: "button", class: "icon quiet", "aria-label": `Move ${each} up`, disabled: at === 0, onclick: () => move(at, at - 1) }, "↑"),
         h("button", { type: "button", class: "icon quiet", "aria-label": `Move ${each} down`, disabled: at === ids.length - 1, onclick: () => move(at, at + 1) }, "↓"),
         h("button", { type: "button", class: "icon quiet", "aria-label": `Remove ${each}`, onclick: () => { ids.splice(at, 1); draw(); changed(); } }, "✕"))));
-      return { input: added, get: () => JSON.stringify(all()), put: (text) => { ids = JSON.parse(text); added.value = ""; draw(); },
-        element: h("div", {}, h("div", { class: "row" }, added, h("button", { type: "button", onclick: add }, "Add")), items) };
+      const line = h("div", { class: "row" }, h("div", { class: "grow" }, added), h("button", { type: "button", onclick: add }, "Add"));
+      combobox(added, videos, (id) => { added.value = id; add(); }, line.firstChild);
+      const unknown = async () => {
+        const known = await Promise.all(all().map((each) => videos.known(each).catch(() => true)));
+        return all().filter((_, at) => !known[at]);
+      };
+      return { input: added, get: () => JSON.stringify(all()), put: (text) => { ids = JSON.parse(text); added.value = ""; draw(); }, unknown,
+        element: h("div", {}, line, items) };
     } };
+}
+
+// The title of a video, as soon as it is known, and its id.
+function titled(id) {
+  const place = h("b", {});
+  titleOf(id).then((title) => { place.textContent = title ? `${title} ` : ""; }, () => {});
+  return [place, h("code", {}, id)];
 }

@@ -63,7 +63,7 @@ export async function previewTab(place) {
     h("span", { class: "thumb", vars: { "--hue": hue(item.mainTag) } }, h("span", { class: "place" }, item.rank + 1)),
     h("span", { class: "about" }, h("b", {}, item.title),
       h("small", {}, `${item.mainTag} · ${clock(item.durationSeconds)} · ${item.maturityRating}`)),
-    h("span", { class: "marks" }, movedMark(item, answer), item.rules.map((rule) => h("span", { class: "mark rule", title: rule.name }, ruleIcon(rule)))),
+    h("span", { class: "marks" }, movedMark(item, answer), item.rules.map((rule) => h("span", { class: "mark rule", role: "img", "aria-label": `Rule: ${rule.name}` }, ruleIcon(rule)))),
     ))), shown.items.length ? null : h("li", { class: "empty" }, "Nothing may be shown to this viewer."));
   }
 
@@ -75,11 +75,10 @@ export async function previewTab(place) {
       h("p", { class: "muted" }, `Position ${item.rank + 1} · score ${item.score.toFixed(2)} · `, h("code", {}, item.videoId)),
       item.rules.length ? h("p", { class: "chips" }, item.rules.map((rule) => h("span", { class: "chip" }, `${ruleIcon(rule)} ${rule.name}`))) : null,
       h("ul", { class: "parts" }, item.contributions.slice(0, 12).map((part) => h("li", {
-        class: part.amount < 0 ? "minus" : "plus", title: `${part.value.toFixed(3)} × ${part.weight} (${part.unit})`,
-        vars: { "--size": `${(50 * Math.abs(part.amount)) / largest}%` } },
-      h("span", { class: "part-name" }, label(part.feature)), h("span", { class: "part-bar" }),
+        class: part.amount < 0 ? "minus" : "plus", vars: { "--size": `${(50 * Math.abs(part.amount)) / largest}%` } },
+      h("span", { class: "part-name" }, label(part.feature), h("small", { class: "hint" }, `${part.value.toFixed(3)} × ${Number(part.weight.toFixed(3))}, ${part.unit}`)), h("span", { class: "part-bar" }),
       h("span", { class: "part-amount" }, `${part.amount > 0 ? "+" : "−"}${Math.abs(part.amount).toFixed(2)}`)))),
-      h("p", { class: "hint" }, "The parts add up to the score. Hover over one for its value × weight."),
+      h("p", { class: "hint" }, "The parts, each its value × weight, add up to the score."),
     ] : h("p", { class: "muted" }, "Choose a video to see why it is there."),
     whyBox(answer),
     shown.left?.length ? [h("h3", {}, "Left the page"), h("ul", { class: "left" }, shown.left.slice(0, 6).map((gone) =>

@@ -1,17 +1,22 @@
 // Rules: what is in force, what waits as a draft, and what a rule would do before it is saved.
 
 import { call, get, post } from "./api.js";
-import { figure, instant, line, oneOf, tokens, written } from "./controls.js";
+import { figure, instant, line, oneOf, written } from "./controls.js";
 import { ask, doing, h, list, moment, notice, show, toggle } from "./dom.js";
 import { formDialog, makeForm, saveButton, savedNotice } from "./forms.js";
 import { idOf } from "./ids.js";
+import { pickMany } from "./pickers.js";
 import { ruleIcon } from "./preview.js";
+import { ruleEffect } from "./rule_effect.js";
+import * as values from "./sources.js";
 
 const ACTIONS = [["boost", "Boost: show more"], ["suppress", "Suppress: show less"], ["pin", "Pin to positions"],
   ["exclude", "Exclude: never show"], ["limit", "Limit the feed to these"]];
-const LISTS = [["tags", "Tags (any)"], ["allTags", "Tags (all of them)"], ["categories", "Categories"], ["creators", "Creators"],
-  ["videoIds", "Video ids"], ["playlists", "Playlists"]];
-const AUDIENCE = [["countries", "Countries"], ["languages", "Languages"], ["ageBands", "Age bands"], ["platforms", "Platforms"]];
+/** @type {[string, string, values.Source][]} */
+const LISTS = [["tags", "Tags (any)", values.tags], ["allTags", "Tags (all of them)", values.tags], ["categories", "Categories", values.categories], ["creators", "Creators", values.creators],
+  ["videoIds", "Video ids", values.videos], ["playlists", "Playlists", values.playlists]];
+/** @type {[string, string, values.Source][]} */
+const AUDIENCE = [["countries", "Countries", values.countries], ["languages", "Languages", values.languages], ["ageBands", "Age bands", values.ageBands], ["platforms", "Platforms", values.platforms]];
 const PUBLISHED = "Published. Every feed follows within 15 seconds.";
 
 const positionsRead = (text) => list(text).map((each) => {
@@ -24,12 +29,12 @@ const SPECS = {
   action: { label: "What it does", kind: oneOf(ACTIONS), start: "boost" },
   multiplier: { label: "Multiplier", kind: figure({ step: 0.1, min: 0.1, max: 10 }), hint: "A boost is above 1, 10 at the most; a suppress from 0.1 to below 1", start: 2 },
   positions: { label: "Positions", kind: written({}, (value) => (value ?? []).join(", "), positionsRead), hint: "1 is the top of the feed" },
-  ...Object.fromEntries(LISTS.map(([name, label]) => [`match.${name}`, { label, kind: tokens({ placeholder: "a, b, c" }) }])),
+  ...Object.fromEntries(LISTS.map(([name, label, source]) => [`match.${name}`, { label, kind: pickMany(source, { placeholder: "any" }) }])),
   "match.durationSeconds.min": { label: "Shortest (s)", kind: figure({ min: 0 }) },
   "match.durationSeconds.max": { label: "Longest (s)", kind: figure({ min: 0 }) },
   "match.ageHours.min": { label: "Older than (h)", kind: figure({ min: 0 }) },
   "match.ageHours.max": { label: "Newer than (h)", kind: figure({ min: 0 }) },
-  ...Object.fromEntries(AUDIENCE.map(([name, label]) => [`audience.${name}`, { label, kind: tokens({ placeholder: "everyone" }) }])),
+  ...Object.fromEntries(AUDIENCE.map(([name, label, source]) => [`audience.${name}`, { label, kind: pickMany(source, { placeholder: "everyone" }) }])),
   startsAt: { label: "From", kind: instant() },
   endsAt: { label: "Until", kind: instant() },
   priority: { label: "Priority", kind: figure({ step: 1 }, 0), hint: "The higher one wins a position", start: 0 },
@@ -82,7 +87,6 @@ export async function rulesTab(place) {
   function edit(rule) {
     const from = rule?.draft ?? rule;
     const form = makeForm(from, SPECS);
-    const effect = h("div", { class: "effect", role: "status" });
     const id = rule?.id ?? null;
     const newId = () => `${idOf(form.value("name"), "rule")}-${Date.now().toString(36).slice(-4)}`;
     // What the action needs beside it; a strength of the other direction makes way for one that fits.
@@ -100,22 +104,14 @@ export async function rulesTab(place) {
       positions: body.action === "pin" ? form.value("positions") : [] } : {}) });
     const whole = () => suited(Object.fromEntries(Object.entries({ enabled: true, audience: {}, ...form.whole() }).filter(([name]) => PARTS.has(name))));
 
+    const effect = ruleEffect(() => (id ? { ...whole(), id } : whole()), (send) => form.submit(send), form.unknown);
     const box = formDialog(rule ? `Edit “${from.name}”` : "New rule", form, [form.at("name"),
       h("div", { class: "pair" }, form.at("action", "multiplier", "positions")),
       h("fieldset", {}, h("legend", {}, "Which videos (all that is filled in must hold)"), h("div", { class: "pair" }, form.at(...LISTS.map(([name]) => `match.${name}`)))),
       h("details", {}, h("summary", {}, "Length, age, audience, schedule, priority"), h("div", { class: "pair" },
         form.at(...Object.keys(SPECS).filter((name) => !["name", "action", "multiplier", "positions"].includes(name) && !LISTS.some(([each]) => name === `match.${each}`))))),
-      effect], [h("button", { type: "button", onclick: doing(tryOut) }, "See the effect"),
+      effect.place], [h("button", { type: "button", onclick: effect.look }, "See the effect"),
       h("button", { type: "button", onclick: doing(() => save(true)) }, "Save as draft"), saveButton("Publish")], () => save(false));
-
-    function tryOut() { return form.submit(async () => {
-      const answer = await post("preview", { draft: { rules: [{ ...whole(), id: id ?? "new-rule" }] } });
-      const touched = answer.draft.rules.find((each) => each.id === (id ?? "new-rule"));
-      const moved = answer.draft.items.filter((item) => item.moved !== 0);
-      show(effect, h("p", {}, h("b", {}, touched ? `Matches ${touched.matches} videos. ` : "Not in force for everyone now. "), `${moved.length} of the first ${answer.draft.items.length} positions change for a new viewer.`),
-        h("ol", {}, answer.draft.items.slice(0, 8).map((item) => h("li", {}, item.title, " ",
-          h("span", { class: `mark ${item.moved === null ? "new" : item.moved > 0 ? "up" : item.moved < 0 ? "down" : ""}` }, item.moved === null ? "new" : item.moved ? `${item.moved > 0 ? "▲" : "▼"} ${Math.abs(item.moved)}` : "")))));
-    }); }
 
     // The rule and its draft as they are stored now; the tags of both count.
     async function newest() {
@@ -134,7 +130,7 @@ export async function rulesTab(place) {
             : await call("PATCH", `rules/${id}`, suited(form.changes()), { etag: form.etag });
         if (rule?.draft) await call("DELETE", `rules/${id}/draft`, undefined, { etag: rule.draft.etag });
         return published;
-      }, rule && newest);
+      }, rule && newest, { known: true });
       if (!saved) return;
       box.close();
       if (asDraft || !rule || rule.state === "draft") notice(asDraft ? "Kept as a draft: nobody sees it yet." : PUBLISHED);

@@ -1,28 +1,30 @@
 // One video's form: every field of it that a team writes.
 
 import { call, get, post } from "./api.js";
-import { figure, instant, jsonText, line, oneOf, tokens } from "./controls.js";
+import { figure, instant, jsonText, line, oneOf } from "./controls.js";
 import { clock, h, moment, notice } from "./dom.js";
 import { formDialog, makeForm, saveButton, savedNotice } from "./forms.js";
+import { pickMany, pickOne } from "./pickers.js";
+import { categories, countries, creators, languages, series, tags } from "./sources.js";
 import { RATINGS } from "./texts.js";
 
 const link = () => line({ placeholder: "https://…" }, null);
 
 /** Fields in the order in which they stand, two a line; of a new video only, the id before them. @type {Record<string, import("./forms.js").Spec>} */
 const SPECS = {
-  mainTag: { label: "Category", kind: line() },
-  creatorId: { label: "Creator", kind: line() },
-  tags: { label: "Tags", kind: tokens() },
+  mainTag: { label: "Category", kind: pickOne(categories) },
+  creatorId: { label: "Creator", kind: pickOne(creators) },
+  tags: { label: "Tags", kind: pickMany(tags) },
   maturityRating: { label: "Rating", kind: oneOf(RATINGS), start: "PG" },
   durationSeconds: { label: "Length (s)", kind: figure({ min: 1 }), start: 30 },
-  language: { label: "Language", kind: line({}, null) },
+  language: { label: "Language", kind: pickOne(languages, {}, null) },
   editorialBoost: { label: "Editorial boost", kind: figure({ min: -10, max: 10, step: 0.5 }, 0), hint: "−10 to 10", start: 0 },
   popularityOverride: { label: "Popularity override", kind: figure({ min: 0, max: 100 }), hint: "As popular as this percentile; empty: as it is" },
-  countries: { label: "Countries", kind: tokens({ placeholder: "everywhere" }) },
+  countries: { label: "Countries", kind: pickMany(countries, { placeholder: "everywhere" }) },
   posterUrl: { label: "Poster link", kind: link() },
   width: { label: "Width (px)", kind: figure({ min: 1 }) },
   height: { label: "Height (px)", kind: figure({ min: 1 }) },
-  seriesId: { label: "Series", kind: line({}, null), hint: "Its id; empty: none" },
+  seriesId: { label: "Series", kind: pickOne(series, {}, null), hint: "Its id; empty: none" },
   season: { label: "Season", kind: figure({ min: 0 }) },
   episode: { label: "Episode", kind: figure({ min: 0 }) },
   "action.label": { label: "Button label", kind: line({ maxlength: 60 }) },

@@ -1,18 +1,25 @@
-"""`python -m tests.e2e.studio_pictures [folder]`: the Studio's pictures in the documentation, taken from the demo."""
+"""The Studio's pictures, taken from the demo.
+
+`python -m tests.e2e.studio_pictures` takes those of the documentation;
+`python -m tests.e2e.studio_pictures FOLDER` every screen and form, light and dark, wide and on a phone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
-from local.demo import CMS_KEY
+from local.demo import CMS_KEY, OPS_KEY
 from local.serving import local_settings, running
+from shared.adapters.tenant_directory import PLATFORM
+from tests.e2e.studio_screens import LOOKS, file_name, look, screens
 from tests.e2e.test_studio import CHROMIUM, DESKTOP, FLAGS, PHONE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,8 +38,39 @@ CONTENT: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )  # fmt: skip
 
 
-async def take(folder: Path) -> None:
-    """Start the demo, give it some content, and take every picture."""
+Take = Callable[[BrowserContext, str], Awaitable[None]]
+
+
+async def of_every_screen(folder: Path) -> None:
+    """Take every screen that a content team or an operator has."""
+
+    async def take(context: BrowserContext, url: str) -> None:
+        for tenant, key in (("tenant_1", CMS_KEY), (PLATFORM, OPS_KEY)):
+            page = await context.new_page()
+            await _sign_in(page, url, tenant, key)
+            async for screen in screens(page):
+                for scheme, size in LOOKS:
+                    await look(page, scheme, size)
+                    await page.wait_for_timeout(150)  # for what scrolls or fades
+                    await page.screenshot(path=folder / file_name(screen, scheme, size), full_page="," not in screen)
+                await look(page, *LOOKS[0])
+            await page.close()
+
+    await _in_the_demo(folder, DESKTOP, take)
+
+
+async def of_the_documentation(folder: Path) -> None:
+    """Take those that the documentation shows."""
+    for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
+
+        async def take(context: BrowserContext, url: str, name: str = name) -> None:
+            await _pictures(context.pages[0], url, folder, name)
+
+        await _in_the_demo(folder, size, take)
+
+
+async def _in_the_demo(folder: Path, size: tuple[int, int], take: Take) -> None:
+    """Start the demo, give it some content, and take pictures of it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as stores:
         async with running(local_settings({"DATA_FOLDER": stores}), port=0) as app, async_playwright() as playwright:
@@ -40,23 +78,26 @@ async def take(folder: Path) -> None:
                 for method, path, body in CONTENT:
                     async with http.request(method, f"/v1/cms/{path}", json=body) as answer:
                         answer.raise_for_status()
-            for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
-                context = await playwright.chromium.launch_persistent_context(
-                    Path(stores) / name,
-                    executable_path=CHROMIUM,
-                    args=FLAGS,
-                    viewport={"width": size[0], "height": size[1]},
-                )
-                await _pictures(context.pages[0], app.url, folder, name)
-                await context.close()
+            context = await playwright.chromium.launch_persistent_context(
+                Path(stores) / "profile",
+                executable_path=CHROMIUM,
+                args=FLAGS,
+                viewport={"width": size[0], "height": size[1]},
+            )
+            await take(context, str(app.url))
+            await context.close()
+
+
+async def _sign_in(page: Page, url: str, tenant: str, key: str) -> None:
+    await page.goto(f"{url}/studio")
+    await page.get_by_label("Tenant").fill(tenant)
+    await page.get_by_label("Key").fill(key)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("[data-video], [data-live]").first).to_be_visible()
 
 
 async def _pictures(page: Page, url: str, folder: Path, name: str) -> None:
-    await page.goto(f"{url}/studio")
-    await page.get_by_label("Tenant").fill("tenant_1")
-    await page.get_by_label("Key").fill(CMS_KEY)
-    await page.get_by_role("button", name="Sign in").click()
-    await expect(page.locator("#feed [data-video]").first).to_be_visible()
+    await _sign_in(page, url, "tenant_1", CMS_KEY)
     await page.locator("[data-viewer=liked]").fill("travel, cooking")
     await expect(page.locator("#mode")).to_contain_text("Personal feed")
     await page.locator("[data-feature=demand_7d]").fill("1.5")
@@ -71,4 +112,7 @@ async def _pictures(page: Page, url: str, folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"))
+    if len(sys.argv) > 1:
+        asyncio.run(of_every_screen(Path(sys.argv[1])))
+    else:
+        asyncio.run(of_the_documentation(ROOT / "docs" / "images"))

@@ -54,6 +54,7 @@ async def open_studio(app: App, tmp_path: Path) -> AsyncIterator[Open]:
                 executable_path=CHROMIUM,
                 args=FLAGS,
                 viewport={"width": size[0], "height": size[1]},
+                timezone_id="UTC",
             )
             contexts.append(context)
             context.set_default_timeout(10_000)

@@ -1,0 +1,119 @@
+"""CMS endpoint of the values that a tenant's videos have, for pickers: categories, tags, creators, series."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import azure.functions as func
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from cms.changes import not_found
+from cms.endpoint import LIMIT, cms_endpoint, query
+from cms.request import CmsRequest
+from feed.catalog import Catalog, Catalogs
+from ranking.columns import NO_CODE, VideoColumns, Vocabulary
+from shared.adapters.documents.port import StoreUnavailable
+from shared.domain.formats import SLUG
+from shared.domain.text import composed
+from shared.web.endpoint import Edge, json_response
+from shared.web.problems import unavailable
+from shared.web.responses import Count, View
+
+MAX_LENGTH = 128
+
+Counted = list[tuple[str, str, int]]
+"""Value, the same without case, and how many videos have it; the most first."""
+
+
+class CatalogValue(View):
+    """A value that videos have."""
+
+    value: str
+    videos: Annotated[Count, Field(description="How many videos have it, whatever their state.")]
+
+
+class CatalogValues(View):
+    """Values of one field: one that is exactly what was asked for, then those that begin so, then the rest; in each the
+    most used first."""
+
+    values: list[CatalogValue]
+    total: Annotated[Count, Field(description="How many fit, with those that the limit left out.")]
+
+
+def _used(codes: NDArray[np.int32], vocabulary: Vocabulary) -> list[int]:
+    """How many rows have each text of a vocabulary."""
+    counts: list[int] = np.bincount(codes[codes != NO_CODE], minlength=len(vocabulary)).tolist()
+    return counts
+
+
+FIELDS: dict[str, tuple[Callable[[VideoColumns], Vocabulary], Callable[[VideoColumns], list[int]]]] = {
+    "categories": (lambda all: all.categories, lambda all: _used(all.category, all.categories)),
+    "tags": (lambda all: all.tag_names, VideoColumns.videos_of_each_tag),
+    "creators": (lambda all: all.creators, lambda all: _used(all.creator, all.creators)),
+    "series": (lambda all: all.series_names, lambda all: _used(all.series, all.series_names)),
+}
+
+
+def counted(columns: VideoColumns, field: str) -> Counted:
+    """Every value of a field that a video has."""
+    vocabulary, counts = FIELDS[field]
+    found = [
+        (text, text.casefold(), many)
+        for text, many in zip(vocabulary(columns).texts, counts(columns), strict=True)
+        if many
+    ]
+    return sorted(found, key=lambda each: (-each[2], each[1]))
+
+
+def fitting(values: Counted, asked: str) -> Counted:
+    """Those that have a text in them, the closest first."""
+    wanted = composed(asked).strip().casefold()
+    found = [each for each in values if wanted in each[1]]
+    return sorted(found, key=lambda each: (each[1] != wanted, not each[1].startswith(wanted)))
+
+
+class ValuesApi:
+    """Values of a tenant's videos. They are counted once for each change of the catalog."""
+
+    def __init__(self, edge: Edge, catalogs: Catalogs) -> None:
+        self.edge = edge
+        self._catalogs = catalogs
+        self._counted: weakref.WeakKeyDictionary[Catalog, dict[str, tuple[int, Counted]]] = weakref.WeakKeyDictionary()
+
+    @cms_endpoint(
+        "GET",
+        "values/{field}",
+        "List values that videos have",
+        {200: CatalogValues},
+        tag="videos",
+        description=f"`field`: {', '.join(f'`{name}`' for name in FIELDS)}.",
+        parameters=(LIMIT, query("q", "What the value has in it, in any case.")),
+        problems=("invalid_limit",),
+    )
+    async def list_values(self, call: CmsRequest) -> func.HttpResponse:
+        """The values of one field, for pickers."""
+        field = call.path("field", SLUG)
+        if field not in FIELDS:
+            raise not_found("field")
+        limit, _ = call.page()
+        try:
+            catalog = await self._catalogs.get(call.tenant_id)
+        except StoreUnavailable as error:
+            raise unavailable("The catalog cannot be read now. Try again.") from error
+        asked: str = (call.request.params.get("q") or "")[:MAX_LENGTH]
+        found = fitting(await self._values(catalog, field), asked)
+        values: list[Any] = [CatalogValue.unchecked(value=text, videos=many) for text, _, many in found[:limit]]
+        return json_response(CatalogValues.unchecked(values=values, total=len(found)))
+
+    async def _values(self, catalog: Catalog, field: str) -> Counted:
+        kept = self._counted.setdefault(catalog, {})
+        version = catalog.columns.version
+        if field not in kept or kept[field][0] != version:
+            await asyncio.sleep(0)  # a feed that waits goes first
+            kept[field] = (version, counted(catalog.columns, field))
+        return kept[field][1]
