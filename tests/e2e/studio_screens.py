@@ -28,9 +28,10 @@ async def screens(page: Page) -> AsyncIterator[str]:
         await expect(page.get_by_role("region", name=name, exact=True)).to_be_visible()
         await settled(page)
         yield name
-        texts = dict.fromkeys(await page.locator("main button").all_inner_texts())
+        texts = dict.fromkeys(await page.locator("main button:enabled:visible").all_inner_texts())
         for opens in [text for text in texts if OPENS_A_FORM.match(text)]:
-            await page.locator("main").get_by_role("button", name=opens, exact=True).first.click()
+            button = page.locator("main button:enabled:visible").filter(has_text=re.compile(f"^{re.escape(opens)}$"))
+            await button.first.click()
             if await page.locator("dialog[open]").count() == 0:
                 continue
             await page.evaluate("document.querySelectorAll('dialog[open] details').forEach(each => each.open = true)")

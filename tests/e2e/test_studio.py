@@ -186,7 +186,7 @@ async def test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alon
     await page.keyboard.type("vid_travel_6")
     await page.get_by_role("button", name="See the effect").focus()
     await page.keyboard.press("Enter")
-    await expect(page.locator(".effect")).to_contain_text("Matches 1 videos.")
+    await expect(page.locator(".effect")).to_contain_text("Matches 1 video.")
     assert (await editor.client.feed()).ids[0] != "vid_travel_6"
     await page.get_by_role("button", name="Publish", exact=True).focus()
     await page.keyboard.press("Enter")

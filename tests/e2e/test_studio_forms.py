@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from cms.imports.rows import VIDEO_FILE
+from cms.imports.tables import read_table
 from tests.cms.editor import Editor, new_editor
 from tests.e2e.test_studio import DESKTOP, PHONE, Open, open_studio
 from tests.served_app import App, make_videos
@@ -18,6 +20,15 @@ __all__ = ["open_studio"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TRAVEL = "videos/vid_travel_1"
+ODD_TABLES = (
+    "\ufeffid,title\r\na,1\r\n\r\n,,\r\nb,2",
+    "sep=;\nid;title\n\na;1,5\n",
+    '\n\nid\ttitle\na\t"x\n\ny"\nb\t"say ""no"""\n',
+    'id,title\ra,"1"\rb,2\r',
+    'id,title\na,in "the" middle\n',
+)
+ROWS = """bytes => import("/studio/import_table.js")
+  .then(all => all.readTable(new Uint8Array(bytes).buffer).rows.map(each => each.row))"""
 AT = "2026-11-20T12:34:56Z"
 
 
@@ -159,20 +170,57 @@ async def test_playlists_of_any_script_get_a_free_id(app: App, open_studio: Open
     }
 
 
-async def test_a_repaired_file_of_the_same_name_is_read_again(app: App, open_studio: Open, tmp_path: Path) -> None:
+async def choose(page: Page, file: Path) -> None:
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_label("File").click()
+    await (await chooser.value).set_files(file)
+
+
+async def test_a_file_is_looked_at_mapped_and_read_again_when_it_was_repaired(
+    app: App, open_studio: Open, tmp_path: Path
+) -> None:
     editor = await new_editor(app, make_videos(3))
     page = await open_studio(editor, DESKTOP)
     await tab(page, "Videos")
     await page.get_by_role("button", name="Import", exact=True).click()
+    box = page.get_by_role("dialog", name="Import videos")
+    async with page.expect_download() as download:
+        await box.get_by_role("link", name="Download a template").click()
+    template = Path(await (await download.value).path()).read_bytes()
+    [filled] = read_table(template, VIDEO_FILE.columns)
+    assert (filled.values["tags"], filled.faults) == (["home", "core"], ())
+
+    # The same name, chosen again after it was repaired.
     file = tmp_path / "videos.csv"
     head = "id,title,playbackUrl,mainTag,durationSeconds,maturityRating\n"
     for rating, word in (("XXX", "rejected"), ("PG", "created")):
         file.write_text(f"{head}vid_new,New,https://cdn.example/new.m3u8,travel,30,{rating}\n")
-        async with page.expect_file_chooser() as chooser:
-            await page.get_by_label("File").click()
-        await (await chooser.value).set_files(file)
-        await expect(page.locator(".report .chip").first).to_contain_text(word)
+        await choose(page, file)
+        await expect(box.locator(".report .chip").first).to_contain_text(word)
     assert (await editor.get("videos/vid_new")).json["title"] == "New"
+
+    # Headings of another system: what they mean is asked, rows have the numbers of the sheet.
+    file.write_text('Id;Headline;Remark\n\nvid_new;"Two\nlines";a\nvid_none;Nothing;b\n')
+    await choose(page, file)
+    await expect(box.locator("[data-row]").first).to_contain_text("vid_new")
+    assert await box.locator("[data-row]").evaluate_all("all => all.map(each => each.dataset.row)") == ["3", "4"]
+    await expect(box.get_by_label("Headline means")).to_have_value("title")
+    await box.get_by_label("Remark means").select_option("title")
+    await expect(box.get_by_role("alert")).to_contain_text("Two columns are title")
+    await box.get_by_label("Remark means").select_option("leave it out")
+    await box.get_by_role("button", name="Import 2 rows").click()
+    await expect(box.locator(".report")).to_contain_text("1 updated")
+    await expect(box.locator(".report")).to_contain_text("Row 4: ")
+    assert (await editor.get("videos/vid_new")).json["title"].split() == ["Two", "lines"]
+
+    # The page reads tables as the service does.
+    columns = await page.evaluate(
+        "import('/studio/import_table.js').then(all => [all.COLUMNS, all.PASSED_OVER].flat())"
+    )
+    assert sorted(columns) == sorted(VIDEO_FILE.columns.names)
+    for text in ODD_TABLES:
+        rows = await page.evaluate(ROWS, list(text.encode()))
+        assert rows == [each.number for each in read_table(text.encode(), VIDEO_FILE.columns)], text
 
 
 async def test_a_wrong_key_is_named_before_any_call_and_what_is_invisible_is_taken_off(
