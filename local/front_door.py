@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 import azure.functions as func
@@ -20,22 +19,16 @@ from commands.switch_flag import switch
 from feed.pipeline import REASONS
 from local.demo import OPS_KEY, TENANTS
 from local.operators import refuse_other_origins
-from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from local.page_files import MEDIA_TYPES, page_file
+from shared.adapters.flags.evaluation import FLAGS, PERSONALIZED_FEED
 from shared.web.declaration import Parameter, Response
-from shared.web.endpoint import BASE_HEADERS, JSON, Call, Edge, endpoint, not_modified
-from shared.web.problems import Problem, bad_request
-from shared.web.static_files import SECURITY_HEADERS, TYPES
+from shared.web.endpoint import JSON, Call, Edge, endpoint
+from shared.web.problems import bad_request
 
 FOLDER = Path(__file__).parent / "front"
 SDK = Path(__file__).parent.parent / "sdk" / "typescript" / "dist" / "video-feed.js"
 PAGE, DEMO = "index.html", "demo.json"
 VIEWERS = ("Ana", "Ben", "Chi", "Dov")
-HEADERS = {
-    **BASE_HEADERS,
-    **SECURITY_HEADERS,
-    "Content-Security-Policy": f"{SECURITY_HEADERS['Content-Security-Policy']}; media-src 'self'",
-}
-MEDIA_TYPES = {**TYPES, ".mp4": "video/mp4", ".jpg": "image/jpeg", ".json": JSON}
 _RESPONSES = {
     200: Response("A file of the page.", {"type": "string"}, media_type="text/html"),
     304: Response("As you have it."),
@@ -74,13 +67,16 @@ class FrontDoorApi:
     @endpoint(
         "POST",
         "front/switch",
-        "Switch personalization for everyone",
+        "Switch a flag for everyone",
         tag="service",
         responses={200: _STATE},
         scopes=("ops",),
         operator=True,
-        parameters=(Parameter("on", "query", "`true` or `false`.", {"type": "string"}, required=True),),
-        problems=("invalid_enable",),
+        parameters=(
+            Parameter("on", "query", "`true` or `false`.", {"type": "string"}, required=True),
+            Parameter("flag", "query", f"A flag's name; without it, `{PERSONALIZED_FEED}`.", {"type": "string"}),
+        ),
+        problems=("invalid_enable", "invalid_flag"),
     )
     async def set_switch(self, call: Call) -> func.HttpResponse:
         """Switch, and let this process see it at once."""
@@ -88,24 +84,19 @@ class FrontDoorApi:
         on = call.request.params.get("on")
         if on not in ("true", "false"):
             raise bad_request("invalid_enable", "on must be true or false.")
-        await asyncio.to_thread(switch, self._app.settings, PERSONALIZED_FEED, on == "true")
+        flag = call.request.params.get("flag", PERSONALIZED_FEED)
+        if flag not in FLAGS:
+            raise bad_request("invalid_flag", f"flag must be one of: {', '.join(FLAGS)}.")
+        await asyncio.to_thread(switch, self._app.settings, flag, on == "true")
         await self._app.flags_refresher.refresh()
-        return self._state()
+        return self._state(flag)
 
-    def _state(self) -> func.HttpResponse:
-        on = bool(self._app.flags.state().get(PERSONALIZED_FEED))
+    def _state(self, flag: str = PERSONALIZED_FEED) -> func.HttpResponse:
+        on = bool(self._app.flags.state().get(flag))
         return func.HttpResponse(orjson.dumps({"on": on}), headers={"Cache-Control": "no-store"}, mimetype=JSON)
 
     def _file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:
-        body = self._files.get(name)
-        if body is None:
-            raise Problem(404, "not_found", "The page has no such file.")
-        media_type = MEDIA_TYPES[Path(name).suffix]
-        etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
-        headers = {**HEADERS, "ETag": etag, "Cache-Control": "no-cache"}
-        return not_modified(request, headers, media_type) or func.HttpResponse(
-            body, headers=headers, mimetype=media_type
-        )
+        return page_file(self._files, name, request)
 
     @cached_property
     def _files(self) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from bootstrap import App
 from local.demo import seed_demo
 from local.faults import Faults, faulty
 from local.front_door import FrontDoorApi
+from local.handbook import HandbookApi
 from local.host import LocalHost
 from local.http_server import PATIENCE, Patience
 from local.operators import OperatorsApi
@@ -140,8 +141,8 @@ def _warn_without_flags(app: App) -> None:
 
 
 def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]], demo: bool) -> func.FunctionApp:
-    """Functions that only the local host has: its front door, those for operators, and the daily purge that Azure's own
-    expiry and lifecycle rules make needless there.
+    """Functions that only the local host has: its front door and handbook, those for operators, and the daily purge
+    that Azure's own expiry and lifecycle rules make needless there.
     """
     functions = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
@@ -157,6 +158,12 @@ def _local_functions(app: App, run_timer: Callable[[str], Awaitable[None]], demo
         return front_door
 
     functions.register_functions(blueprint(FrontDoorApi, provide_front_door))
+    handbook = HandbookApi(app.edge)
+
+    async def provide_handbook() -> HandbookApi:
+        return handbook
+
+    functions.register_functions(blueprint(HandbookApi, provide_handbook))
 
     @functions.timer_trigger(arg_name="timer", schedule=PURGE_DAILY)
     async def purge_expired(timer: func.TimerRequest) -> None:

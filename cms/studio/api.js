@@ -38,7 +38,7 @@ export class Refused extends Error {
 /**
  * One call. A key that has ended is asked for again, and the call repeated with the new one.
  * @param {string} method
- * @param {string} path below /v1/cms/
+ * @param {string} path below /v1/cms/, or whole where it begins with a slash
  * @param {any} [body] sent as JSON, but for texts and files
  * @param {{ etag?: string, headers?: Record<string, string>, type?: string, as?: { tenant: string, key: string } }} [options]
  * @returns {Promise<any>} what was answered, with its `etag`
@@ -55,7 +55,7 @@ export async function call(method, path, body, options = {}) {
   }
   let response;
   try {
-    response = await fetch(`/v1/cms/${path}`, {
+    response = await fetch(path.startsWith("/") ? path : `/v1/cms/${path}`, {
       method, headers: sent, cache: "no-store",
       body: body === undefined || typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body),
     });

@@ -1,6 +1,6 @@
 // For operators: how the service does at the moment, read again every few seconds while somebody looks.
 
-import { get } from "./api.js";
+import { call, get } from "./api.js";
 import { h, show } from "./dom.js";
 
 const EVERY_MS = 5000;
@@ -59,7 +59,19 @@ export async function liveTab(place) {
     scope.textContent = `${answer.scope === "machine" ? "The whole service on this machine" : "This instance, one of several; another may answer next"}. The last ${duration(answer.seconds)}.`;
     show(content, attention(answer), headline(answer),
       h("div", { class: "cards" }, reasons(answer), events(answer), queues(answer), stores(answer)),
-      h("div", { class: "cards" }, stages(answer), flags(answer)));
+      h("div", { class: "cards" }, stages(answer), flags(answer, switchFlag)));
+  }
+
+  async function switchFlag({ name, on, help }) {
+    if (on && !confirm(`Switch ${name} off for every tenant?\n\n${help.replaceAll("`", "")}`)) return;
+    try {
+      await call("POST", `/front/switch?flag=${encodeURIComponent(name)}&on=${!on}`);
+      await read();
+      content.querySelector(`[data-flag="${name}"] button`)?.focus();
+    } catch (error) {
+      show(trouble, `${name} was not switched. ${error.message}`);
+      trouble.hidden = false;
+    }
   }
 
   document.addEventListener("visibilitychange", looked);
@@ -118,10 +130,13 @@ function stores({ dependencies, held }) {
     table(["Held in memory", "Age"], held.map((each) => [{ content: "catalogs" }[each.source] ?? each.source, each.seconds === null ? "never read" : duration(each.seconds)])));
 }
 
-function flags({ flags: all, flagsIn }) {
-  return card("Flags", h("p", { class: "muted" }, flagsIn === "file" ? "Switched in the flags file: " : "Switched in App Configuration, by the workflow Switch or with ", h("code", {}, "make switch FLAG=… TO=on|off"), "."),
+// On one machine the flags lie in a file, and the page switches them; elsewhere it says how they are switched.
+function flags({ flags: all, flagsIn }, switchFlag) {
+  const here = flagsIn === "file";
+  return card("Flags", h("p", { class: "muted" }, here ? "A switch is for every tenant and works at once. It is written to the flags file." : ["Switched in App Configuration, by the workflow Switch or with ", h("code", {}, "make switch FLAG=… TO=on|off"), "."]),
     h("ul", { class: "flags" }, all.map((each) => h("li", { "data-flag": each.name }, h("span", { class: `chip ${each.on ? "live" : "off"}` }, each.on === null ? "unknown" : each.on ? "on" : "off"),
-      h("div", {}, h("code", {}, each.name), h("p", { class: "hint" }, each.help.replaceAll("`", "")))))));
+      h("div", {}, h("code", {}, each.name), h("p", { class: "hint" }, each.help.replaceAll("`", ""))),
+      here && h("button", { type: "button", "aria-label": `Switch ${each.on ? "off" : "on"} ${each.name}`, onclick: () => switchFlag(each) }, each.on ? "Switch off" : "Switch on")))));
 }
 
 function table(heads, rows) {

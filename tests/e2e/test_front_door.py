@@ -13,8 +13,11 @@ import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
 
 from infra.package import is_packaged
+from local.demo import OPS_KEY
 from local.front_door import FOLDER
 from local.serving import Running, local_settings, running
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.tenant_directory import PLATFORM
 from tests.e2e.test_studio import CHROMIUM, DESKTOP, FLAGS, PHONE
 from tests.served_app import ROOT
 from tests.skip_reasons import leave_out
@@ -117,18 +120,55 @@ async def test_the_kill_switch_another_viewer_and_another_app_change_what_is_see
     await expect(page.locator("#mode")).to_contain_text("Too little is known", timeout=PATIENCE_MS)
 
 
+async def serious(page: Page, size: tuple[int, int], name: str) -> list[str]:
+    """What axe finds at that width, light and dark. Pictures go where FRONT_DOOR_PICTURES says."""
+    if not AXE.exists():
+        leave_out("accessibility: `npm --prefix sdk/typescript ci` gets axe-core")
+    await page.set_viewport_size({"width": size[0], "height": size[1]})
+    await page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = []
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        violations = (await page.evaluate("axe.run()"))["violations"]
+        found += [f"{scheme}: {each['id']}" for each in violations if each["impact"] in ("serious", "critical")]
+        if pictures := os.environ.get("FRONT_DOOR_PICTURES"):
+            await page.screenshot(path=Path(pictures) / f"{name}-{size[0]}-{scheme}.png", full_page=name != "front")
+    return found
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 async def test_axe_finds_nothing_serious(page: Page, size: tuple[int, int]) -> None:
-    if not AXE.exists():
-        leave_out("the front door's accessibility: `npm --prefix sdk/typescript ci` gets axe-core")
-    await page.set_viewport_size({"width": size[0], "height": size[1]})
     await current(page)
-    await page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = await page.evaluate("axe.run()")
-    serious = [each["id"] for each in found["violations"] if each["impact"] in ("serious", "critical")]
-    assert serious == []
-    if pictures := os.environ.get("FRONT_DOOR_PICTURES"):
-        await page.screenshot(path=Path(pictures) / f"front-{size[0]}.png")
+    assert await serious(page, size, "front") == []
+
+
+async def test_the_documentation_is_a_click_away(page: Page) -> None:
+    await page.get_by_role("link", name="Documentation").click()
+    await page.get_by_role("link", name="Design", exact=True).click()
+    await expect(page.get_by_role("heading", name="Design", exact=True)).to_be_visible()
+    assert await serious(page, PHONE, "handbook") == []
+
+
+async def test_an_operator_switches_a_flag_on_the_live_page(page: Page, machine: Running) -> None:
+    await page.goto(f"{machine.url}/studio")
+    await page.get_by_label("Tenant").fill(PLATFORM)
+    await page.get_by_label("Key").fill(OPS_KEY)
+    await page.get_by_role("button", name="Sign in").click()
+    flag = page.locator(f"[data-flag={PERSONALIZED_FEED}]")
+    await expect(flag.locator(".chip")).to_have_text("on")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    await flag.get_by_role("button").click()
+    await expect(flag.locator(".chip")).to_have_text("on")
+    page.once("dialog", lambda dialog: dialog.accept())
+    await flag.get_by_role("button").click()
+    await expect(flag.locator(".chip")).to_have_text("off")
+    assert machine.app.flags.state()[PERSONALIZED_FEED] is False
+    await expect(page.locator("#attention")).to_contain_text("The kill switch is off")
+    await expect(flag.get_by_role("button")).to_be_focused()
+    for size in (DESKTOP, PHONE):
+        assert await serious(page, size, "live") == []
+    await flag.get_by_role("button").click()
+    await expect(flag.locator(".chip")).to_have_text("on")
 
 
 async def test_the_page_may_load_nothing_else_and_the_switch_needs_its_key(machine: Running) -> None:
@@ -143,9 +183,10 @@ async def test_the_page_may_load_nothing_else_and_the_switch_needs_its_key(machi
         for headers in ({}, {"X-Api-Key": "secret-api-key", "X-Tenant-Id": "tenant_1"}):
             async with http.post("/front/switch?on=false", headers=headers) as answer:
                 assert answer.status in (400, 401, 403)
-        async with http.post("/front/switch?on=maybe", headers={"X-Api-Key": "secret-ops-key"}) as answer:
-            assert (answer.status, (await answer.json())["code"]) == (400, "invalid_enable")
-        foreign = {"X-Api-Key": "secret-ops-key", "Origin": "https://elsewhere.example"}
+        for query, code in (("on=maybe", "invalid_enable"), ("on=true&flag=invented", "invalid_flag")):
+            async with http.post(f"/front/switch?{query}", headers={"X-Api-Key": OPS_KEY}) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (400, code)
+        foreign = {"X-Api-Key": OPS_KEY, "Origin": "https://elsewhere.example"}
         async with http.post("/front/switch?on=false", headers=foreign) as answer:
             assert answer.status == 403
 
@@ -169,7 +210,9 @@ async def test_clips_are_small_distinct_and_never_packaged() -> None:
     assert len({clip.read_bytes() for clip in clips}) == 24
     assert all(clip.stat().st_size <= 80_000 for clip in clips)
     files = [path.relative_to(ROOT).as_posix() for path in FOLDER.rglob("*") if path.is_file()]
-    assert not any(map(is_packaged, [*files, "local/front_door.py", "sdk/typescript/dist/video-feed.js"]))
+    assert not any(
+        map(is_packaged, [*files, "local/front_door.py", "local/handbook.py", "sdk/typescript/dist/video-feed.js"])
+    )
     ignored = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
     assert "/*" in ignored
     assert "!/local/" not in ignored
