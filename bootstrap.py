@@ -41,6 +41,7 @@ from feed.api import FeedApi
 from feed.catalog import Catalogs
 from feed.dark_launch import DarkLaunch
 from feed.experiments import Experiments
+from feed.filters import maturity_limit
 from feed.lists import ListsReader
 from feed.lists_api import ListsApi
 from feed.pipeline import Feed
@@ -87,8 +88,10 @@ from shared.web.cors import Cors
 from shared.web.endpoint import Edge
 from shared.web.status import ReadinessApi
 from shared.web.user_tokens import UserTokens
-from stories.apis import StoryParts, story_apis
+from stories.apis import Social, build_social
+from stories.media_check import NoMedia
 from stories.people_api import PeopleApi
+from stories.story_parts import StoryParts
 
 log = logging.getLogger("feed.start")
 
@@ -134,6 +137,7 @@ class App:
     removals: TenantRemovals
     take_backs: TakeBacks
     milestones: Milestones
+    social: Social
     edge: Edge
     apis: Mapping[type, Any]
     """The object behind each class of endpoints."""
@@ -258,6 +262,7 @@ class App:
                 await refresher.stop()
             await self._within_budget(self.milestones.flush)
             await self.feed.close()
+            await self.social.close()
             for packer in self.packers:
                 await packer.close()
             for part in (self.flags, self.bus, self.blobs, self.documents):
@@ -357,7 +362,6 @@ def build(
             clock_trusted=clock_guard.trusted,
         ),
     )
-    tenants.on_removal = feed.catalogs.forget
     removals = TenantRemovals(
         documents=documents,
         blobs=blobs,
@@ -391,7 +395,30 @@ def build(
         partial(_known_states, telemetry.dependencies, clock_guard),
         telemetry.unreadable.counts,
     )
-    stories = story_apis(StoryParts(edge, documents, identity, keys, limits, clock))
+    social = build_social(
+        StoryParts(
+            edge=edge,
+            documents=documents,
+            identity=identity,
+            keys=keys,
+            limits=limits,
+            settings=settings,
+            telemetry=telemetry,
+            tenants=tenants,
+            flags=flags,
+            clock=clock,
+            elapsed=elapsed,
+            clock_trusted=clock_guard.trusted,
+            maturity_limit=maturity_limit,
+            media=NoMedia(),
+        )
+    )
+
+    def forget(tenant_id: str) -> None:
+        feed.catalogs.forget(tenant_id)
+        social.catalogs.forget(tenant_id)
+
+    tenants.on_removal = forget
     version = int(settings.write_message_version)
     accepted = Packer(bus, version=version, linger_seconds=settings.pack_linger_ms / 1000)
     hand_on = Packer(bus, version=version, linger_seconds=settings.hand_on_linger_ms / 1000, suffix=HANDED_ON)
@@ -483,6 +510,7 @@ def build(
         removals=removals,
         take_backs=TakeBacks(documents, tenants, tenants_refresher, telemetry, clock),
         milestones=milestones,
+        social=social,
         edge=edge,
         apis={
             FeedApi: FeedApi(edge, feed, limits, telemetry, spans, milestones),
@@ -493,7 +521,7 @@ def build(
                 limits,
                 keys,
                 telemetry,
-                stories[PeopleApi].followed_people,
+                social.apis[PeopleApi].followed_people,
             ),
             SimilarApi: SimilarApi(edge, similar, limits, telemetry),
             EventsApi: EventsApi(
@@ -522,7 +550,7 @@ def build(
                 user_hash_in_url=local,
             ),
             ReadinessApi: readiness,
-            **stories,
+            **social.apis,
             **cms_apis(
                 CmsParts(
                     edge=edge,

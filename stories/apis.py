@@ -1,39 +1,71 @@
-"""The classes of endpoints of this package, and how they are built."""
+"""Everything of this package, built from its parts: the objects behind the endpoints, and what timers run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.adapters.documents.port import DocumentStore
-from shared.domain.keys import Identity, KeyRing
-from shared.web.admission import Limits
-from shared.web.endpoint import Edge
+from shared.adapters.flags.evaluation import STORIES
+from stories.activity import Activity
+from stories.activity_api import ActivityApi
+from stories.api import StoriesApi
+from stories.counts import StoryCounter
+from stories.expiry import Expiry
 from stories.graph import Graph
+from stories.inbox import Inbox
 from stories.people_api import PeopleApi
 from stories.people_pages import PeoplePages
 from stories.person_call import PersonCalls
+from stories.posting import Posting
+from stories.seen import SeenStories
+from stories.story_access import Looking
+from stories.story_catalog import StoryCatalogs
+from stories.story_parts import StoryParts
+
+STORY_APIS = (PeopleApi, StoriesApi, ActivityApi)
 
 
 @dataclass(frozen=True, slots=True)
-class StoryParts:
-    """What the endpoints use. `clock` gives seconds since the epoch."""
+class Social:
+    """People and stories of one process. Nothing is read or loaded before the first request, or while they are off."""
 
-    edge: Edge
-    documents: DocumentStore
-    identity: Identity
-    keys: KeyRing
-    limits: Limits
-    clock: Callable[[], float]
+    parts: StoryParts
+    catalogs: StoryCatalogs
+    inbox: Inbox
+    counter: StoryCounter
+    expiry: Expiry
+    apis: dict[type, Any]
+    """The object behind each class of endpoints."""
+
+    async def count(self) -> int:
+        """Add up what is not counted yet, where stories are on for anybody; how many facts. None by a wrong clock."""
+        tenants, flags = self.parts.tenants, self.parts.flags
+        on = any(flags.on(STORIES, id, own=tenant.feature_flags) for id in tenants.ids() if (tenant := tenants.get(id)))
+        return await self.counter.run() if on and self.parts.clock_trusted() else 0
+
+    async def expire(self) -> int:
+        """End what is over; how many stories. None by a wrong clock."""
+        return await self.expiry.run() if self.parts.clock_trusted() else 0
+
+    async def close(self) -> None:
+        await self.catalogs.close()
 
 
-STORY_APIS = (PeopleApi,)
-
-
-def story_apis(parts: StoryParts) -> dict[type, Any]:
-    """The object behind each class."""
-    graph = Graph(parts.documents, parts.clock)
+def build_social(parts: StoryParts) -> Social:
+    """Everything, unconnected."""
+    documents = parts.documents
+    graph = Graph(documents, parts.clock)
+    catalogs = StoryCatalogs(documents, parts.settings, parts.telemetry, parts.clock, parts.elapsed)
     calls = PersonCalls(parts.identity, parts.keys)
-    people = PeopleApi(parts.edge, calls, graph, PeoplePages(parts.documents, graph), parts.limits)
-    return {PeopleApi: people}
+    looking = Looking(calls, graph, catalogs, parts.maturity_limit)
+    seen, inbox = SeenStories(documents), Inbox(documents, parts.clock)
+    activity = Activity(documents, seen)
+    apis: dict[type, Any] = {
+        PeopleApi: PeopleApi(parts.edge, calls, graph, PeoplePages(documents, graph), parts.limits),
+        StoriesApi: StoriesApi(parts, looking, Posting(documents, catalogs, parts.media), seen),
+        ActivityApi: ActivityApi(parts, looking, activity, inbox),
+    }
+    expiry = Expiry(
+        documents, catalogs, parts.media, parts.tenants, parts.flags, parts.telemetry, parts.clock, parts.elapsed
+    )
+    return Social(parts, catalogs, inbox, StoryCounter(documents, inbox), expiry, apis)

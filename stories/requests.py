@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from shared.domain.formats import USER_HASH
+from shared.domain.formats import PUBLIC_ID, USER_HASH
 
 MAX_IDS = 100
 
@@ -22,3 +22,26 @@ class UserHashes(Sent):
     """Users, as an app would send them in `X-User`."""
 
     users: Annotated[list[Annotated[str, Field(pattern=f"^{USER_HASH.pattern}$")]], Field(max_length=MAX_IDS)]
+
+
+class StoryToPost(Sent):
+    """A story. Text, or media, or both."""
+
+    visibility: Annotated[str, Field(json_schema_extra={"enum": ["public", "friends", "private"]})]
+    text: Annotated[str | None, Field(max_length=500, description="Without characters that hide what is read.")] = None
+    media_key: Annotated[str | None, Field(max_length=200, description="Of a completed upload of the user's own.")] = (
+        None
+    )
+    audience_user_ids: Annotated[
+        list[Annotated[str, Field(pattern=f"^{PUBLIC_ID.pattern}$")]] | None,
+        Field(max_length=100, description="Only with `friends`: these see it, and nobody else."),
+    ] = None
+    category: Annotated[str | None, Field(max_length=64)] = None
+    tags: Annotated[list[str] | None, Field(max_length=5)] = None
+    maturity_rating: Annotated[str | None, Field(description="The tenant's strongest when absent.")] = None
+
+
+class ReactionToStory(Sent):
+    """One of six emoji."""
+
+    emoji: Annotated[str, Field(description="One of 👍 ❤️ 😂 😮 😢 🔥, with or without a variation selector.")]

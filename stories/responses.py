@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared.domain.formats import PUBLIC_ID
 from shared.web.list_cursor import MAX_CHARS
-from shared.web.responses import Time, View
+from shared.web.responses import Count, Time, View
 
 PublicId = Annotated[str, Field(pattern=f"^{PUBLIC_ID.pattern}$")]
 """Somebody of the tenant, as others may see them."""
@@ -83,3 +83,155 @@ class PublicIds(View):
     """Public ids of users."""
 
     ids: Annotated[dict[str, PublicId], Field(description="By the hash that was sent.")]
+
+
+class StoryCounts(View):
+    """What became of a story, as of the last half minute. For its author alone."""
+
+    views: Count
+    reactions: Annotated[dict[str, Count], Field(description="By emoji.")]
+
+
+class StoryItem(View):
+    """A story."""
+
+    id: str
+    author_id: PublicId
+    kind: Annotated[str, Field(json_schema_extra={"enum": ["text", "image", "video"]})]
+    text: str | None
+    media_key: str | None
+    media_url: Annotated[str | None, Field(description="Where the media is fetched, for an hour.")]
+    media_type: str | None
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    visibility: Annotated[str, Field(json_schema_extra={"enum": ["public", "friends", "private"]})]
+    audience_user_ids: Annotated[list[PublicId] | None, Field(description="For the author alone.")] = None
+    maturity_rating: str
+    category: str | None
+    tags: list[str]
+    state: Annotated[str, Field(description="`live`; for the author also `held`: it waits for an editor.")]
+    created_at: Time
+    expires_at: Time
+    seen: Annotated[bool, Field(description="Whether the viewer has seen it.")] = False
+    counts: Annotated[StoryCounts | None, Field(description="For the author alone.")] = None
+
+
+class AuthorStories(View):
+    """What somebody has posted, as far as the viewer may see it."""
+
+    author_id: PublicId
+    unseen: Count
+    latest_at: Time
+    stories: Annotated[list[StoryItem], Field(description="The oldest first; the newest thirty.")]
+
+
+class StoriesFreshness(View):
+    """How old what was answered may be."""
+
+    age_seconds: Annotated[float | None, Field(description="Seconds since the last look at what was posted.")]
+
+
+class StoryRow(View):
+    """A page of authors who have something to show."""
+
+    authors: list[AuthorStories]
+    next_cursor: NextCursor
+    mode: Annotated[str, Field(description="`newest`: the author of the newest story first.")]
+    reason: Annotated[str | None, Field(description="`follows_unavailable`: nothing is shown by an unknown graph.")]
+    freshness: StoriesFreshness
+
+
+class StoryViewerItem(View):
+    """Somebody who saw a story."""
+
+    viewer_id: PublicId
+    viewed_at: Time
+    emoji: str | None
+
+
+class StoryViewersPage(View):
+    """A page of those who saw a story."""
+
+    items: Annotated[list[StoryViewerItem], Field(description="In the order of their ids.")]
+    next_cursor: NextCursor
+
+
+class ReactionState(View):
+    """The caller's reaction."""
+
+    emoji: str
+
+
+class DayOfStories(View):
+    """What happened on a UTC date."""
+
+    date: str
+    posted: Count
+    views: Count
+    reactions: Count
+
+
+class StoryStats(View):
+    """An author's last seven days."""
+
+    posted: Count
+    views: Count
+    unique_viewers: Count
+    approximate: Annotated[bool, Field(description="More than a few thousand viewers, or a thousand posts.")]
+    reactions: Annotated[dict[str, Count], Field(description="By emoji.")]
+    days: Annotated[list[DayOfStories], Field(description="Today first.")]
+    as_of: Time
+
+
+class StoryEvent(View):
+    """Something that happened to a story of the user."""
+
+    id: str
+    type: Annotated[str, Field(json_schema_extra={"enum": ["story.viewed", "story.reacted"]})]
+    story_id: str
+    viewer_id: Annotated[PublicId | None, Field(description="Of `story.viewed`.")] = None
+    viewed_at: Annotated[Time | None, Field(description="Of `story.viewed`.")] = None
+    user_id: Annotated[PublicId | None, Field(description="Of `story.reacted`.")] = None
+    emoji: Annotated[str | None, Field(description="Of `story.reacted`.")] = None
+    at: Time
+
+
+class StoryEvents(View):
+    """What the user was told since."""
+
+    events: Annotated[list[StoryEvent], Field(description="In the order in which they were told.")]
+    next: Annotated[str, Field(description="Send it as `after`.")]
+    missed: Annotated[bool, Field(description="Something before these is gone: the newest hundred of a day are kept.")]
+
+
+class ExportedStory(View):
+    """A story of the user, as it is stored."""
+
+    id: str
+    text: str | None
+    media_key: str | None
+    visibility: str
+    audience_user_ids: list[PublicId]
+    state: str
+    created_at: Time
+    expires_at: Time
+
+
+class SeenStory(View):
+    """What the user left at somebody's story."""
+
+    story_id: str
+    viewed_at: Time | None
+    emoji: str | None
+
+
+class ExportedPerson(View):
+    """Everything stored about the user as a person."""
+
+    id: PublicId
+    follows: list[FollowedPerson]
+    followers: list[FollowerItem]
+    blocks: list[BlockedPerson]
+    stories: list[ExportedStory]
+    seen: Annotated[list[SeenStory], Field(description="Of the last nine days, a thousand at the most.")]

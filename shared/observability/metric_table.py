@@ -46,6 +46,15 @@ METRICS: dict[str, Metric] = {
     "feedback_watched_ms": Metric("Watch time of served videos", ("mode", "start")),
     "feedback_offered_ms": Metric("Length of the served videos whose watch time was reported", ("mode", "start")),
     "playback_events": Metric("Plays that began, stalled or failed, once a page and video", ("tenant", "type")),
+    # Stories
+    "stories_created": Metric("Stories posted", ("tenant", "visibility")),
+    "stories_expired": Metric("Stories whose time came", ("tenant",)),
+    "story_views": Metric("First views of stories", ("tenant",)),
+    "story_reactions": Metric("Reactions to stories, by the place of the emoji among the six", ("tenant", "emoji")),
+    "story_rows": Metric("Rows of stories served", ("tenant", "mode", "reason")),
+    "story_expiry_ms": Metric("Time of one look for stories that are over", (), HISTOGRAM),
+    "story_expiry_lag_seconds": Metric("How long the latest was over before it was ended", (), GAUGE),
+    "story_catalogs_evicted": Metric("Tenants whose stories one process let go of, to make room"),
     # Events
     "events_accepted": Metric("Events accepted", ("tenant",)),
     "device_clocks": Metric("Batches whose `sentAt` corrected their times, or could not be read", ("outcome",)),

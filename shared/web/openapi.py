@@ -57,6 +57,7 @@ TAGS = {
     "events": "What an SDK calls to report what was watched.",
     "lists": "What a user keeps, for that user alone, and series in order.",
     "people": "Who follows whom, by ids that a tenant's users may see of each other.",
+    "stories": "What people post for a day, and what becomes of it.",
     "privacy": "What is stored about a user: show it, delete it.",
     "operators": "Looking at one user's signals and switching one tenant; not reachable through the public entry.",
     "videos": "What there is to show: for content teams.",

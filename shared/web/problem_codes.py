@@ -112,6 +112,14 @@ CODES: dict[str, Code] = {
     # people and stories
     "cannot_follow": Code(400, "Nobody can follow themselves, and some people cannot be followed."),
     "cannot_block": Code(400, "Nobody can block themselves."),
+    "story_not_found": Code(404, "There is no such story, or none that this viewer may see."),
+    "invalid_story": Code(400, "The story breaks a rule, which `detail` names."),
+    "invalid_visibility": Code(400, "visibility is none of public, friends, private."),
+    "invalid_emoji": Code(400, "emoji is none of the six."),
+    "invalid_after": Code(400, "after is not what an answer before said as next."),
+    "media_not_ready": Code(409, "There is no completed upload of the user's own under this mediaKey."),
+    "idempotency_conflict": Code(409, "This Idempotency-Key was used with another body."),
+    "stories_full": Code(429, "The tenant has as many stories as it may at a time.", retry=True),
     "too_many_follows": Code(409, "Somebody follows 2,000 people already. Unfollow one first."),
     # how it goes
     "rate_limited": Code(429, "One user or the tenant asks more often than it may.", retry=True),

@@ -41,7 +41,8 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
         "/v1/videos/{id}/similar",
         "/v1/events/batch",
         *(f"/v1/{path}" for path in ("me", "me/followers", "me/followers/{id}", "me/blocks")),
-        *(f"/v1/{path}" for path in ("follow/{id}", "blocks/{id}")),
+        *(f"/v1/{path}" for path in ("follow/{id}", "blocks/{id}", "me/stats", "me/events", "stories")),
+        *(f"/v1/stories/{{id}}{path}" for path in ("", "/view", "/reaction", "/reactions", "/viewers")),
         "/v1/privacy/export",
         "/v1/privacy/erase",
     }
@@ -65,7 +66,7 @@ def test_the_document_for_apps_has_every_schema_that_it_refers_to_and_no_other()
     for kind in ("schemas", "examples"):
         named = set(re.findall(rf"#/components/{kind}/(\w+)", orjson.dumps(sdk).decode()))
         assert named == set(sdk["components"][kind])
-    assert [tag["name"] for tag in sdk["tags"]] == ["feed", "lists", "events", "people", "privacy"]
+    assert [tag["name"] for tag in sdk["tags"]] == ["feed", "lists", "events", "people", "stories", "privacy"]
     validate(sdk)
 
 

@@ -116,7 +116,7 @@ def test_no_metric_has_a_user_a_key_a_video_or_free_text_as_label() -> None:
     allowed = {
         "tenant", "mode", "reason", "stage", "endpoint", "status", "code", "start", "type", "outcome", "subscription",
         "source", "flag", "operation", "caller", "breaker", "state", "arm", "exporter", "metric", "kind",
-        "dependency", "service", "hint", "container", "field",
+        "dependency", "service", "hint", "container", "field", "visibility", "emoji",
     }  # fmt: skip
     assert {label for metric in METRICS.values() for label in metric.labels} <= allowed
 

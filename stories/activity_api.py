@@ -1,0 +1,320 @@
+"""Endpoints of what becomes of stories: views, reactions, who saw one, an author's figures and news."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import OrderedDict, deque
+
+import azure.functions as func
+
+from shared.adapters.documents.port import StoreUnavailable
+from shared.domain.formats import iso_time
+from shared.observability.logs import log_event
+from shared.web.admission import Kind
+from shared.web.bodies import read_object
+from shared.web.declaration import Body, Parameter, Response
+from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
+from shared.web.problems import Problem, bad_request
+from stories.activity import REACTION, VIEW, Activity
+from stories.counts import totals
+from stories.identity import Person
+from stories.inbox import VIEWED, Inbox, event_of
+from stories.people_api import EXAMPLE_ID
+from stories.person_call import PAGE, PAGE_PROBLEMS
+from stories.requests import ReactionToStory
+from stories.responses import (
+    DayOfStories,
+    ReactionState,
+    StoryEvent,
+    StoryEvents,
+    StoryStats,
+    StoryViewerItem,
+    StoryViewersPage,
+)
+from stories.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
+from stories.story import Story
+from stories.story_access import Looking
+from stories.story_forms import EMOJI, read_emoji
+from stories.story_parts import StoryParts
+from stories.story_stats import StoryStatistics
+from stories.story_views import by_emoji
+
+log = logging.getLogger("feed.stories")
+
+REACTIONS_A_MINUTE, MINUTE_SECONDS = 60, 60.0
+MAX_PEOPLE = 20_000
+_DONE = {204: Response("Done; asking twice is harmless.")}
+_REACTED = {200: Response("The reaction that counts now.", ReactionState, {"emoji": "🔥"})}
+_BODY = Body(ReactionToStory, {"emoji": "🔥"})
+_REACTION_PROBLEMS = ("invalid_json", "invalid_body", "invalid_emoji", "story_not_found")
+_AFTER = Parameter(
+    "after", "query", "`next` of the answer before; all that is kept when absent.", {"type": "string", "maxLength": 20}
+)
+
+
+class MinuteRate:
+    """How often each person did something within a minute, in this process."""
+
+    def __init__(self, most: int, most_people: int = MAX_PEOPLE) -> None:
+        self._most = most
+        self._most_people = most_people
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def take(self, name: str, now: float) -> None:
+        """Note one more. Raises a 429 `Problem` where that is too many."""
+        times = self._times.setdefault(name, deque())
+        self._times.move_to_end(name)
+        while times and not now - MINUTE_SECONDS < times[0] <= now:
+            times.popleft()
+        if len(times) >= self._most:
+            raise Problem(429, "rate_limited", f"At most {self._most} a minute. Wait.", times[0] + MINUTE_SECONDS - now)
+        times.append(now)
+        if len(self._times) > self._most_people:
+            self._times.popitem(last=False)
+
+
+class ActivityApi:
+    """Takes views and reactions, and shows authors what became of their stories."""
+
+    def __init__(self, parts: StoryParts, looking: Looking, activity: Activity, inbox: Inbox) -> None:
+        self.edge: Edge = parts.edge
+        self._limits = parts.limits
+        self._telemetry = parts.telemetry
+        self._looking = looking
+        self._calls = looking.calls
+        self._activity = activity
+        self._inbox = inbox
+        self._statistics = StoryStatistics(parts.documents)
+        self._reactions = MinuteRate(REACTIONS_A_MINUTE)
+
+    @social_endpoint(
+        "PUT",
+        "v1/stories/{id}/view",
+        "The caller has seen a story",
+        tag="stories",
+        description="Counts once for each viewer. An author's own views are not counted.",
+        responses=_DONE,
+        problems=("story_not_found",),
+    )
+    async def put_story_view(self, call: Call) -> func.HttpResponse:
+        """Note a view."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            story, viewer = await self._looking.story(call)
+            if story.author_id != viewer.id:
+                me = self._calls.me(call)
+                if await self._activity.view(me, story, call.now):
+                    self._telemetry.count("story_views", call.tenant.id)
+                    log_event(log, logging.INFO, "story_viewed", tenant=call.tenant.id)
+                    await self._tell(call, story, VIEW + me.id, {"viewedAt": call.now})
+        return _done()
+
+    @social_endpoint(
+        "POST",
+        "v1/stories/{id}/view",
+        "The caller has seen a story, as PUT does",
+        tag="stories",
+        responses=_DONE,
+        problems=("story_not_found",),
+    )
+    async def post_story_view(self, call: Call) -> func.HttpResponse:
+        """The same for clients that post."""
+        return await self.put_story_view(call)
+
+    @social_endpoint(
+        "PUT",
+        "v1/stories/{id}/reaction",
+        "React to a story",
+        tag="stories",
+        description="One of six emoji, one for each person: another replaces it. 60 a minute.",
+        body=_BODY,
+        responses=_REACTED,
+        problems=_REACTION_PROBLEMS,
+    )
+    async def put_story_reaction(self, call: Call) -> func.HttpResponse:
+        """Put a reaction in place of the one before."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            emoji = read_emoji(read_object(call.request, MAX_BODY_BYTES))
+            await self._react(call, emoji)
+        return json_response(ReactionState(emoji=EMOJI[emoji]), cache=PRIVATE)
+
+    @social_endpoint(
+        "POST",
+        "v1/stories/{id}/reactions",
+        "React to a story, as PUT does",
+        tag="stories",
+        body=_BODY,
+        responses=_REACTED,
+        problems=_REACTION_PROBLEMS,
+    )
+    async def post_story_reaction(self, call: Call) -> func.HttpResponse:
+        """The same for clients that post."""
+        return await self.put_story_reaction(call)
+
+    @social_endpoint(
+        "DELETE",
+        "v1/stories/{id}/reaction",
+        "Take a reaction back",
+        tag="stories",
+        responses=_DONE,
+        problems=("story_not_found",),
+    )
+    async def delete_story_reaction(self, call: Call) -> func.HttpResponse:
+        """Leave the story without a reaction of the caller's."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            await self._react(call, None)
+        return _done()
+
+    async def _react(self, call: Call, emoji: int | None) -> None:
+        self._reactions.take(call.user_key, call.now)
+        story, viewer = await self._looking.story(call)
+        if story.author_id == viewer.id:
+            return
+        me = self._calls.me(call)
+        if await self._activity.react(me, story, emoji, call.now) and emoji is not None:
+            self._telemetry.count("story_reactions", call.tenant.id, str(emoji))
+            log_event(log, logging.INFO, "reaction_added", tenant=call.tenant.id)
+            await self._tell(call, story, REACTION + me.id, {"createdAt": call.now, "emoji": emoji})
+
+    async def _tell(self, call: Call, story: Story, fact_id: str, body: dict[str, object]) -> None:
+        """Tell the author at once. What fails here is told by who counts the fact, within half a minute."""
+        event = event_of(story.id, fact_id, body)
+        try:
+            await self._inbox.add(Person(call.tenant.id, story.author_id), [event] if event else [])
+        except StoreUnavailable:
+            self._telemetry.count("store_failures", "inbox")
+
+    @social_endpoint(
+        "GET",
+        "v1/stories/{id}/viewers",
+        "Who has seen one's own story",
+        tag="stories",
+        parameters=PAGE,
+        responses={
+            200: Response(
+                "A page.",
+                StoryViewersPage,
+                {
+                    "items": [{"viewerId": EXAMPLE_ID, "viewedAt": "2026-11-20T12:00:00Z", "emoji": "🔥"}],
+                    "nextCursor": None,
+                },
+            )
+        },
+        problems=("story_not_found", *PAGE_PROBLEMS),
+    )
+    async def get_story_viewers(self, call: Call) -> func.HttpResponse:
+        """A page of viewers, for the author alone."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            story = await self._looking.own_story(call)
+            after, limit = self._calls.after(call, "viewers", story.id), self._calls.limit(call)
+            viewers, place = await self._activity.viewers(call.tenant.id, story.id, after, limit)
+        items = [
+            StoryViewerItem(
+                viewer_id=each.id,
+                viewed_at=iso_time(each.at),
+                emoji=None if each.emoji is None else EMOJI[each.emoji],
+            )
+            for each in viewers
+        ]
+        cursor = self._calls.cursor(call, place, "viewers", story.id)
+        return json_response(StoryViewersPage(items=items, next_cursor=cursor), cache=PRIVATE)
+
+    @social_endpoint(
+        "GET",
+        "v1/me/stats",
+        "What became of one's stories in seven days",
+        tag="stories",
+        description="By UTC date, as of the last half minute.",
+        responses={
+            200: Response(
+                "The last seven days.",
+                StoryStats,
+                {
+                    "posted": 1,
+                    "views": 2,
+                    "uniqueViewers": 2,
+                    "approximate": False,
+                    "reactions": {**dict.fromkeys(EMOJI, 0), "🔥": 1},
+                    "days": [{"date": "2026-11-20", "posted": 1, "views": 2, "reactions": 1}],
+                    "asOf": "2026-11-20T12:00:00Z",
+                },
+            )
+        },
+    )
+    async def get_story_stats(self, call: Call) -> func.HttpResponse:
+        """An author's figures."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            stats = await self._statistics.of_author(self._calls.me(call), call.now)
+        views, *reactions = totals(stats.days)
+        days = [
+            DayOfStories(date=day, posted=stats.posted[day], views=row[0], reactions=sum(row[1:]))
+            for day, row in stats.days.items()
+        ]
+        return json_response(
+            StoryStats(
+                posted=sum(stats.posted.values()),
+                views=views,
+                unique_viewers=stats.viewers.count(),
+                approximate=stats.viewers.approximate or stats.cut,
+                reactions=by_emoji(reactions),
+                days=days,
+                as_of=iso_time(call.now),
+            ),
+            cache=PRIVATE,
+        )
+
+    @social_endpoint(
+        "GET",
+        "v1/me/events",
+        "What became of one's stories since",
+        tag="stories",
+        description="`story.viewed` and `story.reacted`, the newest hundred of a day.",
+        parameters=(_AFTER,),
+        responses={
+            200: Response(
+                "In the order in which they were told.",
+                StoryEvents,
+                {
+                    "events": [
+                        {
+                            "id": "Nw3_vX.b81LkPw0aGt5YhA",
+                            "type": VIEWED,
+                            "storyId": "01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2",
+                            "viewerId": EXAMPLE_ID,
+                            "viewedAt": "2026-11-20T12:00:00Z",
+                            "at": "2026-11-20T12:00:00Z",
+                        }
+                    ],
+                    "next": "1",
+                    "missed": False,
+                },
+            )
+        },
+        problems=("invalid_after",),
+    )
+    async def get_story_events(self, call: Call) -> func.HttpResponse:
+        """What the caller was told after an event."""
+        text = call.request.params.get("after") or "0"
+        if not re.fullmatch(r"[0-9]{1,15}", text):
+            raise bad_request("invalid_after", "after must be what an answer before said as next.")
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            told = await self._inbox.after(self._calls.me(call), int(text))
+        events = [
+            StoryEvent(
+                id=each["id"],
+                type=each["type"],
+                story_id=each["storyId"],
+                at=iso_time(each["at"]),
+                **(
+                    {"viewer_id": each["personId"], "viewed_at": iso_time(each["at"])}
+                    if each["type"] == VIEWED
+                    else {"user_id": each["personId"], "emoji": EMOJI[each["emoji"]]}
+                ),
+            )
+            for each in told.events
+        ]
+        return json_response(StoryEvents(events=events, next=str(told.next), missed=told.missed), cache=PRIVATE)
+
+
+def _done() -> func.HttpResponse:
+    return func.HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})

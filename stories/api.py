@@ -1,0 +1,251 @@
+"""Endpoints of stories: post one, read one, the row of them, delete one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import azure.functions as func
+
+from shared.adapters.documents.port import STORIES, Replace, StoreUnavailable, WriteRejected
+from shared.adapters.retry import with_timeout
+from shared.domain.formats import iso_time
+from shared.observability.logs import log_event
+from shared.observability.metrics import Telemetry
+from shared.web.admission import Kind, Limits
+from shared.web.bodies import read_object
+from shared.web.declaration import Body, Parameter, Response
+from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
+from shared.web.problems import bad_request, clock_wrong
+from stories.media_check import MediaCheck
+from stories.people_api import EXAMPLE_ID
+from stories.person_call import PAGE, PAGE_PROBLEMS
+from stories.posting import Posting
+from stories.requests import StoryToPost
+from stories.responses import AuthorStories, StoriesFreshness, StoryCounts, StoryItem, StoryRow
+from stories.seen import SeenStories
+from stories.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
+from stories.story import DELETED, Story, bucket_of
+from stories.story_access import AGE_BAND, Looking
+from stories.story_forms import read_story
+from stories.story_parts import StoryParts
+from stories.story_row import Shelf, row_of
+from stories.story_stats import StoryStatistics
+from stories.story_views import by_emoji, story_view
+from stories.visibility import StoryViewer
+
+log = logging.getLogger("feed.stories")
+
+MAX_IDEMPOTENCY_KEY = 200
+EXAMPLE_STORY = "01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2"
+_EXAMPLE = {
+    "id": EXAMPLE_STORY,
+    "authorId": EXAMPLE_ID,
+    "kind": "text",
+    "text": "Off to the lake.",
+    "mediaKey": None,
+    "mediaUrl": None,
+    "mediaType": None,
+    "width": None,
+    "height": None,
+    "durationSeconds": None,
+    "visibility": "friends",
+    "maturityRating": "PG",
+    "category": None,
+    "tags": [],
+    "state": "live",
+    "createdAt": "2026-11-20T12:00:00Z",
+    "expiresAt": "2026-11-21T12:00:00Z",
+}
+_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    "Yours, one a story: sent again with the same body it answers the same story.",
+    {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY},
+)
+
+
+class StoriesApi:
+    """Serves stories. What a viewer may see is decided in memory, by the one rule of stories/visibility.py."""
+
+    def __init__(self, parts: StoryParts, looking: Looking, posting: Posting, seen: SeenStories) -> None:
+        self.edge: Edge = parts.edge
+        self._documents = parts.documents
+        self._limits: Limits = parts.limits
+        self._telemetry: Telemetry = parts.telemetry
+        self._budget_seconds = parts.settings.signals_budget_ms / 1000
+        self._clock_trusted = parts.clock_trusted
+        self._media: MediaCheck = parts.media
+        self._looking = looking
+        self._calls = looking.calls
+        self._catalogs = looking.catalogs
+        self._posting = posting
+        self._seen = seen
+        self._statistics = StoryStatistics(parts.documents)
+
+    @social_endpoint(
+        "POST",
+        "v1/stories",
+        "Post a story",
+        tag="stories",
+        description="It ends after the tenant's `storyHours`. Friends are those who follow the author, or, with "
+        "`audienceUserIds`, those named. 20 a minute. `media_not_ready`: the upload was not completed, or is somebody "
+        "else's.",
+        parameters=(_KEY,),
+        body=Body(StoryToPost, {"visibility": "friends", "text": "Off to the lake."}),
+        responses={
+            201: Response("The story.", StoryItem, _EXAMPLE),
+            200: Response("The story that this Idempotency-Key has made before.", StoryItem, _EXAMPLE),
+        },
+        problems=(
+            *("invalid_json", "invalid_body", "invalid_story", "invalid_visibility", "invalid_idempotency_key"),
+            *("media_not_ready", "idempotency_conflict", "stories_full", "clock_wrong"),
+        ),
+    )
+    async def post_story(self, call: Call) -> func.HttpResponse:
+        """Post a story, once for each Idempotency-Key."""
+        if not self._clock_trusted():
+            raise clock_wrong()
+        key = call.headers.get("idempotency-key", "")
+        if len(key) > MAX_IDEMPOTENCY_KEY:
+            raise bad_request(
+                "invalid_idempotency_key", f"Idempotency-Key has more than {MAX_IDEMPOTENCY_KEY} characters."
+            )
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            form = read_story(read_object(call.request, MAX_BODY_BYTES), call.tenant)
+            author = self._calls.me(call)
+            story, new = await self._posting.post(author, form, call.tenant, key, call.now)
+            if new:
+                self._telemetry.count("stories_created", call.tenant.id, story.visibility)
+                log_event(log, logging.INFO, "story_created", tenant=call.tenant.id, visibility=story.visibility)
+            viewer = await self._looking.viewer(call)
+            view = await story_view(story, viewer, call.tenant.id, self._media)
+        return json_response(view, 201 if new else 200, cache=PRIVATE)
+
+    @social_endpoint(
+        "GET",
+        "v1/stories",
+        "The row of stories",
+        tag="stories",
+        description="Authors with something to show to the viewer: their friends', everybody's public ones, their own. "
+        "Nothing that is over, held back, above the viewer's rating, or with a block in between.",
+        parameters=(*PAGE, AGE_BAND),
+        responses={
+            200: Response(
+                "A page of authors.",
+                StoryRow,
+                {
+                    "authors": [
+                        {
+                            "authorId": EXAMPLE_ID,
+                            "unseen": 1,
+                            "latestAt": "2026-11-20T12:00:00Z",
+                            "stories": [{**_EXAMPLE, "seen": False}],
+                        }
+                    ],
+                    "nextCursor": None,
+                    "mode": "newest",
+                    "reason": None,
+                    "freshness": {"ageSeconds": 2.1},
+                },
+            )
+        },
+        problems=PAGE_PROBLEMS,
+    )
+    async def get_stories(self, call: Call) -> func.HttpResponse:
+        """A page of the row. Without the viewer's circle nothing is shown: nobody knows then who is blocked."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            after, limit = self._calls.after(call, "stories"), self._calls.limit(call)
+            columns = await self._catalogs.get(call.tenant.id)
+            looks = await self._who_looks(call)
+            if looks is None:
+                reason, authors, place = "follows_unavailable", list[AuthorStories](), None
+            else:
+                viewer, seen = looks
+                reason, (shelves, place) = None, row_of(columns, viewer, seen, call.now, after, limit)
+                authors = [await self._author_view(each, viewer, seen, call.tenant.id) for each in shelves]
+        self._telemetry.count("story_rows", call.tenant.id, "newest", reason or "none")
+        return json_response(
+            StoryRow.unchecked(
+                authors=authors,
+                next_cursor=self._calls.cursor(call, place, "stories"),
+                mode="newest",
+                reason=reason,
+                freshness=StoriesFreshness.unchecked(age_seconds=self._catalogs.age()),
+            ),
+            cache=PRIVATE,
+        )
+
+    async def _who_looks(self, call: Call) -> tuple[StoryViewer, frozenset[str]] | None:
+        """The viewer and what they have seen; None where that cannot be read in time."""
+        both = asyncio.gather(self._looking.viewer(call), self._seen.of(self._calls.me(call), latest=True))
+        try:
+            viewer, seen = await with_timeout(self._budget_seconds, both, StoreUnavailable)
+        except StoreUnavailable:
+            return None
+        return viewer, frozenset(seen)
+
+    async def _author_view(
+        self, shelf: Shelf, viewer: StoryViewer, seen: frozenset[str], tenant_id: str
+    ) -> AuthorStories:
+        stories = [
+            await story_view(each, viewer, tenant_id, self._media, seen=each.id in seen) for each in shelf.stories
+        ]
+        return AuthorStories.unchecked(
+            author_id=shelf.author_id, unseen=shelf.unseen, latest_at=iso_time(shelf.latest_at), stories=stories
+        )
+
+    @social_endpoint(
+        "GET",
+        "v1/stories/{id}",
+        "One story",
+        tag="stories",
+        description="404 for a story that the viewer may not see, as for one that does not exist. The author also gets "
+        "its counts.",
+        parameters=(AGE_BAND,),
+        responses={200: Response("The story.", StoryItem, {**_EXAMPLE, "seen": True})},
+        problems=("story_not_found",),
+    )
+    async def get_story(self, call: Call) -> func.HttpResponse:
+        """One story, if the viewer may see it."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            story, viewer = await self._looking.story(call)
+            counts, seen = None, False
+            if story.author_id == viewer.id:
+                views, *reactions = await self._statistics.of_story(call.tenant.id, story.id)
+                counts = StoryCounts(views=views, reactions=by_emoji(reactions))
+            else:
+                seen = story.id in await self._seen.of(self._calls.me(call), latest=True)
+            view = await story_view(story, viewer, call.tenant.id, self._media, seen=seen, counts=counts)
+        return json_response(view, cache=PRIVATE)
+
+    @social_endpoint(
+        "DELETE",
+        "v1/stories/{id}",
+        "Delete one's own story",
+        tag="stories",
+        responses={204: Response("Gone.")},
+        problems=("story_not_found",),
+    )
+    async def delete_story(self, call: Call) -> func.HttpResponse:
+        """Delete a story of the caller's own. Its text goes at once, its media too."""
+        with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
+            story = await self._looking.own_story(call)
+            await self._end(call.tenant.id, story, call.now)
+        return func.HttpResponse(status_code=204, headers={**BASE_HEADERS, "Cache-Control": PRIVATE})
+
+    async def _end(self, tenant_id: str, story: Story, now: float) -> None:
+        if story.media is not None:
+            await self._media.remove(tenant_id, story.media.key)
+        partition = bucket_of(tenant_id, story.id)
+        stored = await self._documents.read(STORIES, partition, story.id, latest=True)
+        if stored is None:
+            return
+        body = {**stored.body, "state": DELETED, "deletedAt": now, "text": None, "media": None, "why": "author"}
+        try:
+            await self._documents.write(STORIES, partition, [Replace(body, stored.etag)])
+        except WriteRejected as refused:
+            raise StoreUnavailable("the story was changed at the same time", 1.0) from refused
+        gone = Story.from_document(body)
+        if gone is not None:
+            self._catalogs.apply(tenant_id, gone)

@@ -1,0 +1,142 @@
+"""Adds up views and reactions: one document for each story, in the batch that marks the facts as counted.
+
+A fact that is not counted yet is found through the change feed. Its story's sums and its own mark change together, each
+only if nobody changed it since it was read: killed anywhere, by two processes at once or from an old place of the
+feed, every fact counts once. A reaction that was changed takes back what it had counted before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.adapters.documents.port import (
+    MAX_OPERATIONS,
+    STORY_ACTIVITY,
+    Create,
+    Document,
+    DocumentStore,
+    Json,
+    Operation,
+    Replace,
+    Upsert,
+    WriteRejected,
+)
+from stories.activity import KEEP_SECONDS, REACTION, VIEW, is_pending
+from stories.identity import Person, key_of
+from stories.inbox import Inbox, event_of
+from stories.story_forms import EMOJI
+from stories.viewer_sketch import ViewerSketch
+
+COUNTS_ID = "counts"
+PROGRESS_PARTITION, PROGRESS_ID = "~", "counting"
+AT_ONCE = MAX_OPERATIONS - 1
+
+
+def new_counts(author_id: str) -> Json:
+    """The sums of a story that nobody saw."""
+    return {
+        "id": COUNTS_ID,
+        "kind": "counts",
+        "authorId": author_id,
+        "days": {},
+        "viewers": ViewerSketch().to_json(),
+        "ttl": KEEP_SECONDS,
+    }
+
+
+def totals(days: dict[str, list[int]]) -> list[int]:
+    """Views, then reactions by emoji, over some days."""
+    return [sum(column) for column in zip(*days.values(), strict=True)] or [0] * (1 + len(EMOJI))
+
+
+def day_of(at: float) -> str:
+    """The UTC date of a time."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+class StoryCounter:
+    """Follows the change feed of activity. One at a time is enough; several do no harm."""
+
+    def __init__(self, documents: DocumentStore, inbox: Inbox) -> None:
+        self._documents = documents
+        self._inbox = inbox
+
+    async def run(self) -> int:
+        """Count what is not counted yet; how many facts. May raise `StoreUnavailable`: the next run goes on."""
+        stored = await self._documents.read(STORY_ACTIVITY, PROGRESS_PARTITION, PROGRESS_ID, latest=True)
+        token = stored.body["token"] if stored else None
+        counted = 0
+        while True:
+            changes = await self._documents.changes(STORY_ACTIVITY, token)
+            pending: dict[str, list[Document]] = {}
+            for document in changes.documents:
+                if is_pending(document):
+                    pending.setdefault(document.partition, []).append(document)
+            for partition, facts in pending.items():
+                counted += await self.count(partition, facts)
+            if changes.token != token and (pending or changes.more or token is None):
+                token = changes.token
+                progress = {"id": PROGRESS_ID, "kind": "counting", "token": token}
+                await self._documents.write(STORY_ACTIVITY, PROGRESS_PARTITION, [Upsert(progress)])
+            if not changes.more:
+                return counted
+
+    async def count(self, partition: str, facts: Sequence[Document]) -> int:
+        """Count some facts of one story, as far as they are not; how many were not."""
+        counted = 0
+        for begin in range(0, len(facts), AT_ONCE):
+            some = list(facts[begin : begin + AT_ONCE])
+            while pending := [each for each in some if is_pending(each)]:
+                await self._tell_again(partition, pending)
+                sums = await self._documents.read(STORY_ACTIVITY, partition, COUNTS_ID, latest=True)
+                body, marked = counted_in(sums.body if sums else new_counts(pending[0].body["authorId"]), pending)
+                operations: list[Operation] = [Create(body) if sums is None else Replace(body, sums.etag), *marked]
+                try:
+                    await self._documents.write(STORY_ACTIVITY, partition, operations)
+                except WriteRejected:  # somebody changed one of them: look again
+                    reads = [self._documents.read(STORY_ACTIVITY, partition, each.id, latest=True) for each in some]
+                    some = [each for each in await asyncio.gather(*reads) if each is not None]
+                    continue
+                counted += len(pending)
+                break
+        return counted
+
+    async def _tell_again(self, partition: str, pending: Sequence[Document]) -> None:
+        """What a process that was killed did not tell the author."""
+        tenant_id, _, story_id = partition.partition("/")
+        events: dict[str, list[Json]] = {}
+        for each in pending:
+            event = event_of(story_id, each.id, each.body)
+            if event is not None:
+                events.setdefault(each.body["authorId"], []).append(event)
+        for author_id, found in events.items():
+            await self._inbox.add(Person(tenant_id, author_id), found)
+
+
+def counted_in(sums: Json, pending: Sequence[Document]) -> tuple[Json, list[Replace]]:
+    """The sums with some facts, and the facts marked as counted. Pure."""
+    days: dict[str, list[int]] = {day: list(row) for day, row in sums["days"].items()}
+    viewers = ViewerSketch.from_json(sums["viewers"])
+
+    def add(day: str, place: int, amount: int) -> None:
+        days.setdefault(day, [0] * (1 + len(EMOJI)))[place] += amount
+
+    marked: list[Replace] = []
+    for each in pending:
+        body: dict[str, Any] = dict(each.body)
+        if each.id.startswith(VIEW):
+            add(day_of(body["viewedAt"]), 0, 1)
+            viewers.add([key_of(each.id.removeprefix(VIEW))])
+            body["counted"] = True
+        elif each.id.startswith(REACTION):
+            if body["counted"] is not None:
+                add(body["countedOn"], 1 + body["counted"], -1)
+            day = day_of(body["createdAt"])
+            if body["emoji"] is not None:
+                add(day, 1 + body["emoji"], 1)
+            body |= {"counted": body["emoji"], "countedOn": day}
+        marked.append(Replace(body, each.etag))
+    return {**sums, "days": days, "viewers": viewers.to_json()}, marked

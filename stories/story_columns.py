@@ -1,0 +1,123 @@
+"""A tenant's stories as columns, for one look at all of them. No I/O.
+
+Rows are added at the end and written over in place; what is over is dropped when it is half of all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stories.circle import Keys
+from stories.identity import key_of
+from stories.story import FRIENDS, HELD, LIVE, PUBLIC, Story
+from stories.visibility import StoryViewer
+
+Mask = NDArray[np.bool_]
+_GONE, _LIVE, _HELD = 0, 1, 2
+_STATE = {LIVE: _LIVE, HELD: _HELD}
+_PRIVATE, _PUBLIC, _FRIENDS, _AUDIENCE = 0, 1, 2, 3
+_FIRST_ROWS = 256
+SPARE_ROWS = 1_000
+
+
+class StoryColumns:
+    """Stories by row. `stories[row]` is None where there is none any more."""
+
+    def __init__(self) -> None:
+        self.stories: list[Story | None] = []
+        self._row_of: dict[str, int] = {}
+        self._invited: dict[int, set[int]] = {}
+        self._allocate(_FIRST_ROWS)
+
+    def _allocate(self, rows: int) -> None:
+        self._author = np.zeros(rows, np.uint64)
+        self.created = np.zeros(rows)
+        self._expires = np.zeros(rows)
+        self._shown_to = np.zeros(rows, np.int8)
+        self._rating = np.zeros(rows, np.int16)
+        self._state = np.zeros(rows, np.int8)
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def get(self, story_id: str) -> Story | None:
+        row = self._row_of.get(story_id)
+        return None if row is None else self.stories[row]
+
+    def author_of(self, rows: NDArray[np.intp]) -> Keys:
+        return self._author[rows]
+
+    def apply(self, story: Story) -> None:
+        """Take in a story as it is now."""
+        row = self._row_of.get(story.id)
+        if row is None:
+            if story.state not in _STATE:
+                return
+            row = len(self.stories)
+            if row == len(self._author):
+                self._grow()
+            self._row_of[story.id] = row
+            self.stories.append(story)
+        else:
+            self._uninvite(row)
+            self.stories[row] = story
+        self._set(row, story)
+
+    def _set(self, row: int, story: Story) -> None:
+        shown = {PUBLIC: _PUBLIC, FRIENDS: _AUDIENCE if story.audience else _FRIENDS}.get(story.visibility, _PRIVATE)
+        self._author[row], self.created[row], self._expires[row] = story.author_key, story.created_at, story.expires_at
+        self._shown_to[row], self._rating[row] = shown, story.rating_rank
+        self._state[row] = _STATE.get(story.state, _GONE)
+        for each in story.audience:
+            self._invited.setdefault(key_of(each), set()).add(row)
+
+    def _uninvite(self, row: int) -> None:
+        before = self.stories[row]
+        for each in before.audience if before else ():
+            self._invited.get(key_of(each), set()).discard(row)
+
+    def drop_ended(self, now: float) -> int:
+        """Let go of what is over or gone, if that is much; how many are left."""
+        count = len(self.stories)
+        kept = (self._state[:count] != _GONE) & (self._expires[:count] > now)
+        left = int(kept.sum())
+        if count - left < max(SPARE_ROWS, left):
+            return left
+        stories = [each for each, keep in zip(self.stories, kept, strict=True) if keep and each is not None]
+        self.stories, self._row_of, self._invited = [], {}, {}
+        self._allocate(max(_FIRST_ROWS, 2 * len(stories)))
+        for story in stories:
+            self.apply(story)
+        return left
+
+    def _grow(self) -> None:
+        for name in ("_author", "created", "_expires", "_shown_to", "_rating", "_state"):
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate((column, np.zeros_like(column))))
+
+    def visible_rows(self, viewer: StoryViewer, now: float) -> NDArray[np.intp]:
+        """The rows of every story that this viewer may see: `may_see` of all at once."""
+        count = len(self.stories)
+        author, shown_to, state = self._author[:count], self._shown_to[:count], self._state[:count]
+        own = author == np.uint64(viewer.key)
+        allowed: Mask = (shown_to == _PUBLIC) | ((shown_to == _FRIENDS) & _are_in(author, viewer.friends))
+        invited = self._invited.get(viewer.key)
+        if invited:
+            allowed[list(invited)] = True
+        for hidden in (viewer.circle.blocked, viewer.circle.blocked_by):
+            if len(hidden):
+                allowed &= ~_are_in(author, hidden)
+        allowed &= (self._rating[:count] <= viewer.maturity) & (state == _LIVE)
+        allowed |= own & (state != _GONE)
+        return np.flatnonzero(allowed & (self._expires[:count] > now))
+
+
+def _are_in(values: Keys, keys: Keys) -> Mask:
+    """Which values are among sorted keys."""
+    if not len(keys):
+        return np.zeros(len(values), np.bool_)
+    at = np.searchsorted(keys, values)
+    at[at == len(keys)] = 0
+    found: Mask = keys[at] == values
+    return found

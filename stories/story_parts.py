@@ -1,0 +1,37 @@
+"""What the endpoints and jobs of this package are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.adapters.documents.port import DocumentStore
+from shared.adapters.flags.evaluation import Flags
+from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain.keys import Identity, KeyRing
+from shared.observability.metrics import Telemetry
+from shared.settings import Settings
+from shared.web.admission import Limits
+from shared.web.endpoint import Edge
+from stories.media_check import MediaCheck
+from stories.story_access import MaturityLimit
+
+
+@dataclass(frozen=True, slots=True)
+class StoryParts:
+    """`clock` gives seconds since the epoch, `elapsed` seconds that never go back."""
+
+    edge: Edge
+    documents: DocumentStore
+    identity: Identity
+    keys: KeyRing
+    limits: Limits
+    settings: Settings
+    telemetry: Telemetry
+    tenants: TenantDirectory
+    flags: Flags
+    clock: Callable[[], float]
+    elapsed: Callable[[], float]
+    clock_trusted: Callable[[], bool]
+    maturity_limit: MaturityLimit
+    media: MediaCheck

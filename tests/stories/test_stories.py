@@ -1,0 +1,265 @@
+"""Posting, reading, looking and reacting: who sees what, once, and what authors learn of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.adapters.documents.port import PEOPLE, STORIES, STORY_ACTIVITY, query_all
+from stories.posting import POSTS_A_MINUTE
+from stories.story import bucket_of
+from stories.story_forms import EMOJI
+from tests.faulty_documents import Trouble
+from tests.served_app import App
+from tests.stories.social import Someone, someone_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HOUR = 3_600.0
+
+
+async def post(author: Someone, visibility: str = "public", key: str = "", **fields: Any) -> dict[str, Any]:
+    body = {"visibility": visibility, "text": "Off to the lake.", **fields}
+    answer = await author.call("POST", "stories", body, {"Idempotency-Key": key} if key else None)
+    assert answer.status in (200, 201), answer.body
+    found: dict[str, Any] = answer.json
+    return found
+
+
+async def row(viewer: Someone, **query: Any) -> list[str]:
+    """Every story of the row, by walking it."""
+    found, cursor = [], None
+    while True:
+        page = await viewer.get("stories", **query, **({"cursor": cursor} if cursor else {}))
+        assert page.status == 200, page.body
+        found += [story["id"] for author in page.json["authors"] for story in author["stories"]]
+        cursor = page.json["nextCursor"]
+        if cursor is None:
+            return found
+
+
+async def sees(viewer: Someone, story_id: str) -> bool:
+    """By id and in the row alike."""
+    answer = await viewer.get(f"stories/{story_id}")
+    listed = story_id in await row(viewer)
+    assert (answer.status, answer.code) in ((200, None), (404, "story_not_found"))
+    assert listed == (answer.status == 200)
+    for call in (("PUT", "view", None), ("PUT", "reaction", {"emoji": "🔥"}), ("DELETE", "reaction", None)):
+        if not listed:
+            assert (await viewer.call(call[0], f"stories/{story_id}/{call[1]}", call[2])).code == "story_not_found"
+    return listed
+
+
+async def test_public_friends_private_and_an_audience_are_seen_by_whom_they_are_for(app: App) -> None:
+    author = await someone_of(app)
+    friend, stranger, invited = [await author.another() for _ in range(3)]
+    assert (await friend.call("PUT", f"follow/{author.id}")).json == {"state": "accepted"}
+    everybody, friends, nobody = [(await post(author, each))["id"] for each in ("public", "friends", "private")]
+    some = (await post(author, "friends", audienceUserIds=[invited.id]))["id"]
+    for viewer, seen in (
+        (author, (True, True, True, True)), (friend, (True, True, False, False)),
+        (stranger, (True, False, False, False)), (invited, (True, False, False, True)),
+    ):  # fmt: skip
+        assert tuple([await sees(viewer, each) for each in (everybody, friends, nobody, some)]) == seen
+    assert (await invited.get(f"stories/{some}")).json.get("audienceUserIds") is None
+    assert (await author.get(f"stories/{some}")).json["audienceUserIds"] == [invited.id]
+
+    await author.call("PUT", f"blocks/{friend.id}")
+    assert await row(friend) == []
+    await friend.call("PUT", f"blocks/{stranger.id}")
+    assert not await sees(stranger, (await post(friend))["id"])
+    elsewhere = await someone_of(app)
+    assert not await sees(elsewhere, everybody)
+
+
+async def test_a_story_is_in_no_answer_a_second_after_its_time(app: App) -> None:
+    author = await someone_of(app, story_hours=1)
+    story = await post(author)
+    viewer = await author.another()
+    app.clock.advance(HOUR - 1)
+    assert await sees(viewer, story["id"])
+    app.clock.advance(2)
+    for each in (viewer, author):
+        assert not await sees(each, story["id"])
+    assert await app.services.social.expire() >= 1
+    stored = await app.documents.read(STORIES, bucket_of(author.client.tenant_id, story["id"]), story["id"])
+    assert stored is not None
+    assert (stored.body["state"], stored.body["deletedAt"] > stored.body["expiresAt"]) == ("expired", True)
+    assert await app.services.social.expire() == 0, "once"
+
+
+async def test_another_process_sees_a_story_and_its_end(app: App) -> None:
+    author = await someone_of(app)
+    app.services.social.catalogs.forget(author.client.tenant_id)
+    story = await post(author)
+    assert await row(author) == [story["id"]]
+    app.services.social.catalogs.forget(author.client.tenant_id)
+    assert await row(author) == [story["id"]], "loaded from its bucket"
+    assert (await author.call("DELETE", f"stories/{story['id']}")).status == 204
+    assert (await author.call("DELETE", f"stories/{story['id']}")).code == "story_not_found"
+    assert not await sees(author, story["id"])
+    other = await author.another()
+    assert (await other.call("DELETE", f"stories/{(await post(author))['id']}")).code == "story_not_found"
+
+
+async def test_one_key_sent_fifty_times_at_once_makes_one_story(app: App) -> None:
+    author = await someone_of(app)
+    stories = await asyncio.gather(*(post(author, key="the-same") for _ in range(50)))
+    assert len({story["id"] for story in stories}) == 1
+    assert await row(author) == [stories[0]["id"]]
+    other = await author.call(
+        "POST", "stories", {"visibility": "public", "text": "Another."}, {"Idempotency-Key": "the-same"}
+    )
+    assert (other.status, other.code) == (409, "idempotency_conflict")
+    assert (await post(author, key="the-next"))["id"] != stories[0]["id"]
+
+
+async def test_the_twenty_first_post_of_a_minute_is_refused_for_an_author_alone(app: App) -> None:
+    author = await someone_of(app)
+    for _ in range(POSTS_A_MINUTE):
+        await post(author)
+    refused = await author.call("POST", "stories", {"visibility": "public", "text": "One too many."})
+    assert (refused.status, refused.code) == (429, "rate_limited")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    await post(await author.another())
+    app.clock.advance(61)
+    await post(author)
+    assert len(await row(author)) == POSTS_A_MINUTE + 2
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"text": "x"}, "invalid_visibility"),
+        ({"text": "x", "visibility": "everybody"}, "invalid_visibility"),
+        ({"visibility": "public"}, "invalid_story"),
+        ({"visibility": "public", "text": " \n "}, "invalid_story"),
+        ({"visibility": "public", "text": "x" * 501}, "invalid_story"),
+        ({"visibility": "public", "text": "a\u0000b"}, "invalid_story"),
+        ({"visibility": "public", "text": "\u202egnp.exe"}, "invalid_story"),
+        ({"visibility": "public", "text": 7}, "invalid_story"),
+        ({"visibility": "public", "text": "x", "audienceUserIds": ["A" * 22]}, "invalid_story"),
+        ({"visibility": "friends", "text": "x", "audienceUserIds": ["nobody"]}, "invalid_story"),
+        ({"visibility": "friends", "text": "x", "audienceUserIds": ["A" * 22] * 101}, "invalid_story"),
+        ({"visibility": "public", "text": "x", "tags": ["a"] * 6}, "invalid_story"),
+        ({"visibility": "public", "text": "x", "maturityRating": "NC17"}, "invalid_story"),
+        ({"visibility": "public", "text": "x", "expiresAt": "2099-01-01T00:00:00Z"}, "invalid_story"),
+        ({"visibility": "public", "mediaKey": "somebody-elses"}, "media_not_ready"),
+    ],
+)
+async def test_a_bad_story_is_refused_and_nothing_of_it_is_stored(app: App, body: dict[str, Any], code: str) -> None:
+    author = await someone_of(app)
+    answer = await author.call("POST", "stories", body)
+    assert (answer.status // 100, answer.code) == (4, code)
+    assert await query_all(app.documents, PEOPLE, f"{author.client.tenant_id}/{author.id}") == []
+    assert (await author.call("POST", "stories", {"visibility": "public", "text": "é" * 500})).status == 201
+
+
+async def test_a_view_counts_once_and_a_reaction_is_the_last_one(app: App) -> None:
+    author = await someone_of(app)
+    story = await post(author)
+    viewers = [await author.another() for _ in range(3)]
+    for viewer in (*viewers, *viewers, author):
+        assert (await viewer.call("PUT", f"stories/{story['id']}/view")).status == 204
+    for emoji in EMOJI:
+        answer = await viewers[0].call("POST", f"stories/{story['id']}/reactions", {"emoji": emoji})
+        assert answer.json == {"emoji": emoji}
+        plain = emoji.replace("\ufe0f", "")
+        assert (await viewers[0].call("PUT", f"stories/{story['id']}/reaction", {"emoji": plain})).json[
+            "emoji"
+        ] == emoji
+    await viewers[1].call("PUT", f"stories/{story['id']}/reaction", {"emoji": "😢"})
+    await viewers[1].call("DELETE", f"stories/{story['id']}/reaction")
+    for wrong in ("👎", "🔥🔥", "", "\ufe0f", 7, None):
+        refused = await viewers[0].call("PUT", f"stories/{story['id']}/reaction", {"emoji": wrong})
+        assert (refused.status, refused.code) == (400, "invalid_emoji")
+
+    await app.services.social.count()
+    counts = (await author.get(f"stories/{story['id']}")).json["counts"]
+    assert counts == {"views": 3, "reactions": {**dict.fromkeys(EMOJI, 0), "🔥": 1}}
+    assert "counts" not in (await viewers[0].get(f"stories/{story['id']}")).json
+    stats = (await author.get("me/stats")).json
+    assert (stats["posted"], stats["views"], stats["uniqueViewers"], stats["approximate"]) == (1, 3, 3, False)
+    assert stats["reactions"] == counts["reactions"]
+    assert (len(stats["days"]), stats["days"][0]["views"]) == (7, 3)
+
+    page = (await author.get(f"stories/{story['id']}/viewers", limit=2)).json
+    rest = (await author.get(f"stories/{story['id']}/viewers", cursor=page["nextCursor"])).json
+    listed = {each["viewerId"]: each["emoji"] for each in page["items"] + rest["items"]}
+    assert listed == {viewers[0].id: "🔥", viewers[1].id: None, viewers[2].id: None}
+    assert (await viewers[0].get(f"stories/{story['id']}/viewers")).code == "story_not_found"
+
+
+async def test_the_author_is_told_at_once_and_catches_up(app: App) -> None:
+    author = await someone_of(app)
+    story, viewer = await post(author), await author.another()
+    await viewer.call("PUT", f"stories/{story['id']}/view")
+    first = (await author.get("me/events")).json
+    assert [(each["type"], each["viewerId"]) for each in first["events"]] == [("story.viewed", viewer.id)]
+    await viewer.call("PUT", f"stories/{story['id']}/view")
+    await viewer.call("PUT", f"stories/{story['id']}/reaction", {"emoji": "😮"})
+    await app.services.social.count()
+    then = (await author.get("me/events", after=first["next"])).json
+    assert [(each["type"], each["userId"], each["emoji"]) for each in then["events"]] == [
+        ("story.reacted", viewer.id, "😮"),
+    ]  # fmt: skip
+    assert (await author.get("me/events", after=then["next"])).json["events"] == []
+    assert (await author.get("me/events", after="soon")).code == "invalid_after"
+    with app.documents.in_trouble(Trouble(containers=frozenset({"people"}), partitions=frozenset(
+        {f"{author.client.tenant_id}/{author.id}"}), writes_fail=True)):  # fmt: skip
+        other = await author.another()
+        assert (await other.call("PUT", f"stories/{story['id']}/view")).status == 204
+    await app.services.social.count()
+    late = (await author.get("me/events", after=then["next"])).json
+    assert [each["viewerId"] for each in late["events"]] == [other.id], "the counter tells what was not told"
+
+
+async def test_sixty_one_reactions_in_a_minute_are_too_many(app: App) -> None:
+    author = await someone_of(app)
+    story, viewer = await post(author), await author.another()
+    codes = [
+        (await viewer.call("PUT", f"stories/{story['id']}/reaction", {"emoji": EMOJI[at % 2]})).status
+        for at in range(61)
+    ]
+    assert codes == [200] * 60 + [429]
+
+
+async def test_without_the_graph_nothing_is_shown_and_nothing_accepted_without_the_store(app: App) -> None:
+    author = await someone_of(app)
+    story, viewer = await post(author), await author.another()
+    assert await row(viewer) == [story["id"]]
+    with app.documents.in_trouble(Trouble(reads_fail=True, writes_fail=True)):
+        page = (await viewer.get("stories")).json
+        assert (page["authors"], page["reason"]) == ([], "follows_unavailable")
+        assert (await viewer.call("PUT", f"stories/{story['id']}/view")).status == 503
+        assert (await author.call("POST", "stories", {"visibility": "public", "text": "x"})).status == 503
+    assert await query_all(app.documents, STORY_ACTIVITY, f"{author.client.tenant_id}/{story['id']}") == []
+
+
+async def test_a_row_says_what_is_unseen_and_a_walk_repeats_nobody(app: App) -> None:
+    viewer = await someone_of(app)
+    authors = [await viewer.another() for _ in range(5)]
+    for author in authors:
+        await post(author)
+        app.clock.advance(1)
+    page = (await viewer.get("stories", limit=2)).json
+    assert [each["authorId"] for each in page["authors"]] == [each.id for each in reversed(authors[3:])]
+    await post(authors[0])  # moves to the front, behind which the walk does not look
+    rest = (await viewer.get("stories", limit=50, cursor=page["nextCursor"])).json
+    assert [each["authorId"] for each in rest["authors"]] == [authors[2].id, authors[1].id]
+    assert rest["nextCursor"] is None
+    await viewer.call("PUT", f"stories/{page['authors'][0]['stories'][0]['id']}/view")
+    again = {each["authorId"]: each["unseen"] for each in (await viewer.get("stories")).json["authors"]}
+    assert again == {**dict.fromkeys([each.id for each in authors], 1), authors[4].id: 0, authors[0].id: 2}
+    stolen = await authors[1].get("stories", cursor=page["nextCursor"])
+    assert (stolen.status, stolen.code) == (400, "invalid_cursor")
+
+
+async def test_a_stronger_rating_is_not_shown_to_a_milder_viewer(app: App) -> None:
+    author = await someone_of(app, maturity_policy="R", age_band_policies={"13-17": "PG"})
+    strong, mild = (await post(author))["id"], (await post(author, maturityRating="G"))["id"]
+    viewer = await author.another()
+    assert set(await row(viewer)) == {strong, mild}
+    assert await row(viewer, ageBand="13-15") == [mild]
+    assert (await viewer.get(f"stories/{strong}", ageBand="13-15")).code == "story_not_found"
