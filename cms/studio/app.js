@@ -1,11 +1,16 @@
 // The shell: the header with the state of the switch, the tabs, and what a tab shows while it loads or fails.
 
-import { call, forget, session, whenExpired } from "./api.js";
+import { call, forget, get, session, whenExpired } from "./api.js";
 import { doing, h, notice, show, skeleton } from "./dom.js";
 import { mayLeave } from "./forms.js";
+import { experimentsTab } from "./experiments.js";
+import { feedsTab } from "./feeds.js";
 import { historyTab } from "./history.js";
+import { importsTab } from "./imports.js";
+import { keysTab } from "./keys.js";
 import { learningTab } from "./learning.js";
 import { liveTab } from "./live.js";
+import { modelsTab } from "./models.js";
 import { playlistsTab } from "./playlists.js";
 import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
@@ -16,10 +21,16 @@ import { tenantsTab } from "./tenants.js";
 import { T } from "./texts.js";
 import { videosTab } from "./videos.js";
 
+/** @typedef {Record<string, [string, (place: any) => any]>} Tabs */
+/** @type {Tabs} */
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
-  playlists: ["Playlists", playlistsTab], learning: ["Learning", learningTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], history: ["History", historyTab] };
-const PLATFORM_TABS = { live: ["Live", liveTab], tenants: ["Tenants", tenantsTab] };
-const signedInTabs = () => (session.tenant === PLATFORM ? PLATFORM_TABS : TABS);
+  playlists: ["Playlists", playlistsTab], feeds: ["Feeds", feedsTab], experiments: ["Experiments", experimentsTab], models: ["Models", modelsTab],
+  learning: ["Learning", learningTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], imports: ["Imports", importsTab],
+  history: ["History", historyTab], keys: ["Keys", keysTab] };
+/** @type {Tabs} */
+const PLATFORM_TABS = { live: ["Live", liveTab], tenants: ["Tenants", tenantsTab], keys: ["Keys", keysTab] };
+let mayKeys = false; // whether the key has the scope ops
+const signedInTabs = () => Object.fromEntries(Object.entries(session.tenant === PLATFORM ? PLATFORM_TABS : TABS).filter(([name]) => mayKeys || name !== "keys"));
 const header = document.getElementById("header");
 const main = document.getElementById("main");
 let shown = ""; // the hash of the tab on the page
@@ -50,6 +61,7 @@ function switchBadge(state) {
 async function open() {
   whenExpired(signInAgain);
   const badge = session.tenant === PLATFORM ? null : switchBadge((await call("POST", "preview", { limit: 1 })).switch);
+  mayKeys = await get("keys").then(() => true, () => false);
   document.body.classList.remove("signed-out");
   const tabs = h("nav", { class: "tabs", "aria-label": "Sections" }, Object.entries(signedInTabs()).map(([name, [label]]) =>
     h("a", { href: `#${name}`, "data-tab": name }, label)));

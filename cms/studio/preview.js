@@ -17,7 +17,7 @@ export const NAMES = Object.assign({ rules: "Rules", bias: "Base", category_watc
 const label = (feature) => NAMES[feature] ?? feature.replaceAll("_", " ");
 
 // Kept while the page is open, so that going to another tab and back loses nothing.
-const state = { viewer: { country: "", language: "en", ageBand: "", platform: "", liked: "", user: "" }, draft: {}, why: "", selected: null };
+const state = { viewer: { country: "", language: "en", ageBand: "", platform: "", liked: "", tags: "", skipped: "", user: "" }, draft: {}, why: "", selected: null };
 
 export async function previewTab(place) {
   const [configuration, models] = await Promise.all([get("configuration"), get("models")]);
@@ -39,7 +39,7 @@ export async function previewTab(place) {
     const { viewer } = state;
     const body = {
       viewer: { country: viewer.country || null, language: viewer.language || null, ageBand: viewer.ageBand || null,
-        platform: viewer.platform || null, likedCategories: list(viewer.liked) },
+        platform: viewer.platform || null, likedCategories: list(viewer.liked), likedTags: list(viewer.tags), skippedCategories: list(viewer.skipped) },
       why: state.why ? [state.why] : [],
       draft: Object.keys(state.draft).length ? { configuration: { weights: weightsOf() } } : null,
     };
@@ -145,6 +145,8 @@ export async function previewTab(place) {
     h("div", { class: "steer" },
       h("div", { class: "card" }, h("h2", {}, "Viewer"),
         field("Likes", text({ value: state.viewer.liked, placeholder: "fitness, travel", oninput: set("liked"), "data-viewer": "liked" }), "Categories, with commas. Empty: a newcomer."),
+        h("div", { class: "pair" }, field("Likes tags", text({ value: state.viewer.tags, placeholder: "none", oninput: set("tags") })),
+          field("Skips categories", text({ value: state.viewer.skipped, placeholder: "none", oninput: set("skipped") }))),
         h("div", { class: "pair" }, field("Country", text({ value: state.viewer.country, placeholder: "any", maxlength: 2, oninput: set("country") })),
           field("Language", text({ value: state.viewer.language, placeholder: "any", oninput: set("language") }))),
         h("div", { class: "pair" }, field("Age band", choice(bands, state.viewer.ageBand, { onchange: set("ageBand") })),

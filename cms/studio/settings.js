@@ -4,6 +4,7 @@ import { call, get } from "./api.js";
 import { figure, oneOf, onOff, written } from "./controls.js";
 import { doing, h, list, notice, show } from "./dom.js";
 import { confirmed, makeForm, saveButton, savedNotice } from "./forms.js";
+import { settingsDraft } from "./settings_draft.js";
 import { RATINGS, T } from "./texts.js";
 
 const LEARNED = [["on", "is served where it is better"], ["suggest", "is only suggested"], ["off", "is left alone"]];
@@ -20,6 +21,10 @@ const bandsRead = (text) => Object.fromEntries(list(text).map((pair) => {
 const SPECS = {
   maturityPolicy: { label: "Strongest rating", kind: oneOf(RATINGS) },
   ageBandPolicies: { label: "Milder for age bands", kind: written({ placeholder: BANDS }, bandsShown, bandsRead), hint: `Such as ${BANDS}` },
+  offerNextEpisode: { label: "Series", kind: onOff("Offer the next episode of a series to who finished one") },
+  followPolicy: { label: "A follow of a person holds", kind: oneOf([["open", "at once"], ["approval", "when the followed person agrees"]]) },
+  friendsMean: { label: "Stories for friends are seen by", kind: oneOf([["followers", "who follows the author"], ["mutuals", "who follows and is followed back"]]) },
+  storyHours: { label: "A story lives for (hours)", kind: figure({ min: 1, max: 48 }) },
   usePersonalization: { label: "Personal feeds", kind: onOff("Personal feeds") },
   defaultLimit: { label: "Videos a page", kind: figure({ min: 1, max: 50 }) },
   streakCap: { label: "Longest run of a category", kind: figure({ min: 0, max: 50 }), hint: "0: no limit" },
@@ -30,10 +35,18 @@ const SPECS = {
   autoModel: { label: "What each night learns", kind: oneOf(LEARNED), hint: "Nothing is served that was not shown to beat popularity" },
   holdout: { label: "Holdout", kind: oneOf(HOLDOUT), hint: "So that what learning brings is measured on people" },
 };
-const [MATURITY, BAND_POLICIES, PERSONAL, ...NUMBERS] = Object.keys(SPECS);
+const [MATURITY, BAND_POLICIES, NEXT_EPISODE, FOLLOWS, FRIENDS, STORIES, PERSONAL, ...NUMBERS] = Object.keys(SPECS);
 
 export async function settingsTab(place) {
   const form = makeForm(await get("configuration"), SPECS);
+  const draft = settingsDraft(async () => form.settle(await get("configuration")));
+
+  async function keep() {
+    if (!form.touched()) return notice(T.nothingChanged);
+    if (!(await form.submit(() => draft.keep(form.changes())))) return;
+    form.settle(await get("configuration"));
+    notice(T.kept);
+  }
 
   async function save() {
     const saved = await form.submit(async () => {
@@ -45,9 +58,11 @@ export async function settingsTab(place) {
     savedNotice("configuration", "configuration", async () => form.settle(await get("configuration")));
   }
 
-  show(place, h("div", { class: "head" }, h("h1", {}, "Settings")), h("form", { class: "card settings", novalidate: true,
+  show(place, h("div", { class: "head" }, h("h1", {}, "Settings")), draft.place, h("form", { class: "card settings", novalidate: true,
     onsubmit: (event) => { event.preventDefault(); doing(save)(event); } }, form.alert,
   h("fieldset", {}, h("legend", {}, "What may be shown"), h("div", { class: "pair" }, form.at(MATURITY, BAND_POLICIES))),
-  h("fieldset", {}, h("legend", {}, "The feed"), form.at(PERSONAL), h("div", { class: "pair" }, form.at(...NUMBERS))),
-  h("div", { class: "actions" }, saveButton())));
+  h("fieldset", {}, h("legend", {}, "The feed"), form.at(PERSONAL, NEXT_EPISODE), h("div", { class: "pair" }, form.at(...NUMBERS))),
+  h("fieldset", {}, h("legend", {}, "People"), h("div", { class: "pair" }, form.at(FOLLOWS, FRIENDS, STORIES))),
+  h("div", { class: "actions" }, h("button", { type: "button", onclick: doing(keep) }, T.saveDraft), saveButton())));
+  await draft.reload();
 }

@@ -10,10 +10,15 @@ const SPECS = {
   tenantId: { label: "Id", kind: line(), hint: "Letters, digits, - and _. It never changes." },
   name: { label: "Name", kind: line({ maxlength: 100 }) },
   maturityPolicy: { label: "Strongest rating", kind: oneOf(RATINGS), start: "G" },
+  keyName: { label: "The team's key is called", kind: line({ maxlength: 64 }), start: "content team" },
+  appKeyName: { label: "The app's key is called", kind: line({ maxlength: 64 }), start: "app" },
 };
+const REMOVAL = { stopping: "its keys stop", removing: "is being deleted", done: "is removed" };
+const AGAIN_MS = 1500;
 
 export async function tenantsTab(place) {
   const made = h("div", { id: "made" });
+  const removals = h("div", { class: "cards" });
   const rows = h("tbody");
   const form = makeForm(null, SPECS);
   let request = crypto.randomUUID(); // one for each tenant: a call that is repeated creates nothing twice
@@ -45,22 +50,37 @@ export async function tenantsTab(place) {
   }
 
   function remove(id) {
-    let typed;
+    let typed, reason;
     const box = dialog(`Remove ${id} for good?`, h("p", { class: "question" }, "Its keys stop at once, and everything of it is deleted. Nothing brings it back."),
       field("The tenant's id, once more", (name) => (typed = text({ required: true })(name))),
+      field("Why", (name) => (reason = text({ maxlength: 300 })(name)), "Kept in the platform's history"),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: () => box.close() }, "Cancel"),
         h("button", { type: "button", class: "danger", onclick: doing(async () => {
-          await call("POST", `tenants/${id}/removal`, { confirm: typed.value.trim() });
+          await call("POST", `tenants/${id}/removal`, { confirm: typed.value.trim(), reason: reason.value.trim() });
           box.close();
           notice(`${id} is being removed.`);
           await list();
+          await followRemoval(id);
         }) }, "Remove for good")));
+  }
+
+  // Removed tenants are not listed any more: how far a removal is, and in the end its receipt, stand above the list.
+  async function followRemoval(id) {
+    const receipt = h("div", { class: "card", role: "status", "data-removal": id });
+    removals.append(receipt);
+    for (;;) {
+      const { state, requestedBy, doneAt, removed } = await get(`tenants/${id}/removal`);
+      show(receipt, h("h2", {}, `${id}: ${REMOVAL[state]}`), h("p", { class: "muted" }, `Asked for by ${requestedBy}${doneAt ? `, done ${moment(doneAt)}` : ""}.`),
+        h("p", { class: "chips" }, Object.entries(removed).filter(([, count]) => count).map(([what, count]) => h("span", { class: "chip" }, `${count.toLocaleString()} ${what}`))));
+      if (state === "done" || !place.isConnected) return;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
   }
 
   show(place, h("div", { class: "head" }, h("h1", {}, "Tenants")),
     h("form", { class: "card settings", novalidate: true, onsubmit: doing(create) }, form.alert, h("fieldset", {}, h("legend", {}, "A new tenant"),
-      h("div", { class: "pair" }, form.at("tenantId", "name", "maturityPolicy"))), h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Create"))),
-    made, h("div", { class: "card" }, h("table", {}, h("thead", {}, h("tr", {}, ["Tenant", "Strongest rating", "State", ""].map((name) => h("th", { scope: "col" }, name)))), rows)));
+      h("div", { class: "pair" }, form.at("tenantId", "name", "maturityPolicy", "keyName", "appKeyName"))), h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Create"))),
+    made, removals, h("div", { class: "card" }, h("table", {}, h("thead", {}, h("tr", {}, ["Tenant", "Strongest rating", "State", ""].map((name) => h("th", { scope: "col" }, name)))), rows)));
   await list();
 }
 
@@ -78,8 +98,8 @@ function lostKeys(tenant) {
     h("p", {}, "Its keys were shown then. If they are lost, rotate both with an overlap of 0 hours."));
 }
 
-// A text with a button that copies it.
-function copied(label, value) {
+/** A text with a button that copies it. @param {string} label @param {string} value */
+export function copied(label, value) {
   return h("div", { class: "copied" }, h("div", { class: "actions" }, h("strong", {}, label), h("button", { type: "button", class: "quiet", "aria-label": `Copy: ${label}`,
     onclick: doing(async () => { await navigator.clipboard.writeText(value); notice("Copied."); }) }, "Copy")), h("pre", {}, value));
 }

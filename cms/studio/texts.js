@@ -8,6 +8,8 @@ export const T = {
   close: "Close",
   save: "Save",
   saved: "Saved. Every feed follows within 15 seconds.",
+  saveDraft: "Keep as a draft",
+  kept: "Kept as a draft: nobody sees it yet.",
   undo: "Undo",
   undone: "Taken back. Every feed follows within 15 seconds.",
   retry: "Try again",

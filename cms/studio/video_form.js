@@ -1,13 +1,14 @@
 // One video's form: every field of it that a team writes.
 
 import { call, get, post } from "./api.js";
-import { figure, instant, jsonText, line, oneOf } from "./controls.js";
-import { clock, h, moment, notice } from "./dom.js";
+import { figure, instant, jsonText, line, oneOf, tokens } from "./controls.js";
+import { clock, doing, h, moment, notice, show } from "./dom.js";
 import { formDialog, makeForm, saveButton, savedNotice } from "./forms.js";
 import { pickMany, pickOne } from "./pickers.js";
 import { categories, countries, creators, languages, series, tags } from "./sources.js";
 import { RATINGS } from "./texts.js";
 
+const STATUSES = [["active", "Yes, in its time"], ["inactive", "No: inactive"], ["taken_down", "No: taken down"]];
 const link = () => line({ placeholder: "https://…" }, null);
 
 /** Fields in the order in which they stand, two a line; of a new video only, the id before them. @type {Record<string, import("./forms.js").Spec>} */
@@ -21,6 +22,10 @@ const SPECS = {
   editorialBoost: { label: "Editorial boost", kind: figure({ min: -10, max: 10, step: 0.5 }, 0), hint: "−10 to 10", start: 0 },
   popularityOverride: { label: "Popularity override", kind: figure({ min: 0, max: 100 }), hint: "As popular as this percentile; empty: as it is" },
   countries: { label: "Countries", kind: pickMany(countries, { placeholder: "everywhere" }) },
+  ageBands: { label: "Made for age bands", kind: tokens({ placeholder: "everyone" }), hint: "Such as 13-17. Others get it later" },
+  platforms: { label: "Made for platforms", kind: tokens({ placeholder: "all" }), hint: "Such as ios. Others get it later" },
+  status: { label: "On air", kind: oneOf(STATUSES), start: "active" },
+  thumbnailUrl: { label: "Thumbnail link", kind: link() },
   posterUrl: { label: "Poster link", kind: link() },
   width: { label: "Width (px)", kind: figure({ min: 1 }) },
   height: { label: "Height (px)", kind: figure({ min: 1 }) },
@@ -48,12 +53,25 @@ function sent(form) {
   return body;
 }
 
+// How its plays went, read when somebody asks.
+function playback(video) {
+  const rows = h("div", {});
+  const read = doing(async (event) => {
+    if (!event.target.open || rows.children.length) return;
+    const answer = await get(`videos/${encodeURIComponent(video.id)}/playback`);
+    show(rows, h("ul", { class: "left" }, [["7 days", answer.last7d], ["28 days", answer.last28d]].map(([days, plays]) => h("li", {}, h("b", {}, `${days}: `),
+      `${plays.starts.toLocaleString()} began, ${plays.stalls.toLocaleString()} stalled, ${plays.errors.toLocaleString()} failed`))));
+  });
+  return h("details", { ontoggle: read }, h("summary", {}, "How its plays went"), rows);
+}
+
 /** Opens the form; `saved` is awaited after a save. Without a video it makes a new one. @param {any} video @param {() => any} saved */
 export function editVideo(video, saved) {
   const form = makeForm(video, { ...(video ? {} : NEW), ...WIDE, ...SPECS });
   const box = formDialog(video ? "Edit the video" : "New video", form, [
     video?.last7d && h("dl", { class: "figures" }, [["Views", video.last7d.views], ["Likes", video.last7d.likes], ["Shown", video.last7d.impressions], ["Watched on average", clock(video.last7d.avgWatchTimeMs / 1000)]]
       .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, typeof value === "number" ? value.toLocaleString() : value)))),
+    video && playback(video),
     form.at(...(video ? [] : ["id"]), ...Object.keys(WIDE)),
     h("div", { class: "pair" }, form.at(...Object.keys(SPECS))),
     video && h("p", { class: "hint" }, `Changed ${moment(video.updatedAt)}${video.updatedBy ? ` by ${video.updatedBy}` : ""}`),

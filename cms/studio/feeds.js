@@ -1,0 +1,110 @@
+// Named feeds: parts of the catalog under their own name, with drafts, and the experiments that run in each.
+
+import { call, get, post } from "./api.js";
+import { figure, line, oneOf, tokens } from "./controls.js";
+import { ask, doing, h, notice, show, skeleton, toggle } from "./dom.js";
+import { formDialog, makeForm } from "./forms.js";
+import { RATINGS, T } from "./texts.js";
+import { weightsLine } from "./weights.js";
+
+const ORDERS = [["popular", "What is popular"], ["newest", "The newest first"], ["editorial", "As the playlists have it, then by editorial boost"]];
+const CEILINGS = [[null, "As in the settings"], ...RATINGS];
+const BASE = [["playlists", "Playlists", "Their ids"], ["categories", "Categories"], ["creators", "Creators"], ["tags", "Tags"], ["series", "Series", "Their ids"]];
+
+export async function feedsTab(place) {
+  const cards = h("ul", { class: "cards" }, h("li", {}, skeleton()));
+
+  async function reload() {
+    const [{ feeds }, { experiments }] = await Promise.all([get("feeds"), get("experiments")]);
+    show(cards, feeds.length ? feeds.map((feed) => card(feed, experiments.filter((each) => each.feeds.includes(feed.id))))
+      : h("li", { class: "card empty" }, h("p", {}, "No named feeds yet. Apps show the whole catalog, as home.")));
+  }
+
+  function card(feed, experiments) {
+    const isLive = "title" in feed; // one that was never published is its draft alone
+    const shown = isLive ? feed : feed.draft;
+    const state = !isLive ? "draft" : feed.enabled ? "live" : "off";
+    return h("li", { class: "card", "data-feed": feed.id },
+      h("div", { class: "rule-line" }, h("div", { class: "grow" }, h("h2", {}, shown.title), h("p", { class: "muted" }, h("code", {}, feed.id), ` · ${sentence(shown)}`)),
+        h("span", { class: `chip ${state}` }, state), isLive && toggle("On", feed.enabled, (enabled, input) => switched(feed, enabled, input))),
+      experiments.length > 0 && h("p", { class: "chips" }, experiments.map((each) => h("a", { class: "chip", href: "#experiments" }, `Experiment: ${each.name} (${each.status})`))),
+      h("div", { class: "actions" }, feed.draft && [h("span", { class: "muted grow" }, "A draft waits: nobody sees it yet."),
+        h("button", { onclick: doing(() => publish(feed.id, feed.draft.etag)) }, "Publish draft"),
+        h("button", { class: "quiet", onclick: doing(async () => { await call("DELETE", `feeds/${feed.id}/draft`, undefined, { etag: feed.draft.etag }); await reload(); }) }, "Discard draft")],
+      isLive && h("button", { class: "quiet", onclick: doing(() => remove(feed)) }, "Delete"), h("button", { onclick: () => edit(feed) }, "Edit")));
+  }
+
+  async function switched(feed, enabled, input) {
+    try {
+      await call("PATCH", `feeds/${feed.id}`, { enabled }, { etag: feed.etag });
+    } catch (error) {
+      input.checked = !enabled;
+      notice(error.message, "bad");
+    }
+    await reload();
+  }
+
+  async function publish(id, etag) {
+    await post(`feeds/${id}/draft/publish`, {}, { etag });
+    notice("Published. Apps see it within 15 seconds.");
+    await reload();
+  }
+
+  async function remove(feed) {
+    if (!(await ask("Delete this feed?", `Apps that ask for “${feed.title}” get none from now on. A draft of it stays.`, "Delete"))) return;
+    await call("DELETE", `feeds/${feed.id}`, undefined, { etag: feed.etag });
+    await reload();
+  }
+
+  function edit(feed) {
+    const isLive = feed !== null && "title" in feed;
+    const draft = feed?.draft ?? null;
+    const form = makeForm(draft ?? feed, {
+      ...(feed ? {} : { id: { label: "Id", kind: line({ maxlength: 64 }), hint: "What apps ask for. It never changes" } }),
+      title: { label: "Title", kind: line({ maxlength: 100 }) },
+      ...Object.fromEntries(BASE.map(([name, label, hint]) => [`base.${name}`, { label, kind: tokens({ placeholder: "any" }), hint }])),
+      fallbackOrder: { label: "Order while it is not personal", kind: oneOf(ORDERS), start: "popular" },
+      maturityCeiling: { label: "Strongest rating", kind: oneOf(CEILINGS), hint: "It can only take away" },
+      defaultLimit: { label: "Videos a page", kind: figure({ min: 1, max: 50 }), hint: "Empty: as in the settings" },
+      streakCap: { label: "Longest run of a category", kind: figure({ min: 0, max: 50 }), hint: "0: no limit" },
+      creatorCap: { label: "Videos of one creator a page", kind: figure({ min: 0, max: 50 }), hint: "0: no limit" },
+      diversity: { label: "Variety", kind: figure({ min: 0, max: 2 }), hint: "0: score alone decides" },
+      weights: { label: "Weights over the settings'", kind: weightsLine() },
+    });
+    const id = () => feed?.id ?? form.value("id");
+    const body = () => { const { id: _, ...rest } = form.whole(); return rest; };
+    const keep = () => call("PUT", `feeds/${encodeURIComponent(id())}/draft`, body(), { etag: draft ? form.etag : undefined });
+
+    const fresh = () => (draft ? get(`feeds/${id()}/draft`) : get(`feeds/${id()}`));
+
+    const saveDraft = async () => {
+      if (!(await form.submit(keep, draft && fresh))) return;
+      box.close();
+      notice(T.kept);
+      await reload();
+    };
+    const send = async () => {
+      if (draft) return post(`feeds/${id()}/draft/publish`, {}, { etag: (await keep()).etag });
+      return isLive ? call("PATCH", `feeds/${id()}`, form.changes(), { etag: form.etag }) : post("feeds", form.changes());
+    };
+    const box = formDialog(feed ? `Edit “${(draft ?? feed).title}”` : "New feed", form, [
+      form.at(...(feed ? ["title"] : ["id", "title"])),
+      h("fieldset", {}, h("legend", {}, "Made of (any of the values of a kind; all kinds that are filled in)"), h("div", { class: "pair" }, form.at(...BASE.map(([name]) => `base.${name}`)))),
+      h("fieldset", {}, h("legend", {}, "How it is served"), h("div", { class: "pair" }, form.at("fallbackOrder", "maturityCeiling", "defaultLimit", "streakCap", "creatorCap", "diversity")), form.at("weights")),
+    ], [h("button", { type: "button", onclick: doing(saveDraft) }, T.saveDraft), h("button", { type: "submit", class: "primary" }, "Publish")], async () => {
+      if (!(await form.submit(send, feed && fresh))) return;
+      box.close();
+      notice("Published. Apps see it within 15 seconds.");
+      await reload();
+    });
+  }
+
+  show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Feeds"), h("p", { class: "muted" }, "Parts of the catalog that apps ask for by name. Ratings, schedules and rules hold in all of them.")),
+    h("button", { class: "primary", onclick: () => edit(null) }, "New feed")), cards);
+  await reload();
+}
+
+function sentence({ base, fallbackOrder, maturityCeiling }) {
+  const parts = Object.entries(base).filter(([, values]) => values.length).map(([name, values]) => `${name}: ${values.slice(0, 4).join(", ")}${values.length > 4 ? "…" : ""}`);
+  return [parts.join(" · ") || "every video", fallbackOrder, maturityCeiling && `up to ${maturityCeiling}`].filter(Boolean).join(" · ");
+}

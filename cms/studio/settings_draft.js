@@ -1,0 +1,45 @@
+// The draft of the settings: what it would change, publishing it, and throwing it away.
+
+import { call, get, post } from "./api.js";
+import { doing, h, moment, notice, show } from "./dom.js";
+import { confirmed } from "./forms.js";
+
+const none = (error) => { if (error.status === 404) return null; throw error; };
+const words = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
+/**
+ * A card that shows the draft while there is one. `published` is awaited after it was published.
+ * @param {() => any} published
+ */
+export function settingsDraft(published) {
+  const place = h("div", {});
+  let draft = null;
+
+  async function reload() {
+    draft = await get("configuration/draft").catch(none);
+    show(place, draft && h("section", { class: "card", id: "settings-draft" }, h("h2", {}, "A draft waits"), h("p", { class: "muted" }, `Saved ${moment(draft.savedAt)}${draft.savedBy ? ` by ${draft.savedBy}` : ""}. Nobody sees it yet.`),
+      draft.outdated && h("p", { class: "problem" }, "The settings have changed since: save the draft again, or throw it away."),
+      h("ul", { class: "changes" }, Object.entries(draft.changes).map(([name, change]) => h("li", {}, h("b", {}, name), " ", h("del", {}, words(change.from)), " → ", h("ins", {}, words(change.to))))),
+      h("div", { class: "actions" }, h("button", { type: "button", class: "quiet", onclick: doing(drop) }, "Throw it away"), h("button", { type: "button", onclick: doing(publish) }, "Publish draft"))));
+  }
+
+  async function drop() {
+    await call("DELETE", "configuration/draft", undefined, { etag: draft.etag });
+    await reload();
+  }
+
+  async function publish() {
+    if (!(await confirmed((headers) => post("configuration/draft/publish", {}, { etag: draft.etag, headers })))) return;
+    notice("Published. Every feed follows within 15 seconds.");
+    await Promise.all([reload(), published()]);
+  }
+
+  /** Keep changes in the draft, over those that are in it. @param {any} changes */
+  async function keep(changes) {
+    const answer = await call("PATCH", "configuration/draft", changes, { etag: draft?.etag });
+    await reload();
+    return answer;
+  }
+
+  return { place, reload, keep };
+}

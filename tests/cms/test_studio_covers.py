@@ -1,0 +1,114 @@
+"""Every call of the CMS and every field of its bodies is reached by a screen of the Studio, or argued here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import function_app
+from cms.studio.api import FOLDER
+
+READ_IN_ITS_LIST = "its list answers the same"
+CHANGED_BY_FIELD = "the form sends what was changed by PATCH, and leaves the rest as it is"
+CALLS_WITHOUT_A_SCREEN = {
+    "GET playback": "a video's form tells of its plays; the sums of all are for alerts",
+    "GET rules/{}": READ_IN_ITS_LIST,
+    "GET rules/{}/draft": READ_IN_ITS_LIST,
+    "PUT configuration": CHANGED_BY_FIELD,
+    "PUT configuration/draft": CHANGED_BY_FIELD,
+    "PUT feeds/{}": CHANGED_BY_FIELD,
+    "PUT playlists/{}": CHANGED_BY_FIELD,
+    "PUT videos/{}": CHANGED_BY_FIELD,
+}
+FIELDS_WITHOUT_A_SCREEN = {
+    "preview.withoutRules": "a rule is tried as it would be, and switched off or on by one press",
+}
+"""By `resource.field`."""
+
+_CALL = re.compile(r'\b(?:call\("([A-Z]+)", |(get|post|createNamed)\()([`"])(.+?)\3')
+_METHODS = {"get": "GET", "post": "POST", "createNamed": "POST"}
+_CHOICE = re.compile(r'\$\{[^{}]*\? "(\w+)" : "(\w+)"\}')
+_IMPORT = re.compile(r'from "\./(\w+\.js)"')
+_SHARED = {"api.js", "app.js", "controls.js", "dom.js", "forms.js", "texts.js"}
+
+document = function_app.api.document
+
+
+@cache
+def files() -> Mapping[str, str]:
+    """The Studio's modules by name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js") if path.name != "api.js"}
+
+
+def as_call(method: str, path: str) -> str:
+    """`PATCH videos/{}`, without the names of parameters, their values and the query."""
+    bare = re.sub(r"\$?\{[^{}]*(\{[^{}]*\}[^{}]*)*\}", "{}", path.removeprefix("/v1/cms/"))
+    return f"{method} {bare.partition('?')[0]}"
+
+
+def calls_of(text: str) -> set[str]:
+    """The calls that a module makes; `${x ? "a" : "b"}` in a path stands for both."""
+    return {
+        as_call(method or _METHODS[name], _CHOICE.sub(rf"\{one}", path))
+        for method, name, _, path in _CALL.findall(text)
+        for one in (1, 2)
+    }
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    """The document's calls of the CMS."""
+    return {
+        as_call(method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        if path.startswith("/v1/cms/")
+        for method, operation in methods.items()
+    }
+
+
+def body_fields(schema: dict[str, Any]) -> Iterator[str]:
+    """The names of all fields of a body, at any depth."""
+    if "$ref" in schema:
+        yield from body_fields(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    for name, inner in schema.get("properties", {}).items():
+        yield name
+        yield from body_fields(inner)
+    for inner in (
+        *schema.get("anyOf", ()),
+        *schema.get("allOf", ()),
+        *([schema["items"]] if "items" in schema else ()),
+    ):
+        yield from body_fields(inner)
+
+
+def fields() -> set[str]:
+    """`videos.title`: every field of every body, by the first part of its path."""
+    return {
+        f"{call.split()[1].partition('/')[0]}.{field}"
+        for call, operation in operations().items()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        for field in body_fields(content.get("schema", {}))
+    }
+
+
+def names_at(resource: str) -> set[str]:
+    """Every word of the modules that call a resource, and of the modules that those import."""
+    own = {name for name, text in files().items() if any(f" {resource}" in call for call in calls_of(text))}
+    also = {imported for name in own for imported in _IMPORT.findall(files()[name])}
+    return {word for name in own | also - _SHARED for word in re.findall(r"\w+", files()[name])}
+
+
+def test_every_call_of_the_cms_is_made_by_a_screen_or_argued() -> None:
+    made = set().union(*map(calls_of, files().values()))
+    assert operations().keys() - made - CALLS_WITHOUT_A_SCREEN.keys() == set()
+
+
+def test_every_call_that_a_screen_makes_is_in_the_document() -> None:
+    made = set().union(*(calls_of(text) for text in files().values()))
+    assert made - operations().keys() == set()
+
+
+def test_every_field_of_a_body_has_a_place_on_a_screen_or_is_argued() -> None:
+    missing = {each for each in fields() if each.partition(".")[2] not in names_at(each.partition(".")[0])}
+    assert missing - FIELDS_WITHOUT_A_SCREEN.keys() == set()
