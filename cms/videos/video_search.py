@@ -44,6 +44,7 @@ class IndexedVideo:
     expires_at: float | None
     updated_at: float
     duration_seconds: float
+    series: str = ""
 
     @classmethod
     def from_document(cls, document: Document) -> IndexedVideo | None:
@@ -67,6 +68,7 @@ class IndexedVideo:
             expires_at=video.expires_at,
             updated_at=float(updated) if isinstance(updated, int | float) else 0.0,
             duration_seconds=video.duration_seconds,
+            series=sys.intern(video.place.series_id),
         )
 
     def state(self, now: float) -> str:
@@ -87,6 +89,7 @@ class VideoFilter:
     category: str = ""
     tag: str = ""
     creator: str = ""
+    series: str = ""
     rating: str = ""
     state: str = ""
     published_from: float | None = None
@@ -103,6 +106,8 @@ class VideoFilter:
             found = [row for row in found if self.tag in row.tags]
         if self.creator:
             found = [row for row in found if row.creator == self.creator]
+        if self.series:
+            found = [row for row in found if row.series == self.series]
         if self.rating:
             found = [row for row in found if row.rating == self.rating]
         if self.published_from is not None:

@@ -40,7 +40,7 @@ async def test_filters_narrow_the_list_and_can_be_combined(app: App) -> None:
     editor = await new_editor(app)
     for id, fields in {
         "core": {"title": "Ten minutes of Crème", "creatorId": "anna", "publishedAt": "2025-01-10T12:00:00Z"},
-        "later": {"creatorId": "anna", "publishedAt": "2040-01-01T00:00:00Z", "tags": ["gym"]},
+        "later": {"creatorId": "anna", "publishedAt": "2040-01-01T00:00:00Z", "tags": ["gym"], "seriesId": "run"},
         "strong": {"maturityRating": "R", "mainTag": "news", "publishedAt": "2025-02-01T00:00:00Z"},
         "off": {"status": "inactive", "publishedAt": "2025-01-11T00:00:00Z"},
     }.items():
@@ -49,6 +49,7 @@ async def test_filters_narrow_the_list_and_can_be_combined(app: App) -> None:
     assert await listed(editor, q="creme TEN") == ["core"]
     assert await listed(editor, creator="anna") == ["core", "later"]
     assert await listed(editor, creator="anna", state="live") == ["core"]
+    assert await listed(editor, series="run") == ["later"]
     assert await listed(editor, state="inactive") == ["off"]
     assert await listed(editor, rating="R", category="news") == ["strong"]
     assert await listed(editor, tag="gym") == await listed(editor, state="scheduled") == ["later"]
