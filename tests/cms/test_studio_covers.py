@@ -27,8 +27,8 @@ FIELDS_WITHOUT_A_SCREEN = {
 }
 """By `resource.field`."""
 
-_CALL = re.compile(r'\b(?:call\("([A-Z]+)", |(get|post|createNamed)\()([`"])(.+?)\3')
-_METHODS = {"get": "GET", "post": "POST", "createNamed": "POST"}
+_CALL = re.compile(r'\b(?:call\("([A-Z]+)", |(get|post|createNamed|recently)\()([`"])(.+?)\3')
+_METHODS = {"get": "GET", "post": "POST", "createNamed": "POST", "recently": "GET"}
 _CHOICE = re.compile(r'\$\{[^{}]*\? "(\w+)" : "(\w+)"\}')
 _IMPORT = re.compile(r'from "\./(\w+\.js)"')
 _SHARED = {"api.js", "app.js", "controls.js", "dom.js", "forms.js", "texts.js"}
@@ -54,6 +54,7 @@ def calls_of(text: str) -> set[str]:
         as_call(method or _METHODS[name], _CHOICE.sub(rf"\{one}", path))
         for method, name, _, path in _CALL.findall(text)
         for one in (1, 2)
+        if not path.startswith("/")  # of the front door, which only a local run has
     }
 
 
