@@ -14,6 +14,7 @@ import { modelsTab } from "./models.js";
 import { playlistsTab } from "./playlists.js";
 import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
+import { seriesTab } from "./series.js";
 import { servedTab } from "./served.js";
 import { settingsTab } from "./settings.js";
 import { PLATFORM, logo, signInAgain, signInPage } from "./sign_in.js";
@@ -24,7 +25,7 @@ import { videosTab } from "./videos.js";
 /** @typedef {Record<string, [string, (place: any) => any]>} Tabs */
 /** @type {Tabs} */
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
-  playlists: ["Playlists", playlistsTab], feeds: ["Feeds", feedsTab], experiments: ["Experiments", experimentsTab], models: ["Models", modelsTab],
+  playlists: ["Playlists", playlistsTab], feeds: ["Feeds", feedsTab], series: ["Series", seriesTab], experiments: ["Experiments", experimentsTab], models: ["Models", modelsTab],
   learning: ["Learning", learningTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], imports: ["Imports", importsTab],
   history: ["History", historyTab], keys: ["Keys", keysTab] };
 /** @type {Tabs} */

@@ -1,15 +1,18 @@
 // Named feeds: parts of the catalog under their own name, with drafts, and the experiments that run in each.
 
 import { call, get, post } from "./api.js";
-import { figure, line, oneOf, tokens } from "./controls.js";
+import { figure, line, oneOf } from "./controls.js";
 import { ask, doing, h, notice, show, skeleton, toggle } from "./dom.js";
 import { formDialog, makeForm } from "./forms.js";
+import { pickMany } from "./pickers.js";
+import { categories, creators, playlists, series, tags } from "./sources.js";
 import { RATINGS, T } from "./texts.js";
 import { weightsLine } from "./weights.js";
 
 const ORDERS = [["popular", "What is popular"], ["newest", "The newest first"], ["editorial", "As the playlists have it, then by editorial boost"]];
 const CEILINGS = [[null, "As in the settings"], ...RATINGS];
-const BASE = [["playlists", "Playlists", "Their ids"], ["categories", "Categories"], ["creators", "Creators"], ["tags", "Tags"], ["series", "Series", "Their ids"]];
+/** @type {[string, string, import("./sources.js").Source][]} */
+const BASE = [["playlists", "Playlists", playlists], ["categories", "Categories", categories], ["creators", "Creators", creators], ["tags", "Tags", tags], ["series", "Series", series]];
 
 export async function feedsTab(place) {
   const cards = h("ul", { class: "cards" }, h("li", {}, skeleton()));
@@ -62,7 +65,7 @@ export async function feedsTab(place) {
     const form = makeForm(draft ?? feed, {
       ...(feed ? {} : { id: { label: "Id", kind: line({ maxlength: 64 }), hint: "What apps ask for. It never changes" } }),
       title: { label: "Title", kind: line({ maxlength: 100 }) },
-      ...Object.fromEntries(BASE.map(([name, label, hint]) => [`base.${name}`, { label, kind: tokens({ placeholder: "any" }), hint }])),
+      ...Object.fromEntries(BASE.map(([name, label, source]) => [`base.${name}`, { label, kind: pickMany(source, { placeholder: "any" }) }])),
       fallbackOrder: { label: "Order while it is not personal", kind: oneOf(ORDERS), start: "popular" },
       maturityCeiling: { label: "Strongest rating", kind: oneOf(CEILINGS), hint: "It can only take away" },
       defaultLimit: { label: "Videos a page", kind: figure({ min: 1, max: 50 }), hint: "Empty: as in the settings" },

@@ -1,11 +1,11 @@
 // One video's form: every field of it that a team writes.
 
 import { call, get, post } from "./api.js";
-import { figure, instant, jsonText, line, oneOf, tokens } from "./controls.js";
+import { figure, instant, jsonText, line, oneOf } from "./controls.js";
 import { clock, doing, h, moment, notice, show } from "./dom.js";
 import { formDialog, makeForm, saveButton, savedNotice } from "./forms.js";
 import { pickMany, pickOne } from "./pickers.js";
-import { categories, countries, creators, languages, series, tags } from "./sources.js";
+import { ageBands, categories, countries, creators, languages, platforms, series, tags } from "./sources.js";
 import { RATINGS } from "./texts.js";
 
 const STATUSES = [["active", "Yes, in its time"], ["inactive", "No: inactive"], ["taken_down", "No: taken down"]];
@@ -22,8 +22,8 @@ const SPECS = {
   editorialBoost: { label: "Editorial boost", kind: figure({ min: -10, max: 10, step: 0.5 }, 0), hint: "−10 to 10", start: 0 },
   popularityOverride: { label: "Popularity override", kind: figure({ min: 0, max: 100 }), hint: "As popular as this percentile; empty: as it is" },
   countries: { label: "Countries", kind: pickMany(countries, { placeholder: "everywhere" }) },
-  ageBands: { label: "Made for age bands", kind: tokens({ placeholder: "everyone" }), hint: "Such as 13-17. Others get it later" },
-  platforms: { label: "Made for platforms", kind: tokens({ placeholder: "all" }), hint: "Such as ios. Others get it later" },
+  ageBands: { label: "Made for age bands", kind: pickMany(ageBands, { placeholder: "everyone" }), hint: "Such as 13-17. Others get it later" },
+  platforms: { label: "Made for platforms", kind: pickMany(platforms, { placeholder: "all" }), hint: "Such as ios. Others get it later" },
   status: { label: "On air", kind: oneOf(STATUSES), start: "active" },
   thumbnailUrl: { label: "Thumbnail link", kind: link() },
   posterUrl: { label: "Poster link", kind: link() },

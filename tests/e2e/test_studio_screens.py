@@ -1,4 +1,4 @@
-"""The Studio's screens of experiments, models, feeds, imports and keys: one job done on each, in a browser."""
+"""The Studio's screens of experiments, models, feeds, series, imports and keys: one job done on each, in a browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MEASURES = ("clickThrough", "watchSeconds", "completion", "approval", "skip")
 DAY_SECONDS = 86_400
 EMPTY_MODEL = '{"type": "linear", "version": "calm", "weights": {"quality": 2}}'
-SCREENS = ("Experiments", "Models", "Feeds", "Imports", "Keys")
+SCREENS = ("Experiments", "Models", "Feeds", "Series", "Imports", "Keys")
 
 
 async def tab(page: Page, name: str) -> None:
@@ -139,6 +139,21 @@ async def test_a_feed_is_drafted_published_switched_off_and_deleted(app: App, op
     await expect(card).to_have_count(0)
 
 
+async def test_a_series_is_shown_in_order_and_a_video_taken_out(app: App, open_studio: Open) -> None:
+    editor = await new_editor(app, make_videos(6))
+    for id, episode in (("vid_travel_1", 10), ("vid_fitness_1", 2)):
+        await editor.change("PATCH", f"videos/{id}", {"seriesId": "garden", "season": 1, "episode": episode})
+    await editor.seen()
+    page = await open_studio(editor, DESKTOP)
+    await tab(page, "Series")
+    rows = page.locator("tr[data-video]")
+    await expect(rows).to_have_count(2)
+    assert await rows.evaluate_all("all => all.map(each => each.dataset.video)") == ["vid_fitness_1", "vid_travel_1"]
+    await rows.first.get_by_role("button", name="Take out").click()
+    await expect(rows).to_have_count(1)
+    assert (await editor.get("videos/vid_fitness_1")).json["seriesId"] is None
+
+
 async def test_an_import_tells_its_progress_and_gives_its_refused_rows(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(3))
     rows = [{"id": f"new_{n}", **VIDEO} for n in range(1_001)]
@@ -213,6 +228,7 @@ async def filled(app: App) -> Editor:
     await app.documents.write(TENANTS, editor.tenant_id, [Upsert(reported("calm", app.clock.now() + 9e5, [-0.1, 0.2]))])
     await editor.post("models", {"type": "linear", "version": "calm", "weights": {"quality": 2}})
     await editor.post("feeds", {"id": "travel", "title": "Travel", "base": {"categories": ["travel"]}})
+    await editor.change("PATCH", "videos/vid_travel_1", {"seriesId": "garden", "season": 1})
     return editor
 
 
