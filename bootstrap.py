@@ -53,6 +53,8 @@ from learning.nightly import NightlyLearning
 from learning.promotion import WHO as LEARNER
 from learning.queue import LearningQueue
 from learning.table_builder import TableBuilder
+from media.api import UploadsApi
+from media.uploads import Uploads
 from privacy.api import PrivacyApi
 from privacy.tenant_removal import TenantRemovals
 from shared.adapters.azure_credential import blocking_azure_credential
@@ -61,8 +63,9 @@ from shared.adapters.backends import (
     bus_from,
     documents_from,
     flag_source_from,
+    media_from,
 )
-from shared.adapters.blobs.port import Blobs, BlobsError
+from shared.adapters.blobs.port import Blobs, BlobsError, LinkedBlobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
 from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Json, StoreError
@@ -71,7 +74,7 @@ from shared.adapters.flags.evaluation import LEAN_READS, LEAN_WRITES, Flags
 from shared.adapters.flags.port import FlagSource
 from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
-from shared.adapters.reporting import reported
+from shared.adapters.reporting import reported, reported_media
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.auto_model import AUTO_MODEL_ID
 from shared.domain.clocks import elapsed_seconds
@@ -112,6 +115,7 @@ class App:
     documents: DocumentStore
     bus: Bus
     blobs: Blobs
+    media: LinkedBlobs | None
     flags: Flags
     identity: Identity
     keys: KeyRing
@@ -267,6 +271,8 @@ class App:
                 await packer.close()
             for part in (self.flags, self.bus, self.blobs, self.documents):
                 await part.close()
+            if self.media is not None:
+                await self.media.close()
             if self.export is not None:
                 await self.export.stop()
         finally:
@@ -281,6 +287,7 @@ def build(
     documents: DocumentStore | None = None,
     bus: Bus | None = None,
     blobs: Blobs | None = None,
+    media: LinkedBlobs | None = None,
     flag_source: FlagSource | None = None,
     telemetry: Telemetry | None = None,
     local: bool = False,
@@ -303,6 +310,7 @@ def build(
     )
     bus = bus or bus_from(settings, clock)
     blobs = blobs or blobs_from(settings)
+    media = reported_media(media or media_from(settings), telemetry)
     documents, bus, blobs = reported(documents, bus, blobs, telemetry)
     identity, keys = Identity(settings.identity_secret), KeyRing(settings.signing_keys)
     flags = Flags(flag_source or flag_source_from(settings, partial(clock_guard.saw, APP_CONFIGURATION)), telemetry)
@@ -380,6 +388,7 @@ def build(
         clock,
         lambda flag, tenant_id, own: flags.on(flag, tenant_id, own=own),
     )
+    uploads = Uploads(documents, media, telemetry) if media else None
     recent = Recent(telemetry, elapsed)
     ages = {"flags": flags_refresher.age, "tenants": tenants_refresher.age, "content": feed.catalogs.age}
     readiness = ReadinessApi(
@@ -450,6 +459,7 @@ def build(
         documents=documents,
         bus=bus,
         blobs=blobs,
+        media=media,
         flags=flags,
         identity=identity,
         keys=keys,
@@ -548,6 +558,14 @@ def build(
                 clock=clock,
                 clock_trusted=clock_guard.trusted,
                 user_hash_in_url=local,
+                uploads=uploads,
+            ),
+            UploadsApi: UploadsApi(
+                edge,
+                uploads,
+                limits=limits,
+                telemetry=telemetry,
+                clock_trusted=clock_guard.trusted,
             ),
             ReadinessApi: readiness,
             **social.apis,

@@ -13,6 +13,7 @@ from events.api import EventsApi
 from feed.api import FeedApi
 from feed.lists_api import ListsApi
 from feed.similar_api import SimilarApi
+from media.api import UploadsApi
 from privacy.api import PrivacyApi
 from shared.settings import Settings
 from shared.web.api_reference import reference_files
@@ -29,7 +30,7 @@ bootstrap.use_one_heap()
 LEARNERS = 4
 """120 tenants of two minutes each are done an hour after the messages are sent."""
 
-APIS = (FeedApi, ListsApi, SimilarApi, EventsApi, *STORY_APIS, PrivacyApi, *CMS_APIS, ReadinessApi)
+APIS = (FeedApi, ListsApi, SimilarApi, EventsApi, *STORY_APIS, UploadsApi, PrivacyApi, *CMS_APIS, ReadinessApi)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 api = ApiDocument([declared for each in (*APIS, DocumentApi) for declared in endpoints_of(each)])

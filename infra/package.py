@@ -30,7 +30,7 @@ from infra.machine_code import add_machine_code
 from shared.web.api_reference import SWAGGER_FILES, SWAGGER_UI
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("cms", "commands", "events", "feed", "learning", "privacy", "ranking", "shared", "stories")
+ROOMS = ("cms", "commands", "events", "feed", "learning", "media", "privacy", "ranking", "shared", "stories")
 """Folders of the app. Those that are not there yet are left out."""
 FILES = ("function_app.py", "bootstrap.py", "host.json", "requirements.txt")
 SITE_PACKAGES = ".python_packages/lib/site-packages"

@@ -8,7 +8,16 @@ from __future__ import annotations
 from bootstrap import App
 from events.archive import is_due
 from events.sample import is_sample_due
-from shared.adapters.blobs.port import ARCHIVE, SAMPLES, UPLOAD_DAYS, UPLOADS
+from media.tickets import MEDIA_DAYS
+from shared.adapters.blobs.port import (
+    ARCHIVE,
+    MEDIA,
+    QUARANTINE,
+    QUARANTINE_DAYS,
+    SAMPLES,
+    UPLOAD_DAYS,
+    UPLOADS,
+)
 from shared.adapters.documents.port import DAY_SECONDS
 from shared.adapters.documents.sqlite import SqliteStore
 
@@ -26,4 +35,19 @@ async def purge_expired(app: App) -> tuple[int, int]:
     due += [(UPLOADS, blob.name) async for blob in app.blobs.list(UPLOADS) if blob.modified_at < forgotten]
     for container, name in due:
         await app.blobs.delete(container, name)
-    return documents, len(due)
+    return documents, len(due) + await _purge_media(app, now)
+
+
+async def _purge_media(app: App, now: float) -> int:
+    if app.media is None:
+        return 0
+    kept = ((QUARANTINE, QUARANTINE_DAYS), (MEDIA, MEDIA_DAYS))
+    due = [
+        (container, blob.name)
+        for container, days in kept
+        async for blob in app.media.list(container)
+        if blob.modified_at < now - days * DAY_SECONDS
+    ]
+    for container, name in due:
+        await app.media.delete(container, name)
+    return len(due)

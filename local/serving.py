@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import azure.functions as func
+from aiohttp import web
 
 import bootstrap
 import function_app
 from bootstrap import App
+from local.blob_door import BlobDoor
 from local.demo import seed_demo
+from local.doors import Doors
 from local.faults import Faults, faulty
 from local.front_door import FrontDoorApi
 from local.handbook import HandbookApi
@@ -27,10 +30,14 @@ from local.operators import OperatorsApi
 from local.purge import purge_expired as purge
 from shared.adapters import backends
 from shared.adapters.backends import flags_file
+from shared.adapters.blobs.door_links import DoorLinks
+from shared.adapters.blobs.folder import FolderBlobs
+from shared.adapters.blobs.port import MEDIA_CONTAINERS, LinkedBlobs
 from shared.adapters.bus.port import LOCK_SECONDS, Bus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.domain.keys import KeyRing
 from shared.observability.metrics import Telemetry
 from shared.settings import BadSetting, Settings
 from shared.web.endpoint import blueprint
@@ -86,7 +93,11 @@ async def running(
             "The demo's keys are public, so it is not written to a real account: start with `serve --no-demo`, "
             "or give COSMOS_CONNECTION_STRING of an emulator."
         )
-    app = _build(settings, lock_seconds, faults)
+    if settings.embedded:
+        settings = with_embedded_secrets(settings)
+    doors = Doors(port + 1 if port else 0)
+    media, routes = _media(settings, doors)
+    app = _build(settings, lock_seconds, faults, media)
     bootstrap.use(app)
     if settings.flags == "file":
         first_flags(flags_file(settings))
@@ -96,6 +107,7 @@ async def running(
         if demo:
             await seed_demo(app)
         await app.load_catalogs()
+        await doors.start(routes)
         host = LocalHost(
             function_app.app,
             app.bus,
@@ -112,22 +124,32 @@ async def running(
             await host.stop(grace_seconds)
     finally:
         bootstrap.use(None)
+        await doors.stop()
         await app.close()
 
 
-def _build(settings: Settings, lock_seconds: float, faults: Path | None) -> App:
-    if settings.embedded:
-        settings = with_embedded_secrets(settings)
+def _media(settings: Settings, doors: Doors) -> tuple[LinkedBlobs | None, list[web.RouteDef]]:
+    """A folder for media and the door to it; neither where media live elsewhere."""
+    if settings.blobs != "folder":
+        return None, []
+    links = DoorLinks(KeyRing(settings.signing_keys).for_purpose("media-links").current, f"http://{doors.origin}")
+    folder = FolderBlobs(backends.data_folder(settings) / "media", containers=MEDIA_CONTAINERS, links=links)
+    return folder, BlobDoor(folder, links).routes()
+
+
+def _build(settings: Settings, lock_seconds: float, faults: Path | None, media: LinkedBlobs | None) -> App:
     telemetry = Telemetry()
     if settings.bus == "sqlite":
         bus: Bus = SqliteBus(backends.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
     else:
         bus = backends.bus_from(settings, time.time)
     if faults is None:
-        return bootstrap.build(settings, bus=bus, telemetry=telemetry, local=True)
+        return bootstrap.build(settings, bus=bus, media=media, telemetry=telemetry, local=True)
     documents, blobs = backends.documents_from(settings, time.time, telemetry), backends.blobs_from(settings)
     documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
-    return bootstrap.build(settings, documents=documents, bus=bus, blobs=blobs, telemetry=telemetry, local=True)
+    return bootstrap.build(
+        settings, documents=documents, bus=bus, blobs=blobs, media=media, telemetry=telemetry, local=True
+    )
 
 
 def _warn_without_flags(app: App) -> None:

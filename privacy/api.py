@@ -13,6 +13,7 @@ from events.erasures import KEEP_SECONDS
 from events.fold_markers import MARKER_PREFIX as BATCH_PREFIX
 from events.history_folds import MARKER_PREFIX as HISTORY_PREFIX
 from feed.catalog import Catalogs
+from media.uploads import Uploads
 from privacy.erase import Erased, erase
 from privacy.export import describe_all, describe_lists
 from privacy.responses import ErasureReceipt, ImportedHistory, Remainder, UserExport, UserSignals
@@ -65,6 +66,7 @@ class PrivacyApi:
         telemetry: Telemetry,
         clock: Callable[[], float],
         user_hash_in_url: bool,
+        uploads: Uploads | None = None,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.edge = edge
@@ -77,6 +79,7 @@ class PrivacyApi:
         self._clock = clock
         self._clock_trusted = clock_trusted
         self.user_hash_in_url = user_hash_in_url
+        self._uploads = uploads
 
     @endpoint(
         "POST",
@@ -133,6 +136,8 @@ class PrivacyApi:
         if not self._clock_trusted():
             raise clock_wrong()
         with self._limits.admit(Kind.PRIVACY, call.tenant, call.user_key):
+            if self._uploads is not None:
+                await self._uploads.forget(tenant_id, call.user_key)  # first: the documents name the files
             erased = await erase(self._documents, self._bus, self._clock, tenant_id, call.user_key)
         self._telemetry.count("erasures", tenant_id)
         return json_response(_receipt(erased))

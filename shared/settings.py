@@ -79,6 +79,23 @@ class Settings:
         "BLOB_CONNECTION_STRING", "", "For emulators only, instead of BLOB_ENDPOINT.", secret=True
     )
 
+    media_endpoint: str = _setting(
+        "MEDIA_ENDPOINT",
+        "",
+        "Blob endpoint of the account of uploaded media, used with the managed identity; empty: nothing is uploaded.",
+    )
+    media_connection_string: str = _setting(
+        "MEDIA_CONNECTION_STRING", "", "For emulators only, instead of MEDIA_ENDPOINT.", secret=True
+    )
+    web_pubsub_endpoint: str = _setting(
+        "WEB_PUBSUB_ENDPOINT",
+        "",
+        "Endpoint of Azure Web PubSub, used with the managed identity; empty: nobody is nudged.",
+    )
+    web_pubsub_connection_string: str = _setting(
+        "WEB_PUBSUB_CONNECTION_STRING", "", "For emulators only, instead of WEB_PUBSUB_ENDPOINT.", secret=True
+    )
+
     app_configuration_endpoint: str = _setting(
         "APP_CONFIGURATION_ENDPOINT", "", "Store of the feature flags, used with the managed identity."
     )

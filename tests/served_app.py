@@ -21,7 +21,7 @@ import function_app
 from local.demo import save_videos
 from local.host import LocalHost
 from shared.adapters import backends
-from shared.adapters.blobs.port import Blobs
+from shared.adapters.blobs.port import Blobs, LinkedBlobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.documents.sqlite import SqliteStore
@@ -261,6 +261,7 @@ async def served(
     operators: bool = True,
     flag_source: str = "file",
     on: Backends | None = None,
+    media: LinkedBlobs | None = None,
     **settings: Any,
 ) -> AsyncIterator[App]:
     """The app with its stores in `folder`, and a flags file and a key of the operators unless a test starts without.
@@ -297,6 +298,7 @@ async def served(
         documents=documents,  # type: ignore[arg-type]
         bus=bus,  # type: ignore[arg-type]
         blobs=on.blobs if on else None,
+        media=media,
         local=True,
     )
     bootstrap.use(services)

@@ -25,23 +25,25 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = ("function_app", "bootstrap")
 """Packages of one file, at the top."""
 PACKAGES = (
-    "feed", "events", "ranking", "stories", "cms", "privacy", "shared", "learning", "commands", "local", "evaluation",
+    "feed", "events", "media", "ranking", "stories", "cms", "privacy", "shared", "learning", "commands", "local",
+    "evaluation",
 )  # fmt: skip
-SHIPPED = (*FILES, "feed", "events", "ranking", "stories", "cms", "privacy", "shared", "learning", "commands")
+SHIPPED = (*FILES, "feed", "events", "media", "ranking", "stories", "cms", "privacy", "shared", "learning", "commands")
 
-ROOMS = ("privacy", "cms", "stories", "feed", "events")
+ROOMS = ("privacy", "cms", "stories", "feed", "events", "media")
 BELOW_ROOMS = ("ranking", "shared")
 ARROWS: dict[str, tuple[str, ...]] = {
     "local": ("commands", "function_app", "bootstrap", *ROOMS, *BELOW_ROOMS),
     "commands": ("bootstrap", *ROOMS, "learning", *BELOW_ROOMS),
     "function_app": ("bootstrap", *ROOMS, "shared"),
     "bootstrap": (*ROOMS, "learning", "shared"),
-    "privacy": ("stories", "feed", "events", *BELOW_ROOMS),
+    "privacy": ("stories", "feed", "events", "media", *BELOW_ROOMS),
     "cms": ("feed", "learning.holdout", "learning.ranking_metrics", "learning.take_back", *BELOW_ROOMS),
     "learning": ("events", "feed.filters", *BELOW_ROOMS),
-    "stories": BELOW_ROOMS,
+    "stories": ("media", *BELOW_ROOMS),
     "feed": BELOW_ROOMS,
     "events": BELOW_ROOMS,
+    "media": ("shared",),
     "ranking": ("shared.domain",),
     "shared.web": ("shared.adapters", "shared.domain", "shared.observability", "shared.settings"),
     "shared.adapters": ("shared.domain", "shared.observability", "shared.settings"),
@@ -58,7 +60,7 @@ CHOOSES_MACHINE_CODE = "ranking/compiled.py"
 """It looks for the extension module of the deployment package, at import only."""
 
 KNOWS_FUNCTIONS = re.compile(
-    r"function_app\.py|shared/web/(bodies|compression|endpoint|static_files|status)\.py|local/[a-z_]+\.py|(feed|events|privacy)/((lists|similar)_)?api\.py|stories/([a-z]+_)?api\.py"
+    r"function_app\.py|shared/web/(bodies|compression|endpoint|static_files|status)\.py|local/[a-z_]+\.py|(feed|events|media|privacy)/((lists|similar)_)?api\.py|stories/([a-z]+_)?api\.py"
     r"|cms/(request|documents|audit|[a-z]+/[a-z_]+)\.py"
 )
 """Where `azure.functions` may be imported: the modules that hold endpoints, and what stands around them."""

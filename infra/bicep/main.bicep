@@ -190,6 +190,9 @@ param alertEmails string[]
 @description('Webhooks that alerts go to.')
 param alertWebhooks webhook[] = []
 
+@description('Open the two doors that stories need: the media account, by signed links alone, and Web PubSub, for nudges. Off, neither is made.')
+param storiesDoors bool = false
+
 @description('Container image of the operations and switch jobs: the Functions image of the same Python version, by digest.')
 @minLength(80)
 param operationsImage string = 'mcr.microsoft.com/azure-functions/python:4-python3.11@sha256:ebc5ba1fc20f7809b2676872a016ba6ede2c43d2feab4c22164b6f2a07d75733'
@@ -204,6 +207,8 @@ var tags = union(extraTags, {
 var cosmosName = 'cosmos-${nameSuffix}-${suffix}'
 var serviceBusName = 'sbns-${nameSuffix}-${suffix}'
 var archiveStorageName = '${namePrefix}${environmentName}arc${suffix}'
+var mediaStorageName = '${namePrefix}${environmentName}med${suffix}'
+var webPubSubName = 'wps-${nameSuffix}-${suffix}'
 var hostStorageName = '${namePrefix}${environmentName}host${suffix}'
 var appConfigurationName = 'appcs-${nameSuffix}-${suffix}'
 var appVaultName = 'kva-${namePrefix}-${suffix}'
@@ -219,6 +224,7 @@ var zoneNames = {
   appConfiguration: 'privatelink.azconfig.io'
   keyVault: 'privatelink.vaultcore.azure.net'
   sites: 'privatelink.azurewebsites.net'
+  webPubSub: 'privatelink.webpubsub.azure.com'
   monitor: 'privatelink.monitor.azure.com'
   oms: 'privatelink.oms.opinsights.azure.com'
   ods: 'privatelink.ods.opinsights.azure.com'
@@ -267,6 +273,7 @@ module privateDns 'modules/privateDns.bicep' = {
       zoneNames.oms
       zoneNames.ods
       zoneNames.agents
+      zoneNames.webPubSub
     ]
   }
 }
@@ -326,6 +333,29 @@ module hostStorage 'modules/hostStorage.bicep' = {
     tags: tags
     accountName: hostStorageName
     redundancy: zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'
+  }
+}
+
+module mediaStorage 'modules/mediaStorage.bicep' = if (storiesDoors) {
+  name: 'media-storage'
+  params: {
+    location: location
+    tags: tags
+    accountName: mediaStorageName
+    redundancy: zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'
+    appPrincipalId: identities.outputs.appPrincipalId
+    appIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-app')
+  }
+}
+
+module webPubSub 'modules/webPubSub.bicep' = if (storiesDoors) {
+  name: 'web-pubsub'
+  params: {
+    location: location
+    tags: tags
+    serviceName: webPubSubName
+    appPrincipalId: identities.outputs.appPrincipalId
+    appIdentityId: resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'id-${nameSuffix}-app')
   }
 }
 
@@ -480,6 +510,38 @@ module privateEndpoints 'modules/privateEndpoints.bicep' = {
   ]
 }
 
+// What only the app calls of the two doors. After the other endpoints: the network refuses several changes at once.
+module doorEndpoints 'modules/privateEndpoints.bicep' = if (storiesDoors) {
+  name: 'door-endpoints'
+  params: {
+    location: location
+    tags: tags
+    nameSuffix: nameSuffix
+    subnetId: network.outputs.endpointsSubnetId
+    endpoints: [
+      {
+        name: 'media'
+        targetId: mediaStorage!.outputs.accountId
+        groupId: 'blob'
+        zoneNames: [
+          zoneNames.blob
+        ]
+      }
+      {
+        name: 'web-pubsub'
+        targetId: webPubSub!.outputs.serviceId
+        groupId: 'webpubsub'
+        zoneNames: [
+          zoneNames.webPubSub
+        ]
+      }
+    ]
+  }
+  dependsOn: [
+    privateEndpoints
+  ]
+}
+
 module functionApp 'modules/functionApp.bicep' = {
   name: 'function-app'
   params: {
@@ -508,12 +570,15 @@ module functionApp 'modules/functionApp.bicep' = {
     cosmosDatabase: databaseName
     serviceBusHostName: serviceBus.outputs.hostName
     archiveBlobEndpoint: archiveStorage.outputs.blobEndpoint
+    mediaBlobEndpoint: storiesDoors ? mediaStorage!.outputs.blobEndpoint : ''
+    webPubSubEndpoint: storiesDoors ? webPubSub!.outputs.endpoint : ''
     appConfigurationEndpoint: appConfiguration.outputs.endpoint
     vaultUri: appVault.outputs.vaultUri
   }
   dependsOn: [
     roles
     privateEndpoints
+    doorEndpoints
   ]
 }
 

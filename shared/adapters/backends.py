@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.blobs.port import Blobs
+from shared.adapters.blobs.door_links import DoorLinks
+from shared.adapters.blobs.port import MEDIA_CONTAINERS, Blobs, LinkedBlobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.documents.metered import MeteredDocuments, count_cosmos_calls
 from shared.adapters.documents.port import DocumentStore
@@ -74,6 +75,17 @@ def blobs_from(settings: Settings) -> Blobs:
         backend.from_settings(settings) if settings.blobs == "azure" else backend(data_folder(settings) / "blobs")
     )
     return blobs
+
+
+def media_from(settings: Settings, links: DoorLinks | None = None) -> LinkedBlobs | None:
+    """The media store the settings name, unconnected; None where they name none. `links`: to the door of the host."""
+    backend = _backend("blobs", settings.blobs)
+    media: LinkedBlobs | None = None
+    if settings.blobs == "folder":
+        media = backend(data_folder(settings) / "media", containers=MEDIA_CONTAINERS, links=links)
+    elif settings.media_endpoint or settings.media_connection_string:
+        media = backend.media_from_settings(settings)
+    return media
 
 
 def flag_source_from(settings: Settings, on_answer: OnAnswer | None = None) -> FlagSource:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from shared.adapters.blobs.port import BlobInfo, BlobRefused, Blobs, BlobsUnavailable
+from shared.adapters.blobs.port import BlobInfo, BlobRefused, Blobs, BlobsUnavailable, LinkedBlobs, UploadLink
 from shared.adapters.bus.port import Bus, BusRefused, BusUnavailable, DeadLetter, OutgoingMessage, Receiver
 from shared.adapters.documents.port import (
     Changes,
@@ -28,6 +28,7 @@ log = logging.getLogger("feed.dependencies")
 DOCUMENTS_READ, DOCUMENTS_WRITE = "documents.read", "documents.write"
 BUS_PUBLISH, BUS_RECEIVE = "bus.publish", "bus.receive"
 BLOBS_READ, BLOBS_WRITE = "blobs.read", "blobs.write"
+BLOBS_MEDIA = "blobs.media"
 
 UNAVAILABLE = (StoreUnavailable, BusUnavailable, BlobsUnavailable)
 """Errors of the ports that a request depends on."""
@@ -222,6 +223,47 @@ class ReportedBlobs(_Port):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+class ReportedMedia(_Port):
+    """`LinkedBlobs` around `inner`, as far as uploads use it."""
+
+    async def upload_url(self, container: str, name: str, content_type: str, expires_at: float) -> UploadLink:
+        with self._reported(BLOBS_MEDIA):
+            link: UploadLink = await self._inner.upload_url(container, name, content_type, expires_at)
+        return link
+
+    async def download_url(self, container: str, name: str, content_type: str, expires_at: float) -> str:
+        with self._reported(BLOBS_MEDIA):
+            url: str = await self._inner.download_url(container, name, content_type, expires_at)
+        return url
+
+    async def head(self, container: str, name: str) -> BlobInfo | None:
+        with self._reported(BLOBS_MEDIA):
+            found: BlobInfo | None = await self._inner.head(container, name)
+        return found
+
+    async def read_range(self, container: str, name: str, start: int, length: int) -> bytes | None:
+        with self._reported(BLOBS_MEDIA):
+            found: bytes | None = await self._inner.read_range(container, name, start, length)
+        return found
+
+    async def move(self, source: tuple[str, str], target: tuple[str, str], content_type: str) -> bool:
+        with self._reported(BLOBS_MEDIA):
+            moved: bool = await self._inner.move(source, target, content_type)
+        return moved
+
+    async def delete(self, container: str, name: str) -> bool:
+        with self._reported(BLOBS_MEDIA):
+            gone: bool = await self._inner.delete(container, name)
+        return gone
+
+
+def reported_media(media: LinkedBlobs | None, telemetry: Telemetry) -> LinkedBlobs | None:
+    """The media store, if there is one, with its outages reported."""
+    around: Any = None if media is None else ReportedMedia(media, telemetry.dependencies)
+    found: LinkedBlobs | None = around
+    return found
 
 
 def reported(

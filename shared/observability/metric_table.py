@@ -55,6 +55,9 @@ METRICS: dict[str, Metric] = {
     "story_expiry_ms": Metric("Time of one look for stories that are over", (), HISTOGRAM),
     "story_expiry_lag_seconds": Metric("How long the latest was over before it was ended", (), GAUGE),
     "story_catalogs_evicted": Metric("Tenants whose stories one process let go of, to make room"),
+    "uploads": Metric(
+        "Uploads that were started, done, or refused for `size`, `type` or `late`", ("tenant", "outcome")
+    ),
     # Events
     "events_accepted": Metric("Events accepted", ("tenant",)),
     "device_clocks": Metric("Batches whose `sentAt` corrected their times, or could not be read", ("outcome",)),

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     EVENTS = "events"
     PRIVACY = "privacy"
     SOCIAL = "social"
+    UPLOADS = "uploads"
 
 
 class Rates:

@@ -67,6 +67,15 @@ CODES: dict[str, Code] = {
         400, "The body is not what Content-Encoding says: not gzip, cut off, or with something behind it."
     ),
     "unsupported_content_encoding": Code(415, "Content-Encoding is not one that Accept-Encoding names."),
+    # uploads
+    "invalid_upload": Code(400, "The form of an upload names no purpose, content type or length that could be."),
+    "media_type_refused": Code(415, "Files of this type are not taken: JPEG, PNG, WebP, MP4 and WebM are."),
+    "media_too_large": Code(413, "Files of this type may not be so long."),
+    "too_many_uploads": Code(429, "The user has as many uploads in an hour, a day, or open as may be.", retry=True),
+    "upload_not_found": Code(404, "There is no such upload of this user."),
+    "upload_missing": Code(409, "The upload's link has not stored a file yet. Store it, then complete."),
+    "upload_expired": Code(410, "The upload was not completed in time, and its file is deleted. Start another one."),
+    "media_refused": Code(422, "The file is longer than its ticket says, or not what it says; it is deleted."),
     # what is stored
     "no_signals": Code(404, "Nothing is stored about this user."),
     "no_configuration": Code(404, "The tenant has no configuration."),

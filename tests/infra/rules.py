@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from media.tickets import MEDIA_DAYS
 from privacy.api import BACKUP_DAYS
-from shared.adapters.blobs.port import ARCHIVE, BLOB_CONTAINERS, SAMPLES, UPLOAD_DAYS, UPLOADS
+from shared.adapters.blobs.port import (
+    ARCHIVE,
+    BLOB_CONTAINERS,
+    MEDIA,
+    MEDIA_CONTAINERS,
+    QUARANTINE,
+    QUARANTINE_DAYS,
+    SAMPLES,
+    UPLOAD_DAYS,
+    UPLOADS,
+)
 from shared.adapters.bus.port import MESSAGE_TTL_SECONDS, TOPIC
 from shared.adapters.bus.servicebus_layout import DEAD_LETTER_QUEUE_SETTINGS, SUBSCRIPTION_SETTINGS, TOPIC_SETTINGS
 from shared.adapters.documents.cosmos_layout import LAYOUT
 from shared.settings import SETTINGS, BadSetting, Settings
-from tests.infra.snapshot import BUS, COSMOS, ENDPOINT, RULES, SITE, STORAGE, VAULT, Snapshot, templates
+from tests.infra.snapshot import (
+    BUS,
+    COSMOS,
+    ENDPOINT,
+    RULES,
+    SITE,
+    STORAGE,
+    VAULT,
+    WEB_PUBSUB,
+    Resource,
+    Snapshot,
+    templates,
+)
 
 PRIVACY_DAYS = 90
 LIFECYCLE_LAG_DAYS = 2
@@ -26,6 +49,8 @@ NOT_IN_AZURE = {
     "COSMOS_CONNECTION_STRING": "a key; for emulators",
     "ServiceBusConnection": "a key; for emulators",
     "BLOB_CONNECTION_STRING": "a key; for emulators",
+    "MEDIA_CONNECTION_STRING": "a key; for emulators",
+    "WEB_PUBSUB_CONNECTION_STRING": "a key; for emulators",
     "APP_CONFIGURATION_CONNECTION_STRING": "a key; for emulators",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "for a collector; in Azure it is Azure Monitor",
 }
@@ -80,6 +105,14 @@ CLOSED: dict[str, dict[str, Any]] = {
         "properties.networkAcls.ipRules": [],
     },
     "Microsoft.Storage/storageAccounts/blobServices/containers": {"properties.publicAccess": "None"},
+    "Microsoft.SignalRService/webPubSub": {
+        "properties.disableLocalAuth": True,
+        "properties.networkACLs.publicNetwork.deny": ["ServerConnection", "RESTAPI", "Trace"],
+    },
+    "Microsoft.SignalRService/webPubSub/hubs": {
+        "properties.anonymousConnectPolicy": "deny",
+        "properties.eventHandlers": [],
+    },
     "Microsoft.AppConfiguration/configurationStores": {
         "properties.publicNetworkAccess": "Disabled",
         "properties.disableLocalAuth": True,
@@ -159,6 +192,9 @@ READ_FROM_OUTSIDE = {
 }
 """What the jobs print, by type and first part of the name; rules_operations.py looks what reaches it."""
 
+REACHED_BY_LINKS = {"properties.publicNetworkAccess": "Enabled", "properties.networkAcls.defaultAction": "Allow"}
+"""What is open of the media account, where everything else is closed as in the others."""
+
 THE_DOOR = {
     ("Microsoft.Network/applicationGateways", "agw"),
     ("Microsoft.Network/publicIPAddresses", "entry"),
@@ -170,6 +206,7 @@ PRIVATE_ENDPOINTS = {
     BUS: "namespace",
     VAULT: "vault",
     STORAGE: "blob",
+    WEB_PUBSUB: "webpubsub",
     COSMOS: "Sql",
     "Microsoft.AppConfiguration/configurationStores": "configurationStores",
     "Microsoft.Insights/privateLinkScopes": "azuremonitor",
@@ -185,7 +222,7 @@ MADE_ELSEWHERE = ("Microsoft.KeyVault/vaults/secrets", "Microsoft.AppConfigurati
 
 def every_rule(made: Snapshot) -> list[str]:
     """Findings of every rule over what one environment's deployment makes."""
-    rules = (settings, documents, bus, blobs, closed, reached_privately, guarded_networks, repeatable)
+    rules = (settings, documents, bus, blobs, media, closed, reached_privately, guarded_networks, repeatable)
     return [finding for rule in rules for finding in rule(made)]
 
 
@@ -254,28 +291,9 @@ TTL = "defaultMessageTimeToLive"
 
 def blobs(made: Snapshot) -> list[str]:
     """The archive has its containers, is emptied in time, and keeps no copy of what it deletes."""
-    policy = made.one(f"{STORAGE}/managementPolicies")
-    account = policy.parent
-    names = {each.name for each in made.all(f"{STORAGE}/blobServices/containers") if account in each["name"]}
-    found = [f"container {name} is missing" for name in sorted(set(BLOB_CONTAINERS) - names)]
-    found += [f"container {name} is unknown to the code" for name in sorted(names - set(BLOB_CONTAINERS))]
-    (service,) = (each for each in made.all(f"{STORAGE}/blobServices") if each.parent == account)
-    for path in (
-        "isVersioningEnabled",
-        "changeFeed.enabled",
-        "deleteRetentionPolicy.enabled",
-        "containerDeleteRetentionPolicy.enabled",
-        "restorePolicy.enabled",
-    ):
-        if service.at(f"properties.{path}") is not False:
-            found.append(f"{service}: {path} must be off, or deleted events live on")
-    rules = policy.at("properties.policy.rules")
-    days = {
-        prefix: rule["definition"]["actions"]["baseBlob"]["delete"]["daysAfterCreationGreaterThan"]
-        for rule in rules
-        for prefix in rule["definition"]["filters"]["prefixMatch"]
-        if rule["enabled"] is True
-    }
+    (policy,) = (each for each in made.all(f"{STORAGE}/managementPolicies") if not _is_media(each.parent))
+    found = _kept_blobs(made, policy.parent, BLOB_CONTAINERS)
+    days = _days_by_prefix(policy)
     covered = (ARCHIVE, SAMPLES, UPLOADS)
     if set(days) != {f"{each}/" for each in covered}:
         return [*found, f"{policy}: the deletion rules must cover {', '.join(covered)}, not {sorted(days)}"]
@@ -286,11 +304,59 @@ def blobs(made: Snapshot) -> list[str]:
     return found
 
 
+def media(made: Snapshot) -> list[str]:
+    """The media account has its containers, is emptied in time, and lets pages read and store, no more."""
+    found = []
+    for policy in made.all(f"{STORAGE}/managementPolicies"):
+        if _is_media(policy.parent):
+            found += _kept_blobs(made, policy.parent, MEDIA_CONTAINERS)
+            wanted = {f"{QUARANTINE}/": QUARANTINE_DAYS, f"{MEDIA}/": MEDIA_DAYS}
+            if _days_by_prefix(policy) != wanted:
+                found.append(f"{policy}: blobs must be deleted as on one machine: {wanted}")
+            (service,) = (each for each in made.all(f"{STORAGE}/blobServices") if each.parent == policy.parent)
+            for rule in service.at("properties.cors.corsRules"):
+                if not set(rule["allowedMethods"]) <= {"GET", "PUT"}:
+                    found.append(f"{service}: pages may GET and PUT")
+    return found
+
+
+def _is_media(account: str) -> bool:
+    return account.removesuffix("/default")[:-6].endswith("med")
+
+
+def _kept_blobs(made: Snapshot, account: str, containers: Sequence[str]) -> list[str]:
+    names = {each.name for each in made.all(f"{STORAGE}/blobServices/containers") if account in each["name"]}
+    found = [f"container {name} is missing" for name in sorted(set(containers) - names)]
+    found += [f"container {name} is unknown to the code" for name in sorted(names - set(containers))]
+    (service,) = (each for each in made.all(f"{STORAGE}/blobServices") if each.parent == account)
+    for path in (
+        "isVersioningEnabled",
+        "changeFeed.enabled",
+        "deleteRetentionPolicy.enabled",
+        "containerDeleteRetentionPolicy.enabled",
+        "restorePolicy.enabled",
+    ):
+        if service.at(f"properties.{path}") is not False:
+            found.append(f"{service}: {path} must be off, or what is deleted lives on")
+    return found
+
+
+def _days_by_prefix(policy: Resource) -> dict[str, int]:
+    return {
+        prefix: rule["definition"]["actions"]["baseBlob"]["delete"]["daysAfterCreationGreaterThan"]
+        for rule in policy.at("properties.policy.rules")
+        for prefix in rule["definition"]["filters"]["prefixMatch"]
+        if rule["enabled"] is True
+    }
+
+
 def closed(made: Snapshot) -> list[str]:
     """No public network access, no local authentication, no shared key; nothing open but the entry."""
     found = []
     for resource in made.resources:
-        for path, value in CLOSED.get(resource.type, {}).items():
+        opened = REACHED_BY_LINKS if resource.type == STORAGE and _is_media(resource.name) else {}
+        for path, closed_value in CLOSED.get(resource.type, {}).items():
+            value = opened.get(path, closed_value)
             if resource.at(path) != value and path != READ_FROM_OUTSIDE.get(
                 (resource.type, resource.name.split("-")[0])
             ):

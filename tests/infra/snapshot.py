@@ -69,6 +69,7 @@ class Snapshot:
 
 SITE = "Microsoft.Web/sites"
 BUS = "Microsoft.ServiceBus/namespaces"
+WEB_PUBSUB = "Microsoft.SignalRService/webPubSub"
 VAULT = "Microsoft.KeyVault/vaults"
 STORAGE = "Microsoft.Storage/storageAccounts"
 COSMOS = "Microsoft.DocumentDB/databaseAccounts"

@@ -16,6 +16,8 @@ param recover = !empty(recoverSet) && bool(recoverSet)
 param firewallMode = firewallModeSet == 'Prevention' ? 'Prevention' : 'Detection'
 param entryMinimumCapacity = 1
 param entryMaximumCapacity = 2
+// Both doors of stories stand open here, to be tried; production opens them when it is decided.
+param storiesDoors = true
 param maximumInstances = 40
 param alwaysReadyHttp = 0
 param alwaysReadyFold = 0

@@ -99,6 +99,12 @@ param serviceBusHostName string
 @description('Blob endpoint of the archive account.')
 param archiveBlobEndpoint string
 
+@description('Blob endpoint of the media account; empty without one.')
+param mediaBlobEndpoint string
+
+@description('Endpoint of Web PubSub; empty without one.')
+param webPubSubEndpoint string
+
 @description('Endpoint of the App Configuration store.')
 param appConfigurationEndpoint string
 
@@ -296,6 +302,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         {
           name: 'BLOB_ENDPOINT'
           value: archiveBlobEndpoint
+        }
+        {
+          name: 'MEDIA_ENDPOINT'
+          value: mediaBlobEndpoint
+        }
+        {
+          name: 'WEB_PUBSUB_ENDPOINT'
+          value: webPubSubEndpoint
         }
         {
           name: 'APP_CONFIGURATION_ENDPOINT'

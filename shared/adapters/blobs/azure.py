@@ -33,6 +33,7 @@ from shared.adapters.blobs.azure_answers import NO_ANSWER, TOO_LARGE, kind_of
 from shared.adapters.blobs.door_links import BLOCK_BLOB
 from shared.adapters.blobs.port import (
     BLOB_CONTAINERS,
+    MEDIA_CONTAINERS,
     BlobInfo,
     BlobRefused,
     BlobsUnavailable,
@@ -91,6 +92,16 @@ class AzureBlobs:
             connection_string=settings.blob_connection_string or None,
             endpoint=settings.blob_endpoint or None,
             credential=azure_credential,
+        )
+
+    @classmethod
+    def media_from_settings(cls, settings: Settings) -> AzureBlobs:
+        """The media store, as the settings say; nothing connects yet."""
+        return cls(
+            connection_string=settings.media_connection_string or None,
+            endpoint=settings.media_endpoint or None,
+            credential=azure_credential,
+            containers=MEDIA_CONTAINERS,
         )
 
     async def write(self, container: str, name: str, data: bytes) -> None:

@@ -1,0 +1,167 @@
+"""Endpoints of uploads: a ticket with a signed link, and the look at what came by it.
+
+The user's own token is needed, whatever the tenant asks for: who uploads must be who they say. While the flag `stories`
+is off for a tenant there are no such routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import azure.functions as func
+from pydantic import ValidationError
+
+from media.media_types import MOST_BYTES
+from media.responses import CompletedUpload, UploadForm, UploadTicket
+from media.tickets import TooMany
+from media.uploads import Uploads
+from shared.adapters.blobs.port import BlobsUnavailable
+from shared.adapters.flags.evaluation import STORIES
+from shared.adapters.retry import with_timeout
+from shared.domain.formats import iso_time
+from shared.observability.metrics import Telemetry
+from shared.web.admission import Kind, Limits
+from shared.web.bodies import read_json
+from shared.web.declaration import Body, Response
+from shared.web.endpoint import Call, Edge, endpoint, json_response
+from shared.web.openapi import USERS_OWN_TOKEN, X_USER
+from shared.web.problem_codes import BODY, USER
+from shared.web.problems import Problem, bad_request, clock_wrong
+
+MAX_BODY_BYTES = 4_096
+START_SECONDS = 5.0
+COMPLETE_SECONDS = 25.0
+"""Longest wait for the stores. A clip is copied inside the media store meanwhile."""
+_FORM = {"purpose": "story", "contentType": "image/jpeg", "bytes": 183_204}
+_ID = "5f0c2a9be1d4477386a1c20e9b3d5f6478aa01cd"
+_TICKET = {
+    "uploadId": _ID,
+    "method": "PUT",
+    "url": f"https://media.blob.core.windows.net/quarantine/tenant/{_ID}?sp=c&se=2026-11-20T12:15:00Z&sig=example",
+    "headers": {"x-ms-blob-type": "BlockBlob", "Content-Type": "image/jpeg"},
+    "expiresAt": "2026-11-20T12:15:00Z",
+}
+_COMPLETED = {"mediaKey": _ID, "contentType": "image/jpeg", "bytes": 183_204}
+
+
+class UploadsApi:
+    """Hands out tickets and completes uploads. `uploads` is None where no media store is configured."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        uploads: Uploads | None,
+        *,
+        limits: Limits,
+        telemetry: Telemetry,
+        clock_trusted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.edge = edge
+        self._uploads, self._limits, self._telemetry = uploads, limits, telemetry
+        self._clock_trusted = clock_trusted
+
+    @endpoint(
+        "POST",
+        "v1/uploads",
+        "A ticket for one picture or clip",
+        tag="stories",
+        description="The file goes straight to the media store, by the link, then `complete` looks at it. A user gets "
+        "30 tickets an hour, 1 GB a day, and ten that are open at a time.",
+        responses={201: Response("Store the file with this.", UploadTicket, _TICKET)},
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        user_token=True,
+        cors=True,
+        flag=STORIES,
+        parameters=(X_USER, USERS_OWN_TOKEN),
+        body=Body(UploadForm, _FORM),
+        problems=(
+            *USER,
+            *BODY,
+            "invalid_json",
+            "invalid_upload",
+            "media_type_refused",
+            "media_too_large",
+            "too_many_uploads",
+            "clock_wrong",
+        ),
+    )
+    async def start_upload(self, call: Call) -> func.HttpResponse:
+        """201 with a link to store the file."""
+        uploads = self._ready()
+        with self._limits.admit(Kind.UPLOADS, call.tenant, call.user_key):
+            form = _form(call)
+            started = uploads.start(call.tenant.id, call.user_key, form.content_type, form.bytes, call.now)
+            try:
+                ticket, link = await with_timeout(START_SECONDS, started, BlobsUnavailable)
+            except TooMany as many:
+                wait = many.retry_seconds
+                raise Problem(429, "too_many_uploads", "This user has as many uploads as may be.", wait) from None
+        self._telemetry.count("uploads", call.tenant.id, "started")
+        answer = UploadTicket.unchecked(
+            upload_id=ticket.id,
+            method=link.method,
+            url=link.url,
+            headers=dict(link.headers),
+            expires_at=iso_time(ticket.expires_at),
+        )
+        return json_response(answer, 201)
+
+    @endpoint(
+        "POST",
+        "v1/uploads/{id}/complete",
+        "Look at what was uploaded",
+        tag="stories",
+        description="Checks length and first bytes: JPEG, PNG, WebP, MP4 and WebM are taken, nothing else. What is "
+        "refused is deleted at once. Sent again, it answers the same.",
+        responses={200: Response("It can be shown.", CompletedUpload, _COMPLETED)},
+        scopes=("sdk", "cms", "ops"),
+        user=True,
+        user_token=True,
+        cors=True,
+        flag=STORIES,
+        parameters=(X_USER, USERS_OWN_TOKEN),
+        problems=(
+            *USER,
+            "upload_not_found",
+            "upload_missing",
+            "upload_expired",
+            "media_refused",
+            "clock_wrong",
+        ),
+    )
+    async def complete_upload(self, call: Call) -> func.HttpResponse:
+        """200 with the key of the media, or why it is refused."""
+        uploads = self._ready()
+        with self._limits.admit(Kind.UPLOADS, call.tenant, call.user_key):
+            upload_id = call.request.route_params.get("id", "")
+            completed = uploads.complete(call.tenant.id, call.user_key, upload_id, call.now)
+            done = await with_timeout(COMPLETE_SECONDS, completed, BlobsUnavailable)
+        return json_response(
+            CompletedUpload.unchecked(media_key=done.id, content_type=done.content_type, bytes=done.bytes)
+        )
+
+    def _ready(self) -> Uploads:
+        if self._uploads is None:
+            raise Problem(404, "not_found", "No media store is configured.")
+        if not self._clock_trusted():
+            raise clock_wrong()
+        return self._uploads
+
+
+def _form(call: Call) -> UploadForm:
+    """What is wanted. Raises a 4xx `Problem` that quotes nothing of it."""
+    given = read_json(call.request, MAX_BODY_BYTES)
+    if isinstance(given, dict) and isinstance(wanted := given.get("contentType"), str):
+        if wanted not in MOST_BYTES:
+            raise Problem(
+                415, "media_type_refused", f"Files of these types are taken: {', '.join(sorted(MOST_BYTES))}."
+            )
+        size = given.get("bytes")
+        if isinstance(size, int) and size > MOST_BYTES[wanted]:
+            raise Problem(413, "media_too_large", f"Such a file can have at most {MOST_BYTES[wanted]:,} bytes.")
+    try:
+        return UploadForm.model_validate(given)
+    except ValidationError:
+        told = '{"purpose": "story", "contentType": …, "bytes": …}'
+        raise bad_request("invalid_upload", f"The body must look like {told}.") from None

@@ -1,0 +1,67 @@
+"""Which pictures and clips are taken, and how one is told by its first bytes. Nothing else is ever served: no SVG, no
+HTML, whatever it calls itself.
+
+Sources of the signatures: JPEG (ITU-T T.81, B.1.1.2), PNG (RFC 2083, 3.1), WebP (RFC 9649, 2.4), the file type box of
+ISO base media files (ISO/IEC 14496-12, 4.3), EBML and its DocType (RFC 8794, 11.2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SNIFFED_BYTES = 4_096
+"""So many bytes of a file are looked at."""
+JPEG, PNG, WEBP, MP4, WEBM = "image/jpeg", "image/png", "image/webp", "video/mp4", "video/webm"
+_MEGABYTE = 1_000_000
+MOST_BYTES: Mapping[str, int] = {
+    JPEG: 10 * _MEGABYTE,
+    PNG: 10 * _MEGABYTE,
+    WEBP: 10 * _MEGABYTE,
+    MP4: 100 * _MEGABYTE,
+    WEBM: 100 * _MEGABYTE,
+}
+"""Content types that are taken → their greatest length."""
+
+_MP4_BRANDS = frozenset(
+    (
+        b"isom",
+        b"iso2",
+        b"iso3",
+        b"iso4",
+        b"iso5",
+        b"iso6",
+        b"mp41",
+        b"mp42",
+        b"avc1",
+        b"M4V ",
+        b"MSNV",
+        b"dash",
+        b"mmp4",
+    )
+)
+"""Major brands of clips. Those of pictures in the same container (`heic`, `avif`) are not among them."""
+_DOC_TYPE = b"\x42\x82"
+
+
+def sniffed(first: bytes) -> str | None:
+    """The content type of a file by its first `SNIFFED_BYTES`; None where it is nothing that is taken."""
+    if first.startswith(b"\xff\xd8\xff"):
+        return JPEG
+    if first.startswith(b"\x89PNG\r\n\x1a\n") and first[12:16] == b"IHDR":
+        return PNG
+    if first.startswith(b"RIFF") and first[8:15] == b"WEBPVP8":
+        return WEBP
+    if first[4:8] == b"ftyp" and first[8:12] in _MP4_BRANDS and 16 <= int.from_bytes(first[:4], "big") <= SNIFFED_BYTES:
+        return MP4
+    if first.startswith(b"\x1a\x45\xdf\xa3") and _doc_type(first) == b"webm":
+        return WEBM
+    return None
+
+
+def _doc_type(first: bytes) -> bytes:
+    """The DocType of an EBML header, empty where it has none. Its length is one byte with the highest bit set."""
+    at = first.find(_DOC_TYPE, 4, 64)
+    if at < 0 or len(first) < at + 3 or not first[at + 2] & 0x80:
+        return b""
+    start = at + 3
+    return first[start : start + (first[at + 2] & 0x7F)].rstrip(b"\0")

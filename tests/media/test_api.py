@@ -1,0 +1,117 @@
+"""The endpoints of uploads: who may call them, what they refuse, and that the flag takes them away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.blob_door import BlobDoor
+from local.doors import Doors
+from shared.adapters.blobs.door_links import DoorLinks
+from shared.adapters.blobs.folder import FolderBlobs
+from shared.adapters.blobs.port import MEDIA_CONTAINERS
+from tests.media.files import HTML, JPEG
+from tests.served_app import Answer, App, Client, eventually, personalized, served
+from tests.user_tokens import save_public_key, signer
+
+ON = {"id": "stories", "enabled": True}
+GOOD = {"purpose": "story", "contentType": "image/jpeg", "bytes": len(JPEG)}
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    doors = Doors(0)
+    links = DoorLinks(b"k" * 32, f"http://{doors.origin}")
+    holder: list[App] = []
+    media = FolderBlobs(tmp_path / "media", containers=MEDIA_CONTAINERS, links=links)
+    async with served(tmp_path, media=media) as app:
+        holder.append(app)
+        await doors.start(BlobDoor(media, links, app.clock.now).routes())
+        app.write_flags(personalized(), ON)
+
+        async def is_on() -> bool:
+            return app.services.flags.on("stories", "t")
+
+        await eventually(is_on)
+        yield app
+        await doors.stop()
+
+
+async def post(client: Client, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+    sent = {**client.headers, "Content-Type": "application/json", **(headers or {})}
+    raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    return await client.app.request("POST", path, sent, body=raw)
+
+
+async def test_a_picture_goes_from_ticket_to_media_and_nothing_else_does(app: App) -> None:
+    client, now = await app.tenant(), app.clock.now()
+    await save_public_key(app.documents, client.tenant_id, signer("EdDSA"))
+    assert await app.services.tenants_refresher.refresh()
+
+    def token(user: str, tenant: str = client.tenant_id) -> dict[str, str]:
+        return {"X-User-Token": signer("EdDSA").token(tenant, user, now)}
+
+    mine = token(client.user)
+
+    # who may call
+    assert (await post(client, "/v1/uploads", GOOD)).code == "missing_user_token"
+    assert (await post(client, "/v1/uploads", GOOD, token(client.user, "tenant-2"))).code == "invalid_user_token"
+    other = client.as_user()
+    assert (await post(client, "/v1/uploads", GOOD, token(other.user))).code == "user_token_mismatch"
+
+    # what is asked for
+    refused = {
+        "media_type_refused": {**GOOD, "contentType": "image/svg+xml"},
+        "media_too_large": {**GOOD, "bytes": 10_000_001},
+        "invalid_upload": {**GOOD, "purpose": "video"},
+        "invalid_json": b"{",
+    }
+    for code, body in refused.items():
+        assert (await post(client, "/v1/uploads", body, mine)).code == code
+    for body in ([], {}, {**GOOD, "bytes": 0}, {**GOOD, "bytes": True}, {**GOOD, "more": 1}, {**GOOD, "bytes": "9"}):
+        assert (await post(client, "/v1/uploads", body, mine)).code == "invalid_upload"
+    assert (await post(client, "/v1/uploads", b" " * 5_000, mine)).code == "body_too_large"
+
+    # the course of one
+    started = await post(client, "/v1/uploads", GOOD, mine)
+    assert started.status == 201
+    ticket, complete = started.json, f"/v1/uploads/{started.json['uploadId']}/complete"
+    assert (await post(client, complete, None, mine)).code == "upload_missing"
+    async with app.http.put(ticket["url"], data=JPEG, headers=ticket["headers"]) as stored:
+        assert stored.status == 201
+    assert (await post(client, complete, None, token(other.user))).code == "user_token_mismatch"
+    assert (await post(other, complete, None, token(other.user))).code == "upload_not_found"
+    done = await post(client, complete, None, mine)
+    assert (done.status, done.json["contentType"], done.json["bytes"]) == (200, "image/jpeg", len(JPEG))
+    assert (await post(client, complete, None, mine)).json == done.json
+
+    # a page that calls itself a picture
+    ticket = (await post(client, "/v1/uploads", GOOD, mine)).json
+    async with app.http.put(ticket["url"], data=HTML, headers=ticket["headers"]) as stored:
+        assert stored.status == 201
+    assert (await post(client, f"/v1/uploads/{ticket['uploadId']}/complete", None, mine)).code == "media_refused"
+
+    # limits, and an erasure
+    answers = [await post(client, "/v1/uploads", GOOD, mine) for _ in range(11)]
+    assert [each.status for each in answers] == [201] * 10 + [429]
+    assert answers[-1].code == "too_many_uploads"
+    assert app.services.media is not None
+    held = [blob.name async for blob in app.services.media.list("media")]
+    assert held == [f"{client.tenant_id}/{done.json['mediaKey']}"]
+    key = "private-key-of-the-tenant"
+    await app.save_key(client.tenant_id, key, "privacy", name="privacy")
+    assert (await post(client.with_key(key), "/v1/privacy/erase")).status == 200
+    assert [blob.name async for blob in app.services.media.list("media")] == []
+
+    # without the flag there is no such route
+    app.write_flags(personalized())
+
+    async def is_off() -> bool:
+        return (await post(client, "/v1/uploads", GOOD, mine)).status == 404
+
+    await eventually(is_off)
+    assert (await post(client, complete, None, mine)).code == "not_found"

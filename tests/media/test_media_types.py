@@ -1,0 +1,27 @@
+"""A file is what its first bytes say."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media.media_types import MOST_BYTES, SNIFFED_BYTES, sniffed
+from tests.media.files import BAD, GOOD
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_pictures_and_clips_are_told_by_their_first_bytes(kind: str) -> None:
+    assert sniffed(GOOD[kind][:SNIFFED_BYTES]) == kind
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_nothing_else_is_taken(kind: str) -> None:
+    assert sniffed(BAD[kind]) is None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_looked_at_and_what_begins_as_text_is_never_taken(first: bytes) -> None:
+    assert sniffed(first) in (None, *MOST_BYTES)
+    for markup in (b"<", b" <", b"\n<", b"\xef\xbb\xbf<", b"%PDF", b"#!"):
+        assert sniffed(markup + first) is None
