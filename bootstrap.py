@@ -63,6 +63,7 @@ from shared.adapters.backends import (
     bus_from,
     documents_from,
     flag_source_from,
+    live_from,
     media_from,
 )
 from shared.adapters.blobs.port import Blobs, BlobsError, LinkedBlobs
@@ -72,6 +73,7 @@ from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Jso
 from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.adapters.flags.evaluation import LEAN_READS, LEAN_WRITES, Flags
 from shared.adapters.flags.port import FlagSource
+from shared.adapters.live.port import Live
 from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
 from shared.adapters.reporting import reported, reported_media
@@ -95,6 +97,7 @@ from stories.apis import Social, build_social
 from stories.media_check import NoMedia
 from stories.people_api import PeopleApi
 from stories.story_parts import StoryParts
+from stories.uploaded_media import UploadedMedia
 
 log = logging.getLogger("feed.start")
 
@@ -116,6 +119,7 @@ class App:
     bus: Bus
     blobs: Blobs
     media: LinkedBlobs | None
+    live: Live | None
     flags: Flags
     identity: Identity
     keys: KeyRing
@@ -271,6 +275,8 @@ class App:
                 await packer.close()
             for part in (self.flags, self.bus, self.blobs, self.documents):
                 await part.close()
+            if self.live is not None:
+                await self.live.close()
             if self.media is not None:
                 await self.media.close()
             if self.export is not None:
@@ -288,6 +294,7 @@ def build(
     bus: Bus | None = None,
     blobs: Blobs | None = None,
     media: LinkedBlobs | None = None,
+    live: Live | None = None,
     flag_source: FlagSource | None = None,
     telemetry: Telemetry | None = None,
     local: bool = False,
@@ -313,6 +320,7 @@ def build(
     media = reported_media(media or media_from(settings), telemetry)
     documents, bus, blobs = reported(documents, bus, blobs, telemetry)
     identity, keys = Identity(settings.identity_secret), KeyRing(settings.signing_keys)
+    live = live or live_from(settings, identity.live_key)
     flags = Flags(flag_source or flag_source_from(settings, partial(clock_guard.saw, APP_CONFIGURATION)), telemetry)
     tenants = TenantDirectory(documents, telemetry)
     limits = Limits(settings, telemetry, elapsed)
@@ -388,7 +396,7 @@ def build(
         clock,
         lambda flag, tenant_id, own: flags.on(flag, tenant_id, own=own),
     )
-    uploads = Uploads(documents, media, telemetry) if media else None
+    uploads = Uploads(documents, media, telemetry, clock) if media else None
     recent = Recent(telemetry, elapsed)
     ages = {"flags": flags_refresher.age, "tenants": tenants_refresher.age, "content": feed.catalogs.age}
     readiness = ReadinessApi(
@@ -419,7 +427,8 @@ def build(
             elapsed=elapsed,
             clock_trusted=clock_guard.trusted,
             maturity_limit=maturity_limit,
-            media=NoMedia(),
+            media=UploadedMedia(uploads) if uploads else NoMedia(),
+            live=live,
         )
     )
 
@@ -460,6 +469,7 @@ def build(
         bus=bus,
         blobs=blobs,
         media=media,
+        live=live,
         flags=flags,
         identity=identity,
         keys=keys,
@@ -563,6 +573,7 @@ def build(
             UploadsApi: UploadsApi(
                 edge,
                 uploads,
+                identity.people_partition,
                 limits=limits,
                 telemetry=telemetry,
                 clock_trusted=clock_guard.trusted,

@@ -26,6 +26,7 @@ from local.front_door import FrontDoorApi
 from local.handbook import HandbookApi
 from local.host import LocalHost
 from local.http_server import PATIENCE, Patience
+from local.live_door import LiveDoor
 from local.operators import OperatorsApi
 from local.purge import purge_expired as purge
 from shared.adapters import backends
@@ -37,6 +38,7 @@ from shared.adapters.bus.port import LOCK_SECONDS, Bus
 from shared.adapters.bus.sqlite import SqliteBus
 from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.live.port import Live
 from shared.domain.keys import KeyRing
 from shared.observability.metrics import Telemetry
 from shared.settings import BadSetting, Settings
@@ -97,7 +99,9 @@ async def running(
         settings = with_embedded_secrets(settings)
     doors = Doors(port + 1 if port else 0)
     media, routes = _media(settings, doors)
-    app = _build(settings, lock_seconds, faults, media)
+    door = LiveDoor(KeyRing(settings.signing_keys).for_purpose("live-door").current, doors.origin)
+    live = None if settings.web_pubsub_endpoint or settings.web_pubsub_connection_string else door
+    app = _build(settings, lock_seconds, faults, media, live)
     bootstrap.use(app)
     if settings.flags == "file":
         first_flags(flags_file(settings))
@@ -107,7 +111,7 @@ async def running(
         if demo:
             await seed_demo(app)
         await app.load_catalogs()
-        await doors.start(routes)
+        await doors.start([*routes, *door.routes()])
         host = LocalHost(
             function_app.app,
             app.bus,
@@ -137,18 +141,20 @@ def _media(settings: Settings, doors: Doors) -> tuple[LinkedBlobs | None, list[w
     return folder, BlobDoor(folder, links).routes()
 
 
-def _build(settings: Settings, lock_seconds: float, faults: Path | None, media: LinkedBlobs | None) -> App:
+def _build(
+    settings: Settings, lock_seconds: float, faults: Path | None, media: LinkedBlobs | None, live: Live | None
+) -> App:
     telemetry = Telemetry()
     if settings.bus == "sqlite":
         bus: Bus = SqliteBus(backends.data_folder(settings) / "bus.db", lock_seconds=lock_seconds)
     else:
         bus = backends.bus_from(settings, time.time)
     if faults is None:
-        return bootstrap.build(settings, bus=bus, media=media, telemetry=telemetry, local=True)
+        return bootstrap.build(settings, bus=bus, media=media, live=live, telemetry=telemetry, local=True)
     documents, blobs = backends.documents_from(settings, time.time, telemetry), backends.blobs_from(settings)
     documents, bus, blobs = faulty(documents, bus, blobs, Faults(faults))
     return bootstrap.build(
-        settings, documents=documents, bus=bus, blobs=blobs, media=media, telemetry=telemetry, local=True
+        settings, documents=documents, bus=bus, blobs=blobs, media=media, live=live, telemetry=telemetry, local=True
     )
 
 

@@ -41,16 +41,18 @@ _TICKET = {
     "headers": {"x-ms-blob-type": "BlockBlob", "Content-Type": "image/jpeg"},
     "expiresAt": "2026-11-20T12:15:00Z",
 }
-_COMPLETED = {"mediaKey": _ID, "contentType": "image/jpeg", "bytes": 183_204}
+_COMPLETED = {"mediaKey": f"{_ID}.jpg", "contentType": "image/jpeg", "bytes": 183_204}
 
 
 class UploadsApi:
-    """Hands out tickets and completes uploads. `uploads` is None where no media store is configured."""
+    """Hands out tickets and completes uploads. `uploads` is None where no media store is configured; `owner_of` names
+    the partition of `people` of a tenant's user."""
 
     def __init__(
         self,
         edge: Edge,
         uploads: Uploads | None,
+        owner_of: Callable[[str, str], str],
         *,
         limits: Limits,
         telemetry: Telemetry,
@@ -58,6 +60,7 @@ class UploadsApi:
     ) -> None:
         self.edge = edge
         self._uploads, self._limits, self._telemetry = uploads, limits, telemetry
+        self._owner_of = owner_of
         self._clock_trusted = clock_trusted
 
     @endpoint(
@@ -91,7 +94,7 @@ class UploadsApi:
         uploads = self._ready()
         with self._limits.admit(Kind.UPLOADS, call.tenant, call.user_key):
             form = _form(call)
-            started = uploads.start(call.tenant.id, call.user_key, form.content_type, form.bytes, call.now)
+            started = uploads.start(call.tenant.id, self._owner(call), form.content_type, form.bytes, call.now)
             try:
                 ticket, link = await with_timeout(START_SECONDS, started, BlobsUnavailable)
             except TooMany as many:
@@ -135,11 +138,14 @@ class UploadsApi:
         uploads = self._ready()
         with self._limits.admit(Kind.UPLOADS, call.tenant, call.user_key):
             upload_id = call.request.route_params.get("id", "")
-            completed = uploads.complete(call.tenant.id, call.user_key, upload_id, call.now)
+            completed = uploads.complete(call.tenant.id, self._owner(call), upload_id, call.now)
             done = await with_timeout(COMPLETE_SECONDS, completed, BlobsUnavailable)
         return json_response(
-            CompletedUpload.unchecked(media_key=done.id, content_type=done.content_type, bytes=done.bytes)
+            CompletedUpload.unchecked(media_key=done.media_key, content_type=done.content_type, bytes=done.bytes)
         )
+
+    def _owner(self, call: Call) -> str:
+        return self._owner_of(call.tenant.id, call.user_key)
 
     def _ready(self) -> Uploads:
         if self._uploads is None:

@@ -22,6 +22,10 @@ MOST_BYTES: Mapping[str, int] = {
 }
 """Content types that are taken → their greatest length."""
 
+SUFFIXES: Mapping[str, str] = {JPEG: ".jpg", PNG: ".png", WEBP: ".webp", MP4: ".mp4", WEBM: ".webm"}
+"""Content type → end of the names of its media."""
+TYPES: Mapping[str, str] = {suffix: kind for kind, suffix in SUFFIXES.items()}
+
 _MP4_BRANDS = frozenset(
     (
         b"isom",

@@ -1,6 +1,6 @@
 """Tickets for uploads, and what one user may have of them. Pure: no I/O, told the time.
 
-Documents in the user's own partition, so that an erasure finds them:
+Documents in the owner's own partition of `people`, so that an erasure finds them:
 
     upload:ID       one ticket: content type, bytes, when it was issued, its state
     upload-limits   what counts against the limits: tickets of the last hour, bytes by the hour, tickets that are open
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from media.media_types import SUFFIXES
 from shared.adapters.documents.port import DAY_SECONDS, Json
 from shared.domain.formats import is_number
 
@@ -38,13 +39,18 @@ _ID_CHARS = 2 * _ID_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One upload. `id` also names its media. `bytes`: at most so many while open, exactly so many once done."""
+    """One upload. `bytes`: at most so many while open, exactly so many once done."""
 
     id: str
     content_type: str
     bytes: int
     issued_at: float
     state: str = OPEN
+
+    @property
+    def media_key(self) -> str:
+        """Names its media; the end says the type."""
+        return self.id + SUFFIXES[self.content_type]
 
     @property
     def expires_at(self) -> float:

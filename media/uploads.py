@@ -10,12 +10,13 @@ Broken off anywhere, `complete` sent again ends the same. What is never complete
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from media.media_types import MOST_BYTES, SNIFFED_BYTES, sniffed
+from media.media_types import MOST_BYTES, SNIFFED_BYTES, TYPES, sniffed
 from media.tickets import (
     DONE,
     FINISH_SECONDS,
@@ -30,8 +31,9 @@ from media.tickets import (
 )
 from shared.adapters.blobs.port import MEDIA, QUARANTINE, BlobInfo, LinkedBlobs, UploadLink
 from shared.adapters.documents.port import (
-    USER_ACTIVITY,
+    PEOPLE,
     Create,
+    Delete,
     Document,
     DocumentStore,
     Replace,
@@ -66,43 +68,50 @@ class StoredMedia:
 
 
 class Uploads:
-    """Uploads of every tenant, in one media store."""
+    """Uploads of every tenant, in one media store. An owner is named by their partition of `people`."""
 
     def __init__(
-        self, documents: DocumentStore, blobs: LinkedBlobs, telemetry: Telemetry, new_id: Callable[[], str] = new_id
+        self,
+        documents: DocumentStore,
+        blobs: LinkedBlobs,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        new_id: Callable[[], str] = new_id,
     ) -> None:
-        self._documents, self._blobs, self._telemetry, self._new_id = documents, blobs, telemetry, new_id
+        self._documents, self._blobs, self._telemetry = documents, blobs, telemetry
+        self._clock, self._new_id = clock, new_id
 
     async def start(
-        self, tenant_id: str, user_key: str, content_type: str, size: int, now: float
+        self, tenant_id: str, owner: str, content_type: str, size: int, now: float
     ) -> tuple[Ticket, UploadLink]:
         """A ticket and its link. Raises `TooMany`, and what the stores raise; then nothing was written."""
         ticket = Ticket(self._new_id(), content_type, size, now)
         link = await self._blobs.upload_url(QUARANTINE, _name(tenant_id, ticket.id), content_type, ticket.expires_at)
 
         async def once() -> None:
-            stored = await self._read(user_key, LIMITS_ID)
+            stored = await self._read(owner, LIMITS_ID)
             spent = (Spent.read(stored.body) if stored else Spent()).with_ticket(ticket).document()
             limits = Replace(spent, stored.etag) if stored else Create(spent)
             try:
-                await self._documents.write(USER_ACTIVITY, user_key, [Create(ticket.document()), limits])
+                await self._documents.write(PEOPLE, owner, [Create(ticket.document()), limits])
             except WriteRejected as refused:
-                if await self._read(user_key, PREFIX + ticket.id) is None:  # else it was this very write, sent twice
+                if await self._read(owner, PREFIX + ticket.id) is None:  # else it was this very write, sent twice
                     raise _Crossed from refused
 
         await _uncrossed(once)
         return ticket, link
 
-    async def complete(self, tenant_id: str, user_key: str, upload_id: str, now: float) -> Ticket:
+    async def complete(self, tenant_id: str, owner: str, upload_id: str, now: float) -> Ticket:
         """Look at what came, and make it media. Raises a `Problem`: 404 `upload_not_found`, 409 `upload_missing`,
         410 `upload_expired`, 422 `media_refused`."""
-        return await _uncrossed(lambda: self._complete(tenant_id, user_key, upload_id, now))
+        return await _uncrossed(lambda: self._complete(tenant_id, owner, upload_id, now))
 
-    async def _complete(self, tenant_id: str, user_key: str, upload_id: str, now: float) -> Ticket:
-        stored = await self._read(user_key, PREFIX + upload_id) if is_id(upload_id) else None
+    async def _complete(self, tenant_id: str, owner: str, upload_id: str, now: float) -> Ticket:
+        stored = await self._read(owner, PREFIX + upload_id) if is_id(upload_id) else None
         if stored is None:
             raise Problem(404, "upload_not_found", "There is no such upload of this user.")
         ticket, name = Ticket.read(stored.body), _name(tenant_id, upload_id)
+        home = _name(tenant_id, ticket.media_key)
         if ticket.state == DONE:
             return ticket
         if ticket.state == REFUSED:
@@ -111,47 +120,57 @@ class Uploads:
         found = await self._blobs.head(QUARANTINE, name)
         moved = found is None
         if found is None:
-            found = await self._blobs.head(MEDIA, name)  # moved by a call that was broken off
+            found = await self._blobs.head(MEDIA, home)  # moved by a call that was broken off
         late = now > ticket.expires_at + FINISH_SECONDS
         if found is None and not late:
             raise Problem(409, "upload_missing", "Nothing has been stored by this upload's link yet.")
         fault = "late" if found is None or (late and not moved) else await self._fault(ticket, found, moved)
         if fault is not None:
-            return await self._refuse(tenant_id, user_key, ticket, fault, moved)
+            return await self._refuse(tenant_id, owner, ticket, fault, moved)
         assert found is not None
         if not moved:
-            await self._blobs.move((QUARANTINE, name), (MEDIA, name), ticket.content_type)
+            await self._blobs.move((QUARANTINE, name), (MEDIA, home), ticket.content_type)
         done = replace(ticket, state=DONE, bytes=found.size)
-        if not await self._settle(user_key, done):  # the user was erased meanwhile
-            await self._blobs.delete(MEDIA, name)
+        if not await self._settle(owner, done):  # the user was erased meanwhile
+            await self._blobs.delete(MEDIA, home)
             raise Problem(404, "upload_not_found", "There is no such upload of this user.")
         self._telemetry.count("uploads", tenant_id, DONE)
         log_event(log, logging.INFO, "upload_done", tenant=tenant_id, type=done.content_type, bytes=done.bytes)
         return done
 
-    async def media(self, user_key: str, key: str) -> StoredMedia | None:
+    async def media(self, owner: str, key: str) -> StoredMedia | None:
         """What this user may show under a media key: their own, completed. None for anything else."""
-        stored = await self._read(user_key, PREFIX + key) if is_id(key) else None
+        upload_id = key.partition(".")[0]
+        stored = await self._read(owner, PREFIX + upload_id) if is_id(upload_id) else None
         ticket = Ticket.read(stored.body) if stored else None
-        if ticket is None or ticket.state != DONE:
+        if ticket is None or ticket.state != DONE or ticket.media_key != key:
             return None
         return StoredMedia(key, ticket.content_type, ticket.bytes)
 
-    async def media_url(self, tenant_id: str, key: str, content_type: str, now: float) -> str:
-        """A link that reads media for an hour, to be given only to who may see what shows it."""
-        return await self._blobs.download_url(MEDIA, _name(tenant_id, key), content_type, now + READ_SECONDS)
+    async def media_url(self, tenant_id: str, key: str) -> str | None:
+        """A link that reads media for an hour, to be given only to who may see what shows it; None for no key."""
+        upload_id, dot, end = key.partition(".")
+        content_type = TYPES.get(dot + end)
+        if content_type is None or not is_id(upload_id):
+            return None
+        expires_at = self._clock() + READ_SECONDS
+        return await self._blobs.download_url(MEDIA, _name(tenant_id, key), content_type, expires_at)
 
     async def delete_media(self, tenant_id: str, key: str) -> bool:
         """Delete a picture or clip; False when it was gone already."""
         return await self._blobs.delete(MEDIA, _name(tenant_id, key))
 
-    async def forget(self, tenant_id: str, user_key: str) -> int:
-        """Delete every file of a user, before an erasure deletes the tickets; how many there were."""
+    async def forget(self, tenant_id: str, owner: str) -> int:
+        """Delete every file of somebody, then their tickets; how many files there were. Broken off, ask again."""
         deleted = 0
-        for document in await query_all(self._documents, USER_ACTIVITY, user_key, PREFIX):
-            name = _name(tenant_id, document.id.removeprefix(PREFIX))
-            for container in (QUARANTINE, MEDIA):
-                deleted += await self._blobs.delete(container, name)
+        for document in await query_all(self._documents, PEOPLE, owner, PREFIX):
+            ticket = Ticket.read(document.body)
+            deleted += await self._blobs.delete(QUARANTINE, _name(tenant_id, ticket.id))
+            deleted += await self._blobs.delete(MEDIA, _name(tenant_id, ticket.media_key))
+            with contextlib.suppress(WriteRejected):  # it is gone already
+                await self._documents.write(PEOPLE, owner, [Delete(document.id)])
+        with contextlib.suppress(WriteRejected):
+            await self._documents.write(PEOPLE, owner, [Delete(LIMITS_ID)])
         return deleted
 
     async def _fault(self, ticket: Ticket, found: BlobInfo, moved: bool) -> str | None:
@@ -164,20 +183,21 @@ class Uploads:
             raise _Crossed  # it was moved or deleted since
         return None if sniffed(first) == ticket.content_type else "type"
 
-    async def _refuse(self, tenant_id: str, user_key: str, ticket: Ticket, fault: str, moved: bool) -> Ticket:
-        await self._settle(user_key, replace(ticket, state=REFUSED))
-        await self._blobs.delete(MEDIA if moved else QUARANTINE, _name(tenant_id, ticket.id))
+    async def _refuse(self, tenant_id: str, owner: str, ticket: Ticket, fault: str, moved: bool) -> Ticket:
+        await self._settle(owner, replace(ticket, state=REFUSED))
+        container, name = (MEDIA, ticket.media_key) if moved else (QUARANTINE, ticket.id)
+        await self._blobs.delete(container, _name(tenant_id, name))
         self._telemetry.count("uploads", tenant_id, fault)
         log_event(log, logging.INFO, "upload_refused", tenant=tenant_id, fault=fault)
         if fault == "late":
             raise Problem(410, "upload_expired", "The upload was not completed in time. Start another one.")
         raise _refused()
 
-    async def _settle(self, user_key: str, ticket: Ticket) -> bool:
+    async def _settle(self, owner: str, ticket: Ticket) -> bool:
         """Write the end of a ticket, and free its place; False where it is gone. Ended already is ended."""
 
         async def once() -> bool:
-            stored, limits = await self._read(user_key, PREFIX + ticket.id), await self._read(user_key, LIMITS_ID)
+            stored, limits = await self._read(owner, PREFIX + ticket.id), await self._read(owner, LIMITS_ID)
             if stored is None:
                 return False
             if Ticket.read(stored.body).state != OPEN:
@@ -186,15 +206,15 @@ class Uploads:
             if limits is not None:
                 operations.append(Replace(Spent.read(limits.body).without(ticket.id).document(), limits.etag))
             try:
-                await self._documents.write(USER_ACTIVITY, user_key, operations)
+                await self._documents.write(PEOPLE, owner, operations)
             except WriteRejected as refused:
                 raise _Crossed from refused
             return True
 
         return await _uncrossed(once)
 
-    async def _read(self, user_key: str, id: str) -> Document | None:
-        return await self._documents.read(USER_ACTIVITY, user_key, id, latest=True)
+    async def _read(self, owner: str, id: str) -> Document | None:
+        return await self._documents.read(PEOPLE, owner, id, latest=True)
 
 
 async def _uncrossed(once: Callable[[], Awaitable[Result]]) -> Result:

@@ -137,7 +137,9 @@ class PrivacyApi:
             raise clock_wrong()
         with self._limits.admit(Kind.PRIVACY, call.tenant, call.user_key):
             if self._uploads is not None:
-                await self._uploads.forget(tenant_id, call.user_key)  # first: the documents name the files
+                await self._uploads.forget(
+                    tenant_id, self._identity.people_partition(tenant_id, call.user_key)
+                )  # first: the documents name the files
             erased = await erase(self._documents, self._bus, self._clock, tenant_id, call.user_key)
         self._telemetry.count("erasures", tenant_id)
         return json_response(_receipt(erased))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from shared.adapters.flags.evaluation import STORIES
+from shared.adapters.flags.evaluation import STORIES, STORY_LIVE
 from stories.activity import Activity
 from stories.activity_api import ActivityApi
 from stories.api import StoriesApi
@@ -13,6 +13,8 @@ from stories.counts import StoryCounter
 from stories.expiry import Expiry
 from stories.graph import Graph
 from stories.inbox import Inbox
+from stories.live_api import LiveApi
+from stories.live_push import LivePush
 from stories.people_api import PeopleApi
 from stories.people_pages import PeoplePages
 from stories.person_call import PersonCalls
@@ -22,7 +24,7 @@ from stories.story_access import Looking
 from stories.story_catalog import StoryCatalogs
 from stories.story_parts import StoryParts
 
-STORY_APIS = (PeopleApi, StoriesApi, ActivityApi)
+STORY_APIS = (PeopleApi, StoriesApi, ActivityApi, LiveApi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Social:
     parts: StoryParts
     catalogs: StoryCatalogs
     inbox: Inbox
+    push: LivePush
     counter: StoryCounter
     expiry: Expiry
     apis: dict[type, Any]
@@ -48,6 +51,7 @@ class Social:
         return await self.expiry.run() if self.parts.clock_trusted() else 0
 
     async def close(self) -> None:
+        await self.push.close()
         await self.catalogs.close()
 
 
@@ -58,14 +62,21 @@ def build_social(parts: StoryParts) -> Social:
     catalogs = StoryCatalogs(documents, parts.settings, parts.telemetry, parts.clock, parts.elapsed)
     calls = PersonCalls(parts.identity, parts.keys)
     looking = Looking(calls, graph, catalogs, parts.maturity_limit)
-    seen, inbox = SeenStories(documents), Inbox(documents, parts.clock)
+
+    def told_at_once(tenant_id: str) -> bool:
+        tenant = parts.tenants.get(tenant_id)
+        return tenant is not None and parts.edge.is_on(STORY_LIVE, tenant)
+
+    push = LivePush(parts.live, parts.telemetry, told_at_once)
+    seen, inbox = SeenStories(documents), Inbox(documents, parts.clock, push.nudge)
     activity = Activity(documents, seen)
     apis: dict[type, Any] = {
         PeopleApi: PeopleApi(parts.edge, calls, graph, PeoplePages(documents, graph), parts.limits),
         StoriesApi: StoriesApi(parts, looking, Posting(documents, catalogs, parts.media), seen),
         ActivityApi: ActivityApi(parts, looking, activity, inbox),
+        LiveApi: LiveApi(parts.edge, calls, parts.live, parts.limits, parts.telemetry),
     }
     expiry = Expiry(
         documents, catalogs, parts.media, parts.tenants, parts.flags, parts.telemetry, parts.clock, parts.elapsed
     )
-    return Social(parts, catalogs, inbox, StoryCounter(documents, inbox), expiry, apis)
+    return Social(parts, catalogs, inbox, push, StoryCounter(documents, inbox), expiry, apis)

@@ -235,3 +235,11 @@ class ExportedPerson(View):
     blocks: list[BlockedPerson]
     stories: list[ExportedStory]
     seen: Annotated[list[SeenStory], Field(description="Of the last nine days, a thousand at the most.")]
+
+
+class LiveAddress(View):
+    """Where the user can listen."""
+
+    url: Annotated[str, Field(description="For this user alone; a token is in it.")]
+    protocol: Annotated[str, Field(description="`websocket`.")]
+    expires_at: Time

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.flags.evaluation import Flags
+from shared.adapters.live.port import Live
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity, KeyRing
 from shared.observability.metrics import Telemetry
@@ -35,3 +36,4 @@ class StoryParts:
     clock_trusted: Callable[[], bool]
     maturity_limit: MaturityLimit
     media: MediaCheck
+    live: Live | None

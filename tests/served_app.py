@@ -26,6 +26,7 @@ from shared.adapters.bus.port import Bus
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.documents.sqlite import SqliteStore
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
+from shared.adapters.live.port import Live
 from shared.adapters.tenant_directory import PLATFORM, save_key, save_tenant
 from shared.domain.records import Tenant, Video
 from shared.settings import Settings
@@ -262,6 +263,7 @@ async def served(
     flag_source: str = "file",
     on: Backends | None = None,
     media: LinkedBlobs | None = None,
+    live: Live | None = None,
     **settings: Any,
 ) -> AsyncIterator[App]:
     """The app with its stores in `folder`, and a flags file and a key of the operators unless a test starts without.
@@ -299,6 +301,7 @@ async def served(
         bus=bus,  # type: ignore[arg-type]
         blobs=on.blobs if on else None,
         media=media,
+        live=live,
         local=True,
     )
     bootstrap.use(services)

@@ -70,6 +70,7 @@ SDKS = {
     "azure.servicebus": "shared/adapters/bus/servicebus.py",
     "azure.storage": "shared/adapters/blobs/azure.py",
     "azure.appconfiguration": "shared/adapters/flags/key_values.py",
+    "azure.messaging": "shared/adapters/live/web_pubsub.py",
     "azure.identity": "shared/adapters/azure_credential.py",
     "azure.monitor": "shared/observability/telemetry_export.py",
     "featuremanagement": "shared/adapters/flags/definition.py",

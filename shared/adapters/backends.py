@@ -14,6 +14,7 @@ from shared.adapters.bus.port import Bus
 from shared.adapters.documents.metered import MeteredDocuments, count_cosmos_calls
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.flags.port import FlagSource
+from shared.adapters.live.port import Live
 from shared.observability.metrics import Telemetry
 from shared.settings import BadSetting, Settings
 
@@ -29,6 +30,7 @@ BACKENDS = {
     ("blobs", "folder"): ("shared.adapters.blobs.folder", "FolderBlobs"),
     ("flags", "appconfig"): ("shared.adapters.flags.app_configuration", "AppConfigurationFlags"),
     ("flags", "file"): ("shared.adapters.flags.file", "FileFlags"),
+    ("live", "webpubsub"): ("shared.adapters.live.web_pubsub", "WebPubSub"),
     ("flag store", "appconfig"): ("shared.adapters.flags.app_configuration", "FlagStore"),
 }
 """Port and choice → the class behind it. Loaded by name when chosen: an Azure SDK takes up to a quarter of a second."""
@@ -86,6 +88,14 @@ def media_from(settings: Settings, links: DoorLinks | None = None) -> LinkedBlob
     elif settings.media_endpoint or settings.media_connection_string:
         media = backend.media_from_settings(settings)
     return media
+
+
+def live_from(settings: Settings, key: bytes) -> Live | None:
+    """The live backend the settings name, unconnected; None where they name none. `key` hides who is told."""
+    if not (settings.web_pubsub_endpoint or settings.web_pubsub_connection_string):
+        return None
+    live: Live = _backend("live", "webpubsub").from_settings(settings, key)
+    return live
 
 
 def flag_source_from(settings: Settings, on_answer: OnAnswer | None = None) -> FlagSource:

@@ -186,9 +186,18 @@ class Identity:
         same for ever, so that an erasure finds what is stored under it."""
         return alphabet.to_text(self._public_id(user_key.encode())[:16])
 
+    def people_partition(self, tenant_id: str, user_key: str) -> str:
+        """Where everything lies that somebody owns among people."""
+        return f"{tenant_id}/{self.public_id(user_key)}"
+
     def api_key_hash(self, key: str) -> str:
         """What is stored of an API key: 64 hex digits."""
         return self._api_key(key.encode()).hex()
+
+    @cached_property
+    def live_key(self) -> bytes:
+        """Hides from a service outside the network who is told something."""
+        return _derive(self._secret, "live")
 
     def archive_pseudonym(self, user_key: str) -> str:
         """Names a user in archived lines: 32 hex digits."""

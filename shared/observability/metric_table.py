@@ -58,6 +58,7 @@ METRICS: dict[str, Metric] = {
     "uploads": Metric(
         "Uploads that were started, done, or refused for `size`, `type` or `late`", ("tenant", "outcome")
     ),
+    "live_sends": Metric("Nudges to authors: sent, failed, dropped, no_address", ("outcome",)),
     # Events
     "events_accepted": Metric("Events accepted", ("tenant",)),
     "device_clocks": Metric("Batches whose `sentAt` corrected their times, or could not be read", ("outcome",)),

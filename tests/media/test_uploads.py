@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from aiohttp import ClientSession
 from media.tickets import FINISH_SECONDS, LINK_SECONDS
 from media.uploads import Uploads
 from shared.adapters.blobs.port import MEDIA, QUARANTINE, BlobsUnavailable, LinkedBlobs, UploadLink
-from shared.adapters.documents.port import USER_ACTIVITY, StoreUnavailable, query_all
+from shared.adapters.documents.port import PEOPLE, StoreUnavailable, query_all
 from shared.adapters.documents.sqlite import SqliteStore
 from shared.observability.metrics import Telemetry
 from shared.web.problems import Problem
@@ -22,7 +23,7 @@ from tests.contracts.backends import MEDIA as STORES
 from tests.contracts.backends import Rig
 from tests.media.files import BAD, GOOD, JPEG, PNG
 
-TENANT, OWNER = "t1", "owner-key"
+TENANT, OWNER = "t1", "t1/owner"
 
 
 class Breaks:
@@ -84,21 +85,22 @@ async def code_of(call: Any) -> str:
 
 
 async def test_an_upload_becomes_media_of_its_owner_alone(rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
-    uploads, now = Uploads(documents, rig.port, Telemetry()), rig.now()
+    uploads, now = Uploads(documents, rig.port, Telemetry(), rig.now), rig.now()
     for kind, body in GOOD.items():
         ticket, link = await uploads.start(TENANT, OWNER, kind, len(body), now)
         assert await code_of(uploads.complete(TENANT, OWNER, ticket.id, now)) == "upload_missing"
-        assert await uploads.media(OWNER, ticket.id) is None
+        assert await uploads.media(OWNER, ticket.media_key) is None
         assert await put(link, body) == 201
         assert await put(link, b"again") in (403, 409)
-        assert await code_of(uploads.complete(TENANT, "another", ticket.id, now)) == "upload_not_found"
+        assert await code_of(uploads.complete(TENANT, "t1/another", ticket.id, now)) == "upload_not_found"
         done = await uploads.complete(TENANT, OWNER, ticket.id, now)
         assert await uploads.complete(TENANT, OWNER, ticket.id, now) == done
-        found = await uploads.media(OWNER, ticket.id)
+        found = await uploads.media(OWNER, ticket.media_key)
         assert found is not None
-        assert (found.key, found.content_type, found.bytes) == (ticket.id, kind, len(body))
-        assert await uploads.media("another", ticket.id) is None
-        url = await uploads.media_url(TENANT, found.key, kind, now)
+        assert (found.key, found.content_type, found.bytes) == (ticket.media_key, kind, len(body))
+        assert await uploads.media("t1/another", ticket.media_key) is None
+        url = await uploads.media_url(TENANT, found.key)
+        assert url is not None
         async with ClientSession() as web, web.get(url) as answer:
             assert (answer.status, answer.headers["Content-Type"], await answer.read()) == (200, kind, body)
     assert len(await everything(rig.port)) == len(GOOD)
@@ -107,20 +109,20 @@ async def test_an_upload_becomes_media_of_its_owner_alone(rig: Rig[LinkedBlobs],
 
 
 async def test_what_is_not_what_it_says_is_deleted_at_once(rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
-    uploads, now = Uploads(documents, rig.port, Telemetry()), rig.now()
+    uploads, now = Uploads(documents, rig.port, Telemetry(), time.time), rig.now()
     wrong = {**BAD, "another kind": PNG, "one byte too large": JPEG + b"x"}
     for body in wrong.values():
         ticket, link = await uploads.start(TENANT, OWNER, "image/jpeg", len(JPEG), now)
         assert await put(link, body) == 201
         for _ in range(2):
             assert await code_of(uploads.complete(TENANT, OWNER, ticket.id, now)) == "media_refused"
-        assert await uploads.media(OWNER, ticket.id) is None
+        assert await uploads.media(OWNER, ticket.media_key) is None
         assert await everything(rig.port) == []
 
 
 async def test_an_expired_ticket_is_not_completed(folder_rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
     rig = folder_rig
-    uploads = Uploads(documents, rig.port, Telemetry())
+    uploads = Uploads(documents, rig.port, Telemetry(), time.time)
     ticket, link = await uploads.start(TENANT, OWNER, "image/jpeg", len(JPEG), rig.now())
     assert await put(link, JPEG) == 201
     await rig.advance(LINK_SECONDS + 1)
@@ -134,12 +136,12 @@ async def test_an_expired_ticket_is_not_completed(folder_rig: Rig[LinkedBlobs], 
 
 
 async def test_completing_side_by_side_is_completing_once(rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
-    uploads, now = Uploads(documents, rig.port, Telemetry()), rig.now()
+    uploads, now = Uploads(documents, rig.port, Telemetry(), time.time), rig.now()
     ticket, link = await uploads.start(TENANT, OWNER, "image/png", len(PNG), now)
     assert await put(link, PNG) == 201
     done = await asyncio.gather(*[uploads.complete(TENANT, OWNER, ticket.id, now) for _ in range(5)])
     assert len(set(done)) == 1
-    assert await everything(rig.port) == [(MEDIA, f"{TENANT}/{ticket.id}")]
+    assert await everything(rig.port) == [(MEDIA, f"{TENANT}/{ticket.media_key}")]
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -150,21 +152,21 @@ async def test_killed_between_any_two_steps_it_ends_the_same(
     rig = folder_rig
     for steps in itertools.count():
         now = rig.now()
-        whole = Uploads(documents, rig.port, Telemetry())
+        whole = Uploads(documents, rig.port, Telemetry(), time.time)
         ticket, link = await whole.start(TENANT, OWNER, "image/png", len(PNG), now)
         assert await put(link, body) == 201
         left = [float(steps)]
         broken: Any = [Breaks(each, left, after=after) for each in (documents, rig.port)]
         killed = False
         try:
-            await Uploads(*broken, Telemetry()).complete(TENANT, OWNER, ticket.id, now)
+            await Uploads(*broken, Telemetry(), time.time).complete(TENANT, OWNER, ticket.id, now)
         except (StoreUnavailable, BlobsUnavailable):
             killed = True
         except Problem:
             assert body is not PNG
         if body is PNG:
             assert (await whole.complete(TENANT, OWNER, ticket.id, now)).bytes == len(PNG)
-            assert await everything(rig.port) == [(MEDIA, f"{TENANT}/{ticket.id}")]
+            assert await everything(rig.port) == [(MEDIA, f"{TENANT}/{ticket.media_key}")]
         else:
             code = await code_of(whole.complete(TENANT, OWNER, ticket.id, now))
             assert code == "media_refused"
@@ -179,5 +181,5 @@ async def test_killed_between_any_two_steps_it_ends_the_same(
 async def test_a_store_that_is_down_leaves_no_ticket(folder_rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
     broken: Any = Breaks(folder_rig.port, [0.0])
     with pytest.raises(BlobsUnavailable):
-        await Uploads(documents, broken, Telemetry()).start(TENANT, OWNER, "image/png", 5, folder_rig.now())
-    assert await query_all(documents, USER_ACTIVITY, OWNER) == []
+        await Uploads(documents, broken, Telemetry(), time.time).start(TENANT, OWNER, "image/png", 5, folder_rig.now())
+    assert await query_all(documents, PEOPLE, OWNER) == []

@@ -500,6 +500,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where to listen for events
+         * @description A WebSocket that only listens. `{"type":"new"}` says that `GET /v1/me/events` has news; a host of your own sends the events themselves. Connect before `expiresAt`; after a cut, ask for another.
+         */
+        get: operations["getLiveAddress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A ticket for one picture or clip
+         * @description The file goes straight to the media store, by the link, then `complete` looks at it. A user gets 30 tickets an hour, 1 GB a day, and ten that are open at a time.
+         */
+        post: operations["startUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/uploads/{id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look at what was uploaded
+         * @description Checks length and first bytes: JPEG, PNG, WebP, MP4 and WebM are taken, nothing else. What is refused is deleted at once. Sent again, it answers the same.
+         */
+        post: operations["completeUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/privacy/export": {
         parameters: {
             query?: never;
@@ -608,6 +668,15 @@ export interface components {
         Caption: {
             url: string;
             language: string;
+        };
+        /** @description A file that was looked at and can be shown. */
+        CompletedUpload: {
+            /** @description Names it, for its owner. */
+            mediaKey: string;
+            /** @description Known values: `image/jpeg`, `image/png`, `image/webp`, `video/mp4`, `video/webm`. More may come. */
+            contentType: string;
+            /** Format: int64 */
+            bytes: number;
         };
         /** @description What an SDK needs to know. */
         Config: {
@@ -1056,6 +1125,15 @@ export interface components {
             /** @description null: nothing follows. */
             nextCursor: string | null;
         };
+        /** @description Where the user can listen. */
+        LiveAddress: {
+            /** @description For this user alone; a token is in it. */
+            url: string;
+            /** @description `websocket`. */
+            protocol: string;
+            /** Format: date-time */
+            expiresAt: string;
+        };
         /** @description The user as others see them. */
         Me: {
             id: string;
@@ -1405,6 +1483,29 @@ export interface components {
             interest: number;
             /** Format: double */
             watchTimeMs: number;
+        };
+        /** @description What somebody wants to upload. */
+        UploadForm: {
+            /** @description What it is for: `story`. */
+            purpose: string;
+            /** @description Known values: `image/jpeg`, `image/png`, `image/webp`, `video/mp4`, `video/webm`. More may come. */
+            contentType: string;
+            /** @description Its length; what comes may be shorter. */
+            bytes: number;
+        };
+        /** @description How to store the file: this method, this address, these headers, the file as the body. */
+        UploadTicket: {
+            uploadId: string;
+            /** @description `PUT`. */
+            method: string;
+            /** @description For this one file, until `expiresAt`. It stores once and replaces nothing. */
+            url: string;
+            /** @description To be sent as they are. */
+            headers: {
+                [key: string]: string;
+            };
+            /** Format: date-time */
+            expiresAt: string;
         };
         /** @description Everything stored about a user. */
         UserExport: {
@@ -7089,6 +7190,519 @@ export interface operations {
                 };
             };
             /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLiveAddress: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where, and until when. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "url": "wss://example.webpubsub.azure.com/client/hubs/stories?access_token=…",
+                     *       "protocol": "websocket",
+                     *       "expiresAt": "2026-11-20T13:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LiveAddress"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startUpload: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadForm"];
+            };
+        };
+        responses: {
+            /** @description Store the file with this. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uploadId": "5f0c2a9be1d4477386a1c20e9b3d5f6478aa01cd",
+                     *       "method": "PUT",
+                     *       "url": "https://media.blob.core.windows.net/quarantine/tenant/5f0c2a9be1d4477386a1c20e9b3d5f6478aa01cd?sp=c&se=2026-11-20T12:15:00Z&sig=example",
+                     *       "headers": {
+                     *         "x-ms-blob-type": "BlockBlob",
+                     *         "Content-Type": "image/jpeg"
+                     *       },
+                     *       "expiresAt": "2026-11-20T12:15:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UploadTicket"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
+             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_upload`: The form of an upload names no purpose, content type or length that could be.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is too large. Send two batches.
+             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `media_too_large`: Files of this type may not be so long.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unsupported_media_type`: The body is not declared as application/json.
+             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             *     - `media_type_refused`: Files of this type are not taken: JPEG, PNG, WebP, MP4 and WebM are.
+             */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             *     - `too_many_uploads`: The user has as many uploads in an hour, a day, or open as may be.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
+             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    completeUpload: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It can be shown. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "mediaKey": "5f0c2a9be1d4477386a1c20e9b3d5f6478aa01cd.jpg",
+                     *       "contentType": "image/jpeg",
+                     *       "bytes": 183204
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CompletedUpload"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `upload_not_found`: There is no such upload of this user.
+             *     - `not_found`: Not found in this tenant.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_missing`: The upload's link has not stored a file yet. Store it, then complete. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_expired`: The upload was not completed in time, and its file is deleted. Start another one. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `media_refused`: The file is longer than its ticket says, or not what it says; it is deleted. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `clock_wrong`: The instance's clock is wrong. Nothing was accepted; send it again, unchanged.
+             *     - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged.
+             */
             503: {
                 headers: {
                     /** @description Whole seconds to wait. */

@@ -35,6 +35,7 @@ LEAN_READS = "lean-reads"
 AUTO_MODELS = "auto-models"
 LEAN_WRITES = "lean-writes"
 STORIES = "stories"
+STORY_LIVE = "story-live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,12 @@ FLAGS: dict[str, Flag] = {
     STORIES: Flag(
         "People, follows and stories. Off: no route of theirs answers, as if there were none, and nothing of them is "
         "loaded. Target tenants, not users.",
+        default=False,
+        tenants=True,
+    ),
+    STORY_LIVE: Flag(
+        "Authors are told at once who looked at their stories and who reacted. Off: they find it when they ask. Target "
+        "tenants, not users.",
         default=False,
         tenants=True,
     ),

@@ -1,0 +1,1 @@
+"""The live port and its Azure backend: nudges to somebody who listens."""

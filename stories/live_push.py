@@ -1,0 +1,90 @@
+"""Tells authors at once: what is in their inbox now, to whoever of them listens.
+
+    Inbox.add ── nudge(author, events) ── one send at once, then at most one a second ── live port
+
+A nudge that fails is counted and forgotten, for the inbox has what it was about: never a reason to do the rest again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from shared.adapters.documents.port import Json
+from shared.adapters.live.port import NUDGE, Frame, Live, LiveUnavailable
+from shared.domain.formats import iso_time
+from shared.observability.metrics import Telemetry
+from stories.identity import Person
+from stories.inbox import MAX_EVENTS, VIEWED
+from stories.story_forms import EMOJI
+
+PAUSE_SECONDS = 1.0
+"""An author gets at most one send in this time."""
+MOST_AUTHORS = 10_000
+"""So many are told side by side in one process; others find it in their inbox."""
+
+
+class LivePush:
+    """`on(tenant_id)`: whether the tenant's authors are told at once. `live` is None where nothing is configured."""
+
+    def __init__(
+        self,
+        live: Live | None,
+        telemetry: Telemetry,
+        on: Callable[[str], bool],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._live, self._telemetry, self._on, self._sleep = live, telemetry, on, sleep
+        self._waiting: dict[str, list[Json]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def nudge(self, author: Person, events: Sequence[Json]) -> None:
+        """Tell whoever listens of events that are in the inbox. Returns before anybody is told, and never raises."""
+        if not events or self._live is None or not self._on(author.tenant_id):
+            return
+        waiting = self._waiting.get(author.partition)
+        if waiting is not None:
+            waiting += events
+        elif len(self._waiting) >= MOST_AUTHORS:
+            self._telemetry.count("live_sends", "dropped")
+        else:
+            self._waiting[author.partition] = list(events)
+            task = asyncio.create_task(self._tell(self._live, author.partition), name="live-push")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Tell nobody any more."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell(self, live: Live, who: str) -> None:
+        try:
+            while events := self._waiting[who]:
+                self._waiting[who] = []
+                try:
+                    await live.send(who, frames(events) if live.inside else [NUDGE])
+                    self._telemetry.count("live_sends", "sent")
+                except LiveUnavailable:
+                    self._telemetry.count("live_sends", "failed")
+                await self._sleep(PAUSE_SECONDS)
+        finally:
+            self._waiting.pop(who, None)
+
+
+def frames(events: Sequence[Json]) -> list[Frame]:
+    """What happened, one frame for each event; beyond `MAX_EVENTS` only how many more there are."""
+    told: list[Frame] = [_frame(each) for each in events[:MAX_EVENTS]]
+    if len(events) > MAX_EVENTS:
+        told.append({"type": "more", "count": len(events) - MAX_EVENTS})
+    return told
+
+
+def _frame(event: Json) -> Frame:
+    if event["type"] == VIEWED:
+        at = iso_time(event["at"])
+        return {"type": VIEWED, "storyId": event["storyId"], "viewerId": event["personId"], "viewedAt": at}
+    emoji = EMOJI[event["emoji"]]
+    return {"type": event["type"], "storyId": event["storyId"], "userId": event["personId"], "emoji": emoji}
