@@ -60,8 +60,9 @@ export function signInPage(place, message, done) {
   made.focus();
 }
 
-/** Ask for another key over whatever is open. @returns {Promise<boolean>} whether there is one */
-export function signInAgain() {
+/** Ask for another key over whatever is open, unless the one there is still opens the Studio. @returns {Promise<boolean>} whether there is one */
+export async function signInAgain() {
+  if (!(await wrong(session.tenant, session.key))) return false; // only that one call is refused
   return new Promise((resolve) => {
     let taken = false;
     const made = signInForm({ message: T.expired, fixed: true, done: () => { taken = true; box.close(); }, cancel: () => box.close() });
