@@ -142,7 +142,11 @@ def _media(settings: Settings, doors: Doors) -> tuple[LinkedBlobs | None, list[w
 
 
 def _build(
-    settings: Settings, lock_seconds: float, faults: Path | None, media: LinkedBlobs | None, live: Live | None
+    settings: Settings,
+    lock_seconds: float,
+    faults: Path | None,
+    media: LinkedBlobs | None = None,
+    live: Live | None = None,
 ) -> App:
     telemetry = Telemetry()
     if settings.bus == "sqlite":
