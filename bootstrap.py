@@ -566,6 +566,7 @@ def build(
                 limits=limits,
                 telemetry=telemetry,
                 clock=clock,
+                people=social.personal_data,
                 clock_trusted=clock_guard.trusted,
                 user_hash_in_url=local,
                 uploads=uploads,

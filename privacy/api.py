@@ -33,12 +33,18 @@ from shared.web.endpoint import Call, Edge, endpoint, json_response
 from shared.web.openapi import X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
 from shared.web.problems import Problem, bad_request, clock_wrong
+from stories.activity import KEEP_SECONDS as SUMS_SECONDS
+from stories.personal_data import PersonalData
 
 BACKUP_DAYS = 7
 """How long the database's continuous backup can bring a document back."""
 ARCHIVE_NOTE = (
     "Events live up to 90 days in an archive, under a pseudonym. It has no index of users, "
     "so this answer leaves it out."
+)
+SOCIAL_REMAINS = (
+    "sums of others' stories with a part of the person's keyed hash, views older than the newest thousand, and what "
+    "authors were told within a day"
 )
 _RECEIPT_EXAMPLE = {
     "receiptId": "0123456789abcdef0123456789abcdef",
@@ -66,6 +72,7 @@ class PrivacyApi:
         telemetry: Telemetry,
         clock: Callable[[], float],
         user_hash_in_url: bool,
+        people: PersonalData,
         uploads: Uploads | None = None,
         clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -77,6 +84,7 @@ class PrivacyApi:
         self._limits = limits
         self._telemetry = telemetry
         self._clock = clock
+        self._people = people
         self._clock_trusted = clock_trusted
         self.user_hash_in_url = user_hash_in_url
         self._uploads = uploads
@@ -99,7 +107,8 @@ class PrivacyApi:
         tenant, user_key, now = call.tenant, call.user_key, call.now
         with self._limits.admit(Kind.PRIVACY, tenant, user_key):
             documents = await query_all(self._documents, USER_ACTIVITY, user_key)
-        if not documents:
+            person = await self._people.export(tenant.id, user_key)
+        if not documents and person is None:
             raise _nothing_stored()
         catalog = await self._catalogs.get(tenant.id)
         stored = next((document.body for document in documents if document.id == SIGNALS_ID), None)
@@ -113,6 +122,7 @@ class PrivacyApi:
                 erased_at=iso_time(stored["erasedAt"]) if stored and "erasedAt" in stored else None,
                 folded_batches=sorted(d.id.partition(":")[2] for d in documents if d.id.startswith(BATCH_PREFIX)),
                 imported_history=_imported(documents),
+                person=person,
                 archive=ARCHIVE_NOTE,
             )
         )
@@ -141,8 +151,9 @@ class PrivacyApi:
                     tenant_id, self._identity.people_partition(tenant_id, call.user_key)
                 )  # first: the documents name the files
             erased = await erase(self._documents, self._bus, self._clock, tenant_id, call.user_key)
+            social = await self._people.erase(tenant_id, call.user_key, call.now)
         self._telemetry.count("erasures", tenant_id)
-        return json_response(_receipt(erased))
+        return json_response(_receipt(erased, social))
 
     @endpoint(
         "GET",
@@ -203,7 +214,7 @@ def _nothing_stored() -> Problem:
     return Problem(404, "no_signals", "Nothing is stored about this user.")
 
 
-def _receipt(erased: Erased) -> ErasureReceipt:
+def _receipt(erased: Erased, social: dict[str, int]) -> ErasureReceipt:
     now = erased.at
     return ErasureReceipt(
         receipt_id=secrets.token_hex(16),
@@ -213,10 +224,12 @@ def _receipt(erased: Erased) -> ErasureReceipt:
             "lists": erased.lists,
             "markers": erased.markers,
             "deadLetters": erased.dead_letters,
+            **social,
         },
         remaining=[
             Remainder(what="archived events under a keyed pseudonym", until=iso_time(now + KEEP_DAYS * 86_400)),
             Remainder(what="backups of the database", until=iso_time(now + BACKUP_DAYS * 86_400)),
             Remainder(what="the note that this user was erased, without any event", until=iso_time(now + KEEP_SECONDS)),
+            *([Remainder(what=SOCIAL_REMAINS, until=iso_time(now + SUMS_SECONDS))] if social else []),
         ],
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.web.responses import Amount, Count, Time, View
+from stories.responses import ExportedPerson
 
 
 class CategoryFigures(View):
@@ -142,6 +143,7 @@ class UserExport(View):
     erased_at: Time | None
     folded_batches: list[str]
     imported_history: list[ImportedHistory]
+    person: Annotated[ExportedPerson | None, Field(description="null: nothing of people and stories.")]
     archive: str
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import azure.functions as func
 
@@ -38,7 +39,7 @@ log = logging.getLogger("feed.stories")
 
 MAX_IDEMPOTENCY_KEY = 200
 EXAMPLE_STORY = "01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2"
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "id": EXAMPLE_STORY,
     "authorId": EXAMPLE_ID,
     "kind": "text",

@@ -18,6 +18,7 @@ from stories.live_push import LivePush
 from stories.people_api import PeopleApi
 from stories.people_pages import PeoplePages
 from stories.person_call import PersonCalls
+from stories.personal_data import PersonalData
 from stories.posting import Posting
 from stories.seen import SeenStories
 from stories.story_access import Looking
@@ -37,6 +38,7 @@ class Social:
     push: LivePush
     counter: StoryCounter
     expiry: Expiry
+    personal_data: PersonalData
     apis: dict[type, Any]
     """The object behind each class of endpoints."""
 
@@ -79,4 +81,5 @@ def build_social(parts: StoryParts) -> Social:
     expiry = Expiry(
         documents, catalogs, parts.media, parts.tenants, parts.flags, parts.telemetry, parts.clock, parts.elapsed
     )
-    return Social(parts, catalogs, inbox, push, StoryCounter(documents, inbox), expiry, apis)
+    personal_data = PersonalData(documents, parts.identity, graph, seen, catalogs, parts.media)
+    return Social(parts, catalogs, inbox, push, StoryCounter(documents, inbox), expiry, personal_data, apis)

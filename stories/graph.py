@@ -226,12 +226,24 @@ class Graph:
     async def _part(self, one: Person, other: Person, stored: Stored, how: str, *more: Operation) -> None:
         """Everything of `other` with `one` goes, and `how` stands instead: one batch."""
         circle = stored.circle.removing(other.key, "follows", "requested", "followed_back").adding(other.key, how)
-        operations: list[Operation] = [stored.write(circle), *more]
-        for id in (FOLLOW + other.id, FOLLOWER + other.id):
-            found = await self._read(one, id)
-            if found is not None:
-                operations.append(Delete(id, found.etag))
-        await self._write(one, operations)
+        await self._write(one, [stored.write(circle), *more, *await self._deletes(one, other)])
+
+    async def forget(self, one: Person, other: Person) -> None:
+        """Let `one` keep nothing of `other` but a block of their own: in one batch, for an erasure of `other`."""
+
+        async def once() -> None:
+            stored, gone = await self.circle(one, latest=True), await self._deletes(one, other)
+            circle = stored.circle.removing(other.key, "follows", "requested", "followed_back", "blocked_by")
+            if stored.etag is not None:
+                await self._write(one, [stored.write(circle), *gone])
+            elif gone:
+                await self._write(one, gone)
+
+        await self._until_alone(once)
+
+    async def _deletes(self, one: Person, other: Person) -> list[Operation]:
+        found = [await self._read(one, id) for id in (FOLLOW + other.id, FOLLOWER + other.id)]
+        return [Delete(each.id, each.etag) for each in found if each is not None]
 
     # ---- what all of it stands on
 

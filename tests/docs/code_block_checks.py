@@ -34,6 +34,7 @@ _CMS = Executed("tests/cms/test_docs.py::test_every_example_is_accepted_as_it_st
 _AZURE = "tests/e2e/azure/test_page.py::test_the_commands_of_the_page_do_what_it_says"
 _SUBSCRIPTION = NotRun("needs an Azure subscription; the template and its parameters are looked up")
 
+_STORIES = "tests/docs/test_stories_page.py::test_the_page_about_stories_is_answered_as_it_shows"
 _LISTS = "tests/docs/test_lists_page.py::test_the_page_about_lists_is_answered_as_it_shows"
 _SDK = "tests/sdk/test_readme.py::"
 _SELF_HOSTING = "tests/docs/test_self_hosting_page.py::"
@@ -49,6 +50,7 @@ ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
     ("docs/feeds.md", "http"): Executed(
         "tests/docs/test_feeds_page.py::test_every_example_about_feeds_is_answered_as_the_page_shows"
     ),
+    **{("docs/stories.md", language): Executed(_STORIES) for language in ("http", "python")},
     **{("docs/lists.md", language): Executed(_LISTS) for language in ("http", "python")},
     ("docs/events.md", "http"): Executed(f"{_API}test_the_batch_on_the_page_about_events_is_answered_as_it_shows"),
 }

@@ -59,6 +59,7 @@ from shared.web.compression import LEAST_BYTES
 from shared.web.endpoint import MAX_HEADER_CHARS
 from shared.web.user_tokens import KEPT_BYTES as TOKENS_KEPT_BYTES
 from shared.web.user_tokens import MAX_LIFETIME_SECONDS, SKEW_SECONDS
+from stories.activity import KEEP_SECONDS as KEEP_STORY_ACTIVITY_SECONDS
 from stories.activity_api import REACTIONS_A_MINUTE
 from stories.posting import POSTS_A_MINUTE
 from tests.docs.pages import ROOT
@@ -157,6 +158,7 @@ LIMITS: list[Limit] = [
     *_of("time", "operations", a_fold_waits=Settings().fold_patience_seconds),
     *_of("time", "operations", budget_of_signals=Settings().signals_budget_ms / 1000),
     *_of("percent", "telemetry", confidence=100 * CONFIDENCE),
+    *_of("time", "retention", story_activity=KEEP_STORY_ACTIVITY_SECONDS),
     *_of("rate", "stories", posts=POSTS_A_MINUTE / MINUTE, reactions=REACTIONS_A_MINUTE / MINUTE),
     *_of("rate", "api", requests_of_a_user=Settings().user_requests_per_second),
     *_of("rate", "telemetry", traces=TRACES_PER_SECOND),

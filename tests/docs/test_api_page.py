@@ -63,8 +63,10 @@ def test_every_call_an_sdk_a_backend_or_an_operator_may_make_is_shown() -> None:
     shown = {
         step.request.start.partition("?")[0] for step in exchanges_and_snippets(PAGE) if isinstance(step, Exchange)
     }
-    lists = exchanges_and_snippets(pages()["docs/lists.md"])
-    shown |= {step.request.start.partition("?")[0] for step in lists if isinstance(step, Exchange)}
+    for name in ("docs/lists.md", "docs/stories.md"):
+        others = exchanges_and_snippets(pages()[name])
+        shown |= {step.request.start.partition("?")[0] for step in others if isinstance(step, Exchange)}
+    shown = {each.replace("{authorId}", "{id}") for each in shown}
     shown = {re.sub(r"(?<=GET /v1/series/).+", "{id}", each) for each in shown}
     shown = {re.sub("(?<=GET /v1/videos/)[^/]+", "{id}", each) for each in shown}
     offered = {

@@ -82,7 +82,7 @@ async def test_a_story_is_in_no_answer_a_second_after_its_time(app: App) -> None
     app.clock.advance(2)
     for each in (viewer, author):
         assert not await sees(each, story["id"])
-    assert await app.services.social.expire() >= 1
+    await app.services.social.expire()
     stored = await app.documents.read(STORIES, bucket_of(author.client.tenant_id, story["id"]), story["id"])
     assert stored is not None
     assert (stored.body["state"], stored.body["deletedAt"] > stored.body["expiresAt"]) == ("expired", True)

@@ -837,6 +837,16 @@ export interface components {
          * @description Milliseconds since the epoch, by the device's clock.
          */
         EventTime: number;
+        /** @description Everything stored about the user as a person. */
+        ExportedPerson: {
+            id: string;
+            follows: components["schemas"]["FollowedPerson"][];
+            followers: components["schemas"]["FollowerItem"][];
+            blocks: components["schemas"]["BlockedPerson"][];
+            stories: components["schemas"]["ExportedStory"][];
+            /** @description Of the last nine days, a thousand at the most. */
+            seen: components["schemas"]["SeenStory"][];
+        };
         /** @description Everything in a user's signals. */
         ExportedSignals: {
             /** Format: int64 */
@@ -879,6 +889,19 @@ export interface components {
             recentEventFingerprints: string[];
             /** @description Plain counts, the newest day first. */
             days: components["schemas"]["DayFigures"][];
+        };
+        /** @description A story of the user, as it is stored. */
+        ExportedStory: {
+            id: string;
+            text: string | null;
+            mediaKey: string | null;
+            visibility: string;
+            audienceUserIds: string[];
+            state: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
         };
         /** @description Limits of a feed request. */
         FeedLimits: {
@@ -998,6 +1021,16 @@ export interface components {
             followedAt: string;
             /** @description Of people: `requested` until they agree, then `accepted`. */
             state?: string | null;
+        };
+        /** @description Somebody the user follows, or asked to. */
+        FollowedPerson: {
+            /** @description Known values: `person`. More may come. */
+            kind: string;
+            id: string;
+            /** @description `requested`: the followed person has yet to agree. Known values: `accepted`, `requested`. More may come. */
+            state: string;
+            /** Format: date-time */
+            followedAt: string;
         };
         /** @description A creator, category or series the user follows. */
         FollowedSubject: {
@@ -1211,6 +1244,13 @@ export interface components {
             /** Format: int64 */
             bitrate?: number | null;
             codecs?: string | null;
+        };
+        /** @description What the user left at somebody's story. */
+        SeenStory: {
+            storyId: string;
+            /** Format: date-time */
+            viewedAt: string | null;
+            emoji: string | null;
         };
         /** @description A page of a series. */
         Series: {
@@ -1520,6 +1560,8 @@ export interface components {
             erasedAt: string | null;
             foldedBatches: string[];
             importedHistory: components["schemas"]["ImportedHistory"][];
+            /** @description null: nothing of people and stories. */
+            person: components["schemas"]["ExportedPerson"] | null;
             archive: string;
         };
         /** @description A video as apps get it. */
