@@ -25,6 +25,7 @@ from cms.rules.api import PlaylistsApi, RulesApi
 from cms.served.api import Reported, ServedPagesApi
 from cms.studio.api import StudioApi
 from cms.videos.api import VideosApi
+from cms.videos.performance import PerformanceApi
 from cms.videos.playback import PlaybackApi
 from cms.videos.values import ValuesApi
 from cms.videos.video_index import VideoIndexes
@@ -41,6 +42,7 @@ CMS_APIS: tuple[type, ...] = (
     VideosApi,
     PlaybackApi,
     ValuesApi,
+    PerformanceApi,
     ImportsApi,
     HistoryApi,
     ConfigurationApi,
@@ -96,6 +98,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         VideosApi: VideosApi(edge, videos, catalogs, indexes),
         PlaybackApi: PlaybackApi(edge, videos, catalogs),
         ValuesApi: ValuesApi(edge, catalogs),
+        PerformanceApi: PerformanceApi(edge, videos, indexes),
         ImportsApi: ImportsApi(edge, parts.imports, catalogs),
         HistoryApi: HistoryApi(edge, parts.history, parts.clock_trusted),
         ConfigurationApi: ConfigurationApi(edge, tenants),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any
 
@@ -66,6 +67,12 @@ class DayTable:
     def total(self) -> dict[str, int]:
         """The sums of all videos, those under `OTHERS` too."""
         sums = self._sums[: len(self)].sum(axis=0).tolist()
+        return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
+
+    def total_of(self, keys: AbstractSet[int]) -> dict[str, int]:
+        """The sums of the videos of these keys."""
+        rows = [row for key, row in self._row_of.items() if key in keys]
+        sums = self._sums[rows].sum(axis=0).tolist()
         return {name: max(0, value) for name, value in zip(COLUMNS, sums, strict=True)}
 
     def reduce(self, most: int) -> None:

@@ -11,6 +11,7 @@ import { keysTab } from "./keys.js";
 import { learningTab } from "./learning.js";
 import { liveTab } from "./live.js";
 import { modelsTab } from "./models.js";
+import { performanceTab } from "./performance.js";
 import { playlistsTab } from "./playlists.js";
 import { previewTab } from "./preview.js";
 import { rulesTab } from "./rules.js";
@@ -24,7 +25,7 @@ import { videosTab } from "./videos.js";
 
 /** @typedef {Record<string, [string, (place: any) => any]>} Tabs */
 /** @type {Tabs} */
-const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab],
+const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab], performance: ["Performance", performanceTab],
   playlists: ["Playlists", playlistsTab], feeds: ["Feeds", feedsTab], series: ["Series", seriesTab], experiments: ["Experiments", experimentsTab], models: ["Models", modelsTab],
   learning: ["Learning", learningTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], imports: ["Imports", importsTab],
   history: ["History", historyTab], keys: ["Keys", keysTab] };

@@ -34,6 +34,7 @@ class IndexedVideo:
 
     id: str
     text: str
+    title: str
     sorted_title: str
     category: str
     creator: str
@@ -58,6 +59,7 @@ class IndexedVideo:
         return cls(
             id=video.id,
             text=searchable((video.id, video.title, video.category, video.creator, *video.tags)),
+            title=video.title,
             sorted_title=folded(video.title)[:SORTED_LETTERS],
             category=sys.intern(video.category),
             creator=sys.intern(video.creator),

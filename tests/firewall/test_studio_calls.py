@@ -70,7 +70,14 @@ async def test_every_call_of_the_studio_passes(app: Guarded, open_studio: Open) 
     page = await open_studio(await new_editor(app, make_videos(6)), DESKTOP)
     app.wall.forget()
     made = sorted(calls())
-    assert {path.partition("/")[0] for _, path in made} == {*BODIES, "audit", "learning", "live", "values"}
+    assert {path.partition("/")[0] for _, path in made} == {
+        *BODIES,
+        "audit",
+        "learning",
+        "live",
+        "performance",
+        "values",
+    }
     for method, path in made:
         body = None if method in ("GET", "DELETE") else BODIES.get(path.partition("/")[0], {})
         answer = await page.evaluate(ASK, [method, path, body])
