@@ -18,6 +18,7 @@ import orjson
 import function_app
 from tests.api.contract import known_values_only
 from tests.served_app import App, Client, make_videos, served
+from tests.stories.social import stories_on
 
 CONFIGURATION = """
 [checks]
@@ -60,6 +61,7 @@ async def fuzz(app: App, cases: int, seed: int | None = None) -> Outcome:
 
     The document is taken at its narrowest: with only the values that it knows.
     """
+    await stories_on(app)  # their calls are there only while they are on
     client = await app.tenant(make_videos(30))
     key = await _key_of_every_scope(app, client)
     command = [
