@@ -16,6 +16,7 @@ BENCHMARKS = (
     "feed_handler",
     "feeds",
     "similar",
+    "learned_feed",
     "fold",
     "messages",
     "request_units",

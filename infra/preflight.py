@@ -27,6 +27,7 @@ PROVIDERS = (
     "Microsoft.Network",
     "Microsoft.OperationalInsights",
     "Microsoft.ServiceBus",
+    "Microsoft.SignalRService",
     "Microsoft.Storage",
     "Microsoft.Web",
 )

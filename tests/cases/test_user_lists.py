@@ -132,7 +132,7 @@ async def test_nobody_reads_a_list_without_the_users_own_token(app: App, what: s
 
 async def test_every_call_about_me_asks_for_the_users_own_token(app: App) -> None:
     about_me = [each for each in function_app.api.endpoints if each.path.startswith("v1/me")]
-    assert {each.path for each in about_me} == {f"v1/me/{what}" for what in LISTS}
+    assert {each.path for each in about_me} > {f"v1/me/{what}" for what in LISTS}
     assert all(each.user and each.user_token for each in about_me)
 
 
