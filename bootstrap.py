@@ -596,6 +596,7 @@ def build(
                     milestones=milestones,
                     receipt_keys=keys.for_purpose("feed-request"),
                     reported=ArchivedPages(blobs, identity.archive_pseudonym, telemetry).reported,
+                    moderation=social.moderation,
                     live=LiveSources(
                         telemetry=telemetry,
                         recent=recent,

@@ -23,6 +23,7 @@ from cms.live.api import LiveApi, LiveSources
 from cms.preview.api import PreviewApi
 from cms.rules.api import PlaylistsApi, RulesApi
 from cms.served.api import Reported, ServedPagesApi
+from cms.stories.api import ReportedStoriesApi
 from cms.studio.api import StudioApi
 from cms.videos.api import VideosApi
 from cms.videos.performance import PerformanceApi
@@ -30,13 +31,14 @@ from cms.videos.playback import PlaybackApi
 from cms.videos.values import ValuesApi
 from cms.videos.video_index import VideoIndexes
 from feed.pipeline import Feed
-from shared.adapters.documents.port import TENANTS, VIDEOS, DocumentStore
+from shared.adapters.documents.port import STORIES, TENANTS, VIDEOS, DocumentStore
 from shared.adapters.flags.evaluation import Flags
 from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity, SigningKeys
 from shared.web.endpoint import Edge
+from stories.moderation import Moderation
 
 CMS_APIS: tuple[type, ...] = (
     VideosApi,
@@ -59,6 +61,7 @@ CMS_APIS: tuple[type, ...] = (
     KeysApi,
     PublicKeysApi,
     LiveApi,
+    ReportedStoriesApi,
     StudioApi,
 )
 """Every class of CMS endpoints, in the order of the API document."""
@@ -82,6 +85,11 @@ class CmsParts:
     live: LiveSources
     receipt_keys: SigningKeys
     reported: Reported
+    moderation: Moderation
+
+
+async def _nothing(tenant_id: str) -> None:
+    return None
 
 
 def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
@@ -94,6 +102,7 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
     tenants = DocumentFlow(parts.documents, TENANTS, refresh_tenants)
     indexes = VideoIndexes(parts.documents, catalogs, parts.live.elapsed)
     videos = DocumentFlow(parts.documents, VIDEOS, catalogs.refresh_if_loaded)
+    stories = DocumentFlow(parts.documents, STORIES, _nothing)  # settled by who decides
     return {
         VideosApi: VideosApi(edge, videos, catalogs, indexes),
         PlaybackApi: PlaybackApi(edge, videos, catalogs),
@@ -120,10 +129,11 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
             keys=parts.receipt_keys,
             reported=parts.reported,
         ),
-        AuditApi: AuditApi(edge, tenants, videos),
+        AuditApi: AuditApi(edge, tenants, videos, stories),
         TenantsApi: TenantsApi(edge, tenants, parts.tenants, identity, parts.milestones),
         KeysApi: KeysApi(edge, tenants, identity),
         PublicKeysApi: PublicKeysApi(edge, tenants),
         LiveApi: LiveApi(edge, parts.live),
+        ReportedStoriesApi: ReportedStoriesApi(edge, stories, parts.moderation),
         StudioApi: StudioApi(edge),
     }

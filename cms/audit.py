@@ -91,10 +91,10 @@ class Reverted(View):
 class AuditApi:
     """Audit entries, which lie in the container of what they are about."""
 
-    def __init__(self, edge: Edge, tenants: DocumentFlow, videos: DocumentFlow) -> None:
+    def __init__(self, edge: Edge, tenants: DocumentFlow, videos: DocumentFlow, stories: DocumentFlow) -> None:
         self.edge = edge
         self._tenants = tenants
-        self._flows = (tenants, videos)
+        self._flows = (tenants, videos, stories)
 
     @cms_endpoint(
         "GET",

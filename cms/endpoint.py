@@ -56,6 +56,7 @@ def cms_endpoint(
     body_required: bool = True,
     problems: tuple[str, ...] = (),
     etag: bool = False,
+    flag: str = "",
 ) -> Callable[[Handler], Handler]:
     """Declare an endpoint below `/v1/cms/`; its handler gets a `CmsRequest`.
 
@@ -73,6 +74,7 @@ def cms_endpoint(
         scopes=scopes,
         operator=operator,
         platform=platform,
+        flag=flag,
         parameters=parameters,
         body=None if body is None else Body(body, {} if example is None else example, body_required),
         responses={
@@ -175,6 +177,7 @@ def acts(
     tag: str = STEERING,
     if_match: Parameter = OPTIONAL_IF_MATCH,
     confirm: bool = False,
+    flag: str = "",
 ) -> Declare:
     """Declare an endpoint that does something to a document; a body can hold a reason."""
     parameters = (if_match, REASON, CONFIRM) if confirm else (if_match, REASON)
@@ -190,4 +193,5 @@ def acts(
         parameters=parameters,
         problems=(*problems, *stale),
         etag=True,
+        flag=flag,
     )

@@ -206,12 +206,13 @@ class TenantRemovals:
         token = f"after.{container.name}"
 
         async def remove(job: _Job, until: float) -> bool:
-            """The partitions that begin with the tenant's id, as the change feed tells of them."""
+            """The partition of the tenant's id, and those that begin with it, as the change feed tells of them."""
             while True:
                 if elapsed_seconds() >= until:
                     return False
                 changes = await self._documents.changes(container, job.body.get(token), limit=CHANGES_A_PAGE)
-                mine = {each.partition for each in changes.documents if each.partition.startswith(f"{job.tenant_id}/")}
+                named = {each.partition for each in changes.documents}
+                mine = {each for each in named if each.partition("/")[0] == job.tenant_id}
                 for partition in sorted(mine):
                     await self._empty(job, container, partition)
                 job.body[token] = changes.token

@@ -15,6 +15,8 @@ from stories.graph import Graph
 from stories.inbox import Inbox
 from stories.live_api import LiveApi
 from stories.live_push import LivePush
+from stories.moderation import Moderation
+from stories.moderation_api import ReportsApi
 from stories.people_api import PeopleApi
 from stories.people_pages import PeoplePages
 from stories.person_call import PersonCalls
@@ -25,7 +27,7 @@ from stories.story_access import Looking
 from stories.story_catalog import StoryCatalogs
 from stories.story_parts import StoryParts
 
-STORY_APIS = (PeopleApi, StoriesApi, ActivityApi, LiveApi)
+STORY_APIS = (PeopleApi, StoriesApi, ActivityApi, ReportsApi, LiveApi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Social:
     push: LivePush
     counter: StoryCounter
     expiry: Expiry
+    moderation: Moderation
     personal_data: PersonalData
     apis: dict[type, Any]
     """The object behind each class of endpoints."""
@@ -72,14 +75,24 @@ def build_social(parts: StoryParts) -> Social:
     push = LivePush(parts.live, parts.telemetry, told_at_once)
     seen, inbox = SeenStories(documents), Inbox(documents, parts.clock, push.nudge)
     activity = Activity(documents, seen)
+    moderation = Moderation(documents, catalogs, parts.media, parts.telemetry)
     apis: dict[type, Any] = {
         PeopleApi: PeopleApi(parts.edge, calls, graph, PeoplePages(documents, graph), parts.limits),
         StoriesApi: StoriesApi(parts, looking, Posting(documents, catalogs, parts.media), seen),
         ActivityApi: ActivityApi(parts, looking, activity, inbox),
+        ReportsApi: ReportsApi(parts, looking, moderation),
         LiveApi: LiveApi(parts.edge, calls, parts.live, parts.limits, parts.telemetry),
     }
     expiry = Expiry(
-        documents, catalogs, parts.media, parts.tenants, parts.flags, parts.telemetry, parts.clock, parts.elapsed
+        documents,
+        catalogs,
+        parts.media,
+        parts.tenants,
+        parts.flags,
+        parts.telemetry,
+        parts.clock,
+        parts.elapsed,
+        moderation,
     )
     personal_data = PersonalData(documents, parts.identity, graph, seen, catalogs, parts.media)
-    return Social(parts, catalogs, inbox, push, StoryCounter(documents, inbox), expiry, personal_data, apis)
+    return Social(parts, catalogs, inbox, push, StoryCounter(documents, inbox), expiry, moderation, personal_data, apis)

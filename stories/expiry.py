@@ -3,7 +3,7 @@
 Nobody depends on it to hide anything: readers look at the time themselves. It goes on where the last run ended, over
 the buckets whose stories may have ended since; once an hour it looks at every bucket that can hold one, for a tenant
 may have changed how long stories live. Killed anywhere, the next run does what is left: the media goes first, the mark
-second.
+second. What reports and editors have decided and was left half done is finished too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from shared.domain.records import MAX_STORY_HOURS, Tenant
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
 from stories.media_check import MediaCheck
+from stories.moderation import Moderation
 from stories.story import BROOM_SECONDS, EXPIRED, HELD, HOUR_SECONDS, LIVE, Story, buckets_between
 from stories.story_catalog import StoryCatalogs
 
@@ -51,6 +52,7 @@ class Expiry:
         telemetry: Telemetry,
         clock: Callable[[], float],
         elapsed: Callable[[], float],
+        moderation: Moderation,
     ) -> None:
         self._documents = documents
         self._catalogs = catalogs
@@ -60,6 +62,7 @@ class Expiry:
         self._telemetry = telemetry
         self._clock = clock
         self._elapsed = elapsed
+        self._moderation = moderation
 
     async def run(self) -> int:
         """End what is over, of every tenant where stories are on; how many. A tenant that fails is left for the next
@@ -73,6 +76,7 @@ class Expiry:
             ran = True
             try:
                 count, latest = await self._of_tenant(tenant)
+                await self._moderation.finish(tenant_id, tenant.story_hold_reports, self._clock())
             except (StoreError, BlobsError):
                 self._telemetry.count("store_failures", "expiry")
                 continue

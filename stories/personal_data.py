@@ -34,6 +34,7 @@ from stories.circle import CIRCLE_ID, Circle
 from stories.graph import BLOCK, FOLLOW, FOLLOWER, Graph
 from stories.identity import Person, person_of
 from stories.media_check import MediaCheck
+from stories.moderation import REPORT, REPORTED
 from stories.posting import POST
 from stories.responses import (
     BlockedPerson,
@@ -118,6 +119,9 @@ class PersonalData:
                 partition = partition_of(tenant_id, story_id)
                 left = await self._delete(STORY_ACTIVITY, partition, [VIEW + person.id, REACTION + person.id])
                 erased["storyViews"] += left
+            for story_id in _named(held, REPORTED, "storyId"):
+                left = await self._delete(STORY_ACTIVITY, partition_of(tenant_id, story_id), [REPORT + person.id])
+                erased["storyReports"] += left
             others = {kind: [id for id, _ in _of_kind(held, kind)] for kind in (FOLLOW, FOLLOWER, BLOCK)}
             for id in sorted(set().union(*others.values())):
                 await self.graph.forget(Person(tenant_id, id), person)

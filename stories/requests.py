@@ -41,6 +41,16 @@ class StoryToPost(Sent):
     maturity_rating: Annotated[str | None, Field(description="The tenant's strongest when absent.")] = None
 
 
+class ReportOfStory(Sent):
+    """What somebody has against a story."""
+
+    reason: Annotated[
+        str,
+        Field(json_schema_extra={"enum": ["spam", "harassment", "hate", "violence", "sexual", "other"]}),
+    ]
+    text: Annotated[str | None, Field(max_length=300, description="In the reporter's words.")] = None
+
+
 class ReactionToStory(Sent):
     """One of six emoji."""
 

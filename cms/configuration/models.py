@@ -19,9 +19,11 @@ from shared.domain.formats import FLAG_NAME, iso_time_or_none
 from shared.domain.records import (
     DEFAULT_CREATOR_CAP,
     DEFAULT_DIVERSITY,
+    DEFAULT_HOLD_REPORTS,
     DEFAULT_STORY_HOURS,
     DEFAULT_STREAK_CAP,
     MAX_DIVERSITY,
+    MAX_HOLD_REPORTS,
     MAX_ROLLUP_SHARDS,
     MAX_STORY_HOURS,
     RATINGS,
@@ -81,6 +83,7 @@ class ConfigurationForm(Form):
     follow_policy: Literal["open", "approval"] = "open"
     friends_mean: Literal["followers", "mutuals"] = "followers"
     story_hours: Annotated[Whole, Field(ge=1, le=MAX_STORY_HOURS)] = DEFAULT_STORY_HOURS
+    story_hold_reports: Annotated[Whole, Field(ge=1, le=MAX_HOLD_REPORTS)] = DEFAULT_HOLD_REPORTS
 
     @model_validator(mode="after")
     def _bands_only_lower(self) -> Self:
@@ -142,6 +145,7 @@ class EditableConfiguration(View):
         Literal["followers", "mutuals"], Field(description="Who sees an author's stories for friends.")
     ]
     story_hours: Annotated[int, Field(description="How long a story lives.")]
+    story_hold_reports: Annotated[int, Field(description="How many people report a story until it is held back.")]
 
 
 @comes_back_in(ConfigurationForm)

@@ -20,6 +20,7 @@ import { servedTab } from "./served.js";
 import { settingsTab } from "./settings.js";
 import { PLATFORM, logo, signInAgain, signInPage } from "./sign_in.js";
 import { tenantsTab } from "./tenants.js";
+import { storiesTab } from "./stories.js";
 import { T } from "./texts.js";
 import { videosTab } from "./videos.js";
 
@@ -27,12 +28,13 @@ import { videosTab } from "./videos.js";
 /** @type {Tabs} */
 const TABS = { preview: ["Preview", previewTab], rules: ["Rules", rulesTab], videos: ["Videos", videosTab], performance: ["Performance", performanceTab],
   playlists: ["Playlists", playlistsTab], feeds: ["Feeds", feedsTab], series: ["Series", seriesTab], experiments: ["Experiments", experimentsTab], models: ["Models", modelsTab],
-  learning: ["Learning", learningTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], imports: ["Imports", importsTab],
+  learning: ["Learning", learningTab], stories: ["Stories", storiesTab], settings: ["Settings", settingsTab], served: ["Served page", servedTab], imports: ["Imports", importsTab],
   history: ["History", historyTab], keys: ["Keys", keysTab] };
 /** @type {Tabs} */
 const PLATFORM_TABS = { live: ["Live", liveTab], tenants: ["Tenants", tenantsTab], keys: ["Keys", keysTab] };
 let mayKeys = false; // whether the key has the scope ops
-const signedInTabs = () => Object.fromEntries(Object.entries(session.tenant === PLATFORM ? PLATFORM_TABS : TABS).filter(([name]) => mayKeys || name !== "keys"));
+let hasStories = false; // whether the flag `stories` is on for the tenant
+const signedInTabs = () => Object.fromEntries(Object.entries(session.tenant === PLATFORM ? PLATFORM_TABS : TABS).filter(([name]) => (mayKeys || name !== "keys") && (hasStories || name !== "stories")));
 const header = document.getElementById("header");
 const main = document.getElementById("main");
 let shown = ""; // the hash of the tab on the page
@@ -62,7 +64,9 @@ function switchBadge(state) {
 
 async function open() {
   whenExpired(signInAgain);
-  const badge = session.tenant === PLATFORM ? null : switchBadge((await call("POST", "preview", { limit: 1 })).switch);
+  const state = session.tenant === PLATFORM ? {} : (await call("POST", "preview", { limit: 1 })).switch;
+  const badge = session.tenant === PLATFORM ? null : switchBadge(state);
+  hasStories = state.stories === true && await get("stories?limit=1").then(() => true, () => false);
   mayKeys = await get("keys").then(() => true, () => false);
   document.body.classList.remove("signed-out");
   const tabs = h("nav", { class: "tabs", "aria-label": "Sections" }, Object.entries(signedInTabs()).map(([name, [label]]) =>

@@ -25,6 +25,7 @@ const SPECS = {
   followPolicy: { label: "A follow of a person holds", kind: oneOf([["open", "at once"], ["approval", "when the followed person agrees"]]) },
   friendsMean: { label: "Stories for friends are seen by", kind: oneOf([["followers", "who follows the author"], ["mutuals", "who follows and is followed back"]]) },
   storyHours: { label: "A story lives for (hours)", kind: figure({ min: 1, max: 48 }) },
+  storyHoldReports: { label: "Reports that hold a story back", kind: figure({ min: 1, max: 100 }), hint: "By different people; then an editor decides" },
   usePersonalization: { label: "Personal feeds", kind: onOff("Personal feeds") },
   defaultLimit: { label: "Videos a page", kind: figure({ min: 1, max: 50 }) },
   streakCap: { label: "Longest run of a category", kind: figure({ min: 0, max: 50 }), hint: "0: no limit" },
@@ -35,7 +36,7 @@ const SPECS = {
   autoModel: { label: "What each night learns", kind: oneOf(LEARNED), hint: "Nothing is served that was not shown to beat popularity" },
   holdout: { label: "Holdout", kind: oneOf(HOLDOUT), hint: "So that what learning brings is measured on people" },
 };
-const [MATURITY, BAND_POLICIES, NEXT_EPISODE, FOLLOWS, FRIENDS, STORIES, PERSONAL, ...NUMBERS] = Object.keys(SPECS);
+const [MATURITY, BAND_POLICIES, NEXT_EPISODE, FOLLOWS, FRIENDS, STORIES, REPORTS, PERSONAL, ...NUMBERS] = Object.keys(SPECS);
 
 export async function settingsTab(place) {
   const form = makeForm(await get("configuration"), SPECS);
@@ -62,7 +63,7 @@ export async function settingsTab(place) {
     onsubmit: (event) => { event.preventDefault(); doing(save)(event); } }, form.alert,
   h("fieldset", {}, h("legend", {}, "What may be shown"), h("div", { class: "pair" }, form.at(MATURITY, BAND_POLICIES))),
   h("fieldset", {}, h("legend", {}, "The feed"), form.at(PERSONAL, NEXT_EPISODE), h("div", { class: "pair" }, form.at(...NUMBERS))),
-  h("fieldset", {}, h("legend", {}, "People"), h("div", { class: "pair" }, form.at(FOLLOWS, FRIENDS, STORIES))),
+  h("fieldset", {}, h("legend", {}, "People"), h("div", { class: "pair" }, form.at(FOLLOWS, FRIENDS, STORIES, REPORTS))),
   h("div", { class: "actions" }, h("button", { type: "button", onclick: doing(keep) }, T.saveDraft), saveButton())));
   await draft.reload();
 }

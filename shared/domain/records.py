@@ -184,6 +184,7 @@ FOLLOWERS, MUTUALS = "followers", "mutuals"
 FRIENDS_MEAN = (FOLLOWERS, MUTUALS)
 """Who sees what an author shows to friends: who follows the author, or of these whom the author follows too."""
 DEFAULT_STORY_HOURS, MAX_STORY_HOURS = 24, 48
+DEFAULT_HOLD_REPORTS, MAX_HOLD_REPORTS = 5, 100
 AUTO_ON, AUTO_SUGGEST, AUTO_OFF = "on", "suggest", "off"
 AUTO_MODELS = (AUTO_ON, AUTO_SUGGEST, AUTO_OFF)
 """What becomes of what a tenant's own learning finds: served, shown to its editors, or nothing."""
@@ -205,7 +206,8 @@ class Tenant:
     `offer_next_episode` lets a feed offer the episode after one that the user finished.
     `auto_model`, one of `AUTO_MODELS`, says what becomes of what the tenant's own learning finds; `holdout` whether a
     few users are never served its personal model, to measure it by. `follow_policy`, `friends_mean` and `story_hours`
-    (1 to 48) say when a follow holds, who friends are, and how long a story lives.
+    (1 to 48) say when a follow holds, who friends are, and how long a story lives; `story_hold_reports` (1 to 100) how
+    many people must report one until it is held back.
     """
 
     id: str
@@ -231,6 +233,7 @@ class Tenant:
     follow_policy: str = OPEN
     friends_mean: str = FOLLOWERS
     story_hours: int = DEFAULT_STORY_HOURS
+    story_hold_reports: int = DEFAULT_HOLD_REPORTS
     model_version: str | None = None
     model_history: tuple[str | None, ...] = ()
     age_limits: tuple[tuple[AgeBand, int], ...] = field(init=False, repr=False, compare=False)
@@ -277,6 +280,9 @@ class Tenant:
             follow_policy=OPEN if body.get("followPolicy", OPEN) == OPEN else APPROVAL,
             friends_mean=FOLLOWERS if body.get("friendsMean", FOLLOWERS) == FOLLOWERS else MUTUALS,
             story_hours=int(_bounded(body.get("storyHours"), 1.0, MAX_STORY_HOURS) or DEFAULT_STORY_HOURS),
+            story_hold_reports=int(
+                _bounded(body.get("storyHoldReports"), 1.0, MAX_HOLD_REPORTS) or DEFAULT_HOLD_REPORTS
+            ),
             model_version=_text(body.get("modelVersion")) or None,
             model_history=tuple(v if isinstance(v, str) else None for v in history)
             if isinstance(history, list)
@@ -313,6 +319,7 @@ class Tenant:
             "followPolicy": self.follow_policy,
             "friendsMean": self.friends_mean,
             "storyHours": self.story_hours,
+            "storyHoldReports": self.story_hold_reports,
             "modelVersion": self.model_version,
             "modelHistory": list(self.model_history),
         }

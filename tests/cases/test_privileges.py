@@ -76,5 +76,5 @@ async def test_every_field_was_weighed_for_whom_it_protects() -> None:
     assert set(FIELDS) - set(OPS_ONLY) == {
         "maturityPolicy", "ageBandPolicies", "usePersonalization", "defaultLimit", "weights", "affinityHalfLifeDays",
         "popularityHalfLifeHours", "streakCap", "creatorCap", "diversity", "featureFlags",
-        "autoModel", "holdout", "offerNextEpisode", "followPolicy", "friendsMean", "storyHours",
+        "autoModel", "holdout", "offerNextEpisode", "followPolicy", "friendsMean", "storyHours", "storyHoldReports",
     }  # fmt: skip

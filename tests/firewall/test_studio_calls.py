@@ -42,6 +42,7 @@ BODIES: dict[str, Any] = {
     "models": {"type": "linear", "version": "2026-11-a", "weights": {"quality": 1}},
     "keys": {"name": "Anna", "scopes": ["cms"], "expiresAt": "2027-01-01T00:00:00Z"},
     "user-token-keys": {"keyId": "2026", "publicKey": PUBLIC_KEY},
+    "stories": {"reason": TITLE},
     "history": {"events": [{"user": "5f" * 32, "type": "like", "videoId": "vid_travel_1", "timestamp": PAST}]},
     "imports": {"videos": [{"id": "vid_new", **VIDEO, "title": TITLE, "playbackUrl": LINK}]},
 }

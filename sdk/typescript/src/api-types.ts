@@ -500,6 +500,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stories/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report a story to the tenant's editors
+         * @description Counts once for each person. Reported by as many as the tenant's `storyHoldReports`, a story is seen by its author alone until an editor decides.
+         */
+        post: operations["reportStory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/live": {
         parameters: {
             query?: never;
@@ -1245,6 +1265,13 @@ export interface components {
             /** Format: int64 */
             bitrate?: number | null;
             codecs?: string | null;
+        };
+        /** @description What somebody has against a story. */
+        ReportOfStory: {
+            /** @description Known values: `spam`, `harassment`, `hate`, `violence`, `sexual`, `other`. More may come. */
+            reason: string;
+            /** @description In the reporter's words. */
+            text?: string | null;
         };
         /** @description What the user left at somebody's story. */
         SeenStory: {
@@ -7192,6 +7219,186 @@ export interface operations {
             };
             /** @description - `query_too_long`: The URL has more than 6,000 characters. */
             414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reportStory: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path: {
+                /** @description The id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReportOfStory"];
+            };
+        };
+        responses: {
+            /** @description Taken; asking twice is harmless. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_json`: The body is not JSON, or nested too deeply.
+             *     - `invalid_body`: The body is not a JSON object.
+             *     - `invalid_report`: The reason is none of the six, or the text breaks a rule.
+             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
+             *     - `not_found`: Not found in this tenant.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is too large. Send two batches.
+             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unsupported_media_type`: The body is not declared as application/json.
+             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
