@@ -34,6 +34,7 @@ from shared.web.endpoint import endpoints_of
 
 GET_FEED = next(each for each in endpoints_of(FeedApi) if each.name == "get_feed")
 USERS = 200
+AT_ONCE = 25
 REQUESTS = 1_500
 COMMAND = "python -m benchmarks feed_handler, a page of 20 items of the demo"
 
@@ -133,7 +134,7 @@ async def prepare(services: App, tenant: str, count: int, people: int = USERS) -
     videos = demo_videos(count, now, draw)
     await save_videos(services, tenant, videos)
     users = [f"{n:064x}" for n in range(people)]
-    consumer = services.signals_consumer
+    batches = []
     for user in users:
         rows = [
             {
@@ -145,8 +146,11 @@ async def prepare(services: App, tenant: str, count: int, people: int = USERS) -
             for _ in range(60)
         ]
         events = tuple(parse_event(row, now)[0] for row in rows)
-        batch = Batch(f"{tenant}-{user}", tenant, services.identity.user_key(tenant, user), now, events)
-        assert await consumer.handle(encode(batch)) == "folded"
+        batches.append(Batch(f"{tenant}-{user}", tenant, services.identity.user_key(tenant, user), now, events))
+    for start in range(0, len(batches), AT_ONCE):
+        some = batches[start : start + AT_ONCE]
+        folded = await asyncio.gather(*(services.signals_consumer.handle(encode(batch)) for batch in some))
+        assert set(folded) == {"folded"}
     return users
 
 
