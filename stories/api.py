@@ -39,7 +39,7 @@ log = logging.getLogger("feed.stories")
 
 MAX_IDEMPOTENCY_KEY = 200
 EXAMPLE_STORY = "01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2"
-_EXAMPLE: dict[str, Any] = {
+EXAMPLE: dict[str, Any] = {
     "id": EXAMPLE_STORY,
     "authorId": EXAMPLE_ID,
     "kind": "text",
@@ -95,8 +95,8 @@ class StoriesApi:
         parameters=(_KEY,),
         body=Body(StoryToPost, {"visibility": "friends", "text": "Off to the lake."}),
         responses={
-            201: Response("The story.", StoryItem, _EXAMPLE),
-            200: Response("The story that this Idempotency-Key has made before.", StoryItem, _EXAMPLE),
+            201: Response("The story.", StoryItem, EXAMPLE),
+            200: Response("The story that this Idempotency-Key has made before.", StoryItem, EXAMPLE),
         },
         problems=(
             *("invalid_json", "invalid_body", "invalid_story", "invalid_visibility", "invalid_idempotency_key"),
@@ -141,7 +141,7 @@ class StoriesApi:
                             "authorId": EXAMPLE_ID,
                             "unseen": 1,
                             "latestAt": "2026-11-20T12:00:00Z",
-                            "stories": [{**_EXAMPLE, "seen": False}],
+                            "stories": [{**EXAMPLE, "seen": False}],
                         }
                     ],
                     "nextCursor": None,
@@ -204,7 +204,7 @@ class StoriesApi:
         description="404 for a story that the viewer may not see, as for one that does not exist. The author also gets "
         "its counts.",
         parameters=(AGE_BAND,),
-        responses={200: Response("The story.", StoryItem, {**_EXAMPLE, "seen": True})},
+        responses={200: Response("The story.", StoryItem, {**EXAMPLE, "seen": True})},
         problems=("story_not_found",),
     )
     async def get_story(self, call: Call) -> func.HttpResponse:

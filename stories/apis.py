@@ -22,12 +22,13 @@ from stories.people_pages import PeoplePages
 from stories.person_call import PersonCalls
 from stories.personal_data import PersonalData
 from stories.posting import Posting
+from stories.search_api import SearchApi
 from stories.seen import SeenStories
 from stories.story_access import Looking
 from stories.story_catalog import StoryCatalogs
 from stories.story_parts import StoryParts
 
-STORY_APIS = (PeopleApi, StoriesApi, ActivityApi, ReportsApi, LiveApi)
+STORY_APIS = (PeopleApi, StoriesApi, SearchApi, ActivityApi, ReportsApi, LiveApi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def build_social(parts: StoryParts) -> Social:
     apis: dict[type, Any] = {
         PeopleApi: PeopleApi(parts.edge, calls, graph, PeoplePages(documents, graph), parts.limits),
         StoriesApi: StoriesApi(parts, looking, Posting(documents, catalogs, parts.media), seen),
+        SearchApi: SearchApi(parts, looking, seen),
         ActivityApi: ActivityApi(parts, looking, activity, inbox),
         ReportsApi: ReportsApi(parts, looking, moderation),
         LiveApi: LiveApi(parts.edge, calls, parts.live, parts.limits, parts.telemetry),

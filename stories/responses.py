@@ -142,6 +142,14 @@ class StoryRow(View):
     freshness: StoriesFreshness
 
 
+class FoundStories(View):
+    """A page of stories that a search finds."""
+
+    items: Annotated[list[StoryItem], Field(description="The newest first.")]
+    next_cursor: NextCursor
+    freshness: StoriesFreshness
+
+
 class StoryViewerItem(View):
     """Somebody who saw a story."""
 

@@ -28,6 +28,8 @@ class StoryColumns:
         self.stories: list[Story | None] = []
         self._row_of: dict[str, int] = {}
         self._invited: dict[int, set[int]] = {}
+        self.folded: dict[str, str] = {}
+        """By story what a search compares; made when one first looks (stories/story_search.py)."""
         self._allocate(_FIRST_ROWS)
 
     def _allocate(self, rows: int) -> None:
@@ -61,6 +63,7 @@ class StoryColumns:
             self.stories.append(story)
         else:
             self._uninvite(row)
+            self.folded.pop(story.id, None)
             self.stories[row] = story
         self._set(row, story)
 
@@ -85,7 +88,7 @@ class StoryColumns:
         if count - left < max(SPARE_ROWS, left):
             return left
         stories = [each for each, keep in zip(self.stories, kept, strict=True) if keep and each is not None]
-        self.stories, self._row_of, self._invited = [], {}, {}
+        self.stories, self._row_of, self._invited, self.folded = [], {}, {}, {}
         self._allocate(max(_FIRST_ROWS, 2 * len(stories)))
         for story in stories:
             self.apply(story)

@@ -10,10 +10,10 @@ import orjson
 
 from cms.endpoint import query
 from cms.videos.models import STATES
-from cms.videos.search_text import searched_words
 from cms.videos.video_search import BY_ID, SORTS, Order, Place, VideoFilter
 from shared.adapters.documents.port import DAY_SECONDS
 from shared.domain.records import AFTER_VIDEOS, RATINGS
+from shared.domain.search_text import searched_words
 from shared.domain.text import composed
 from shared.domain.times import time_in
 from shared.web.declaration import Parameter, Schema

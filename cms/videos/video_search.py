@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from cms.videos.models import STATES, state_at
-from cms.videos.search_text import folded, searchable
 from cms.videos.takedowns import INACTIVE, TAKEN_DOWN, is_taken_down
 from ranking.stats import StatsTable
 from shared.adapters.documents.port import Document
 from shared.domain.records import AFTER_VIDEOS, RATINGS, UNRATED, Video
+from shared.domain.search_text import folded, searchable
 
 SORTED_LETTERS = 24
 """Letters of a text that a list is sorted by; then the id decides. So a cursor stays short."""

@@ -54,6 +54,7 @@ METRICS: dict[str, Metric] = {
     "story_reports": Metric("First reports of stories by a person", ("tenant", "reason")),
     "stories_held": Metric("Stories that reports hold back, by the report that did it", ("tenant",)),
     "story_decisions": Metric("Decisions of editors on reported stories", ("tenant", "outcome")),
+    "story_searches": Metric("Searches of stories answered", ("tenant",)),
     "story_rows": Metric("Rows of stories served", ("tenant", "mode", "reason")),
     "story_expiry_ms": Metric("Time of one look for stories that are over", (), HISTOGRAM),
     "story_expiry_lag_seconds": Metric("How long the latest was over before it was ended", (), GAUGE),

@@ -127,6 +127,7 @@ CODES: dict[str, Code] = {
     "invalid_visibility": Code(400, "visibility is none of public, friends, private."),
     "story_removed": Code(409, "An editor has removed the story, which cannot be taken back."),
     "invalid_report": Code(400, "The reason is none of the six, or the text breaks a rule."),
+    "invalid_query": Code(400, "q has no word, or more than 100 characters."),
     "invalid_emoji": Code(400, "emoji is none of the six."),
     "invalid_after": Code(400, "after is not what an answer before said as next."),
     "media_not_ready": Code(409, "There is no completed upload of the user's own under this mediaKey."),

@@ -41,7 +41,7 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
         "/v1/videos/{id}/similar",
         "/v1/events/batch",
         *(f"/v1/{path}" for path in ("me", "me/followers", "me/followers/{id}", "me/blocks")),
-        *(f"/v1/{path}" for path in ("follow/{id}", "blocks/{id}", "me/stats", "me/events", "stories")),
+        *(f"/v1/{path}" for path in ("follow/{id}", "blocks/{id}", "me/stats", "me/events", "stories", "search")),
         *(f"/v1/stories/{{id}}{path}" for path in ("", "/view", "/reaction", "/reactions", "/viewers", "/report")),
         *(f"/v1/{path}" for path in ("uploads", "uploads/{id}/complete", "me/live")),
         "/v1/privacy/export",

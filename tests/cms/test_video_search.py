@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cms.videos.list_query import ListQuery
-from cms.videos.search_text import folded, searched_words
 from cms.videos.video_search import SORTS, IndexedVideo, Order, VideoFilter, search
 from ranking.stats import StatsTable
 from shared.adapters.documents.port import Document
 from shared.domain.records import RATINGS
+from shared.domain.search_text import folded, searched_words
 from tests.served_app import make_video
 
 NOW = 1_790_000_000.0

@@ -41,7 +41,7 @@ async def test_the_page_about_stories_is_answered_as_it_shows(
         async with served(tmp_path, on=on) as app:
             assert await seed_demo(app.services)
             await stories_on(app)
-            assert await replay(pages()["docs/stories.md"], app) == 33
+            assert await replay(pages()["docs/stories.md"], app) == 34
             await app.services.social.count()
             assert [1, 0, 0, 0, 0, 0, 1] in await sums(app)
             assert app.counted("story_views", "tenant_1") == 1

@@ -263,3 +263,52 @@ async def test_a_stronger_rating_is_not_shown_to_a_milder_viewer(app: App) -> No
     assert set(await row(viewer)) == {strong, mild}
     assert await row(viewer, ageBand="13-15") == [mild]
     assert (await viewer.get(f"stories/{strong}", ageBand="13-15")).code == "story_not_found"
+
+
+async def found(viewer: Someone, query: str, **more: Any) -> list[str]:
+    """Every story that a search finds, by walking it."""
+    ids, cursor = [], None
+    while True:
+        page = await viewer.get("search", q=query, **more, **({"cursor": cursor} if cursor else {}))
+        assert page.status == 200, page.body
+        ids += [story["id"] for story in page.json["items"]]
+        cursor = page.json["nextCursor"]
+        if cursor is None:
+            return ids
+
+
+async def test_words_find_stories_without_case_and_accents_by_how_they_begin(app: App) -> None:
+    author = await someone_of(app)
+    viewer = await author.another()
+    texts = ("Café at the Lake-house", "CAFE\u0301 lakeside", "A cafeteria in Łódź", "No words for it", "Ο Σίσυφος")
+    ids = []
+    for text in texts:
+        ids.append((await post(author, text=text))["id"])
+        app.clock.advance(1)
+    for query, places in (("cafe", [2, 1, 0]), ("LAKE café", [1, 0]), ("house", [0]), ("lodz", [2]), ("ake", []),
+                          ("σισυφοσ", [4]), ("\"no\" for", [3])):  # fmt: skip
+        assert await found(viewer, query, limit=1) == [ids[place] for place in places], query
+    for wrong in ({"q": ""}, {"q": "!?"}, {"q": "x" * 101}, {"q": "cafe", "in": "videos"}, {}):
+        assert (await viewer.get("search", **wrong)).code == "invalid_query"
+    cursor = (await viewer.get("search", q="cafe", limit=1)).json["nextCursor"]
+    assert (await viewer.get("search", q="lake", cursor=cursor)).code == "invalid_cursor"
+
+
+async def test_a_search_finds_only_what_the_row_would_show(app: App) -> None:
+    author = await someone_of(app)
+    friend, stranger = await author.another(), await author.another()
+    await friend.call("PUT", f"follow/{author.id}")
+    shown = {
+        each: (await post(author, each, text=f"Lake for {each}"))["id"] for each in ("public", "friends", "private")
+    }
+    assert set(await found(author, "lake")) == set(shown.values())
+    assert set(await found(friend, "lake")) == {shown["public"], shown["friends"]}
+    assert set(await found(stranger, "lake")) == {shown["public"]}
+    await author.call("PUT", f"blocks/{friend.id}")
+    assert await found(friend, "lake") == []
+    await author.call("DELETE", f"stories/{shown['public']}")
+    assert await found(stranger, "lake") == []
+    app.clock.advance(24 * HOUR + 1)
+    assert await found(author, "lake") == []
+    with app.documents.in_trouble(Trouble(reads_fail=True)):
+        assert (await stranger.get("search", q="lake")).status == 503

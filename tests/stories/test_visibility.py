@@ -25,6 +25,7 @@ from stories.story import (
 )
 from stories.story_columns import SPARE_ROWS, StoryColumns
 from stories.story_row import STORIES_OF_AN_AUTHOR, row_of
+from stories.story_search import candidates, has_words
 from stories.visibility import StoryViewer, may_see
 
 NOW = 1_800_000_000.0
@@ -98,6 +99,7 @@ def worlds(draw: st.DrawFn) -> World:
                     audience=tuple(sorted(PEOPLE[each].id for each in audience)),
                     rating=draw(st.sampled_from([*RATINGS, "", "X"])),
                     state=draw(st.sampled_from(STATES)),
+                    text=draw(st.sampled_from(["Zürich lake", "LAKE-house", "Lakeside", "By the sea", None])),
                 ),
             )
         )
@@ -129,6 +131,11 @@ def test_nobody_sees_what_is_not_for_them_by_id_or_in_any_page(
         assert {each.id for _, each in world.stories if may_see(each, viewer, now)} == wanted
         walked = walk(world, viewer, now, limit)
         assert (len(walked), set(walked)) == (len(wanted), wanted), "each once, and no other"
+        by_word = [
+            each.id for each in candidates(world.columns, viewer, now, None) if has_words(world.columns, each, ["lake"])
+        ]
+        with_word = {each.id for _, each in world.stories if "lake" in (each.text or "").lower()}
+        assert (len(by_word), set(by_word)) == (len(wanted & with_word), wanted & with_word), "a search finds no more"
 
 
 @given(world=worlds())

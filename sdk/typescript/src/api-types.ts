@@ -384,6 +384,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find stories by their words
+         * @description Among the stories that the caller's row could show, and no others. The newest first.
+         */
+        get: operations["searchStories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/stories/{id}/view": {
         parameters: {
             query?: never;
@@ -1082,6 +1102,14 @@ export interface components {
             items: components["schemas"]["FollowedItem"][];
             /** @description null: nothing follows. */
             nextCursor: string | null;
+        };
+        /** @description A page of stories that a search finds. */
+        FoundStories: {
+            /** @description The newest first. */
+            items: components["schemas"]["StoryItem"][];
+            /** @description null: nothing follows. */
+            nextCursor: string | null;
+            freshness: components["schemas"]["StoriesFreshness"];
         };
         /** @description How old the page's content and signals are. */
         Freshness: {
@@ -5940,6 +5968,194 @@ export interface operations {
              * @description - `story_not_found`: There is no such story, or none that this viewer may see.
              *     - `not_found`: Not found in this tenant.
              */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: One user or the tenant asks more often than it may.
+             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             */
+            429: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: A defect on our side. Quote the errorId; repeat the call if it is safe to. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `unavailable`: A dependency is down. Nothing was accepted; send it again, unchanged. */
+            503: {
+                headers: {
+                    /** @description Whole seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchStories: {
+        parameters: {
+            query: {
+                /**
+                 * @description Words; each finds every word that begins with it, without case and accents, and all must be there.
+                 * @example lake
+                 */
+                q: string;
+                /** @description Where: `stories`, also when absent. */
+                in?: string;
+                /**
+                 * @description How many entries; 20 when absent.
+                 * @example 20
+                 */
+                limit?: number;
+                /** @description `nextCursor` of the page before, for what it was made for only. */
+                cursor?: string;
+                /**
+                 * @description The viewer's age band, such as 13-17 or 65+; it can only lower the tenant's policy. One that cannot be read counts as every age.
+                 * @example 13-17
+                 */
+                ageBand?: string;
+            };
+            header: {
+                /**
+                 * @description The user: 64 lower-case hex digits, the HMAC-SHA-256 of your user id under your tenant's salt. Never the id.
+                 * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
+                 */
+                "X-User": string;
+                /** @description A JWT of the tenant's backend that proves X-User. */
+                "X-User-Token": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of stories. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2",
+                     *           "authorId": "Zq3_vX.b81LkPw0aGt5YhA",
+                     *           "kind": "text",
+                     *           "text": "Off to the lake.",
+                     *           "mediaKey": null,
+                     *           "mediaUrl": null,
+                     *           "mediaType": null,
+                     *           "width": null,
+                     *           "height": null,
+                     *           "durationSeconds": null,
+                     *           "visibility": "friends",
+                     *           "maturityRating": "PG",
+                     *           "category": null,
+                     *           "tags": [],
+                     *           "state": "live",
+                     *           "createdAt": "2026-11-20T12:00:00Z",
+                     *           "expiresAt": "2026-11-21T12:00:00Z",
+                     *           "seen": false
+                     *         }
+                     *       ],
+                     *       "nextCursor": null,
+                     *       "freshness": {
+                     *         "ageSeconds": 2.1
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FoundStories"];
+                };
+            };
+            /**
+             * @description - `missing_tenant`: The header X-Tenant-Id is missing.
+             *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
+             *     - `missing_api_key`: The header X-Api-Key is missing.
+             *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
+             *     - `missing_user`: The header X-User is missing.
+             *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_query`: q has no word, or more than 100 characters.
+             *     - `invalid_limit`: limit is no whole number in its range.
+             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `malformed_request`: The request is no valid HTTP.
+             *     - `malformed_header`: A header is no valid text.
+             *     - `malformed_path`: The path is no valid text.
+             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
+             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `forbidden`: The key is right but does not have the scope this call needs.
+             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: Not found in this tenant. */
             404: {
                 headers: {
                     [name: string]: unknown;

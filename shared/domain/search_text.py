@@ -1,4 +1,4 @@
-"""Text as the search of videos compares it: without case, accents and other ways of writing the same. Pure."""
+"""Text as a search compares it: without case, accents and other ways of writing the same. Pure."""
 
 from __future__ import annotations
 
