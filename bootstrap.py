@@ -78,6 +78,7 @@ from shared.adapters.milestones import Milestones
 from shared.adapters.refresh import Refresher
 from shared.adapters.reporting import reported, reported_media
 from shared.adapters.tenant_directory import TenantDirectory
+from shared.domain import media_ticket
 from shared.domain.auto_model import AUTO_MODEL_ID
 from shared.domain.clocks import elapsed_seconds
 from shared.domain.keys import Identity, KeyRing
@@ -595,6 +596,7 @@ def build(
                     clock_trusted=clock_guard.trusted,
                     milestones=milestones,
                     receipt_keys=keys.for_purpose("feed-request"),
+                    media_keys=keys.for_purpose(media_ticket.PURPOSE),
                     reported=ArchivedPages(blobs, identity.archive_pseudonym, telemetry).reported,
                     moderation=social.moderation,
                     live=LiveSources(

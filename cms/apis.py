@@ -84,6 +84,7 @@ class CmsParts:
     milestones: Milestones
     live: LiveSources
     receipt_keys: SigningKeys
+    media_keys: SigningKeys
     reported: Reported
     moderation: Moderation
 
@@ -135,5 +136,5 @@ def cms_apis(parts: CmsParts) -> Mapping[type, Any]:
         PublicKeysApi: PublicKeysApi(edge, tenants),
         LiveApi: LiveApi(edge, parts.live),
         ReportedStoriesApi: ReportedStoriesApi(edge, stories, parts.moderation),
-        StudioApi: StudioApi(edge),
+        StudioApi: StudioApi(edge, tenants, parts.media_keys),
     }

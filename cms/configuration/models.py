@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from cms.forms import AgeBand, Fault, Form, NullMeansAbsent, comes_back_in, fault, refused
+from cms.forms import AgeBand, Distinct, Fault, Form, NullMeansAbsent, comes_back_in, fault, read_as, refused
 from cms.spellings import Whole
 from cms.videos.models import Rating
 from cms.views import KeyName
@@ -16,6 +16,7 @@ from shared.adapters.documents.port import Json
 from shared.adapters.flags.evaluation import wrong_tenant_flags
 from shared.domain import age_bands
 from shared.domain.formats import FLAG_NAME, iso_time_or_none
+from shared.domain.media_hosts import MAX_CHARS, MAX_HOSTS, read_media_host
 from shared.domain.records import (
     DEFAULT_CREATOR_CAP,
     DEFAULT_DIVERSITY,
@@ -32,6 +33,10 @@ from shared.domain.records import (
 from shared.web.responses import Time, View
 
 AutoModelState = Literal["on", "suggest", "off"]
+MediaHost = Annotated[
+    str,
+    read_as(read_media_host, "a host such as cdn.example.org, with no wildcard and no port; https is used"),
+]
 _BY_RANK = {rank: rating for rating, rank in RATINGS.items()}
 
 
@@ -56,6 +61,12 @@ def _flags(given: dict[str, JsonValue]) -> dict[str, JsonValue]:
             raise fault("featureFlags", "invalid_flag", f"A feature flag has {FLAG_NAME.description}.")
     for name, wrong in wrong_tenant_flags(given).items():
         raise fault(f"featureFlags.{name}", "invalid_flag", f"featureFlags.{name} {wrong}")
+    return given
+
+
+def _not_too_long(given: list[str]) -> list[str]:
+    if sum(map(len, given)) > MAX_CHARS:
+        raise fault("mediaHosts", "hosts_too_long", f"mediaHosts can have {MAX_CHARS} characters in all.")
     return given
 
 
@@ -84,6 +95,7 @@ class ConfigurationForm(Form):
     friends_mean: Literal["followers", "mutuals"] = "followers"
     story_hours: Annotated[Whole, Field(ge=1, le=MAX_STORY_HOURS)] = DEFAULT_STORY_HOURS
     story_hold_reports: Annotated[Whole, Field(ge=1, le=MAX_HOLD_REPORTS)] = DEFAULT_HOLD_REPORTS
+    media_hosts: Annotated[list[MediaHost], Field(max_length=MAX_HOSTS), Distinct, AfterValidator(_not_too_long)] = []
 
     @model_validator(mode="after")
     def _bands_only_lower(self) -> Self:
@@ -146,6 +158,9 @@ class EditableConfiguration(View):
     ]
     story_hours: Annotated[int, Field(description="How long a story lives.")]
     story_hold_reports: Annotated[int, Field(description="How many people report a story until it is held back.")]
+    media_hosts: Annotated[
+        list[str], Field(description="Hosts from which the Studio may load pictures and clips, by https.")
+    ]
 
 
 @comes_back_in(ConfigurationForm)

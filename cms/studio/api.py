@@ -1,35 +1,84 @@
-"""`/studio`: the Studio's page and its files. They load nothing from other hosts."""
+"""`/studio`: the Studio's page and its files. They load nothing from hosts that the tenant does not declare."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import azure.functions as func
+from pydantic import Field
 
+from cms.configuration.stored import stored_configuration
+from cms.documents import DocumentFlow
+from cms.endpoint import cms_endpoint, query
+from cms.request import CmsRequest
+from shared.domain.formats import iso_time
+from shared.domain.keys import SigningKeys
+from shared.domain.media_ticket import TICKET_SECONDS, hosts_of_ticket, sign_ticket
+from shared.domain.records import Tenant
 from shared.web.declaration import Response
-from shared.web.endpoint import Edge, endpoint
+from shared.web.endpoint import BASE_HEADERS, Edge, endpoint, json_response
 from shared.web.problems import Problem
-from shared.web.static_files import StaticFiles
+from shared.web.responses import Time, View
+from shared.web.static_files import SECURITY_HEADERS, TYPES, StaticFiles, policy_with
 
 FOLDER = Path(__file__).parent
 PAGE = "index.html"
+_NO_HOSTS = '<meta name="media-hosts" content="">'
+"""Tells the page from which hosts its policy lets it load."""
 _RESPONSES = {
     200: Response("A file of the Studio.", {"type": "string"}, media_type="text/html"),
     304: Response("As you have it."),
 }
 
 
+class MediaTicket(View):
+    """From where the Studio may load pictures and clips."""
+
+    hosts: Annotated[list[str], Field(description="`mediaHosts` of the configuration.")]
+    ticket: Annotated[str | None, Field(description="Opens `/studio?media=` with these hosts; null without hosts.")]
+    expires_at: Time | None
+
+
 class StudioApi:
     """The Studio: a page for content teams, which calls the CMS endpoints with the key of whoever signs in."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, flow: DocumentFlow, keys: SigningKeys) -> None:
         self.edge = edge
+        self._flow = flow
+        self._keys = keys
         self._files = StaticFiles(FOLDER.iterdir)
 
-    @endpoint("GET", "studio", "The page for content teams", tag="steering", responses=_RESPONSES)
+    @cms_endpoint(
+        "GET", "media-ticket", "Get the ticket for the Studio's pictures", {200: MediaTicket}, problems=("not_found",)
+    )
+    async def get_media_ticket(self, call: CmsRequest) -> func.HttpResponse:
+        """A ticket for the hosts that the tenant declares now."""
+        hosts = Tenant.from_document((await stored_configuration(self._flow, call.tenant_id)).body).media_hosts
+        ticket = sign_ticket(hosts, self._keys, call.now) if hosts else None
+        ends = iso_time(int(call.now) + TICKET_SECONDS) if hosts else None
+        return json_response(MediaTicket(hosts=list(hosts), ticket=ticket, expires_at=ends))
+
+    @endpoint(
+        "GET",
+        "studio",
+        "The page for content teams",
+        tag="steering",
+        description="With a ticket its policy allows pictures and clips of the ticket's hosts; one that is false or "
+        "over changes nothing.",
+        parameters=(query("media", "The ticket of `GET /v1/cms/media-ticket`."),),
+        responses=_RESPONSES,
+    )
     async def open_studio(self, request: func.HttpRequest) -> func.HttpResponse:
         """The page."""
-        return self._file(PAGE, request)
+        ticket = request.params.get("media")
+        hosts = hosts_of_ticket(ticket, self._keys, self.edge.now()) if ticket else ()
+        if not hosts:
+            return self._file(PAGE, request)
+        page = self._files.text(PAGE).replace(_NO_HOSTS, _NO_HOSTS.replace('""', f'"{" ".join(hosts)}"'))
+        headers = {**BASE_HEADERS, **SECURITY_HEADERS, "Cache-Control": "no-store"}
+        headers["Content-Security-Policy"] = policy_with(hosts)
+        return func.HttpResponse(page, headers=headers, mimetype=TYPES[Path(PAGE).suffix])
 
     @endpoint(
         "GET",

@@ -10,6 +10,7 @@ import { importsTab } from "./imports.js";
 import { keysTab } from "./keys.js";
 import { learningTab } from "./learning.js";
 import { liveTab } from "./live.js";
+import { openMedia } from "./media.js";
 import { modelsTab } from "./models.js";
 import { performanceTab } from "./performance.js";
 import { playlistsTab } from "./playlists.js";
@@ -64,6 +65,7 @@ function switchBadge(state) {
 
 async function open() {
   whenExpired(signInAgain);
+  if (session.tenant !== PLATFORM && await openMedia()) return;
   const state = session.tenant === PLATFORM ? {} : (await call("POST", "preview", { limit: 1 })).switch;
   const badge = session.tenant === PLATFORM ? null : switchBadge(state);
   hasStories = state.stories === true && await get("stories?limit=1").then(() => true, () => false);

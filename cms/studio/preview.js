@@ -1,7 +1,8 @@
 // The feed as somebody would see it, why, and what moving a weight would do to it.
 
 import { call, get, post } from "./api.js";
-import { choice, clock, debounce, doing, field, h, hue, list, notice, show, text } from "./dom.js";
+import { choice, clock, debounce, doing, field, h, list, notice, show, text } from "./dom.js";
+import { playVideo, thumb } from "./media.js";
 
 const GROUPS = {
   "Popularity": { demand_1h: "Last hour", demand_6h: "Last 6 hours", demand_24h: "Last day", demand_7d: "Last week" },
@@ -60,7 +61,7 @@ export async function previewTab(place) {
       class: "video", "data-video": item.videoId, "aria-pressed": String(item.videoId === state.selected),
       onclick: () => { state.selected = item.videoId; drawFeed(answer); drawExplanation(answer);
         phone.querySelector('[aria-pressed="true"]')?.focus(); } },
-    h("span", { class: "thumb", vars: { "--hue": hue(item.mainTag) } }, h("span", { class: "place" }, item.rank + 1)),
+    thumb(item, "", h("span", { class: "place" }, item.rank + 1)),
     h("span", { class: "about" }, h("b", {}, item.title),
       h("small", {}, `${item.mainTag} · ${clock(item.durationSeconds)} · ${item.maturityRating}`)),
     h("span", { class: "marks" }, movedMark(item, answer), item.rules.map((rule) => h("span", { class: "mark rule", role: "img", "aria-label": `Rule: ${rule.name}` }, ruleIcon(rule)))),
@@ -72,7 +73,7 @@ export async function previewTab(place) {
     const largest = Math.max(...(item?.contributions ?? []).map((part) => Math.abs(part.amount)), 0.01);
     show(explanation, item ? [
       h("h2", {}, `Why “${item.title}”`),
-      h("p", { class: "muted" }, `Position ${item.rank + 1} · score ${item.score.toFixed(2)} · `, h("code", {}, item.videoId)),
+      h("p", { class: "muted" }, `Position ${item.rank + 1} · score ${item.score.toFixed(2)} · `, h("code", {}, item.videoId), " ", h("button", { class: "link", "aria-label": `Play ${item.title}`, onclick: playVideo(item.videoId) }, "Play")),
       item.rules.length ? h("p", { class: "chips" }, item.rules.map((rule) => h("span", { class: "chip" }, `${ruleIcon(rule)} ${rule.name}`))) : null,
       h("ul", { class: "parts" }, item.contributions.slice(0, 12).map((part) => h("li", {
         class: part.amount < 0 ? "minus" : "plus", vars: { "--size": `${(50 * Math.abs(part.amount)) / largest}%` } },

@@ -1,9 +1,10 @@
 // The tenant's configuration, with a question before anybody is shown stronger ratings.
 
 import { call, get } from "./api.js";
-import { figure, oneOf, onOff, written } from "./controls.js";
+import { figure, oneOf, onOff, tokens, written } from "./controls.js";
 import { doing, h, list, notice, show } from "./dom.js";
 import { confirmed, makeForm, saveButton, savedNotice } from "./forms.js";
+import { rereadMedia } from "./media.js";
 import { settingsDraft } from "./settings_draft.js";
 import { RATINGS, T } from "./texts.js";
 
@@ -26,6 +27,7 @@ const SPECS = {
   friendsMean: { label: "Stories for friends are seen by", kind: oneOf([["followers", "who follows the author"], ["mutuals", "who follows and is followed back"]]) },
   storyHours: { label: "A story lives for (hours)", kind: figure({ min: 1, max: 48 }) },
   storyHoldReports: { label: "Reports that hold a story back", kind: figure({ min: 1, max: 100 }), hint: "By different people; then an editor decides" },
+  mediaHosts: { label: "Media hosts", kind: tokens({ placeholder: "cdn.example.org" }), hint: "From them alone the Studio loads pictures and clips, by https. 20 at most" },
   usePersonalization: { label: "Personal feeds", kind: onOff("Personal feeds") },
   defaultLimit: { label: "Videos a page", kind: figure({ min: 1, max: 50 }) },
   streakCap: { label: "Longest run of a category", kind: figure({ min: 0, max: 50 }), hint: "0: no limit" },
@@ -36,7 +38,7 @@ const SPECS = {
   autoModel: { label: "What each night learns", kind: oneOf(LEARNED), hint: "Nothing is served that was not shown to beat popularity" },
   holdout: { label: "Holdout", kind: oneOf(HOLDOUT), hint: "So that what learning brings is measured on people" },
 };
-const [MATURITY, BAND_POLICIES, NEXT_EPISODE, FOLLOWS, FRIENDS, STORIES, REPORTS, PERSONAL, ...NUMBERS] = Object.keys(SPECS);
+const [MATURITY, BAND_POLICIES, NEXT_EPISODE, FOLLOWS, FRIENDS, STORIES, REPORTS, MEDIA, PERSONAL, ...NUMBERS] = Object.keys(SPECS);
 
 export async function settingsTab(place) {
   const form = makeForm(await get("configuration"), SPECS);
@@ -56,6 +58,7 @@ export async function settingsTab(place) {
     }, () => get("configuration"));
     if (!saved) return;
     form.settle(saved);
+    await rereadMedia();
     savedNotice("configuration", "configuration", async () => form.settle(await get("configuration")));
   }
 
@@ -63,6 +66,7 @@ export async function settingsTab(place) {
     onsubmit: (event) => { event.preventDefault(); doing(save)(event); } }, form.alert,
   h("fieldset", {}, h("legend", {}, "What may be shown"), h("div", { class: "pair" }, form.at(MATURITY, BAND_POLICIES))),
   h("fieldset", {}, h("legend", {}, "The feed"), form.at(PERSONAL, NEXT_EPISODE), h("div", { class: "pair" }, form.at(...NUMBERS))),
+  h("fieldset", {}, h("legend", {}, "Pictures and clips"), form.at(MEDIA)),
   h("fieldset", {}, h("legend", {}, "People"), h("div", { class: "pair" }, form.at(FOLLOWS, FRIENDS, STORIES, REPORTS))),
   h("div", { class: "actions" }, h("button", { type: "button", onclick: doing(keep) }, T.saveDraft), saveButton())));
   await draft.reload();

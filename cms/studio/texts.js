@@ -34,5 +34,13 @@ export const T = {
   incomplete: "is not complete: fill in all of it, or empty it.",
   stronger: "Show stronger ratings?",
   showThem: "Yes, show them",
+  noPictures: "No pictures: ",
+  declareHosts: "declare your media hosts in Settings",
+  reloadForPictures: "The media hosts have changed.",
+  reloadPage: "Reload for the pictures",
+  pictureFailed: "The picture cannot be loaded",
+  clipFailed: "This clip cannot be played here.",
+  notPlayedHere: "It is not played here: its host is not among the media hosts in Settings.",
+  openElsewhere: "Open it in a new tab",
   expired: "This key no longer works: it was revoked, or it ended. Sign in again; what you are editing stays as it is.",
 };

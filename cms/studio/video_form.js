@@ -4,6 +4,7 @@ import { call, get, post } from "./api.js";
 import { figure, instant, jsonText, line, oneOf } from "./controls.js";
 import { clock, doing, h, moment, notice, show } from "./dom.js";
 import { formDialog, makeForm, saveButton, savedNotice } from "./forms.js";
+import { player } from "./media.js";
 import { pickMany, pickOne } from "./pickers.js";
 import { ageBands, categories, countries, creators, languages, platforms, series, tags } from "./sources.js";
 import { RATINGS } from "./texts.js";
@@ -71,6 +72,7 @@ export function editVideo(video, saved) {
   const box = formDialog(video ? "Edit the video" : "New video", form, [
     video?.last7d && h("dl", { class: "figures" }, [["Views", video.last7d.views], ["Likes", video.last7d.likes], ["Shown", video.last7d.impressions], ["Watched on average", clock(video.last7d.avgWatchTimeMs / 1000)]]
       .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, typeof value === "number" ? value.toLocaleString() : value)))),
+    video && player(video),
     video && playback(video),
     form.at(...(video ? [] : ["id"]), ...Object.keys(WIDE)),
     h("div", { class: "pair" }, form.at(...Object.keys(SPECS))),

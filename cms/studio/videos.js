@@ -1,8 +1,9 @@
 // The video table: find, sort, select, edit, take down, restore, import, export.
 
 import { get, post } from "./api.js";
-import { ask, debounce, doing, h, hue, moment, notice, show } from "./dom.js";
+import { ask, debounce, doing, h, moment, notice, show } from "./dom.js";
 import { importVideos } from "./import_form.js";
+import { playVideo, thumb, whyNoPictures } from "./media.js";
 import { RATINGS } from "./texts.js";
 import { bulkBar } from "./video_bulk.js";
 import { exportVideos } from "./video_csv.js";
@@ -23,6 +24,7 @@ export async function videosTab(place) {
   const body = h("tbody", {});
   const more = h("div", { class: "actions center" });
   const count = h("p", { class: "muted", id: "video-count", role: "status" });
+  const pictures = h("div", {});
   const all = h("input", { type: "checkbox", "aria-label": "Select every video shown", onchange: () => selectAll(all.checked) });
   const bar = bulkBar(selected, { changed: () => drawSelection(), done: () => load() });
 
@@ -48,6 +50,7 @@ export async function videosTab(place) {
     if (!shown.length) body.append(h("tr", {}, h("td", { colspan: 8, class: "empty" }, "No video fits.")));
     count.textContent = answer.total === 1 ? "1 video" : `${answer.total.toLocaleString()} videos${shown.length < answer.total ? `, ${shown.length.toLocaleString()} shown` : ""}`;
     show(more, answer.nextCursor && h("button", { onclick: doing(() => load(answer.nextCursor)) }, "More"));
+    show(pictures, whyNoPictures(shown));
     drawSelection();
   }
 
@@ -55,7 +58,7 @@ export async function videosTab(place) {
     const down = video.state === "taken_down";
     return h("tr", { "data-video": video.id, class: video.state },
       h("td", { class: "select-cell" }, h("input", { type: "checkbox", "aria-label": `Select ${video.title}`, checked: selected.has(video.id), onchange: (event) => { select(video, event.target.checked); drawSelection(); } })),
-      h("td", { class: "main-cell" }, h("div", {}, h("span", { class: "thumb small", vars: { "--hue": hue(video.mainTag) } }),
+      h("td", { class: "main-cell" }, h("div", {}, h("button", { class: "thumb-button", "aria-label": `Play ${video.title}`, onclick: playVideo(video.id) }, thumb(video, "small")),
         h("button", { class: "link", onclick: () => editVideo(video, load) }, video.title), h("code", {}, video.id))),
       h("td", { "data-label": "Category" }, video.mainTag), h("td", { "data-label": "Rating" }, video.maturityRating),
       h("td", { "data-label": "Published", title: moment(video.publishedAt) }, video.publishedAt.slice(0, 10)),
@@ -127,7 +130,7 @@ export async function videosTab(place) {
     chosen("state", "State", STATES), chosen("rating", "Only rating", [["", "All ratings"], ...RATINGS]), orders),
   h("details", { class: "more-filters" }, h("summary", {}, "More filters"), h("div", { class: "row filters" },
     typed("category", "Category"), typed("tag", "Tag"), typed("creator", "Creator"), typed("publishedFrom", "Published from", "date"), typed("publishedTo", "Published to", "date"))),
-  clear, bar.element,
+  clear, bar.element, pictures,
   h("div", { class: "card table-card" }, h("table", { class: "videos-table" }, h("thead", {}, h("tr", {}, h("td", { class: "select-cell" }, all), heads, h("td", {}))), body)), more);
   await load();
 }

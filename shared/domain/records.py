@@ -12,6 +12,7 @@ from shared.domain.countries import canonical_country
 from shared.domain.formats import canonical_platform
 from shared.domain.languages import canonical_language
 from shared.domain.links import link_or_none
+from shared.domain.media_hosts import media_hosts
 from shared.domain.player_media import NO_MEDIA, PlayerMedia
 from shared.domain.series_place import NO_SERIES, SeriesPlace
 from shared.domain.text import composed
@@ -207,7 +208,7 @@ class Tenant:
     `auto_model`, one of `AUTO_MODELS`, says what becomes of what the tenant's own learning finds; `holdout` whether a
     few users are never served its personal model, to measure it by. `follow_policy`, `friends_mean` and `story_hours`
     (1 to 48) say when a follow holds, who friends are, and how long a story lives; `story_hold_reports` (1 to 100) how
-    many people must report one until it is held back.
+    many people must report one until it is held back. The Studio may load media from `media_hosts`.
     """
 
     id: str
@@ -234,6 +235,7 @@ class Tenant:
     friends_mean: str = FOLLOWERS
     story_hours: int = DEFAULT_STORY_HOURS
     story_hold_reports: int = DEFAULT_HOLD_REPORTS
+    media_hosts: tuple[str, ...] = ()
     model_version: str | None = None
     model_history: tuple[str | None, ...] = ()
     age_limits: tuple[tuple[AgeBand, int], ...] = field(init=False, repr=False, compare=False)
@@ -280,9 +282,8 @@ class Tenant:
             follow_policy=OPEN if body.get("followPolicy", OPEN) == OPEN else APPROVAL,
             friends_mean=FOLLOWERS if body.get("friendsMean", FOLLOWERS) == FOLLOWERS else MUTUALS,
             story_hours=int(_bounded(body.get("storyHours"), 1.0, MAX_STORY_HOURS) or DEFAULT_STORY_HOURS),
-            story_hold_reports=int(
-                _bounded(body.get("storyHoldReports"), 1.0, MAX_HOLD_REPORTS) or DEFAULT_HOLD_REPORTS
-            ),
+            story_hold_reports=int(_bounded(body.get("storyHoldReports"), 1, MAX_HOLD_REPORTS) or DEFAULT_HOLD_REPORTS),
+            media_hosts=media_hosts(body.get("mediaHosts")),
             model_version=_text(body.get("modelVersion")) or None,
             model_history=tuple(v if isinstance(v, str) else None for v in history)
             if isinstance(history, list)
@@ -320,6 +321,7 @@ class Tenant:
             "friendsMean": self.friends_mean,
             "storyHours": self.story_hours,
             "storyHoldReports": self.story_hold_reports,
+            "mediaHosts": list(self.media_hosts),
             "modelVersion": self.model_version,
             "modelHistory": list(self.model_history),
         }

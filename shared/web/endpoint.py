@@ -177,6 +177,10 @@ class Edge:
         self._switched_on = switched_on
         self._error_ids = ErrorIds()
 
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock()
+
     def is_on(self, flag: str, tenant: Tenant) -> bool:
         """Whether a flag is on for a tenant, which can switch it off for itself."""
         return self._switched_on(flag, tenant.id, tenant.feature_flags)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import azure.functions as func
 
+from shared.domain.media_hosts import is_media_host
 from shared.web.compression import COMPRESSED_TYPES, GZIP, gzipped_once, least_bytes
 from shared.web.endpoint import BASE_HEADERS, headers_of, not_modified
 
@@ -31,6 +32,18 @@ SECURITY_HEADERS = {
 """Scripts and styles from our own files only, no frames, no other host, nothing inline."""
 
 
+def policy_with(hosts: Iterable[str]) -> str:
+    """The content security policy of a page that also loads pictures and clips, by https from these hosts alone.
+
+    What is no host is left out, so that nothing else gets into the header. Without hosts the policy is the strict one.
+    """
+    strict = SECURITY_HEADERS["Content-Security-Policy"]
+    sources = " ".join(f"https://{host}" for host in hosts if is_media_host(host))
+    if not sources:
+        return strict
+    return strict.replace("img-src 'self' data:", f"img-src 'self' data: {sources}; media-src {sources}")
+
+
 class StaticFiles:
     """Some files, read once, when the first is asked for. `paths` names them; those of other types are left out."""
 
@@ -51,6 +64,10 @@ class StaticFiles:
         if media_type.startswith(COMPRESSED_TYPES) and len(body) >= least_bytes(headers_of(request)):
             body, headers = gzipped_once(body), {**headers, **GZIP}
         return func.HttpResponse(body, headers=headers, mimetype=media_type)
+
+    def text(self, name: str) -> str:
+        """A file that is there."""
+        return self._files[name][0].decode()
 
     @cached_property
     def _files(self) -> dict[str, tuple[bytes, str]]:

@@ -77,4 +77,5 @@ async def test_every_field_was_weighed_for_whom_it_protects() -> None:
         "maturityPolicy", "ageBandPolicies", "usePersonalization", "defaultLimit", "weights", "affinityHalfLifeDays",
         "popularityHalfLifeHours", "streakCap", "creatorCap", "diversity", "featureFlags",
         "autoModel", "holdout", "offerNextEpisode", "followPolicy", "friendsMean", "storyHours", "storyHoldReports",
+        "mediaHosts",
     }  # fmt: skip

@@ -43,6 +43,7 @@ PLAIN = st.sampled_from(
         "tenants",
         "live",
         "served-page",
+        "media-ticket",
     ]
 )
 BODIES: st.SearchStrategy[Any] = st.sampled_from(

@@ -11,10 +11,10 @@ from playwright.async_api import Locator, Page, Request, Route, expect
 
 from shared.adapters.tenant_directory import PLATFORM
 from tests.cms.editor import Editor, new_editor
-from tests.e2e.test_studio import DESKTOP, PHONE, Open, open_studio
+from tests.e2e.test_studio import DESKTOP, PHONE, Open, chromium, open_studio
 from tests.served_app import App, eventually, make_videos
 
-__all__ = ["open_studio"]
+__all__ = ["chromium", "open_studio"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

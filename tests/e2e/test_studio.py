@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from shared.adapters.tenant_directory import PLATFORM
 from tests.cms.editor import Editor, new_editor
@@ -36,47 +36,56 @@ FLAGS = [
 FOLLOWS_SECONDS = 15.0
 DESKTOP, PHONE = (1440, 900), (390, 844)
 
-Open = Callable[[Editor, tuple[int, int]], Awaitable[Page]]
+MEDIA_HOST = "cdn.example"
+
+Open = Callable[..., Awaitable[Page]]
+Answers = Callable[[Route], Awaitable[None]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for the module."""
+    if not CHROMIUM.exists():
+        leave_out("the Studio needs Chromium: apt-get install chromium, or name one in CHROMIUM")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def open_studio(app: App, tmp_path: Path) -> AsyncIterator[Open]:
-    """Sign in with an editor's key; the test fails on any error of the page and on any other host it asks."""
-    if not CHROMIUM.exists():
-        leave_out("the Studio needs Chromium: apt-get install chromium, or name one in CHROMIUM")
+async def open_studio(app: App, chromium: Browser) -> AsyncIterator[Open]:
+    """Sign in with an editor's key, each time with a profile of its own. `media` answers for `MEDIA_HOST`.
+
+    The test fails on any error of the page and on any other host it asks.
+    """
     faults: list[str] = []
-    async with async_playwright() as playwright:
-        contexts = []
+    contexts = []
 
-        async def sign_in(editor: Editor, size: tuple[int, int]) -> Page:
-            context = await playwright.chromium.launch_persistent_context(
-                tmp_path / f"profile-{len(contexts)}",
-                executable_path=CHROMIUM,
-                args=FLAGS,
-                viewport={"width": size[0], "height": size[1]},
-                timezone_id="UTC",
-            )
-            contexts.append(context)
-            context.set_default_timeout(10_000)
-            page = context.pages[0]
-            page.on("pageerror", lambda error: faults.append(str(error)))
-            page.on(
-                "request", lambda sent: faults.append(sent.url) if not sent.url.startswith((app.url, "data:")) else 0
-            )
-            page.on(
-                "console",
-                lambda said: faults.append(said.text) if said.type == "error" and "status of 4" not in said.text else 0,
-            )
-            await page.goto(f"{app.url}/studio")
-            await page.get_by_label("Tenant").fill(editor.tenant_id)
-            await page.get_by_label("Key").fill(editor.key)
-            await page.get_by_role("button", name="Sign in").click()
-            await expect(page.locator("[data-video], [data-live]").first).to_be_visible()
-            return page
+    async def sign_in(editor: Editor, size: tuple[int, int], media: Answers | None = None) -> Page:
+        context = await chromium.new_context(viewport={"width": size[0], "height": size[1]}, timezone_id="UTC")
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        allowed = (app.url, "data:", *([f"https://{MEDIA_HOST}/"] if media else []))
+        if media:
+            await context.route(f"https://{MEDIA_HOST}/**", media)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda sent: faults.append(sent.url) if not sent.url.startswith(allowed) else 0)
+        page.on(
+            "console",
+            lambda said: faults.append(said.text) if said.type == "error" and "status of 4" not in said.text else 0,
+        )
+        await page.goto(f"{app.url}/studio")
+        await page.get_by_label("Tenant").fill(editor.tenant_id)
+        await page.get_by_label("Key").fill(editor.key)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("[data-video], [data-live]").first).to_be_visible()
+        return page
 
-        yield sign_in
-        for context in contexts:
-            await context.close()
+    yield sign_in
+    for context in contexts:
+        await context.close()
     assert faults == []
 
 
@@ -262,7 +271,7 @@ async def test_what_players_need_is_edited_beside_what_is_not_touched(app: App, 
     row = page.locator('tr[data-video="vid_fitness_1"]')
 
     async def save(**fields: str) -> dict[str, Any]:
-        await row.get_by_role("button").first.click()
+        await row.locator(".link").click()
         for label, value in fields.items():
             await page.get_by_label(label.replace("_", " "), exact=True).fill(value)
         await page.get_by_role("dialog").get_by_role("button", name="Save").click()
@@ -283,7 +292,7 @@ async def test_what_players_need_is_edited_beside_what_is_not_touched(app: App, 
     assert (after["renditions"], after["captions"], after["width"]) == (media["renditions"], media["captions"], 720)
     after = await save(Poster_link="", Button_label="", Button_link="", Metadata="")
     assert (after["posterUrl"], after["action"], after["metadata"]) == (None, None, {})
-    await row.get_by_role("button").first.click()
+    await row.locator(".link").click()
     await page.get_by_label("Captions", exact=True).fill("en: no JSON")
     await page.get_by_role("dialog").get_by_role("button", name="Save").click()
     await expect(page.get_by_role("alert")).to_contain_text("Captions must be JSON")

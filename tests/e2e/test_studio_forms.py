@@ -12,10 +12,10 @@ from playwright.async_api import Locator, Page, expect
 from cms.imports.rows import VIDEO_FILE
 from cms.imports.tables import read_table
 from tests.cms.editor import Editor, new_editor
-from tests.e2e.test_studio import DESKTOP, PHONE, Open, open_studio
+from tests.e2e.test_studio import DESKTOP, PHONE, Open, chromium, open_studio
 from tests.served_app import App, make_videos
 
-__all__ = ["open_studio"]
+__all__ = ["chromium", "open_studio"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,7 +44,7 @@ async def tab(page: Page, name: str) -> None:
 
 async def edit_travel(page: Page) -> Locator:
     """Open the form of the video; the dialog."""
-    await page.locator('[data-video="vid_travel_1"]').get_by_role("button").first.click()
+    await page.locator('[data-video="vid_travel_1"]').locator(".link").click()
     return page.get_by_role("dialog", name="Edit the video")
 
 

@@ -8,10 +8,10 @@ import pytest
 from playwright.async_api import expect
 
 from tests.cms.editor import new_editor
-from tests.e2e.test_studio import DESKTOP, Open, open_studio
+from tests.e2e.test_studio import DESKTOP, Open, chromium, open_studio
 from tests.served_app import App, make_video, make_videos
 
-__all__ = ["open_studio"]
+__all__ = ["chromium", "open_studio"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,11 +12,11 @@ from shared.adapters.documents.port import TENANTS, Upsert
 from shared.adapters.tenant_directory import PLATFORM
 from tests.cms.editor import VIDEO, Editor, new_editor
 from tests.e2e.test_front_door import AXE
-from tests.e2e.test_studio import DESKTOP, PHONE, Open, open_studio
+from tests.e2e.test_studio import DESKTOP, PHONE, Open, chromium, open_studio
 from tests.served_app import App, make_videos
 from tests.skip_reasons import leave_out
 
-__all__ = ["open_studio"]
+__all__ = ["chromium", "open_studio"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,10 +11,10 @@ from playwright.async_api import Page, Route, expect
 
 from tests.cms.editor import VIDEO, new_editor
 from tests.e2e.accessibility import serious_faults
-from tests.e2e.test_studio import DESKTOP, PHONE, Open, open_studio
+from tests.e2e.test_studio import DESKTOP, PHONE, Open, chromium, open_studio
 from tests.served_app import App, make_videos
 
-__all__ = ["open_studio"]
+__all__ = ["chromium", "open_studio"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

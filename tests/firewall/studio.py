@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.test_studio import (
+    chromium,
     open_studio,
     test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_back,
     test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alone,
@@ -19,6 +20,7 @@ from tests.e2e.test_studio import (
 from tests.firewall.guarded import Guarded
 
 __all__ = [
+    "chromium",
     "open_studio",
     "test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_back",
     "test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alone",

@@ -9,11 +9,11 @@ import pytest
 
 from cms.studio.api import FOLDER
 from tests.cms.editor import RULE, VIDEO, new_editor
-from tests.e2e.test_studio import DESKTOP, Open, open_studio
+from tests.e2e.test_studio import DESKTOP, Open, chromium, open_studio
 from tests.firewall.guarded import Guarded
 from tests.served_app import make_videos
 
-__all__ = ["open_studio"]
+__all__ = ["chromium", "open_studio"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -76,6 +76,7 @@ async def test_every_call_of_the_studio_passes(app: Guarded, open_studio: Open) 
         "audit",
         "learning",
         "live",
+        "media-ticket",
         "performance",
         "values",
     }
