@@ -19,6 +19,7 @@ export async function performanceTab(place) {
   const asked = { days: "7", by: "video", sort: "views" };
   let only = null; // the row that everything is narrowed down to
   const content = h("div", { class: "performance-content" });
+  const playing = h("section", { class: "card", id: "playing", "aria-label": "How playing goes" });
   const select = (name, label, options) => h("select", { "aria-label": label, "data-asked": name, onchange: (event) => {
     asked[name] = event.target.value;
     if (name === "by") only = null;
@@ -27,12 +28,15 @@ export async function performanceTab(place) {
   show(place, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Performance"), h("p", { class: "muted" }, "What viewers did, day by day (UTC), within two minutes.")), h("div", { class: "row filters" },
     select("days", "How far back", [["7", "7 days"], ["28", "28 days"], ["90", "90 days"]]), select("by", "Rows", [["video", "By video"], ["category", "By category"]]),
     select("sort", "Measure", Object.entries(MEASURES).map(([name, [says]]) => [name, says])))), content,
-  h("p", { class: "hint", id: "performance-untold" }, "There are no figures by rule or by feed: the sums of a day do not say how a video came onto a page. An experiment measures what a change does; “Served page” tells why a video was on one page."));
+  playing, h("p", { class: "hint", id: "performance-untold" }, "There are no figures by rule or by feed: the sums of a day do not say how a video came onto a page. An experiment measures what a change does; “Served page” tells why a video was on one page."));
 
   let turn = 0;
   async function load() {
     const mine = ++turn;
     show(content, skeleton(3));
+    const days = asked.days === "7" ? 7 : 28; // the figures of playing reach no further
+    get(`playback?days=${days}&limit=10`).then((answer) => mine === turn && drawPlaying(answer),
+      (error) => mine === turn && show(playing, h("p", { role: "alert" }, error.message)));
     try {
       const answer = await get(`performance?${new URLSearchParams({ ...asked, limit: "50", ...(only ? { [asked.by]: only.id } : {}) })}`);
       if (mine === turn) draw(answer);
@@ -40,6 +44,15 @@ export async function performanceTab(place) {
       if (mine !== turn) return;
       show(content, h("div", { class: "card empty", role: "alert" }, h("p", {}, error.message), h("button", { onclick: load }, T.retry)));
     }
+  }
+
+  function drawPlaying({ days, total, videos }) {
+    const part = (count) => (total.starts ? `${count.toLocaleString()} (${share(count, total.starts)})` : count.toLocaleString());
+    show(playing, h("h2", {}, `How playing goes, ${days} days`),
+      h("dl", { class: "figures" }, [["Plays that began", total.starts.toLocaleString()], ["Stalled", part(total.stalls)], ["Failed", part(total.errors)]].map(([name, says]) => h("div", {}, h("dt", {}, name), h("dd", {}, says)))),
+      videos.length ? h("ul", { class: "left", "aria-label": "Videos that fail most" }, videos.map((video) => h("li", { "data-failing": video.videoId }, h("code", {}, video.videoId),
+        ` ${whole(video.errors, "failed")}, ${whole(video.stalls, "stalled")} of ${whole(video.starts, "that began")}`)))
+        : h("p", { class: "muted" }, "No play failed or stalled."));
   }
 
   function draw({ total, series, rows, rowCount, rest }) {

@@ -13,7 +13,6 @@ from cms.studio.api import FOLDER
 READ_IN_ITS_LIST = "its list answers the same"
 CHANGED_BY_FIELD = "the form sends what was changed by PATCH, and leaves the rest as it is"
 CALLS_WITHOUT_A_SCREEN = {
-    "GET playback": "a video's form tells of its plays; the sums of all are for alerts",
     "GET rules/{}": READ_IN_ITS_LIST,
     "GET rules/{}/draft": READ_IN_ITS_LIST,
     "PUT configuration": CHANGED_BY_FIELD,

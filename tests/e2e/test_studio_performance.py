@@ -50,6 +50,9 @@ async def test_performance_is_read_by_pointer_by_keys_and_as_a_table(app: App, o
     await page.get_by_label("Rows").select_option("category")
     await page.get_by_label("How far back").select_option("90")
     await expect(page.locator(".chart-plot .bar")).to_have_count(90)
+    playing = page.get_by_role("region", name="How playing goes")
+    await expect(playing).to_contain_text("28 days")
+    await expect(playing.locator(f'[data-failing="{FITNESS}"]')).to_contain_text("1 failed")
     await expect(page.locator('[data-row="cooking"]')).to_contain_text("3")
     assert await serious_faults(page) == []
     await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
@@ -71,3 +74,4 @@ async def test_performance_without_events_or_an_answer_says_so(app: App, open_st
     await page.get_by_role("button", name="Try again").click()
     await expect(page.get_by_text("No views in these days.")).to_be_visible()
     await expect(page.get_by_text("Nobody was shown anything in these days.")).to_be_visible()
+    await expect(page.get_by_text("No play failed or stalled.")).to_be_visible()

@@ -78,6 +78,7 @@ async def test_every_call_of_the_studio_passes(app: Guarded, open_studio: Open) 
         "live",
         "media-ticket",
         "performance",
+        "playback",
         "values",
     }
     for method, path in made:
