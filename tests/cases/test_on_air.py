@@ -22,7 +22,7 @@ from cms.request import CmsRequest
 from cms.rules.api import RulesApi
 from cms.videos.api import VideosApi
 from local import importer as local_importer
-from shared.adapters.documents.port import TENANTS, VIDEOS, StoreUnavailable, Upsert
+from shared.adapters.documents.port import STORIES, TENANTS, VIDEOS, StoreUnavailable, Upsert
 from shared.domain.records import Tenant, Video
 from shared.observability.metrics import Telemetry
 from shared.web.authentication import Caller
@@ -54,10 +54,11 @@ class Tables:
 
     def __post_init__(self) -> None:
         self.store = MemoryDocuments(lambda: self.now)
-        tenants, videos = (DocumentFlow(self.store, container, nothing) for container in (TENANTS, VIDEOS))
-        self.videos = VideosApi(None, videos, NoCatalogs())  # type: ignore[arg-type]
+        flows = [DocumentFlow(self.store, container, nothing) for container in (TENANTS, VIDEOS, STORIES)]
+        tenants, videos, _ = flows
+        self.videos = VideosApi(None, videos, NoCatalogs(), None)  # type: ignore[arg-type]
         self.rules = RulesApi(None, tenants)  # type: ignore[arg-type]
-        self.audit = AuditApi(None, tenants, videos)  # type: ignore[arg-type]
+        self.audit = AuditApi(None, *flows)  # type: ignore[arg-type]
         parts: Any = (self.store, None, None, None, Telemetry(), lambda: self.now)
         self.imports = Importer(JobParts(*parts))
 
