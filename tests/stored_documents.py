@@ -41,6 +41,8 @@ from shared.domain.removal_receipt import GRACE_SECONDS
 from shared.domain.user_signals import MAX_DOCUMENT_BYTES
 from tests.cms.editor import RULE, VIDEO, Editor
 from tests.served_app import App, new_user, served
+from tests.stories.social import Someone, stories_on
+from tests.user_tokens import signer
 
 Json = dict[str, Any]
 
@@ -113,6 +115,8 @@ async def one_of_everything(folder: Path) -> Stored:
         _listen(app, found)
         editor = await _tenant(app)
         await _steer(editor)
+        await _collect(app.documents, found)
+        await _socialize(app, editor)
         await _collect(app.documents, found)
         await _watch(app, editor)
         await _hand_on_late(app, found)
@@ -253,6 +257,39 @@ async def _watch(app: App, editor: Editor) -> None:
     today = datetime.fromtimestamp(app.clock.now(), UTC).date().isoformat()
     assert await app.services.learning.run(editor.tenant_id, today) == LEARNED
     await app.services.experiment_reports.store_all()
+
+
+async def _socialize(app: App, editor: Editor) -> None:
+    """People follow and block each other, one posts, another looks, reacts and reports, and an editor decides."""
+    await stories_on(app)
+    own = signer("ES256")
+    assert (await editor.post("user-token-keys", {"keyId": own.kid, "publicKey": own.pem})).status == 201
+    assert await app.services.tenants_refresher.refresh()
+    author, viewer = Someone(editor.client), Someone(editor.client.as_user())
+    author_id, viewer_id = [(await each.get("me")).json["id"] for each in (author, viewer)]
+    for each in (viewer, Someone(editor.client.as_user())):
+        assert (await each.call("PUT", f"follow/{author_id}")).status == 200
+    story = {
+        "visibility": "friends",
+        "text": "Off to the lake, with everybody who likes to swim before breakfast.",
+        "audienceUserIds": [viewer_id],
+        "category": "travel",
+        "tags": ["lake", "summer"],
+    }
+    ids = []
+    for key in ("one", "two"):
+        posted = await author.call("POST", "stories", story, {"Idempotency-Key": key})
+        assert posted.status == 201, posted.body
+        ids.append(posted.json["id"])
+    for story_id in ids:
+        assert (await viewer.call("PUT", f"stories/{story_id}/view")).status == 204
+        assert (await viewer.call("PUT", f"stories/{story_id}/reaction", {"emoji": "🔥"})).status == 200
+        report = {"reason": "spam", "text": "The same every day."}
+        assert (await viewer.call("POST", f"stories/{story_id}/report", report)).status == 202
+    await app.services.social.count()
+    await app.services.social.expire()
+    assert (await editor.post(f"stories/{ids[0]}/remove", {"reason": "an advertisement"})).status == 200
+    assert (await viewer.call("PUT", f"blocks/{author_id}")).status == 204
 
 
 async def _hand_on_late(app: App, found: Stored) -> None:

@@ -126,7 +126,7 @@ def described() -> dict[tuple[str, str], Described]:
                 found[container, head[1]] = current
             else:
                 current.fields |= fields_of(cells)
-    found["videos", "audit"] = found["tenants", "audit"]
+    found["videos", "audit"] = found["stories", "audit"] = found["tenants", "audit"]
     return found
 
 
