@@ -12,17 +12,19 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
 
 from local.demo import CMS_KEY, OPS_KEY
 from local.serving import local_settings, running
 from shared.adapters.tenant_directory import PLATFORM
 from tests.e2e.studio_screens import LOOKS, file_name, look, screens
-from tests.e2e.test_studio import CHROMIUM, DESKTOP, FLAGS, PHONE
+from tests.e2e.test_studio import CHROMIUM, DESKTOP, FLAGS, MEDIA_HOST, PHONE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+CLIPS = ROOT / "local" / "front" / "clips"
 HEADERS = {"X-Tenant-Id": "tenant_1", "X-Api-Key": CMS_KEY}
 CONTENT: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "playlists", {"id": "weekend", "name": "Weekend picks", "videoIds": ["vid_travel_3", "vid_music_2"]}),
@@ -78,14 +80,27 @@ async def _in_the_demo(folder: Path, size: tuple[int, int], take: Take) -> None:
                 for method, path, body in CONTENT:
                     async with http.request(method, f"/v1/cms/{path}", json=body) as answer:
                         answer.raise_for_status()
+                async with http.get("/v1/cms/configuration") as read:
+                    etag = {"If-Match": read.headers["ETag"]}
+                media = {"mediaHosts": [MEDIA_HOST]}
+                async with http.patch("/v1/cms/configuration", json=media, headers=etag) as declared:
+                    declared.raise_for_status()
             context = await playwright.chromium.launch_persistent_context(
                 Path(stores) / "profile",
                 executable_path=CHROMIUM,
                 args=FLAGS,
                 viewport={"width": size[0], "height": size[1]},
             )
+            await context.route(f"https://{MEDIA_HOST}/**", _poster)
             await take(context, str(app.url))
             await context.close()
+
+
+async def _poster(route: Route) -> None:
+    """A picture of the category, since the demo's media host is made up: `https://cdn.example/travel/3.jpg`."""
+    _, category, file = urlsplit(route.request.url).path.split("/")
+    number = int(file.partition(".")[0]) % 3
+    await route.fulfill(path=CLIPS / f"{category}-{number}.jpg")
 
 
 async def _sign_in(page: Page, url: str, tenant: str, key: str) -> None:
