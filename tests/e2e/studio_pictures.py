@@ -121,7 +121,8 @@ async def _pictures(page: Page, url: str, folder: Path, name: str) -> None:
     await page.screenshot(path=folder / f"studio-{name}.png")
     for tab in ("Rules", "Videos", "History"):
         await page.get_by_role("link", name=tab).click()
-        await expect(page.get_by_role("region", name=tab).locator(".card, tr[data-video]").first).to_be_visible()
+        content = page.get_by_role("region", name=tab).locator(".card:visible, tr[data-video]")
+        await expect(content.first).to_be_visible()
         await page.wait_for_timeout(300)
         await page.screenshot(path=folder / f"studio-{name}-{tab.lower()}.png")
 
