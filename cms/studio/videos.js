@@ -4,6 +4,8 @@ import { get, post } from "./api.js";
 import { ask, debounce, doing, h, moment, notice, show } from "./dom.js";
 import { importVideos } from "./import_form.js";
 import { playVideo, thumb, whyNoPictures } from "./media.js";
+import { combobox } from "./pickers.js";
+import { categories, creators, tags } from "./sources.js";
 import { RATINGS } from "./texts.js";
 import { bulkBar } from "./video_bulk.js";
 import { exportVideos } from "./video_csv.js";
@@ -14,7 +16,8 @@ const ORDERS = [["", "Best match first"], ["publishedAt desc", "Newest first"], 
   ["views desc", "Most viewed first"], ["views asc", "Least viewed first"], ["category asc", "By category"], ["category desc", "By category, backwards"], ["rating asc", "Mildest rating first"], ["rating desc", "Strongest rating first"],
   ["state asc", "By state"], ["state desc", "By state, backwards"], ["durationSeconds desc", "Longest first"], ["durationSeconds asc", "Shortest first"], ["id asc", "By id"]];
 const COLUMNS = [["title", "Video"], ["category", "Category"], ["rating", "Rating"], ["publishedAt", "Published"], ["state", "State"], ["views", "Views, 7 days"]];
-const PAGE = 30;
+const PAGE = 30, LONG_PAGE = 200;
+const MOST_SELECTED = 1000;
 
 export async function videosTab(place) {
   /** @type {Record<string, string>} */
@@ -26,10 +29,11 @@ export async function videosTab(place) {
   const count = h("p", { class: "muted", id: "video-count", role: "status" });
   const pictures = h("div", {});
   const all = h("input", { type: "checkbox", "aria-label": "Select every video shown", onchange: () => selectAll(all.checked) });
+  const others = h("div", { class: "row" });
   const bar = bulkBar(selected, { changed: () => drawSelection(), done: () => load() });
 
   let turn = 0; // only the newest answer is shown, whichever comes last
-  let loading = 0, shown = [];
+  let loading = 0, shown = [], total = 0;
 
   /** What the list is asked for, with its order; best matches first unless another order was chosen. */
   function asked() {
@@ -45,6 +49,7 @@ export async function videosTab(place) {
     if (mine !== turn) return;
     if (!cursor) { show(body); shown = []; }
     shown.push(...answer.videos);
+    total = answer.total;
     for (const video of answer.videos) if (selected.has(video.id)) selected.set(video.id, video);
     body.append(...answer.videos.map(row));
     if (!shown.length) body.append(h("tr", {}, h("td", { colspan: 8, class: "empty" }, "No video fits.")));
@@ -82,7 +87,23 @@ export async function videosTab(place) {
     const here = shown.filter((video) => selected.has(video.id)).length;
     all.checked = here > 0 && here === shown.length;
     all.indeterminate = here > 0 && here < shown.length;
+    const wanted = Math.min(total, MOST_SELECTED);
+    show(others, all.checked && selected.size < wanted && h("button", { class: "link", onclick: doing(selectMatching) },
+      total > MOST_SELECTED ? `Select the first ${wanted.toLocaleString()} of ${total.toLocaleString()} that match` : `Select all ${wanted.toLocaleString()} that match`));
     bar.draw();
+  }
+
+  /** Selects what the list would show further down, too. */
+  async function selectMatching() {
+    const wanted = asked(), mine = turn;
+    let cursor = null;
+    do {
+      const page = await get(`videos?${new URLSearchParams({ limit: String(LONG_PAGE), ...wanted, ...(cursor ? { cursor } : {}) })}`);
+      if (mine !== turn) return; // the list asks for something else by now
+      for (const video of page.videos) if (selected.size < MOST_SELECTED) select(video, true);
+      cursor = page.nextCursor;
+    } while (cursor && selected.size < MOST_SELECTED);
+    drawSelection();
   }
 
   async function change(video, down) {
@@ -113,6 +134,11 @@ export async function videosTab(place) {
   const search = debounce(200, () => load().catch((error) => notice(error.message, "bad")));
   const changes = (name) => (event) => { filters[name] = event.target.value; drawClear(); search(); };
   const typed = (name, label, type = "text") => h("label", { class: "filter" }, h("span", {}, label), h("input", { type, autocomplete: "off", "aria-label": `Only ${label.toLowerCase()}`, "data-filter": name, oninput: changes(name) }));
+  const picked = (name, label, source) => {
+    const box = typed(name, label), input = box.querySelector("input");
+    combobox(input, source, (value) => { input.value = value; changes(name)({ target: input }); }, box);
+    return box;
+  };
   const chosen = (name, label, options) => h("select", { "aria-label": label, "data-filter": name, onchange: changes(name) }, options.map(([value, says]) => h("option", { value }, says)));
   const orders = h("select", { "aria-label": "Order", onchange: () => { order = orders.value; drawOrder(); search(); } }, ORDERS.map(([value, says]) => h("option", { value }, says)));
   const heads = COLUMNS.map(([sort, label]) => h("th", { scope: "col", "data-sort": sort }, h("button", { class: "sort", onclick: () => sortBy(sort) }, label)));
@@ -129,8 +155,8 @@ export async function videosTab(place) {
   h("div", { class: "row filters" }, h("input", { type: "search", placeholder: "Words of title, id, tags, creator, category", "aria-label": "Search", maxlength: 200, "data-filter": "q", oninput: changes("q") }),
     chosen("state", "State", STATES), chosen("rating", "Only rating", [["", "All ratings"], ...RATINGS]), orders),
   h("details", { class: "more-filters" }, h("summary", {}, "More filters"), h("div", { class: "row filters" },
-    typed("category", "Category"), typed("tag", "Tag"), typed("creator", "Creator"), typed("publishedFrom", "Published from", "date"), typed("publishedTo", "Published to", "date"))),
-  clear, bar.element, pictures,
+    picked("category", "Category", categories), picked("tag", "Tag", tags), picked("creator", "Creator", creators), typed("publishedFrom", "Published from", "date"), typed("publishedTo", "Published to", "date"))),
+  clear, bar.element, others, pictures,
   h("div", { class: "card table-card" }, h("table", { class: "videos-table" }, h("thead", {}, h("tr", {}, h("td", { class: "select-cell" }, all), heads, h("td", {}))), body)), more);
   await load();
 }
