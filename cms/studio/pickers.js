@@ -39,6 +39,7 @@ export function combobox(input, source, pick, around) {
     const mine = ++turn;
     const found = await source.find(input.value.trim()).catch(() => []); // a picker that fails is an input
     if (mine !== turn || document.activeElement !== input) return;
+    const marked = choices[active]?.value;
     choices = found;
     active = -1;
     input.removeAttribute("aria-activedescendant");
@@ -47,6 +48,8 @@ export function combobox(input, source, pick, around) {
     h("span", {}, choice.label), choice.note && choice.note !== choice.label && h("small", {}, choice.note))));
     options.hidden = !choices.length;
     input.setAttribute("aria-expanded", String(choices.length > 0));
+    const still = choices.findIndex(({ value }) => value === marked);
+    if (still >= 0) mark(still); // what was marked stays so when a later answer comes
   };
   const soon = debounce(120, open);
 
