@@ -22,6 +22,8 @@ from tests.skip_reasons import leave_out
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)  # a busy machine takes its time
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
     "--headless=new",
@@ -65,7 +67,7 @@ async def open_studio(app: App, chromium: Browser) -> AsyncIterator[Open]:
     async def sign_in(editor: Editor, size: tuple[int, int], media: Answers | None = None) -> Page:
         context = await chromium.new_context(viewport={"width": size[0], "height": size[1]}, timezone_id="UTC")
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         allowed = (app.url, "data:", *([f"https://{MEDIA_HOST}/"] if media else []))
         if media:
             await context.route(f"https://{MEDIA_HOST}/**", media)
