@@ -37,14 +37,8 @@ _LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
     example=20,
 )
-_CURSOR = Parameter(
-    "cursor",
-    "query",
-    "`nextCursor` of the page before, for what it was made for only.",
-    {"type": "string", "pattern": f"^[A-Za-z0-9._]{{0,{list_cursor.MAX_CHARS}}}$"},
-)
 _CONSENT = X_PERSONALIZATION.saying("`off`: the user opted out. Nothing about the user is read.")
-_OF_USER = (X_USER, USERS_OWN_TOKEN, _CONSENT, _LIMIT, _CURSOR)
+_OF_USER = (X_USER, USERS_OWN_TOKEN, _CONSENT, _LIMIT, list_cursor.CURSOR)
 _OF_VIDEOS = (*_OF_USER, INCLUDE, *HINT_PARAMETERS)
 _PROBLEMS = (*USER, "invalid_limit", "invalid_cursor", "invalid_personalization")
 
@@ -191,7 +185,7 @@ class ListsApi:
         scopes=("sdk", "cms", "ops"),
         user=True,
         cors=True,
-        parameters=(X_USER, X_USER_TOKEN, _CONSENT, _LIMIT, _CURSOR, INCLUDE, *HINT_PARAMETERS),
+        parameters=(X_USER, X_USER_TOKEN, _CONSENT, _LIMIT, list_cursor.CURSOR, INCLUDE, *HINT_PARAMETERS),
         problems=(*_PROBLEMS, "series_not_found", "invalid_include"),
     )
     async def get_series(self, call: Call) -> func.HttpResponse:

@@ -16,17 +16,16 @@ from media.responses import CompletedUpload, UploadForm, UploadTicket
 from media.tickets import TooMany
 from media.uploads import Uploads
 from shared.adapters.blobs.port import BlobsUnavailable
-from shared.adapters.flags.evaluation import STORIES
 from shared.adapters.retry import with_timeout
 from shared.domain.formats import iso_time
 from shared.observability.metrics import Telemetry
 from shared.web.admission import Kind, Limits
 from shared.web.bodies import read_json
 from shared.web.declaration import Body, Response
-from shared.web.endpoint import Call, Edge, endpoint, json_response
-from shared.web.openapi import USERS_OWN_TOKEN, X_USER
-from shared.web.problem_codes import BODY, USER
+from shared.web.endpoint import Call, Edge, json_response
+from shared.web.problem_codes import BODY
 from shared.web.problems import Problem, bad_request, clock_wrong
+from shared.web.social_endpoint import social_endpoint
 
 MAX_BODY_BYTES = 4_096
 START_SECONDS = 5.0
@@ -63,7 +62,7 @@ class UploadsApi:
         self._owner_of = owner_of
         self._clock_trusted = clock_trusted
 
-    @endpoint(
+    @social_endpoint(
         "POST",
         "v1/uploads",
         "A ticket for one picture or clip",
@@ -71,15 +70,8 @@ class UploadsApi:
         description="The file goes straight to the media store, by the link, then `complete` looks at it. A user gets "
         "30 tickets an hour, 1 GB a day, and ten that are open at a time.",
         responses={201: Response("Store the file with this.", UploadTicket, _TICKET)},
-        scopes=("sdk", "cms", "ops"),
-        user=True,
-        user_token=True,
-        cors=True,
-        flag=STORIES,
-        parameters=(X_USER, USERS_OWN_TOKEN),
         body=Body(UploadForm, _FORM),
         problems=(
-            *USER,
             *BODY,
             "invalid_json",
             "invalid_upload",
@@ -110,7 +102,7 @@ class UploadsApi:
         )
         return json_response(answer, 201)
 
-    @endpoint(
+    @social_endpoint(
         "POST",
         "v1/uploads/{id}/complete",
         "Look at what was uploaded",
@@ -118,14 +110,7 @@ class UploadsApi:
         description="Checks length and first bytes: JPEG, PNG, WebP, MP4 and WebM are taken, nothing else. What is "
         "refused is deleted at once. Sent again, it answers the same.",
         responses={200: Response("It can be shown.", CompletedUpload, _COMPLETED)},
-        scopes=("sdk", "cms", "ops"),
-        user=True,
-        user_token=True,
-        cors=True,
-        flag=STORIES,
-        parameters=(X_USER, USERS_OWN_TOKEN),
         problems=(
-            *USER,
             "upload_not_found",
             "upload_missing",
             "upload_expired",

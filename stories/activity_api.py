@@ -16,6 +16,7 @@ from shared.web.bodies import read_object
 from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
 from shared.web.problems import Problem, bad_request
+from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.activity import REACTION, VIEW, Activity
 from stories.counts import totals
 from stories.identity import Person
@@ -32,7 +33,6 @@ from stories.responses import (
     StoryViewerItem,
     StoryViewersPage,
 )
-from stories.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.story import Story
 from stories.story_access import Looking
 from stories.story_forms import EMOJI, read_emoji

@@ -18,6 +18,7 @@ from shared.web.bodies import read_object
 from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
 from shared.web.problems import bad_request, clock_wrong
+from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.media_check import MediaCheck
 from stories.people_api import EXAMPLE_ID
 from stories.person_call import PAGE, PAGE_PROBLEMS
@@ -25,7 +26,6 @@ from stories.posting import Posting
 from stories.requests import StoryToPost
 from stories.responses import AuthorStories, StoriesFreshness, StoryCounts, StoryItem, StoryRow
 from stories.seen import SeenStories
-from stories.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.story import DELETED, Story, bucket_of
 from stories.story_access import AGE_BAND, Looking
 from stories.story_forms import read_story

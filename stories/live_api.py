@@ -12,9 +12,9 @@ from shared.web.admission import Kind, Limits
 from shared.web.declaration import Response
 from shared.web.endpoint import Call, Edge, json_response
 from shared.web.problems import Problem, unavailable
+from shared.web.social_endpoint import PRIVATE, social_endpoint
 from stories.person_call import PersonCalls
 from stories.responses import LiveAddress
-from stories.social_endpoint import PRIVATE, social_endpoint
 
 
 class LiveApi:

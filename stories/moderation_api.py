@@ -12,9 +12,9 @@ from shared.web.bodies import read_object
 from shared.web.declaration import Body, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge
 from shared.web.problems import Problem
+from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.moderation import Moderation, read_report
 from stories.requests import ReportOfStory
-from stories.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.story import STORY_ID
 from stories.story_access import Looking
 from stories.story_parts import StoryParts

@@ -11,6 +11,7 @@ from shared.web.bodies import read_object
 from shared.web.declaration import Body, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, endpoint, json_response
 from shared.web.problems import Problem, bad_request
+from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.graph import Graph
 from stories.identity import person_of
 from stories.people_pages import PeoplePages
@@ -27,7 +28,6 @@ from stories.responses import (
     Me,
     PublicIds,
 )
-from stories.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 
 EXAMPLE_ID = "Zq3_vX.b81LkPw0aGt5YhA"
 _HASH = "5f" * 32

@@ -20,13 +20,7 @@ LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
     example=20,
 )
-CURSOR = Parameter(
-    "cursor",
-    "query",
-    "`nextCursor` of the page before, for what it was made for only.",
-    {"type": "string", "pattern": f"^[A-Za-z0-9._]{{0,{list_cursor.MAX_CHARS}}}$"},
-)
-PAGE = (LIMIT, CURSOR)
+PAGE = (LIMIT, list_cursor.CURSOR)
 PAGE_PROBLEMS = ("invalid_limit", "invalid_cursor")
 DEFAULT_LIMIT = 20
 

@@ -10,11 +10,11 @@ from shared.web.admission import Kind
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import Call, Edge, json_response
 from shared.web.problems import bad_request
+from shared.web.social_endpoint import PRIVATE, social_endpoint
 from stories.api import EXAMPLE
 from stories.person_call import PAGE, PAGE_PROBLEMS
 from stories.responses import FoundStories, StoriesFreshness
 from stories.seen import SeenStories
-from stories.social_endpoint import PRIVATE, social_endpoint
 from stories.story import Story
 from stories.story_access import AGE_BAND, Looking
 from stories.story_parts import StoryParts

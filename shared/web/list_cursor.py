@@ -14,11 +14,19 @@ from cryptography.exceptions import InvalidTag
 
 from shared.domain import alphabet
 from shared.domain.keys import SigningKeys
+from shared.web.declaration import Parameter
 from shared.web.problems import bad_request
 
 PURPOSE = "list-cursor"
 MAX_CHARS = 1_024
 _NONCE_BYTES = 12
+CURSOR = Parameter(
+    "cursor",
+    "query",
+    "`nextCursor` of the page before, for what it was made for only.",
+    {"type": "string", "pattern": f"^[A-Za-z0-9._]{{0,{MAX_CHARS}}}$"},
+)
+"""How endpoints of lists declare it."""
 
 
 def encode(place: list[Any], keys: SigningKeys, *walk: str) -> str:
