@@ -70,6 +70,7 @@ from shared.adapters.blobs.port import Blobs, BlobsError, LinkedBlobs
 from shared.adapters.bus.port import Bus
 from shared.adapters.clock_guard import APP_CONFIGURATION, COSMOS, ClockGuard
 from shared.adapters.documents.port import TENANTS, Document, DocumentStore, Json, StoreError
+from shared.adapters.due_jobs import DueJob, DueJobs
 from shared.adapters.embedded_secrets import with_embedded_secrets
 from shared.adapters.flags.evaluation import LEAN_READS, LEAN_WRITES, Flags
 from shared.adapters.flags.port import FlagSource
@@ -94,7 +95,7 @@ from shared.web.cors import Cors
 from shared.web.endpoint import Edge
 from shared.web.status import ReadinessApi
 from shared.web.user_tokens import UserTokens
-from stories.apis import Social, build_social
+from stories.apis import COUNT_SECONDS, EXPIRE_SECONDS, Social, build_social
 from stories.media_check import NoMedia
 from stories.people_api import PeopleApi
 from stories.story_parts import StoryParts
@@ -153,6 +154,10 @@ class App:
     export: TelemetryExport | None = None
     _started: asyncio.Task[None] | None = None
     _end_logs: Callable[[], None] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        stories = [DueJob(self.social.count, COUNT_SECONDS), DueJob(self.social.expire, EXPIRE_SECONDS)]
+        self.jobs = DueJobs([DueJob(self.run_imports), *stories], self.clock)
 
     @property
     def catalogs(self) -> Catalogs:
@@ -227,6 +232,10 @@ class App:
             await self.learning_queue.work()
 
     async def run_jobs(self) -> None:
+        """What goes on all day: removals and imports, and what stories need every half minute and every minute."""
+        await self.jobs.run()
+
+    async def run_imports(self) -> None:
         """Go on with removals of tenants, then with imports: never side by side, so none writes what is removed."""
         await self.removals.run()
         await self.imports.run()

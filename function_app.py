@@ -92,16 +92,7 @@ for number in range(1, LEARNERS + 1):
     add_learner(number)
 
 
-@app.timer_trigger(arg_name="timer", schedule="15,45 * * * * *")
-async def count_stories(timer: func.TimerRequest) -> None:
-    await (await bootstrap.running()).social.count()
-
-
-@app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
-async def expire_stories(timer: func.TimerRequest) -> None:
-    await (await bootstrap.running()).social.expire()
-
-
+# Imports and stories, each at its own period, for the same reason in one function.
 @app.timer_trigger(arg_name="timer", schedule="*/10 * * * * *")
-async def run_imports(timer: func.TimerRequest) -> None:
+async def run_jobs(timer: func.TimerRequest) -> None:
     await (await bootstrap.running()).run_jobs()

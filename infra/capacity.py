@@ -188,7 +188,7 @@ def bill(average: float, peak: float, inputs: Inputs) -> dict[str, float]:
     requests = average * MONTH_SECONDS
     cores = (usual.http_cores + usual.fold_cores + usual.rollup_cores) / i["cpu_target"]
     ready = min(cores, float(usual.http_instances + usual.fold_instances) / 2)
-    alone = i["timer_functions"] + i["story_timer_functions"] + most.rollup_instances
+    alone = i["timer_functions"] + most.rollup_instances
     idle = alone * i["ready_instances_each"]  # their work is among the cores
     learning = i["tenants"] * i["learning_cpu_s"] / 86_400 / i["cpu_target"]
     hourly_ru = max(usual.ru * i["ru_hour_maximum"], 0.1 * recommended_ru(most, inputs))

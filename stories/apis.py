@@ -28,6 +28,9 @@ from stories.story_access import Looking
 from stories.story_catalog import StoryCatalogs
 from stories.story_parts import StoryParts
 
+COUNT_SECONDS, EXPIRE_SECONDS = 30, 60
+"""How often the jobs run."""
+
 STORY_APIS = (PeopleApi, StoriesApi, SearchApi, ActivityApi, ReportsApi, LiveApi)
 
 

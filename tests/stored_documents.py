@@ -196,7 +196,7 @@ async def _steer(editor: Editor) -> None:
     rows = [{**past, "timestamp": editor.app.now_ms(DAY_SECONDS * day)} for day in range(1, 41)]
     asked = await editor.post("history", {"events": [*rows, {**past, "timestamp": "soon"}]})
     assert asked.status == 202, asked.body
-    await editor.app.host.run_timer("run_imports")
+    await editor.app.host.run_timer("run_jobs")
 
 
 async def _learn(editor: Editor) -> None:
@@ -317,7 +317,7 @@ async def _remove(app: App, found: Stored) -> None:
     assert asked.status == 202, asked.body
     await _collect(app.documents, found)
     app.clock.advance(GRACE_SECONDS + 1)
-    await app.host.run_timer("run_imports")
+    await app.host.run_timer("run_jobs")
     receipt = await operator.get("tenants/showcase/removal")
     assert receipt.json["state"] == "done", receipt.body
 

@@ -114,7 +114,7 @@ async def test_nothing_that_a_caller_sends_to_any_endpoint_is_logged(app: App, l
         answers += await send_everywhere(app, client, keys[:1], mark)
     await app.folded()
     await app.rolled_up()
-    await app.host.run_timer("run_imports")
+    await app.host.run_timer("run_jobs")
     statuses = {status for status, _ in answers}
     assert {200, 400, 403, 404, 500} <= statuses, "the traffic was mixed"
 

@@ -47,6 +47,6 @@ async def test_the_page_about_stories_is_answered_as_it_shows(
             assert app.counted("story_views", "tenant_1") == 1
             with caplog.at_level(logging.INFO, "feed.stories"):
                 app.clock.advance(24 * 3_600 + 1)
-                await app.host.run_timer("expire_stories")
+                await app.host.run_timer("run_jobs")
             lines = [json.loads(r.getMessage()) for r in caplog.records if '"story_expired"' in r.getMessage()]
             assert [each["lateMax"] < 3_600 for each in lines if each["count"] == 1] == [True], "once, by whichever run"

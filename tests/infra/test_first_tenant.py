@@ -95,7 +95,7 @@ async def test_the_documented_commands_lead_from_an_empty_store_to_the_first_fee
         assert (await curl(app, remove, OPERATORS_KEY=operators_key)).status == 202
         assert (await curl(app, ask, **keys)).status == 401
         app.clock.advance(GRACE_SECONDS + 1)
-        await app.host.run_timer("run_imports")
+        await app.host.run_timer("run_jobs")
         assert (await curl(app, receipt, OPERATORS_KEY=operators_key)).json["state"] == "done"
 
         await rotated(app, operators_key)
