@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from feed.pipeline import REASONS
-from infra import capacity, entry, figures, half, hosting
+from infra import capacity, entry, figures, half, hosting, story_costs
 from shared import settings
 from shared.adapters.flags import evaluation
 from shared.observability import metric_table as telemetry_metrics
@@ -37,6 +37,10 @@ def _hosting() -> str:
 
 def _half() -> str:
     return half.render(figures.read().after)
+
+
+def _story_costs() -> str:
+    return story_costs.render(figures.read().after)
 
 
 def _entry() -> str:
@@ -79,6 +83,7 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/ranking.md", "worked score"): worked_score.as_markdown,
     ("docs/operations.md", "capacity"): _capacity,
     ("docs/operations.md", "half"): _half,
+    ("docs/operations.md", "stories"): _story_costs,
     ("docs/design.md", "scale"): _scale,
     ("docs/decisions/0027-flex-consumption-until-its-executions-cost-more.md", "hosting"): _hosting,
     ("docs/decisions/0033-the-gateway-stays-under-a-ddos-plan-where-it-pays.md", "entry"): _entry,
