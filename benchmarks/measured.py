@@ -11,11 +11,10 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.results import RECORD, today
 from infra.figures import MEASURED, OF_BEFORE
 
 __all__ = ["OF_BEFORE", "RECORD", "record"]
-
-RECORD = "--record"
 
 
 def record(name: str, value: float, unit: str, source: str, path: Path = MEASURED) -> None:
@@ -23,5 +22,5 @@ def record(name: str, value: float, unit: str, source: str, path: Path = MEASURE
     if RECORD not in sys.argv:
         return
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known[name] = {"value": float(f"{value:.4g}"), "unit": unit, "source": source}
+    known[name] = {"value": float(f"{value:.4g}"), "unit": unit, "source": source, "date": today()}
     path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -79,7 +79,7 @@ def main() -> None:
     _print_visit(kinds)
     _print_change_feeds(kinds)
     _print_test_server(users[TYPICAL])
-    source = f"{COMMAND}: {BUSY}, version {NEWEST}; version {OLDEST} has {found[BUSY, OLDEST]:,}"
+    source = f"{COMMAND}, {BUSY}, version {NEWEST}; version {OLDEST} has {found[BUSY, OLDEST]:,}"
     record("signals_bytes", found[BUSY, NEWEST], "bytes", source)
     record("marker_bytes", kinds["user-activity · marker"], "bytes", COMMAND)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks import results
 from feed.pipeline import REASONS
 from infra import capacity, entry, figures, half, hosting, story_costs
 from shared import settings
@@ -47,33 +48,11 @@ def _entry() -> str:
     return entry.render(figures.read().after)
 
 
-def _scale() -> str:
-    """The rows of the capacity table that the design repeats."""
-    table = [line.strip("| ").split(" | ") for line in _capacity().splitlines()]
-    rows = {cells[0]: cells[1:] for cells in reversed(table) if len(cells) > 1}
-    both = zip(rows["instances (2 GB, 1 core): HTTP"], rows["instances: folding"], strict=True)
-    shown = {
-        "instances: HTTP + folding": [f"{http} + {fold}" for http, fold in both],
-        "instances: drainers of the roll-up": rows["instances: drainers of the roll-up"],
-        "request units a second": rows["request units a second: everything"],
-        **{name: rows[name] for name in ("messaging units", "gateway capacity units", "App Configuration quota used")},
-    }
-    lines = ["| " + " | ".join(["while it lasts", *rows["while it lasts"]]) + " |", "|---|---:|---:|---:|---:|"]
-    lines += ["| " + " | ".join([name, *cells]) + " |" for name, cells in shown.items()]
-    usual, tenfold = (rows["**together**"][at].strip("*") for at in (0, 2))
-    folding, everything = rows["request units a second: folding"][1], rows["request units a second: everything"][1]
-    lines += [
-        "",
-        f"The same program prints ${usual} a month for 600/s, peak 3,000/s, and ${tenfold} for ten times that.",
-        f"At 3,000/s folding takes {folding} of {everything} request units a second.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 WHOLE: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings.as_markdown,
     "docs/metrics.md": telemetry_metrics.as_markdown,
     "docs/flags.md": evaluation.as_markdown,
+    "docs/results.md": results.as_markdown,
 }
 """Pages that are nothing but what the code says."""
 
@@ -84,7 +63,6 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/operations.md", "capacity"): _capacity,
     ("docs/operations.md", "half"): _half,
     ("docs/operations.md", "stories"): _story_costs,
-    ("docs/design.md", "scale"): _scale,
     ("docs/decisions/0027-flex-consumption-until-its-executions-cost-more.md", "hosting"): _hosting,
     ("docs/decisions/0033-the-gateway-stays-under-a-ddos-plan-where-it-pays.md", "entry"): _entry,
     ("docs/operations.md", "requirements"): requirements_met.as_markdown,

@@ -98,6 +98,24 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
+def section_text(text: str, title: str, level: str = "##") -> str:
+    """The text under a heading, up to the next one of its level or above."""
+    begin = re.search(rf"^{level} {re.escape(title)}$", text, re.M)
+    assert begin, f"no heading {title!r}"
+    rest = text[begin.end() :]
+    end = re.search(rf"^#{{1,{len(level)}}} ", rest, re.M)
+    return rest[: end.start()] if end else rest
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The cells of every row of the tables in a text, heads left out."""
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        ruled = at + 1 < len(lines) and re.match(r"\|[-:| ]+\|$", lines[at + 1])
+        if line.startswith("| ") and not ruled:
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
 @cache
 def pages() -> dict[str, Page]:
     """Every page, by its path from the root."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import measured
+from benchmarks.results import today
 from infra import figures
 
 
@@ -29,8 +30,8 @@ def test_figures_are_merged_by_name_and_sorted(file: Path):
     measured.record("cpu", 1.23456, "ms", "python -m benchmarks fold", file)
     measured.record("size", 8, "bytes", "python -m benchmarks fold, again", file)
     assert json.loads(file.read_text()) == {
-        "cpu": {"value": 1.235, "unit": "ms", "source": "python -m benchmarks fold"},
-        "size": {"value": 8, "unit": "bytes", "source": "python -m benchmarks fold, again"},
+        "cpu": {"value": 1.235, "unit": "ms", "source": "python -m benchmarks fold", "date": today()},
+        "size": {"value": 8, "unit": "bytes", "source": "python -m benchmarks fold, again", "date": today()},
     }
     assert file.read_text().index('"cpu"') < file.read_text().index('"size"')
 
@@ -41,5 +42,5 @@ def test_the_committed_file_is_as_the_helper_writes_it():
     for name, entry in json.loads(text).items():
         if entry["unit"] == measured.OF_BEFORE and re.search(r"benchmarks.(paired|write_path)", entry["source"]):
             assert "a171ba9" in entry["source"], f"{name} is a ratio to another version than the bill before"
-        assert set(entry) == {"value", "unit", "source"}, name
+        assert set(entry) == {"value", "unit", "source", "date"}, name
         assert entry["source"].startswith("python -m "), name

@@ -1,0 +1,69 @@
+"""The page of results: every figure says with which command, when and against what it was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import results
+from tests.docs.pages import pages
+
+WHEN = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("sys.argv", ["benchmarks", "memory", "--record"])
+    return tmp_path / "results.json"
+
+
+def test_every_result_names_its_command_its_day_and_what_it_ran_against() -> None:
+    records = json.loads(results.RESULTS.read_text(encoding="utf-8"))
+    for name, each in records.items():
+        assert re.match(r"python -m |make ", each["command"]), name
+        assert WHEN.fullmatch(each["date"]), name
+        assert each["against"], name
+        assert ("value" in each) != ("rows" in each), name
+        assert all(len(row) == len(each["columns"]) for row in each.get("rows", [])), name
+
+
+def test_a_run_without_the_option_keeps_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks", "memory"])
+    results.keep("a", "1 ms", topic=results.SPEED, what="a page", command="python -m benchmarks table", path=file)
+    assert not file.exists()
+
+
+def test_a_result_that_is_measured_again_replaces_the_one_before(file: Path, tmp_path: Path) -> None:
+    for value in ("1 ms", "2 ms"):
+        results.keep("a", value, topic=results.SPEED, what="a page", command="python -m benchmarks table", path=file)
+    results.keep_table(
+        *("b", ("user", "bytes"), [("busy", "12")]),
+        topic=results.STORED, what="A document", command="make soak", note="Read it so.", path=file,
+    )  # fmt: skip
+    measured = tmp_path / "measured.json"
+    measured.write_text('{"x_ms": {"value": 3, "unit": "ms", "source": "make soak, twice", "date": "2026-11-30"}}')
+    page = results.as_markdown(file, measured)
+    assert f"| a page | 2 ms | `python -m benchmarks table` | {results.today()} | {results.SHARED} |" in page
+    assert "1 ms" not in page
+    assert "### A document\n" in page
+    assert "| busy | 12 |\n\nRead it so.\n" in page
+    assert "| x ms | 3 ms | `make soak`, twice | 2026-11-30 |" in page
+
+
+def test_a_result_of_an_unknown_topic_is_refused(file: Path) -> None:
+    results.keep("a", "1", topic="Weather", what="rain", command="make soak", path=file)
+    with pytest.raises(ValueError, match="Weather"):
+        results.as_markdown(file)
+
+
+def test_every_page_opens_with_what_it_is_for_and_for_whom() -> None:
+    wrong = []
+    for name, page in pages().items():
+        if re.fullmatch(r"docs/[\w-]+\.md", name):
+            opening = page.text.partition("\n\n")[2].partition("\n\n")[0]
+            if not opening.startswith("For "):
+                wrong.append(f"{name}: {opening[:60]}")
+    assert wrong == [], "begin with: For whom: what the page is about"
