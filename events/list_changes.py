@@ -1,7 +1,7 @@
 """What events change of a user's lists. Pure.
 
 `continue` has what was started and not finished. Short videos are watched again rather than continued, and nearly every
-batch has one that was left early: so only videos of a minute and more, and episodes of a series, come onto it.
+batch has one that was left early: so only videos of five minutes and more, and episodes of a series, come onto it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from shared.domain.event_types import (
 )
 from shared.domain.user_lists import CONTINUE, FOLLOWING, LIKED, SAVED, Entry
 
-CONTINUE_FROM_SECONDS = 60.0
-STARTED_MS = 5_000
-"""Watched for less, a video was not started."""
+CONTINUE_FROM_SECONDS = 300.0
+STARTED_MS, STARTED_SHARE = 60_000.0, 0.2
+"""Watched for less than a minute, and for less than a fifth of its length, a video was not started."""
 FINISHED_SHARE = 0.9
 """Watched so far, only credits are left."""
 FINISHED_FOR_MS = 60_000
@@ -53,6 +53,10 @@ def is_finished(event: Event, facts: Facts | None) -> bool:
     return (event.watch_ms or 0.0) >= 1000.0 * FINISHED_SHARE * facts.duration_seconds
 
 
+def _is_started(event: Event, facts: Facts) -> bool:
+    return (event.watch_ms or 0.0) >= min(STARTED_MS, 1000.0 * STARTED_SHARE * facts.duration_seconds)
+
+
 def _change(event: Event, facts: Facts | None) -> tuple[str, str, Entry] | None:
     """The list, the name on it, and what changes."""
     if event.subject is not None:
@@ -68,6 +72,6 @@ def _change(event: Event, facts: Facts | None) -> tuple[str, str, Entry] | None:
         return CONTINUE, event.video_id, Entry(off_ms=event.at_ms)
     if is_finished(event, facts):
         return CONTINUE, event.video_id, Entry(off_ms=event.at_ms + FINISHED_FOR_MS)
-    if event.type in (VIDEO_VIEW, PROGRESS) and (event.watch_ms or 0.0) >= STARTED_MS:
+    if event.type in (VIDEO_VIEW, PROGRESS) and _is_started(event, facts):
         return CONTINUE, event.video_id, Entry(on_ms=event.at_ms, position_ms=int(event.watch_ms or 0.0))
     return None

@@ -100,8 +100,8 @@ class ListsApi:
     @_videos_of(
         "continue",
         "The videos that the user can continue",
-        "Started and not finished, watched last first, with the position: videos of a minute and more, and episodes of "
-        "a series. Otherwise as `/v1/me/saved`.",
+        "Started and not finished, watched last first, with the position: videos of five minutes and more, and "
+        "episodes of a series, of which a minute or a fifth was watched. Otherwise as `/v1/me/saved`.",
         positionMs=61_000,
     )
     async def get_continue(self, call: Call) -> func.HttpResponse:

@@ -39,16 +39,16 @@ async def test_a_list_has_what_was_put_on_it_newest_first(app: App, on: str, off
 
 async def test_what_was_started_can_be_continued_until_it_is_finished(app: App) -> None:
     viewer = await new_viewer(app)
-    await viewer.tell("video_view", "vid_long_0", ago=50, watchTimeMs=4_000)
-    await viewer.tell("video_view", "vid_fitness_1", ago=50, watchTimeMs=20_000)
-    assert await viewer.ids("continue") == [], "nobody continues what they hardly began, or half a minute"
+    await viewer.tell("video_view", "vid_long_0", ago=50, watchTimeMs=59_000)
+    await viewer.tell("video_view", "vid_fitness_1", ago=50, watchTimeMs=60_000)
+    assert await viewer.ids("continue") == [], "nobody continues what they hardly began, or a short one"
     play = {"playId": "p1", "startedAt": app.now_ms(40)}
     await viewer.tell("progress", "vid_long_1", ago=30, positionMs=10_000, **play)
-    await viewer.tell("progress", "vid_long_1", ago=20, positionMs=20_000, **play)
+    await viewer.tell("progress", "vid_long_1", ago=20, positionMs=70_000, **play)
     await viewer.tell("video_view", "vid_long_2", ago=25, watchTimeMs=100_000)
     found = (await viewer.me("continue")).json["items"]
     assert [(item["videoId"], item["positionMs"]) for item in found] == [
-        ("vid_long_1", 20_000),
+        ("vid_long_1", 70_000),
         ("vid_long_2", 100_000),
     ]
     await viewer.tell("complete", "vid_long_1", ago=15)
@@ -56,7 +56,7 @@ async def test_what_was_started_can_be_continued_until_it_is_finished(app: App) 
     await viewer.tell("video_view", "vid_long_2", ago=5, watchTimeMs=550_000)
     assert await viewer.ids("continue") == []
     app.clock.advance(3_600)
-    await viewer.tell("video_view", "vid_long_1", watchTimeMs=30_000)
+    await viewer.tell("video_view", "vid_long_1", watchTimeMs=60_000)
     assert await viewer.ids("continue") == ["vid_long_1"], "watched once more"
     await viewer.tell("not_interested", "vid_long_1")
     assert await viewer.ids("continue") == []
@@ -141,7 +141,7 @@ async def test_users_and_tenants_never_see_each_others_lists(app: App, what: str
     viewer, neighbor = await new_viewer(app), await new_viewer(app)
     await viewer.tell("save", "vid_fitness_1")
     await viewer.tell("like", "vid_fitness_1")
-    await viewer.tell("video_view", "vid_long_0", watchTimeMs=50_000)
+    await viewer.tell("video_view", "vid_long_0", watchTimeMs=90_000)
     await viewer.follow("creator", "anna")
     assert len(await viewer.ids(what)) == 1
     same_name = Viewer(neighbor.client.as_user(viewer.client.user))

@@ -130,7 +130,7 @@ export interface paths {
         };
         /**
          * The videos that the user can continue
-         * @description Started and not finished, watched last first, with the position: videos of a minute and more, and episodes of a series. Otherwise as `/v1/me/saved`.
+         * @description Started and not finished, watched last first, with the position: videos of five minutes and more, and episodes of a series, of which a minute or a fifth was watched. Otherwise as `/v1/me/saved`.
          */
         get: operations["getContinue"];
         put?: never;
