@@ -22,7 +22,7 @@ test: $(TESTED_WITH)  ## every test; says what it leaves out where Node or a C c
 
 setup: $(TESTED_WITH)  ## what `make test` needs; `make -j2 setup` uses two cores
 
-e2e-azure: $(VENV)/.dev $(AZURITE)  ## the README's story and every outage on the Azure adapters, over our test servers
+e2e-azure: $(VENV)/.dev $(AZURITE)  ## the tour of the docs and every outage on the Azure adapters, over our test servers
 	$(BIN)/python -m tests.e2e.azure
 
 lint: $(VENV)/.dev  ## style, types

@@ -60,10 +60,10 @@ ALL_OF_A_LANGUAGE = {"mermaid": Compared(f"{_HERE}test_every_file_in_a_diagram_i
 
 ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "README.md#personalized-video-feed sh": NotRun("this is what runs the tests; the targets are looked up"),
-    "README.md#watch-a-feed-become-personal sh": Executed(
-        "tests/e2e/azure/test_story.py::test_the_story_of_the_readme_is_what_happens_embedded"
+    "docs/tour.md#watch-a-feed-become-personal sh": Executed(
+        "tests/e2e/azure/test_story.py::test_the_tour_is_what_happens_embedded"
     ),
-    "README.md#where-things-are plain": Compared(f"{_HERE}test_the_readme_names_every_folder"),
+    "CONTRIBUTING.md#where-things-are plain": Compared(f"{_HERE}test_the_map_names_every_folder"),
     "CONTRIBUTING.md#run sh": NotRun("this is what runs the tests; the targets, modules and options are looked up"),
     "docs/api.md#the-api-for-those-who-build-an-sdk sh": Executed(f"{_API}test_the_first_commands_do_what_they_say"),
     "docs/azure.md#on-our-test-servers sh": Executed(_AZURE),

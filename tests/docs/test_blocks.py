@@ -86,8 +86,8 @@ def test_every_metric_in_a_query_is_counted() -> None:
     assert [name for name in named if name.removesuffix("_bucket") not in METRICS] == []
 
 
-def test_the_readme_names_every_folder() -> None:
-    (drawn,) = [block.text for block in pages()["README.md"].blocks if block.place.section == "where-things-are"]
+def test_the_map_names_every_folder() -> None:
+    (drawn,) = [block.text for block in pages()["CONTRIBUTING.md"].blocks if block.place.section == "where-things-are"]
     named = re.findall(r"^([\w./-]+)\s{2,}", drawn, re.MULTILINE)
     assert [name for name in named if not (ROOT / name).exists()] == []
     rooms = {path.name + "/" for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}

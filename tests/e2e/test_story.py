@@ -1,4 +1,4 @@
-"""The story the README tells, line by line, through the real app."""
+"""The tour, line by line, through the real app."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def says(answer: Answer, mode: str, reason: str | None) -> bool:
     return (answer.json["mode"], answer.json["reason"]) == (mode, reason)
 
 
-async def test_the_story_of_the_readme(app: App) -> None:
+async def test_the_tour_through_the_real_app(app: App) -> None:
     videos = make_videos(60, ("cooking", "fitness", "travel", "music"))
     viewer = await app.tenant(videos)
     neighbor = await app.tenant(videos)

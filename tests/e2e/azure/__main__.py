@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.azure`: the README's story on the Azure adapters, then every outage; exit 1 on a difference."""
+"""`python -m tests.e2e.azure`: the tour on the Azure adapters, then every outage; exit 1 on a difference."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ async def main() -> int:
     """Exit code."""
     wrong: list[str] = []
     async with running_servers() as servers:
-        print(
-            "The story of the README on Cosmos DB, Service Bus, Blob Storage and App Configuration (our test servers)\n"
-        )
+        print("The tour on Cosmos DB, Service Bus, Blob Storage and App Configuration (our test servers)\n")
         async with running_app(servers.settings) as app:
             async for told in tell(app.url, app.environment):
                 print(f"{told.step.number}. {told.step.says}\n   {told.outcome}", flush=True)
                 if not told.as_written:
-                    wrong.append(f"step {told.step.number} of the story: {told.outcome}")
+                    wrong.append(f"step {told.step.number} of the tour: {told.outcome}")
         print("\nOne fault at a time, under a running app that is never restarted\n")
         print(_header(), flush=True)
         async with (

@@ -1,4 +1,4 @@
-"""The story of the README, taken from the README itself: its commands run as they stand, on whatever app is served.
+"""The tour, taken from `docs/tour.md` itself: its commands run as they stand, on whatever app is served.
 
 Only the address is another one. A step whose answer is not there yet is run again, as a reader would.
 """
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One numbered step: what the README says about it, and its commands."""
+    """One numbered step: what the page says about it, and its commands."""
 
     number: int
     says: str
@@ -31,17 +31,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A step that was run: what came of it, and whether that is what the README says."""
+    """A step that was run: what came of it, and whether that is what the page says."""
 
     step: Step
     outcome: str
     as_written: bool
 
 
-def steps_of_the_readme() -> tuple[str, list[Step]]:
+def steps_of_the_tour() -> tuple[str, list[Step]]:
     """The lines before the first step, and the steps."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if ADDRESS in block)
+    page = (ROOT / "docs/tour.md").read_text(encoding="utf-8")
+    block = next(block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if ADDRESS in block)
     preamble, *rest = re.split(r"^# (\d+)\. ", block, flags=re.MULTILINE)
     steps = []
     for number, text in zip(rest[::2], rest[1::2], strict=True):
@@ -75,9 +75,9 @@ async def tell(url: str, environment: dict[str, str]) -> AsyncIterator[Told]:
     """Run the steps one by one against the app at `url`; `environment` is the app's own, which `make switch` needs."""
     for program in ("bash", "curl", "make"):
         if shutil.which(program) is None:
-            leave_out(f"the story of the README needs {program}")
-    preamble, steps = steps_of_the_readme()
-    assert [step.number for step in steps] == list(EXPECTED), "the README's story has other steps than are checked"
+            leave_out(f"the tour needs {program}")
+    preamble, steps = steps_of_the_tour()
+    assert [step.number for step in steps] == list(EXPECTED), "the tour has other steps than are checked"
     preamble = preamble.replace(ADDRESS, f"FEED={url}")
     for step in steps:
         yield await _told(step, preamble, environment)

@@ -1,4 +1,4 @@
-"""The README's own commands on both ways to run: embedded, and on the four Azure adapters over the test servers."""
+"""The tour's own commands on both ways to run: embedded, and on the four Azure adapters over the test servers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ async def is_what_happens(settings: dict[str, str]) -> None:
             assert told.as_written, f"{told.step}: {told.outcome}"
 
 
-async def test_the_story_of_the_readme_is_what_happens_embedded() -> None:
+async def test_the_tour_is_what_happens_embedded() -> None:
     await is_what_happens({})
 
 
-async def test_the_story_of_the_readme_is_what_happens_on_the_azure_adapters(servers: Servers) -> None:
+async def test_the_tour_is_what_happens_on_the_azure_adapters(servers: Servers) -> None:
     await is_what_happens(servers.settings)
