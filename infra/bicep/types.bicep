@@ -94,5 +94,7 @@ type firewallTable = {
     off: ruleIds
     @description('What only logs, and adds nothing to the score that refuses a request.')
     logged: ruleIds
+    @description('Names of arguments in which people write what they like: no rule looks at their values.')
+    free: string[]
   }[]
 }

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 NOT_IN_NAMES = ("remote file",)
-PATHS = ("/v1/feed", "/v1/events/batch")
+PATHS = ("/v1/feed", "/v1/events/batch", "/v1/search", "/v1/me/events")
+STORIES = "/v1/stories"
+"""Where people write what they like: what takes ordinary text for an attack only logs. These are still refused."""
+REFUSED_IN_STORIES = ("cross-site scripting", "path traversal", "Log4Shell", "header injection")
 VALUES: Mapping[str, tuple[str, ...]] = {
     "SQL injection": (
         "' OR 1=1--",
@@ -72,6 +75,11 @@ URLS = (
     "/v1/events/../../.git/config",
     "/v1/feed/.env",
     "/v1/events/batch/web.config",
+    "/v1/stories/..%2f..%2f..%2fetc%2fpasswd",
+    "/v1/stories/.git/config",
+    "/v1/follow/..%2f..%2fetc%2fpasswd",
+    "/v1/blocks/%2e%2e/%2e%2e/etc/passwd",
+    "/v1/uploads/web.config",
     "/v1/debug/user-signals",
     "/V1/%64ebug/user-signals",
     "/v1//debug/user-signals",
@@ -102,8 +110,11 @@ def attacks() -> Iterator[Attack]:
                 yield _on(path, kind, f"country={quote(value, safe='')}")
                 if kind not in NOT_IN_NAMES:
                     yield _on(path, f"{kind}, in a name", f"{quote(value, safe='')}=1")
+    for kind in REFUSED_IN_STORIES:
+        for value in VALUES[kind]:
+            yield _on(STORIES, kind, f"limit={quote(value, safe='')}")
     for agent in AGENTS:
-        for path in PATHS:
+        for path in (*PATHS, STORIES):
             yield _on(path, "user agent", "", agent)
     for url in URLS:
         yield Attack("URL", "GET", url)
@@ -113,7 +124,7 @@ def attacks() -> Iterator[Attack]:
 
 def harmless() -> Iterator[Attack]:
     """The same requests without an attack in them: these must pass, or the others show nothing."""
-    for path in PATHS:
+    for path in (*PATHS, STORIES):
         yield _on(path, "harmless", "country=DE")
         yield _on(path, "harmless", "anything=1")
         yield _on(path, "harmless", "", "app/1.0")

@@ -2,8 +2,9 @@
 
 A ModSecurity with the public Core Rule Set at the gateway's paranoia level stands before the local host. Which rules
 are off, which only log, what is not inspected and which path has which policy are read from the snapshot of production.
-Sent are every documented request, every call of the Studio, files of each kind, titles with ordinary punctuation, and
-receipts, cursors and ids of random content in both versions: none may be refused. Then attacks: each must be.
+Sent are every documented request, every call of the Studio, files of each kind, titles and stories with ordinary
+punctuation, and receipts, cursors and ids of random content in both versions: none may be refused. Then attacks: each
+must be.
 Not tried: limits per address, and the rules that Microsoft adds to the public set.
 """
 
@@ -21,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.docs.pages import ROOT
-from tests.firewall import opaque, passing, refusing
+from tests.firewall import opaque, passing, refusing, social
 from tests.firewall.guarded import STRICT, UNREAD, Guarded, Tally, deployed, guarded
 from tests.firewall.server import how_to_get_them, missing_packages, version
 from tests.infra import compiler
@@ -48,6 +49,7 @@ async def prove(titles: int, batches: int, seed: int) -> bool:
                 ("batches: compressed, 250 kB, 300 kB", passing.compressed),
                 (f"{titles:,} titles", lambda app: passing.written_titles(app, titles, draw)),
                 (f"{titles:,} filtered feeds", lambda app: passing.filtered(app, titles, draw)),
+                (f"{titles:,} stories, searches and reports", lambda app: social.stories(app, titles, draw)),
                 (f"{batches:,} batches and cursors", lambda app: opaque.random_content(app, batches, draw)),
             ]
             print("\nmust pass" + " " * 44 + "sent  refused  seconds")
@@ -68,12 +70,12 @@ async def prove(titles: int, batches: int, seed: int) -> bool:
 
 async def attacks(app: Guarded) -> bool:
     """Print what became of the attacks."""
-    print("\nmust be refused" + " " * 38 + "sent  came through")
+    print("\nmust be refused" + " " * 48 + "sent  came through")
     found = await refusing.attacked(app), await refusing.attacked_in_events(app)
     for name, stopped in zip(
-        ("attacks on feed and events, by the firewall", "the same in events, by the app"), found, strict=True
+        ("attacks on feed, events, search, stories: the firewall", "the same in events: the app"), found, strict=True
     ):
-        print(f"{name:50} {stopped.sent:>6} {len(stopped.through):>13}")
+        print(f"{name:60} {stopped.sent:>6} {len(stopped.through):>13}")
         for line in [*stopped.through[:SHOWN], *stopped.harmless_refused[:SHOWN]]:
             print(f"    {line}")
     return all(stopped.passed for stopped in found)

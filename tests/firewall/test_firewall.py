@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.firewall import opaque, passing, refusing
+from tests.firewall import opaque, passing, refusing, social
 from tests.firewall.guarded import STRICT, UNREAD, Guarded, Tally
 from tests.firewall.texts import titles
 
@@ -42,6 +42,10 @@ async def test_feeds_and_filters_with_ordinary_punctuation_pass(app: Guarded) ->
     assert_passed(await passing.filtered(app, 40, random.Random(5)))
 
 
+async def test_stories_searches_and_reports_with_ordinary_punctuation_pass(app: Guarded) -> None:
+    assert_passed(await social.stories(app, 40, random.Random(6)))
+
+
 async def test_receipts_cursors_and_ids_of_random_content_pass(app: Guarded) -> None:
     assert_passed(await opaque.random_content(app, 100, random.Random(2)))
 
@@ -50,7 +54,7 @@ async def test_videos_asked_for_by_id_pass(app: Guarded) -> None:
     assert_passed(await opaque.linked_videos(app, 40, random.Random(3)))
 
 
-async def test_attacks_on_feed_and_events_are_refused_and_harmless_requests_are_not(app: Guarded) -> None:
+async def test_attacks_are_refused_and_harmless_requests_are_not(app: Guarded) -> None:
     stopped = await refusing.attacked(app)
     assert (stopped.through, stopped.harmless_refused) == ([], [])
     assert stopped.sent > 100

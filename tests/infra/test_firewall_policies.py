@@ -115,6 +115,14 @@ def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, 
         ("/v1/cms/importsx", "cms"),
         ("/v1/cms/history", "imports"),
         ("/v1/cms/history/job_1", "imports"),
+        ("/v1/stories", "stories"),
+        ("/v1/stories?limit=20", "stories"),
+        ("/v1/stories/01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2/report", "stories"),
+        ("/v1/storiesx", "feed"),
+        ("/v1/search?q=lake", "search"),
+        ("/v1/searches", "feed"),
+        ("/v1/me/events", "feed"),
+        ("/v1/uploads", "feed"),
         ("/studio", "cms"),
         ("/studio/app.js", "cms"),
         ("/studiox", "feed"),
@@ -122,6 +130,17 @@ def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, 
 )
 def test_each_path_meets_its_policy(prod: Snapshot, path: str, policy: str):
     assert Firewall.of(prod).policy_of(path).name == policy
+
+
+def test_words_of_a_search_are_free_in_a_search_alone(prod: Snapshot) -> None:
+    firewall = Firewall.of(prod)
+    free = {
+        policy.name
+        for policy in firewall.policies.values()
+        if {"matchVariable": "RequestArgNames", "selectorMatchOperator": "Equals", "selector": "q"} in policy.exclusions
+    }
+    assert free == {"search"}
+    assert firewall.policy_of("/v1/search").silent() == firewall.policy_of("/v1/feed").silent()
 
 
 def test_every_pattern_leads_to_an_endpoint(prod: Snapshot):

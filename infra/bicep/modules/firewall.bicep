@@ -3,6 +3,8 @@
 //   imports    files of any size and media type, also compressed (920450): bodies are not inspected
 //   events     batches, also compressed: bodies are not inspected, the app bounds and checks what it unpacks
 //   cms        titles and links (931130) that people write: what takes ordinary text for an attack only logs
+//   stories    what people write, and links (931130): what takes ordinary text for an attack only logs
+//   search     what people look for: its value is not looked at, everything else is
 //   feed       everything else, and every path that nobody named: all rules
 //
 // firewall.json has the paths and the rules that are off or only log; the first pattern that fits counts.
@@ -283,7 +285,15 @@ resource policies 'Microsoft.Network/ApplicationGatewayWebApplicationFirewallPol
             })
           }
         ]
-        exclusions: concat(opaque, filters)
+        exclusions: concat(
+          opaque,
+          filters,
+          map(path.free, name => {
+            matchVariable: 'RequestArgNames'
+            selectorMatchOperator: 'Equals'
+            selector: name
+          })
+        )
       }
     }
   }
