@@ -44,6 +44,7 @@ from feed.experiments import Experiments
 from feed.filters import maturity_limit
 from feed.lists import ListsReader
 from feed.lists_api import ListsApi
+from feed.personal_ranking import personal_ranking
 from feed.pipeline import Feed
 from feed.signals_reader import SignalsReader
 from feed.similar_api import SimilarApi
@@ -437,6 +438,7 @@ def build(
             elapsed=elapsed,
             clock_trusted=clock_guard.trusted,
             maturity_limit=maturity_limit,
+            personal_ranking=partial(personal_ranking, feed),
             media=UploadedMedia(uploads) if uploads else NoMedia(),
             live=live,
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import azure.functions as func
 
 from shared.adapters.documents.port import STORIES, Replace, StoreUnavailable, WriteRejected
-from shared.adapters.retry import with_timeout
 from shared.domain.formats import iso_time
 from shared.observability.logs import log_event
 from shared.observability.metrics import Telemetry
@@ -17,11 +16,13 @@ from shared.web.admission import Kind, Limits
 from shared.web.bodies import read_object
 from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
+from shared.web.list_cursor import CURSOR
+from shared.web.openapi import X_PERSONALIZATION
 from shared.web.problems import bad_request, clock_wrong
 from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.media_check import MediaCheck
 from stories.people_api import EXAMPLE_ID
-from stories.person_call import PAGE, PAGE_PROBLEMS
+from stories.person_call import LIMIT, PAGE_PROBLEMS
 from stories.posting import Posting
 from stories.requests import StoryToPost
 from stories.responses import AuthorStories, StoriesFreshness, StoryCounts, StoryItem, StoryRow
@@ -30,7 +31,8 @@ from stories.story import DELETED, Story, bucket_of
 from stories.story_access import AGE_BAND, Looking
 from stories.story_forms import read_story
 from stories.story_parts import StoryParts
-from stories.story_row import Shelf, row_of
+from stories.story_row import Shelf
+from stories.story_rows import MAX_CURSOR, NEWEST, ORDERS, RANKED, StoryRows
 from stories.story_stats import StoryStatistics
 from stories.story_views import by_emoji, story_view
 from stories.visibility import StoryViewer
@@ -64,6 +66,15 @@ _KEY = Parameter(
     "Yours, one a story: sent again with the same body it answers the same story.",
     {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY},
 )
+_ORDER = Parameter(
+    "order",
+    "query",
+    "`newest`, also when absent: the author of the newest story first. `ranked`: whom the viewer has not seen yet "
+    "first, by the ranking; `mode` says whether that was possible.",
+    {"type": "string", "pattern": "^(ranked|newest)?$"},
+    example=NEWEST,
+)
+_ROW_CURSOR = replace(CURSOR, schema={"type": "string", "pattern": f"^[A-Za-z0-9._]{{0,{MAX_CURSOR}}}$"})
 
 
 class StoriesApi:
@@ -74,7 +85,6 @@ class StoriesApi:
         self._documents = parts.documents
         self._limits: Limits = parts.limits
         self._telemetry: Telemetry = parts.telemetry
-        self._budget_seconds = parts.settings.signals_budget_ms / 1000
         self._clock_trusted = parts.clock_trusted
         self._media: MediaCheck = parts.media
         self._looking = looking
@@ -82,6 +92,7 @@ class StoriesApi:
         self._catalogs = looking.catalogs
         self._posting = posting
         self._seen = seen
+        self._rows = StoryRows(parts, looking, seen)
         self._statistics = StoryStatistics(parts.documents)
 
     @social_endpoint(
@@ -130,7 +141,7 @@ class StoriesApi:
         tag="stories",
         description="Authors with something to show to the viewer: their friends', everybody's public ones, their own. "
         "Nothing that is over, held back, above the viewer's rating, or with a block in between.",
-        parameters=(*PAGE, AGE_BAND),
+        parameters=(LIMIT, _ROW_CURSOR, _ORDER, X_PERSONALIZATION, AGE_BAND),
         responses={
             200: Response(
                 "A page of authors.",
@@ -151,40 +162,32 @@ class StoriesApi:
                 },
             )
         },
-        problems=PAGE_PROBLEMS,
+        problems=(*PAGE_PROBLEMS, "invalid_order", "invalid_personalization"),
     )
     async def get_stories(self, call: Call) -> func.HttpResponse:
         """A page of the row. Without the viewer's circle nothing is shown: nobody knows then who is blocked."""
+        order = call.request.params.get("order") or NEWEST
+        if order not in ORDERS:
+            raise bad_request("invalid_order", f"order must be one of {', '.join(ORDERS)}.")
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
-            after, limit = self._calls.after(call, "stories"), self._calls.limit(call)
-            columns = await self._catalogs.get(call.tenant.id)
-            looks = await self._who_looks(call)
-            if looks is None:
-                reason, authors, place = "follows_unavailable", list[AuthorStories](), None
-            else:
-                viewer, seen = looks
-                reason, (shelves, place) = None, row_of(columns, viewer, seen, call.now, after, limit)
-                authors = [await self._author_view(each, viewer, seen, call.tenant.id) for each in shelves]
-        self._telemetry.count("story_rows", call.tenant.id, "newest", reason or "none")
+            limit = self._calls.limit(call)
+            page = await (self._rows.ranked if order == RANKED else self._rows.newest)(call, limit)
+            authors = []
+            if page.viewer is not None:
+                authors = [
+                    await self._author_view(each, page.viewer, page.seen, call.tenant.id) for each in page.shelves
+                ]
+        self._telemetry.count("story_rows", call.tenant.id, page.mode, page.reason or "none")
         return json_response(
             StoryRow.unchecked(
                 authors=authors,
-                next_cursor=self._calls.cursor(call, place, "stories"),
-                mode="newest",
-                reason=reason,
+                next_cursor=page.cursor,
+                mode=page.mode,
+                reason=page.reason,
                 freshness=StoriesFreshness.unchecked(age_seconds=self._catalogs.age()),
             ),
             cache=PRIVATE,
         )
-
-    async def _who_looks(self, call: Call) -> tuple[StoryViewer, frozenset[str]] | None:
-        """The viewer and what they have seen; None where that cannot be read in time."""
-        both = asyncio.gather(self._looking.viewer(call), self._seen.of(self._calls.me(call), latest=True))
-        try:
-            viewer, seen = await with_timeout(self._budget_seconds, both, StoreUnavailable)
-        except StoreUnavailable:
-            return None
-        return viewer, frozenset(seen)
 
     async def _author_view(
         self, shelf: Shelf, viewer: StoryViewer, seen: frozenset[str], tenant_id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from shared.domain.keys import Identity, KeyRing, SigningKeys
 from shared.domain.records import MAX_LIMIT
@@ -53,17 +54,23 @@ class PersonCalls:
 
     def after(self, call: Call, *walk: str) -> str | None:
         """Where the page before ended, by its cursor. Raises a 400 `Problem`."""
+        place = self.place(call, *walk)
+        return None if place is None else str(place[0])
+
+    def place(self, call: Call, *walk: str) -> list[Any] | None:
+        """The same where a place is more than one text."""
         text = call.request.params.get("cursor")
         if not text:
             return None
-        (place,) = list_cursor.decode(text, self._sealing, *walk, call.tenant.id, call.user_key)
-        return str(place)
+        return list_cursor.decode(text, self._sealing, *walk, call.tenant.id, call.user_key)
 
     def cursor(self, call: Call, place: str | None, *walk: str) -> str | None:
         """The cursor that goes on behind a place."""
-        if place is None:
-            return None
-        return list_cursor.encode([place], self._sealing, *walk, call.tenant.id, call.user_key)
+        return None if place is None else self.sealed(call, [place], *walk)
+
+    def sealed(self, call: Call, place: list[Any], *walk: str) -> str:
+        """The same where a place is more than one text."""
+        return list_cursor.encode(place, self._sealing, *walk, call.tenant.id, call.user_key)
 
     @property
     def _sealing(self) -> SigningKeys:

@@ -136,9 +136,21 @@ class StoryRow(View):
     """A page of authors who have something to show."""
 
     authors: list[AuthorStories]
-    next_cursor: NextCursor
-    mode: Annotated[str, Field(description="`newest`: the author of the newest story first.")]
-    reason: Annotated[str | None, Field(description="`follows_unavailable`: nothing is shown by an unknown graph.")]
+    next_cursor: Annotated[str | None, Field(max_length=4_096, description="null: nothing follows.")]
+    mode: Annotated[
+        str,
+        Field(
+            description="`newest`: the author of the newest story first. `ranked`: as asked for. `fallback`: newest "
+            "first instead, for a `reason`."
+        ),
+    ]
+    reason: Annotated[
+        str | None,
+        Field(
+            description="Why it is not ranked: `ranked_off`, `ranking_late`, `walk_newest_first`, or a reason of a "
+            "feed's `fallback`. `follows_unavailable`: nothing is shown by an unknown graph."
+        ),
+    ]
     freshness: StoriesFreshness
 
 

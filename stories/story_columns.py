@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 _GONE, _LIVE, _HELD = 0, 1, 2
 _STATE = {LIVE: _LIVE, HELD: _HELD}
 _PRIVATE, _PUBLIC, _FRIENDS, _AUDIENCE = 0, 1, 2, 3
+_COLUMNS = ("_author", "code", "_author_keys", "created", "_expires", "views", "_shown_to", "_rating", "_state")
 _FIRST_ROWS = 256
 SPARE_ROWS = 1_000
 
@@ -30,12 +31,18 @@ class StoryColumns:
         self._invited: dict[int, set[int]] = {}
         self.folded: dict[str, str] = {}
         """By story what a search compares; made when one first looks (stories/story_search.py)."""
+        self.changed: set[int] | None = None
+        """Rows written since a ranked row last looked (stories/story_videos.py); None: all of them."""
+        self._codes: dict[int, int] = {}
         self._allocate(_FIRST_ROWS)
 
     def _allocate(self, rows: int) -> None:
         self._author = np.zeros(rows, np.uint64)
+        self.code = np.zeros(rows, np.int32)
+        self._author_keys = np.zeros(rows, np.uint64)
         self.created = np.zeros(rows)
         self._expires = np.zeros(rows)
+        self.views = np.zeros(rows, np.uint32)
         self._shown_to = np.zeros(rows, np.int8)
         self._rating = np.zeros(rows, np.int16)
         self._state = np.zeros(rows, np.int8)
@@ -47,8 +54,19 @@ class StoryColumns:
         row = self._row_of.get(story_id)
         return None if row is None else self.stories[row]
 
-    def author_of(self, rows: NDArray[np.intp]) -> Keys:
-        return self._author[rows]
+    def row(self, story_id: str) -> int | None:
+        """The row of a story, None if it is not here."""
+        return self._row_of.get(story_id)
+
+    @property
+    def author_keys(self) -> Keys:
+        """Authors by code: `code` says which row has which. Codes are given anew when rows are renumbered."""
+        return self._author_keys[: len(self._codes)]
+
+    def codes_of(self, keys: Keys) -> NDArray[np.intp]:
+        """The codes of those authors who have any."""
+        codes = self._codes
+        return np.array([codes[key] for key in keys.tolist() if key in codes], np.intp)
 
     def apply(self, story: Story) -> None:
         """Take in a story as it is now."""
@@ -69,9 +87,14 @@ class StoryColumns:
 
     def _set(self, row: int, story: Story) -> None:
         shown = {PUBLIC: _PUBLIC, FRIENDS: _AUDIENCE if story.audience else _FRIENDS}.get(story.visibility, _PRIVATE)
-        self._author[row], self.created[row], self._expires[row] = story.author_key, story.created_at, story.expires_at
+        key = story.author_key
+        code = self._codes.setdefault(key, len(self._codes))
+        self._author[row], self.code[row], self._author_keys[code] = key, code, key
+        self.created[row], self._expires[row] = story.created_at, story.expires_at
         self._shown_to[row], self._rating[row] = shown, story.rating_rank
         self._state[row] = _STATE.get(story.state, _GONE)
+        if self.changed is not None:
+            self.changed.add(row)
         for each in story.audience:
             self._invited.setdefault(key_of(each), set()).add(row)
 
@@ -89,13 +112,14 @@ class StoryColumns:
             return left
         stories = [each for each, keep in zip(self.stories, kept, strict=True) if keep and each is not None]
         self.stories, self._row_of, self._invited, self.folded = [], {}, {}, {}
+        self._codes, self.changed = {}, None
         self._allocate(max(_FIRST_ROWS, 2 * len(stories)))
         for story in stories:
             self.apply(story)
         return left
 
     def _grow(self) -> None:
-        for name in ("_author", "created", "_expires", "_shown_to", "_rating", "_state"):
+        for name in _COLUMNS:
             column = getattr(self, name)
             setattr(self, name, np.concatenate((column, np.zeros_like(column))))
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ranking.personal import PersonalRanking
 from shared.adapters.documents.port import DocumentStore
 from shared.adapters.flags.evaluation import Flags
 from shared.adapters.live.port import Live
 from shared.adapters.tenant_directory import TenantDirectory
 from shared.domain.keys import Identity, KeyRing
+from shared.domain.records import Tenant
 from shared.observability.metrics import Telemetry
 from shared.settings import Settings
 from shared.web.admission import Limits
 from shared.web.endpoint import Edge
 from stories.media_check import MediaCheck
 from stories.story_access import MaturityLimit
+
+PersonalRankings = Callable[[Tenant, str, bool], Awaitable[PersonalRanking]]
+"""By what a tenant's user is ranked for, by their key and whether they consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +40,6 @@ class StoryParts:
     elapsed: Callable[[], float]
     clock_trusted: Callable[[], bool]
     maturity_limit: MaturityLimit
+    personal_ranking: PersonalRankings
     media: MediaCheck
     live: Live | None

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stories.circle import Keys
 from stories.story import Story
 from stories.story_columns import StoryColumns
 from stories.visibility import StoryViewer
 
 STORIES_OF_AN_AUTHOR = 30
 _DIGITS = 14
+NOBODY: Keys = np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +36,57 @@ class Shelf:
         return f"{int(self.latest_at * 1000):0{_DIGITS}d}{self.author_id}"
 
 
+class Shown:
+    """What a viewer may see: `rows`, the newest first, and the code of each one's author."""
+
+    def __init__(self, columns: StoryColumns, viewer: StoryViewer, now: float, without: Keys = NOBODY) -> None:
+        """`without`: keys of authors to leave out."""
+        self.columns = columns
+        self._viewer = viewer
+        rows = columns.visible_rows(viewer, now)
+        self.rows = rows[(-columns.created[rows]).argsort(kind="stable")]
+        self.codes = columns.code[self.rows]
+        if len(without):
+            left = np.zeros(len(columns.author_keys), np.bool_)
+            left[columns.codes_of(without)] = True
+            kept = ~left[self.codes]
+            self.rows, self.codes = self.rows[kept], self.codes[kept]
+
+    def first(self) -> NDArray[np.intp]:
+        """Where in `rows` each author's newest story is, in the order of `rows`."""
+        at = np.full(len(self.columns.author_keys), -1, np.intp)
+        at[self.codes[::-1]] = np.arange(len(self.rows) - 1, -1, -1)
+        return np.sort(at[at >= 0])
+
+    def shelf(self, code: int, seen: Collection[str]) -> Shelf:
+        """What an author shows, by their code."""
+        rows = self.rows[self.codes == code][:STORIES_OF_AN_AUTHOR]
+        stories = [story for row in reversed(rows.tolist()) if (story := self.columns.stories[row]) is not None]
+        own = stories[0].author_id == self._viewer.id
+        return Shelf(stories[0].author_id, stories, 0 if own else sum(story.id not in seen for story in stories))
+
+
 def row_of(
-    columns: StoryColumns, viewer: StoryViewer, seen: Collection[str], now: float, after: str | None, limit: int
+    columns: StoryColumns,
+    viewer: StoryViewer,
+    seen: Collection[str],
+    now: float,
+    after: str | None,
+    limit: int,
+    without: Keys = NOBODY,
 ) -> tuple[list[Shelf], str | None]:
-    """A page of authors behind the place `after`, and the place behind it; None at the end.
+    """A page of authors behind the place `after`, and the place behind it; None at the end. `without`: keys of authors
+    whom the walk has had already.
 
     An author who posts during a walk moves to the front, behind which no later page looks: nobody comes twice.
     """
-    rows = columns.visible_rows(viewer, now)
-    rows = rows[(-columns.created[rows]).argsort(kind="stable")]
-    authors = columns.author_of(rows)
-    first = np.sort(np.unique(authors, return_index=True)[1])  # each author's newest, in the order of the row
+    shown = Shown(columns, viewer, now, without)
+    first = shown.first()
     if after is not None:
-        first = first[np.searchsorted(-_ms(columns.created[rows[first]]), -int(after[:_DIGITS])) :]
+        first = first[np.searchsorted(-_ms(columns.created[shown.rows[first]]), -int(after[:_DIGITS])) :]
     page: list[Shelf] = []
-    for at in first:
-        shelf = _shelf(columns, rows[authors == authors[at]][:STORIES_OF_AN_AUTHOR], seen, viewer)
+    for code in shown.codes[first].tolist():
+        shelf = shown.shelf(code, seen)
         if len(page) > limit and page[-1].place[:_DIGITS] != shelf.place[:_DIGITS]:
             break  # those of one millisecond are put in order together
         if after is None or shelf.place < after:
@@ -60,9 +97,3 @@ def row_of(
 
 def _ms(created: NDArray[np.float64]) -> NDArray[np.int64]:
     return (created * 1000).astype(np.int64)
-
-
-def _shelf(columns: StoryColumns, rows: NDArray[np.intp], seen: Collection[str], viewer: StoryViewer) -> Shelf:
-    stories = [story for row in reversed(rows.tolist()) if (story := columns.stories[row]) is not None]
-    own = stories[0].author_id == viewer.id
-    return Shelf(stories[0].author_id, stories, 0 if own else sum(story.id not in seen for story in stories))

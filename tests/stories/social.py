@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from shared.adapters.flags.evaluation import STORIES
-from tests.served_app import Answer, App, Client, eventually, personalized
+from shared.adapters.flags.evaluation import PERSONALIZED_FEED, STORIES, STORY_RANKED
+from tests.served_app import Answer, App, Client, eventually
 from tests.user_tokens import save_public_key, signer
 
 
@@ -52,13 +52,14 @@ async def _known(someone: Someone) -> Someone:
     return Someone(someone.client, answer.json["id"])
 
 
-async def stories_on(app: App, *, on: bool = True) -> None:
-    """Switch the flag, and wait until the app knows."""
-    app.write_flags(personalized(), {"id": STORIES, "enabled": on})
+async def stories_on(app: App, *, on: bool = True, ranked: bool = True, personal: bool = True) -> None:
+    """Switch the flags, and wait until the app knows."""
+    wanted = {STORIES: on, STORY_RANKED: ranked, PERSONALIZED_FEED: personal}
+    app.write_flags(*({"id": name, "enabled": enabled} for name, enabled in wanted.items()))
 
     async def known() -> bool:
         await app.services.flags_refresher.refresh()
-        return app.services.flags.on(STORIES, "") == on
+        return all(app.services.flags.on(name, "") == enabled for name, enabled in wanted.items())
 
     await eventually(known)
 

@@ -48,6 +48,8 @@ async def test_no_way_shows_a_story_that_is_not_for_the_caller(app: App, seed: i
     for viewer, person in enumerate(people):
         wanted = {each["id"] for each in stories if may_see(viewer, each["author"], world, each)}
         assert set(await row(person, limit=2)) == wanted
+        ranked = await row(person, limit=2, order="ranked")
+        assert (len(ranked), set(ranked)) == (len(wanted), wanted)
         assert set(await found(person, "lake", limit=5)) == wanted
         read = {each["id"] for each in stories if (await person.get(f"stories/{each['id']}")).status == 200}
         assert read == wanted
@@ -57,4 +59,4 @@ async def test_no_way_shows_a_story_that_is_not_for_the_caller(app: App, seed: i
                 assert refused.code == "story_not_found"
     app.clock.advance(24 * HOUR + 1)
     for person in people:
-        assert (await row(person), await found(person, "lake")) == ([], [])
+        assert (await row(person), await row(person, order="ranked"), await found(person, "lake")) == ([], [], [])

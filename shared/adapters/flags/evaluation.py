@@ -36,6 +36,7 @@ AUTO_MODELS = "auto-models"
 LEAN_WRITES = "lean-writes"
 STORIES = "stories"
 STORY_LIVE = "story-live"
+STORY_RANKED = "story-ranked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,12 @@ FLAGS: dict[str, Flag] = {
     STORY_LIVE: Flag(
         "Authors are told at once who looked at their stories and who reacted. Off: they find it when they ask. Target "
         "tenants, not users.",
+        default=False,
+        tenants=True,
+    ),
+    STORY_RANKED: Flag(
+        "`GET /v1/stories?order=ranked` is in the order of the ranking. Off: the newest first, whatever is asked for. "
+        "`personalized-feed` stands above it. Target tenants, not users.",
         default=False,
         tenants=True,
     ),

@@ -1490,9 +1490,9 @@ export interface components {
             authors: components["schemas"]["AuthorStories"][];
             /** @description null: nothing follows. */
             nextCursor: string | null;
-            /** @description `newest`: the author of the newest story first. */
+            /** @description `newest`: the author of the newest story first. `ranked`: as asked for. `fallback`: newest first instead, for a `reason`. */
             mode: string;
-            /** @description `follows_unavailable`: nothing is shown by an unknown graph. */
+            /** @description Why it is not ranked: `ranked_off`, `ranking_late`, `walk_newest_first`, or a reason of a feed's `fallback`. `follows_unavailable`: nothing is shown by an unknown graph. */
             reason: string | null;
             freshness: components["schemas"]["StoriesFreshness"];
         };
@@ -5296,6 +5296,11 @@ export interface operations {
                 /** @description `nextCursor` of the page before, for what it was made for only. */
                 cursor?: string;
                 /**
+                 * @description `newest`, also when absent: the author of the newest story first. `ranked`: whom the viewer has not seen yet first, by the ranking; `mode` says whether that was possible.
+                 * @example newest
+                 */
+                order?: string;
+                /**
                  * @description The viewer's age band, such as 13-17 or 65+; it can only lower the tenant's policy. One that cannot be read counts as every age.
                  * @example 13-17
                  */
@@ -5309,6 +5314,8 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
+                /** @description `off`: the user opted out. */
+                "X-Personalization"?: string;
             };
             path?: never;
             cookie?: never;
@@ -5372,6 +5379,8 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_limit`: limit is no whole number in its range.
              *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_order`: order is neither ranked nor newest.
+             *     - `invalid_personalization`: X-Personalization is neither on nor off.
              *     - `malformed_request`: The request is no valid HTTP.
              *     - `malformed_header`: A header is no valid text.
              *     - `malformed_path`: The path is no valid text.

@@ -1,0 +1,25 @@
+"""Lets what is ranked beside the feed ask by what: the same consent, switches, signals and model as the feed's."""
+
+from __future__ import annotations
+
+from feed.pipeline import Feed
+from feed.query import NO_HINTS, FeedQuery
+from ranking.personal import PersonalRanking
+from shared.domain.records import Tenant
+
+COLD_START = "cold_start"
+"""The one reason that is none here."""
+
+
+async def personal_ranking(feed: Feed, tenant: Tenant, user_key: str, consented: bool) -> PersonalRanking:
+    """What may rank for a user. Nothing about them is read when there is a reason against it; a user about whom little
+    is known is no reason: what is ranked here lives for a day, and their graph says more than their history."""
+    models = feed.models.of(tenant)
+    held_out = models.held_out if feed.is_held_out(tenant, user_key, models) else None
+    model = held_out or models.personal
+    query = FeedQuery(tenant.default_limit, None, NO_HINTS, consented)
+    reason = await feed.reason_against(query, tenant, user_key)
+    if reason is not None:
+        return PersonalRanking(model, None, reason)
+    signals, reason = await feed.signals_of(tenant.id, user_key)
+    return PersonalRanking(model, signals, None if reason == COLD_START else reason)

@@ -1,0 +1,149 @@
+"""The row of stories by the ranking: authors with something unseen first, each by their best unseen story. Pure.
+
+One place of a page goes to an author whom nobody has seen yet, as one of a feed does to a video (ranking/exploration).
+A walk carries whom it has had, so nobody comes twice and nobody is left out, however the order moves between two pages.
+Behind `RANKED_AUTHORS` it goes on newest first.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.exploration import explore
+from ranking.personal import PersonalRanking
+from ranking.rank import EXPLORATION_PLACE, score
+from ranking.user_features import RankingOptions
+from stories.circle import Keys
+from stories.story_columns import StoryColumns
+from stories.story_row import NOBODY, STORIES_OF_AN_AUTHOR, Shelf, Shown
+from stories.story_videos import StoryVideos
+from stories.visibility import StoryViewer
+
+RANKED_AUTHORS = 200
+"""A page that begins behind so many is newest first: the cursor of a walk has room for 50 more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Walk:
+    """Where a walk stands: the keys of the authors it has had while it was ranked, and, once it goes newest first, the
+    place behind which it goes on."""
+
+    served: Keys = field(default_factory=lambda: NOBODY)
+    after: str | None = None
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether its next page can be ranked."""
+        return self.after is None and len(self.served) < RANKED_AUTHORS
+
+    def with_page(self, page: Collection[Shelf]) -> Walk:
+        keys = np.array([each.stories[0].author_key for each in page], np.uint64)
+        return Walk(np.concatenate((self.served, keys)), self.after)
+
+    def to_place(self) -> list[Any]:
+        """What a cursor carries."""
+        return [self.after, b64encode(self.served.astype("<u8").tobytes()).decode()]
+
+    @classmethod
+    def from_place(cls, place: list[Any]) -> Walk:
+        """The inverse, of what was sealed here."""
+        after, served = place
+        return cls(np.frombuffer(b64decode(served), "<u8"), after)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankedBy:
+    """What ranks a viewer's row. `seed` chooses whom the slot for exploration is for, None for none."""
+
+    videos: StoryVideos
+    personal: PersonalRanking
+    seed: int | None = None
+
+
+def ranked_row(
+    columns: StoryColumns,
+    viewer: StoryViewer,
+    seen: Collection[str],
+    now: float,
+    walk: Walk,
+    limit: int,
+    by: RankedBy,
+) -> tuple[list[Shelf], Walk | None]:
+    """The next page of a walk, and where it stands behind it; None at the end."""
+    shown = Shown(columns, viewer, now, walk.served)
+    if not len(shown.rows):
+        return [], None
+    scores = story_scores(shown, viewer, now, by)
+    best, unseen = _best_of_authors(shown, scores, seen, viewer)
+    authors = np.flatnonzero(best > -np.inf)
+    order = authors[np.lexsort((columns.author_keys[authors], -best[authors], ~unseen[authors]))]
+    if by.seed is not None and len(order) > limit:
+        order = _with_explored(order, shown, unseen, now, limit, by)
+    page = [shown.shelf(code, seen) for code in order[:limit].tolist()]
+    return page, walk.with_page(page) if len(order) > limit else None
+
+
+def story_scores(shown: Shown, viewer: StoryViewer, now: float, by: RankedBy) -> NDArray[np.float64]:
+    """The score of each of `shown.rows`: the ranking's, and what the graph adds to it."""
+    videos, personal = by.videos, by.personal
+    options = RankingOptions(now)
+    scores = score(videos.columns, videos.stats, personal.signals, shown.rows, personal.model, options)
+    weight = personal.model.weights.get("follows_creator", 0.0)
+    if weight:
+        followed = np.zeros(len(shown.columns.author_keys))
+        followed[shown.columns.codes_of(viewer.circle.follows)] = weight
+        scores += followed[shown.codes]
+    return scores
+
+
+def _best_of_authors(
+    shown: Shown, scores: NDArray[np.float64], seen: Collection[str], viewer: StoryViewer
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """By author's code: the score of their best story, of those unseen where there is one (-infinity: they show
+    nothing), and whether there is. One's own count as seen."""
+    columns, codes = shown.columns, shown.codes
+    is_seen = np.zeros(len(columns.stories), np.bool_)
+    is_seen[[row for id in seen if (row := columns.row(id)) is not None]] = True
+    fresh = ~is_seen[shown.rows] & (columns.author_keys[codes] != np.uint64(viewer.key))
+    listed = _is_on_its_shelf(codes, len(columns.author_keys))
+    fresh &= listed
+    best = np.full(len(columns.author_keys), -np.inf)
+    np.maximum.at(best, codes[fresh], scores[fresh])
+    unseen = best > -np.inf
+    rest = listed & ~unseen[codes]
+    np.maximum.at(best, codes[rest], scores[rest])
+    return best, unseen
+
+
+def _is_on_its_shelf(codes: NDArray[np.int32], authors: int) -> NDArray[np.bool_]:
+    """Which of some stories, the newest first, are among the newest that their author shows."""
+    if np.bincount(codes, minlength=1).max() <= STORIES_OF_AN_AUTHOR:
+        return np.ones(len(codes), np.bool_)
+    order = codes.argsort(kind="stable")
+    begins = np.searchsorted(codes[order], np.arange(authors))
+    listed = np.empty(len(codes), np.bool_)
+    listed[order] = np.arange(len(codes)) - begins[codes[order]] < STORIES_OF_AN_AUTHOR
+    return listed
+
+
+def _with_explored(
+    order: NDArray[np.intp], shown: Shown, unseen: NDArray[np.bool_], now: float, limit: int, by: RankedBy
+) -> NDArray[np.intp]:
+    """The order with an author whom nobody has seen moved to the place for one, unless the page has them anyway."""
+    views = np.bincount(shown.codes, shown.columns.views[shown.rows], len(unseen))
+    first = shown.first()
+    first = first[unseen[shown.codes[first]] & (views[shown.codes[first]] == 0)]
+    stats = by.videos.stats.static(now)
+    found = explore(by.videos.columns, stats, shown.rows[first], RankingOptions(now, seed=by.seed or 0))
+    if found is None:
+        return order
+    at = int(np.flatnonzero(order == shown.codes[first[found.position]])[0])
+    if at < limit:
+        return order
+    return np.insert(np.delete(order, at), min(EXPLORATION_PLACE, limit - 1), order[at])
