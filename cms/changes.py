@@ -91,12 +91,12 @@ async def apply_change(
 
 def etag_mismatch() -> Problem:
     """412: what the change is based on is no longer what is stored."""
-    return Problem(412, "stale_etag", "Somebody else saved a change in the meantime. Load it again, then repeat yours.")
+    return Problem(412, "stale_etag", "Somebody else saved a change first. Read it again, then repeat yours.")
 
 
 def already_exists(kind: str) -> Problem:
     """409: the id is taken."""
-    return Problem(409, "already_exists", f"A {kind} with this id exists already.")
+    return Problem(409, "already_exists", f"A {kind} with this id already exists. Choose another id.")
 
 
 def not_found(kind: str) -> Problem:

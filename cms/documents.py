@@ -146,7 +146,7 @@ class DocumentFlow:
         except Overtaken as problem:
             if without_tombstone(change.before) is not None:
                 raise
-            raise Problem(409, "conflict", "Others keep writing at the same time. Repeat it.") from problem
+            raise Problem(409, "conflict", "Others keep saving at the same time. Send it again.") from problem
 
     async def _require_room(self, tenant_id: str, new: Sequence[str]) -> None:
         """Raise a 409 `Problem` when a tenant cannot have the documents of these ids beside those that it has."""
@@ -215,7 +215,7 @@ def reason_if_text(payload: Mapping[str, Any]) -> str | None:
 def require_own_id(payload: Mapping[str, Any], id: str) -> None:
     """Raise a 422 `Problem` when a body holds another id than the path: it is another document's."""
     if payload.get("id") not in (None, id):
-        raise refused([Fault("id", "another_id", "id is not the one in the path, which cannot change.")])
+        raise refused([Fault("id", "another_id", "id must be the one in the path: an id cannot change.")])
 
 
 # ---- named documents

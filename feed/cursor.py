@@ -85,7 +85,9 @@ def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: flo
     if not -300 <= now - started_at <= VALID_SECONDS:
         raise bad_request("cursor_expired", "The cursor is older than 12 hours. Start again without it.")
     if (walked[0] if walked else 0) != feed:
-        raise bad_request("cursor_of_another_feed", "The cursor is of another feed, or of other filters.")
+        raise bad_request(
+            "cursor_of_another_feed", "The cursor belongs to another feed or other filters. Start again without it."
+        )
     return Served(started_at, seed, fingerprints, feed)
 
 

@@ -239,4 +239,4 @@ def _page(items: list[bytes], cursor: str | None, more: bytes = b"") -> func.Htt
 
 def _no_series() -> Problem:
     """The same whether there is no such series, or none of it that this viewer may see."""
-    return Problem(404, "series_not_found", "There is no such series, or nothing of it that this viewer may see.")
+    return Problem(404, "series_not_found", "The series does not exist, or this viewer can see none of it.")

@@ -59,4 +59,4 @@ def read_ids(text: str | None) -> list[str]:
 
 def not_found() -> Problem:
     """The same whether there is no such video, or one that this viewer may not see."""
-    return Problem(404, "video_not_found", "There is no such video, or none that this viewer may see.")
+    return Problem(404, "video_not_found", "The video does not exist, or this viewer cannot see it.")

@@ -161,7 +161,9 @@ class TenantsApi:
         """Raise a 409 `Problem` while a tenant of this id is being removed."""
         removal = await self._flow.read(tenant_id, REMOVAL_ID)
         if removal and removal.body.get("state") != DONE:
-            raise Problem(409, "being_removed", "The tenant of this id is being removed. Look at its receipt.")
+            raise Problem(
+                409, "being_removed", "The tenant of this id is being removed. Wait until its receipt says done."
+            )
 
     def _onboarding(self, call: CmsRequest, tenant_id: str, stored: Document | None) -> Onboarding:
         base_url = base_url_of(call.request.url, call.headers)

@@ -213,7 +213,7 @@ class ConfigurationApi:
         except Problem as problem:
             if problem.code != "stale_etag":
                 raise
-            raise Problem(409, "conflict", "Somebody else changed the configuration. Try again.") from None
+            raise Problem(409, "conflict", "Somebody else changed the configuration. Send it again.") from None
         return json_response(PersonalizationSwitch(tenant_id=call.tenant_id, use_personalization=enable))
 
     async def _live(self, call: CmsRequest) -> Document:

@@ -234,7 +234,7 @@ def require_read_only_unchanged(payload: Json, live: Json) -> None:
     fields = configuration_fields(live)
     given = [name for name in fields if name not in FIELDS and payload.get(name, fields[name]) != fields[name]]
     if given:
-        raise refused([Fault(name, "read_only", f"{name} cannot be changed here.") for name in given])
+        raise refused([Fault(name, "read_only", f"{name} cannot be changed by this call.") for name in given])
 
 
 def configuration_view(document: Json) -> Configuration:

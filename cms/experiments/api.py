@@ -173,7 +173,7 @@ class ExperimentsApi:
         stored = await self._stored(call)
         require_match_if_given(call, stored)
         if stored.body["status"] != "draft":
-            raise Problem(409, "already_ran", "Only an experiment that has not run can start.")
+            raise Problem(409, "already_ran", "The experiment has already run. Make a new one.")
         lock = await running_lock(self._flow, call.tenant_id)
         running = any(each.body["status"] == "running" for each in await self._list(call))
         if running or (lock and lock.body.get("experimentId")):
@@ -191,7 +191,7 @@ class ExperimentsApi:
         stored = await self._stored(call)
         require_match_if_given(call, stored)
         if stored.body["status"] != "running":
-            raise Problem(409, "not_running", "The experiment is not running.")
+            raise Problem(409, "not_running", "The experiment is not running, so it cannot be stopped.")
         lock = await running_lock(self._flow, call.tenant_id)
         also = [write_running_lock(lock, running_document(None, ()))]
         body = {**stored.body, "status": "stopped", "stoppedAt": call.now}

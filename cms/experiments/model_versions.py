@@ -120,7 +120,9 @@ class ModelsApi:
                 require_match_if_given(call, live)
                 guard = [] if stored is None else _unchanged(stored)
                 return await self._set_live_model(call, live, version, history[at + 1 :], "rollback_model", guard)
-        raise Problem(409, "nothing_to_roll_back", "No version was promoted before this one.")
+        raise Problem(
+            409, "nothing_to_roll_back", "No version was promoted before this one, so there is nothing to go back to."
+        )
 
     async def _set_live_model(
         self,
@@ -152,7 +154,9 @@ class ModelsApi:
         auto = await self._flow.read(call.tenant_id, AUTO_MODEL_ID)
         learned = AutoModel.from_document(auto.body) if auto else None
         if learned is not None and version in (learned.popularity, learned.personal, learned.suggested):
-            raise Problem(409, "in_use", "The tenant's own learning serves or suggests this version.")
+            raise Problem(
+                409, "in_use", "The nightly learning serves or suggests this version. Set autoModel to off first."
+            )
         history = [each for each in live.body.get("modelHistory") or () if each != version]
         also = [
             Replace({**live.body, "modelHistory": history}, live.etag),
@@ -178,9 +182,13 @@ def _answer(live: Document) -> func.HttpResponse:
 def _same_model(known: Document, weights: object, live: str | None) -> StoredModel:
     """The stored version, if it has these weights. Raises a 409 `Problem`."""
     if without_tombstone(known) is None:
-        raise Problem(409, "already_exists", "A version of this name was deleted, and names do not change meaning.")
+        raise Problem(409, "already_exists", "A deleted version had this name. Choose another name.")
     if known.body["weights"] != weights:
-        raise Problem(409, "already_exists", "This version is stored with other weights, and versions never change.")
+        raise Problem(
+            409,
+            "already_exists",
+            "This version is stored with other weights. Choose another name: versions never change.",
+        )
     return model_view(known.body, live)
 
 

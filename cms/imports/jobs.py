@@ -157,4 +157,4 @@ def _body(document: Document | None) -> Json | None:
 
 
 def _conflict() -> Problem:
-    return Problem(409, "conflict", "Somebody keeps changing the same videos. Send the file again in a while.")
+    return Problem(409, "conflict", "Somebody keeps changing the same videos. Send the file again in a few minutes.")

@@ -104,7 +104,7 @@ def _records(text: str, delimiter: str) -> list[list[str]]:
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error:
-        raise bad_request("invalid_csv", "The file is not a table that can be read.") from None
+        raise bad_request("invalid_csv", "The file cannot be read as a table: save it as 'CSV UTF-8'.") from None
 
 
 # ---- the header

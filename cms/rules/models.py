@@ -93,7 +93,9 @@ class RuleForm(Form):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.match.is_empty():
-            raise fault("match", "matches_everything", "match is empty, so the rule would mean every video: name some.")
+            raise fault(
+                "match", "matches_everything", "match is empty, so the rule would hold for every video: name some."
+            )
         self._check_multiplier()
         if self.action == PIN and not self.positions:
             raise fault("positions", "missing_positions", "A pin needs positions, such as [1] for the top of the feed.")

@@ -81,9 +81,15 @@ class ServedPagesApi:
         user_key = self._identity.user_key(call.tenant_id, user_hash(call.headers))
         receipt = read_receipt(form.feed_request_id, self._keys, call.tenant_id, user_key)
         if receipt is None or receipt.served_at > call.now + FUTURE_SECONDS:
-            raise Problem(404, "feed_request_not_found", "This tenant's feed gave no such id to this user.")
+            raise Problem(
+                404, "feed_request_not_found", "No feed of this tenant gave this id to this user. Check both."
+            )
         if call.now - receipt.served_at > VALID_SECONDS:
-            raise Problem(410, "feed_request_expired", "The page was served more than 24 hours ago.")
+            raise Problem(
+                410,
+                "feed_request_expired",
+                "The page was served more than 24 hours ago, so it cannot be explained any more.",
+            )
         known, viewer, reported = await asyncio.gather(
             self._known(call.tenant_id),
             self._viewer(user_key),

@@ -55,7 +55,9 @@ class ReportedStoriesApi:
         if entry is None:
             raise not_found(KIND)
         if entry.body["state"] == REMOVED:
-            raise Problem(409, "story_removed", "The story was removed, and its text and media with it.")
+            raise Problem(
+                409, "story_removed", "The story was removed with its text and media, so it cannot be approved."
+            )
         return await self._decide(call, story, entry, "approve", APPROVED)
 
     @acts("stories/{id}/remove", "Remove a story", StoryDecision, flag=STORIES)

@@ -115,7 +115,7 @@ class PerformanceApi:
         if video:
             rows = [row for row in rows if row.id == video]
             if not rows:
-                raise Problem(404, "not_found", "There is no such video.")
+                raise Problem(404, "not_found", "There is no video with this id.")
         if category:
             rows = [row for row in rows if row.category == composed(category)]
         return rows, not video and not category
@@ -124,7 +124,7 @@ class PerformanceApi:
 def _asked(params: Mapping[str, str]) -> tuple[str, int, str]:
     by, days, sort = params.get("by") or BY_VIDEO, params.get("days") or "7", params.get("sort") or SORTS[0]
     if by not in BY:
-        raise bad_request("invalid_by", "by must be video or category: no others can be told apart.")
+        raise bad_request("invalid_by", "by must be video or category.")
     if days not in map(str, DAYS):
         raise bad_request("invalid_days", "days must be 7, 28 or 90.")
     if sort not in SORTS:

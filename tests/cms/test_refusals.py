@@ -99,7 +99,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("rule", {"id": "More Fitness"}, "id must be 1 to 64 lower-case letters, digits, - or _, a letter "
      "or digit first, such as summer-push."),
     ("rule", {"action": "hide"}, "action must be one of boost, suppress, pin, exclude, limit."),
-    ("rule", {"match": {}}, "match is empty, so the rule would mean every video: name some."),
+    ("rule", {"match": {}}, "match is empty, so the rule would hold for every video: name some."),
     ("rule", {"match": GONE}, "match is missing."),
     ("rule", {"match": {"categorys": ["a"]}}, "There is no field match.categorys. Did you mean categories?"),
     ("rule", {"match": {"ageHours": {"min": 5, "max": 2}}}, "min must not be above max."),

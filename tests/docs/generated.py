@@ -11,7 +11,7 @@ from shared import settings
 from shared.adapters.flags import evaluation
 from shared.observability import metric_table as telemetry_metrics
 from shared.web.problem_codes import CODES
-from tests.docs import worked_score
+from tests.docs import error_texts, worked_score
 from tests.docs.pages import ROOT
 from tests.infra import compiler, requirements_met
 
@@ -53,6 +53,7 @@ WHOLE: dict[str, Callable[[], str]] = {
     "docs/metrics.md": telemetry_metrics.as_markdown,
     "docs/flags.md": evaluation.as_markdown,
     "docs/results.md": results.as_markdown,
+    "docs/errors.md": error_texts.as_markdown,
 }
 """Pages that are nothing but what the code says."""
 

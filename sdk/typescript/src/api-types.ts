@@ -1831,18 +1831,18 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values.
-             *     - `invalid_order`: order is neither ranked nor newest.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
+             *     - `invalid_order`: order must be ranked or newest.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `cursor_expired`: The cursor is older than 12 hours. Start again without it.
-             *     - `cursor_of_another_feed`: The cursor is of another feed or other filters. Start again without it.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `cursor_of_another_feed`: The cursor belongs to another feed or other filters. Start again without it.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -1853,9 +1853,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -1867,8 +1867,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -1887,7 +1887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -1897,8 +1897,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -1910,7 +1910,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2038,11 +2038,11 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2053,9 +2053,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2067,8 +2067,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2078,7 +2078,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `video_not_found`: There is no such video, or none that this viewer may see. */
+            /** @description - `video_not_found`: The video does not exist, or this viewer cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2087,7 +2087,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2097,8 +2097,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2110,7 +2110,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2247,12 +2247,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_ids`: ids does not name 1 to 50 videos.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_ids`: ids must name 1 to 50 videos, separated by commas.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2263,9 +2263,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2277,8 +2277,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2288,7 +2288,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2298,8 +2298,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2311,7 +2311,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2419,10 +2419,10 @@ export interface operations {
              *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
              *     - `missing_api_key`: The header X-Api-Key is missing.
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2432,7 +2432,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said. */
+            /** @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2441,7 +2441,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `forbidden`: The key is right but does not have the scope this call needs. */
+            /** @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2450,7 +2450,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2459,7 +2459,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2578,14 +2578,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2596,9 +2596,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2610,8 +2610,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2621,7 +2621,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2631,8 +2631,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2644,7 +2644,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2763,14 +2763,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2781,9 +2781,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2795,8 +2795,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2806,7 +2806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2816,8 +2816,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2829,7 +2829,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2949,14 +2949,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2967,9 +2967,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2981,8 +2981,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2992,7 +2992,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3002,8 +3002,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3015,7 +3015,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3106,14 +3106,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_kind`: kind is not one of what can be followed.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_kind`: kind must be something that can be followed, such as creator.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3124,9 +3124,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3138,8 +3138,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3149,7 +3149,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3159,8 +3159,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3172,7 +3172,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3298,14 +3298,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3316,9 +3316,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3330,8 +3330,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3341,7 +3341,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `series_not_found`: There is no such series, or nothing of it that this viewer may see. */
+            /** @description - `series_not_found`: The series does not exist, or this viewer can see none of it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3350,7 +3350,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3360,8 +3360,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3373,7 +3373,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3541,14 +3541,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3559,9 +3559,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3573,8 +3573,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3584,7 +3584,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `video_not_found`: There is no such video, or none that this viewer may see. */
+            /** @description - `video_not_found`: The video does not exist, or this viewer cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3593,7 +3593,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3603,8 +3603,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3616,7 +3616,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3702,16 +3702,16 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
-             *     - `invalid_batch`: The body does not look like {"events": [...]}.
-             *     - `empty_batch`: The batch has no events.
+             *     - `invalid_batch`: The body must look like {"events": [...]}.
+             *     - `empty_batch`: The batch has no events. Send at least one.
              *     - `too_many_events`: The batch has more than 100 events. Send two.
-             *     - `invalid_idempotency_key`: Idempotency-Key has more than 200 characters.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3722,9 +3722,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3736,8 +3736,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3749,7 +3749,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -3759,7 +3759,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3769,8 +3769,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -3780,7 +3780,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3790,8 +3790,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3803,7 +3803,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3875,10 +3875,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3889,9 +3889,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3903,8 +3903,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3914,7 +3914,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3923,7 +3923,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3933,8 +3933,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3946,7 +3946,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4019,10 +4019,10 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4033,9 +4033,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4047,8 +4047,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4058,7 +4058,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4067,7 +4067,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many_follows`: Somebody follows 2,000 people already. Unfollow one first. */
+            /** @description - `too_many_follows`: A person can follow at most 2,000 people. Unfollow one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4076,7 +4076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4086,8 +4086,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4099,7 +4099,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4172,10 +4172,10 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4186,9 +4186,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4200,8 +4200,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4211,7 +4211,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4220,7 +4220,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many_follows`: Somebody follows 2,000 people already. Unfollow one first. */
+            /** @description - `too_many_follows`: A person can follow at most 2,000 people. Unfollow one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4229,7 +4229,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4239,8 +4239,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4252,7 +4252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4317,10 +4317,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4331,9 +4331,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4345,8 +4345,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4356,7 +4356,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4365,7 +4365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4375,8 +4375,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4388,7 +4388,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4472,12 +4472,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4488,9 +4488,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4502,8 +4502,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4513,7 +4513,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4522,7 +4522,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4532,8 +4532,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4545,7 +4545,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4610,10 +4610,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4624,9 +4624,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4638,8 +4638,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4649,7 +4649,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4658,7 +4658,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4668,8 +4668,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4681,7 +4681,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4746,10 +4746,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4760,9 +4760,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4774,8 +4774,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4785,7 +4785,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4794,7 +4794,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4804,8 +4804,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4817,7 +4817,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4883,10 +4883,10 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `cannot_block`: Nobody can block themselves.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4897,9 +4897,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4911,8 +4911,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4922,7 +4922,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4931,7 +4931,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many`: The tenant has as many of these as it may. Delete one first. */
+            /** @description - `too_many`: The tenant has reached the limit. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4940,7 +4940,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4950,8 +4950,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4963,7 +4963,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5028,10 +5028,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5042,9 +5042,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5056,8 +5056,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5067,7 +5067,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5076,7 +5076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5086,8 +5086,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5099,7 +5099,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5182,12 +5182,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5198,9 +5198,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5212,8 +5212,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5223,7 +5223,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5232,7 +5232,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5242,8 +5242,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5255,7 +5255,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5378,14 +5378,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_order`: order is neither ranked nor newest.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_order`: order must be ranked or newest.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5396,9 +5396,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5410,8 +5410,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5421,7 +5421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5430,7 +5430,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5440,8 +5440,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5453,7 +5453,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5576,14 +5576,14 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_story`: The story breaks a rule, which `detail` names.
-             *     - `invalid_visibility`: visibility is none of public, friends, private.
-             *     - `invalid_idempotency_key`: Idempotency-Key has more than 200 characters.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_story`: The story breaks a rule. `detail` says which.
+             *     - `invalid_visibility`: visibility must be public, friends or private.
+             *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5594,9 +5594,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5608,8 +5608,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5619,7 +5619,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5629,8 +5629,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `media_not_ready`: There is no completed upload of the user's own under this mediaKey.
-             *     - `idempotency_conflict`: This Idempotency-Key was used with another body.
+             * @description - `media_not_ready`: The user has no completed upload under this mediaKey. Complete it first.
+             *     - `idempotency_conflict`: This Idempotency-Key was used with another body. Send a new key.
              */
             409: {
                 headers: {
@@ -5642,7 +5642,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -5652,7 +5652,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5662,8 +5662,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -5673,7 +5673,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5683,9 +5683,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
-             *     - `stories_full`: The tenant has as many stories as it may at a time.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             *     - `stories_full`: The tenant has reached its limit of active stories. Try again later.
              */
             429: {
                 headers: {
@@ -5697,7 +5697,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5795,10 +5795,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5809,9 +5809,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5823,8 +5823,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5835,8 +5835,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -5846,7 +5846,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5856,8 +5856,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5869,7 +5869,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5934,10 +5934,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5948,9 +5948,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5962,8 +5962,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5974,8 +5974,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -5985,7 +5985,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5995,8 +5995,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6008,7 +6008,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6122,13 +6122,13 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_query`: q has no word, or more than 100 characters.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_query`: q must have a word and at most 100 characters.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6139,9 +6139,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6153,8 +6153,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6164,7 +6164,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6173,7 +6173,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6183,8 +6183,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6196,7 +6196,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6261,10 +6261,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6275,9 +6275,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6289,8 +6289,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6301,8 +6301,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6312,7 +6312,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6322,8 +6322,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6335,7 +6335,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6400,10 +6400,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6414,9 +6414,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6428,8 +6428,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6440,8 +6440,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6451,7 +6451,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6461,8 +6461,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6474,7 +6474,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6552,12 +6552,12 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_emoji`: emoji is none of the six.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6568,9 +6568,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6582,8 +6582,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6594,8 +6594,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6607,7 +6607,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -6617,7 +6617,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6627,8 +6627,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -6638,7 +6638,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6648,8 +6648,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6661,7 +6661,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6726,10 +6726,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6740,9 +6740,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6754,8 +6754,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6766,8 +6766,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6777,7 +6777,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6787,8 +6787,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6800,7 +6800,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6878,12 +6878,12 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_emoji`: emoji is none of the six.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6894,9 +6894,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6908,8 +6908,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6920,8 +6920,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6933,7 +6933,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -6943,7 +6943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6953,8 +6953,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -6964,7 +6964,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6974,8 +6974,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6987,7 +6987,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7074,12 +7074,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7090,9 +7090,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7104,8 +7104,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7116,8 +7116,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -7127,7 +7127,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7137,8 +7137,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7150,7 +7150,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7239,10 +7239,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7253,9 +7253,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7267,8 +7267,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7278,7 +7278,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7287,7 +7287,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7297,8 +7297,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7310,7 +7310,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7393,11 +7393,11 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_after`: after is not what an answer before said as next.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_after`: after must be the `next` of an earlier answer. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7408,9 +7408,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7422,8 +7422,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7433,7 +7433,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7442,7 +7442,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7452,8 +7452,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7465,7 +7465,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7536,12 +7536,12 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_report`: The reason is none of the six, or the text breaks a rule.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_report`: The reason must be one of the six in `detail`, the text short and readable.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7552,9 +7552,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7566,8 +7566,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7578,8 +7578,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -7591,7 +7591,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -7601,7 +7601,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7611,8 +7611,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -7622,7 +7622,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7632,8 +7632,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7645,7 +7645,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7716,10 +7716,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7730,9 +7730,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7744,8 +7744,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7755,7 +7755,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7764,7 +7764,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7774,8 +7774,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7787,7 +7787,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7867,13 +7867,13 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
-             *     - `invalid_upload`: The form of an upload names no purpose, content type or length that could be.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_upload`: purpose, contentType or length is not valid. `detail` shows the form.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7884,9 +7884,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7898,8 +7898,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7909,7 +7909,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7920,8 +7920,8 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
-             *     - `media_too_large`: Files of this type may not be so long.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             *     - `media_too_large`: The file is too large for its type. `detail` says how large it can be.
              */
             413: {
                 headers: {
@@ -7931,7 +7931,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7941,9 +7941,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
-             *     - `media_type_refused`: Files of this type are not taken: JPEG, PNG, WebP, MP4 and WebM are.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
+             *     - `media_type_refused`: This file type is not accepted. Send JPEG, PNG, WebP, MP4 or WebM.
              */
             415: {
                 headers: {
@@ -7953,7 +7953,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7963,9 +7963,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
-             *     - `too_many_uploads`: The user has as many uploads in an hour, a day, or open as may be.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             *     - `too_many_uploads`: The user has too many uploads this hour, today, or open. Wait as Retry-After says.
              */
             429: {
                 headers: {
@@ -7977,7 +7977,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -8054,10 +8054,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8068,9 +8068,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -8082,8 +8082,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -8094,8 +8094,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `upload_not_found`: There is no such upload of this user.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `upload_not_found`: This user has no upload of this id.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -8123,7 +8123,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -8132,7 +8132,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `media_refused`: The file is longer than its ticket says, or not what it says; it is deleted. */
+            /** @description - `media_refused`: The file is larger than its ticket says, or of another type. It is deleted: start another upload. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8142,8 +8142,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -8155,7 +8155,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -8222,10 +8222,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8236,9 +8236,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -8250,8 +8250,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -8270,7 +8270,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -8280,8 +8280,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -8293,7 +8293,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -8375,10 +8375,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8389,9 +8389,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -8403,8 +8403,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -8414,7 +8414,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -8424,8 +8424,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -8437,7 +8437,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;

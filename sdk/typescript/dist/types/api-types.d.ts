@@ -1830,18 +1830,18 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values.
-             *     - `invalid_order`: order is neither ranked nor newest.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
+             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
+             *     - `invalid_order`: order must be ranked or newest.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
              *     - `cursor_expired`: The cursor is older than 12 hours. Start again without it.
-             *     - `cursor_of_another_feed`: The cursor is of another feed or other filters. Start again without it.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `cursor_of_another_feed`: The cursor belongs to another feed or other filters. Start again without it.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -1852,9 +1852,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -1866,8 +1866,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -1886,7 +1886,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -1896,8 +1896,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -1909,7 +1909,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2037,11 +2037,11 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2052,9 +2052,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2066,8 +2066,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2077,7 +2077,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `video_not_found`: There is no such video, or none that this viewer may see. */
+            /** @description - `video_not_found`: The video does not exist, or this viewer cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2086,7 +2086,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2096,8 +2096,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2109,7 +2109,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2246,12 +2246,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_ids`: ids does not name 1 to 50 videos.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_ids`: ids must name 1 to 50 videos, separated by commas.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2262,9 +2262,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2276,8 +2276,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2287,7 +2287,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2297,8 +2297,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2310,7 +2310,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2418,10 +2418,10 @@ export interface operations {
              *     - `invalid_tenant`: The header X-Tenant-Id is malformed or given twice.
              *     - `missing_api_key`: The header X-Api-Key is missing.
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2431,7 +2431,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said. */
+            /** @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2440,7 +2440,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `forbidden`: The key is right but does not have the scope this call needs. */
+            /** @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2449,7 +2449,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2458,7 +2458,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2577,14 +2577,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2595,9 +2595,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2609,8 +2609,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2620,7 +2620,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2630,8 +2630,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2643,7 +2643,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2762,14 +2762,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2780,9 +2780,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2794,8 +2794,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2805,7 +2805,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -2815,8 +2815,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -2828,7 +2828,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -2948,14 +2948,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -2966,9 +2966,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -2980,8 +2980,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -2991,7 +2991,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3001,8 +3001,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3014,7 +3014,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3105,14 +3105,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_kind`: kind is not one of what can be followed.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_kind`: kind must be something that can be followed, such as creator.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3123,9 +3123,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3137,8 +3137,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3148,7 +3148,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3158,8 +3158,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3171,7 +3171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3297,14 +3297,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3315,9 +3315,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3329,8 +3329,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3340,7 +3340,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `series_not_found`: There is no such series, or nothing of it that this viewer may see. */
+            /** @description - `series_not_found`: The series does not exist, or this viewer can see none of it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3349,7 +3349,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3359,8 +3359,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3372,7 +3372,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3540,14 +3540,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values.
-             *     - `invalid_include`: include names something that items do not have.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_filter`: A filter is unknown or too long, or there are more than 20 values. `detail` says which.
+             *     - `invalid_include`: include names a part that items do not have. `detail` lists the parts.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3558,9 +3558,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3572,8 +3572,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3583,7 +3583,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `video_not_found`: There is no such video, or none that this viewer may see. */
+            /** @description - `video_not_found`: The video does not exist, or this viewer cannot see it. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3592,7 +3592,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3602,8 +3602,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3615,7 +3615,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3701,16 +3701,16 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
-             *     - `invalid_batch`: The body does not look like {"events": [...]}.
-             *     - `empty_batch`: The batch has no events.
+             *     - `invalid_batch`: The body must look like {"events": [...]}.
+             *     - `empty_batch`: The batch has no events. Send at least one.
              *     - `too_many_events`: The batch has more than 100 events. Send two.
-             *     - `invalid_idempotency_key`: Idempotency-Key has more than 200 characters.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3721,9 +3721,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3735,8 +3735,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3748,7 +3748,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -3758,7 +3758,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3768,8 +3768,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -3779,7 +3779,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3789,8 +3789,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3802,7 +3802,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -3874,10 +3874,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -3888,9 +3888,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -3902,8 +3902,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -3913,7 +3913,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3922,7 +3922,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -3932,8 +3932,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -3945,7 +3945,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4018,10 +4018,10 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4032,9 +4032,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4046,8 +4046,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4057,7 +4057,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4066,7 +4066,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many_follows`: Somebody follows 2,000 people already. Unfollow one first. */
+            /** @description - `too_many_follows`: A person can follow at most 2,000 people. Unfollow one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4075,7 +4075,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4085,8 +4085,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4098,7 +4098,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4171,10 +4171,10 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `cannot_follow`: Nobody can follow themselves, and some people cannot be followed.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4185,9 +4185,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4199,8 +4199,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4210,7 +4210,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4219,7 +4219,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many_follows`: Somebody follows 2,000 people already. Unfollow one first. */
+            /** @description - `too_many_follows`: A person can follow at most 2,000 people. Unfollow one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4228,7 +4228,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4238,8 +4238,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4251,7 +4251,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4316,10 +4316,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4330,9 +4330,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4344,8 +4344,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4355,7 +4355,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4364,7 +4364,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4374,8 +4374,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4387,7 +4387,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4471,12 +4471,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4487,9 +4487,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4501,8 +4501,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4512,7 +4512,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4521,7 +4521,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4531,8 +4531,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4544,7 +4544,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4609,10 +4609,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4623,9 +4623,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4637,8 +4637,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4648,7 +4648,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4657,7 +4657,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4667,8 +4667,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4680,7 +4680,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4745,10 +4745,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4759,9 +4759,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4773,8 +4773,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4784,7 +4784,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4793,7 +4793,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4803,8 +4803,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4816,7 +4816,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -4882,10 +4882,10 @@ export interface operations {
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `cannot_block`: Nobody can block themselves.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -4896,9 +4896,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -4910,8 +4910,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -4921,7 +4921,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4930,7 +4930,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `too_many`: The tenant has as many of these as it may. Delete one first. */
+            /** @description - `too_many`: The tenant has reached the limit. Delete one first. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4939,7 +4939,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -4949,8 +4949,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -4962,7 +4962,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5027,10 +5027,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5041,9 +5041,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5055,8 +5055,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5066,7 +5066,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5075,7 +5075,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5085,8 +5085,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5098,7 +5098,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5181,12 +5181,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5197,9 +5197,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5211,8 +5211,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5222,7 +5222,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5231,7 +5231,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5241,8 +5241,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5254,7 +5254,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5377,14 +5377,14 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `invalid_order`: order is neither ranked nor newest.
-             *     - `invalid_personalization`: X-Personalization is neither on nor off.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `invalid_order`: order must be ranked or newest.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5395,9 +5395,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5409,8 +5409,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5420,7 +5420,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5429,7 +5429,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5439,8 +5439,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5452,7 +5452,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5575,14 +5575,14 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_story`: The story breaks a rule, which `detail` names.
-             *     - `invalid_visibility`: visibility is none of public, friends, private.
-             *     - `invalid_idempotency_key`: Idempotency-Key has more than 200 characters.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_story`: The story breaks a rule. `detail` says which.
+             *     - `invalid_visibility`: visibility must be public, friends or private.
+             *     - `invalid_idempotency_key`: Idempotency-Key must have at most 200 characters.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5593,9 +5593,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5607,8 +5607,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5618,7 +5618,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5628,8 +5628,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `media_not_ready`: There is no completed upload of the user's own under this mediaKey.
-             *     - `idempotency_conflict`: This Idempotency-Key was used with another body.
+             * @description - `media_not_ready`: The user has no completed upload under this mediaKey. Complete it first.
+             *     - `idempotency_conflict`: This Idempotency-Key was used with another body. Send a new key.
              */
             409: {
                 headers: {
@@ -5641,7 +5641,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -5651,7 +5651,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5661,8 +5661,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -5672,7 +5672,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5682,9 +5682,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
-             *     - `stories_full`: The tenant has as many stories as it may at a time.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             *     - `stories_full`: The tenant has reached its limit of active stories. Try again later.
              */
             429: {
                 headers: {
@@ -5696,7 +5696,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5794,10 +5794,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5808,9 +5808,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5822,8 +5822,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5834,8 +5834,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -5845,7 +5845,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5855,8 +5855,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -5868,7 +5868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -5933,10 +5933,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -5947,9 +5947,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -5961,8 +5961,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -5973,8 +5973,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -5984,7 +5984,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -5994,8 +5994,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6007,7 +6007,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6121,13 +6121,13 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_query`: q has no word, or more than 100 characters.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_query`: q must have a word and at most 100 characters.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6138,9 +6138,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6152,8 +6152,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6163,7 +6163,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6172,7 +6172,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6182,8 +6182,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6195,7 +6195,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6260,10 +6260,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6274,9 +6274,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6288,8 +6288,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6300,8 +6300,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6311,7 +6311,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6321,8 +6321,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6334,7 +6334,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6399,10 +6399,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6413,9 +6413,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6427,8 +6427,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6439,8 +6439,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6450,7 +6450,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6460,8 +6460,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6473,7 +6473,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6551,12 +6551,12 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_emoji`: emoji is none of the six.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6567,9 +6567,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6581,8 +6581,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6593,8 +6593,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6606,7 +6606,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -6616,7 +6616,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6626,8 +6626,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -6637,7 +6637,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6647,8 +6647,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6660,7 +6660,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6725,10 +6725,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6739,9 +6739,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6753,8 +6753,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6765,8 +6765,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6776,7 +6776,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6786,8 +6786,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6799,7 +6799,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -6877,12 +6877,12 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_emoji`: emoji is none of the six.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -6893,9 +6893,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -6907,8 +6907,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -6919,8 +6919,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -6932,7 +6932,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -6942,7 +6942,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -6952,8 +6952,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -6963,7 +6963,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6973,8 +6973,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -6986,7 +6986,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7073,12 +7073,12 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_limit`: limit is no whole number in its range.
-             *     - `invalid_cursor`: The cursor is not valid, or another user's. Start again without it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_limit`: limit must be a whole number in the range that `detail` names.
+             *     - `invalid_cursor`: The cursor is not valid, or belongs to another user. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7089,9 +7089,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7103,8 +7103,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7115,8 +7115,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -7126,7 +7126,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7136,8 +7136,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7149,7 +7149,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7238,10 +7238,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7252,9 +7252,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7266,8 +7266,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7277,7 +7277,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7286,7 +7286,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7296,8 +7296,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7309,7 +7309,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7392,11 +7392,11 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_after`: after is not what an answer before said as next.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_after`: after must be the `next` of an earlier answer. Start again without it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7407,9 +7407,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7421,8 +7421,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7432,7 +7432,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7441,7 +7441,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7451,8 +7451,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7464,7 +7464,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7535,12 +7535,12 @@ export interface operations {
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
-             *     - `invalid_report`: The reason is none of the six, or the text breaks a rule.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_report`: The reason must be one of the six in `detail`, the text short and readable.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7551,9 +7551,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7565,8 +7565,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7577,8 +7577,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `story_not_found`: There is no such story, or none that this viewer may see.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `story_not_found`: The story does not exist, or this viewer cannot see it.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -7590,7 +7590,7 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
              */
             413: {
                 headers: {
@@ -7600,7 +7600,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7610,8 +7610,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
              */
             415: {
                 headers: {
@@ -7621,7 +7621,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7631,8 +7631,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7644,7 +7644,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7715,10 +7715,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7729,9 +7729,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7743,8 +7743,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7754,7 +7754,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7763,7 +7763,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7773,8 +7773,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -7786,7 +7786,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -7866,13 +7866,13 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `invalid_content_encoding`: The body is not what Content-Encoding says: not gzip, cut off, or with something behind it.
+             *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
-             *     - `invalid_upload`: The form of an upload names no purpose, content type or length that could be.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `invalid_upload`: purpose, contentType or length is not valid. `detail` shows the form.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -7883,9 +7883,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -7897,8 +7897,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -7908,7 +7908,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `not_found`: Not found in this tenant. */
+            /** @description - `not_found`: This tenant has nothing of this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7919,8 +7919,8 @@ export interface operations {
             };
             /**
              * @description - `body_too_large`: The body is too large. Send two batches.
-             *     - `too_large_to_store`: What follows from the request is larger than can be stored: make it smaller.
-             *     - `media_too_large`: Files of this type may not be so long.
+             *     - `too_large_to_store`: The result of the request is too large to store. Make it smaller.
+             *     - `media_too_large`: The file is too large for its type. `detail` says how large it can be.
              */
             413: {
                 headers: {
@@ -7930,7 +7930,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -7940,9 +7940,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unsupported_media_type`: The body is not declared as application/json.
-             *     - `unsupported_content_encoding`: Content-Encoding is not one that Accept-Encoding names.
-             *     - `media_type_refused`: Files of this type are not taken: JPEG, PNG, WebP, MP4 and WebM are.
+             * @description - `unsupported_media_type`: The body must be sent as application/json.
+             *     - `unsupported_content_encoding`: This Content-Encoding is not supported. The header Accept-Encoding lists those that are.
+             *     - `media_type_refused`: This file type is not accepted. Send JPEG, PNG, WebP, MP4 or WebM.
              */
             415: {
                 headers: {
@@ -7952,7 +7952,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `refused_by_store`: What follows from the request can never be stored, sent again or not: change it. */
+            /** @description - `refused_by_store`: The result of the request can never be stored. Change it: sending it again fails again. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7962,9 +7962,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
-             *     - `too_many_uploads`: The user has as many uploads in an hour, a day, or open as may be.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
+             *     - `too_many_uploads`: The user has too many uploads this hour, today, or open. Wait as Retry-After says.
              */
             429: {
                 headers: {
@@ -7976,7 +7976,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -8053,10 +8053,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8067,9 +8067,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -8081,8 +8081,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -8093,8 +8093,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `upload_not_found`: There is no such upload of this user.
-             *     - `not_found`: Not found in this tenant.
+             * @description - `upload_not_found`: This user has no upload of this id.
+             *     - `not_found`: This tenant has nothing of this id.
              */
             404: {
                 headers: {
@@ -8122,7 +8122,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -8131,7 +8131,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `media_refused`: The file is longer than its ticket says, or not what it says; it is deleted. */
+            /** @description - `media_refused`: The file is larger than its ticket says, or of another type. It is deleted: start another upload. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8141,8 +8141,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -8154,7 +8154,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -8221,10 +8221,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8235,9 +8235,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -8249,8 +8249,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -8269,7 +8269,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -8279,8 +8279,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -8292,7 +8292,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
@@ -8374,10 +8374,10 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
-             *     - `malformed_request`: The request is no valid HTTP.
-             *     - `malformed_header`: A header is no valid text.
-             *     - `malformed_path`: The path is no valid text.
-             *     - `malformed_body`: The body broke off, or is no valid HTTP.
+             *     - `malformed_request`: The request is not valid HTTP.
+             *     - `malformed_header`: A header is not valid text.
+             *     - `malformed_path`: The path is not valid text.
+             *     - `malformed_body`: The body broke off, or is not valid HTTP. Send it again.
              */
             400: {
                 headers: {
@@ -8388,9 +8388,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `unauthorized`: The tenant is unknown or the key is wrong; which of them is not said.
+             * @description - `unauthorized`: The tenant is unknown or the key is wrong. Check both: the answer does not tell which.
              *     - `missing_user_token`: The tenant, or the call, requires X-User-Token, signed by the tenant's backend.
-             *     - `invalid_user_token`: The user token proves nothing: signature, key id, audience, tenant or times.
+             *     - `invalid_user_token`: The user token is not valid: check its signature, key id, audience, tenant and times.
              *     - `user_token_expired`: The user token has expired. Get a new one from your backend and repeat the call.
              */
             401: {
@@ -8402,8 +8402,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `forbidden`: The key is right but does not have the scope this call needs.
-             *     - `user_token_mismatch`: The user token is valid, for another user than X-User.
+             * @description - `forbidden`: The key is valid but lacks the scope this call needs. Use another key.
+             *     - `user_token_mismatch`: The user token belongs to another user than X-User. Send the token of this user.
              */
             403: {
                 headers: {
@@ -8413,7 +8413,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `query_too_long`: The URL has more than 6,000 characters. */
+            /** @description - `query_too_long`: The URL is longer than 6,000 characters. Shorten it. */
             414: {
                 headers: {
                     [name: string]: unknown;
@@ -8423,8 +8423,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `rate_limited`: One user or the tenant asks more often than it may.
-             *     - `overloaded`: The service is busy. Nothing was done; come back when told.
+             * @description - `rate_limited`: One user or the tenant sends too many requests. Wait as Retry-After says.
+             *     - `overloaded`: The service is busy. Nothing was done: wait as Retry-After says, then try again.
              */
             429: {
                 headers: {
@@ -8436,7 +8436,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `headers_too_large`: The headers have more than 16 kB in all. */
+            /** @description - `headers_too_large`: The headers are larger than 16 kB in all. Send fewer or shorter ones. */
             431: {
                 headers: {
                     [name: string]: unknown;
