@@ -12,7 +12,7 @@ from tests.e2e.fraud import BEFORE, NOW_COUNTED, many_users, one_user, trial
 @pytest.mark.parametrize(("on_page", "bought"), [(False, 0), (True, 1)])
 async def test_one_receipt_buys_one_view_of_its_page(tmp_path: Path, on_page: bool, bought: int) -> None:
     async with trial(tmp_path / "now", NOW_COUNTED) as made:
-        outcome = await one_user(made, 300, on_page=on_page)
+        outcome = await one_user(made, 60, on_page=on_page)
     assert outcome.bought == bought
     assert outcome.rank_after > 10
 
