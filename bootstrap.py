@@ -55,6 +55,7 @@ from learning.promotion import WHO as LEARNER
 from learning.queue import LearningQueue
 from learning.table_builder import TableBuilder
 from media.api import UploadsApi
+from media.media_types import most_bytes
 from media.uploads import Uploads
 from privacy.api import PrivacyApi
 from privacy.tenant_removal import TenantRemovals
@@ -407,7 +408,8 @@ def build(
         clock,
         lambda flag, tenant_id, own: flags.on(flag, tenant_id, own=own),
     )
-    uploads = Uploads(documents, media, telemetry, clock) if media else None
+    lengths = most_bytes(settings.story_picture_bytes, settings.story_clip_bytes)
+    uploads = Uploads(documents, media, telemetry, clock, most_bytes=lengths) if media else None
     recent = Recent(telemetry, elapsed)
     ages = {"flags": flags_refresher.age, "tenants": tenants_refresher.age, "content": feed.catalogs.age}
     readiness = ReadinessApi(

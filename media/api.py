@@ -6,12 +6,12 @@ is off for a tenant there are no such routes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import azure.functions as func
 from pydantic import ValidationError
 
-from media.media_types import MOST_BYTES
+from media.media_types import CONTENT_TYPES
 from media.responses import CompletedUpload, UploadForm, UploadTicket
 from media.tickets import TooMany
 from media.uploads import Uploads
@@ -67,6 +67,7 @@ class UploadsApi:
         "v1/uploads",
         "A ticket for one picture or clip",
         tag="stories",
+        brand=True,
         description="The file goes straight to the media store, by the link, then `complete` looks at it. A user gets "
         "30 tickets an hour, 1 GB a day, and ten that are open at a time.",
         responses={201: Response("Store the file with this.", UploadTicket, _TICKET)},
@@ -85,7 +86,7 @@ class UploadsApi:
         """201 with a link to store the file."""
         uploads = self._ready()
         with self._limits.admit(Kind.UPLOADS, call.tenant, call.user_key):
-            form = _form(call)
+            form = _form(call, uploads.most_bytes)
             started = uploads.start(call.tenant.id, self._owner(call), form.content_type, form.bytes, call.now)
             try:
                 ticket, link = await with_timeout(START_SECONDS, started, BlobsUnavailable)
@@ -107,6 +108,7 @@ class UploadsApi:
         "v1/uploads/{id}/complete",
         "Look at what was uploaded",
         tag="stories",
+        brand=True,
         description="Checks length and first bytes: JPEG, PNG, WebP, MP4 and WebM are taken, nothing else. What is "
         "refused is deleted at once. Sent again, it answers the same.",
         responses={200: Response("It can be shown.", CompletedUpload, _COMPLETED)},
@@ -140,17 +142,17 @@ class UploadsApi:
         return self._uploads
 
 
-def _form(call: Call) -> UploadForm:
+def _form(call: Call, most_bytes: Mapping[str, int]) -> UploadForm:
     """What is wanted. Raises a 4xx `Problem` that quotes nothing of it."""
     given = read_json(call.request, MAX_BODY_BYTES)
     if isinstance(given, dict) and isinstance(wanted := given.get("contentType"), str):
-        if wanted not in MOST_BYTES:
+        if wanted not in most_bytes:
             raise Problem(
-                415, "media_type_refused", f"Files of these types are taken: {', '.join(sorted(MOST_BYTES))}."
+                415, "media_type_refused", f"Files of these types are taken: {', '.join(sorted(CONTENT_TYPES))}."
             )
         size = given.get("bytes")
-        if isinstance(size, int) and size > MOST_BYTES[wanted]:
-            raise Problem(413, "media_too_large", f"Such a file can have at most {MOST_BYTES[wanted]:,} bytes.")
+        if isinstance(size, int) and size > most_bytes[wanted]:
+            raise Problem(413, "media_too_large", f"Such a file can have at most {most_bytes[wanted]:,} bytes.")
     try:
         return UploadForm.model_validate(given)
     except ValidationError:

@@ -12,15 +12,17 @@ from collections.abc import Mapping
 SNIFFED_BYTES = 4_096
 """So many bytes of a file are looked at."""
 JPEG, PNG, WEBP, MP4, WEBM = "image/jpeg", "image/png", "image/webp", "video/mp4", "video/webm"
-_MEGABYTE = 1_000_000
-MOST_BYTES: Mapping[str, int] = {
-    JPEG: 10 * _MEGABYTE,
-    PNG: 10 * _MEGABYTE,
-    WEBP: 10 * _MEGABYTE,
-    MP4: 100 * _MEGABYTE,
-    WEBM: 100 * _MEGABYTE,
-}
-"""Content types that are taken → their greatest length."""
+PICTURES, CLIPS = (JPEG, PNG, WEBP), (MP4, WEBM)
+CONTENT_TYPES = (*PICTURES, *CLIPS)
+"""Content types that are taken."""
+LARGEST_BYTES = 1_000_000_000
+"""No setting allows more."""
+
+
+def most_bytes(picture: float = 10e6, clip: float = 100e6) -> Mapping[str, int]:
+    """Content type → how long such a file may be, by the settings `STORY_PICTURE_BYTES` and `STORY_CLIP_BYTES`."""
+    return {**dict.fromkeys(PICTURES, int(picture)), **dict.fromkeys(CLIPS, int(clip))}
+
 
 SUFFIXES: Mapping[str, str] = {JPEG: ".jpg", PNG: ".png", WEBP: ".webp", MP4: ".mp4", WEBM: ".webm"}
 """Content type → end of the names of its media."""

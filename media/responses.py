@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from media.media_types import MOST_BYTES
+from media.media_types import CONTENT_TYPES, LARGEST_BYTES
 from shared.web.responses import Count, Time, View
 
-ContentType = Annotated[str, Field(json_schema_extra={"enum": sorted(MOST_BYTES)})]
+ContentType = Annotated[str, Field(json_schema_extra={"enum": sorted(CONTENT_TYPES)})]
 
 
 class UploadForm(BaseModel):
@@ -20,9 +20,7 @@ class UploadForm(BaseModel):
 
     purpose: Annotated[str, Field(pattern="^story$", description="What it is for: `story`.")]
     content_type: ContentType
-    bytes: Annotated[
-        int, Field(ge=1, le=max(MOST_BYTES.values()), description="Its length; what comes may be shorter.")
-    ]
+    bytes: Annotated[int, Field(ge=1, le=LARGEST_BYTES, description="Its length; what comes may be shorter.")]
 
 
 class UploadTicket(View):

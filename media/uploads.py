@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from media.media_types import MOST_BYTES, SNIFFED_BYTES, TYPES, sniffed
+from media.media_types import SNIFFED_BYTES, TYPES, most_bytes, sniffed
 from media.tickets import (
     DONE,
     FINISH_SECONDS,
@@ -77,9 +77,12 @@ class Uploads:
         telemetry: Telemetry,
         clock: Callable[[], float],
         new_id: Callable[[], str] = new_id,
+        *,
+        most_bytes: Mapping[str, int] = most_bytes(),
     ) -> None:
         self._documents, self._blobs, self._telemetry = documents, blobs, telemetry
         self._clock, self._new_id = clock, new_id
+        self.most_bytes = most_bytes
 
     async def start(
         self, tenant_id: str, owner: str, content_type: str, size: int, now: float
@@ -175,7 +178,7 @@ class Uploads:
 
     async def _fault(self, ticket: Ticket, found: BlobInfo, moved: bool) -> str | None:
         """What is wrong with a file, in one word; None where it is what the ticket says."""
-        if found.size > min(ticket.bytes, MOST_BYTES[ticket.content_type]):
+        if found.size > min(ticket.bytes, self.most_bytes[ticket.content_type]):
             return "size"
         place = MEDIA if moved else QUARANTINE
         first = await self._blobs.read_range(place, found.name, 0, SNIFFED_BYTES)

@@ -224,6 +224,7 @@ class ActivityApi:
         "v1/me/stats",
         "What became of one's stories in seven days",
         tag="stories",
+        brand=True,
         description="By UTC date, as of the last half minute.",
         responses={
             200: Response(

@@ -100,6 +100,7 @@ class StoriesApi:
         "v1/stories",
         "Post a story",
         tag="stories",
+        brand=True,
         description="It ends after the tenant's `storyHours`. Friends are those who follow the author, or, with "
         "`audienceUserIds`, those named. 20 a minute. `media_not_ready`: the upload was not completed, or is somebody "
         "else's.",
@@ -204,6 +205,7 @@ class StoriesApi:
         "v1/stories/{id}",
         "One story",
         tag="stories",
+        brand=True,
         description="404 for a story that the viewer may not see, as for one that does not exist. The author also gets "
         "its counts.",
         parameters=(AGE_BAND,),
@@ -228,6 +230,7 @@ class StoriesApi:
         "v1/stories/{id}",
         "Delete one's own story",
         tag="stories",
+        brand=True,
         responses={204: Response("Gone.")},
         problems=("story_not_found",),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.adapters.flags.evaluation import STORIES, STORY_LIVE
+from shared.adapters.flags.evaluation import LIVE_FRAMES_FULL, STORIES, STORY_LIVE
 from stories.activity import Activity
 from stories.activity_api import ActivityApi
 from stories.api import StoriesApi
@@ -72,11 +73,14 @@ def build_social(parts: StoryParts) -> Social:
     calls = PersonCalls(parts.identity, parts.keys)
     looking = Looking(calls, graph, catalogs, parts.maturity_limit)
 
-    def told_at_once(tenant_id: str) -> bool:
-        tenant = parts.tenants.get(tenant_id)
-        return tenant is not None and parts.edge.is_on(STORY_LIVE, tenant)
+    def is_on(flag: str) -> Callable[[str], bool]:
+        def on(tenant_id: str) -> bool:
+            tenant = parts.tenants.get(tenant_id)
+            return tenant is not None and parts.edge.is_on(flag, tenant)
 
-    push = LivePush(parts.live, parts.telemetry, told_at_once)
+        return on
+
+    push = LivePush(parts.live, parts.telemetry, is_on(STORY_LIVE), is_on(LIVE_FRAMES_FULL))
     seen, inbox = SeenStories(documents), Inbox(documents, parts.clock, push.nudge)
     activity = Activity(documents, seen)
     moderation = Moderation(documents, catalogs, parts.media, parts.telemetry)

@@ -25,16 +25,18 @@ MOST_AUTHORS = 10_000
 
 
 class LivePush:
-    """`on(tenant_id)`: whether the tenant's authors are told at once. `live` is None where nothing is configured."""
+    """`on(tenant_id)`: whether the tenant's authors are told at once; `full(tenant_id)`: whether operators let whole
+    events leave the network for it. `live` is None where nothing is configured."""
 
     def __init__(
         self,
         live: Live | None,
         telemetry: Telemetry,
         on: Callable[[str], bool],
+        full: Callable[[str], bool] = lambda tenant_id: False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._live, self._telemetry, self._on, self._sleep = live, telemetry, on, sleep
+        self._live, self._telemetry, self._on, self._full, self._sleep = live, telemetry, on, full, sleep
         self._waiting: dict[str, list[Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -49,7 +51,7 @@ class LivePush:
             self._telemetry.count("live_sends", "dropped")
         else:
             self._waiting[author.partition] = list(events)
-            task = asyncio.create_task(self._tell(self._live, author.partition), name="live-push")
+            task = asyncio.create_task(self._tell(self._live, author), name="live-push")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -60,12 +62,14 @@ class LivePush:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _tell(self, live: Live, who: str) -> None:
+    async def _tell(self, live: Live, author: Person) -> None:
+        who = author.partition
         try:
             while events := self._waiting[who]:
                 self._waiting[who] = []
                 try:
-                    await live.send(who, frames(events) if live.inside else [NUDGE])
+                    whole = live.inside or self._full(author.tenant_id)
+                    await live.send(who, frames(events) if whole else [NUDGE])
                     self._telemetry.count("live_sends", "sent")
                 except LiveUnavailable:
                     self._telemetry.count("live_sends", "failed")

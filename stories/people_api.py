@@ -54,6 +54,7 @@ class PeopleApi:
         "GET",
         "v1/me",
         "The user as others see them",
+        brand=True,
         description="The id is the same for ever. It names nobody outside the tenant and cannot be sent as `X-User`.",
         responses={200: Response("The public id.", Me, {"id": EXAMPLE_ID})},
     )

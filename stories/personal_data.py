@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from media.tickets import PREFIX as UPLOAD
+from media.tickets import Ticket
 from shared.adapters.documents.port import (
     MAX_OPERATIONS,
     PEOPLE,
@@ -39,7 +41,9 @@ from stories.posting import POST
 from stories.responses import (
     BlockedPerson,
     ExportedPerson,
+    ExportedReport,
     ExportedStory,
+    ExportedUpload,
     FollowedPerson,
     FollowerItem,
     SeenStory,
@@ -73,6 +77,7 @@ class PersonalData:
             return None
         stories = await self._each(_named(held, POST, "storyId"), lambda id: self._story(tenant_id, id))
         viewed = await self._each(await self.seen.of(person, latest=True), lambda id: self._left_at(person, id))
+        reports = await self._each(_named(held, REPORTED, "storyId"), lambda id: self._report(person, id))
         return ExportedPerson.unchecked(
             id=person.id,
             follows=[
@@ -101,6 +106,17 @@ class PersonalData:
                 if each is not None
             ],
             seen=viewed,
+            reports=[each for each in reports if each is not None],
+            uploads=[
+                ExportedUpload.unchecked(
+                    upload_id=each.id,
+                    content_type=each.content_type,
+                    bytes=each.bytes,
+                    state=each.state,
+                    issued_at=iso_time(each.issued_at),
+                )
+                for each in (Ticket.read(each.body) for each in held if each.id.startswith(UPLOAD))
+            ],
         )
 
     async def erase(self, tenant_id: str, user_key: str, now: float) -> dict[str, int]:
@@ -191,6 +207,15 @@ class PersonalData:
 
     async def _story(self, tenant_id: str, story_id: str) -> Story | None:
         return await self.catalogs.stored(tenant_id, story_id)
+
+    async def _report(self, person: Person, story_id: str) -> ExportedReport | None:
+        partition = partition_of(person.tenant_id, story_id)
+        found = await self.documents.read(STORY_ACTIVITY, partition, REPORT + person.id)
+        if found is None:  # killed before the report itself, or it has ended
+            return None
+        return ExportedReport.unchecked(
+            story_id=story_id, reason=found.body["reason"], text=found.body["text"], at=iso_time(found.body["at"])
+        )
 
     async def _left_at(self, person: Person, story_id: str) -> SeenStory:
         partition = partition_of(person.tenant_id, story_id)

@@ -246,6 +246,25 @@ class SeenStory(View):
     emoji: str | None
 
 
+class ExportedUpload(View):
+    """A ticket of the user, for a picture or clip."""
+
+    upload_id: str
+    content_type: str
+    bytes: int
+    state: Annotated[str, Field(description="`open`, `done` or `refused`.")]
+    issued_at: Time
+
+
+class ExportedReport(View):
+    """What the user has reported."""
+
+    story_id: str
+    reason: str
+    text: str | None
+    at: Time
+
+
 class ExportedPerson(View):
     """Everything stored about the user as a person."""
 
@@ -255,6 +274,8 @@ class ExportedPerson(View):
     blocks: list[BlockedPerson]
     stories: list[ExportedStory]
     seen: Annotated[list[SeenStory], Field(description="Of the last nine days, a thousand at the most.")]
+    reports: list[ExportedReport]
+    uploads: list[ExportedUpload]
 
 
 class LiveAddress(View):

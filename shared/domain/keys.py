@@ -181,6 +181,10 @@ class Identity:
         """The partition of a user: 43 URL-safe characters, which only the secret can match with a user hash."""
         return to_text(self._user(f"{tenant_id}\n{user_hash}".encode()))
 
+    def brand_key(self, tenant_id: str, name: str) -> str:
+        """The same for a brand: never that of a user, whatever the brand is called."""
+        return to_text(self._user(f"{tenant_id}\nbrand\n{name}".encode()))
+
     def public_id(self, user_key: str) -> str:
         """What a tenant's users may know of each other: 22 letters, digits, `.` or `_`. It opens nothing, and is the
         same for ever, so that an erasure finds what is stored under it."""

@@ -60,6 +60,7 @@ class Endpoint:
 
     `scopes`: a key needs one of them; none means open to anybody. `user`: the request is about the user in `X-User`.
     `user_token`: the user's own token is needed, whatever the tenant asks for. `token_instead`: it replaces the scope.
+    `brand`: a server's key of scope `cms` may do without it; `X-User` then names a brand, which is never a person.
     `operator`: for the platform's own keys, about no single tenant.
     `platform`: an operator may name the platform itself as the tenant. `problems`: the codes it answers beside those
     of authentication and of any call; a test fails for any other. `cors`: pages of other origins may call it. `plain`:
@@ -78,6 +79,7 @@ class Endpoint:
     scopes: tuple[str, ...] = ()
     user: bool = False
     user_token: bool = False
+    brand: bool = False
     token_instead: bool = False
     operator: bool = False
     platform: bool = False

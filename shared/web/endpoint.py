@@ -82,6 +82,7 @@ def endpoint(
     scopes: tuple[str, ...] = (),
     user: bool = False,
     user_token: bool = False,
+    brand: bool = False,
     token_instead: bool = False,
     operator: bool = False,
     platform: bool = False,
@@ -96,8 +97,8 @@ def endpoint(
 
     def declare(handler: Handler) -> Handler:
         handler.endpoint = Endpoint(  # type: ignore[attr-defined]
-            handler, method, path, summary, tag, responses, call, description, scopes, user, user_token, token_instead,
-            operator, platform, parameters, body, problems, cors, plain, flag,
+            handler, method, path, summary, tag, responses, call, description, scopes, user, user_token, brand,
+            token_instead, operator, platform, parameters, body, problems, cors, plain, flag,
         )  # fmt: skip
         return handler
 
@@ -119,6 +120,8 @@ class Api(Protocol):
     def edge(self) -> Edge: ...
 
 
+BRAND_SCOPE = "cms"
+"""What a key needs that speaks for a brand."""
 Provider = Callable[[], Awaitable[Any]]
 """Gives the API object of a class, started."""
 
@@ -283,7 +286,10 @@ class Edge:
         if declared.user:
             user = self._user_tokens.user_of(caller, headers, now)
             if declared.user_token and not user.verified:  # an app's key names anybody, also whom it should not
-                raise missing_user_token()
+                if not (declared.brand and BRAND_SCOPE in caller.scopes):
+                    raise missing_user_token()
+                call.user_key = self._identity.brand_key(caller.tenant.id, user.hash)
+                return call
             if declared.token_instead and not user.verified:  # an app's key names anybody; a token is the user's own
                 caller.require(*declared.scopes)
             call.user_key = self._identity.user_key(caller.tenant.id, user.hash)

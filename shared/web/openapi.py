@@ -45,6 +45,12 @@ X_USER_TOKEN = Parameter(
 
 USERS_OWN_TOKEN = replace(X_USER_TOKEN, description="A JWT of the tenant's backend that proves X-User.", required=True)
 
+BRANDS_OR_USERS_TOKEN = replace(
+    X_USER_TOKEN,
+    description="A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: "
+    "X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person.",
+)
+
 X_PERSONALIZATION = Parameter(
     "X-Personalization",
     "header",

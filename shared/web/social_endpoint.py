@@ -8,7 +8,7 @@ from typing import Any
 from shared.adapters.flags.evaluation import STORIES
 from shared.web.declaration import Parameter, Response
 from shared.web.endpoint import Handler, endpoint
-from shared.web.openapi import USERS_OWN_TOKEN, X_USER
+from shared.web.openapi import BRANDS_OR_USERS_TOKEN, USERS_OWN_TOKEN, X_USER
 from shared.web.problem_codes import USER
 
 MAX_BODY_BYTES = 16_384
@@ -24,9 +24,11 @@ def social_endpoint(
     parameters: tuple[Parameter, ...] = (),
     problems: tuple[str, ...] = (),
     tag: str = "people",
+    brand: bool = False,
     **more: Any,
 ) -> Callable[[Handler], Handler]:
-    """`endpoint` of a user with their own token. An app's key ships in the app, and must not speak for anybody."""
+    """`endpoint` of a user with their own token. An app's key ships in the app, and must not speak for anybody; with
+    `brand` a server's key can, for a brand."""
     return endpoint(
         method,
         path,
@@ -36,9 +38,10 @@ def social_endpoint(
         scopes=("sdk", "cms", "ops"),
         user=True,
         user_token=True,
+        brand=brand,
         cors=True,
         flag=STORIES,
-        parameters=(X_USER, USERS_OWN_TOKEN, *parameters),
+        parameters=(X_USER, BRANDS_OR_USERS_TOKEN if brand else USERS_OWN_TOKEN, *parameters),
         problems=(*USER, *problems),
         **more,
     )

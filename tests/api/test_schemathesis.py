@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.api.fuzzing import fuzz
-from tests.served_app import served
+from tests.media.served_media import served_with_media
 
 
 async def test_made_up_requests_find_no_answer_that_the_document_does_not_promise(tmp_path: Path) -> None:
-    async with served(tmp_path) as app:
+    async with served_with_media(tmp_path) as app:
         outcome = await fuzz(app, cases=3, seed=1)
     assert outcome.passed, outcome.report
     assert outcome.cases > 100, outcome.report

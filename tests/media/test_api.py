@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from local.blob_door import BlobDoor
-from local.doors import Doors
-from shared.adapters.blobs.door_links import DoorLinks
-from shared.adapters.blobs.folder import FolderBlobs
-from shared.adapters.blobs.port import MEDIA_CONTAINERS
-from tests.media.files import HTML, JPEG
-from tests.served_app import Answer, App, Client, eventually, personalized, served
+from tests.media.files import HTML, JPEG, MP4
+from tests.media.served_media import served_with_media
+from tests.served_app import Answer, App, Client, eventually, personalized
+from tests.stories.social import someone_of, uploaded
 from tests.user_tokens import save_public_key, signer
 
 ON = {"id": "stories", "enabled": True}
@@ -24,13 +21,7 @@ GOOD = {"purpose": "story", "contentType": "image/jpeg", "bytes": len(JPEG)}
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[App]:
-    doors = Doors(0)
-    links = DoorLinks(b"k" * 32, f"http://{doors.origin}")
-    holder: list[App] = []
-    media = FolderBlobs(tmp_path / "media", containers=MEDIA_CONTAINERS, links=links)
-    async with served(tmp_path, media=media) as app:
-        holder.append(app)
-        await doors.start(BlobDoor(media, links, app.clock.now).routes())
+    async with served_with_media(tmp_path) as app:
         app.write_flags(personalized(), ON)
 
         async def is_on() -> bool:
@@ -38,7 +29,6 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 
         await eventually(is_on)
         yield app
-        await doors.stop()
 
 
 async def post(client: Client, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
@@ -115,3 +105,53 @@ async def test_a_picture_goes_from_ticket_to_media_and_nothing_else_does(app: Ap
 
     await eventually(is_off)
     assert (await post(client, complete, None, mine)).code == "not_found"
+
+
+async def test_pictures_and_clips_have_lengths_of_their_own_that_operators_set(tmp_path: Path) -> None:
+    async with served_with_media(tmp_path, story_picture_bytes=1_000.0, story_clip_bytes=2_000.0) as app:
+        someone = await someone_of(app)
+        for kind, most in (("image/jpeg", 1_000), ("video/mp4", 2_000)):
+            ticket = {"purpose": "story", "contentType": kind, "bytes": most}
+            assert (await someone.call("POST", "uploads", ticket)).status == 201
+            refused = await someone.call("POST", "uploads", {**ticket, "bytes": most + 1})
+            assert (refused.status, refused.code) == (413, "media_too_large")
+        assert (await uploaded(someone, MP4, "video/mp4"))["bytes"] == len(MP4)
+        longer = JPEG[:600] + bytes(401)
+        cut = await uploaded(someone, longer, "image/jpeg", said=1_000)
+        assert cut["code"] == "media_refused", "one byte more than the ticket says"
+
+
+async def test_a_brand_posts_by_a_key_of_the_server_and_is_no_person(tmp_path: Path) -> None:
+    async with served_with_media(tmp_path) as app:
+        viewer = await someone_of(app)
+        key = "private-key-of-the-server"
+        await app.save_key(viewer.client.tenant_id, key, "cms", name="server")
+        brand = viewer.client.with_key(key)  # by the name of a user: it is not that user all the same
+
+        async def call(method: str, path: str, body: Any = None, **more: str) -> Answer:
+            sent = {**brand.headers, "Content-Type": "application/json", **more}
+            raw = b"" if body is None else json.dumps(body).encode()
+            return await app.request(method, f"/v1/{path}", sent, body=raw)
+
+        ticket = (await call("POST", "uploads", GOOD)).json
+        async with app.http.put(ticket["url"], data=JPEG, headers=ticket["headers"]) as stored:
+            assert stored.status == 201
+        media_key = (await call("POST", f"uploads/{ticket['uploadId']}/complete")).json["mediaKey"]
+        body = {"visibility": "public", "mediaKey": media_key, "text": "New in the shop."}
+        made = await call("POST", "stories", body, **{"Idempotency-Key": "shop-1"})
+        assert (made.status, made.json["authorId"]) == (201, (await call("GET", "me")).json["id"])
+        assert made.json["authorId"] != viewer.id
+        story = f"stories/{made.json['id']}"
+        assert (await viewer.call("PUT", f"{story}/view")).status == 204
+        assert (await call("GET", story)).json["counts"]["views"] == 0, "not counted yet"
+        assert (await viewer.call("PUT", f"follow/{made.json['authorId']}")).json == {"state": "accepted"}
+        assert (await call("GET", "me/stats")).status == 200
+        assert (await viewer.call("DELETE", story)).code == "story_not_found"
+        assert (await call("GET", "me/events")).code == "missing_user_token"
+        assert (await call("PUT", f"{story}/view")).code == "missing_user_token"
+        wrong = await call("POST", "stories", body, **{"X-User-Token": "x.y.z"})
+        assert wrong.code == "invalid_user_token", "a token that is sent counts"
+        assert (await call("DELETE", story)).status == 204
+        assert (await viewer.get(story)).code == "story_not_found"
+        app_key = {"X-Api-Key": viewer.client.key}
+        assert (await call("POST", "stories", body, **app_key)).code == "missing_user_token"

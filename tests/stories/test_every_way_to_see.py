@@ -1,17 +1,42 @@
-"""Over HTTP, in a random world, no way to a story shows one that the caller may not see: row, id, search, report."""
+"""Over HTTP, in a random world, no way shows a story that the caller may not see: row, id, search, report, media."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from tests.served_app import App
-from tests.stories.social import Someone, someone_of
+from tests.media.files import PNG
+from tests.media.served_media import served_with_media
+from tests.served_app import Answer, App
+from tests.stories.social import Someone, someone_of, uploaded
 from tests.stories.test_stories import HOUR, found, post, row
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
+    async with served_with_media(tmp_path_factory.mktemp("media")) as app:
+        yield app
+
+
+@dataclass(frozen=True)
+class Watched(Someone):
+    """Somebody, with everything that they were ever answered."""
+
+    told: list[bytes] = field(default_factory=list)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, more: Mapping[str, str] | None = None, **query: Any
+    ) -> Answer:
+        answer = await super().call(method, path, body, more, **query)
+        self.told.append(answer.body)
+        return answer
 
 
 def may_see(viewer: int, author: int, world: dict[str, Any], story: dict[str, Any]) -> bool:
@@ -29,7 +54,7 @@ def may_see(viewer: int, author: int, world: dict[str, Any], story: dict[str, An
 async def test_no_way_shows_a_story_that_is_not_for_the_caller(app: App, seed: int) -> None:
     chance = random.Random(seed)
     first = await someone_of(app)
-    people: list[Someone] = [first, *[await first.another() for _ in range(3)]]
+    people = [Watched(each.client, each.id) for each in (first, *[await first.another() for _ in range(3)])]
     pairs = [(one, other) for one in range(4) for other in range(4) if one != other]
     blocks = {pair for pair in pairs if chance.random() < 0.15}
     follows = {pair for pair in pairs if chance.random() < 0.5} - blocks - {(other, one) for one, other in blocks}
@@ -42,8 +67,11 @@ async def test_no_way_shows_a_story_that_is_not_for_the_caller(app: App, seed: i
         author, visibility = chance.randrange(4), chance.choice(["public", "friends", "private"])
         audience = chance.sample(range(4), 2) if visibility == "friends" and chance.random() < 0.5 else []
         more: dict[str, Any] = {"audienceUserIds": [people[each].id for each in audience]} if audience else {}
+        if number % 2:
+            more["mediaKey"] = (await uploaded(people[author], PNG, "image/png"))["mediaKey"]
         made = await post(people[author], visibility, text=f"Lake number {number}", **more)
-        stories.append({"id": made["id"], "author": author, "visibility": visibility, "audience": audience})
+        media = {"mediaKey": made["mediaKey"], "url": made["mediaUrl"]}
+        stories.append({"id": made["id"], "author": author, "visibility": visibility, "audience": audience, **media})
     world = {"blocks": blocks, "follows": follows}
     for viewer, person in enumerate(people):
         wanted = {each["id"] for each in stories if may_see(viewer, each["author"], world, each)}
@@ -57,6 +85,30 @@ async def test_no_way_shows_a_story_that_is_not_for_the_caller(app: App, seed: i
             if each["id"] not in wanted:
                 refused = await person.call("POST", f"stories/{each['id']}/report", {"reason": "spam"})
                 assert refused.code == "story_not_found"
+        await no_link_to_what_is_hidden(person, [each for each in stories if each["mediaKey"]], wanted)
     app.clock.advance(24 * HOUR + 1)
     for person in people:
         assert (await row(person), await row(person, order="ranked"), await found(person, "lake")) == ([], [], [])
+
+
+async def no_link_to_what_is_hidden(person: Watched, stories: list[dict[str, Any]], wanted: set[str]) -> None:
+    """No answer to somebody names a file of a story that is not for them, and no link can be bent to it."""
+    told = b"".join(person.told).decode()
+    shown = [each for each in stories if each["id"] in wanted]
+    for each in shown:
+        assert each["mediaKey"] in told
+    for each in stories:
+        if each["id"] in wanted:
+            continue
+        assert each["mediaKey"] not in told
+        stolen = {"visibility": "private", "mediaKey": each["mediaKey"]}
+        assert (await Someone.call(person, "POST", "stories", stolen)).code == "media_not_ready"
+        for link in (
+            each["url"].partition("?")[0],
+            *[one["url"].replace(one["mediaKey"], each["mediaKey"]) for one in shown],
+        ):
+            async with person.app.http.get(link) as answer:
+                assert answer.status in (401, 403, 404), link
+    for each in shown[:1]:
+        async with person.app.http.get(each["url"]) as answer:
+            assert (answer.status, await answer.read()) == (200, PNG), "a link that is given works"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 
+import numpy as np
 import pytest
 
 import function_app
+from shared.adapters.documents.port import PEOPLE, Upsert
 from shared.adapters.flags.evaluation import STORIES
 from shared.domain.keys import Identity
-from stories.identity import is_public_id, key_of, person_of
+from stories.circle import MAX_FOLLOWS, Circle
+from stories.graph import ACCEPTED
+from stories.identity import Person, is_public_id, key_of, person_of
 from tests.served_app import App, new_user
 from tests.stories.social import someone_of, stories_on
 
@@ -90,3 +94,17 @@ async def test_a_tenant_can_switch_it_off_for_itself(app: App) -> None:
     tenant.feature_flags[STORIES] = False
     assert (await elsewhere.get("me")).code == "not_found"
     assert (await someone.get("me")).status == 200
+
+
+async def test_the_2001st_follow_is_refused_over_http_and_one_taken_back_makes_room(app: App) -> None:
+    one = await someone_of(app)
+    others = [await one.another() for _ in range(2)]
+    mine = Person(one.client.tenant_id, one.id)
+    circle = Circle(follows=np.arange(1, MAX_FOLLOWS, dtype=np.uint64))
+    await app.documents.write(PEOPLE, mine.partition, [Upsert(circle.to_document())])
+    assert (await one.call("PUT", f"follow/{others[0].id}")).json == {"state": ACCEPTED}, "the 2,000th"
+    refused = await one.call("PUT", f"follow/{others[1].id}")
+    assert (refused.status, refused.code) == (409, "too_many_follows")
+    assert (await others[1].get("me/followers")).json["items"] == [], "nothing is stored"
+    assert (await one.call("DELETE", f"follow/{others[0].id}")).status == 204
+    assert (await one.call("PUT", f"follow/{others[1].id}")).json == {"state": ACCEPTED}

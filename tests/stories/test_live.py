@@ -61,9 +61,11 @@ class Pauses:
 
 
 @asynccontextmanager
-async def pushing(live: Recorder, on: bool = True) -> AsyncIterator[tuple[LivePush, Pauses, Telemetry]]:
+async def pushing(
+    live: Recorder, on: bool = True, full: bool = False
+) -> AsyncIterator[tuple[LivePush, Pauses, Telemetry]]:
     pauses, telemetry = Pauses(), Telemetry()
-    push = LivePush(live, telemetry, lambda _: on, pauses)
+    push = LivePush(live, telemetry, lambda _: on, lambda _: full, pauses)
     yield push, pauses, telemetry
     await push.close()
 
@@ -93,6 +95,14 @@ async def test_outside_the_network_nothing_but_a_nudge_is_told() -> None:
         await push.nudge(ANN, [SEEN, LIKED])
         await pauses.begun.wait()
     assert live.sent == [[NUDGE]]
+
+
+async def test_operators_can_let_whole_events_leave_the_network() -> None:
+    live = Recorder(inside=False)
+    async with pushing(live, full=True) as (push, pauses, _):
+        await push.nudge(ANN, [SEEN, LIKED])
+        await pauses.begun.wait()
+    assert live.sent == [frames([SEEN, LIKED])]
 
 
 async def test_a_nudge_that_fails_is_counted_and_forgotten() -> None:

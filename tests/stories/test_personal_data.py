@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from media.tickets import Ticket
 from shared.adapters.documents.port import PEOPLE, STORIES, STORY_ACTIVITY, Upsert, query_all
 from stories.identity import Person
 from stories.personal_data import PersonalData
@@ -43,6 +44,11 @@ async def used(app: App) -> World:
     for viewer, story in ((me, theirs), (friend, mine)):
         await viewer.call("PUT", f"stories/{story}/view")
         await viewer.call("PUT", f"stories/{story}/reaction", {"emoji": "🔥"})
+    assert (await me.call("POST", f"stories/{theirs}/report", {"reason": "spam", "text": "Which lake?"})).status == 202
+    partition = Person(me.client.tenant_id, me.id).partition
+    await app.documents.write(
+        PEOPLE, partition, [Upsert(Ticket("5f" * 20, "image/png", 640, app.clock.now()).document())]
+    )
     await app.services.social.count()
     return World(me, friend, mine, theirs)
 
@@ -58,6 +64,12 @@ async def test_an_export_says_everything_in_words(app: App) -> None:
     assert len(person["blocks"]) == 1
     assert [(each["id"], each["text"]) for each in person["stories"]] == [(world.mine, "Mine.")]
     assert [(each["storyId"], each["emoji"]) for each in person["seen"]] == [(world.theirs, "🔥")]
+    assert [(each["storyId"], each["reason"], each["text"]) for each in person["reports"]] == [
+        (world.theirs, "spam", "Which lake?")
+    ]
+    assert [(each["contentType"], each["bytes"], each["state"]) for each in person["uploads"]] == [
+        ("image/png", 640, "open")
+    ]
     nobody = await world.me.another()
     assert (await nobody.call("POST", "privacy/export")).code == "no_signals"
 

@@ -37,6 +37,7 @@ LEAN_WRITES = "lean-writes"
 STORIES = "stories"
 STORY_LIVE = "story-live"
 STORY_RANKED = "story-ranked"
+LIVE_FRAMES_FULL = "live-frames-full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,12 @@ FLAGS: dict[str, Flag] = {
     STORY_RANKED: Flag(
         "`GET /v1/stories?order=ranked` is in the order of the ranking. Off: the newest first, whatever is asked for. "
         "`personalized-feed` stands above it. Target tenants, not users.",
+        default=False,
+        tenants=True,
+    ),
+    LIVE_FRAMES_FULL: Flag(
+        "What authors are told at once says who did what, over Web PubSub too, which lies outside the network: ids of "
+        'viewers then pass through it. Off: a frame is `{"type": "new"}` and no more. Target tenants, not users.',
         default=False,
         tenants=True,
     ),

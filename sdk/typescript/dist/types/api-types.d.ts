@@ -886,6 +886,16 @@ export interface components {
             stories: components["schemas"]["ExportedStory"][];
             /** @description Of the last nine days, a thousand at the most. */
             seen: components["schemas"]["SeenStory"][];
+            reports: components["schemas"]["ExportedReport"][];
+            uploads: components["schemas"]["ExportedUpload"][];
+        };
+        /** @description What the user has reported. */
+        ExportedReport: {
+            storyId: string;
+            reason: string;
+            text: string | null;
+            /** Format: date-time */
+            at: string;
         };
         /** @description Everything in a user's signals. */
         ExportedSignals: {
@@ -942,6 +952,17 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             expiresAt: string;
+        };
+        /** @description A ticket of the user, for a picture or clip. */
+        ExportedUpload: {
+            uploadId: string;
+            contentType: string;
+            /** Format: int64 */
+            bytes: number;
+            /** @description `open`, `done` or `refused`. */
+            state: string;
+            /** Format: date-time */
+            issuedAt: string;
         };
         /** @description Limits of a feed request. */
         FeedLimits: {
@@ -3845,8 +3866,8 @@ export interface operations {
                  * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
                  */
                 "X-User": string;
-                /** @description A JWT of the tenant's backend that proves X-User. */
-                "X-User-Token": string;
+                /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
+                "X-User-Token"?: string;
             };
             path?: never;
             cookie?: never;
@@ -5492,8 +5513,8 @@ export interface operations {
                  * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
                  */
                 "X-User": string;
-                /** @description A JWT of the tenant's backend that proves X-User. */
-                "X-User-Token": string;
+                /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
+                "X-User-Token"?: string;
                 /** @description Yours, one a story: sent again with the same body it answers the same story. */
                 "Idempotency-Key"?: string;
             };
@@ -5745,8 +5766,8 @@ export interface operations {
                  * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
                  */
                 "X-User": string;
-                /** @description A JWT of the tenant's backend that proves X-User. */
-                "X-User-Token": string;
+                /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
+                "X-User-Token"?: string;
             };
             path: {
                 /** @description The id. */
@@ -5908,8 +5929,8 @@ export interface operations {
                  * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
                  */
                 "X-User": string;
-                /** @description A JWT of the tenant's backend that proves X-User. */
-                "X-User-Token": string;
+                /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
+                "X-User-Token"?: string;
             };
             path: {
                 /** @description The id. */
@@ -7189,8 +7210,8 @@ export interface operations {
                  * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
                  */
                 "X-User": string;
-                /** @description A JWT of the tenant's backend that proves X-User. */
-                "X-User-Token": string;
+                /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
+                "X-User-Token"?: string;
             };
             path?: never;
             cookie?: never;
@@ -7826,8 +7847,8 @@ export interface operations {
                  * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
                  */
                 "X-User": string;
-                /** @description A JWT of the tenant's backend that proves X-User. */
-                "X-User-Token": string;
+                /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
+                "X-User-Token"?: string;
             };
             path?: never;
             cookie?: never;
@@ -8019,8 +8040,8 @@ export interface operations {
                  * @example 5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f
                  */
                 "X-User": string;
-                /** @description A JWT of the tenant's backend that proves X-User. */
-                "X-User-Token": string;
+                /** @description A JWT of the tenant's backend that proves X-User. A server's key of scope `cms` may leave it out: X-User then names a brand of the tenant's, by 64 hex digits of its choice, which is never a person. */
+                "X-User-Token"?: string;
             };
             path: {
                 /** @description The id. */
