@@ -281,6 +281,9 @@ ALIASES = {
 
 A weight for an alias applies to that feature."""
 
+BESIDE_FEEDS = ("closeness",)
+"""Weights that a model may have although no feed knows their feature: the row of stories adds it."""
+
 
 def static_values(static: StaticFeatures) -> dict[str, Column]:
     """Compute every static feature's column over all rows."""

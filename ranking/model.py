@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ranking.features import ALIASES, FEATURES
+from ranking.features import ALIASES, BESIDE_FEEDS, FEATURES
 
 MODEL_TYPES = ("linear",)
 MAX_WEIGHT = 1_000.0
@@ -131,8 +131,8 @@ def checked_weights(weights: Mapping[str, Any]) -> dict[str, float]:
     named: dict[str, float] = {}
     for given, value in weights.items():
         name = ALIASES.get(given, given)
-        if name not in FEATURES:
-            known = ", ".join([*FEATURES, *ALIASES])
+        if name not in FEATURES and name not in BESIDE_FEEDS:
+            known = ", ".join([*FEATURES, *BESIDE_FEEDS, *ALIASES])
             raise InvalidModel(f"Unknown feature {given!r}. Known: {known}.")
         if name in named:
             raise InvalidModel(f"Feature {name!r} has two weights; {given!r} is another name for it.")

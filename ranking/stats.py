@@ -86,6 +86,16 @@ class StatsTable:
         self._decayed = np.zeros((64, DECAYED))
         self._daily = np.zeros((64, DAILY_DAYS, DAILY))
 
+    @classmethod
+    def of(cls, keys: NDArray[np.uint64], decayed: NDArray[np.float64], reference: float) -> StatsTable:
+        """Counters that were added up elsewhere, (n, 9) as of `reference`, each key once; without days."""
+        table = cls()
+        table.reference, table._count = reference, len(keys)
+        table._keys, table._decayed = keys, decayed
+        table._row_of = {key: row for row, key in enumerate(keys.tolist())}
+        table._daily = np.zeros((len(keys), DAILY_DAYS, DAILY))
+        return table
+
     def __len__(self) -> int:
         return self._count
 

@@ -55,9 +55,9 @@ class Activity:
         self._documents = documents
         self._seen = seen
 
-    async def view(self, viewer: Person, story: Story, now: float) -> bool:
-        """Note that somebody saw a story; whether that is new."""
-        await self._seen.add(viewer, story.id)
+    async def view(self, viewer: Person, story: Story, now: float, *, personal: bool = True) -> bool:
+        """Note that somebody saw a story; whether that is new. `personal`: whether it may change their own order."""
+        await self._seen.add(viewer, story, now, personal=personal)
         body = {
             "id": VIEW + viewer.id,
             "kind": "view",
@@ -72,9 +72,9 @@ class Activity:
             return False  # by an earlier call, or by this one before its answer was lost
         return True
 
-    async def react(self, who: Person, story: Story, emoji: int | None, now: float) -> bool:
+    async def react(self, who: Person, story: Story, emoji: int | None, now: float, *, personal: bool = True) -> bool:
         """Put a reaction in place of the one before, None for none; whether that changes anything."""
-        await self._seen.add(who, story.id)
+        await self._seen.add(who, story, now, reacted=emoji is not None, personal=personal)
         partition, id = partition_of(who.tenant_id, story.id), REACTION + who.id
 
         async def once() -> bool:

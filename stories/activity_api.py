@@ -12,9 +12,11 @@ from shared.adapters.documents.port import StoreUnavailable
 from shared.domain.formats import iso_time
 from shared.observability.logs import log_event
 from shared.web.admission import Kind
+from shared.web.authentication import consented
 from shared.web.bodies import read_object
 from shared.web.declaration import Body, Parameter, Response
 from shared.web.endpoint import BASE_HEADERS, Call, Edge, json_response
+from shared.web.openapi import X_PERSONALIZATION
 from shared.web.problems import Problem, bad_request
 from shared.web.social_endpoint import MAX_BODY_BYTES, PRIVATE, social_endpoint
 from stories.activity import REACTION, VIEW, Activity
@@ -47,7 +49,8 @@ MAX_PEOPLE = 20_000
 _DONE = {204: Response("Done; asking twice is harmless.")}
 _REACTED = {200: Response("The reaction that counts now.", ReactionState, {"emoji": "🔥"})}
 _BODY = Body(ReactionToStory, {"emoji": "🔥"})
-_REACTION_PROBLEMS = ("invalid_json", "invalid_body", "invalid_emoji", "story_not_found")
+_REACTION_PROBLEMS = ("invalid_json", "invalid_body", "invalid_emoji", "story_not_found", "invalid_personalization")
+_CONSENT = X_PERSONALIZATION.saying("`off`: nothing of this changes what the caller's own row is ranked by.")
 _AFTER = Parameter(
     "after", "query", "`next` of the answer before; all that is kept when absent.", {"type": "string", "maxLength": 20}
 )
@@ -93,17 +96,19 @@ class ActivityApi:
         "v1/stories/{id}/view",
         "The caller has seen a story",
         tag="stories",
+        parameters=(_CONSENT,),
         description="Counts once for each viewer. An author's own views are not counted.",
         responses=_DONE,
-        problems=("story_not_found",),
+        problems=("story_not_found", "invalid_personalization"),
     )
     async def put_story_view(self, call: Call) -> func.HttpResponse:
         """Note a view."""
+        personal = consented(call.headers)
         with self._limits.admit(Kind.SOCIAL, call.tenant, call.user_key):
             story, viewer = await self._looking.story(call)
             if story.author_id != viewer.id:
                 me = self._calls.me(call)
-                if await self._activity.view(me, story, call.now):
+                if await self._activity.view(me, story, call.now, personal=personal):
                     self._telemetry.count("story_views", call.tenant.id)
                     log_event(log, logging.INFO, "story_viewed", tenant=call.tenant.id)
                     await self._tell(call, story, VIEW + me.id, {"viewedAt": call.now})
@@ -114,8 +119,9 @@ class ActivityApi:
         "v1/stories/{id}/view",
         "The caller has seen a story, as PUT does",
         tag="stories",
+        parameters=(_CONSENT,),
         responses=_DONE,
-        problems=("story_not_found",),
+        problems=("story_not_found", "invalid_personalization"),
     )
     async def post_story_view(self, call: Call) -> func.HttpResponse:
         """The same for clients that post."""
@@ -126,6 +132,7 @@ class ActivityApi:
         "v1/stories/{id}/reaction",
         "React to a story",
         tag="stories",
+        parameters=(_CONSENT,),
         description="One of six emoji, one for each person: another replaces it. 60 a minute.",
         body=_BODY,
         responses=_REACTED,
@@ -143,6 +150,7 @@ class ActivityApi:
         "v1/stories/{id}/reactions",
         "React to a story, as PUT does",
         tag="stories",
+        parameters=(_CONSENT,),
         body=_BODY,
         responses=_REACTED,
         problems=_REACTION_PROBLEMS,
@@ -156,8 +164,9 @@ class ActivityApi:
         "v1/stories/{id}/reaction",
         "Take a reaction back",
         tag="stories",
+        parameters=(_CONSENT,),
         responses=_DONE,
-        problems=("story_not_found",),
+        problems=("story_not_found", "invalid_personalization"),
     )
     async def delete_story_reaction(self, call: Call) -> func.HttpResponse:
         """Leave the story without a reaction of the caller's."""
@@ -166,12 +175,13 @@ class ActivityApi:
         return _done()
 
     async def _react(self, call: Call, emoji: int | None) -> None:
+        personal = consented(call.headers)
         self._reactions.take(call.user_key, call.now)
         story, viewer = await self._looking.story(call)
         if story.author_id == viewer.id:
             return
         me = self._calls.me(call)
-        if await self._activity.react(me, story, emoji, call.now) and emoji is not None:
+        if await self._activity.react(me, story, emoji, call.now, personal=personal) and emoji is not None:
             self._telemetry.count("story_reactions", call.tenant.id, str(emoji))
             log_event(log, logging.INFO, "reaction_added", tenant=call.tenant.id)
             await self._tell(call, story, REACTION + me.id, {"createdAt": call.now, "emoji": emoji})

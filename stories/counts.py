@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from shared.adapters.documents.port import (
     MAX_OPERATIONS,
+    STORIES,
     STORY_ACTIVITY,
     Create,
     Document,
@@ -24,15 +26,19 @@ from shared.adapters.documents.port import (
     Upsert,
     WriteRejected,
 )
+from shared.adapters.retry import retry
 from stories.activity import KEEP_SECONDS, REACTION, VIEW, is_pending
 from stories.identity import Person, key_of
 from stories.inbox import Inbox, event_of
+from stories.story import STORY_ID, bucket_of
 from stories.story_forms import EMOJI
+from stories.story_totals import TOTALS, StoryTotals
 from stories.viewer_sketch import ViewerSketch
 
 COUNTS_ID = "counts"
 PROGRESS_PARTITION, PROGRESS_ID = "~", "counting"
 AT_ONCE = MAX_OPERATIONS - 1
+ATTEMPTS = 5
 
 
 def new_counts(author_id: str) -> Json:
@@ -43,6 +49,7 @@ def new_counts(author_id: str) -> Json:
         "authorId": author_id,
         "days": {},
         "viewers": ViewerSketch().to_json(),
+        "facts": 0,
         "ttl": KEEP_SECONDS,
     }
 
@@ -77,7 +84,10 @@ class StoryCounter:
                     pending.setdefault(document.partition, []).append(document)
             for partition, facts in pending.items():
                 counted += await self.count(partition, facts)
-            if changes.token != token and (pending or changes.more or token is None):
+            summed = [document for document in changes.documents if document.id == COUNTS_ID]
+            for document in summed:
+                await self._tell_totals(document)
+            if changes.token != token and (pending or summed or changes.more or token is None):
                 token = changes.token
                 progress = {"id": PROGRESS_ID, "kind": "counting", "token": token}
                 await self._documents.write(STORY_ACTIVITY, PROGRESS_PARTITION, [Upsert(progress)])
@@ -103,6 +113,26 @@ class StoryCounter:
                 counted += len(pending)
                 break
         return counted
+
+    async def _tell_totals(self, sums: Document) -> None:
+        """What a story's sums come to, where that is news to the ranking. Sums are found by the change feed like facts,
+        so that a process that was killed behind them has told nothing less."""
+        tenant_id, _, story_id = sums.partition.partition("/")
+        if not STORY_ID.matches(story_id):
+            return
+        views, *reactions = totals(sums.body["days"])
+        now = StoryTotals(story_id, views, sum(reactions), sums.body.get("facts", 0))
+        partition = bucket_of(tenant_id, story_id)
+
+        async def once() -> None:
+            stored = await self._documents.read(STORIES, partition, TOTALS + story_id, latest=True)
+            if now.is_news(StoryTotals.from_document(stored.body) if stored else None):
+                body = now.to_document()
+                change = Create(body) if stored is None else Replace(body, stored.etag)
+                await self._documents.write(STORIES, partition, [change])
+
+        with suppress(WriteRejected):  # whoever wrote each time has later sums
+            await retry(once, (WriteRejected,), attempts=ATTEMPTS, first_pause=0.002, longest_pause=0.05)
 
     async def _tell_again(self, partition: str, pending: Sequence[Document]) -> None:
         """What a process that was killed did not tell the author."""
@@ -139,4 +169,5 @@ def counted_in(sums: Json, pending: Sequence[Document]) -> tuple[Json, list[Repl
                 add(day, 1 + body["emoji"], 1)
             body |= {"counted": body["emoji"], "countedOn": day}
         marked.append(Replace(body, each.etag))
-    return {**sums, "days": days, "viewers": viewers.to_json()}, marked
+    facts = sums.get("facts", 0) + len(marked)
+    return {**sums, "days": days, "viewers": viewers.to_json(), "facts": facts}, marked

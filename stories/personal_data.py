@@ -40,6 +40,7 @@ from stories.moderation import REPORT, REPORTED
 from stories.posting import POST
 from stories.responses import (
     BlockedPerson,
+    CloseAuthor,
     ExportedPerson,
     ExportedReport,
     ExportedStory,
@@ -52,6 +53,7 @@ from stories.seen import SeenStories
 from stories.story import DELETED, Story, bucket_of
 from stories.story_catalog import StoryCatalogs
 from stories.story_forms import EMOJI
+from stories.story_totals import TOTALS
 
 TOMBSTONE_SECONDS = 86_400
 AT_ONCE = 16
@@ -76,7 +78,8 @@ class PersonalData:
         if not held:
             return None
         stories = await self._each(_named(held, POST, "storyId"), lambda id: self._story(tenant_id, id))
-        viewed = await self._each(await self.seen.of(person, latest=True), lambda id: self._left_at(person, id))
+        seen = await self.seen.read(person)
+        viewed = await self._each(seen.stories, lambda id: self._left_at(person, id))
         reports = await self._each(_named(held, REPORTED, "storyId"), lambda id: self._report(person, id))
         return ExportedPerson.unchecked(
             id=person.id,
@@ -116,6 +119,10 @@ class PersonalData:
                     issued_at=iso_time(each.issued_at),
                 )
                 for each in (Ticket.read(each.body) for each in held if each.id.startswith(UPLOAD))
+            ],
+            close_to=[
+                CloseAuthor.unchecked(id_begins=begins, amount=amount, at=iso_time(at))
+                for begins, amount, at in seen.closeness.entries_by_id()
             ],
         )
 
@@ -162,6 +169,7 @@ class PersonalData:
         """Leave a tombstone of a story, which instances learn from the change feed, and nothing of its activity."""
         partition = bucket_of(person.tenant_id, story_id)
         stored = await self.documents.read(STORIES, partition, story_id, latest=True)
+        await self._delete(STORIES, partition, [TOTALS + story_id])
         activity = partition_of(person.tenant_id, story_id)
         found = await query_all(self.documents, STORY_ACTIVITY, activity)
         await self._delete(STORY_ACTIVITY, activity, [each.id for each in found])

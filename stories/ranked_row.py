@@ -20,6 +20,7 @@ from ranking.personal import PersonalRanking
 from ranking.rank import EXPLORATION_PLACE, score
 from ranking.user_features import RankingOptions
 from stories.circle import Keys
+from stories.closeness import NOBODY_CLOSE, Closeness
 from stories.story_columns import StoryColumns
 from stories.story_row import NOBODY, STORIES_OF_AN_AUTHOR, Shelf, Shown
 from stories.story_videos import StoryVideos
@@ -63,6 +64,7 @@ class RankedBy:
 
     videos: StoryVideos
     personal: PersonalRanking
+    closeness: Closeness = NOBODY_CLOSE
     seed: int | None = None
 
 
@@ -94,11 +96,14 @@ def story_scores(shown: Shown, viewer: StoryViewer, now: float, by: RankedBy) ->
     videos, personal = by.videos, by.personal
     options = RankingOptions(now)
     scores = score(videos.columns, videos.stats, personal.signals, shown.rows, personal.model, options)
-    weight = personal.model.weights.get("follows_creator", 0.0)
-    if weight:
-        followed = np.zeros(len(shown.columns.author_keys))
-        followed[shown.columns.codes_of(viewer.circle.follows)] = weight
-        scores += followed[shown.codes]
+    columns, weights = shown.columns, personal.model.suited(False).weights
+    to_author = np.zeros(len(columns.author_keys))
+    if weight := weights.get("follows_creator"):
+        to_author[columns.codes_of(viewer.circle.follows)] += weight
+    if (weight := weights.get("closeness")) and len(by.closeness.keys):
+        codes, known = columns.codes_of(by.closeness.keys), np.isin(by.closeness.keys, columns.author_keys)
+        to_author[codes] += weight * by.closeness.values(now)[known]
+    scores += to_author[shown.codes]
     return scores
 
 

@@ -265,6 +265,14 @@ class ExportedReport(View):
     at: Time
 
 
+class CloseAuthor(View):
+    """An author of whom the user saw something, by what is kept of their id."""
+
+    id_begins: Annotated[str, Field(description="The first ten characters of the author's public id.")]
+    amount: Annotated[float, Field(description="What was seen and reacted to, halved every 14 days.")]
+    at: Annotated[Time, Field(description="As of when.")]
+
+
 class ExportedPerson(View):
     """Everything stored about the user as a person."""
 
@@ -276,6 +284,7 @@ class ExportedPerson(View):
     seen: Annotated[list[SeenStory], Field(description="Of the last nine days, a thousand at the most.")]
     reports: list[ExportedReport]
     uploads: list[ExportedUpload]
+    close_to: Annotated[list[CloseAuthor], Field(description="What a ranked row knows of the user and authors.")]
 
 
 class LiveAddress(View):

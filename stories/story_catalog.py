@@ -26,6 +26,7 @@ from shared.observability.metrics import Telemetry
 from shared.settings import Settings
 from stories.story import HOUR_SECONDS, STORY_ID, Story, bucket_of, buckets_between
 from stories.story_columns import StoryColumns
+from stories.story_totals import TOTALS, StoryTotals
 
 MAX_STORIES = 100_000
 """Of a tenant at a time, some 100 MB; more are refused."""
@@ -53,7 +54,7 @@ class StoryCatalogs:
         self._telemetry = telemetry
         self._columns: OrderedDict[str, StoryColumns] = OrderedDict()
         self._loads: dict[str, asyncio.Task[StoryColumns]] = {}
-        self._loading: dict[str, dict[str, Story]] = {}
+        self._loading: dict[str, dict[str, Story | StoryTotals]] = {}
         self._token: str | None = None
         self._beginning = asyncio.Lock()
         self._elapsed = elapsed
@@ -92,12 +93,12 @@ class StoryCatalogs:
         document = await self._documents.read(STORIES, bucket_of(tenant_id, story_id), story_id, latest=True)
         return None if document is None else Story.from_document(document.body)
 
-    def apply(self, tenant_id: str, story: Story) -> None:
+    def apply(self, tenant_id: str, story: Story | StoryTotals) -> None:
         """Take in what this process has just written."""
         if (columns := self._columns.get(tenant_id)) is not None:
-            columns.apply(story)
+            _put(columns, story)
         if (loading := self._loading.get(tenant_id)) is not None:
-            loading[story.id] = story
+            loading[story.id if isinstance(story, Story) else TOTALS + story.story_id] = story
 
     async def refresh(self) -> bool:
         """Pull changes now, out of turn."""
@@ -114,7 +115,7 @@ class StoryCatalogs:
 
     async def _load(self, tenant_id: str) -> StoryColumns:
         await self._begin()
-        changed: dict[str, Story] = {}
+        changed: dict[str, Story | StoryTotals] = {}
         self._loading[tenant_id] = changed
         try:
             now, turns = self._clock(), asyncio.Semaphore(BUCKETS_AT_ONCE)
@@ -128,13 +129,13 @@ class StoryCatalogs:
             columns = StoryColumns()
             for documents in found:
                 for at, document in enumerate(documents):
-                    story = Story.from_document(document.body)
-                    if story is not None and story.expires_at > now:
-                        columns.apply(story)
+                    found_here = _read(document)
+                    if isinstance(found_here, StoryTotals) or (found_here and found_here.expires_at > now):
+                        _put(columns, found_here)
                     if at % SLICE == SLICE - 1:
                         await asyncio.sleep(0)
-            for story in changed.values():  # what was written while the buckets were read
-                columns.apply(story)
+            for each in changed.values():  # what was written while the buckets were read
+                _put(columns, each)
             self._columns[tenant_id] = columns
             self._evict()
         finally:
@@ -163,9 +164,9 @@ class StoryCatalogs:
         while True:
             changes = await self._documents.changes(STORIES, self._token)
             for at, document in enumerate(changes.documents):
-                story = Story.from_document(document.body)
-                if story is not None:
-                    self.apply(document.partition.partition("/")[0], story)
+                found = _read(document)
+                if found is not None:
+                    self.apply(document.partition.partition("/")[0], found)
                 if at % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
             self._token = changes.token
@@ -174,3 +175,17 @@ class StoryCatalogs:
         now = self._clock()
         for columns in self._columns.values():
             columns.drop_ended(now)
+
+
+def _read(document: Document) -> Story | StoryTotals | None:
+    """What a document of a bucket says: a story, or the totals of one, which stand behind it."""
+    if document.id.startswith(TOTALS):
+        return StoryTotals.from_document(document.body)
+    return Story.from_document(document.body)
+
+
+def _put(columns: StoryColumns, found: Story | StoryTotals) -> None:
+    if isinstance(found, StoryTotals):
+        columns.take_totals(found)
+    else:
+        columns.apply(found)

@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from stories.circle import Keys
 from stories.identity import key_of
 from stories.story import FRIENDS, HELD, LIVE, PUBLIC, Story
+from stories.story_totals import StoryTotals
 from stories.visibility import StoryViewer
 
 Mask = NDArray[np.bool_]
 _GONE, _LIVE, _HELD = 0, 1, 2
 _STATE = {LIVE: _LIVE, HELD: _HELD}
 _PRIVATE, _PUBLIC, _FRIENDS, _AUDIENCE = 0, 1, 2, 3
-_COLUMNS = ("_author", "code", "_author_keys", "created", "_expires", "views", "_shown_to", "_rating", "_state")
+_COLUMNS = (
+    *("_author", "code", "_author_keys", "created", "_expires"),
+    *("views", "reactions", "_shown_to", "_rating", "_state"),
+)
 _FIRST_ROWS = 256
 SPARE_ROWS = 1_000
 
@@ -43,6 +47,7 @@ class StoryColumns:
         self.created = np.zeros(rows)
         self._expires = np.zeros(rows)
         self.views = np.zeros(rows, np.uint32)
+        self.reactions = np.zeros(rows, np.uint32)
         self._shown_to = np.zeros(rows, np.int8)
         self._rating = np.zeros(rows, np.int16)
         self._state = np.zeros(rows, np.int8)
@@ -85,6 +90,12 @@ class StoryColumns:
             self.stories[row] = story
         self._set(row, story)
 
+    def take_totals(self, totals: StoryTotals) -> None:
+        """Take in what a story's views and reactions come to."""
+        row = self._row_of.get(totals.story_id)
+        if row is not None:
+            self.views[row], self.reactions[row] = totals.views, totals.reactions
+
     def _set(self, row: int, story: Story) -> None:
         shown = {PUBLIC: _PUBLIC, FRIENDS: _AUDIENCE if story.audience else _FRIENDS}.get(story.visibility, _PRIVATE)
         key = story.author_key
@@ -111,11 +122,13 @@ class StoryColumns:
         if count - left < max(SPARE_ROWS, left):
             return left
         stories = [each for each, keep in zip(self.stories, kept, strict=True) if keep and each is not None]
+        views, reactions = self.views[:count][kept], self.reactions[:count][kept]
         self.stories, self._row_of, self._invited, self.folded = [], {}, {}, {}
         self._codes, self.changed = {}, None
         self._allocate(max(_FIRST_ROWS, 2 * len(stories)))
         for story in stories:
             self.apply(story)
+        self.views[: len(views)], self.reactions[: len(views)] = views, reactions
         return left
 
     def _grow(self) -> None:

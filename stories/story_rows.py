@@ -17,6 +17,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.records import MAX_LIMIT
 from shared.web.authentication import consented
 from shared.web.endpoint import Call
+from stories.closeness import Closeness
 from stories.ranked_row import RANKED_AUTHORS, RankedBy, Walk, ranked_row
 from stories.seen import SeenStories
 from stories.story_access import Looking
@@ -57,6 +58,15 @@ class RowPage:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """Who looks, what they have seen, and how close that makes them to whom."""
+
+    viewer: StoryViewer
+    seen: frozenset[str]
+    closeness: Closeness
+
+
 class StoryRows:
     """Reads what a page needs."""
 
@@ -79,8 +89,9 @@ class StoryRows:
         looks = await self._who_looks(call)
         if looks is None:
             return _nothing(NEWEST)
-        shelves, place = row_of(columns, *looks, call.now, after, limit)
-        return RowPage(shelves, *looks, self._calls.cursor(call, place, NEWEST_WALK), NEWEST, None)
+        shelves, place = row_of(columns, looks.viewer, looks.seen, call.now, after, limit)
+        cursor = self._calls.cursor(call, place, NEWEST_WALK)
+        return RowPage(shelves, looks.viewer, looks.seen, cursor, NEWEST, None)
 
     async def ranked(self, call: Call, limit: int) -> RowPage:
         """The same in the order of the ranking: the newest first, with a reason, where nothing may be ranked."""
@@ -94,18 +105,18 @@ class StoryRows:
         reason = personal if isinstance(personal, str) else personal.reason
         videos = None
         if reason is None:
-            videos = await self._videos_of(columns)
+            videos = await self._videos_of(columns, call.now)
             reason = "ranking_late" if videos is None else None
 
         # No await from here on: the rows of stories and videos may not change under the request.
         if videos is not None and isinstance(personal, PersonalRanking):
-            by = RankedBy(videos, personal, self._seed(call))
-            shelves, behind = ranked_row(columns, *looks, call.now, walk, limit, by)
+            by = RankedBy(videos, personal, looks.closeness, self._seed(call))
+            shelves, behind = ranked_row(columns, looks.viewer, looks.seen, call.now, walk, limit, by)
         else:
-            shelves, after = row_of(columns, *looks, call.now, walk.after, limit, walk.served)
+            shelves, after = row_of(columns, looks.viewer, looks.seen, call.now, walk.after, limit, walk.served)
             behind = None if after is None else Walk(walk.served, after)
         cursor = None if behind is None else self._calls.sealed(call, behind.to_place(), RANKED_WALK)
-        return RowPage(shelves, *looks, cursor, RANKED if reason is None else FALLBACK, reason)
+        return RowPage(shelves, looks.viewer, looks.seen, cursor, RANKED if reason is None else FALLBACK, reason)
 
     async def _ranks(self, call: Call, walk: Walk, allowed: bool) -> PersonalRanking | str:
         """What ranks, or a reason against asking."""
@@ -115,20 +126,20 @@ class StoryRows:
             return "walk_newest_first"
         return await self._personal(call.tenant, call.user_key, allowed)
 
-    async def _who_looks(self, call: Call) -> tuple[StoryViewer, frozenset[str]] | None:
+    async def _who_looks(self, call: Call) -> _Looks | None:
         """The viewer and what they have seen; None where that cannot be read in time."""
-        both = asyncio.gather(self._looking.viewer(call), self._seen.of(self._calls.me(call), latest=True))
+        both = asyncio.gather(self._looking.viewer(call), self._seen.read(self._calls.me(call)))
         try:
             viewer, seen = await with_timeout(self._budget_seconds, both, StoreUnavailable)
         except StoreUnavailable:
             return None
-        return viewer, frozenset(seen)
+        return _Looks(viewer, frozenset(seen.stories), seen.closeness)
 
-    async def _videos_of(self, columns: StoryColumns) -> StoryVideos | None:
+    async def _videos_of(self, columns: StoryColumns, now: float) -> StoryVideos | None:
         """The videos of the stories; None where making them takes longer than a request waits: the next one goes on."""
         try:
             async with asyncio.timeout(self._videos_seconds):
-                return await self._videos.of(columns)
+                return await self._videos.of(columns, now)
         except TimeoutError:
             return None
 

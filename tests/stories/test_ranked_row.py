@@ -28,7 +28,7 @@ def ranked_by(columns: StoryColumns, seed: int | None = 0) -> RankedBy:
     columns.changed = set(range(len(columns.stories)))
     videos = StoryVideos()
     videos.take(columns, len(columns.stories))
-    return RankedBy(videos, PersonalRanking(MODEL), seed)
+    return RankedBy(videos, PersonalRanking(MODEL), seed=seed)
 
 
 def ids_of(page: list[Shelf]) -> list[str]:
@@ -161,7 +161,7 @@ async def test_videos_stand_in_the_rows_of_the_stories_after_every_change() -> N
     held = VideosOfStories()
 
     async def same() -> None:
-        videos = await held.of(columns)
+        videos = await held.of(columns, NOW)
         ids = [each.id for each in columns.stories if each is not None]
         assert videos.columns.ids == ids
         states = [each.state == "live" for each in columns.stories if each is not None]

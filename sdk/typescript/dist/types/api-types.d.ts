@@ -708,6 +708,21 @@ export interface components {
             url: string;
             language: string;
         };
+        /** @description An author of whom the user saw something, by what is kept of their id. */
+        CloseAuthor: {
+            /** @description The first ten characters of the author's public id. */
+            idBegins: string;
+            /**
+             * Format: double
+             * @description What was seen and reacted to, halved every 14 days.
+             */
+            amount: number;
+            /**
+             * Format: date-time
+             * @description As of when.
+             */
+            at: string;
+        };
         /** @description A file that was looked at and can be shown. */
         CompletedUpload: {
             /** @description Names it, for its owner. */
@@ -888,6 +903,8 @@ export interface components {
             seen: components["schemas"]["SeenStory"][];
             reports: components["schemas"]["ExportedReport"][];
             uploads: components["schemas"]["ExportedUpload"][];
+            /** @description What a ranked row knows of the user and authors. */
+            closeTo: components["schemas"]["CloseAuthor"][];
         };
         /** @description What the user has reported. */
         ExportedReport: {
@@ -6258,6 +6275,8 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
+                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                "X-Personalization"?: string;
             };
             path: {
                 /** @description The id. */
@@ -6281,6 +6300,7 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
              *     - `malformed_request`: The request is not valid HTTP.
              *     - `malformed_header`: A header is not valid text.
              *     - `malformed_path`: The path is not valid text.
@@ -6397,6 +6417,8 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
+                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                "X-Personalization"?: string;
             };
             path: {
                 /** @description The id. */
@@ -6420,6 +6442,7 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
              *     - `malformed_request`: The request is not valid HTTP.
              *     - `malformed_header`: A header is not valid text.
              *     - `malformed_path`: The path is not valid text.
@@ -6536,6 +6559,8 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
+                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                "X-Personalization"?: string;
             };
             path: {
                 /** @description The id. */
@@ -6573,6 +6598,7 @@ export interface operations {
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
              *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
              *     - `malformed_request`: The request is not valid HTTP.
              *     - `malformed_header`: A header is not valid text.
@@ -6723,6 +6749,8 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
+                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                "X-Personalization"?: string;
             };
             path: {
                 /** @description The id. */
@@ -6746,6 +6774,7 @@ export interface operations {
              *     - `invalid_api_key`: The header X-Api-Key is malformed or given twice.
              *     - `missing_user`: The header X-User is missing.
              *     - `invalid_user`: X-User is not 64 lower-case hex digits. Never send the id itself.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
              *     - `malformed_request`: The request is not valid HTTP.
              *     - `malformed_header`: A header is not valid text.
              *     - `malformed_path`: The path is not valid text.
@@ -6862,6 +6891,8 @@ export interface operations {
                 "X-User": string;
                 /** @description A JWT of the tenant's backend that proves X-User. */
                 "X-User-Token": string;
+                /** @description `off`: nothing of this changes what the caller's own row is ranked by. */
+                "X-Personalization"?: string;
             };
             path: {
                 /** @description The id. */
@@ -6899,6 +6930,7 @@ export interface operations {
              *     - `invalid_json`: The body is not JSON, or nested too deeply.
              *     - `invalid_body`: The body is not a JSON object.
              *     - `invalid_emoji`: emoji must be one of the six that `detail` names.
+             *     - `invalid_personalization`: X-Personalization must be on or off.
              *     - `invalid_content_encoding`: The body does not match its Content-Encoding: it is not gzip, cut off, or has bytes behind it.
              *     - `malformed_request`: The request is not valid HTTP.
              *     - `malformed_header`: A header is not valid text.

@@ -1,0 +1,64 @@
+"""What a story's views and reactions come to, told to every instance beside the story: for the ranking alone.
+
+A small document in the story's bucket, so it is loaded with it and comes by the same change feed. It is written when a
+total has grown by a half or so (`is_news`): for a story that a thousand see that is some twenty times, not a thousand.
+What an author is told are the sums themselves (stories/counts.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain.formats import is_number
+from shared.domain.records import MAX_STORY_HOURS
+from stories.story import HOUR_SECONDS, STORY_ID
+
+TOTALS = "totals:"
+STEPS_PER_DOUBLING = 2
+MOST = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoryTotals:
+    """Views and reactions of a story, of so many counted facts: more facts are later ones."""
+
+    story_id: str
+    views: int
+    reactions: int
+    facts: int = 0
+
+    def is_news(self, told: StoryTotals | None) -> bool:
+        """Whether this is later than what was told, and differs enough to matter."""
+        if told is None:
+            return self.views + self.reactions > 0
+        steps = (_step(self.views), _step(self.reactions)) != (_step(told.views), _step(told.reactions))
+        return self.facts > told.facts and steps
+
+    def to_document(self) -> dict[str, Any]:
+        """The stored shape, which outlives the story."""
+        return {
+            "id": TOTALS + self.story_id,
+            "kind": "totals",
+            "views": self.views,
+            "reactions": self.reactions,
+            "facts": self.facts,
+            "ttl": MAX_STORY_HOURS * HOUR_SECONDS,
+        }
+
+    @classmethod
+    def from_document(cls, body: Mapping[str, Any]) -> StoryTotals | None:
+        """The inverse; None for what is none."""
+        id = str(body.get("id"))
+        amounts = [body.get(name) for name in ("views", "reactions", "facts")]
+        if not id.startswith(TOTALS) or not STORY_ID.matches(story_id := id.removeprefix(TOTALS)):
+            return None
+        if not all(is_number(each) for each in amounts):
+            return None
+        return cls(story_id, *(min(max(0, int(each)), MOST) for each in amounts if each is not None))
+
+
+def _step(amount: int) -> int:
+    return int(STEPS_PER_DOUBLING * math.log2(1 + amount))
