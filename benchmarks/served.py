@@ -31,7 +31,7 @@ from events.schema import parse_event
 from local.demo import SDK_KEY, demo_videos, save_videos
 from local.serving import local_settings, running
 from ranking.stats import StatEvent, StatsTable
-from shared.adapters.documents.port import VIDEO_STATS, Upsert
+from shared.adapters.documents.port import TENANTS, VIDEO_STATS, Upsert
 from shared.adapters.tenant_directory import save_key, save_tenant
 from shared.domain.records import Tenant
 
@@ -46,12 +46,14 @@ READY_BYTES = orjson.dumps({"items": ["x" * 390] * 20})
 
 @dataclass(frozen=True)
 class World:
-    """`tenants` of `videos` each, with `users` who have a history; `noisy_rate` limits the first tenant."""
+    """`tenants` of `videos` each, with `users` who have a history; `noisy_rate` limits the first tenant. `token_key`: a
+    public key, as PEM, that proves users' tokens."""
 
     tenants: int = 1
     videos: int = 500
     users: int = 200
     noisy_rate: float | None = None
+    token_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,14 @@ async def _build(world: World, services: App) -> None:
         await save_tenant(services.documents, tenant)
         await save_key(services.documents, services.identity, name, "app", SDK_KEY, frozenset({"sdk"}))
         await save_key(services.documents, services.identity, name, "content", CONTENT_KEY, frozenset({"cms"}))
+        if world.token_key:
+            key = {
+                "id": "user-token-key:key-1",
+                "kind": "user-token-key",
+                "keyId": "key-1",
+                "publicKey": world.token_key,
+            }
+            await services.documents.write(TENANTS, name, [Upsert(key)])
         videos = demo_videos(world.videos, now, draw)
         await save_videos(services, name, videos)
         table = StatsTable()
@@ -162,8 +172,8 @@ async def _build(world: World, services: App) -> None:
                 for _ in range(HISTORY)
             ]
             events = tuple(parse_event(row, now)[0] for row in rows)
-            key = services.identity.user_key(name, user_hash(number, user))
-            batches.append(Batch(f"world-{number}-{user}", name, key, now, events))
+            user_key = services.identity.user_key(name, user_hash(number, user))
+            batches.append(Batch(f"world-{number}-{user}", name, user_key, now, events))
         for start in range(0, len(batches), AT_ONCE):
             some = batches[start : start + AT_ONCE]
             await asyncio.gather(*(consumer.handle(encode(batch)) for batch in some))

@@ -86,9 +86,14 @@ async def test_no_way_shows_a_story_that_is_not_for_the_caller(app: App, seed: i
                 refused = await person.call("POST", f"stories/{each['id']}/report", {"reason": "spam"})
                 assert refused.code == "story_not_found"
         await no_link_to_what_is_hidden(person, [each for each in stories if each["mediaKey"]], wanted)
+    assert app.services.media is not None
+    mine = f"{first.client.tenant_id}/"
+    assert any([blob.name.startswith(mine) async for blob in app.services.media.list("media")])
     app.clock.advance(24 * HOUR + 1)
     for person in people:
         assert (await row(person), await row(person, order="ranked"), await found(person, "lake")) == ([], [], [])
+    await app.host.run_timer("run_jobs")  # called every ten seconds, it ends stories each minute
+    assert not any([blob.name.startswith(mine) async for blob in app.services.media.list("media")])
 
 
 async def no_link_to_what_is_hidden(person: Watched, stories: list[dict[str, Any]], wanted: set[str]) -> None:
