@@ -138,9 +138,7 @@ class NextWatch:
         if state is None:
             return None
         scores = self.scores(state)
-        known = scores[self._known]
-        top = known.max()
-        scores -= top + np.float32(math.log(float(np.exp(known - top).mean(dtype=np.float64))))
+        _compare_with_even_share(scores, self._known)
         return scores
 
     def state(self, watched: Rows) -> Singles | None:
@@ -309,6 +307,19 @@ def _state(
     for i in range(dim):
         after[i] *= gain[i]
     return after
+
+
+@compiled
+def _compare_with_even_share(scores: WrittenSingles, known: Rows) -> None:
+    """Turn scores, in place, into log(chance ÷ an even share of the known rows), of which there is at least one."""
+    top, total = -math.inf, 0.0
+    for row in known:
+        top = max(top, scores[row])
+    for row in known:
+        total += math.exp(scores[row] - top)
+    even = np.float32(top + math.log(total / len(known)))
+    for row in range(len(scores)):
+        scores[row] -= even
 
 
 @compiled
