@@ -92,6 +92,15 @@ ORDINARY = both(
     counted("bus_failures", "publish", amount=5),
     counted("refresh_failures", "flags", amount=2),
     counted("signals_late", amount=30),
+    gauged("story_expiry_lag_seconds", 55.0),
+    counted("story_rows", "news", "newest", "none", amount=990),
+    counted("story_rows", "news", "newest", "follows_unavailable", amount=10),
+    counted("live_sends", "sent", amount=95),
+    counted("live_sends", "failed", amount=5),
+    counted("uploads", "news", "started", amount=90),
+    counted("uploads", "news", "done", amount=40),
+    counted("uploads", "news", "type", amount=3),
+    counted("uploads", "small", "size", amount=4),
 )
 """What a good hour looks like: some of nearly everything, none of it worth a call."""
 
@@ -127,6 +136,10 @@ FIRES: dict[str, Record] = {
     "statistics-over-peak": counted("events_over_peak", "news"),
     "events-late": counted("events_late", "news", amount=500),
     "playback-failures": counted("playback_events", "news", "playback_error", amount=40),
+    "stories-end-late": gauged("story_expiry_lag_seconds", 200.0),
+    "stories-row-blind": counted("story_rows", "news", "newest", "follows_unavailable", amount=100),
+    "stories-nudges-fail": counted("live_sends", "failed", amount=40),
+    "uploads-refused": counted("uploads", "news", "type", amount=60),
     "breaker-open": gauged("breaker_open", 1, "signals"),
     "store-throttled": counted("store_calls", "read", "throttled", amount=200),
     "store-expensive": both(
