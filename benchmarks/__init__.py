@@ -1,1 +1,1 @@
-"""What we claim about speed, as programs anyone can run."""
+"""Benchmarks: the programs behind every claim about speed."""

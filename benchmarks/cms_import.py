@@ -1,7 +1,7 @@
 """An import of 10,000 videos beside a feed in use, into the app as a process of its own over HTTP.
 
-Prints the time, the memory it took, its progress, the feed's latency meanwhile as a ratio to before, beside what the
-same driver measures on a request that does nothing, and what a kill in the middle costs.
+Prints time, memory and progress, and the feed's latency meanwhile as a ratio to before. Beside it stands what the same
+driver measures on a request that does nothing. Then it kills the app in the middle and prints what that costs.
 """
 
 from __future__ import annotations

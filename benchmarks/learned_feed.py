@@ -1,4 +1,4 @@
-"""What a night's tables add to a personalized page, in this process: no sockets, everything else real.
+"""Measures what nightly tables add to a personalized page, in this process: no sockets, everything else real.
 
 Read it so: two tenants have the same videos and users, and one of them also the nightly tables (co-watch and next
 watch) of the size that is trained. They take turns, so whatever else the machine does hits both. `adds` is the median

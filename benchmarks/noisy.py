@@ -2,8 +2,8 @@
 
 `python -m benchmarks.noisy [--seconds 30]`. The others come at a third of the capacity, before and during, each for as
 long as the roll-up's period, so that both have one; the noisy one may ask for 20 feeds a second and asks for 200.
-Verdict: the others' p99 during is at most twice that of before (a machine shared with a driver is not quieter than
-that), they are refused nothing, and the noisy one gets 429 with Retry-After for what is over its limit.
+It passes when the others' p99 at most doubles (a machine shared with a driver is not quieter than that) and none of
+theirs is refused. The noisy one must get 429 with Retry-After for what is over its limit.
 """
 
 from __future__ import annotations

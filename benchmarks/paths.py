@@ -1,4 +1,4 @@
-"""What one operation of the feed path and of the events path costs in this process, for `benchmarks.paired` to ask.
+"""Measures one operation of the feed path and of the events path in this process, for `benchmarks.paired`.
 
 Its text is run in the folder of a version (`python -c`), and so measures that version. It reads lines such as `feed 30`
 and answers each with the CPU time of one operation in µs, threads included. Everything is real but the document store

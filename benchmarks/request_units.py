@@ -1,4 +1,4 @@
-"""What Cosmos DB charges for a feed and a batch: sizes of what the app stores, measured in this run, and request units.
+"""Prints what Cosmos DB charges for a feed and a batch, by the sizes of documents measured in this run.
 
 Read it so: `bytes` is the JSON that the app sends, without the properties that the service adds (about 200 bytes);
 `RU` is the published table's charge for that size (`infra/capacity.py`), which is for the default indexing policy:

@@ -1,4 +1,4 @@
-"""What benchmarks and trials found, as one page: `python -m benchmarks.results > docs/results.md`.
+"""Renders what benchmarks and trials found as one page: `python -m benchmarks.results > docs/results.md`.
 
 `benchmarks/results.json` has the records. A program that is run with `--record` replaces its own (`keep`,
 `keep_table`); without that option a run changes nothing, so nobody commits the figures of a busy machine by accident.

@@ -1,4 +1,4 @@
-"""What a batch costs on its way from the bus into statistics and archive, on the Service Bus SDK; then a peak hour.
+"""Measures a batch from the bus into statistics and archive, on the Service Bus SDK; then simulates a peak hour.
 
 The test servers run as a program of their own: CPU here is the consumer's alone, its threads included. Read it so: µs
 of CPU for one batch of 20 events, medians of rounds that take turns. `one by one` settles a message by a call of the

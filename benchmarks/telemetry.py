@@ -1,4 +1,4 @@
-"""What telemetry costs a feed request: its counters, stage times and trace id, and the share of sampled spans.
+"""Measures what telemetry costs a feed request: counters, stage times, trace id, and the share of sampled spans.
 
 Read it so: each piece is measured alone, as often as one request does it, and added up; `share` is that sum over the
 CPU of a whole personalized request with telemetry in it. Measuring the whole twice, with and without, would drown the

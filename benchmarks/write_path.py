@@ -1,4 +1,4 @@
-"""What a batch of 20 events costs from its request to the statistics, over the Azure SDKs, against another version.
+"""Compares with another version what a batch of 20 events costs from request to statistics, over the Azure SDKs.
 
 `python -m benchmarks.write_path REVISION` checks the revision out; each of the two versions is a process of its own
 with test servers of its own, and they take turns. Read it so: `before` and `after` are medians for one batch, `ratio`

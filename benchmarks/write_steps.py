@@ -1,4 +1,4 @@
-"""What a batch costs on the write path in this process, over the Azure SDKs, for `benchmarks.write_path` to ask.
+"""Measures a batch on the write path in this process, over the Azure SDKs, for `benchmarks.write_path`.
 
 Its text is run in the folder of a version (`python -c`), and so measures that version. The environment points it at
 test servers of its own. It reads lines such as `post 600`; each step works on what the one before left on the bus:

@@ -1,4 +1,4 @@
-"""What taking a change back makes of a document: the fields that the change changed, and nothing else. Pure."""
+"""Reverts a change: restores the fields that it changed, and nothing else. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""`python -m evaluation replay …` reports on a ranking over a log, `similar …` on lists of similar videos, `train …`
-fits a ranking, `nights …` learns a log day by day, `tenants …` lets tenants of many kinds do so, `holdout …` serves
-generated tenants what they learned.
+"""`python -m evaluation replay …` reports on a ranking over a log, `similar …` on lists of similar videos.
+
+`train …` fits a ranking. `nights …` learns a log day by day, `tenants …` lets tenants of many kinds do so. `holdout …`
+serves generated tenants what they learned.
 
 All need the packages in requirements-evaluation.txt.
 """

@@ -1,4 +1,4 @@
-"""What the shipped ranking is compared with: simple baselines, and models that lack one feature."""
+"""Baselines for the evaluation: simple rankings, and models that lack one feature."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which batches the statistics have taken in, by name, for two weeks: so that one that may come twice counts once.
+"""Keeps the names of batches the statistics have taken in, for two weeks, so one that comes twice counts once.
 
-The bus forgets after an hour which messages it has. A batch that the fold hands on in a second delivery, or that
-somebody replays, therefore says that it may come `again`, and only such a batch is looked up here. The names are
+The bus forgets after an hour which messages it has. So a batch that is replayed, or that the fold
+hands on in a second delivery, says that it may come `again`. Only such batches are looked up here. The names are
 written with the shard's document, in one atomic batch: one small document for all that was drained. A first copy that
 comes after a later one is known by `events/overtaken_batches.py`.
 """

@@ -42,8 +42,8 @@ def part_name(name: str, first_sequence: int) -> str:
 
 
 def is_due(name: str, now: float) -> bool:
-    """Whether a blob must be deleted: a day early, since this is asked once a day and nothing may be older than 90, and
-    earlier still, since what it holds may have been accepted `LATEST_DAYS` before its first message."""
+    """Tell whether a blob must be deleted, so that nothing in it gets older than 90 days. A day early, since this is
+    asked once a day, and `LATEST_DAYS` earlier still: its events may have been accepted that long before."""
     try:
         _, year, month, day, hour, _ = name.split("/")
         began = datetime(int(year), int(month), int(day), int(hour), tzinfo=UTC)
@@ -126,13 +126,13 @@ def _play(play: Play) -> dict[str, Any]:
 
 
 def counted_before_ms(line: Mapping[str, Any]) -> float | None:
-    """What counted of the line's play with earlier events; None for what is a view by itself."""
+    """Milliseconds of the line's play that counted with earlier events; None for what is a view by itself."""
     counted_ms = (line.get("play") or {}).get("countedMs")
     return None if counted_ms is None else float(counted_ms)
 
 
 def request_fields(request: FeedReceipt) -> dict[str, Any]:
-    """What a line says of the page that its event quotes."""
+    """Fields of a line about the page that its event quotes."""
     return {
         "servedAt": request.served_at * 1000,
         "mode": "personalized" if request.personalized else "fallback",

@@ -13,7 +13,7 @@ from shared.domain.keys import SigningKeys
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent a batch, and when: what a feed request id must have been signed for. `now` in seconds."""
+    """Sender of a batch, and the time: what a feed request id must have been signed for. `now` in seconds."""
 
     tenant_id: str
     user_key: str

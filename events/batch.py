@@ -24,7 +24,7 @@ _VERSION = 1
 
 
 class _Layout(NamedTuple):
-    """What knows the content of a framed message: how to take it apart into batches as they are stored and put them
+    """Layout of a framed message's content: how to take it apart into batches as they are stored and put them
     together again, to read one, and to mark one as handed on before."""
 
     split: Callable[[Frame], Sequence[Any]]
@@ -81,14 +81,14 @@ def _has_one(body: bytes) -> bool:
 
 
 def _opened(body: bytes) -> tuple[_Layout, Sequence[Any]]:
-    """What knows a framed message's content, and its batches."""
+    """Open a framed message: its layout and its batches."""
     frame = unwrap(body)
     layout = _LAYOUTS[frame.encoding]
     return layout, _decoded(lambda: layout.split(frame))
 
 
 def _decoded(read: Callable[[], T]) -> T:
-    """What `read` gives. Raises `UnreadableBatch` for all that odd values raise."""
+    """Call `read` and return its result. Raises `UnreadableBatch` for all that odd values raise."""
     try:
         return read()
     except (UnreadableBatch, NewerMessage):

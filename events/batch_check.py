@@ -135,7 +135,7 @@ def check_plays(rows: Any, events: int) -> dict[int, Play]:
 
 
 def check_subjects(rows: Any, events: int) -> dict[int, Subject]:
-    """What events are about that are about no video, by the number of the event: rows of that number, a kind and an id.
+    """Check the subjects of events about no video, by the number of the event: rows of that number, a kind and an id.
     Raises `OddField`."""
     found: dict[int, Subject] = {}
     for row in check_rows(rows, "subjects", _SUBJECT_FIELDS):

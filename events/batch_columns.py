@@ -306,7 +306,8 @@ def _plays(plain: _Reader, packed: _Reader, events: int, plays: int, newest_ms: 
 
 
 def _subject_lines(subjects: Sequence[Subject | None]) -> bytes:
-    """What events follow, three lines each: the number of the event, kind and id. Nothing where none does."""
+    """Lines for the subjects of follow events, three each: the number of the event, kind and id. Nothing where none
+    does."""
     if _are_none(subjects):
         return b""
     lines = "\n".join([f"{at}\n{s.kind}\n{s.id}" for at, s in enumerate(subjects) if s is not None]).encode()

@@ -47,7 +47,8 @@ _NO_RECEIPTS, _NOTHING_TODAY = CountedReceipts(), DailyCounts()
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What has counted of a user: by receipt, and today by video. `today` None: nobody is named, so there is no cap."""
+    """Ledger of what counted of a user: by receipt, and today by video. `today` None: nobody is named, so there is no
+    cap."""
 
     receipts: CountedReceipts = _NO_RECEIPTS
     today: DailyCounts | None = _NOTHING_TODAY

@@ -1,4 +1,4 @@
-"""What a tenant's videos had on each day: one document for each shard and day (UTC), kept for 90 days, for charts.
+"""Writes daily sums per video: one document for each shard and UTC day, kept for 90 days, for charts.
 
 The documents of the days that a write touches are written with the shard's document, in one atomic batch. So what the
 shard knows of its messages holds for them too: nothing is lost, and nothing counts twice.
@@ -52,7 +52,7 @@ _COLUMN = {
 
 
 class Additions:
-    """What one write adds, by day."""
+    """Additions of one write, by day."""
 
     def __init__(self, now: float) -> None:
         self._first = int(now // DAY_SECONDS) - DAYS_BACK
@@ -84,7 +84,7 @@ class Additions:
 
     @property
     def days(self) -> Mapping[str, DayTable]:
-        """What is added, by day as `2026-11-29`."""
+        """Additions by day, as `2026-11-29`."""
         return {_name(day): table for day, table in sorted(self._days.items())}
 
 

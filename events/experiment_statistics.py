@@ -1,5 +1,5 @@
-"""What an experiment shows: lift with its interval for each arm against the first, and whether the arms got the share
-of users they should have. Pure.
+"""Computes an experiment's result: lift and interval of each arm against the first, and a check that the arms got their
+shares of users. Pure.
 
 Users are what was dealt to arms, so they are what varies: a rate such as watch time per video shown is a ratio of two
 sums over users, and its variance comes from the delta method (Deng et al., KDD 2018, eq. 5).
@@ -27,7 +27,7 @@ MISMATCH = 0.001
 
 @dataclass(slots=True)
 class Outcome:
-    """What one user did with what an arm served."""
+    """Outcome of one user in one arm."""
 
     arm: int
     shown: set[int] = field(default_factory=set)
@@ -50,7 +50,8 @@ class Outcome:
 
 @dataclass
 class Outcomes:
-    """What each user of an experiment did, gathered from archived events that quote a feed request of one of its arms.
+    """Outcomes of each user of an experiment, gathered from archived events that quote a feed request of one of its
+    arms.
 
     Users seen in two arms (somebody changed the shares under way) are left out of both. Beyond `most_users` a hashed
     half of the users is let go of, and again: who is left stands for all, whichever arm they are in.

@@ -3,8 +3,8 @@
 Folding is commutative: batches in any order give the same signals while nothing exceeds a cap. Above the caps the
 weakest counters are evicted and their strength is added to `Counters.lost`, which bounds what any entry lacks; rings
 keep the newest by (time, fingerprint), whatever the order, and long views of one second by when they were accepted. The
-ring of identities goes by when an event was accepted, so an event that a client packs again counts once, however old it
-is, as long as it is among the last 100 accepted (a batch, which has 100 at the most, always is). Counters are sums of
+ring of identities goes by when an event was accepted. So an event that a client packs again counts once, however old it
+is, while it is among the last 100 accepted; a whole batch always is. Counters are sums of
 float32, so equal means equal to about one part in a million.
 """
 
@@ -80,8 +80,8 @@ _ONE_SKIP = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 @dataclass(slots=True)
 class _Added:
-    """What a batch adds to counters: of each event that adds anything its amounts as of the newest minute and its day;
-    the keys (table and fingerprint) that events are about, and the row of that event. A key may come again."""
+    """Amounts that a batch adds to counters: of each event that adds anything its amounts as of the newest minute and
+    its day; the keys (table and fingerprint) that events are about, and the row of that event. A key may come again."""
 
     amounts: NDArray[np.float64]
     days: NDArray[np.int32]
@@ -186,7 +186,7 @@ def _added(
     newest_minute: int,
     half_life_days: float,
 ) -> _Added:
-    """What the events add per category, tag and creator. An event weighs 2^(−age / half-life)."""
+    """Sums that the events add per category, tag and creator. An event weighs 2^(−age / half-life)."""
     amounts_of: list[Sequence[float]] = []
     minutes: list[int] = []
     keys: list[int] = []
@@ -215,7 +215,8 @@ def _keys(category: str, tags: tuple[str, ...], creator: str) -> tuple[int, ...]
 
 
 def _amounts(event: Event, step: Step | None, fact: Facts) -> Sequence[float] | None:
-    """What one event adds: views, watch fraction, skips, approvals, interest, watch ms; None when it adds nothing."""
+    """Amounts that one event adds: views, watch fraction, skips, approvals, interest, watch ms; None when it adds
+    nothing."""
     if event.play is not None:
         return _amounts_of_play(step, fact.duration_seconds)
     if event.type == VIDEO_VIEW:

@@ -42,7 +42,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to look for in earlier files: of each row its key, and that of its user, video and day; the users'
+    """Keys to look for in earlier files: of each row its key, and that of its user, video and day; the users'
     pseudonyms."""
 
     rows: Sequence[int]
@@ -60,7 +60,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Found:
-    """What earlier files hold of what is wanted: rows that are known, and how many events a user, video and day has.
+    """Matches in earlier files: rows that are known, and how many events a user, video and day has.
     Of earlier history also how many rows count in each minute, and how many each day has, since the epoch."""
 
     rows: set[int] = field(default_factory=set)
@@ -108,7 +108,7 @@ def _lines(content: bytes, users: frozenset[bytes] | None) -> Iterator[dict[str,
 
 
 def admit(rows: Sequence[HistoryRow], wanted: Wanted, found: Found, most_in_minute: int) -> list[str]:
-    """What becomes of each row, in their order: `ADMITTED`, `CAPPED`, `KNOWN` or `DAY_FULL`."""
+    """Outcome of each row, in their order: `ADMITTED`, `CAPPED`, `KNOWN` or `DAY_FULL`."""
     known, of_day = set(found.rows), Counter(found.days)
     in_minute, in_day = Counter(found.in_minute), Counter(found.in_day)
     decided = []

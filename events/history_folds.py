@@ -54,8 +54,8 @@ class HistoryFolds:
         self._clock = clock
 
     async def fold(self, part: HistoryPart) -> list[str | None]:
-        """What became of each event: `COUNTED`, `KNOWN` or `LEFT_OUT`; None for a row that does not count. Asking again
-        gives the same answer, but for what was erased meanwhile. Raises `StoreUnavailable`."""
+        """Fold the events and return each outcome: `COUNTED`, `KNOWN` or `LEFT_OUT`; None for a row that does not
+        count. Asking again gives the same answer, but for what was erased meanwhile. Raises `StoreUnavailable`."""
         if not any(part.events):
             return [None] * len(part.events)
         try:

@@ -37,7 +37,7 @@ ROW_REJECTIONS: dict[str, str] = {
 
 
 def kept_values(values: Mapping[str, Any], user_key: Callable[[str], str]) -> dict[str, Any]:
-    """What is stored of a row: the fields that are used, and the user's key in place of the hash.
+    """The stored form of a row: the fields that are used, and the user's key in place of the hash.
 
     Raises `Rejected` for what names no hashed user, or does not say clearly whether the user opted out: nothing of
     such a row is kept.

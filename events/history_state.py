@@ -44,7 +44,7 @@ class HistoryState:
                 self.decided[place] = _CODES[status]
 
     def status(self, place: int) -> str | None:
-        """What became of a row, also on the way; None while that is open."""
+        """Outcome of a row so far; None while that is open."""
         return _NAMES.get(self.decided[place])
 
     def counts(self) -> dict[str, int]:

@@ -95,7 +95,7 @@ class HistoryTaker:
         self._parts = HistoryParts(documents, blobs, identity, clock)
 
     def kept(self, tenant_id: str, values: Json) -> Json | tuple[str, str]:
-        """What is stored of a row until it is worked off, or the code and the sentence it is refused with."""
+        """The row to store until it is worked off, or the code and the sentence it is refused with."""
         try:
             return kept_values(values, lambda user: self._identity.user_key(tenant_id, user))
         except Rejected as refusal:

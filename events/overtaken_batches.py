@@ -33,7 +33,7 @@ class OvertakenBatches:
 
     @classmethod
     def from_json(cls, stored: Any) -> OvertakenBatches:
-        """As a shard's document holds them; none where there are none, or they cannot be read."""
+        """Read from the shard's document; none where there are none, or they cannot be read."""
         try:
             return cls(np.frombuffer(base64.b64decode(stored or "", validate=True), _ROW))
         except (TypeError, ValueError, binascii.Error):

@@ -23,8 +23,8 @@ _MS_PER_MINUTE = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one event adds to its play: the whole seconds that count of it, before (None: nothing, so this is a view)
-    and after. `in_statistics`: whether statistics count the play since an earlier batch."""
+    """Contribution of one event to its play: the whole seconds that count of it, before (None: nothing, so this is a
+    view) and after. `in_statistics`: whether statistics count the play since an earlier batch."""
 
     before: int | None
     after: int

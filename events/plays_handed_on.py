@@ -1,4 +1,4 @@
-"""What the fold tells the roll-up about plays: only the fold knows what came before. Pure."""
+"""Passes from the fold to the roll-up what earlier events of a play already counted. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ it is the play's view). It stands in a batch's marker, so that a message that co
 
 
 def told_of(steps: Sequence[Step | None], decision: Decision) -> Told:
-    """What is told of the events whose steps these are."""
+    """Values to pass on for the events of these steps."""
     return {
         str(at): (step.after, step.before if decision.goes_on[at] else None)
         for at, (step, counts) in enumerate(zip(steps, decision.counted, strict=True))

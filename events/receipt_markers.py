@@ -1,4 +1,4 @@
-"""What statistics have counted of receipts that users quote who opted out: a marker per receipt, for 24 hours.
+"""Markers of what statistics counted for users who opted out: one per receipt, for 24 hours.
 
 Nothing is kept about such a user, so each receipt has a document of its own, under a keyed hash of what the receipt
 says; it names nobody. It also says which message took which events, so that a message that comes again, after a crash

@@ -1,8 +1,8 @@
-"""How large a share of a tenant's users the sample holds: one small document beside the tenant's statistics.
+"""Keeps the share of a tenant's users that the sample holds: one small document beside the tenant's statistics.
 
-All shards of a tenant go by it, so that a user is in the sample with every event. It is chosen by the tenant's usual
-number of events when the first of them is written, and changed by the nightly learning when the sample has become far
-too large or too small.
+All shards of a tenant go by it, so that a user is in the sample with every event. The first write
+chooses it by the tenant's usual number of events. The nightly learning changes it when the sample has become far too
+large or too small.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ class SampleShares:
 
 
 def halvings_of(stored: Document) -> int:
-    """What a stored document says; the smallest sample where it cannot be read, which is never too large."""
+    """Read the stored share; the smallest sample where it cannot be read, which is never too large."""
     found: Any = stored.body.get("halvings")
     return found if isinstance(found, int) and 0 <= found <= MAX_HALVINGS else MAX_HALVINGS
 
 
 def adjusted(stored: Document, sampled_a_day: float) -> Operation | None:
-    """What to write when a day's sample of the share (without the holdout) had so many events; None for nothing."""
+    """Document to write when a day's sample of the share (without the holdout) had so many events; None for nothing."""
     halvings = halvings_of(stored)
     if sampled_a_day > TOO_MANY * AIM_EVENTS_A_DAY:
         wanted = halvings + halvings_for(sampled_a_day)

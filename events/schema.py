@@ -215,7 +215,7 @@ def _play(wire: WireEvent, sent_ms: int, at_ms: int) -> Play | None:
 
 
 def identity_of(wire: WireEvent, sent_ms: int) -> int:
-    """What names an event in the ring of accepted ones: its own id, or else what it says."""
+    """Identity of an event among accepted ones: its own id, else a hash of what it says."""
     about = f"{wire.followKind}\n{wire.followId}" if wire.type in ABOUT_NO_VIDEO else wire.videoId
     identity = wire.eventId or f"{wire.type}\n{about}\n{sent_ms}"
     if wire.type == PROGRESS and not wire.eventId:

@@ -62,7 +62,7 @@ class SequenceLog:
         return SequenceLog(tuple(ranges), floor)
 
     def to_json(self) -> list[Any]:
-        """As a shard's document holds it."""
+        """Serialize for the shard's document."""
         return [self.floor, [[_packed(each.numbers), each.blob] for each in self.ranges]]
 
     @classmethod

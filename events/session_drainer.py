@@ -44,8 +44,8 @@ class Incomplete(Exception):
 
 @dataclass(slots=True)
 class Run:
-    """One run: until when it takes sessions (by `elapsed`), which it leaves alone from now on, which gave messages,
-    which it holds to its end, which rest until when, and how many of its workers ask for a session or drain one."""
+    """State of one run. `until`: when it stops taking sessions (by `elapsed`). Sets name the sessions that it leaves
+    alone, that gave messages, that it holds to its end, and that rest. The rest counts its busy workers."""
 
     until: float
     left_alone: set[str] = field(default_factory=set)

@@ -63,7 +63,7 @@ SLICE = 20
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What one write has added: the batches, each with what counts of it, and the name of their blob, empty when there
+    """Result of one write: the batches, each with what counts of it, and the name of their blob, empty when there
     is nothing to archive."""
 
     blob: str

@@ -135,8 +135,8 @@ class SignalsConsumer:
     async def handle(self, body: bytes) -> str:
         """Fold one message, its batches side by side, and return how its last batch ended.
 
-        While the store is down, or the bus takes nothing, it waits with growing pauses for up to `patience_seconds`,
-        then raises `StoreUnavailable` or `BusUnavailable`, so that the message goes back to the bus and comes again:
+        While the store is down, or the bus takes nothing, it waits with growing pauses for up to `patience_seconds`.
+        Then it raises `StoreUnavailable` or `BusUnavailable`: the message goes back to the bus and comes again, so
         an outage fills no dead-letter queue. So does a message that only a later release can read. The batches that
         were done then end as duplicates.
         """

@@ -40,7 +40,7 @@ class Crossed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose signals: a user's key, and the tenant that it is of."""
+    """Owner of signals: a user's key and its tenant."""
 
     tenant_id: str
     user_key: str

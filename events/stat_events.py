@@ -1,4 +1,4 @@
-"""What decided batches add to the statistics of videos, and to the metrics of what people did. Pure but for metrics."""
+"""Turns batches into events for video statistics and feedback metrics. Pure but for metrics."""
 
 from __future__ import annotations
 

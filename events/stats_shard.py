@@ -1,7 +1,7 @@
 """A shard of a tenant's video statistics: which messages it has added, and what waits to be added. Pure.
 
-A session of the subscription `rollup` belongs to one shard, whose document tells by sequence numbers which messages are
-in it, also when they come late, twice, or in another run.
+A session of the subscription `rollup` belongs to one shard. The shard's document tells by sequence numbers which
+messages are in it, also when they come late, twice, or in another run.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Shard:
         return highest if any(self.is_numbered_anew(each) for each in new) else max(self.last, highest)
 
     def log_with(self, new: Sequence[SequencedMessage], blob: str) -> SequenceLog:
-        """What is known once the messages are added as one range."""
+        """The sequence log once the messages are added as one range."""
         if any(self.is_numbered_anew(each) for each in new):
             log = SequenceLog()
         else:
@@ -176,7 +176,7 @@ class SequencedMessage:
 
 @dataclass(slots=True)
 class PendingMessages:
-    """What was received from a session: one entry for each sequence number, however often it came. What comes again
+    """Messages received from a session: one entry for each sequence number, however often it came. What comes again
     was delivered again: only its latest lock holds. `newer`: a message came that only a later release can read."""
 
     newer: bool = False

@@ -24,7 +24,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What is asked of the dependency, and how patient the breaker is.
+    """Objective of the dependency, and the breaker's patience.
 
     It opens when, of at least `least_calls` within about `window_seconds`, a share of `failing_share` or more failed.
     Open, it lets nothing through for `pause_seconds`, then one probe at a time; `probes_to_close` in a row close it.

@@ -212,7 +212,7 @@ NOTHING_INCLUDED = {name: _member(name, value) for name, value in EMPTY.items()}
 
 
 def _included_json(media: PlayerMedia) -> dict[str, bytes]:
-    """What a page can be asked to include of a video; {} where it has nothing."""
+    """Parts of a video that a page can include; {} where it has none."""
     found = {name: value for name, value in media.included().items() if value}
     return {name: _member(name, value) for name, value in found.items()}
 

@@ -36,7 +36,8 @@ _NOTHING.setflags(write=False)
 
 @dataclass(slots=True)  # not frozen, which is four times as slow to make
 class Served:
-    """What a walk through the feed has served. `started_at` in whole seconds; `seed` fixes what is drawn at random.
+    """Videos that a walk through the feed has served. `started_at` in whole seconds; `seed` fixes what is drawn at
+    random.
 
     `fingerprints` are in the order of serving. `feed` stands for the named feed and the filters of its calls, 0 for
     neither.

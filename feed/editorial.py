@@ -54,7 +54,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steering:
-    """What the rules mean for one kind of viewer. Columns over all rows; None where no rule has anything to say.
+    """Rules compiled for one kind of viewer. Columns over all rows; None where no rule has anything to say.
 
     `applied` holds each rule that counts with the rows it matches, the most important first.
     """
@@ -209,7 +209,7 @@ class _Matches:
 
 
 class Rulebook:
-    """What rules mean, kept per tenant and kind of viewer. Kinds share what the rules match.
+    """Compiled rules, kept per tenant and kind of viewer. Kinds share what the rules match.
 
     The hints are reduced ones (`feed/named_hints.py`). What is kept has no `applied`, which only explanations read.
     """

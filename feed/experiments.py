@@ -28,7 +28,7 @@ class Assignment:
 
     @property
     def name(self) -> str:
-        """What the response calls it."""
+        """Name of the arm in the response."""
         return f"{self.experiment.id}/{self.arm.name}"
 
 

@@ -21,7 +21,7 @@ from shared.domain.user_signals import Signals
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
 class Viewer:
-    """What the filters know: the time, the strongest maturity rank allowed, the country, what was served and seen.
+    """Input of the filters: the time, the strongest maturity rank allowed, the country, what was served and seen.
 
     `signals` is None where nothing about the user may be used (the fallback). `excluded` and `outside_limit` are what
     the tenant's rules take away, over the catalog's rows; None where they take nothing. `base` holds the rows of the

@@ -35,7 +35,7 @@ def following_feed(params: Mapping[str, str]) -> NamedFeed:
 def within_following(
     feed: NamedFeed, wanted: Mask | None, columns: VideoColumns, signals: Signals | None
 ) -> Mask | None:
-    """What a call asks for (None: every row), of what the user follows where that is the feed."""
+    """Rows that a call asks for (None: every row), narrowed to what the user follows where that is the feed."""
     if feed is not RANKED_FOLLOWING and feed is not NEWEST_FOLLOWING:
         return wanted
     followed = _followed_unseen(columns, signals)

@@ -42,7 +42,7 @@ class Rendered:
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
 class Page:
-    """What is served. `rows` and `scores` in order; `first_rank` is the place of the first one in the whole walk.
+    """A page to serve. `rows` and `scores` in order; `first_rank` is the place of the first one in the whole walk.
 
     Times in seconds since the epoch; `signals_at` is None where no signals were used.
     """
@@ -78,7 +78,7 @@ class Page:
         return gzip_around(head, items, self.ready.deflated(), tail), True
 
     def _parts(self, catalog: Catalog) -> tuple[bytes, bytes, bytes]:
-        """What comes before the videos' JSON, that JSON, and what comes after it."""
+        """Bytes before the videos' JSON, that JSON, and the bytes after it."""
         if self.ready is not None:
             items = self.ready.items
         else:

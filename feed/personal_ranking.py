@@ -12,8 +12,9 @@ COLD_START = "cold_start"
 
 
 async def personal_ranking(feed: Feed, tenant: Tenant, user_key: str, consented: bool) -> PersonalRanking:
-    """What may rank for a user. Nothing about them is read when there is a reason against it; a user about whom little
-    is known is no reason: what is ranked here lives for a day, and their graph says more than their history."""
+    """Choose the model for a user, and read their signals. Reads nothing about the user when there is a reason against
+    it. Knowing little about them is no reason: what is ranked here lives for a day, and their graph says more than
+    their history."""
     models = feed.models.of(tenant)
     held_out = models.held_out if feed.is_held_out(tenant, user_key, models) else None
     model = held_out or models.personal

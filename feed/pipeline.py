@@ -271,7 +271,7 @@ class Feed:
         return models.holdout and in_holdout(self._archive_pseudonym(user_key), tenant.id)
 
     def _ranking(self, tenant: Tenant, user_key: str, feed: str) -> tuple[LinearModel, Assignment | None]:
-        """What ranks a personal page, and the user's arm, None outside experiments."""
+        """Choose the model of a personal page, and the user's arm, None outside experiments."""
         models, assignment, flags = self.models.of(tenant, feed), None, self._flags
         if self.is_held_out(tenant, user_key, models):
             model = models.held_out or models.personal

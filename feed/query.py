@@ -38,7 +38,7 @@ _LIMIT = re.compile(r"[0-9]{1,3}")
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the app says about the viewer; each None when it says nothing that can be read.
+    """Hints of the app about the viewer; each None when it says nothing that can be read.
 
     `country` and `platform` in their canonical form, `language` as a key (`shared/domain/languages.py`).
     """
@@ -105,8 +105,8 @@ def _given(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_include(value: str | None) -> tuple[str, ...]:
-    """What items should bring besides, in the order of `INCLUDES`: names with commas between them. Raises a 400
-    `Problem` for others."""
+    """Parse `include`: the extra parts of items, in the order of `INCLUDES`: names with commas between them. Raises a
+    400 `Problem` for others."""
     text = sent(value)
     if text is None:
         return ()

@@ -36,7 +36,7 @@ def in_order(columns: VideoColumns, viewer: Viewer, series_id: str) -> list[int]
 
 
 def was_seen(columns: VideoColumns, signals: Signals, rows: Sequence[int]) -> list[bool]:
-    """Of each row whether it was shown to the user."""
+    """Tell for each row whether it was shown to the user."""
     seen: NDArray[np.bool_] = ~columns.without(signals.seen.keys, bits=SEEN_BITS)
     return [bool(seen[row]) for row in rows]
 

@@ -18,7 +18,8 @@ from shared.domain.user_signals import Signals
 
 @dataclass(slots=True)  # not frozen, which is four times as slow to make
 class FeedSession:
-    """Who asks for what, and what this walk by cursor has served so far. `now` in seconds since the epoch.
+    """One feed request: caller, query, and what this walk by cursor has served so far. `now` in seconds since the
+    epoch.
 
     `tenant` is as the named feed has it (`NamedFeed.laid_over`); `feed` None is the home feed. `hints` are the query's;
     the feed puts in their place what is left of them by `feed/named_hints.py`, and sets `base` and `wanted`: the rows
@@ -48,7 +49,7 @@ class FeedSession:
         return any(name == kind and len(values) == 1 for name, values in criteria)
 
     def viewer(self, signals: Signals | None, steering: Steering) -> Viewer:
-        """What the filters know of the viewer. `signals` None: nothing but the hints."""
+        """The viewer as filters see it. `signals` None: nothing but the hints."""
         hints = self.hints
         return Viewer(
             now=self.now,
@@ -63,7 +64,7 @@ class FeedSession:
         )
 
     def ranking_options(self, catalog: Catalog, *, diverse: bool = True, explore: bool = False) -> RankingOptions:
-        """What the ranking is asked for. Streaks count across pages, so it sees the end of what was served."""
+        """Options of the ranking. Streaks count across pages, so it sees the end of what was served."""
         tenant, hints = self.tenant, self.hints
         streak_cap = 0 if self._is_of_one("category") else tenant.streak_cap
         last = self.served.fingerprints[-max(streak_cap, 1) :]

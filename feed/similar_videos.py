@@ -171,7 +171,7 @@ class SimilarVideos:
         )
 
     def _model(self, tenant: Tenant, user_key: str, reason: str | None, learned: bool) -> LinearModel:
-        """What orders the list. Experiments, which compare feeds, do not reach it."""
+        """The model that orders the list. Experiments, which compare feeds, do not reach it."""
         models = self._feed.models.of(tenant)
         if reason is not None:
             return models.popularity

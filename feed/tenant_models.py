@@ -33,7 +33,7 @@ NEXT_WATCH_FEATURE = "next_watch"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedModels:
-    """What ranks for a tenant.
+    """Models that rank for a tenant.
 
     `popularity` orders the popular feed, `personal` every personalized page. `base` is `personal` before the tenant's
     own weights, from which an experiment's arms begin; None where the shipped model stands in for one that cannot be
@@ -49,7 +49,7 @@ class ServedModels:
 
 
 class Models:
-    """What ranks by tenant, worked out once for each change of what is stored."""
+    """Models by tenant, worked out once for each change of what is stored."""
 
     def __init__(self, tenants: TenantDirectory, telemetry: Telemetry) -> None:
         self._tenants = tenants
@@ -57,8 +57,8 @@ class Models:
         self._resolved: dict[tuple[str, str], _Resolved] = {}
 
     def of(self, tenant: Tenant, feed: str = HOME) -> ServedModels:
-        """What ranks for a tenant; `tenant` is as the feed of this name has it. What is stored but cannot be served is
-        left out whole, counted and logged: then the shipped models are served.
+        """Models that rank for a tenant; `tenant` is as the feed of this name has it. What is stored but cannot be
+        served is left out whole, counted and logged: then the shipped models are served.
         """
         known, version = self._resolved.get((tenant.id, feed)), self._tenants.version
         if known is not None and known.tenant is tenant and known.version == version:
@@ -99,7 +99,7 @@ Stored = Callable[[str], Mapping[str, Any] | None]
 
 
 def served_models(tenant: Tenant, auto: AutoModel | None, stored: Stored) -> ServedModels:
-    """What ranks for a tenant. Raises `InvalidModel` when any of it is missing or cannot be served.
+    """Models that rank for a tenant. Raises `InvalidModel` when any of it is missing or cannot be served.
 
     A version promoted by hand stands above what the tenant's own learning found, which counts only where the tenant
     lets it (`autoModel`). Nothing of either: the shipped models.
@@ -161,7 +161,7 @@ def with_half_life_of(tenant: Tenant, popularity: LinearModel) -> LinearModel:
 
 @lru_cache(maxsize=512)
 def without_next_watch(model: LinearModel) -> LinearModel:
-    """What ranks while nothing may come from what others watched: the weights for that, else the same without it."""
+    """The model to use while co-watch is off: the weights for that, else the same without it."""
     if model.without_next_watch is not None:
         return model.without_next_watch
     if not model.weights.get(NEXT_WATCH_FEATURE):

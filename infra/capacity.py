@@ -21,7 +21,7 @@ MESSAGING_UNITS = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Needs:
-    """What a rate takes while it lasts. CPU in cores; `ru` in request units a second, by purpose."""
+    """Resources that a rate takes while it lasts. CPU in cores; `ru` in request units a second, by purpose."""
 
     http_cores: float
     fold_cores: float

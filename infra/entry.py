@@ -1,4 +1,4 @@
-"""What each entry costs: `python -m infra.entry` prints the table of decision 33.
+"""Prices each possible public entry: `python -m infra.entry` prints the table of decision 33.
 
 Reads the figures for what a request takes; prices that only this comparison uses stand here. Every entry pays the same
 traffic to the internet, so only what differs is counted.

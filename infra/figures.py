@@ -48,12 +48,12 @@ class Figures:
 
     @property
     def before(self) -> dict[str, float]:
-        """As the product was."""
+        """Values of the product before."""
         return {name: each.before for name, each in self.by_name.items()}
 
     @property
     def after(self) -> dict[str, float]:
-        """As the product is."""
+        """Values of the product now."""
         return {name: each.after for name, each in self.by_name.items()}
 
     def levers(self) -> dict[str, dict[str, float]]:
@@ -65,7 +65,7 @@ class Figures:
         return found
 
     def without(self, levers: Collection[str]) -> dict[str, float]:
-        """As the product is where these levers are not switched on."""
+        """Values with these levers switched off."""
         return {name: each.before if each.lever in levers else each.after for name, each in self.by_name.items()}
 
     def assumptions(self) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""What stands between the bill and half of it: `python -m infra.half` prints the table of `docs/operations.md`.
+"""Prices what it would take to halve the bill: `python -m infra.half` prints the table of `docs/operations.md`.
 
 Each line is something that is not built: what it saves when it joins those above it, and what it would need or give up.
 None of it is promised; the order is that of what seems worth its trouble.

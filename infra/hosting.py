@@ -1,4 +1,4 @@
-"""What each host of the app costs: `python -m infra.hosting` prints the tables of decision 27.
+"""Prices each possible host of the app: `python -m infra.hosting` prints the tables of decision 27.
 
 Reads capacity.json for what a request takes; the hosts' prices stand here, because only this comparison uses them.
 """

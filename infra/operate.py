@@ -1,4 +1,4 @@
-"""What operations do inside the network: deploy code, flip a flag, make and rotate keys, run a command of the app.
+"""Runs operations inside the network: deploys code, flips flags, makes and rotates keys, runs commands of the app.
 
 The operations job runs this one file in the Functions image, so it stands on Python's standard library alone and
 signs in as the job's managed identity. Every action may be repeated; none undoes what another did:

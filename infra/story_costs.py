@@ -1,4 +1,4 @@
-"""What stories add to the bill at a stated use: `python -m infra.story_costs` prints the table of `docs/operations.md`.
+"""Prices stories at a stated use: `python -m infra.story_costs` prints the table of `docs/operations.md`.
 
 The bill of `infra/capacity.py` is without them: while the flag is off they cost nothing. Reads and writes are counted
 from the code for each story, view and reaction; how people use stories is assumed, and stands in `capacity.json`.

@@ -1,4 +1,4 @@
-"""What chance showed: outcomes of exploration slots, weighted so that they speak for the whole catalog.
+"""Weighs the outcomes of exploration slots by 1 / propensity, so they speak for the whole catalog.
 
 All other places of a page were chosen by some ranking, so their outcomes tell about that ranking's taste too. The
 exploration slot draws its video with a known chance p; an outcome that weighs 1 / p stands for what would have come of

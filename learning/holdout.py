@@ -98,7 +98,7 @@ def _mean_and_error(days: Sequence[WatchedDay]) -> tuple[float, float] | None:
 
 
 def _variance(day: WatchedDay) -> float:
-    """Of one user's watch time within the day; what the days differ by is common to both groups."""
+    """Variance of a user's watch time within the day; what the days differ by is common to both groups."""
     if day.users < 2:
         return day.squares
     mean = day.seconds / day.users

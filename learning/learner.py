@@ -49,7 +49,7 @@ PERSONAL, POPULAR, UNLEARNED = "personal", "popularity", "global popularity"
 
 @dataclass(frozen=True)
 class Night:
-    """What a night ended with: the models fitted on all days so far, and the decision which of the two is served.
+    """Result of a night: the models fitted on all days so far, and the decision which of the two is served.
 
     `lift`, `placebo`, `unlearned`: of the day that ended, over the tenant's fitted popularity of the night before; None
     on the first day. `unlearned`: of the global popularity, which is what a tenant has without learning. `explored`:
@@ -89,8 +89,8 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a learner goes on from on another night: the choices of the last days, the evidence of the last judged ones
-    in the first places and in more of them (`deep`), and what the last night ended with."""
+    """State a learner continues from on another night: the choices of the last days, the evidence of the last judged
+    ones in the first places and in more of them (`deep`), and what the last night ended with."""
 
     days: tuple[Samples, ...] = ()
     evidence: tuple[Evidence, ...] = ()
@@ -126,7 +126,7 @@ class Learner:
         self.nights = [] if memory.night is None else [memory.night]
 
     def memory(self) -> Memory:
-        """What a learner of a later night has to recall."""
+        """State for the learner of a later night."""
         night = self.nights[-1] if self.nights else None
         return Memory(tuple(self._days), tuple(self._evidence), tuple(self._deep), night)
 
@@ -211,7 +211,7 @@ def fit_popularity(samples: Samples, towards: LinearModel | None, shrink: float,
 
 @dataclass(frozen=True, slots=True)
 class ShownWeights:
-    """What a user's day of shown videos weighs against a request: without next watch, and where it says something."""
+    """Weight of a user's day of shown videos against a request: without next watch, and where it says something."""
 
     without: float = SHOWN_WEIGHT
     with_next_watch: float = SHOWN_WEIGHT_NEXT_WATCH

@@ -73,7 +73,7 @@ def _normalized_back(gradient: Array, normalized: Array, scale: Array) -> Array:
 
 @dataclass(slots=True)
 class _Kept:
-    """What `gradients` needs of a pass forward."""
+    """Values of a forward pass that `gradients` needs."""
 
     rows: Array
     known: Array

@@ -78,7 +78,7 @@ class Training:
     fresh_gain: float = 0.0
 
     def table(self, built_at: float) -> NextWatchTable:
-        """What a request needs of it."""
+        """The table that a request reads."""
         order = np.argsort(self.keys)
         p = self.parameters
         return NextWatchTable(

@@ -35,7 +35,7 @@ MOST_CHOICES = 1_500
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What a night came to. `night` is None while nothing can be learned. `requests`: judged or learned from."""
+    """Result of a night. `night` is None while nothing can be learned. `requests`: judged or learned from."""
 
     state: NightState
     night: Night | None

@@ -1,4 +1,4 @@
-"""What a tenant's learning keeps between two nights: one immutable file, with a checksum. Pure.
+"""State that a tenant's learning keeps between two nights: one immutable file with a checksum. Pure.
 
     4 bytes   magic and version
     4 bytes   CRC-32 of all that follows

@@ -1,9 +1,9 @@
 """Learns a tenant's ranking for one night: reads the sample, builds the tables, judges, fits, and says what is served.
 
-All of it follows from what the night before left and from the day's sample, so a night that runs twice gives one result
-and one that was killed begins again. It ends with one write of all that the tenant is served by: the model version,
-the state that names it, where the next night goes on, and the audit entry. Before that write nothing but unnamed files
-and the nightly tables, which go on from the same state, was written.
+All of it follows from what the night before left and from the day's sample. So a night that runs twice gives one
+result, and one that was killed begins again. It ends with one write of all that the tenant is served by: the model
+version, the state that names it, where the next night goes on, and the audit entry. Before that write nothing but
+unnamed files and the nightly tables, which go on from the same state, was written.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ Audit = Callable[[str, Document | None, Json, float, str], Json]
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What one night works on."""
+    """Input of one night."""
 
     tenant_id: str
     night: str
@@ -167,7 +167,7 @@ class NightlyLearning:
         return {each.id for each in found if each.body.get("state") == "done"}
 
     async def _tables_in_force(self, work: _Work) -> Tables | None:
-        """What ranked on the days that are judged. On a first night, made of what was watched before these."""
+        """Tables that ranked on the days that are judged. On a first night, made of what was watched before these."""
         if work.kept.tables is not None:
             content = await self._blobs.read(TABLES, work.kept.tables)
             if content is not None:
@@ -237,7 +237,7 @@ class NightlyLearning:
         return [Replace(_tombstone(version), models[version].etag) for version in gone]
 
     async def _tidy(self, work: _Work) -> None:
-        """What may be done or not: the share of the sample, and files that nothing needs any more."""
+        """Optional clean-up: adjust the sample's share, and delete files that nothing needs."""
         tenant_id, now = work.tenant_id, self._clock()
         kept = await self._states.load(tenant_id)
         await self._tables.delete_old_files(tenant_id, (kept.file, kept.tables, work.kept.file, work.kept.tables))

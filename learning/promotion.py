@@ -1,4 +1,4 @@
-"""What a night's result means for a tenant: the version it becomes, and what is served from now on. Pure."""
+"""Turns a night's result into a model version and decides what the tenant is served. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def model_body(night: str, found: Night, report: Mapping[str, Any], now: float) 
 def decided(
     last: AutoModel, night: str, found: Night | None, report: Mapping[str, Any], mode: str, promote: bool
 ) -> AutoModel:
-    """What is served after a night. `mode`: the tenant's `autoModel`; `promote`: the flag `auto-models`.
+    """Decide what is served after a night. `mode`: the tenant's `autoModel`; `promote`: the flag `auto-models`.
 
     Fitted popularity is always promoted, the personal model where the gate lets it and none was taken back lately.
     With `suggest` or without the flag nothing is promoted, what is served stays.

@@ -30,7 +30,7 @@ HISTORY = "history-"
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read: exposures by day, newest first; the files by day (UTC dates). Of the last
+    """Content of the sample's files: exposures by day, newest first; the files by day (UTC dates). Of the last
     day: how many lines of users, and those that tell how long each watched."""
 
     shown: list[Shown]

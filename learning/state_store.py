@@ -21,7 +21,7 @@ STATE_ID = "learning-state"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is stored of a tenant's learning: the document, and the state it names; None for either that is not there.
+    """Stored state of a tenant's learning: the document, and the state it names; None for either that is not there.
 
     `night`: the last night (UTC date) that came to its end. `file`, `tables`: the state, and the nightly file that was
     in force after it, in `ranking-tables`.
@@ -61,8 +61,8 @@ class StateStore:
         self._telemetry = telemetry
 
     async def load(self, tenant_id: str) -> Kept:
-        """What is stored; a file that cannot be read is counted, and the learning begins anew. Raises `StoreError` or
-        `BlobsError`."""
+        """Load the stored state; a file that cannot be read is counted, and the learning begins anew. Raises
+        `StoreError` or `BlobsError`."""
         document = await self._documents.read(TENANTS, tenant_id, STATE_ID, latest=True)
         kept = Kept(document, None)
         content = None if kept.file is None else await self._blobs.read(TABLES, kept.file)

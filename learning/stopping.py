@@ -19,7 +19,7 @@ class Stopped(Exception):
 
 
 async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """What `work` gives, in a thread. When this is cancelled, the work ends at its next `check`."""
+    """Run `work` in a thread and return its result. When this is cancelled, the work ends at its next `check`."""
     asked = Event()
     token = _asked.set(asked)
     try:

@@ -237,7 +237,8 @@ def _blob(tenant_id: str, what: str, now: float) -> str:
 
 
 def _histories(users: NDArray[np.int64], keys: NDArray[np.uint64], times: NDArray[np.float64]) -> Histories:
-    """What the next-watch model learns from: all long views, or those of a sample of users where there are too many."""
+    """Histories that the next-watch model learns from: all long views, or those of a sample of users where there are
+    too many."""
     mask = 0
     kept = np.ones(len(users), np.bool_)
     while kept.sum() > MAX_TRAINED:

@@ -1,4 +1,4 @@
-"""What the holdout and the others watched, day by day, and taking a model back by it. Pure.
+"""Compares the watch time of the holdout and the other users by day, and takes a losing model back. Pure.
 
 A night makes a day's figures of the sample's lines, which hold every user of the holdout and a share of the others,
 whole users by a hash: `holdout_day`. The tenant's state keeps them: `with_holdout_day`. `judge` asks the verdict of the
@@ -24,7 +24,7 @@ from shared.domain.holdout_users import in_holdout
 def holdout_day(
     lines: Iterable[Mapping[str, Any]], tenant_id: str, durations: Mapping[str, float] | None = None
 ) -> HoldoutDay:
-    """What users watched on the day that the lines are of, in the lines of the archive or of the sample.
+    """Watch time per user on the day of the lines, from the lines of the archive or of the sample.
 
     A user who came has an event that counts; watch time counts as it does in statistics. `durations` of videos in
     seconds, where known. One number for each user of the lines is in memory: pass a sample where there are many.
@@ -91,7 +91,7 @@ def watched_of(entry: object) -> WatchedDay | None:
 
 
 def judge(auto: AutoModel) -> Verdict:
-    """What the holdout says of the model that is served."""
+    """Judge the served model by the holdout's watch time."""
     return holdout_verdict(judged_days(auto))
 
 

@@ -38,7 +38,7 @@ _ASIDE = ".being-written"
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What was copied. `secrets`: whether the secrets are in it; they are not where settings give them."""
+    """Result of a backup. `secrets`: whether the secrets are in it; they are not where settings give them."""
 
     blobs: int
     size_bytes: int

@@ -10,7 +10,7 @@ from shared.domain.clocks import elapsed_seconds
 
 
 class Clock(Protocol):
-    """What the host needs of a clock."""
+    """Clock of the host."""
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -24,7 +24,7 @@ from shared.adapters.documents.port import Container, Document, DocumentStore, O
 
 
 class Faults:
-    """What is wrong at the moment, as the file says."""
+    """Faults in force, as the file says."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

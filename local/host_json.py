@@ -64,7 +64,7 @@ class _Extensions(_Section):
 
 
 class HostSettings(_Section):
-    """What host.json asks for. Without `function_timeout` (seconds) a function can run for any time."""
+    """Options of host.json. Without `function_timeout` (seconds) a function can run for any time."""
 
     function_timeout: Seconds | None = None
     extensions: _Extensions = _Extensions()

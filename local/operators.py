@@ -1,4 +1,4 @@
-"""What the local host answers beside the app: its metrics, and timers run on request.
+"""Endpoints of the local host beside the app: metrics, and timers run on request.
 
 Both are for operators of this machine: they need the operators' key and answer no page of another origin.
 """

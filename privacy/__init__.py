@@ -1,1 +1,1 @@
-"""What is stored about one user: show it, export it, erase it."""
+"""Shows, exports and erases everything stored about one user."""

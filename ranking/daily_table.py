@@ -1,4 +1,4 @@
-"""What videos had on one day (UTC), as columns, for charts and for whoever watches over playback. Pure.
+"""Sums per video of one UTC day, as columns, for charts and playback alerts. Pure.
 
 A document of a day has the columns of the release before in `packed`; what that had no room for stands beside it, in
 `playback`, and is lost where the release before writes the document.

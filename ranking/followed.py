@@ -1,4 +1,4 @@
-"""What a user follows, in a catalog's codes."""
+"""Translates what a user follows into a catalog's codes."""
 
 from __future__ import annotations
 

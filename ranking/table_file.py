@@ -19,7 +19,7 @@ _HEADER = struct.Struct("<4sIII")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tables:
-    """What a night made for one tenant."""
+    """Tables that a night built for one tenant."""
 
     cowatch: CoWatchTable
     next_watch: NextWatchTable | None = None

@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Fixtures and reports for every test."""
 
 import logging
 import os
@@ -20,8 +20,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The time of each group of tests, the versions of programs that tests ran (their property `tested with`), and one
-    line for each thing left out because a program is missing."""
+    """Print the time of each group of tests, and the versions of programs that tests ran (`tested with`). Each thing
+    left out because a program is missing has a line."""
     seconds: Counter[str] = Counter()
     programs: set[str] = set()
     for reports in terminalreporter.stats.values():

@@ -1,4 +1,4 @@
-"""What a new tenant's developers paste: a swiping feed with the TypeScript SDK, and the same calls with curl."""
+"""Lines for a new tenant's developers to paste: a feed with the TypeScript SDK, and the same calls with curl."""
 
 from __future__ import annotations
 

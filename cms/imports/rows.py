@@ -1,4 +1,4 @@
-"""What one row of a file of videos does to what is stored. Pure."""
+"""Applies one row of an import to the stored video. Pure."""
 
 from __future__ import annotations
 

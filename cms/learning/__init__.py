@@ -1,1 +1,1 @@
-"""What a tenant's own learning found: shown to its editors, and taken back when the holdout says so."""
+"""Shows editors what a tenant's learning found, and records when a model is taken back."""

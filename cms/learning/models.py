@@ -1,4 +1,4 @@
-"""What a tenant's own learning found, as it is answered. Pure. What cannot be read in a stored report is left out."""
+"""Response models of a tenant's learning. Pure. Unreadable parts of a stored report are left out."""
 
 from __future__ import annotations
 

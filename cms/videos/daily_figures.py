@@ -1,4 +1,4 @@
-"""What a tenant's videos had on each day, read from the documents that the roll-up writes."""
+"""Reads a tenant's daily sums per video from the documents that the roll-up writes."""
 
 from __future__ import annotations
 

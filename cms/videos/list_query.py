@@ -1,4 +1,4 @@
-"""What a call asks of the list of videos: its filter, its order, and the place to continue after. Pure."""
+"""Parses the query of the list of videos: filter, order, cursor. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What editors send and read of a video for its players: renditions, captions, sizes, metadata, an action. Pure."""
+"""Form and view of a video's player data: renditions, captions, sizes, metadata, an action. Pure."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What an answer means for the caller."""
+    """Meaning of an answer for the caller."""
 
     OUTAGE = "outage"
     """Everything about the account, the caller's rights, load, the network, or an answer that is none: wait, keep the

@@ -26,8 +26,8 @@ RIGHT, WRONG, DISPUTED = "right", "wrong", "disputed"
 
 
 class ClockGuard:
-    """What the services' dates say about the clock. `clock` gives seconds since the epoch, `elapsed` seconds that never
-    go back: together they tell at once when somebody sets the clock, between two answers too.
+    """Compares the clock with the dates of the services' answers. `clock` gives seconds since the epoch, `elapsed`
+    seconds that never go back: together they tell at once when somebody sets the clock, between two answers too.
     """
 
     def __init__(self, clock: Callable[[], float], elapsed: Callable[[], float], telemetry: Telemetry) -> None:

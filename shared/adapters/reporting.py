@@ -43,7 +43,7 @@ _CUT_SHORT = {StoreUnavailable: DOCUMENTS_READ, BusUnavailable: BUS_PUBLISH, Blo
 
 
 def reason_of(error: BaseException) -> str:
-    """What the log may say of a failure: the sentence of a port's own error, else the error's type alone."""
+    """Reason of a failure as the log can show it: the sentence of a port's own error, else the error's type alone."""
     return str(error) if isinstance(error, _SENTENCES) and str(error) else type(error).__name__
 
 
@@ -80,7 +80,7 @@ class _Reported:
 
 
 class _Port:
-    """What a backend has beyond the port is reached through."""
+    """Pass on what a backend has beyond the port."""
 
     def __init__(self, inner: Any, dependencies: Dependencies) -> None:
         self._inner = inner

@@ -96,7 +96,7 @@ NOTHING: frozenset[str] = frozenset()
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one tenant, by id of the document."""
+    """Documents known of one tenant, by id."""
 
     tenant: Tenant | None = None
     keys: dict[str, ApiKey] = field(default_factory=dict)
@@ -274,7 +274,7 @@ class TenantDirectory:
         return entry.models.get(version) if entry else None
 
     def auto_model(self, tenant_id: str) -> AutoModel | None:
-        """What the tenant's own learning lets it be served; the same object until it changes."""
+        """The tenant's `auto-model`; the same object until it changes."""
         entry = self._entries.get(tenant_id)
         return entry.auto_model if entry else None
 

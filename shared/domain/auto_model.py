@@ -1,4 +1,4 @@
-"""What a tenant's own learning lets it be served: one document a tenant, beside its configuration.
+"""The document that names which learned models a tenant is served, beside its configuration.
 
 The nightly job decides and writes it (`learning/`), the feed serves by it, and the holdout may take back what it
 serves. The weights stand in the model versions that it names, which never change.

@@ -1,4 +1,4 @@
-"""What statistics have counted for one user: the (position, event type) pairs of their newest receipts. Pure.
+"""Records which (position, event type) pairs of a user's newest receipts the statistics counted. Pure.
 
 Each pair of a receipt counts once. At most `MAX_RECEIPTS` are kept, the newest by the time they were served, and none
 that was served more than `SPAN_SECONDS` before the newest: no event can quote that one any more. `oldest` remembers
@@ -103,7 +103,7 @@ class CountedReceipts:
         return self.with_receipt(replace(found, pairs=found.pairs | added))
 
     def find(self, key: int, served_at: int) -> CountedReceipt | None:
-        """What was counted of a receipt; one without pairs for a new one, None for one too old to tell."""
+        """Counted pairs of a receipt; one without pairs for a new one, None for one too old to tell."""
         for row in self.rows:
             if row[1] == key and row[0] == served_at:
                 return _receipt(row)
@@ -193,7 +193,7 @@ def pair(position: int, type_code: int) -> int:
 
 
 def _newest(rows: list[_Row], oldest: int) -> CountedReceipts:
-    """What is kept of them."""
+    """The newest ones, which are kept."""
     rows.sort(key=lambda row: (-row[0], row[1]))
     kept = rows[:MAX_RECEIPTS]
     if kept:

@@ -29,7 +29,7 @@ class DailyCounts:
     packed: bytes = _NONE
 
     def of(self, day: int, video: int) -> int:
-        """What was counted of a video (by fingerprint), or of others that share its counter; at most `MOST`."""
+        """Count of a video (by fingerprint) and of those that share its counter; at most `MOST`."""
         if day > self.day:
             return 0
         index = video % COUNTERS

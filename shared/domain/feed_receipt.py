@@ -36,7 +36,7 @@ _PERSONALIZED, _WARM = 1, 2
 
 
 class _Head(NamedTuple):
-    """What a version looks like: bytes before the page, most bytes before the MAC, what its text never contains."""
+    """Layout of a version: bytes before the page, most bytes before the MAC, what its text never contains."""
 
     bytes: int
     most: int
@@ -51,7 +51,7 @@ _HEADS = {
 
 @dataclass(slots=True)  # not frozen, which is four times as dear to make
 class FeedReceipt:
-    """What a feed request id says.
+    """Content of a feed request id.
 
     `served_at` in whole seconds; `model` the fingerprint of the model version; `arm` 0 outside experiments;
     `explored_rank` the place of the exploration slot (`NO_POSITION`: none) and `propensity` how likely that video was
@@ -108,7 +108,7 @@ def sign(
 
 
 def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, now: float) -> FeedReceipt | None:
-    """What the id says, or None when it is absent, foreign, forged, malformed or older than a day."""
+    """Verify and read the id; None when it is absent, foreign, forged, malformed or older than a day."""
     receipt = read_receipt(text, keys, tenant_id, user_key)
     if receipt is None or not -FUTURE_SECONDS <= now - receipt.served_at <= VALID_SECONDS:
         return None
@@ -116,7 +116,7 @@ def verify(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str, n
 
 
 def read_receipt(text: str | None, keys: SigningKeys, tenant_id: str, user_key: str) -> FeedReceipt | None:
-    """What the id says, however old it is, or None when it is absent, foreign, forged or malformed."""
+    """Read the id, however old it is; None when it is absent, foreign, forged or malformed."""
     if not text or len(text) > MAX_CHARS:
         return None
     try:

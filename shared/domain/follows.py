@@ -1,4 +1,4 @@
-"""What a user can follow: a creator, a category or a series, and how signals name it. Pure."""
+"""Subjects a user can follow (creator, category, series), and their fingerprints in signals. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKS = {CREATOR: 0, CATEGORY: 0x5BD1E995, SERIES: 0x9E3779B9}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Subject:
-    """What an event is about that is about no video. `kind`: one of `KINDS`; `id`: as content teams write it."""
+    """Subject of an event that is about no video. `kind`: one of `KINDS`; `id`: as content teams write it."""
 
     kind: str
     id: str
@@ -49,7 +49,7 @@ def names_of_kind(fingerprints: NDArray[np.uint32], kind: str) -> NDArray[np.uin
 
 
 def followed(following: UserList, now: float) -> list[tuple[Subject, int]]:
-    """What a user follows, and since when in ms: the newest `MAX_FOLLOWS`, newest first."""
+    """Subjects a user follows with the time in ms: the newest `MAX_FOLLOWS`, newest first."""
     listed = following.listed(now)[:MAX_FOLLOWS]
     return [(Subject.named(name), entry.on_ms) for name, entry in listed]
 

@@ -93,12 +93,12 @@ class SigningKeys:
 
     @cached_property
     def macs(self) -> dict[int, Mac]:
-        """What signs with each key."""
+        """A signer for each key."""
         return {tag: Mac(key) for tag, key in self.by_tag.items()}
 
     @cached_property
     def scramblers(self) -> dict[int, Scrambler]:
-        """What makes keyed fingerprints with each key."""
+        """A maker of keyed fingerprints for each key."""
         return {tag: Scrambler(_derive(key, "scrambler")) for tag, key in self.by_tag.items()}
 
 
@@ -148,7 +148,7 @@ class KeyRing:
 
 
 class Identity:
-    """What is derived from the permanent secret: stored user keys, hashes of API keys, archive pseudonyms."""
+    """Derives from the permanent secret: stored user keys, hashes of API keys, archive pseudonyms."""
 
     def __init__(self, setting: str) -> None:
         self._secret = _decode(_resolved(setting, "IDENTITY_SECRET"), "IDENTITY_SECRET")
@@ -186,7 +186,7 @@ class Identity:
         return to_text(self._user(f"{tenant_id}\nbrand\n{name}".encode()))
 
     def public_id(self, user_key: str) -> str:
-        """What a tenant's users may know of each other: 22 letters, digits, `.` or `_`. It opens nothing, and is the
+        """Public id of a user among a tenant's users: 22 letters, digits, `.` or `_`. It opens nothing, and is the
         same for ever, so that an erasure finds what is stored under it."""
         return alphabet.to_text(self._public_id(user_key.encode())[:16])
 
@@ -195,7 +195,7 @@ class Identity:
         return f"{tenant_id}/{self.public_id(user_key)}"
 
     def api_key_hash(self, key: str) -> str:
-        """What is stored of an API key: 64 hex digits."""
+        """Keyed hash of an API key, which is all that is stored: 64 hex digits."""
         return self._api_key(key.encode()).hex()
 
     @cached_property

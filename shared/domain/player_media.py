@@ -1,4 +1,4 @@
-"""What players and apps need of a video beside its playback link: sizes, renditions, captions, an action. Pure."""
+"""Player data of a video beside its playback link: sizes, renditions, captions, an action. Pure."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ class PlayerMedia:
         )
 
     def to_document(self) -> dict[str, Any]:
-        """What is set, as it is stored and answered."""
+        """The fields that are set, as they are stored and answered."""
         return self.shown() | {name: value for name, value in self.included().items() if value}
 
     def shown(self) -> dict[str, Any]:
-        """What is set of that which comes with every page."""
+        """The fields that come with every page and are set."""
         every = {"posterUrl": self.poster_url, "width": self.width, "height": self.height, "action": self.action}
         return {name: value for name, value in every.items() if value is not None}
 
     def included(self) -> dict[str, Any]:
-        """What comes when it is asked for, by the names of `INCLUDES`."""
+        """Parts that a call can include, by the names of `INCLUDES`."""
         return {"renditions": list(self.renditions), "captions": list(self.captions), "metadata": dict(self.metadata)}
 
 

@@ -17,8 +17,8 @@ GRACE_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What an instance knows of a removal. Everything accepted until `dropped_until` (seconds since the epoch) is
-    dropped wherever it arrives; all of it while the removal goes on."""
+    """A tenant's removal, as an instance knows it. Everything accepted until `dropped_until` (seconds since the epoch)
+    is dropped wherever it arrives; all of it while the removal goes on."""
 
     is_done: bool
     dropped_until: float

@@ -64,7 +64,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Whom a rule is for; an empty part means everyone. A viewer whose hint is not known is in no named audience.
+    """The viewers a rule holds for; an empty part means everyone. A viewer whose hint is not known is in no named
+    audience.
 
     `countries` and `platforms` are canonical, `languages` keys that match as in `shared/domain/languages.py`; an age
     band includes all that it overlaps. What cannot be read includes nobody.

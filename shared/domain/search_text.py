@@ -28,7 +28,7 @@ def searched_words(text: str) -> list[str]:
 
 
 def searchable(parts: Iterable[str]) -> str:
-    """What the words of a query are looked for in: each part folded, on a line of its own between line ends."""
+    """The text that queries search: each part folded, on a line of its own between line ends."""
     return "\n".join(["", *(folded(part) for part in parts if part), ""])
 
 

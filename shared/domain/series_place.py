@@ -32,12 +32,12 @@ class SeriesPlace:
 
     @property
     def order(self) -> tuple[int, int]:
-        """What the videos of a series are sorted by, before their id."""
+        """Sort key of the videos of a series, before their id."""
         season, episode = self.season, self.episode
         return UNNUMBERED if season is None else season, UNNUMBERED if episode is None else episode
 
     def shown(self) -> dict[str, Any]:
-        """What is set, as it is stored and answered."""
+        """The fields that are set, as they are stored and answered."""
         every = {"seriesId": self.series_id or None, "season": self.season, "episode": self.episode}
         return {name: value for name, value in every.items() if value is not None}
 

@@ -102,7 +102,7 @@ def pack(signals: Signals) -> bytes:
 
 
 def pack_additions(signals: Signals, packed: bytes) -> bytes:
-    """What `packed` has no room for."""
+    """Pack the parts that `packed` has no room for."""
     header = _ADDITIONS.pack(VERSION, len(signals.watched.keys), len(signals.follows.keys), len(signals.progress.keys))
     parts = [header]
     tables = (signals.categories, signals.tags, signals.creators)
@@ -117,7 +117,7 @@ def pack_additions(signals: Signals, packed: bytes) -> bytes:
 
 @dataclass(slots=True)
 class _Additions:
-    """What stands beside the part of the release before. `interest` of categories, tags and creators together."""
+    """Parts stored beside those that the release before reads. `interest` of categories, tags and creators together."""
 
     interest: NDArray[np.float32]
     watched: Timeline

@@ -102,7 +102,7 @@ def pack(signals: Signals) -> bytes:
 
 
 def _growth(newest_minute: int, half_life_days: float) -> float:
-    """What sums as of the newest minute are multiplied with to be as of the beginning of its period."""
+    """Factor that converts sums as of the newest minute to the beginning of its period."""
     return float(2.0 ** (newest_minute % PERIOD_MINUTES / (half_life_days * MINUTES_PER_DAY)))
 
 

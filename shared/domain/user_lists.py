@@ -80,7 +80,7 @@ class UserList:
         return UserList(self.name, dict(kept), max(self.accepted_at, accepted_at))
 
     def listed(self, now: float) -> list[tuple[str, Entry]]:
-        """What is on the list, newest first, of equal times by name. Nothing that was put there over 90 days ago."""
+        """Entries on the list, newest first, equal times by name. Nothing that was put there over 90 days ago."""
         oldest = now * 1000 - _KEEP_MS
         found = [(name, entry) for name, entry in self.entries.items() if entry.listed and entry.on_ms >= oldest]
         return sorted(found, key=lambda each: (-each[1].on_ms, each[0]))

@@ -2,11 +2,11 @@
 
 How they are stored is in `shared/domain/signals_document.py`. Everything is named by fingerprint, so the document's
 size does not depend on how long a tenant's ids are: `MAX_DOCUMENT_BYTES` holds for any history. The seen ring spends 3
-bytes a video instead of 4, which buys a quarter more memory of what was shown for a one in 16 million chance, per
-remembered video, to hide an unseen one.
+bytes a video instead of 4. That remembers a quarter more videos, and hides an unseen one with a chance of one in 16
+million per remembered video.
 
-Counters are forward-decayed: each holds Σ amount · 2^(−(newest − t) / half_life) over its events, where `newest`
-is the minute of the user's newest event, so folding in any order gives the same sums (up to float32 rounding).
+Counters are forward-decayed: each holds Σ amount · 2^(−(newest − t) / half_life) over its events. `newest` is the
+minute of the user's newest event. Folding in any order gives the same sums, up to float32 rounding.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Progress:
         return int(self.times[self.keys == _CLOSED].max(initial=0))
 
     def plays(self) -> list[tuple[int, int, int, bool]]:
-        """Of each play its fingerprint, the minute it began, its seconds, and whether statistics count it."""
+        """Plays: fingerprint, minute it began, seconds, and whether statistics count it."""
         rows = zip(self.keys.tolist(), self.times.tolist(), self.seconds.tolist(), strict=True)
         return [
             (key, began, seconds & MAX_PLAY_SECONDS, seconds > MAX_PLAY_SECONDS)
@@ -196,6 +196,6 @@ class Signals:
         return self.newest_minute // MINUTES_PER_DAY
 
     def decay_to(self, now: float) -> float:
-        """What to multiply the counters with to have them as of `now` (seconds since the epoch)."""
+        """Factor that decays the counters to `now` (seconds since the epoch)."""
         age_days = max(0.0, now / 86_400 - self.newest_minute / MINUTES_PER_DAY)
         return float(2.0 ** (-age_days / self.half_life_days))

@@ -20,7 +20,7 @@ COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 
 
 class Metric(NamedTuple):
-    """What a metric counts, its labels in order, its kind, and a histogram's upper bucket edges."""
+    """A metric: its meaning, labels in order, kind, and a histogram's upper bucket edges."""
 
     help: str
     labels: tuple[str, ...] = ()

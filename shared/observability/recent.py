@@ -1,4 +1,4 @@
-"""What was counted in the last minutes: a ring of readings of the sums, and percentiles from histograms' buckets.
+"""Keeps readings of the counters of the last minutes, and computes percentiles from histogram buckets.
 
 Nothing is added to what a request pays: a loop reads the sums every `EVERY_SECONDS`, and whoever asks compares them
 with those of a while ago. Tenants are added up, so that a reading's size does not grow with them.
@@ -81,7 +81,7 @@ class Recent:
         self._readings.append(read_sums(self._telemetry, self._clock()))
 
     def window(self, seconds: float) -> Window:
-        """What was counted since the newest reading that is `seconds` old, or since the oldest one there is."""
+        """Counts since the newest reading that is `seconds` old, or since the oldest one there is."""
         now = read_sums(self._telemetry, self._clock())
         before = self._readings[0]
         for reading in self._readings:
@@ -97,7 +97,7 @@ class Recent:
 
 
 class Window:
-    """What was counted between two readings. `seconds`: how long that is."""
+    """Counts between two readings. `seconds`: the time between them."""
 
     def __init__(self, before: Reading, after: Reading) -> None:
         self._before, self._after = before, after

@@ -37,8 +37,8 @@ TRACES_PER_SECOND = 20
 class Exporter:
     """A metric exporter of OpenTelemetry. `delta`: it wants what was added since the last export.
 
-    `buckets_as_counters`: it keeps a histogram's sum, count, least and most only, so buckets are sent as a counter
-    `<name>_bucket` with the upper edge as label `le`, from which a query has its percentiles.
+    `buckets_as_counters`: it keeps only sum, count, least and most of a histogram. So buckets are sent as a counter
+    `<name>_bucket` with the upper edge as label `le`, and queries compute percentiles from these.
     """
 
     name: str

@@ -33,7 +33,7 @@ RETRY_SPREAD_SECONDS = 3.0
 
 
 class Kind(StrEnum):
-    """What a request asks for."""  # strings, whose hash is kept
+    """Kind of request, by which it is admitted."""  # strings, whose hash is kept
 
     FEED = "feed"
     EVENTS = "events"

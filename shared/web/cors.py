@@ -56,7 +56,7 @@ class Cors:
             headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
 
     def preflight(self, origin: str | None) -> dict[str, str]:
-        """What a preflight request is told; nothing for an origin that is not ours."""
+        """Headers that answer a preflight request; none for an origin that is not allowed."""
         if origin not in self._origins:
             return {}
         return {

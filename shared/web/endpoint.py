@@ -159,7 +159,7 @@ def _function(declared: Endpoint, provider: Provider) -> Callable[[func.HttpRequ
 
 
 class Edge:
-    """What every endpoint shares: tracing, size limits, authentication, problems, CORS, metrics."""
+    """Shared parts of every endpoint: tracing, size limits, authentication, problems, CORS, metrics."""
 
     def __init__(
         self,
@@ -191,8 +191,8 @@ class Edge:
     async def answer(self, declared: Endpoint, api: Api, request: func.HttpRequest) -> func.HttpResponse:
         """Call a handler and turn what it raises into a response.
 
-        A `Problem` answers as it says, a dependency that is down 503, a final refusal of one as `_refusal` says,
-        anything else 500 with an error id, which the log has with the traceback.
+        A `Problem` answers as it says. A dependency that is down gives 503; its final refusal answers as `_refusal`
+        says. Anything else gives 500 with an error id, under which the log has the traceback.
         """
         started = time.perf_counter()
         name, headers, telemetry = declared.name, headers_of(request), self._telemetry
@@ -248,7 +248,7 @@ class Edge:
             return self._problem(internal, name)
 
     def _refusal(self, declared: Endpoint, error: StoreRefused | BusRefused | BlobRefused) -> Problem:
-        """What a caller is told when a store or the bus refuses for good.
+        """The problem to answer when a store or the bus refuses for good.
 
         Where something was sent, that is what can never be stored: 413 for its size, else 422. Where nothing was, the
         caller has nothing to change, and gets the 503 of an outage. The log has the reason.
@@ -270,7 +270,7 @@ class Edge:
         return problem
 
     def _authenticated(self, declared: Endpoint, request: func.HttpRequest, started: float) -> Call:
-        """Who calls, and about whom. Raises a `Problem`."""
+        """Authenticate the caller and the user it names. Raises a `Problem`."""
         now = self._clock()
         headers = headers_of(request)
         if declared.operator or (declared.platform and headers.get("x-tenant-id") == PLATFORM):
@@ -319,7 +319,7 @@ class Edge:
 
 
 def _no_such_route() -> Problem:
-    """What is switched off is not there."""
+    """404 for a route that is switched off."""
     return Problem(404, "not_found", "Not found.")
 
 

@@ -192,7 +192,7 @@ class ReadinessApi:
         return {**await self._asked(), **self._known()}
 
     async def _asked(self) -> dict[str, str]:
-        """What the dependencies answer: of the round under way, or of the last one while that holds."""
+        """Answers of the dependencies: of the check under way, or of the last one while it is fresh."""
         asked = self._round
         if asked is None or (asked.done() and not 0 <= self._clock() - self._answered_at < KEEP_SECONDS):
             asked = self._round = asyncio.create_task(self._ask(), name="readiness")

@@ -52,7 +52,7 @@ _OPTIONS: Any = {
 
 @dataclass(slots=True)  # not frozen, which is four times as slow to make
 class User:
-    """Whom a request is about. `verified`: the tenant's backend vouches for it; else the app says so."""
+    """The user a request is about. `verified`: the tenant's backend vouches for it; else the app says so."""
 
     hash: str
     verified: bool
@@ -80,7 +80,7 @@ class UserTokens:
         self._keys: OrderedDict[str, _Key | None] = OrderedDict()
 
     def user_of(self, caller: Caller, headers: Mapping[str, str], now: float) -> User:
-        """Who `X-User` is, and whether a token proves it.
+        """Resolve the user named by `X-User`, and check the token that proves it.
 
         Raises a `Problem`: 400 for a malformed `X-User`; 401 `missing_user_token` where the tenant requires one,
         `invalid_user_token` for one that proves nothing, `user_token_expired`; 403 `user_token_mismatch` for a token

@@ -1,4 +1,4 @@
-"""What client generators need of an OpenAPI document, as rules over its parts.
+"""Rules that make an OpenAPI document fit for client generators.
 
 Each rule stands for a generator that crashed, for a field that became required, or for apps that would break with the
 first new value.

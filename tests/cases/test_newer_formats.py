@@ -1,4 +1,4 @@
-"""What a later release has written is left alone by this one."""
+"""This release leaves alone what a later one wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an SDK does with a user's events when the network and the servers fail it: it sends until it has seen a 202."""
+"""A client that sends a user's events again until it has seen a 202, as an SDK does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What services answer on a bad day, as faults of the test servers: each with the name that the report gives it."""
+"""Plans of faults of the test servers, as services answer on a bad day, each with its name in the report."""
 
 from __future__ import annotations
 

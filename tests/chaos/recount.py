@@ -1,4 +1,4 @@
-"""What must be stored in the end, counted plainly from the events that were sent: each once.
+"""Recounts what must be stored in the end, plainly from the events that were sent: each once.
 
 Nothing here uses the fold or the roll-up. A difference is one line of text.
 """

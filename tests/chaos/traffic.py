@@ -1,4 +1,4 @@
-"""Who sends what: tenants with their videos, and users with their events, the same for the same seed."""
+"""Traffic of the fault-injection run: tenants, videos, users and events, the same for the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new tenant's developers paste."""
+"""The lines that a new tenant's developers paste work as they stand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown of a stored state of learning, whatever is in it."""
+"""A stored state of learning is shown, whatever is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a content team sees of plays that fail."""
+"""Content teams see which plays fail."""
 
 from __future__ import annotations
 

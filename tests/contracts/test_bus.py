@@ -1,4 +1,4 @@
-"""What every bus promises about single messages; sessions and dead letters have their own modules."""
+"""Contract of every bus: single messages; sessions and dead letters have their own modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every bus promises about messages that could not be handled, and about sending them again."""
+"""Contract of every bus: dead letters, and sending them again."""
 
 from __future__ import annotations
 

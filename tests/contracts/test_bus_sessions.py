@@ -1,4 +1,4 @@
-"""What every bus promises about the sessions of the roll-up."""
+"""Contract of every bus: the sessions of the roll-up."""
 
 from __future__ import annotations
 

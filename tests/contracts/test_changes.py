@@ -1,4 +1,4 @@
-"""What every document store promises about `changes`."""
+"""Contract of every document store: `changes`."""
 
 from __future__ import annotations
 

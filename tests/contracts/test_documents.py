@@ -1,4 +1,4 @@
-"""What every document store promises: one item, batches, expiry, queries. `test_changes.py` has the rest."""
+"""Contract of every document store: one item, batches, expiry, queries. `test_changes.py` has the rest."""
 
 from __future__ import annotations
 

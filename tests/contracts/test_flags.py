@@ -1,4 +1,4 @@
-"""What every flag source promises."""
+"""Contract of every flag source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers for each code block of the documentation. A block that is in no table fails `test_blocks.py`."""
+"""Table of what checks each code block of the documentation. A block that is in no table fails `test_blocks.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What axe-core finds wrong with a page, in light and in dark."""
+"""Runs axe-core on a page, in light and in dark."""
 
 from __future__ import annotations
 

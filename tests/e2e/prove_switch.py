@@ -1,9 +1,9 @@
-"""`make prove-switch`: how long the kill switch takes, as clients see it.
+"""`make prove-switch`: measures how long the kill switch takes, as clients see it.
 
 Several processes serve on one port under load, with production's intervals. Clients keep pages as long as
-`Cache-Control` allows. The switch is pulled and pushed back with the operators' own command, while the document store
-works and while it is down, and after every process's clock was set back by an hour and forward by a day; on a flags
-file, and on App Configuration (the real SDK against the test server).
+`Cache-Control` allows. The switch is pulled and pushed back with the operators' own command: while the document store
+works, while it is down, and after every process's clock was set back by an hour and forward by a day. All of it runs
+on a flags file, and on App Configuration (the real SDK against the test server).
 Measured: from before the command begins to the last page any client showed that the switch forbids.
 """
 

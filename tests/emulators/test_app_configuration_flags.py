@@ -1,4 +1,4 @@
-"""What the App Configuration adapter promises when the service misbehaves (against our test server)."""
+"""The App Configuration adapter keeps its promises when the service misbehaves (against our test server)."""
 
 from __future__ import annotations
 

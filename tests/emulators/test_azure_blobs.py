@@ -1,4 +1,4 @@
-"""What the Blob Storage adapter promises when the service misbehaves."""
+"""The Blob Storage adapter keeps its promises when the service misbehaves."""
 
 from __future__ import annotations
 

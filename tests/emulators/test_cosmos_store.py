@@ -1,4 +1,4 @@
-"""What the Cosmos DB adapter promises when the service or the network misbehaves (against our test server)."""
+"""The Cosmos DB adapter keeps its promises when the service or the network misbehaves (against our test server)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Service Bus adapter promises when the service or the network misbehaves (against our test broker)."""
+"""The Service Bus adapter keeps its promises when the service or the network misbehaves (against our test broker)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told about the queues, and for how long."""
+"""Queue lengths are published as gauges, and dropped when they are old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What folding remembers of videos, and for how long."""
+"""The fold caches facts of videos, within bounds of size and age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is in which arm."""
+"""Experiments deal users to arms by a stable hash."""
 
 from __future__ import annotations
 

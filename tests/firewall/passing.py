@@ -1,4 +1,4 @@
-"""What clients, editors and the documents send: the firewall must let all of it through."""
+"""Requests of clients, editors and documents, all of which the firewall must let through."""
 
 from __future__ import annotations
 

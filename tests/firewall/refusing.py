@@ -1,4 +1,4 @@
-"""What the firewall must refuse, and what the app must when it comes in a body that is not inspected."""
+"""Attacks that the firewall must refuse, and those the app must refuse in bodies that are not inspected."""
 
 from __future__ import annotations
 

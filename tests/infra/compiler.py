@@ -1,4 +1,4 @@
-"""What the official Bicep compiler makes of `infra/bicep`: templates, parameters, snapshots, findings.
+"""Runs the official Bicep compiler on `infra/bicep`: templates, parameters, snapshots, findings.
 
 One compile serves every test and every worker process; `.pytest_cache/bicep` keeps it under a hash of the sources.
 """

@@ -1,4 +1,4 @@
-"""What the tests of the infrastructure share."""
+"""Fixtures of the infrastructure tests."""
 
 from __future__ import annotations
 

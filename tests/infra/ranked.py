@@ -1,4 +1,4 @@
-"""What a number of made-up requests are answered, as one digest: equal digests are equal bits."""
+"""Digest of the answers to made-up ranking requests: equal digests are equal bits."""
 
 from __future__ import annotations
 

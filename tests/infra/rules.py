@@ -1,4 +1,4 @@
-"""What the infrastructure must obey, as functions from a snapshot to findings: an empty list is a pass."""
+"""Rules of the infrastructure: functions from a snapshot to findings; an empty list passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the policies of the firewall must obey, as functions from a snapshot to findings."""
+"""Rules of the firewall's policies: functions from a snapshot to findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would stop a deployment, or go wrong on its first day, as rules over what a deployment makes."""
+"""Rules over snapshots: what would stop a deployment, or go wrong on its first day."""
 
 from __future__ import annotations
 

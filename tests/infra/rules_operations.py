@@ -1,4 +1,4 @@
-"""What the jobs in the network may do, who may start them, who reads what they print: rules over snapshots."""
+"""Rules over snapshots: what the jobs in the network can do, who can start them, who reads their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deployment would make: the resources of a snapshot, asked by type and dotted path.
+"""Reads what a deployment would make: the resources of a snapshot, asked by type and dotted path.
 
 What only a deployment can know stays a template expression, a string in square brackets.
 """

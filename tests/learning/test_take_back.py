@@ -1,4 +1,4 @@
-"""What the holdout watched, and a model that is taken back by it."""
+"""A model whose users watch less than the holdout is taken back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may come out of a port, in one word."""
+"""One word for each outcome of a port's operation."""
 
 from __future__ import annotations
 

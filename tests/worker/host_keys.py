@@ -1,4 +1,4 @@
-"""What host.json may say, and which triggers the Functions host knows: the part of both that concerns this app.
+"""Keys of host.json and triggers that the Functions host knows, as far as this app uses them.
 
 Keys: learn.microsoft.com/azure/azure-functions/functions-host-json, and for Service Bus the section "host.json
 settings" of functions-bindings-service-bus (extension 5.x). The host ignores a key that it does not know, so a typing

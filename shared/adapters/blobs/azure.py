@@ -87,7 +87,7 @@ class AzureBlobs:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> AzureBlobs:
-        """As the settings say; nothing connects yet."""
+        """Build from the settings; nothing connects yet."""
         return cls(
             connection_string=settings.blob_connection_string or None,
             endpoint=settings.blob_endpoint or None,

@@ -1,4 +1,4 @@
-"""What each answer of Blob Storage means. The number behind a row is its source:
+"""Table of Blob Storage's answers and what each means. The number behind a row is its source:
 
 [1] "Common REST API error codes", learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes: what every
     storage service answers about requests, rights, conditions and load.

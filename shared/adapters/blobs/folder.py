@@ -1,7 +1,7 @@
 """The embedded blob store: a folder per container, a file per blob.
 
-A write goes to a file aside, is flushed to the disk and then renamed, so a reader sees the old blob or the new one
-and a crash leaves either. Everything runs in threads, off the event loop.
+A write goes to a file aside, is flushed to the disk and then renamed. So a reader sees the old blob or the new one,
+and a crash leaves one of the two. Everything runs in threads, off the event loop.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def _head(path: Path, name: str) -> BlobInfo | None:
 
 
 def _entries(top: Path, folder: str) -> list[tuple[str, BlobInfo | None]]:
-    """What lies directly in a folder, by its name from the container on: a blob, or None for a folder ("a/b/")."""
+    """Entries directly in a folder, by its name from the container on: a blob, or None for a folder ("a/b/")."""
     found: list[tuple[str, BlobInfo | None]] = []
     with contextlib.suppress(FileNotFoundError), os.scandir(top / folder) as entries:
         for entry in entries:

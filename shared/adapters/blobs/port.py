@@ -85,7 +85,7 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UploadLink:
-    """What a client sends to store one blob: the method, the address, the headers; the body is the blob."""
+    """Request by which a client stores one blob: the method, the address, the headers; the body is the blob."""
 
     method: str
     url: str

@@ -11,8 +11,8 @@ from shared.observability.metrics import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What one look showed. `oldest_at`: when the oldest message was enqueued (seconds since the epoch), None for
-    none."""
+    """Messages that wait in a queue. `oldest_at`: when the oldest message was enqueued (seconds since the epoch), None
+    for none."""
 
     subscription: str
     messages: int

@@ -150,7 +150,7 @@ class ServiceBusBus:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ServiceBusBus:
-        """As the settings say; nothing connects yet."""
+        """Build from the settings; nothing connects yet."""
         return cls(
             connection_string=settings.servicebus_connection_string or None,
             namespace=settings.servicebus_namespace or None,

@@ -1,5 +1,5 @@
-"""What each error condition of Service Bus means. The number behind a row is its source; [1] to [4] are under
-learn.microsoft.com/azure/service-bus-messaging.
+"""Table of Service Bus's error conditions and what each means. The number behind a row is its source; [1] to [4] are
+under learn.microsoft.com/azure/service-bus-messaging.
 
 [1] "AMQP errors in Azure Service Bus", service-bus-amqp-troubleshoot: links and connections that the service closes
     because nothing was sent on them.

@@ -279,7 +279,7 @@ def _new_token() -> str:
 
 
 async def _outcome(work: Awaitable[T]) -> T | None:
-    """What a piece of work came to when nobody waits for it any more; None when the bus failed it."""
+    """Outcome of work that nobody waits for any more; None when the bus failed it."""
     try:
         return await work
     except (BusUnavailable, LockLost):

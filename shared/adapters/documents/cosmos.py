@@ -164,8 +164,8 @@ class CosmosStore:
         lean_reads: Callable[[], bool] = lambda: False,
         lean_writes: Callable[[], bool] = lambda: False,
     ) -> CosmosStore:
-        """As the settings say; nothing connects yet. `lean_reads` says before each read by id whether it may go without
-        the SDK, `lean_writes` before each batch; with a connection string none may."""
+        """Build from the settings; nothing connects yet. `lean_reads` says before each read by id whether it may go
+        without the SDK, `lean_writes` before each batch; with a connection string none may."""
         wire = None
         if settings.cosmos_endpoint:
             wire = Wire(settings.cosmos_endpoint, settings.cosmos_database, azure_credential)

@@ -1,4 +1,4 @@
-"""What each answer of Cosmos DB means. The number behind a row is its source; [1] is under
+"""Table of Cosmos DB's answers and what each means. The number behind a row is its source; [1] is under
 learn.microsoft.com/rest/api, [2] to [6] are under learn.microsoft.com/azure/cosmos-db/nosql.
 
 [1] "HTTP status codes for Azure Cosmos DB", cosmos-db/http-status-codes-for-cosmosdb: what each status says about the
@@ -110,7 +110,7 @@ def first_refused(statuses: Sequence[int]) -> int | None:
 
 
 def refusal_of(results: Sequence[Mapping[str, Any]], refused: int, headers: Mapping[str, Any]) -> Exception:
-    """What the results of a refused batch mean: the caller's state, the service's throttle, or a wrong request."""
+    """Find why a batch was refused: the caller's state, the service's throttle, or a wrong request."""
     statuses = [int(result["statusCode"]) for result in results]
     failures = {i: FAILURES[status] for i, status in enumerate(statuses) if status in FAILURES}
     if failures:

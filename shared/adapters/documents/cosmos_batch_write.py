@@ -86,7 +86,7 @@ def encoded(operations: Sequence[Operation], container: Container, partition: st
 
 
 def _understood(reply: Reply, operations: int) -> Results:
-    """What was answered. Raises `Unusual`."""
+    """Interpret the answer. Raises `Unusual`."""
     headers, ours = reply.headers, ACTIVITY_ID in reply.headers
     if reply.status in _RESULTS and ours:
         try:

@@ -24,7 +24,7 @@ _ABSENT_SUB_STATUSES = (None, "0")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was read: the item as it is stored, None where there is none."""
+    """A read: the item as it is stored, None where there is none."""
 
     item: dict[str, Any] | None
     headers: Mapping[str, str]

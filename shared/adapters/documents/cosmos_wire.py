@@ -1,4 +1,4 @@
-"""What requests to Cosmos DB without its SDK share: a pool of connections, an Entra token, endpoints that rest.
+"""Shared parts of Cosmos DB requests without the SDK: connection pool, Entra token, endpoints on pause.
 
 An endpoint that did anything but answer rests for a while: meanwhile the next one of the list is asked, and with none
 left nobody is. What a caller does not take for an answer is `Unusual`; the SDK is asked then.
@@ -43,7 +43,7 @@ class Unusual(Exception):
 
     @property
     def sub_status(self) -> int | None:
-        """What the service says beside the status; None where it says nothing that is a number."""
+        """Sub-status of the answer; None where there is none that is a number."""
         said = self.headers.get("x-ms-substatus", "")
         return int(said) if said.isdecimal() else None
 
@@ -165,7 +165,7 @@ def timeout_of(seconds: float) -> aiohttp.ClientTimeout:
 
 
 def _scope(account: str) -> str:
-    """What a token is asked for: the account by name, whatever region answers."""
+    """Scope of a token: the account by name, whatever region answers."""
     parts = urlsplit(account)
     return f"{parts.scheme}://{parts.hostname}/.default"
 

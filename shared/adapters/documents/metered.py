@@ -48,7 +48,7 @@ class MeteredDocuments:
             return await self._inner.changes(container, since, limit=limit)
 
     def __getattr__(self, name: str) -> Any:
-        """What a backend has beyond the port (a purge of what has expired) is reached through."""
+        """Pass on what a backend has beyond the port (a purge of what has expired)."""
         return getattr(self._inner, name)
 
     async def ready(self) -> None:
@@ -78,7 +78,7 @@ class _Call:
 
 
 def count_cosmos_calls(telemetry: Telemetry) -> Callable[[str, int, float, float], None]:
-    """What the Cosmos DB adapter tells about each of its requests, as metrics."""
+    """Count each request of the Cosmos DB adapter as metrics."""
 
     def on_call(operation: str, status: int, request_units: float, seconds: float) -> None:
         telemetry.count("store_calls", operation, _STATUSES.get(status, "unavailable" if status == 0 else "failed"))

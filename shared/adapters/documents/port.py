@@ -153,7 +153,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What was written since a token. `token` continues; `more` says that another call would not be empty.
+    """Documents written since a token. `token` continues; `more` says that another call would not be empty.
 
     `passed_over` is how many items were not ours: without the partition key, as other programs write them.
     """

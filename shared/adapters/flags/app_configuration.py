@@ -62,7 +62,7 @@ class AppConfigurationFlags:
 
     @classmethod
     def from_settings(cls, settings: Settings, on_answer: OnAnswer | None = None) -> AppConfigurationFlags:
-        """As the settings say; nothing connects yet."""
+        """Build from the settings; nothing connects yet."""
         return cls(**_connection(settings), on_answer=on_answer)
 
     async def load(self) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What each answer of App Configuration means. The number behind a row is its source; [1] to [5] are under
+"""Table of App Configuration's answers and what each means. The number behind a row is its source; [1] to [5] are under
 learn.microsoft.com/azure/azure-app-configuration.
 
 [1] "Key-values", rest-api-key-value: what reading, listing, writing under a condition and deleting answer.

@@ -36,7 +36,7 @@ REASONS: dict[str, str] = {
 
 
 class OddFlag(ValueError):
-    """What is odd about a flag: a key of `REASONS`."""
+    """Reason why a flag is passed over: a key of `REASONS`."""
 
 
 @dataclass(frozen=True, slots=True)

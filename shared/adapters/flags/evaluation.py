@@ -42,7 +42,7 @@ LIVE_FRAMES_FULL = "live-frames-full"
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What a flag does. `default` holds while nobody has defined it, or its source was never read.
+    """A flag and what it does. `default` holds while nobody has defined it, or its source was never read.
 
     `tenants` may set it in their own `featureFlags`, where they can only switch off what is on for them.
     """
@@ -131,7 +131,7 @@ FLAGS: dict[str, Flag] = {
 
 
 def wrong_tenant_flags(flags: Mapping[str, object]) -> dict[str, str]:
-    """What is wrong with a tenant's feature flags, by name, as the end of a sentence; empty when nothing is."""
+    """Faults of a tenant's feature flags, by name, as the end of a sentence; empty when nothing is."""
     known = ", ".join(name for name, flag in FLAGS.items() if flag.tenants)
     wrong = {}
     for name, value in flags.items():
@@ -145,7 +145,7 @@ def wrong_tenant_flags(flags: Mapping[str, object]) -> dict[str, str]:
 
 
 class Verdict(StrEnum):
-    """What a flag says for one tenant and user."""
+    """Verdict of a flag for one tenant and user."""
 
     ON = "on"
     SWITCHED_OFF = "switched_off"
@@ -155,7 +155,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What all records of one flag say together: what switches off in any of them wins."""
+    """All records of one flag taken together: what switches off in any of them wins."""
 
     off: bool
     unknown: bool

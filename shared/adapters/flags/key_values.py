@@ -1,7 +1,7 @@
 """Key-values of Azure App Configuration as raw JSON: what the service stores, one record at a time.
 
-The SDK signs and sends the requests; it does not read the answers. Its own listing raises for a whole page, and so
-for every flag on it, when the value of one is `null`, a list or a number, and it knows no way to keep a flag's tags.
+The SDK signs and sends the requests; it does not read the answers. Its own listing raises for a whole page
+of flags when the value of one is `null`, a list or a number, and it cannot keep a flag's tags.
 Every failure is `FlagsUnavailable`: no exception of the SDK leaves this module.
 """
 

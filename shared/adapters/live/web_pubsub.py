@@ -50,7 +50,7 @@ class WebPubSub:
 
     @classmethod
     def from_settings(cls, settings: Settings, key: bytes) -> WebPubSub:
-        """As the settings say; nothing connects yet."""
+        """Build from the settings; nothing connects yet."""
         return cls(
             key,
             connection_string=settings.web_pubsub_connection_string or None,

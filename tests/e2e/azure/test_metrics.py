@@ -1,4 +1,4 @@
-"""What operators learn of the calls to Cosmos DB."""
+"""Calls to Cosmos DB show in metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to flags in a file; what all flag sources promise is in `tests/contracts/`."""
+"""Tests of flags in a file alone; the contract of all flag sources is in `tests/contracts/`."""
 
 from __future__ import annotations
 

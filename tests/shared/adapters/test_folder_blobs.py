@@ -1,4 +1,4 @@
-"""What is particular to blobs in a folder; what all blob stores promise is in `tests/contracts/`."""
+"""Tests of blobs in a folder alone; the contract of all blob stores is in `tests/contracts/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to the embedded document store; what all stores promise is in `tests/contracts/`."""
+"""Tests of the embedded document store alone; the contract of all stores is in `tests/contracts/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is stored of tenants may be damaged: that stops nobody else, and opens nothing."""
+"""A damaged document of a tenant stops nobody else and opens nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a log line is, and what never is in one."""
+"""Log lines are JSON objects without callers' values."""
 
 from __future__ import annotations
 

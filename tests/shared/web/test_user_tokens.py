@@ -1,4 +1,4 @@
-"""What a user token must prove, and every way in which one fails to."""
+"""A user token must prove signature, tenant, audience and times; every failure is tried."""
 
 from __future__ import annotations
 
