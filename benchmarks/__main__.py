@@ -16,6 +16,7 @@ BENCHMARKS = (
     "feed_handler",
     "feeds",
     "similar",
+    "stories",
     "learned_feed",
     "fold",
     "messages",

@@ -31,12 +31,12 @@ def measured() -> tuple[float, int]:
     """Resident megabytes of the catalogs, and how many videos they hold."""
     now = time.time()
     gc.collect()
-    before = _resident_mb()
+    before = resident_mb()
     held = []
     for number, count in enumerate(TENANTS):
         held.append(_catalog(count, number, now))
     gc.collect()
-    return _resident_mb() - before, sum(TENANTS)
+    return resident_mb() - before, sum(TENANTS)
 
 
 def _catalog(count: int, number: int, now: float) -> Catalog:
@@ -56,7 +56,7 @@ def _catalog(count: int, number: int, now: float) -> Catalog:
     return catalog
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
     with open("/proc/self/status", encoding="ascii") as status:
         line = next(line for line in status if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1e3

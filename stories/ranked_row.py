@@ -83,12 +83,27 @@ def ranked_row(
         return [], None
     scores = story_scores(shown, viewer, now, by)
     best, unseen = _best_of_authors(shown, scores, seen, viewer)
-    authors = np.flatnonzero(best > -np.inf)
-    order = authors[np.lexsort((columns.author_keys[authors], -best[authors], ~unseen[authors]))]
+    order = _best_first(columns, best, unseen, limit + 1)
+    page = order[:limit]
     if by.seed is not None and len(order) > limit:
-        order = _with_explored(order, shown, unseen, now, limit, by)
-    page = [shown.shelf(code, seen) for code in order[:limit].tolist()]
-    return page, walk.with_page(page) if len(order) > limit else None
+        explored = _explored(shown, unseen, now, by)
+        if explored is not None and explored not in page:
+            page.insert(min(EXPLORATION_PLACE, limit - 1), explored)
+    shelves = [shown.shelf(code, seen) for code in page[:limit]]
+    return shelves, walk.with_page(shelves) if len(order) > limit else None
+
+
+def _best_first(columns: StoryColumns, best: NDArray[np.float64], unseen: NDArray[np.bool_], most: int) -> list[int]:
+    """The codes of the first authors; of equal scores the lower key first. Only these are sorted."""
+    order: list[int] = []
+    for group in (np.flatnonzero(unseen), np.flatnonzero(~unseen & (best > -np.inf))):
+        wanted = most - len(order)
+        if 0 < wanted < len(group):
+            least = np.partition(best[group], -wanted)[-wanted]
+            group = group[best[group] >= least]
+        if wanted > 0:
+            order += group[np.lexsort((columns.author_keys[group], -best[group]))][:wanted].tolist()
+    return order
 
 
 def story_scores(shown: Shown, viewer: StoryViewer, now: float, by: RankedBy) -> NDArray[np.float64]:
@@ -99,9 +114,9 @@ def story_scores(shown: Shown, viewer: StoryViewer, now: float, by: RankedBy) ->
     columns, weights = shown.columns, personal.model.suited(False).weights
     to_author = np.zeros(len(columns.author_keys))
     if weight := weights.get("follows_creator"):
-        to_author[columns.codes_of(viewer.circle.follows)] += weight
+        to_author[columns.codes_of(viewer.circle.follows)[0]] += weight
     if (weight := weights.get("closeness")) and len(by.closeness.keys):
-        codes, known = columns.codes_of(by.closeness.keys), np.isin(by.closeness.keys, columns.author_keys)
+        codes, known = columns.codes_of(by.closeness.keys)
         to_author[codes] += weight * by.closeness.values(now)[known]
     scores += to_author[shown.codes]
     return scores
@@ -137,18 +152,11 @@ def _is_on_its_shelf(codes: NDArray[np.int32], authors: int) -> NDArray[np.bool_
     return listed
 
 
-def _with_explored(
-    order: NDArray[np.intp], shown: Shown, unseen: NDArray[np.bool_], now: float, limit: int, by: RankedBy
-) -> NDArray[np.intp]:
-    """The order with an author whom nobody has seen moved to the place for one, unless the page has them anyway."""
+def _explored(shown: Shown, unseen: NDArray[np.bool_], now: float, by: RankedBy) -> int | None:
+    """The code of an author with something unseen whom nobody has seen, for the place that one has."""
     views = np.bincount(shown.codes, shown.columns.views[shown.rows], len(unseen))
     first = shown.first()
-    first = first[unseen[shown.codes[first]] & (views[shown.codes[first]] == 0)]
+    first = first[(unseen & (views == 0))[shown.codes[first]]]
     stats = by.videos.stats.static(now)
     found = explore(by.videos.columns, stats, shown.rows[first], RankingOptions(now, seed=by.seed or 0))
-    if found is None:
-        return order
-    at = int(np.flatnonzero(order == shown.codes[first[found.position]])[0])
-    if at < limit:
-        return order
-    return np.insert(np.delete(order, at), min(EXPLORATION_PLACE, limit - 1), order[at])
+    return None if found is None else int(shown.codes[first[found.position]])

@@ -38,6 +38,7 @@ class StoryColumns:
         self.changed: set[int] | None = None
         """Rows written since a ranked row last looked (stories/story_videos.py); None: all of them."""
         self._codes: dict[int, int] = {}
+        self._ascending: tuple[Keys, NDArray[np.intp]] = np.zeros(0, np.uint64), np.zeros(0, np.intp)
         self._allocate(_FIRST_ROWS)
 
     def _allocate(self, rows: int) -> None:
@@ -68,10 +69,26 @@ class StoryColumns:
         """Authors by code: `code` says which row has which. Codes are given anew when rows are renumbered."""
         return self._author_keys[: len(self._codes)]
 
-    def codes_of(self, keys: Keys) -> NDArray[np.intp]:
-        """The codes of those authors who have any."""
-        codes = self._codes
-        return np.array([codes[key] for key in keys.tolist() if key in codes], np.intp)
+    def codes_of(self, keys: Keys) -> tuple[NDArray[np.intp], Mask]:
+        """The codes of those who are authors here, in the order of `keys`, and which of the keys these are. Sorted keys
+        are found fastest."""
+        ascending, codes = self._ascending
+        if len(ascending) != len(self._codes):
+            codes = self.author_keys.argsort()
+            ascending = self.author_keys[codes]
+            self._ascending = ascending, codes
+        if not len(ascending):
+            return np.zeros(0, np.intp), np.zeros(len(keys), np.bool_)
+        at = np.searchsorted(ascending, keys)
+        at[at == len(ascending)] = 0
+        found: Mask = ascending[at] == keys
+        return codes[at[found]], found
+
+    def are_by(self, keys: Keys) -> Mask:
+        """By author's code: whether they are among some."""
+        mask = np.zeros(len(self._codes), np.bool_)
+        mask[self.codes_of(keys)[0]] = True
+        return mask
 
     def apply(self, story: Story) -> None:
         """Take in a story as it is now."""
@@ -125,6 +142,7 @@ class StoryColumns:
         views, reactions = self.views[:count][kept], self.reactions[:count][kept]
         self.stories, self._row_of, self._invited, self.folded = [], {}, {}, {}
         self._codes, self.changed = {}, None
+        self._ascending = np.zeros(0, np.uint64), np.zeros(0, np.intp)
         self._allocate(max(_FIRST_ROWS, 2 * len(stories)))
         for story in stories:
             self.apply(story)
@@ -139,25 +157,15 @@ class StoryColumns:
     def visible_rows(self, viewer: StoryViewer, now: float) -> NDArray[np.intp]:
         """The rows of every story that this viewer may see: `may_see` of all at once."""
         count = len(self.stories)
-        author, shown_to, state = self._author[:count], self._shown_to[:count], self._state[:count]
-        own = author == np.uint64(viewer.key)
-        allowed: Mask = (shown_to == _PUBLIC) | ((shown_to == _FRIENDS) & _are_in(author, viewer.friends))
+        author, code, state = self._author[:count], self.code[:count], self._state[:count]
+        shown_to = self._shown_to[:count]
+        allowed: Mask = (shown_to == _PUBLIC) | ((shown_to == _FRIENDS) & self.are_by(viewer.friends)[code])
         invited = self._invited.get(viewer.key)
         if invited:
             allowed[list(invited)] = True
         for hidden in (viewer.circle.blocked, viewer.circle.blocked_by):
             if len(hidden):
-                allowed &= ~_are_in(author, hidden)
+                allowed &= ~self.are_by(hidden)[code]
         allowed &= (self._rating[:count] <= viewer.maturity) & (state == _LIVE)
-        allowed |= own & (state != _GONE)
+        allowed |= (author == np.uint64(viewer.key)) & (state != _GONE)
         return np.flatnonzero(allowed & (self._expires[:count] > now))
-
-
-def _are_in(values: Keys, keys: Keys) -> Mask:
-    """Which values are among sorted keys."""
-    if not len(keys):
-        return np.zeros(len(values), np.bool_)
-    at = np.searchsorted(keys, values)
-    at[at == len(keys)] = 0
-    found: Mask = keys[at] == values
-    return found

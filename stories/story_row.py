@@ -47,9 +47,7 @@ class Shown:
         self.rows = rows[(-columns.created[rows]).argsort(kind="stable")]
         self.codes = columns.code[self.rows]
         if len(without):
-            left = np.zeros(len(columns.author_keys), np.bool_)
-            left[columns.codes_of(without)] = True
-            kept = ~left[self.codes]
+            kept = ~columns.are_by(without)[self.codes]
             self.rows, self.codes = self.rows[kept], self.codes[kept]
 
     def first(self) -> NDArray[np.intp]:
