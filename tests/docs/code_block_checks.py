@@ -108,6 +108,9 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     ),
     "sdk/typescript/README.md#events js": Executed(f"{_SDK}test_every_event_of_the_page_arrives"),
     "sdk/typescript/README.md#events js 2": Executed(f"{_SDK}test_every_event_of_the_page_arrives"),
+    "sdk/typescript/README.md#stories-lists-similar-videos js": NotRun(
+        "it needs somebody's story and a token: sdk/typescript/tests/calls.test.ts makes these calls"
+    ),
     "sdk/typescript/README.md#consent-users-tokens js": Executed(f"{_SDK}test_consent_and_user_are_switched_as_shown"),
     "sdk/typescript/README.md#working-on-it sh": NotRun("this is what runs the tests; the commands are looked up"),
     "docs/telemetry.md#metrics kusto": Compared(f"{_HERE}test_every_metric_in_a_query_is_counted"),

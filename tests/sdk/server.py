@@ -22,6 +22,7 @@ from aiohttp import web
 from events.archive import from_lines
 from shared.adapters.blobs.port import ARCHIVE
 from tests.served_app import App, Client, make_videos, new_user, served
+from tests.stories.social import Someone, stories_on
 from tests.user_tokens import save_public_key, signer
 
 Control = Callable[[App, dict[str, Any]], Awaitable[Any]]
@@ -49,6 +50,14 @@ async def advance(app: App, told: dict[str, Any]) -> float:
     """Lets so many `seconds` pass at the service; its time in milliseconds."""
     app.clock.advance(told["seconds"])
     return app.now_ms()
+
+
+async def story(app: App, told: dict[str, Any]) -> str:
+    """Stories are on, and somebody of `tenantId` has posted one; its id."""
+    await stories_on(app)
+    author = Someone(Client(app, told["tenantId"], told["apiKey"], new_user()))
+    posted = await author.call("POST", "stories", {"visibility": "public", "text": "Off to the lake."})
+    return str(posted.json["id"])
 
 
 async def key(app: App, told: dict[str, Any]) -> str:
@@ -96,7 +105,7 @@ async def _rolled_up(app: App) -> None:
 _one_run = asyncio.Lock()
 
 CONTROLS: dict[str, Control] = {
-    control.__name__: control for control in (tenant, user, token, advance, key, signals, archive)
+    control.__name__: control for control in (tenant, user, token, advance, story, key, signals, archive)
 }
 
 

@@ -17,12 +17,13 @@ export interface Call {
   readonly path: string;
   readonly viewer?: Viewer;
   readonly headers?: Record<string, string>;
-  /** Sent by POST; without it the call is a GET. */
+  /** Without it the call is a POST where it has a body, else a GET. */
+  readonly method?: string;
   readonly body?: string;
   readonly signal?: AbortSignal;
 }
 
-/** `body` is what the JSON says; undefined for a 304. */
+/** `body` is what the JSON says; undefined for a 304 and a 204. */
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -76,7 +77,7 @@ export class Http {
     call.signal?.addEventListener("abort", stop);
     try {
       const response = await this.#service.fetch(this.#service.baseUrl + call.path, {
-        method: call.body === undefined ? "GET" : "POST",
+        method: call.method ?? (call.body === undefined ? "GET" : "POST"),
         headers: this.#headers(call, token),
         body: call.body ?? null,
         // A batch goes on when its page is gone. Browsers allow 64 kB for that, which no batch exceeds.
@@ -113,7 +114,7 @@ export class Http {
 
   #read(response: Response, text: string): Answer {
     const { status, headers } = response;
-    if (status === 304) return { status, headers, body: undefined };
+    if (status === 304 || status === 204) return { status, headers, body: undefined };
     const body = parsed(text);
     if (status >= 400) throw problem(status, headers, body);
     if (typeof body !== "object" || body === null) throw new FeedError("unreadable", "The answer is no JSON.", status);

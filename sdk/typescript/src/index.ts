@@ -2,6 +2,7 @@
 
 export { startSession } from "./session.js";
 export type { Session, SessionOptions } from "./session.js";
+export type { Emoji, Following, ListedVideos, Paging, SimilarPage, Stories, Story, StoryRow } from "./calls.js";
 export { FeedError } from "./errors.js";
 export type { Feed, FeedOptions, Filter, Hints, PageInfo, Video } from "./feed.js";
 export type { About, EventBody, Events } from "./events.js";

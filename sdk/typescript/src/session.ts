@@ -1,5 +1,6 @@
 /** A session: one user of one app, with feeds, events, consent and what happens to the page. */
 
+import { type Following, type ListedVideos, type Paging, type SimilarPage, Stories, asker, similar } from "./calls.js";
 import { type Clock, ClockCheck, systemClock } from "./clock.js";
 import { ServiceConfig } from "./config.js";
 import { FeedError } from "./errors.js";
@@ -60,12 +61,15 @@ export function startSession(options: SessionOptions): Session {
 export class Session {
   /** Reports what happens to videos. Nothing waits for the network. */
   readonly events: Events;
+  /** What people post for a day. */
+  readonly stories: Stories;
   readonly #options: SessionOptions;
   readonly #clock: Clock;
   readonly #tokens: Tokens;
   readonly #http: Http;
   readonly #store: Store;
   readonly #cache: PageCache;
+  readonly #ask: ReturnType<typeof asker>;
   readonly #config: ServiceConfig;
   readonly #queue: Queue;
   readonly #uploader: Uploader;
@@ -89,6 +93,8 @@ export class Session {
     const send = options.fetch ?? ((input, init) => fetch(input, init));
     const check = new ClockCheck(this.#clock);
     this.#http = new Http({ baseUrl, tenantId, apiKey, fetch: send }, this.#tokens, this.#clock, check);
+    this.#ask = asker(this.#http, () => this.#viewer);
+    this.stories = new Stories(this.#ask);
     this.#store = options.storage ?? this.#defaultStore(`video-feed ${baseUrl} ${tenantId}`);
     this.#cache = new PageCache(this.#store, this.#clock);
     this.#config = new ServiceConfig(this.#http, this.#clock);
@@ -117,6 +123,21 @@ export class Session {
     const { hints = {} } = this.#options;
     const parts = { http: this.#http, cache: this.#cache, clock: this.#clock, random: this.#random, hints };
     return new Feed({ ...parts, era: () => this.#era }, options);
+  }
+
+  /** A page of one of the user's lists. Needs the user's token. */
+  list(name: "saved" | "liked" | "continue", options?: Paging): Promise<ListedVideos> {
+    return this.#ask(`me/${name}`, options);
+  }
+
+  /** A page of what the user follows. Needs the user's token. */
+  following(options?: Paging & { kind?: "creator" | "category" | "series" | "person" }): Promise<Following> {
+    return this.#ask("me/following", options);
+  }
+
+  /** Videos like a video. */
+  similar(video: { videoId: string }, limit?: number): Promise<SimilarPage> {
+    return similar(this.#ask, video, limit);
   }
 
   /**

@@ -10,11 +10,12 @@ export interface Call {
     readonly path: string;
     readonly viewer?: Viewer;
     readonly headers?: Record<string, string>;
-    /** Sent by POST; without it the call is a GET. */
+    /** Without it the call is a POST where it has a body, else a GET. */
+    readonly method?: string;
     readonly body?: string;
     readonly signal?: AbortSignal;
 }
-/** `body` is what the JSON says; undefined for a 304. */
+/** `body` is what the JSON says; undefined for a 304 and a 204. */
 export interface Answer {
     readonly status: number;
     readonly headers: Headers;

@@ -1,6 +1,7 @@
 /** The personalized video feed in an app. Begin with `startSession`. */
 export { startSession } from "./session.js";
 export type { Session, SessionOptions } from "./session.js";
+export type { Emoji, Following, ListedVideos, Paging, SimilarPage, Stories, Story, StoryRow } from "./calls.js";
 export { FeedError } from "./errors.js";
 export type { Feed, FeedOptions, Filter, Hints, PageInfo, Video } from "./feed.js";
 export type { About, EventBody, Events } from "./events.js";

@@ -1,4 +1,5 @@
 /** A session: one user of one app, with feeds, events, consent and what happens to the page. */
+import { type Following, type ListedVideos, type Paging, type SimilarPage, Stories } from "./calls.js";
 import { type Clock } from "./clock.js";
 import { FeedError } from "./errors.js";
 import { Events, type About } from "./events.js";
@@ -46,9 +47,21 @@ export declare class Session {
     #private;
     /** Reports what happens to videos. Nothing waits for the network. */
     readonly events: Events;
+    /** What people post for a day. */
+    readonly stories: Stories;
     constructor(options: SessionOptions);
     /** A walk through the feed of the session's user. */
     feed(options?: FeedOptions): Feed;
+    /** A page of one of the user's lists. Needs the user's token. */
+    list(name: "saved" | "liked" | "continue", options?: Paging): Promise<ListedVideos>;
+    /** A page of what the user follows. Needs the user's token. */
+    following(options?: Paging & {
+        kind?: "creator" | "category" | "series" | "person";
+    }): Promise<Following>;
+    /** Videos like a video. */
+    similar(video: {
+        videoId: string;
+    }, limit?: number): Promise<SimilarPage>;
     /**
      * A play of a video: its start, how long it has played so far, stalls, failures and its end. With `media`, the element that
      * plays it, only `end` is left to call, when the viewer goes on.
