@@ -11,6 +11,7 @@ import random
 import resource
 import time
 
+from benchmarks.results import SPEED, keep
 from feed.catalog import Catalog
 from local.demo import demo_videos
 from ranking.stats import StatEvent, StatsTable
@@ -24,6 +25,13 @@ def main() -> None:
     print("\nmemory of the catalogs of one process")
     used, videos = measured()
     print(f"{len(TENANTS)} tenants, {videos:,} videos: {used:,.0f} MB, {used * 1e6 / videos:,.0f} bytes per video")
+    keep(
+        "memory",
+        f"{used:,.0f} MB, {used * 1e6 / videos:,.0f} bytes a video",
+        topic=SPEED,
+        what=f"memory of the catalogs of {len(TENANTS)} tenants, {videos:,} videos, in one process",
+        command="python -m benchmarks memory",
+    )
     print(f"peak of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:,.0f} MB")
 
 

@@ -7,13 +7,14 @@ machine much; the absolute time does. `static` is what a catalog costs once a mi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import Timing, measure
+from benchmarks.results import SPEED, keep_table
 from learning.next_watch_network import MATRICES, new_parameters
 from ranking import (
     CatalogStats,
@@ -51,8 +52,14 @@ TIMES = 400
 def main() -> None:
     """Print the table."""
     print(f"{'candidates':>10} {'what':>22} {'p50 µs':>9} {'p99 µs':>9} {'ratio':>7}")
-    for count in (500, 10_000):
-        _measure(count)
+    rows = [row for count in (500, 10_000) for row in _measure(count)]
+    keep_table(
+        *("ranking time", ("candidates", "what", "p50", "p99", "ratio"), rows),
+        topic=SPEED,
+        what="Ranking one page",
+        command="python -m benchmarks ranking",
+        note="The ratio is to a dot product and top-k in the same run.",
+    )
 
 
 def whole(count: int) -> Timing:
@@ -63,7 +70,7 @@ def whole(count: int) -> Timing:
     return measure(lambda: rank(columns, stats, signals, rows, model, options), TIMES)
 
 
-def _measure(count: int) -> None:
+def _measure(count: int) -> Iterator[tuple[str, ...]]:
     columns, stats, signals = instance(count)
     rows, model = columns.rows(), global_model()
     options = RankingOptions(NOW, language="en", country="DE", seed=1, explore=True)
@@ -83,6 +90,7 @@ def _measure(count: int) -> None:
         ("static", measure(changed, 30, warm_up=2)),
     ):
         print(f"{count:>10,} {what:>22} {timing.p50:>9,.0f} {timing.p99:>9,.0f} {timing.p50 / bare.p50:>7.1f}")
+        yield f"{count:,}", what, f"{timing.p50:,.0f} µs", f"{timing.p99:,.0f} µs", f"{timing.p50 / bare.p50:.1f}"
 
 
 def _bare(count: int) -> Callable[[], object]:

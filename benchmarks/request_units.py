@@ -23,6 +23,7 @@ import orjson
 
 from benchmarks.azure_adapters import ROOT, _azure
 from benchmarks.measured import record
+from benchmarks.results import STORED, keep_table
 from benchmarks.users import BUSY, KINDS, NOW, TYPICAL, catalog, user
 from events.video_facts import REMEMBER_SECONDS
 from infra.capacity import MONTH_SECONDS, needs, read_units, write_units
@@ -79,6 +80,16 @@ def main() -> None:
     _print_visit(kinds)
     _print_change_feeds(kinds)
     _print_test_server(users[TYPICAL])
+    versions = sorted(VERSIONS)
+    keep_table(
+        "signals by user",
+        ("user", *(f"version {version}" for version in versions)),
+        [(name, *(f"{found[name, version]:,}" for version in versions)) for name in users],
+        topic=STORED,
+        what="A signals document, bytes as JSON",
+        command=COMMAND,
+        against="generated users, folded by the app",
+    )
     source = f"{COMMAND}, {BUSY}, version {NEWEST}; version {OLDEST} has {found[BUSY, OLDEST]:,}"
     record("signals_bytes", found[BUSY, NEWEST], "bytes", source)
     record("marker_bytes", kinds["user-activity · marker"], "bytes", COMMAND)

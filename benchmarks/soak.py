@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.results import LOAD as LOAD_AND_FAULTS
+from benchmarks.results import RECORD, keep
 from benchmarks.served import CONTENT_KEY, Served, World, served, tenant_id
 from benchmarks.throughput import capacity
 from benchmarks.traffic import REQUESTS_A_SESSION, People, Seen, arrivals, session
@@ -35,6 +37,7 @@ def main() -> None:
     """Run and judge."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument(RECORD, action="store_true", help="keep the result for docs/results.md")
     with tempfile.TemporaryDirectory() as folder:
         flags = Path(folder) / "flags.json"
         _write_flags(flags, True)
@@ -88,6 +91,15 @@ def _judge(seen: Seen, memory: list[tuple[float, float]], started: float, second
     print(f"memory {memory[0][1]:.0f} → {memory[-1][1]:.0f} MB; slope {slope * 3600:+.1f} MB/h ± {margin * 3600:.1f}")
     print(f"p50 {seen.percentile(0.5):.1f} ms; p99 second third {middle:.1f} ms, last third {last:.1f} ms")
     print(f"p99 by slice: {' '.join(f'{ms:.0f}' for ms in per_slice)}")
+    keep(
+        "soak",
+        f"{answered:,} answers, {refused:,} refused; {memory[0][1]:.0f} → {memory[-1][1]:.0f} MB, slope "
+        f"after the warm-up {slope * 3600:+.1f} MB/h; "
+        f"p99 {middle:.0f} ms in the second third, {last:.0f} ms in the last",
+        topic=LOAD_AND_FAULTS,
+        what=f"{seconds / 60:g} minutes at {LOAD:.0%} load with events, edits and flips",
+        command="python -m benchmarks.soak",
+    )
     no_error = not seen.unclean and refused <= answered / 1000
     flat = (slope - margin) * 3600 <= LAX_SLOPE * held
     steady = last <= 2 * middle

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.measured import record
+from benchmarks.results import STORED, keep_table
 from events.archive import from_lines
 from events.batch import decode, encode
 from events.daily_statistics import COLUMNS, DayTable
@@ -386,6 +387,18 @@ def main() -> None:
     for videos in (2_000, 10_000):
         _row(f"statistics of {videos:,} videos", statistics_bytes(videos))
         _row(f"a day of {videos:,} videos", daily_bytes(videos))
+    rows = [(f"`{kind}` in `{container}`", size) for container, kind, size in sizes(stored)]
+    rows += [("a user's signals at every cap", MAX_DOCUMENT_BYTES)]
+    rows += [(f"statistics of {videos:,} watched videos", statistics_bytes(videos)) for videos in (2_000, 10_000)]
+    keep_table(
+        "stored documents",
+        ("document", "bytes", "RU to read", "RU to write"),
+        [(name, f"{size:,}", f"{read_units(size):.1f}", f"{write_units(size):.1f}") for name, size in rows],
+        topic=STORED,
+        what="Stored documents: bytes of the median, and request units by the published table",
+        command=COMMAND,
+        against="one of everything, written by the app",
+    )
     for subscription in (SIGNALS, ROLLUP):
         bodies = [len(message.body) for message in stored.messages if message.to == subscription]
         print(f"{'message · ' + subscription:34}{max(bodies):8,}")

@@ -24,6 +24,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.results import FRESH, RECORD, keep
 from commands.seed_flags import first_flags
 from commands.switch_flag import switch
 from shared.adapters.flags.evaluation import PERSONALIZED_FEED
@@ -190,6 +191,14 @@ async def run(arguments: argparse.Namespace) -> bool:
                 results += await prove("App Configuration", new_environment(Path(folder), **given), arguments)
     slowest = max(result.seconds for result in results)
     kept = all(result.kept for result in results)
+    keep(
+        "kill switch",
+        f"{slowest:.1f} s at the slowest",
+        topic=FRESH,
+        what="the last page after the switch that it forbids, as clients see it",
+        command="python -m tests.e2e.prove_switch",
+        against="several processes under load; a flags file, and a test server of App Configuration",
+    )
     print(f"\nslowest flip {slowest:.1f} s, objective {OBJECTIVE_SECONDS:g} s: {'kept' if kept else 'BROKEN'}")
     return kept
 
@@ -200,6 +209,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=40)
     parser.add_argument("--rate", type=float, default=150.0, help="pages a second in all")
     parser.add_argument("--on", nargs="+", choices=("file", "appconfig"), default=("file", "appconfig"))
+    parser.add_argument(RECORD, action="store_true", help="keep the result for docs/results.md")
     return 0 if asyncio.run(run(parser.parse_args())) else 1
 
 
