@@ -92,7 +92,9 @@ class UploadsApi:
                 ticket, link = await with_timeout(START_SECONDS, started, BlobsUnavailable)
             except TooMany as many:
                 wait = many.retry_seconds
-                raise Problem(429, "too_many_uploads", "This user has as many uploads as may be.", wait) from None
+                raise Problem(
+                    429, "too_many_uploads", "This user has too many uploads. Wait as Retry-After says.", wait
+                ) from None
         self._telemetry.count("uploads", call.tenant.id, "started")
         answer = UploadTicket.unchecked(
             upload_id=ticket.id,
@@ -136,7 +138,7 @@ class UploadsApi:
 
     def _ready(self) -> Uploads:
         if self._uploads is None:
-            raise Problem(404, "not_found", "No media store is configured.")
+            raise Problem(404, "not_found", "Uploads are switched off: no media store is configured.")
         if not self._clock_trusted():
             raise clock_wrong()
         return self._uploads
@@ -152,7 +154,7 @@ def _form(call: Call, most_bytes: Mapping[str, int]) -> UploadForm:
             )
         size = given.get("bytes")
         if isinstance(size, int) and size > most_bytes[wanted]:
-            raise Problem(413, "media_too_large", f"Such a file can have at most {most_bytes[wanted]:,} bytes.")
+            raise Problem(413, "media_too_large", f"A file of this type can have at most {most_bytes[wanted]:,} bytes.")
     try:
         return UploadForm.model_validate(given)
     except ValidationError:

@@ -112,7 +112,7 @@ class Uploads:
     async def _complete(self, tenant_id: str, owner: str, upload_id: str, now: float) -> Ticket:
         stored = await self._read(owner, PREFIX + upload_id) if is_id(upload_id) else None
         if stored is None:
-            raise Problem(404, "upload_not_found", "There is no such upload of this user.")
+            raise Problem(404, "upload_not_found", "This user has no upload of this id.")
         ticket, name = Ticket.read(stored.body), _name(tenant_id, upload_id)
         home = _name(tenant_id, ticket.media_key)
         if ticket.state == DONE:
@@ -126,7 +126,9 @@ class Uploads:
             found = await self._blobs.head(MEDIA, home)  # moved by a call that was broken off
         late = now > ticket.expires_at + FINISH_SECONDS
         if found is None and not late:
-            raise Problem(409, "upload_missing", "Nothing has been stored by this upload's link yet.")
+            raise Problem(
+                409, "upload_missing", "The upload's link has not stored a file yet. Store it, then complete."
+            )
         fault = "late" if found is None or (late and not moved) else await self._fault(ticket, found, moved)
         if fault is not None:
             return await self._refuse(tenant_id, owner, ticket, fault, moved)
@@ -136,7 +138,7 @@ class Uploads:
         done = replace(ticket, state=DONE, bytes=found.size)
         if not await self._settle(owner, done):  # the user was erased meanwhile
             await self._blobs.delete(MEDIA, home)
-            raise Problem(404, "upload_not_found", "There is no such upload of this user.")
+            raise Problem(404, "upload_not_found", "This user has no upload of this id.")
         self._telemetry.count("uploads", tenant_id, DONE)
         log_event(log, logging.INFO, "upload_done", tenant=tenant_id, type=done.content_type, bytes=done.bytes)
         return done
@@ -232,4 +234,4 @@ def _name(tenant_id: str, upload_id: str) -> str:
 
 
 def _refused() -> Problem:
-    return Problem(422, "media_refused", "The file is not what its ticket says, or not a kind that is taken.")
+    return Problem(422, "media_refused", "The file is not what its ticket says, or of a type that is not accepted.")

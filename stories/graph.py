@@ -88,7 +88,11 @@ class Graph:
                 raise Problem(400, "cannot_follow", "This person cannot be followed.")
             if edge is None:
                 if stored.circle.asked >= MAX_FOLLOWS:
-                    raise Problem(409, "too_many_follows", f"Somebody can follow at most {MAX_FOLLOWS:,} people.")
+                    raise Problem(
+                        409,
+                        "too_many_follows",
+                        f"A person can follow at most {MAX_FOLLOWS:,} people: unfollow one first.",
+                    )
                 state = ACCEPTED if policy == OPEN else REQUESTED
                 await self._unsettle(whom, who, state)
                 body = {"id": FOLLOW + whom.id, "kind": "follow", "state": state, "createdAt": self._clock()}
@@ -195,7 +199,7 @@ class Graph:
         async def once() -> None:
             mine = await self.circle(who, latest=True)
             if not has(mine.circle.blocked, whom.key) and len(mine.circle.blocked) >= MAX_BLOCKS:
-                raise Problem(409, "too_many", f"Somebody can block at most {MAX_BLOCKS:,} people.")
+                raise Problem(409, "too_many", f"A person can block at most {MAX_BLOCKS:,} people: unblock one first.")
             theirs = await self.circle(whom, latest=True)
             if not has(theirs.circle.blocked_by, who.key):
                 if len(theirs.circle.blocked_by) >= MAX_BLOCKED_BY:

@@ -73,12 +73,16 @@ class Posting:
         `rate_limited`, `stories_full`."""
         columns = await self._catalogs.get(tenant.id)
         if len(columns) >= MAX_STORIES and columns.drop_ended(now) >= MAX_STORIES:
-            raise Problem(429, "stories_full", "The tenant has as many stories as it may. Try again later.", 60.0)
+            raise Problem(
+                429, "stories_full", "The tenant has reached its limit of active stories. Try again later.", 60.0
+            )
         media = None
         if form.media_key is not None:
             media = await self._media.accepted(author, form.media_key)
             if media is None:
-                raise Problem(409, "media_not_ready", "There is no completed upload of yours under this mediaKey.")
+                raise Problem(
+                    409, "media_not_ready", "You have no completed upload under this mediaKey. Complete it first."
+                )
         try:
             place = await retry(
                 lambda: self._place(author, form, tenant, idempotency_key, now),
@@ -100,7 +104,9 @@ class Posting:
             known = await self._read(author, id)
             if known is not None:
                 if known.body["sent"] != sent:
-                    raise Problem(409, "idempotency_conflict", "This Idempotency-Key was used with another body.")
+                    raise Problem(
+                        409, "idempotency_conflict", "This Idempotency-Key was used with another body. Send a new key."
+                    )
                 return _Place(known.body["storyId"], known.body["createdAt"], known.body["hours"], new=False)
         limits = await self._read(author, LIMITS_ID)
         posts = [at for at in (limits.body["posts"] if limits else []) if is_number(at) and at > now - MINUTE_SECONDS]

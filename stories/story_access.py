@@ -50,12 +50,12 @@ class Looking:
         viewer = await self.viewer(call)
         story = await self.catalogs.find(call.tenant.id, call.request.route_params.get("id", ""))
         if story is None or not may_see(story, viewer, call.now):
-            raise Problem(404, "story_not_found", "There is no such story, or none that this viewer may see.")
+            raise Problem(404, "story_not_found", "The story does not exist, or this viewer cannot see it.")
         return story, viewer
 
     async def own_story(self, call: Call) -> Story:
         """The same for what only the author may do."""
         story, viewer = await self.story(call)
         if story.author_id != viewer.id:
-            raise Problem(404, "story_not_found", "There is no such story of the caller's own.")
+            raise Problem(404, "story_not_found", "The caller has no story of this id.")
         return story
