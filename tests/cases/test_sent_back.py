@@ -114,7 +114,7 @@ async def test_another_documents_id_or_another_model_is_not_passed_over(app: App
         assert answer.json["errors"][0]["code"] == "another_id"
     answer = await editor.change("PATCH", "configuration", {"modelVersion": "2026-11-a"})
     assert answer.json["errors"][0] == {
-        "field": "modelVersion", "code": "read_only", "message": "modelVersion cannot be changed here.",
+        "field": "modelVersion", "code": "read_only", "message": "modelVersion cannot be changed by this call.",
     }  # fmt: skip
 
 

