@@ -71,7 +71,8 @@ class Paths:
         """Start the app, with 200 users who have watched 60 videos each."""
         documents = MemoryDocuments()
         self.app = await _started(folder, documents, keep_seconds=0.0)
-        users = await feed_handler._prepare(self.app, TENANT, VIDEOS)
+        prepare: Any = getattr(feed_handler, "prepare", None) or feed_handler._prepare  # type: ignore[attr-defined]
+        users = await prepare(self.app, TENANT, VIDEOS)  # its name has an underscore in older versions
         await stats_consumer(self.app, receive_seconds=1.0).run()
         self.bus = KeepingBus(self.app.bus)
         self.events = self.app.apis[EventsApi]

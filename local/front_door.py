@@ -33,6 +33,7 @@ _RESPONSES = {
     200: Response("A file of the page.", {"type": "string"}, media_type="text/html"),
     304: Response("As you have it."),
 }
+_FLAG = Parameter("flag", "query", f"A flag's name; without it, `{PERSONALIZED_FEED}`.", {"type": "string"})
 _STATE = Response("Whether the flag's own switch is on.", {"type": "object"})
 
 
@@ -57,12 +58,20 @@ class FrontDoorApi:
         return self._file(request.route_params["file"], request)
 
     @endpoint(
-        "GET", "front/switch", "The kill switch", tag="service", responses={200: _STATE}, scopes=("ops",), operator=True
+        "GET",
+        "front/switch",
+        "A flag's switch",
+        tag="service",
+        responses={200: _STATE},
+        scopes=("ops",),
+        operator=True,
+        parameters=(_FLAG,),
+        problems=("invalid_flag",),
     )
     async def get_switch(self, call: Call) -> func.HttpResponse:
-        """Whether the service may personalize."""
+        """Whether a flag's own switch is on."""
         refuse_other_origins(call.headers)
-        return self._state()
+        return self._state(_flag_of(call))
 
     @endpoint(
         "POST",
@@ -74,7 +83,7 @@ class FrontDoorApi:
         operator=True,
         parameters=(
             Parameter("on", "query", "`true` or `false`.", {"type": "string"}, required=True),
-            Parameter("flag", "query", f"A flag's name; without it, `{PERSONALIZED_FEED}`.", {"type": "string"}),
+            _FLAG,
         ),
         problems=("invalid_enable", "invalid_flag"),
     )
@@ -84,14 +93,12 @@ class FrontDoorApi:
         on = call.request.params.get("on")
         if on not in ("true", "false"):
             raise bad_request("invalid_enable", "on must be true or false.")
-        flag = call.request.params.get("flag", PERSONALIZED_FEED)
-        if flag not in FLAGS:
-            raise bad_request("invalid_flag", f"flag must be one of: {', '.join(FLAGS)}.")
+        flag = _flag_of(call)
         await asyncio.to_thread(switch, self._app.settings, flag, on == "true")
         await self._app.flags_refresher.refresh()
         return self._state(flag)
 
-    def _state(self, flag: str = PERSONALIZED_FEED) -> func.HttpResponse:
+    def _state(self, flag: str) -> func.HttpResponse:
         on = bool(self._app.flags.state().get(flag))
         return func.HttpResponse(orjson.dumps({"on": on}), headers={"Cache-Control": "no-store"}, mimetype=JSON)
 
@@ -108,6 +115,14 @@ class FrontDoorApi:
         else:
             files[PAGE] = files[PAGE].replace(b'<script type="module" src="/front/front.js"></script>', b"")
         return files
+
+
+def _flag_of(call: Call) -> str:
+    """The flag that is asked for. Raises a 400 `Problem` for one that does not exist."""
+    flag: str = call.request.params.get("flag", PERSONALIZED_FEED)
+    if flag not in FLAGS:
+        raise bad_request("invalid_flag", f"flag must be one of: {', '.join(FLAGS)}.")
+    return flag
 
 
 def _demo(names: list[str]) -> dict[str, object]:

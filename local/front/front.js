@@ -1,9 +1,11 @@
 // The front door: a feed that plays, what it tells the service, and what the service makes of it.
+import { stories } from "/front/stories.js";
 import { startSession } from "/front/video-feed.js";
 
 const $ = (id) => document.getElementById(id);
 const SKIPPED_MS = 2_000;
 const LOOK_MS = 2_000;
+const SWITCHES = [["switch", "personalized-feed"], ["stories-on", "stories", "story-ranked"]];
 const demo = await (await fetch("/front/demo.json")).json();
 const seen = new IntersectionObserver(shown, { root: $("feed"), threshold: 0.6 });
 let session, feed, current, walk = 0, filling;
@@ -24,7 +26,15 @@ async function asOperator() {
 
 const user = () => hashOf(`front door ${$("viewer").value}`);
 
+/** Name → hash of everybody who can be chosen. */
+async function viewers() {
+  return Object.fromEntries(await Promise.all(demo.viewers.map(async (name) => [name, await hashOf(`front door ${name}`)])));
+}
+
+const row = stories({ demo, tenant, viewer: user, viewers, element });
+
 async function restart() {
+  row.show();
   const mine = ++walk;
   leave();
   current = undefined;
@@ -181,17 +191,20 @@ async function believe() {
   );
 }
 
-async function showSwitch() {
-  const answer = await fetch("/front/switch", { headers: { "X-Api-Key": demo.opsKey } });
-  if (answer.ok) $("switch").checked = (await answer.json()).on;
-  else $("switch").disabled = true;
+async function showSwitch([id, flag]) {
+  const answer = await fetch(`/front/switch?flag=${flag}`, { headers: { "X-Api-Key": demo.opsKey } });
+  if (answer.ok) $(id).checked = (await answer.json()).on;
+  else $(id).disabled = true;
 }
 
-$("switch").addEventListener("change", async () => {
-  await fetch(`/front/switch?on=${$("switch").checked}`, { method: "POST", headers: { "X-Api-Key": demo.opsKey } });
-  await showSwitch();
-  await restart();
-});
+for (const each of SWITCHES) {
+  const [id, ...flags] = each;
+  $(id).addEventListener("change", async () => {
+    for (const flag of flags) await fetch(`/front/switch?flag=${flag}&on=${$(id).checked}`, { method: "POST", headers: { "X-Api-Key": demo.opsKey } });
+    await showSwitch(each);
+    await restart();
+  });
+}
 for (const name of ["viewer", "tenant", "consent"]) $(name).addEventListener("change", restart);
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", (event) => {
@@ -207,6 +220,6 @@ document.addEventListener("keydown", (event) => {
 setInterval(() => {
   if (document.visibilityState === "visible") believe().catch(() => {});
 }, LOOK_MS);
-await showSwitch();
+for (const each of SWITCHES) await showSwitch(each);
 await restart();
 await believe();

@@ -191,6 +191,29 @@ async def test_the_page_may_load_nothing_else_and_the_switch_needs_its_key(machi
             assert answer.status == 403
 
 
+async def test_a_story_is_posted_seen_by_another_viewer_and_answered(page: Page) -> None:
+    await page.get_by_role("checkbox", name="Stories").check()
+    await page.get_by_label("Story", exact=True).fill("Rain on the lake")
+    row = page.locator("#row")
+    await expect(row).to_contain_text("Nobody has posted yet")
+    await page.get_by_role("button", name="Post for a day").click()
+    await expect(row.get_by_role("button", name="Ana: 1 story")).to_be_visible()
+
+    await page.get_by_label("Viewer").select_option("Ben")
+    await row.get_by_role("button", name="Ana: 1 story, new").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("Rain on the lake")
+    await page.get_by_role("button", name="🔥").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("Ana is told.")
+    await page.evaluate(AXE.read_text())
+    found = (await page.evaluate("axe.run()"))["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    await page.get_by_role("button", name="Close").click()
+    await expect(row.get_by_role("button", name="Ana: 1 story", exact=True)).to_be_visible()
+
+    await page.get_by_role("checkbox", name="Stories").uncheck()
+    await expect(page.locator("#stories")).to_be_hidden()
+
+
 async def test_without_the_demo_the_page_has_no_keys(tmp_path: Path) -> None:
     settings = local_settings({"DATA_FOLDER": str(tmp_path), "FLAGS_FILE": str(tmp_path / "flags.json")})
     async with (
