@@ -1,13 +1,13 @@
-"""Compares with another version what a batch of 20 events costs from request to statistics, over the Azure SDKs.
+"""Compares the CPU and bytes of a batch of 20 events, from request to statistics, with those of another version.
 
 `python -m benchmarks.write_path REVISION` checks the revision out; each of the two versions is a process of its own
-with test servers of its own, and they take turns. Read it so: `before` and `after` are medians for one batch, `ratio`
-is the median of the rounds' ratios with its interval of 95 % (bootstrap), `no-ops` is `after` in times of what a
-function that does nothing costs when called through the local host, measured in the same run. `with its calls` adds a
-no-op for each call of a function that a batch takes part in: that is what the host's worker spends besides.
-Bytes are counted at a gate in front of the broker, in both directions, all of AMQP included. The revision runs with its
-own defaults; the working tree writes the newest formats and packs (`AFTER`). Our test servers: no network, no TLS,
-nothing of Azure.
+with the Azure SDKs and test servers of its own, and they take turns. Read it so: `before` and `after` are medians for
+one batch, `ratio` is the median of the rounds' ratios with its interval of 95 % (bootstrap), `no-ops` is `after` in
+times of what a function that does nothing costs when called through the local host, measured in the same run. `with its
+calls` adds a no-op for each call of a function that a batch takes part in: that is what the host's worker spends
+besides. Bytes are counted at a gate in front of the broker, in both directions, all of AMQP included. The revision runs
+with its own defaults; the working tree writes the newest formats and packs (`AFTER`). Our test servers: no network, no
+TLS, nothing of Azure.
 """
 
 from __future__ import annotations

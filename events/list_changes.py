@@ -1,4 +1,4 @@
-"""Applies events to a user's lists. Pure.
+"""Finds what events change in a user's lists: saved, liked, continue, following. Pure.
 
 `continue` has what was started and not finished. Short videos are watched again rather than continued, and nearly every
 batch has one that was left early: so only videos of five minutes and more, and episodes of a series, come onto it.

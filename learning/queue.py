@@ -1,4 +1,4 @@
-"""The queue of the nightly learning: one message a tenant, worked off side by side, and tried again one by one.
+"""The queue of the nightly learning: one message a tenant, worked off side by side; a failed one is retried alone.
 
 The queue is the subscription `learning` of the bus's topic. A timer sends the messages; `work`, which other timers
 call every minute, takes them one at a time. A message is locked while its night runs, so a worker that dies leaves it

@@ -1,4 +1,4 @@
-"""Builds a tenant's nightly file from its users' long views: nightly, or by `python -m commands.build_cowatch`.
+"""Builds a tenant's tables from its users' long views, each night or by `python -m commands.build_cowatch`.
 
 The file holds the co-watch table and the next-watch table. It is a new one each night, and the pointer is written last,
 so a reader finds the old file or the new one. Older files are deleted a day later, when no instance can still be about

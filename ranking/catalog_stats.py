@@ -1,4 +1,4 @@
-"""One tenant's statistics aligned to the rows of its catalog, with a one-minute cache of the static features."""
+"""One tenant's statistics aligned to the rows of its catalog, and the features that all users share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints of stories: post one, read one, the row of them, delete one."""
+"""Endpoints of stories: post one, read one, delete one, and the row of authors that an app shows."""
 
 from __future__ import annotations
 

@@ -522,7 +522,7 @@ def test_no_counter_is_read_before_an_await_and_written_after_it() -> None:
     assert found == {}
 
 
-def test_a_counter_that_loses_updates_would_be_found() -> None:
+def test_the_check_of_counters_finds_one_that_loses_updates() -> None:
     assert lost_updates("async def f(self):\n    self.n += await g()\n    n += await g()\n    d[1] += 1\n") == [2]
     assert lost_updates("async def f():\n    nonlocal n\n    n += await g()\n") == [3]
 

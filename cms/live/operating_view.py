@@ -1,4 +1,4 @@
-"""Views of how the service does at the moment. Pure."""
+"""Builds what `GET /v1/cms/live` answers: how much is asked, how fast it is served, and what fails. Pure."""
 
 from __future__ import annotations
 

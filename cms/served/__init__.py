@@ -1,1 +1,1 @@
-"""Pages that were served, explained."""
+"""Explains pages of the feed that were served: why each video was on them."""

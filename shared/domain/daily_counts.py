@@ -1,4 +1,4 @@
-"""How much statistics have counted today for one user and each video: a sketch of 132 bytes for the daily caps. Pure.
+"""Counts how often each video was counted for one user today, which the daily caps limit: a sketch of 132 bytes. Pure.
 
 256 counters of 4 bits, each video at the one that its fingerprint names. Two videos can share a counter, so a video may
 reach its cap too early, never too late. Only one day is kept, the newest: what belongs to an earlier day, such as an

@@ -29,7 +29,7 @@ def refusal(answer: Answer) -> tuple[int, str | None]:
     return answer.status, answer.code
 
 
-async def test_every_call_that_changes_something_declares_if_match() -> None:
+async def test_every_changing_call_documents_the_header_if_match() -> None:
     missing = {
         each.name
         for each in function_app.api.endpoints

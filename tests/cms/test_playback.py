@@ -55,7 +55,7 @@ async def test_after_a_week_only_the_four_weeks_have_it(app: App) -> None:
     assert (await editor.get("playback")).json["videos"] == []
 
 
-async def test_a_video_of_another_tenant_has_no_figures_here(app: App) -> None:
+async def test_playback_figures_of_another_tenants_video_are_not_found(app: App) -> None:
     editor, other = await new_editor(app, make_videos(5)), await new_editor(app)
     ids = await play(editor, "start")
     assert (await other.get(f"videos/{ids[0]}/playback")).code == "not_found"

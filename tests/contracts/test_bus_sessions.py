@@ -157,7 +157,7 @@ async def test_settling_in_a_session_whose_lock_ran_out_fails_although_nobody_to
 
 
 @pytest.mark.parametrize("by_message", [False, True])
-async def test_renewing_keeps_the_session_and_all_that_is_held_in_it(bus: Rig[Bus], by_message: bool) -> None:
+async def test_renewing_keeps_the_session_and_its_locked_messages(bus: Rig[Bus], by_message: bool) -> None:
     await publish(bus, "tenant_1", "m1", "m2")
     session = await own(bus.port)
     held = await take(session, 2)

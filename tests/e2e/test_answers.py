@@ -274,7 +274,7 @@ async def test_schedule_status_and_country_decide_who_sees_a_video(app: App) -> 
         {"kind": "video", "deleted": True},
     ],
 )
-async def test_one_odd_row_does_not_hide_the_catalog(app: App, row: dict[str, Any]) -> None:
+async def test_one_damaged_video_does_not_hide_the_catalog(app: App, row: dict[str, Any]) -> None:
     client = await app.tenant(make_videos(3))
     odd = {"kind": "video", **row, "id": "odd"}
     await app.documents.write(VIDEOS, client.tenant_id, [Upsert(odd)])

@@ -191,7 +191,7 @@ async def test_the_commands_work_on_the_store_the_settings_name(server, settings
     assert f"{PERSONALIZED_FEED} is on" in capsys.readouterr().out
 
 
-def test_a_source_without_any_way_to_connect_is_refused():
+def test_flags_without_an_endpoint_or_connection_string_do_not_start():
     with pytest.raises(ValueError, match="either"):
         AppConfigurationFlags()
 

@@ -224,7 +224,7 @@ async def test_a_bad_day_ends_in_the_right_page_within_the_budget(lean, cosmos, 
         assert seconds < BUDGET_SECONDS + 0.25
 
 
-async def test_an_endpoint_that_is_gone_ends_in_a_personal_page_of_the_sdk(cosmos, calls):
+async def test_when_the_endpoint_is_gone_the_sdk_reads_and_the_page_stays_personal(cosmos, calls):
     async with opened(cosmos, calls, f"http://127.0.0.1:{free_port()}") as store, reader_of(store) as reader:
         assert (await _answer(reader))[0] == "personalized"
         assert ("lean_read", 0) in calls

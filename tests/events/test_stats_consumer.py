@@ -208,7 +208,7 @@ async def test_shards_of_one_tenant_add_up_and_tenants_stay_apart(world: World) 
     assert await world.views("tenant_2") == [1, 0, 0, 0, 0]
 
 
-async def test_a_batch_in_another_tenants_session_counts_for_nobody(world: World) -> None:
+async def test_a_batch_in_another_tenants_bus_session_counts_for_nobody(world: World) -> None:
     await world.prepare("tenant_2")
     world.send(batch(0, tenant="tenant_2"), TENANT)
     await world.rollup.run()

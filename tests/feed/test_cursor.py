@@ -94,7 +94,7 @@ def test_a_cursor_is_refused_at_every_changed_bit() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
-def test_random_bytes_are_no_cursor(raw: bytes) -> None:
+def test_random_bytes_are_refused_as_a_cursor(raw: bytes) -> None:
     assert refusal(base64.urlsafe_b64encode(raw).rstrip(b"=").decode()) == "invalid_cursor"
 
 

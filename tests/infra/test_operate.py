@@ -460,6 +460,8 @@ async def test_the_switch_for_a_tenant_leaves_odd_conditions_alone(cloud: Cloud,
     assert cloud.flags["f"]["conditions"] == {"client_filters": ["odd"]}
 
 
-async def test_what_events_hold_is_not_printed_by_the_job(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_the_operations_job_prints_nothing_that_users_events_hold(
+    cloud: Cloud, capfd: pytest.CaptureFixture[str]
+):
     assert await cloud.run("run", "commands.replay_dead_letters", "show", "signals", "--content") == 1
     assert "run this from the peered network" in capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""Point reads of Cosmos DB over pooled connections, without the SDK: what a feed request reads, at a fifth of the CPU.
+"""Point reads of Cosmos DB over pooled connections, without the SDK: what a feed request reads, at a fifth of its CPU.
 
 One GET with an Entra token (learn.microsoft.com/rest/api/cosmos-db/get-a-document). It takes two answers at their
 word: 200 with the document, and a plain 404 in the service's own words. Everything else is `Unusual`: throttling,

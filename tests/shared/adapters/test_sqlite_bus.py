@@ -93,7 +93,7 @@ async def test_receivers_of_the_same_process_are_woken_and_need_not_look_again(t
     await bus.close()
 
 
-async def test_locks_last_as_long_as_the_bus_was_told(tmp_path: Path) -> None:
+async def test_locks_last_as_long_as_the_bus_is_configured(tmp_path: Path) -> None:
     bus = SqliteBus(tmp_path / "bus.db", clock, lock_seconds=5.0)
     await bus.publish(message("m1"))
     receiver = await bus.receiver(SIGNALS)

@@ -34,7 +34,7 @@ def test_whatever_is_stored_as_a_video_reads_as_one_and_fails_closed(body: dict[
 
 @settings(max_examples=120, deadline=None)
 @given(documents(list(Tenant("t").to_document())))
-def test_whatever_is_stored_as_a_configuration_reads_as_one_that_is_safe(body: dict[str, object]) -> None:
+def test_any_stored_configuration_reads_as_one_with_values_in_bounds(body: dict[str, object]) -> None:
     tenant = Tenant.from_document({**body, "tenantId": "t1"})
     assert 1 <= tenant.default_limit <= MAX_LIMIT
     assert 0 <= tenant.streak_cap <= MAX_LIMIT

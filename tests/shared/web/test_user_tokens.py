@@ -205,7 +205,7 @@ def test_a_claim_that_does_not_fit_makes_the_token_invalid(claims: dict[str, Any
     assert refusal(tokens_with(signer("ES256")), signer("ES256").token(TENANT, USER, NOW, **claims)) == INVALID
 
 
-def test_24_hours_are_the_longest_life_and_one_audience_of_several_is_enough() -> None:
+def test_a_token_lives_24_hours_at_most_and_may_name_other_audiences_too() -> None:
     token = signer("ES256").token(TENANT, USER, NOW, exp=int(NOW) + 24 * 3600, aud=["video-feed", "other"])
     assert tokens_with(signer("ES256")).user_of(caller(), headers(token), NOW).verified
 
