@@ -16,8 +16,7 @@ async def personal_ranking(feed: Feed, tenant: Tenant, user_key: str, consented:
     it. Knowing little about them is no reason: what is ranked here lives for a day, and their graph says more than
     their history."""
     models = feed.models.of(tenant)
-    held_out = models.held_out if feed.is_held_out(tenant, user_key, models) else None
-    model = held_out or models.personal
+    model = models.for_user(feed.is_held_out(tenant, user_key, models))
     query = FeedQuery(tenant.default_limit, None, NO_HINTS, consented)
     reason = await feed.reason_against(query, tenant, user_key)
     if reason is not None:

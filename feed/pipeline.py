@@ -274,7 +274,7 @@ class Feed:
         """Choose the model of a personal page, and the user's arm, None outside experiments."""
         models, assignment, flags = self.models.of(tenant, feed), None, self._flags
         if self.is_held_out(tenant, user_key, models):
-            model = models.held_out or models.personal
+            model = models.for_user(in_holdout=True)
         else:
             assignment = self.experiments.of(tenant, user_key, feed)
             model = assignment.model if assignment is not None else models.personal

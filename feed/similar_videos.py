@@ -176,7 +176,7 @@ class SimilarVideos:
         if reason is not None:
             return models.popularity
         held_out = self._feed.is_held_out(tenant, user_key, models)
-        model = (models.held_out if held_out else None) or models.personal
+        model = models.for_user(held_out)
         return model if learned else without_next_watch(model)
 
 

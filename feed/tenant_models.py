@@ -47,6 +47,10 @@ class ServedModels:
     held_out: LinearModel | None = None
     holdout: bool = False
 
+    def for_user(self, in_holdout: bool) -> LinearModel:
+        """The model of a user's personal pages outside experiments."""
+        return (self.held_out if in_holdout else None) or self.personal
+
 
 class Models:
     """Models by tenant, worked out once for each change of what is stored."""

@@ -14,7 +14,8 @@ const base64url = (bytes) => base64(bytes).replaceAll("+", "-").replaceAll("/", 
  * `viewers`: name → hash of everybody who can be chosen.
  */
 export function stories({ demo, tenant, viewer, viewers, element }) {
-  let names = {}, walk = 0;
+  const registered = new Set();
+  let names = {}, walk = 0, draft = crypto.randomUUID(); // sent again, a draft makes one story
 
   async function signer() {
     const kept = JSON.parse(localStorage.getItem(KEEP) ?? "null");
@@ -35,30 +36,34 @@ export function stories({ demo, tenant, viewer, viewers, element }) {
     return `${signed}.${base64url(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, utf8(signed)))}`;
   }
 
-  /** Gives the tenant the page's public key; it may have it already. */
+  /** Gives the tenant the page's public key, once. */
   async function register() {
+    if (registered.has(tenant().id)) return;
     const { id: keyId, publicKey } = await signer();
     const headers = { "X-Tenant-Id": tenant().id, "X-Api-Key": demo.opsKey, "Content-Type": "application/json" };
-    await fetch("/v1/cms/user-token-keys", { method: "POST", headers, body: JSON.stringify({ keyId, publicKey }) });
+    const answer = await fetch("/v1/cms/user-token-keys", { method: "POST", headers, body: JSON.stringify({ keyId, publicKey }) });
+    if (answer.ok || answer.status === 409) registered.add(headers["X-Tenant-Id"]); // 409: it has the key already
   }
 
-  async function call(path, { method = "GET", body, user } = {}) {
+  async function call(path, { method = "GET", body, key, user } = {}) {
     const who = user ?? (await viewer());
     const headers = { "X-Tenant-Id": tenant().id, "X-Api-Key": tenant().key, "X-User": who, "X-User-Token": await tokenOf(who) };
-    if (body) Object.assign(headers, { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() });
+    if (body) headers["Content-Type"] = "application/json";
+    if (key) headers["Idempotency-Key"] = key;
     const answer = await fetch(`/v1/${path}`, { method, headers, body: body && JSON.stringify(body) });
     const said = answer.status === 204 ? null : await answer.json();
     if (answer.ok) return said;
     throw Object.assign(new Error(said.detail), { status: answer.status });
   }
 
-  /** The first calls after a key was given may come before the service knows it. */
+  /** Where the tenant does not know the page's key yet, it gets it; the first calls behind that may still come too soon. */
   async function knownSoon(ask) {
     for (let tries = 1; ; tries++) {
       try {
         return await ask();
       } catch (error) {
         if (error.status !== 401 || tries === TRIES) throw error;
+        await register();
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
@@ -68,9 +73,9 @@ export function stories({ demo, tenant, viewer, viewers, element }) {
     const mine = ++walk;
     $("stories").hidden = !$("stories-on").checked;
     if ($("stories").hidden) return;
+    $("posted").textContent = "";
     $("row").replaceChildren(element("span", { className: "dim", textContent: "Reading…" }));
     try {
-      await register();
       const found = {};
       for (const [name, user] of Object.entries(await viewers())) found[(await knownSoon(() => call("me", { user }))).id] = name;
       if (mine !== walk) return;
@@ -102,37 +107,42 @@ export function stories({ demo, tenant, viewer, viewers, element }) {
     said.setAttribute("role", "status");
     const reactions = REACTIONS.map((emoji) => {
       const button = element("button", { type: "button", textContent: emoji });
-      button.addEventListener("click", () => tell(said, () => call(`stories/${story.id}/reaction`, { method: "PUT", body: { emoji } }), `${name} is told.`));
+      button.addEventListener("click", () => tell(said, () => call(`stories/${story.id}/reaction`, { method: "PUT", body: { emoji } }), () => `${name} is told.`));
       return button;
     });
     const close = element("button", { type: "button", textContent: "Close" });
     close.addEventListener("click", () => $("story").close());
     const next = element("button", { type: "button", textContent: "Next", disabled: at + 1 === theirs.length });
     next.addEventListener("click", () => open(name, theirs, at + 1));
-    if (story.counts) said.textContent = `${story.counts.views} have looked`;
+    const own = name === $("viewer").value;
     $("story").setAttribute("aria-label", `A story of ${name}`);
-    $("story").replaceChildren(element("h2", { textContent: name }), element("p", { className: "text", textContent: story.text ?? "A picture or clip" }), element("div", { className: "actions" }, ...(story.counts ? [] : reactions), next, close), said);
+    $("story").replaceChildren(element("h2", { textContent: name }), element("p", { className: "text", textContent: story.text ?? "A picture or clip" }), element("div", { className: "actions" }, ...(own ? [] : reactions), next, close), said);
     if (!$("story").open) $("story").showModal();
+    if (own) await tell(said, async () => (await call(`stories/${story.id}`)).counts, ({ views }) => `Views: ${views}`);
+    else await call(`stories/${story.id}/view`, { method: "PUT" }).catch(() => {});
     story.seen = true;
-    await call(`stories/${story.id}/view`, { method: "PUT" }).catch(() => {});
   }
 
   async function tell(where, ask, done) {
     try {
-      await ask();
-      where.textContent = done;
+      const answer = await ask();
+      where.textContent = done(answer);
     } catch (error) {
       where.textContent = error.message;
     }
   }
 
   $("story").addEventListener("close", () => refresh().catch(() => {}));
+  $("text").addEventListener("input", () => (draft = crypto.randomUUID()));
   $("post").addEventListener("submit", async (event) => {
     event.preventDefault();
     const text = $("text").value.trim();
     if (!text) return;
-    await tell($("posted"), () => call("stories", { method: "POST", body: { text, visibility: "public" } }), "Posted, for a day.");
-    $("text").value = "";
+    await tell($("posted"), () => call("stories", { method: "POST", body: { text, visibility: "public" }, key: draft }), () => {
+      draft = crypto.randomUUID();
+      $("text").value = "";
+      return "Posted, for a day.";
+    });
     await refresh().catch(() => {});
   });
   return { show };

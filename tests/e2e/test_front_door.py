@@ -210,6 +210,12 @@ async def test_a_story_is_posted_seen_by_another_viewer_and_answered(page: Page)
     await page.get_by_role("button", name="Close").click()
     await expect(row.get_by_role("button", name="Ana: 1 story", exact=True)).to_be_visible()
 
+    await page.get_by_label("Viewer").select_option("Ana")
+    await row.get_by_role("button", name="Ana: 1 story").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("Views: ")
+    await expect(page.get_by_role("button", name="🔥")).to_have_count(0)
+    await page.get_by_role("button", name="Close").click()
+
     await page.get_by_role("checkbox", name="Stories").uncheck()
     await expect(page.locator("#stories")).to_be_hidden()
 
