@@ -1,4 +1,4 @@
-"""Lets what is ranked beside the feed ask by what: the same consent, switches, signals and model as the feed's."""
+"""Chooses what ranks for one user outside the feed, by the feed's own consent, switches, signals and models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By what one user's own order is made, for what is ranked beside the feed."""
+"""The model and signals that rank for one user, for rankings beside the feed such as the row of stories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How close somebody is to authors: what they saw and reacted to of each, fading with a half-life of 14 days. Pure.
+"""Closeness of a viewer to authors: their views and reactions of each, decayed with a half-life of 14 days. Pure.
 
 Packed into the document of what they have seen, which a row reads anyway. Authors are 64 bits of their public id, so
 that who is erased leaves no id with others.

@@ -1,4 +1,4 @@
-"""The row of stories by the ranking: authors with something unseen first, each by their best unseen story. Pure.
+"""Ranks the row of stories: authors with something unseen first, each by their best unseen story. Pure.
 
 One place of a page goes to an author whom nobody has seen yet, as one of a feed does to a video (ranking/exploration).
 A walk carries whom it has had, so nobody comes twice and nobody is left out, however the order moves between two pages.

@@ -1,4 +1,4 @@
-"""Makes a page of the row of stories: by the ranking where that is asked for and may be, else newest first.
+"""Serves a page of the row of stories: ranked when the caller asks for it and nothing forbids it, else newest first.
 
 mode (flag, consent, switches) → circle, seen and signals, side by side → stories and videos → order → page
 """

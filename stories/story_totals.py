@@ -1,4 +1,4 @@
-"""What a story's views and reactions come to, told to every instance beside the story: for the ranking alone.
+"""A story's totals of views and reactions, stored beside it so that every instance can rank by them.
 
 A small document in the story's bucket, so it is loaded with it and comes by the same change feed. It is written when a
 total has grown by a half or so (`is_news`): for a story that a thousand see that is some twenty times, not a thousand.
