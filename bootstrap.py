@@ -1,7 +1,7 @@
 """Composition root: builds every backend and long-lived object from the settings, once per process.
 
 Nothing connects at import or in `build`; `App.start` opens what the first request needs. Every part can be replaced by
-an argument, which is how tests and the local host use it. Rooms do not import this module.
+an argument, which tests and the local host use. The feature packages (`feed/`, `events/`, …) do not import this module.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ log = logging.getLogger("feed.start")
 Clock = Callable[[], float]
 START_BUDGET_SECONDS = 5.0
 BROKEN_SECONDS = 10.0
-"""For so long `/ready` reports a call that failed, unless one has succeeded since."""
+"""How long `/ready` reports a failed call, unless a later one succeeds."""
 
 
 @dataclass
 class App:
-    """The parts of one process. `clock` gives seconds since the epoch; `elapsed` seconds that never go back."""
+    """The parts of one process. `clock` gives seconds since the epoch; `elapsed` gives seconds that never go back."""
 
     settings: Settings
     clock: Clock
@@ -166,7 +166,7 @@ class App:
         return self.feed.catalogs
 
     async def start(self) -> None:
-        """Open what the first request needs, side by side, and begin the refresh loops. Later calls return at once.
+        """Open what the first request needs, concurrently, and start the refresh loops. Later calls return at once.
 
         A dependency that is down does not stop the start: each has its fallback, and the loops keep trying.
         """
@@ -193,7 +193,7 @@ class App:
         )
         await self._within_budget(self._warm_up)
         self.recent.start()
-        self.limits.delay.start()  # what the start itself takes is no overload
+        self.limits.delay.start()  # delays of the start itself are no overload
 
     async def _open_documents(self) -> None:
         await self.documents.ready()
@@ -207,12 +207,12 @@ class App:
         try:
             async with asyncio.timeout(START_BUDGET_SECONDS):
                 await step()
-        except Exception as error:  # whatever is down now is retried by its own loop or first use
+        except Exception as error:  # a dependency that is down is retried by its loop or its first use
             self.telemetry.count("refresh_failures", f"start_{type(error).__name__}")
 
     async def load_catalogs(self) -> None:
-        """Load the content of every tenant that is known, within the budget of a start. For one machine: in Azure a
-        tenant's first request loads it, for there are many and an instance may never be asked for most."""
+        """Load the content of every known tenant, within the budget of a start. For one machine only: in Azure, a
+        tenant's first request loads it, since there are many tenants and an instance may never serve most of them."""
 
         async def load() -> None:
             for tenant_id in self.tenants.ids():
@@ -221,39 +221,42 @@ class App:
         await self._within_budget(load)
 
     async def roll_up(self, drainer: int = 1) -> None:
-        """Add waiting events to the statistics and the archive, as one of several drainers; the first also measures the
-        queues."""
+        """Add waiting events to the statistics and the archive, as one of several drainers. The first drainer also
+        measures the queues."""
         if drainer == 1:
             await self.queues.measure()
         if self.clock_guard.trusted():
             await self.stats_consumer.run()
 
     async def learn(self) -> None:
-        """Work off the nights of learning that wait. None by a wrong clock, which would take them for other days'."""
+        """Process the waiting nights of learning. Skipped while the clock is wrong: events would belong to other
+        days."""
         if self.clock_guard.trusted():
             await self.learning_queue.work()
 
     async def run_jobs(self) -> None:
-        """What goes on all day: removals and imports, and what stories need every half minute and every minute."""
+        """Run the jobs that are due: removals and imports on every call, and the stories' jobs every half minute and
+        every minute."""
         await self.jobs.run()
 
     async def run_imports(self) -> None:
-        """Go on with removals of tenants, then with imports: never side by side, so none writes what is removed."""
+        """Continue removals of tenants, then imports. Never concurrently, so that no import writes what is being
+        removed."""
         await self.removals.run()
         await self.imports.run()
         await self.history.run()
 
     async def nightly(self) -> None:
-        """The job of this hour (UTC), so that each has a whole call for itself; all, one after another, at other hours:
-        then a call is late, and nothing tells which."""
+        """Run the job of this hour (UTC), so that each job has a whole call. At other hours run all in turn: the call
+        is late, and nothing tells which job it was for."""
         jobs = {2: self.learning_queue.send_all, 3: self.sweep, 4: self.experiment_reports.store_all}
         hour = datetime.fromtimestamp(self.clock(), UTC).hour
         for job in [jobs[hour]] if hour in jobs else jobs.values():
             await job()
-        await self.take_backs.run()  # each time, for it takes moments: what loses is not served for another day
+        await self.take_backs.run()  # each time, since it is quick: a losing model must not be served for another day
 
     async def sweep(self) -> None:
-        """Drop what nobody may keep any longer. What fails of imported history is left for the next night."""
+        """Delete data whose retention is over. Failures with imported history are retried the next night."""
         await self.sweep_dead_letters()
         try:
             await self.sweep_history()
@@ -261,20 +264,21 @@ class App:
             self.telemetry.count("store_failures", "history")
 
     async def sweep_history(self) -> int:
-        """Delete files of imported history whose day has come, and lines of erased users; how many files. None by a
-        wrong clock."""
+        """Delete expired files of imported history, and lines of erased users; return how many files. 0 while the clock
+        is wrong."""
         if not self.clock_guard.trusted():
             return 0
         return await sweep_history(self.blobs, self.documents, self.tenants, self.identity, self.clock())
 
     async def sweep_dead_letters(self) -> int:
-        """Drop dead letters that are too old or of erased users; how many there were. None by a wrong clock."""
+        """Drop dead letters that are too old or of erased users; return how many there were. 0 while the clock is
+        wrong."""
         if not self.clock_guard.trusted():
             return 0
         return await dead_letters.sweep(self.bus, self.documents, self.tenants, self.telemetry, self.clock())
 
     async def close(self) -> None:
-        """Stop the loops and let go of every connection."""
+        """Stop the loops and close every connection."""
         try:
             await self.limits.delay.stop()
             await self.recent.stop()
@@ -311,9 +315,9 @@ def build(
     telemetry: Telemetry | None = None,
     local: bool = False,
 ) -> App:
-    """Everything, unconnected. Raises `BadSetting` with one sentence when the settings do not work.
+    """Build all parts, unconnected. Raises `BadSetting` with one sentence when the settings are invalid.
 
-    `local`: on one machine, where a user hash in a URL ends up in nobody's log.
+    `local`: run on one machine, where no log records user hashes in URLs.
     """
     if settings.embedded:
         settings = with_embedded_secrets(settings)
@@ -341,7 +345,7 @@ def build(
     video_facts = VideoFacts(documents, elapsed)
 
     async def refresh_flags() -> None:
-        clock_guard.trusted()  # so that a change is told also where nothing asks
+        clock_guard.trusted()  # so that a change is reported even where nothing else asks
         await flags.refresh(elapsed())
 
     flags_every = settings.flags_refresh_seconds
@@ -630,7 +634,7 @@ def build(
 
 
 def _audited_night(tenant_id: str, before: Document | None, after: Json, at: float, why: str) -> Json:
-    """The audit entry of what a night's learning lets a tenant be served, or took back."""
+    """Return the audit entry for models that a night's learning published or took back."""
     known = before.body.get("takenBack") if before else None
     action = "take_back" if after["takenBack"] and after["takenBack"] != known else "learn"
     change = Change(TENANTS, tenant_id, "auto-model", AUTO_MODEL_ID, action, before, after)
@@ -638,22 +642,23 @@ def _audited_night(tenant_id: str, before: Document | None, after: Json, at: flo
 
 
 def _known_states(dependencies: Dependencies, clock_guard: ClockGuard) -> dict[str, str]:
-    """What is known without asking: the clock, and the ports whose last call failed a moment ago, such as writes to a
-    disk that is full while reads go on."""
+    """Return states that are known without a check: the clock, and the ports whose last call failed recently. For
+    example, writes to a full disk fail while reads work."""
     ports = {name.partition(".")[0] for name in dependencies.broken(BROKEN_SECONDS) if "." in name}
     clock = "ready" if clock_guard.trusted() else "unavailable"
     return {**dict.fromkeys(sorted(ports), "unavailable"), "clock": clock}
 
 
 M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
+"""From glibc's malloc.h."""
 
 
 def use_one_heap() -> None:
-    """One pool of free memory for all threads: with one each, what a busy minute freed is of no use to the others.
+    """Limit glibc's allocator to one arena for all threads. With one arena each, memory freed by one thread is of no
+    use to the others.
 
     The variable `MALLOC_ARENA_MAX` is read when a process starts, which on the platform is before it gets its settings.
-    Where the C library knows no such option, nothing happens.
+    If the C library does not know this option, nothing happens.
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
@@ -663,13 +668,13 @@ _current: App | None = None
 
 
 def use(app: App | None) -> None:
-    """Make this the process's app, as tests and the local host do."""
+    """Set the app of this process, for tests and the local host."""
     global _current
     _current = app
 
 
 async def running() -> App:
-    """The process's app, built from the environment on first use and started."""
+    """Return the process's app, built from the environment on first use, and started."""
     global _current
     if _current is None:
         _current = build(Settings.from_environment(os.environ))
@@ -679,7 +684,7 @@ async def running() -> App:
 
 
 def configured() -> bool:
-    """Whether the process has its app, or could build it from the environment; if not, the log says why."""
+    """Tell whether the process has its app, or could build it from the environment. If not, log the reason."""
     if _current is not None:
         return True
     try:
@@ -694,7 +699,7 @@ def configured() -> bool:
 
 
 def provider(api: type) -> Callable[[], Awaitable[Any]]:
-    """Gives the running app's object behind a class of endpoints."""
+    """Return a function that returns the running app's object for a class of endpoints."""
 
     async def provide() -> Any:
         return (await running()).apis[api]

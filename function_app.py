@@ -28,7 +28,7 @@ logging.getLogger("azure_functions_worker").setLevel(logging.WARNING)  # a third
 bootstrap.use_one_heap()
 
 LEARNERS = 4
-"""120 tenants of two minutes each are done an hour after the messages are sent."""
+"""With four, 120 tenants of two minutes each are done an hour after the messages are sent."""
 
 APIS = (FeedApi, ListsApi, SimilarApi, EventsApi, *STORY_APIS, UploadsApi, PrivacyApi, *CMS_APIS, ReadinessApi)
 
@@ -40,7 +40,7 @@ documentation_api = DocumentApi(api, reference_files(), bootstrap.configured)
 
 
 async def documentation() -> DocumentApi:
-    """The documentation endpoints, which need no services."""
+    """Return the documentation endpoints, which need no services."""
     return documentation_api
 
 
@@ -61,7 +61,8 @@ async def fold_signals(message: bytes) -> None:
 
 
 def add_drainer(number: int) -> None:
-    """A timer's function runs on one instance at a time; under several names it runs on as many."""
+    """Register one drainer. A timer function runs on one instance at a time; several functions run on as many
+    instances."""
 
     @app.function_name(name="roll_up" if number == 1 else f"roll_up_{number}")
     @app.timer_trigger(arg_name="timer", schedule="*/30 * * * * *")
@@ -73,14 +74,14 @@ for number in range(1, Settings.number_from(os.environ, "rollup_drainers") + 1):
     add_drainer(number)
 
 
-# One function for what is done at night: with zone redundancy every function that scales alone has two paid instances.
+# One function for all nightly jobs: with zone redundancy every function that scales alone has two paid instances.
 @app.timer_trigger(arg_name="timer", schedule="0 17 2-4 * * *")
 async def nightly(timer: func.TimerRequest) -> None:
     await (await bootstrap.running()).nightly()
 
 
 def add_learner(number: int) -> None:
-    """Tenants are learned side by side by functions of their own instances, as many as there are names."""
+    """Register one learner. Several functions run on as many instances, which learn tenants side by side."""
 
     @app.function_name(name="learn" if number == 1 else f"learn_{number}")
     @app.timer_trigger(arg_name="timer", schedule="0 * 2-6 * * *")
@@ -92,7 +93,7 @@ for number in range(1, LEARNERS + 1):
     add_learner(number)
 
 
-# Imports and stories, each at its own period, for the same reason in one function.
+# Imports and stories, each at its own interval, in one function for the same reason.
 @app.timer_trigger(arg_name="timer", schedule="*/10 * * * * *")
 async def run_jobs(timer: func.TimerRequest) -> None:
     await (await bootstrap.running()).run_jobs()

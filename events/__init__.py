@@ -1,1 +1,1 @@
-"""Event batches: validate and publish; then fold into signals, add to video statistics, archive."""
+"""Event batches: validate and publish them, fold them into signals, add them to video statistics, archive them."""

@@ -1,9 +1,9 @@
-"""Keeps the names of batches the statistics have taken in, for two weeks, so one that comes twice counts once.
+"""Remembers for two weeks which batches the statistics counted, so that a batch delivered twice counts once.
 
-The bus forgets after an hour which messages it has. So a batch that is replayed, or that the fold
-hands on in a second delivery, says that it may come `again`. Only such batches are looked up here. The names are
-written with the shard's document, in one atomic batch: one small document for all that was drained. A first copy that
-comes after a later one is known by `events/overtaken_batches.py`.
+The bus detects duplicate messages for an hour only. A batch that is replayed, or that the fold publishes again in a
+second delivery, therefore has the flag `again`. Only batches with this flag are looked up here. One small document
+names all batches of one write; it is written in one atomic batch with the shard's document. A first copy that arrives
+after a later one is recognized by `events/overtaken_batches.py`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from shared.adapters.documents.port import DAY_SECONDS, VIDEO_STATS, DocumentSto
 
 PREFIX = "added:"
 KEEP_SECONDS = 14 * DAY_SECONDS
-"""As long as the marker of a fold lives: nothing older is folded or replayed."""
+"""As long as the marker of a folded batch lives: no older batch is folded or replayed."""
 CLOCKS_DIFFER_SECONDS = 600
 _ROW = np.dtype("<u8")
 
 
 def added_document(session_id: str, batches: Sequence[NumberedBatch], write: str, now: float) -> Json:
-    """The document that names the batches of one write, at 8 bytes each. `write`: what the write itself is named by."""
+    """Return the document that names the batches of one write, 8 bytes each. `write`: name of the write itself."""
     first = batches[0]
     names = np.array([name_of(each.batch) for each in batches], _ROW)
     return {
@@ -43,10 +43,10 @@ def added_document(session_id: str, batches: Sequence[NumberedBatch], write: str
 async def not_added_before(
     documents: DocumentStore, tenant_id: str, batches: Sequence[NumberedBatch], write: str, overtaken: Container[int]
 ) -> list[NumberedBatch]:
-    """The batches without those that statistics have taken in already, and each of the rest once.
+    """Return the batches that the statistics have not counted yet, each once.
 
-    `write`: the one that is asking, perhaps again; what it has taken in itself is no repetition. `overtaken`: names of
-    those whose first copy comes too late. Raises `StoreUnavailable`.
+    `write` names the current write, which can be a retry: batches that it counted itself are no repetitions.
+    `overtaken`: names of batches whose first copy arrives too late. Raises `StoreUnavailable`.
     """
     if overtaken:
         batches = [each for each in batches if each.batch.again or name_of(each.batch) not in overtaken]
@@ -67,7 +67,7 @@ async def not_added_before(
 
 
 async def _known(documents: DocumentStore, tenant_id: str, since: float, write: str) -> set[int]:
-    """The names of all that was taken in since a time."""
+    """Return the names of all batches counted since a time."""
     known: set[int] = set()
     after: str | None = _id_at(since - CLOCKS_DIFFER_SECONDS)
     while after is not None:
@@ -87,10 +87,11 @@ def _names(body: Json) -> NDArray[np.uint64]:
 
 
 def name_of(batch: Batch) -> int:
-    """64 bits of a batch's id: unlike its acceptance or its message, the same in every copy of it."""
+    """Return 64 bits of a hash of the batch's id. They are the same in every copy of the batch, unlike its acceptance
+    time."""
     return int.from_bytes(blake2b(batch.id.encode(), digest_size=8).digest(), "little")
 
 
 def _id_at(at: float) -> str:
-    """Ids sort by time."""
+    """Return an id that sorts by time."""
     return f"{PREFIX}{max(0, int(at)):011d}"

@@ -1,4 +1,4 @@
-"""`POST /v1/events/batch`: validate, publish, and only then say 202."""
+"""`POST /v1/events/batch`: validates a batch, publishes it, and answers 202 only after the bus has confirmed it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _RECEIPT_EXAMPLE = {
 
 
 MAX_MARKS = 300 * MAX_EVENTS
-"""Brackets, commas and quotes of a batch that is not JSON as a whole: ten times what its events need."""
+"""Limit of brackets, commas and quotes in a body that is not valid JSON as a whole: ten times what its events need."""
 
 
 class EventsApi:
@@ -146,7 +146,8 @@ class EventsApi:
         ),
     )
     async def post_events(self, call: Call) -> func.HttpResponse:
-        """202 once the bus has the batch durably; each refused event is named by its index, code and message."""
+        """Accept a batch: 202 once the bus has stored it. Each refused event is listed with its index, code and
+        message."""
         stages = Stages(call.started)
         tenant = call.tenant
         if not self._clock_trusted():
@@ -177,7 +178,7 @@ class EventsApi:
     def _batch(
         self, call: Call, rows: list[Any], body: bytes, device: DeviceClock
     ) -> tuple[Batch, list[RejectedEvent]]:
-        """The valid events as a batch, and why each other one was refused."""
+        """Return the valid events as a batch, and the refused ones with their reasons."""
         caller, user_key, headers, now = call.caller, call.user_key, call.headers, call.now
         tenant_id = caller.tenant.id
         parsed: list[tuple[Event, str | None]] = []
@@ -205,7 +206,7 @@ class EventsApi:
         return batch, rejected
 
     async def _publish(self, batch: Batch, shards: int) -> None:
-        """Hand the batch to the bus. Raises a 503 `Problem` when that is not confirmed within the budget."""
+        """Publish the batch. Raises a 503 `Problem` when the bus does not confirm it in time."""
         try:
             await with_timeout(self._publish_seconds, self._sent(batch, shards), BusUnavailable)
         except BusUnavailable as error:
@@ -215,9 +216,9 @@ class EventsApi:
             ) from error
 
     async def _sent(self, batch: Batch, shards: int) -> None:
-        """Send the batch to the fold, together with others. Without consent there is nothing to fold: it goes straight
-        to the statistics, alone, because no marker would know it in another message: its id must be the same when the
-        client sends it again."""
+        """Send the batch to the fold, packed with others. A batch without consent is not folded: it goes straight to
+        the statistics in a message of its own. No marker could recognize it in another message, so its id must be the
+        same when the client sends it again."""
         if batch.consented:
             await self._packer.publish(batch, SIGNALS, NO_SESSION)
         else:
@@ -226,7 +227,7 @@ class EventsApi:
 
 
 def _body(call: Call) -> bytes:
-    """The body of a batch without its content coding. Raises a 4xx `Problem`."""
+    """Return the decoded body of a batch. Raises a 4xx `Problem`."""
     content_type = call.headers.get("content-type", "")
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "unsupported_media_type", "Send the batch as application/json.")
@@ -235,9 +236,9 @@ def _body(call: Call) -> bytes:
 
 
 def _rows(body: bytes) -> tuple[list[Any], Any]:
-    """The raw events of a batch, `UNREADABLE` for one that is broken, and when the device sent them by its clock.
+    """Return the raw events of a batch and its `sentAt`. A broken event is `UNREADABLE`.
 
-    Raises a 4xx `Problem` when the body as a whole is no good.
+    Raises a 4xx `Problem` when the body as a whole is invalid.
     """
     try:
         parsed = parse_rows(body, "events", MAX_MARKS)
@@ -254,7 +255,7 @@ def _rows(body: bytes) -> tuple[list[Any], Any]:
 
 
 def _log_oddities(batch: Batch, rejected: list[RejectedEvent]) -> None:
-    """Log batches an app's makers should look at: what was refused and why, and events from the future or the past."""
+    """Log what the app's developers should look at: refused events, repeated events, and batches of old events."""
     tenant_id = batch.tenant_id
     if rejected:
         codes = sorted({each.code for each in rejected})
@@ -270,14 +271,15 @@ def _log_oddities(batch: Batch, rejected: list[RejectedEvent]) -> None:
 
 
 def _session(tenant_id: str, user_key: str, session_id: str | None) -> str | None:
-    """The app session as it is kept: 16 hex digits that say nothing but which events belong together."""
+    """Return the stored form of the app session: 16 hex digits that only tell which events belong together."""
     if session_id is None:
         return None
     return hashlib.blake2b(f"{tenant_id}\n{user_key}\n{session_id}".encode(), digest_size=8).hexdigest()
 
 
 def _batch_id(tenant_id: str, user_key: str, idempotency_key: str, body: bytes) -> str:
-    """32 hex digits over the key *and* the body: a retry is free, and a key used twice by mistake loses nothing."""
+    """Return 32 hex digits of a hash of the key *and* the body. A retry of the same request gets the same id, so it
+    counts once; other events sent with a key used before get another id, so they are not lost."""
     if len(idempotency_key) > MAX_IDEMPOTENCY_KEY:
         raise bad_request("invalid_idempotency_key", f"Idempotency-Key has more than {MAX_IDEMPOTENCY_KEY} characters.")
     digest = hashlib.blake2b(f"{tenant_id}\n{user_key}\n{idempotency_key}\n".encode(), digest_size=16)

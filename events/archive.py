@@ -1,7 +1,7 @@
 """The archive: accepted events as compressed JSON lines in Blob Storage, under `tenant/yyyy/MM/dd/HH`.
 
-A line names its user by a keyed pseudonym and carries what an evaluation needs: where the video stood, and how it
-came to be served there. Lines are deleted by day 90.
+A line names its user by a keyed pseudonym. It has what an evaluation needs: the position of the video on its page, and
+how that page was chosen. Lines are deleted by day 90.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from shared.domain.feed_receipt import NO_POSITION, FeedReceipt
 
 SCHEMA_VERSION = 1
 LIVE, HISTORY = "live", "history"
-"""The origin of an event: the app while it ran, or a tenant's records of former times."""
+"""Origin of an event: the running app, or records of past events that a tenant imported."""
 KEEP_DAYS = 90
 LATEST_DAYS = 3
-"""What was accepted longer ago than this counts, and is not archived: a blob is deleted by its own age, and nothing in
-it may be older than 90 days by then."""
+"""Batches accepted longer ago than this count, but are not archived. A blob is deleted by its own age, and by then no
+event in it may be older than 90 days."""
 
 
 def blob_name(session_id: str, first_sequence: int, first_enqueued_at: float, accepted_at: float) -> str:
-    """Where a drained batch of messages goes: named by its first message, so that writing it again overwrites it.
+    """Return the blob's name for a batch of drained messages. It contains the first message, so a second write
+    overwrites the first.
 
-    Its number alone would do, but for a namespace that was set up anew and numbers from 1 again.
+    The enqueue time is part of the name because a Service Bus namespace that is created again numbers from 1 again.
     """
     hour = datetime.fromtimestamp(accepted_at, UTC).strftime("%Y/%m/%d/%H")
     tenant_id, _, shard = session_id.partition("#")
@@ -37,46 +38,48 @@ def blob_name(session_id: str, first_sequence: int, first_enqueued_at: float, ac
 
 
 def part_name(name: str, first_sequence: int) -> str:
-    """Where a part of a blob's messages goes whose rest is missing: beside it, under its first sequence number."""
+    """Return the name for messages of a blob whose other messages are missing: the blob's name and the first sequence
+    number."""
     return f"{name.removesuffix('.jsonl.gz')}-part-{first_sequence:020d}.jsonl.gz"
 
 
 def is_due(name: str, now: float) -> bool:
-    """Tell whether a blob must be deleted, so that nothing in it gets older than 90 days. A day early, since this is
-    asked once a day, and `LATEST_DAYS` earlier still: its events may have been accepted that long before."""
+    """Tell whether a blob must be deleted, so that no event in it gets older than 90 days. True one day early because
+    the check runs once a day, and `LATEST_DAYS` earlier still because its events can be that much older than the
+    blob."""
     try:
         _, year, month, day, hour, _ = name.split("/")
         began = datetime(int(year), int(month), int(day), int(hour), tzinfo=UTC)
     except ValueError:
-        return False  # not one of ours
+        return False  # not a name of the archive
     return now - began.timestamp() > (KEEP_DAYS - 1 - LATEST_DAYS) * 86_400
 
 
 def in_time(batch: Batch, now: float) -> bool:
-    """Whether a batch may still be archived."""
+    """Tell whether a batch is recent enough for the archive."""
     return now - batch.accepted_at <= LATEST_DAYS * 86_400
 
 
 def to_lines(batches: Sequence[Batch], pseudonym: Callable[[str], str], origin: str = LIVE) -> bytes:
-    """The blob's content: one line per event, gzip-compressed, the same bytes for the same batches."""
+    """Return the content of a blob: one JSON line per event, gzip-compressed. The same batches give the same bytes."""
     return gzip.compress(b"".join(_lines(batches, pseudonym, origin)), 6, mtime=0)
 
 
 def counts(line: Mapping[str, Any]) -> bool:
-    """Whether co-watch and reports count an archived event. Lines of the releases that did not decide it say nothing:
-    there a valid feed request decides.
-    """
+    """Tell whether co-watch and reports count an archived event. Lines of early releases have no `counted`: there an
+    event counts if it quotes a valid feed request."""
     decided = line.get("counted")
     return line.get("request") is not None if decided is None else decided is True
 
 
 def is_live(line: Mapping[str, Any]) -> bool:
-    """Whether an archived event came from the app while it ran: lines of the releases that did not say are of these."""
+    """Tell whether an archived event came from the running app. Lines of early releases have no `origin`; all of them
+    did."""
     return bool(line.get("origin", LIVE) == LIVE)
 
 
 def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
-    """The lines of a blob. Raises `ValueError` for a schema version this code does not know."""
+    """Yield the lines of a blob. Raises `ValueError` for an unknown schema version."""
     for text in gzip.decompress(content).splitlines():
         line = orjson.loads(text)
         if line.get("v") != SCHEMA_VERSION:
@@ -85,7 +88,7 @@ def from_lines(content: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _lines(batches: Sequence[Batch], pseudonym: Callable[[str], str], origin: str) -> Iterator[bytes]:
-    """What is the same in every line of a batch, or of a request, is written once and copied."""
+    """Yield the lines. Fields that all lines of a batch or of a feed request share are serialized once."""
     for batch in batches:
         user = None if batch.user_key == NOBODY else pseudonym(batch.user_key)
         before = _open({"v": SCHEMA_VERSION, "origin": origin, "tenant": batch.tenant_id, "user": user})
@@ -115,24 +118,25 @@ _COUNTED = (b',"counted":false}\n', b',"counted":true}\n')
 
 
 def _open(fields: Mapping[str, Any]) -> bytes:
-    """A JSON object without its closing brace."""
+    """Return a JSON object without its closing brace."""
     return orjson.dumps(fields)[:-1]
 
 
 def _play(play: Play) -> dict[str, Any]:
-    """`countedMs`: what counted of the play with earlier events, null where this one is its view."""
+    """Return the play's fields. `countedMs`: watch time counted with earlier events; null when this event is the
+    view."""
     counted_ms = None if play.before is None else play.before * 1000
     return {"key": play.key, "startedAt": play.started_ms, "countedMs": counted_ms}
 
 
 def counted_before_ms(line: Mapping[str, Any]) -> float | None:
-    """Milliseconds of the line's play that counted with earlier events; None for what is a view by itself."""
+    """Return the milliseconds of the line's play that earlier events counted; None if the line is a view itself."""
     counted_ms = (line.get("play") or {}).get("countedMs")
     return None if counted_ms is None else float(counted_ms)
 
 
 def request_fields(request: FeedReceipt) -> dict[str, Any]:
-    """Fields of a line about the page that its event quotes."""
+    """Return the fields of a line that describe the page its event quotes."""
     return {
         "servedAt": request.served_at * 1000,
         "mode": "personalized" if request.personalized else "fallback",

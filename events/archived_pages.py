@@ -1,4 +1,4 @@
-"""Finds in the archive which videos of a served page its app reported events about."""
+"""Searches the archive for the videos of a served page that the app reported events about."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from shared.domain.reported_videos import ReportedVideos
 from shared.observability.metrics import Telemetry
 
 MAX_BYTES = 8_000_000
-"""Of compressed blobs that one search reads: some million events."""
+"""Limit of compressed bytes read by one search: about a million events."""
 MAX_SECONDS = 4.0
 _HOUR = timedelta(hours=1)
 
 
 class ArchivedPages:
-    """Searches the hours in which events may quote a page, within a budget of bytes and time."""
+    """Searches the hours in which events can quote a page, within a limit of bytes and time."""
 
     def __init__(self, blobs: Blobs, pseudonym: Callable[[str], str], telemetry: Telemetry) -> None:
         self._blobs = blobs
@@ -30,7 +30,8 @@ class ArchivedPages:
         self._telemetry = telemetry
 
     async def reported(self, tenant_id: str, user_key: str, receipt: FeedReceipt, now: float) -> ReportedVideos:
-        """The videos, as far as the budget and the store let them be found. Never raises for the store."""
+        """Return the videos found within the limits. `whole` is False when the search was cut short or a blob could not
+        be read. Never raises for a failing store."""
         found: set[str] = set()
         user, left = self._pseudonym(user_key), MAX_BYTES
         try:
@@ -48,9 +49,9 @@ class ArchivedPages:
         return ReportedVideos(frozenset(found), whole=True)
 
     async def _hours(self, tenant_id: str, receipt: FeedReceipt, now: float) -> AsyncIterator[BlobInfo]:
-        """Blobs in which events about the page can be: those accepted while it was valid, the first hours first."""
+        """Yield the blobs that can have events about the page: those accepted while it was valid, oldest hour first."""
         last = datetime.fromtimestamp(min(now, receipt.served_at + VALID_SECONDS), UTC)
-        # A blob is named by its first message: it may have begun an hour before the page was served.
+        # A blob is named after its first message, so it can begin an hour before the page was served.
         hour = datetime.fromtimestamp(receipt.served_at, UTC).replace(minute=0, second=0, microsecond=0) - _HOUR
         while hour <= last:
             async for blob in self._blobs.list(ARCHIVE, f"{tenant_id}/{hour:%Y/%m/%d/%H}/"):
@@ -59,9 +60,9 @@ class ArchivedPages:
 
 
 def reported_in(content: bytes, user: str, receipt: FeedReceipt) -> set[str]:
-    """The videos of a blob's events of this user that quote the page. Only lines that name the user are parsed.
+    """Return the videos of this user's events in a blob that quote the page. Parses only lines that contain the user.
 
-    Raises `ValueError`, `OSError` or `EOFError` for what cannot be read.
+    Raises `ValueError`, `OSError` or `EOFError` for an unreadable blob.
     """
     text = gzip.decompress(content)
     named, wanted = b'"user":"%b"' % user.encode(), request_fields(receipt)

@@ -1,4 +1,4 @@
-"""Finds the feed request that each event of a batch quotes, and where on that page its video stood."""
+"""Finds the feed request that each event of a batch quotes, and the position of its video on that page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.domain.keys import SigningKeys
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sender of a batch, and the time: what a feed request id must have been signed for. `now` in seconds."""
+    """Sender of a batch, and the current time in seconds. A feed request id is valid only if it was signed for both."""
 
     tenant_id: str
     user_key: str
@@ -23,7 +23,7 @@ class Sender:
 def attribute(
     parsed: Sequence[tuple[Event, str | None]], keys: SigningKeys, sender: Sender
 ) -> tuple[tuple[Event, ...], tuple[FeedReceipt, ...]]:
-    """The events with the feed requests they quote, each verified once, and these feed requests.
+    """Return the events with the index of the feed request they quote, and these feed requests, each verified once.
 
     `parsed` has each event with the unverified text of the feed request id it quotes.
     """

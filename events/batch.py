@@ -1,8 +1,8 @@
-"""Messages of batches, as they travel on the bus: every id, key and time their consumers need is in the body. Pure.
+"""Encodes and decodes batches as bus messages. The body has every id, key and time that consumers need. Pure.
 
-A message of version 1 is JSON and has one batch. One of version 2 has a frame (`events/frame.py`) and several; it is
-written in columns (`events/batch_columns.py`), and read in rows as well (`events/batch_rows.py`). docs/data-model.md
-has the fields of all.
+A message of version 1 is JSON and has one batch. A message of version 2 has a frame (`events/frame.py`) and several
+batches. It is written in columns (`events/batch_columns.py`) and read in columns or rows (`events/batch_rows.py`).
+docs/data-model.md lists the fields of all.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _VERSION = 1
 
 
 class _Layout(NamedTuple):
-    """Layout of a framed message's content: how to take it apart into batches as they are stored and put them
-    together again, to read one, and to mark one as handed on before."""
+    """Layout of a framed message's content. `split` gives the stored batches and `join` puts them together again.
+    `read` decodes one; `marked_again` sets its flag `again`."""
 
     split: Callable[[Frame], Sequence[Any]]
     join: Callable[[Sequence[Any]], Frame]
@@ -39,19 +39,19 @@ _LAYOUTS = {JSON: _ROWS, JSON_IN_ZLIB: _ROWS, COLUMNS: _COLUMNS}
 
 
 def encode(batch: Batch, version: int = _VERSION) -> bytes:
-    """The body of a message, of version 1 or 2."""
+    """Return the body of a message of version 1 or 2."""
     return batch_rows.to_json(batch) if version == _VERSION else encode_all([batch])
 
 
 def encode_all(batches: Sequence[Batch]) -> bytes:
-    """The body of a message of version 2 with several batches."""
+    """Return the body of a message of version 2 with several batches."""
     return wrap(batch_columns.join([batch_columns.to_parts(batch) for batch in batches]))
 
 
 def decode(body: bytes) -> tuple[Batch, ...]:
-    """The batches of a message, of either version.
+    """Return the batches of a message of either version.
 
-    Raises `UnreadableBatch`, or `NewerMessage` for what only a later release can read.
+    Raises `UnreadableBatch`, or `NewerMessage` when only a later release can read it.
     """
     if not is_framed(body):
         return (_decoded(lambda: batch_rows.from_json(body)),)
@@ -60,7 +60,8 @@ def decode(body: bytes) -> tuple[Batch, ...]:
 
 
 def parts(body: bytes) -> Sequence[bytes]:
-    """A message as messages of one batch each: one that cannot be read is set aside alone. Raises as `decode` does."""
+    """Split a message into messages of one batch each, so that an unreadable batch can be dead-lettered alone. Raises
+    like `decode`."""
     if not is_framed(body) or _has_one(body):
         return (body,)
     layout, raw = _opened(body)
@@ -68,8 +69,8 @@ def parts(body: bytes) -> Sequence[bytes]:
 
 
 def marked_again(body: bytes) -> bytes:
-    """A message whose batches say that they may have been handed on before; all else stays as it is, also what only a
-    later release can read. Raises `UnreadableBatch` or `NewerMessage`."""
+    """Set the flag `again` of all batches of a message. All else stays as it is, also fields that only a later release
+    knows. Raises `UnreadableBatch` or `NewerMessage`."""
     if not is_framed(body):
         return _decoded(lambda: batch_rows.json_marked_again(body))
     layout, raw = _opened(body)
@@ -81,14 +82,14 @@ def _has_one(body: bytes) -> bool:
 
 
 def _opened(body: bytes) -> tuple[_Layout, Sequence[Any]]:
-    """Open a framed message: its layout and its batches."""
+    """Return the layout and the stored batches of a framed message."""
     frame = unwrap(body)
     layout = _LAYOUTS[frame.encoding]
     return layout, _decoded(lambda: layout.split(frame))
 
 
 def _decoded(read: Callable[[], T]) -> T:
-    """Call `read` and return its result. Raises `UnreadableBatch` for all that odd values raise."""
+    """Call `read` and return its result. Raises `UnreadableBatch` for every error that invalid values cause."""
     try:
         return read()
     except (UnreadableBatch, NewerMessage):

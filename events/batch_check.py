@@ -1,4 +1,4 @@
-"""Checks every field of a batch that came off the bus: no odd value reaches the fold or the statistics. Pure."""
+"""Validates every field of a batch that was received from the bus, before the fold or the statistics use it. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.domain.user_signals import MAX_PLAY_SECONDS
 BATCH_ID = Format(r"[\x21-\x7e]{1,100}", "1 to 100 printable characters")
 USER_KEY = Format(r"[A-Za-z0-9_-]{1,100}", "1 to 100 letters, digits, - or _")
 LATEST_SECONDS = 4e9
-"""In the year 2096: what is later than this is no time that anybody meant, and the tables cannot hold it."""
+"""In the year 2096. No real event has a later time, and the tables cannot hold one."""
 _LATEST_MS = LATEST_SECONDS * 1000
 MAX_POSITION = 100_000
 MAX_TYPE_CODE = 255
@@ -26,19 +26,19 @@ _U32 = 2**32
 _PLAY_FIELDS = 4
 _SUBJECT_FIELDS = 3
 NO_VIDEO = "-"
-"""Stands in a message for the video of an event that is about none."""
+"""Placeholder in a message for the video of an event that is about no video."""
 _NUMBERS = (int, float)
-"""By `type`, of which True and False are none; a range excludes what is not finite."""
+"""Compared with `type(value)`, which excludes True and False. A range check excludes values that are not finite."""
 
 
 class OddField(ValueError):
-    """A field has a value that no batch of ours has. Its text names the field and holds no value."""
+    """A field has a value that no valid batch has. The text names the field, never the value."""
 
 
 def check_batch(
     id: Any, tenant_id: Any, user_key: Any, accepted_at: Any, events: tuple[Event, ...], requests: tuple[Any, ...]
 ) -> None:
-    """Raises `OddField` unless every field has the type and the range that an accepted batch has."""
+    """Raise `OddField` unless every field has the type and the range that an accepted batch has."""
     check_head(id, tenant_id, user_key, accepted_at)
     for request in requests:
         _check_request(request)
@@ -48,7 +48,7 @@ def check_batch(
 
 
 def check_head(id: Any, tenant_id: Any, user_key: Any, accepted_at: Any) -> None:
-    """The same for the fields that are the batch's own."""
+    """Raise `OddField` unless the batch's own fields are valid."""
     _require("id", _is_text(id, BATCH_ID))
     _require("tenant", _is_text(tenant_id, TENANT_ID))
     _require("user", _is_text(user_key, USER_KEY))
@@ -56,32 +56,33 @@ def check_head(id: Any, tenant_id: Any, user_key: Any, accepted_at: Any) -> None
 
 
 def check_video_ids(ids: Sequence[str]) -> None:
-    """The same for the videos of all events."""
+    """Raise `OddField` unless all video ids are valid."""
     _require("videoId", not ids or _VIDEO_LINES.fullmatch("\n".join(ids)) is not None)
 
 
 def check_times(earliest: int, latest: int) -> None:
-    """The same for the times of all events, in ms, by two of them."""
+    """Raise `OddField` unless the earliest and the latest time of the events, in ms, are valid."""
     check_range(earliest, latest, 0, _LATEST_MS, "timestamp")
 
 
 def check_watched(watched: Sequence[float]) -> None:
-    """The same for times watched, in ms."""
+    """Raise `OddField` unless all watch times, in ms, are valid."""
     _require("watchMs", all(0 <= ms <= MAX_WATCH_MS for ms in watched))
 
 
 def check_range(smallest: float, largest: float, least: float, most: float, name: str) -> None:
-    """The same for whole numbers, by their smallest and their largest."""
+    """Raise `OddField` for the field `name` unless its smallest and largest numbers are within `least` and `most`."""
     _require(name, least <= smallest and largest <= most)
 
 
 def check_propensity(value: float) -> None:
-    """The same for how likely the explored video was."""
+    """Raise `OddField` unless the propensity of the explored video is from 0 to 1."""
     _require("propensity", 0 <= value <= 1)
 
 
 def _odd_field(event: Event, requests: int) -> str:
-    """The name of the first field that has an odd value, or an empty text. A message has up to 100 events."""
+    """Return the name of the first field with an invalid value, or an empty text. Runs for up to 100 events per
+    batch."""
     watch_ms, position, request, place = event.watch_ms, event.position, event.request, event.place
     if not _is_text(event.video_id, VIDEO_ID):
         return "videoId"
@@ -108,22 +109,23 @@ def _check_request(request: FeedReceipt) -> None:
 
 
 def check_rows(rows: Any, name: str, least: int, most: float = inf) -> list[list[Any]]:
-    """`rows` as what it must be: a list of lists of `least` to `most` values. Raises `OddField`."""
+    """Return `rows` if it is a list of lists of `least` to `most` values. Raises `OddField`."""
     _require(name, isinstance(rows, list) and all(isinstance(row, list) and least <= len(row) <= most for row in rows))
     found: list[list[Any]] = rows
     return found
 
 
 def known_rows(rows: list[list[Any]], types: int) -> Sequence[int]:
-    """Where the rows stand whose type is known; the code of their type is their first value. Raises `OddField`."""
+    """Return the indexes of rows whose event type is known. The type's code is a row's first value. Raises
+    `OddField`."""
     for row in rows:
         _require("type", _is_whole(row[0], 0, MAX_TYPE_CODE))
     return [at for at, row in enumerate(rows) if row[0] < types]
 
 
 def check_plays(rows: Any, events: int) -> dict[int, Play]:
-    """The plays that events tell about, by the number of the event: rows of that number, key, beginning in ms, and the
-    seconds counted before. Raises `OddField`."""
+    """Return the plays by event index. A row has the event's index, the play's key, its start in ms, and the seconds
+    counted before. Raises `OddField`."""
     found: dict[int, Play] = {}
     for row in check_rows(rows, "plays", _PLAY_FIELDS):
         at, key, started_ms, before = row[:_PLAY_FIELDS]
@@ -135,7 +137,7 @@ def check_plays(rows: Any, events: int) -> dict[int, Play]:
 
 
 def check_subjects(rows: Any, events: int) -> dict[int, Subject]:
-    """Check the subjects of events about no video, by the number of the event: rows of that number, a kind and an id.
+    """Return the subjects of events about no video, by event index. A row has the event's index, a kind and an id.
     Raises `OddField`."""
     found: dict[int, Subject] = {}
     for row in check_rows(rows, "subjects", _SUBJECT_FIELDS):
@@ -147,14 +149,14 @@ def check_subjects(rows: Any, events: int) -> dict[int, Subject]:
 
 
 def check_sessions(sessions: Any) -> list[str]:
-    """The ids that a batch's events name their sessions by. Raises `OddField`."""
+    """Return the session ids of a batch. Raises `OddField`."""
     _require("sessions", isinstance(sessions, list) and all(_is_text(each, SESSION_ID) for each in sessions))
     found: list[str] = sessions
     return found
 
 
 def check_index(value: Any, length: int) -> int:
-    """`value` as an index: neither a negative one nor True. Raises `OddField`."""
+    """Return `value` if it is an index below `length`; neither negative nor True. Raises `OddField`."""
     _require("session", _is_whole(value, 0, length - 1))
     return int(value)
 

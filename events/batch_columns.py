@@ -1,11 +1,11 @@
-"""A batch as columns of bytes: encoding 2 of a message of version 2. Pure.
+"""Encodes a batch as columns of bytes: encoding 2 of a message of version 2. Pure.
 
-A batch has two parts. `plain` has what no compression makes smaller (ids, fingerprints, the low bits of times) and
-stands in the message as it is; `packed` has the rest, and is compressed together with that of the other batches.
-docs/data-model.md has both in a table, in the order in which they are here.
+A batch has two parts. `plain` holds what compression cannot make smaller: ids, fingerprints, the low bits of times. It
+is stored as it is. `packed` holds the rest; the `packed` parts of all batches are compressed together.
+docs/data-model.md has a table of both, in the order used here.
 
-A later release can add columns behind those of either part: what stands there is passed over. The subjects are such:
-where no event has one, a message ends before them.
+A later release can append columns to either part; this release skips them. The subjects are such a column: a message
+without any ends before it.
 """
 
 from __future__ import annotations
@@ -51,27 +51,27 @@ _WHOLE = {int, type(None)}
 _NO_EVENTS: tuple[tuple[Any, ...], ...] = ((),) * 11
 
 _PLAIN_BYTES = struct.Struct("<I")
-"""Before the plain parts: how many bytes they have together."""
+"""Precedes the plain parts: their total size in bytes."""
 _HEAD = struct.Struct("<BHHHHqI")
-"""Flags; how many events, receipts, sessions and plays; ms from the newest time to the acceptance; bytes of lines."""
+"""Flags; numbers of events, receipts, sessions and plays; ms from the newest time to acceptance; bytes of lines."""
 _TRUSTED, _CONSENTED, _AGAIN, _SHORT_NAMES, _FRACTIONS, _DECIDED = 1, 2, 4, 8, 16, 32
 _ACCEPTED_AT = struct.Struct("<d")
 _NAMES = struct.Struct("<16s32s16s")
-"""Batch, user and trace as they are named here: 32 hex digits, 43 characters of base64url, 32 hex digits."""
+"""Ids of batch, user and trace: 32 hex digits, 43 characters of base64url, 32 hex digits."""
 _RECEIPT_PLAIN = struct.Struct("<III")
-"""Time served, model, key."""
+"""Serving time, model, key."""
 _RECEIPT_PACKED = struct.Struct("<BIIId")
 """Flags, arm, explored rank, feed, propensity."""
 _PERSONALIZED, _WARM = 1, 2
 _SUBJECTS, _SUBJECTS_HEAD = b"\1", struct.Struct("<I")
-"""Before the lines with subjects: what tells them from columns of a later release, and their bytes."""
+"""Precedes the lines with subjects: a mark that tells them from columns of a later release, and their size in bytes."""
 _LOW_BITS, _LOW = 16, 0xFFFF
 _ABSENT, _ZERO, _BYTES, _LARGE = b"\0", b"\1", b"\2", b"\3"
-"""Before a column of small numbers: all are None, all are 0, a byte each, four bytes each."""
+"""First byte of a column of small numbers: all None, all 0, one byte each, or four bytes each."""
 _OFF_PAGE = 254
 _STORED: dict[int | None, int] = {**{number: number for number in range(_OFF_PAGE)}, NOT_ON_PAGE: _OFF_PAGE, None: 255}
 _READ: tuple[int | None, ...] = tuple(_STORED)
-"""What a byte stands for."""
+"""The number that a stored byte means."""
 _LARGE_MARKS = {NOT_ON_PAGE: 2**32 - 2, None: 2**32 - 1}
 _READ_LARGE = {stored: number for number, stored in _LARGE_MARKS.items()}
 
@@ -84,7 +84,7 @@ class Parts(NamedTuple):
 
 
 def join(batches: Sequence[Parts]) -> Frame:
-    """The content of a message."""
+    """Return the content of a message with these batches."""
     plain = b"".join([each.plain for each in batches])
     sizes = struct.pack(f"<{2 * len(batches)}I", *[len(part) for each in batches for part in each])
     packed = deflate(b"".join((sizes, *[each.packed for each in batches])), DICTIONARIES[EXAMPLE])
@@ -92,7 +92,7 @@ def join(batches: Sequence[Parts]) -> Frame:
 
 
 def split(frame: Frame) -> list[Parts]:
-    """The inverse. Raises `UnreadableBatch` or `struct.error`."""
+    """Return the batches of a message: the inverse of `join`. Raises `UnreadableBatch` or `struct.error`."""
     (plain_bytes,) = _PLAIN_BYTES.unpack_from(frame.content)
     plain = _Reader(frame.content, _PLAIN_BYTES.size)
     end = _PLAIN_BYTES.size + plain_bytes
@@ -105,7 +105,7 @@ def split(frame: Frame) -> list[Parts]:
 
 
 def to_parts(batch: Batch) -> Parts:
-    """The batch as bytes. Raises `ValueError` or `struct.error` for one that no release accepts."""
+    """Encode the batch. Raises `ValueError` or `struct.error` for a batch that no release accepts."""
     events, requests, count = batch.events, batch.requests, len(batch.events)
     types, videos, times, identities, watched, positions, quoted, places, named, plays, subjects = (
         zip(*map(_FIELDS, events), strict=True) if events else _NO_EVENTS
@@ -154,7 +154,7 @@ def to_parts(batch: Batch) -> Parts:
 
 
 def from_parts(parts: Parts) -> Batch:
-    """The inverse. Raises `UnreadableBatch`, or one of what odd bytes raise."""
+    """Decode a batch: the inverse of `to_parts`. Raises `UnreadableBatch`, or any error that invalid bytes cause."""
     plain, packed = _Reader(parts.plain), _Reader(parts.packed)
     flags, count, requests, sessions, playing, before_ms, line_bytes = packed.unpack(_HEAD)
     (accepted_at,) = plain.unpack(_ACCEPTED_AT)
@@ -211,7 +211,8 @@ def from_parts(parts: Parts) -> Batch:
 
 
 def marked_again(parts: Parts) -> Parts:
-    """The same batch with the flag that it may have been handed on before. Raises `IndexError` without any byte."""
+    """Return the batch with the flag `again`: it can have been published before. Raises `IndexError` if `packed` is
+    empty."""
     return Parts(parts.plain, bytes([parts.packed[0] | _AGAIN]) + parts.packed[1:])
 
 
@@ -221,7 +222,7 @@ def _flags(batch: Batch) -> int:
 
 
 def _short_names(batch: Batch) -> bytes:
-    """The ids of batch, user and trace as bytes, none where one is not written as they are here."""
+    """Return the ids of batch, user and trace as bytes; nothing if one does not have the usual format."""
     try:
         id, user_key, trace_id = (
             bytes.fromhex(batch.id),
@@ -236,12 +237,12 @@ def _short_names(batch: Batch) -> bytes:
 
 
 def _long_names(id: bytes, user_key: bytes, trace_id: bytes) -> tuple[str, str, str]:
-    """The inverse."""
+    """Return the ids as text: the inverse of `_short_names`."""
     return id.hex(), base64url.to_text(user_key), trace_id.hex()
 
 
 def _trace_line(trace_id: str) -> str:
-    """Without one that is none: whatever a message says about its trace, it must not make us lose its batch."""
+    """Return the trace id, or an empty text if it is invalid: a bad trace id must not cost the batch."""
     return trace_id if SESSION_ID.matches(trace_id) else ""
 
 
@@ -259,19 +260,20 @@ def _receipt(plain: _Reader, packed: _Reader) -> FeedReceipt:
 
 
 def _halves(values: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
-    """The low bits of numbers from 0, which look like chance, and those above them, which hardly ever do."""
+    """Return the low 16 bits, which look random, and the bits above, which rarely do."""
     if max(values, default=0) <= _LOW:
         return values, (0,) * len(values)
     return [value & _LOW for value in values], [value >> _LOW_BITS for value in values]
 
 
 def _whole(low: Sequence[int], high: Sequence[int]) -> Sequence[int]:
-    """The inverse."""
+    """Return the numbers: the inverse of `_halves`."""
     return [above << _LOW_BITS | below for below, above in zip(low, high, strict=True)] if any(high) else low
 
 
 def _watched_bytes(watched: Sequence[float | None]) -> tuple[int, bytes, Sequence[int]]:
-    """A flag, and what was watched: ms raised by 1, 0 for none, as halves; or with fractions of ms, 64 bits each."""
+    """Return a flag, bytes, and high halves of the watch times. Whole ms are raised by 1 (0 means none) and split in
+    halves; times with fractions of ms are stored as 64-bit floats."""
     count = len(watched)
     if not set(map(type, watched)) <= _WHOLE:
         if any(ms is not None and ms != int(ms) for ms in watched):
@@ -283,7 +285,8 @@ def _watched_bytes(watched: Sequence[float | None]) -> tuple[int, bytes, Sequenc
 
 
 def _watched(plain: _Reader, high: Sequence[int], flags: int) -> Sequence[float | None]:
-    """The inverse. Raises `OddField` for more than a video can be watched."""
+    """Return the watch times: the inverse of `_watched_bytes`. Raises `OddField` for more than a video can be
+    watched."""
     count = len(high)
     if flags & _FRACTIONS:
         found = [None if isnan(ms) else ms for ms in struct.unpack(f"<{count}d", plain.take(8 * count))]
@@ -295,7 +298,7 @@ def _watched(plain: _Reader, high: Sequence[int], flags: int) -> Sequence[float 
 
 
 def _plays(plain: _Reader, packed: _Reader, events: int, plays: int, newest_ms: int) -> Sequence[Play | None]:
-    """The play of each event."""
+    """Return the play of each event."""
     numbers = plain.unpack(struct.Struct(f"<{plays}I{plays}H"))
     of_event = packed.small(plays, events - 1, "plays")
     started = _whole(numbers[plays:], packed.small(plays, _U32, "plays"))
@@ -306,8 +309,7 @@ def _plays(plain: _Reader, packed: _Reader, events: int, plays: int, newest_ms: 
 
 
 def _subject_lines(subjects: Sequence[Subject | None]) -> bytes:
-    """Lines for the subjects of follow events, three each: the number of the event, kind and id. Nothing where none
-    does."""
+    """Return three lines for each subject of a follow event: the event's index, kind and id. Empty if there is none."""
     if _are_none(subjects):
         return b""
     lines = "\n".join([f"{at}\n{s.kind}\n{s.id}" for at, s in enumerate(subjects) if s is not None]).encode()
@@ -315,7 +317,7 @@ def _subject_lines(subjects: Sequence[Subject | None]) -> bytes:
 
 
 def _subjects(packed: _Reader, events: int) -> dict[int, Subject]:
-    """The inverse, by the number of the event; none where the message ends before it."""
+    """Return the subjects by event index: the inverse of `_subject_lines`. Empty if the message ends before them."""
     if not packed.left() or packed.take(1) != _SUBJECTS:
         return {}
     (size,) = packed.unpack(_SUBJECTS_HEAD)
@@ -325,7 +327,7 @@ def _subjects(packed: _Reader, events: int) -> dict[int, Subject]:
 
 
 def _small_bytes(numbers: Sequence[int | None]) -> bytes:
-    """Small numbers from -1 or None; before them what they are stored as."""
+    """Encode numbers of −1 or more, or None, as a column. Its first byte says how they are stored."""
     if not any(numbers) and None not in numbers:
         return _ZERO
     if _are_none(numbers):
@@ -346,7 +348,7 @@ def _without_none(values: Iterable[T | None]) -> list[T]:
 
 
 class _Reader:
-    """Reads bytes from `at` on. Raises `UnreadableBatch` where they end too early."""
+    """Reads bytes from position `at`. Raises `UnreadableBatch` when they end too early."""
 
     __slots__ = ("_raw", "at")
 
@@ -366,7 +368,7 @@ class _Reader:
         return layout.unpack(self.take(layout.size))
 
     def small(self, count: int, most: int, name: str, least: int = 0) -> Sequence[Any]:
-        """See `_small_bytes`. Raises `OddField` unless every number is from `least` to `most`."""
+        """Read `count` numbers written by `_small_bytes`. Raises `OddField` unless each is from `least` to `most`."""
         kind = self.take(1)
         if kind == _ABSENT:
             return (None,) * count

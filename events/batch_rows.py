@@ -1,6 +1,6 @@
-"""A batch as JSON with a row for each event: messages of version 1, and of version 2 in its encodings 0 and 1. Pure.
+"""Encodes a batch as JSON rows, one for each event. Pure.
 
-Version 1 is read and written, version 2 in rows only read.
+Used by messages of version 1 (read and written), and by version 2 in encodings 0 and 1 (read only).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from shared.domain.feed_receipt import FeedReceipt
 _VERSION = 1
 _LATEST_VERSION = 255
 _EVENT_FIELDS, _REQUEST_FIELDS = 7, 7
-"""Values in a row of version 1, exactly."""
+"""Exact number of values in a row of version 1."""
 _EVENT_FIELDS_2, _REQUEST_FIELDS_2 = 9, 9
-"""Values in a row of version 2, at least: what a later release adds to it is passed over."""
+"""Minimum number of values in a row of version 2. Values that a later release appends are ignored."""
 COMPRESS_FROM_BYTES = 4_096
 _TYPES = tuple(EVENT_TYPES)
 _AGAIN = {"again": True}
@@ -49,12 +49,13 @@ _CODES = {name: code for code, name in enumerate(_TYPES)}
 
 
 def to_json(batch: Batch) -> bytes:
-    """The message of version 1."""
+    """Return a message of version 1."""
     return orjson.dumps({"v": _VERSION} | _head(batch) | _rows_of_1(batch))
 
 
 def from_json(body: bytes) -> Batch:
-    """The inverse. Raises `UnreadableBatch`, `NewerMessage`, or one of what odd values raise."""
+    """Decode a message of version 1. Raises `UnreadableBatch`, `NewerMessage`, or any error that invalid values
+    cause."""
     raw = orjson.loads(body)
     _check_version(raw["v"])
     rows = check_rows(raw["events"], "events", _EVENT_FIELDS, _EVENT_FIELDS)
@@ -66,12 +67,13 @@ def from_json(body: bytes) -> Batch:
 
 
 def json_marked_again(body: bytes) -> bytes:
-    """A message of version 1 that says that it may have been handed on before; all else stays as it is."""
+    """Return a message of version 1 with the flag `again`. All else stays as it is."""
     return orjson.dumps(orjson.loads(body) | _AGAIN)
 
 
 def split(frame: Frame) -> list[Any]:
-    """The batches of a message of version 2 in rows. Raises `UnreadableBatch`, or what odd JSON raises."""
+    """Return the batches of a message of version 2 in rows. Raises `UnreadableBatch`, or an error that invalid JSON
+    causes."""
     content = inflate_zlib(frame.content) if frame.encoding == JSON_IN_ZLIB else frame.content
     raw = orjson.loads(content)
     if not isinstance(raw, list) or not raw or len(raw) != frame.batches:
@@ -80,7 +82,7 @@ def split(frame: Frame) -> list[Any]:
 
 
 def join(raw: Sequence[Any]) -> Frame:
-    """The inverse of `split`."""
+    """Return the frame with these batches: the inverse of `split`."""
     content = orjson.dumps(raw)
     if len(content) < COMPRESS_FROM_BYTES:
         return Frame(JSON, NO_DICTIONARY, len(raw), content)
@@ -88,7 +90,7 @@ def join(raw: Sequence[Any]) -> Frame:
 
 
 def read(raw: Any) -> Batch:
-    """One of `split`. Raises `UnreadableBatch`, or one of what odd values raise."""
+    """Decode one batch from `split`. Raises `UnreadableBatch`, or any error that invalid values cause."""
     rows = check_rows(raw["events"], "events", 1)
     requests = tuple(_requests_of_2(raw["requests"]))
     known = known_rows(rows, len(_TYPES))
@@ -97,7 +99,7 @@ def read(raw: Any) -> Batch:
 
 
 def marked_again(raw: Any) -> Any:
-    """One of `split` that says that it may have been handed on before."""
+    """Return one batch from `split` with the flag `again`."""
     return raw | _AGAIN
 
 
@@ -116,7 +118,7 @@ def _head(batch: Batch) -> dict[str, Any]:
 
 
 def _rows_of_1(batch: Batch) -> dict[str, Any]:
-    """Their length is fixed; what stands beside them is passed over by releases that do not know it."""
+    """Return the rows of version 1. Their length is fixed, so newer fields stand in members of their own."""
     rows: dict[str, Any] = {
         "requests": [
             [r.served_at, r.personalized, r.warm, r.model, r.arm, r.explored_rank, r.propensity] for r in batch.requests
@@ -140,7 +142,7 @@ def _rows_of_1(batch: Batch) -> dict[str, Any]:
 
 
 def _sessions(batch: Batch) -> dict[str, int]:
-    """The sessions that events name, with their numbers."""
+    """Return the session ids that events name, with their numbers."""
     names = dict.fromkeys(e.session_id for e in batch.events if e.session_id is not None)
     return {id: at for at, id in enumerate(names)}
 
@@ -172,7 +174,7 @@ def _batch(
 
 
 def _place(known: Sequence[int], row: int) -> int | None:
-    """Where a row stands among those whose type is known, None for another."""
+    """Return the index of a row among the rows of known type; None if its type is unknown."""
     number = bisect_left(known, row)
     return number if number < len(known) and known[number] == row else None
 
@@ -200,7 +202,7 @@ def _requests_of_2(rows: Any) -> Iterable[FeedReceipt]:
 
 
 def _sessions_of_1(sessions: Any, of_event: Any, events: int) -> Sequence[str | None]:
-    """The session of each event, named beside the rows."""
+    """Return the session of each event."""
     if of_event is None:
         return [None] * events
     names = check_sessions(sessions)

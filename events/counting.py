@@ -1,17 +1,18 @@
-"""Decides which events statistics, co-watch and experiment reports count. Pure: no I/O, no clock.
+"""Decides which events count in statistics, co-watch and experiment reports. Pure: no I/O, no clock.
 
-An app's key can be read out of the app, so a valid receipt proves that a page was served, not what was done with it.
-One receipt therefore moves statistics by its page at most: each (receipt, video, event type) counts once, in any order
-and however often it is sent. An `unlike` takes back nothing but a like that counted, an `unsave` nothing but a save. A
-`follow` is about no video, and never counts. A user's own signals are not decided here: they count whatever the user
-did.
+An app's key can be extracted from the app. So a valid receipt proves that a page was served, not what the user did with
+it. One receipt can therefore change statistics by one page at most: each (receipt, video, event type) counts once, in
+any order and however often it is sent. An `unlike` only takes back a like that counted, an `unsave` only a save. A
+`follow` is about no video and never counts. A user's own signals are not decided here: they count everything that the
+user did.
 
-- **A receipt of version 2** knows its page: only videos that stood on it count.
-- **A receipt of version 1** does not. The first `MAX_PAGE` videos quoted with it are taken for its page.
+- **A receipt of version 2** knows its page: only videos on that page count.
+- **A receipt of version 1** does not. The first `MAX_PAGE` videos quoted with it are taken as its page.
 - **A trusted sender** (the tenant's own backend, or a tenant that counts anonymous events) counts without a receipt.
-- **A play that is told by heartbeats** counts as one view, once one of its events may. What later events add to it
-  counts with it. Of nobody no play is kept, so there heartbeats do not count, and a final `video_view` counts whole.
-- All of them share a cap per user, video and day. Days go by acceptance, which no client can choose.
+- **A play reported by heartbeats** counts as one view as soon as one of its events can count. What later events add to
+  it counts too. Plays of anonymous users are not stored: their heartbeats do not count, and a final `video_view` counts
+  whole.
+- All of them share a cap per user, video and day. The day is that of acceptance, which no client can choose.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from shared.domain.feed_receipt import NOT_ON_PAGE
 from shared.domain.fingerprint import fingerprint_of_name
 
 MAX_PAGE = 50
-"""Videos that a receipt of version 1 counts for: the longest page there is."""
+"""Videos that a receipt of version 1 counts for: the largest page size."""
 MAX_A_DAY = 12
-"""Events of one video that one user moves statistics by in a day (UTC): two pages' worth of every common type."""
+"""Events of one video that one user can add to statistics in a day (UTC): two pages' worth of every common type."""
 DAY_SECONDS = 86_400
 
 REASONS = ("no_receipt", "not_on_page", "old_receipt", "again", "cap", "no_like", "no_save", "no_play")
 """Why an event does not count: it quotes no valid receipt; its video was not on that page; the receipt is older than
-those that are remembered; it counted before; the user's day has enough of the video; there is no like or save to take
-back; its play is not kept."""
+the remembered ones; it counted before; the user reached the video's cap for the day; there is no like or save to take
+back; its play is not stored."""
 _NOTHING_TO_TAKE_BACK = {LIKE: "no_like", SAVE: "no_save"}
 
 
@@ -47,8 +48,8 @@ _NO_RECEIPTS, _NOTHING_TODAY = CountedReceipts(), DailyCounts()
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Ledger of what counted of a user: by receipt, and today by video. `today` None: nobody is named, so there is no
-    cap."""
+    """Events of a user that have counted: by receipt, and today by video. `today` is None for an anonymous user, who
+    has no cap."""
 
     receipts: CountedReceipts = _NO_RECEIPTS
     today: DailyCounts | None = _NOTHING_TODAY
@@ -56,8 +57,8 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Which events count, in their order; the ledger afterwards; how many do not count, by reason. `goes_on`: whether
-    an event adds to a play that counts already. `plays`: the keys of plays that count from now on."""
+    """Which events count, in their order; the ledger afterwards; the number that does not count, by reason. `goes_on`:
+    whether an event adds to a play that already counts. `plays`: the keys of plays that count from now on."""
 
     counted: tuple[bool, ...]
     ledger: Ledger
@@ -69,10 +70,10 @@ class Decision:
 def decide(
     batch: Batch, events: Sequence[Event], ledger: Ledger, now: float, steps: Sequence[Step | None] = ()
 ) -> Decision:
-    """Decide about `events`, some or all of a batch's. `now` in seconds since the epoch. `steps`: what `follow` says of
-    these events; without, no play is known.
+    """Decide about `events`, some or all of a batch's. `now` is in seconds since the epoch. `steps`: the result of
+    `follow` for these events; without it, no play is known.
 
-    What takes back comes last, so that a like and its `unlike` in one batch are a pair in any order.
+    Events that take something back are decided last, so a like and its `unlike` in one batch match in any order.
     """
     round = _Round(batch, ledger, int(min(batch.accepted_at, now) // DAY_SECONDS))
     order: Sequence[int] = range(len(events))
@@ -103,21 +104,22 @@ def _goes_on(event: Event, step: Step | None, plays: set[int]) -> bool:
 
 
 class _Round:
-    """One decision under way: what it has counted so far."""
+    """State of one decision: what it has counted so far."""
 
     def __init__(self, batch: Batch, ledger: Ledger, day: int) -> None:
         self._batch = batch
         self._receipts = ledger.receipts
         self._today, self._day = ledger.today, day
         self._added: defaultdict[int, int] = defaultdict(int)
-        """What is counted of the day besides, by the number of its counter."""
+        """What this decision adds to the day's counters, by counter."""
         self._open: dict[tuple[int, int], CountedReceipt | None] = {}
-        """The receipts quoted, by key and time served; None for one that is too old to count."""
+        """The quoted receipts, by key and serving time; None for one that is too old to count."""
         self._pairs: dict[tuple[int, int], int] = {}
-        """The pairs of these receipts, those that were counted before among them."""
+        """The counted (video, type) pairs of these receipts as bits, including those counted before."""
 
     def reason_against_play(self, event: Event, step: Step | None, goes_on: bool) -> str:
-        """The same as `reason_not_to_count` for an event of a play: the first that may count is the play's one view."""
+        """Like `reason_not_to_count`, for an event of a play. The first event that can count is the view of the
+        play."""
         if step is None:
             return "no_play"
         if goes_on:
@@ -125,7 +127,7 @@ class _Round:
         return self.reason_not_to_count(replace(event, type=VIDEO_VIEW))
 
     def reason_not_to_count(self, event: Event) -> str:
-        """Count an event, and return an empty text; or the reason why it does not count."""
+        """Count an event and return an empty text, or return the reason why it does not count."""
         video = fingerprint_of_name(event.video_id)
         if event.request is None:
             return self._without_receipt(event, video) if self._batch.trusted else "no_receipt"
@@ -158,7 +160,8 @@ class _Round:
         return ""
 
     def _without_receipt(self, event: Event, video: int) -> str:
-        """A trusted sender's event. Likes and saves are remembered for the day, so that nothing takes back more."""
+        """Count a trusted sender's event. Likes and saves are counted per day, so no more than these can be taken
+        back."""
         given = TAKES_BACK.get(event.type)
         if self._today is None:
             return "" if given is None else _NOTHING_TO_TAKE_BACK[given]
@@ -175,7 +178,7 @@ class _Round:
         return ""
 
     def _has_room(self, video: int) -> bool:
-        """Take one of the user's day for a video, if there is one left."""
+        """Use one of the user's events per day for a video; False if none is left."""
         if self._today is None:
             return True
         if self._of(self._today, video) >= MAX_A_DAY:
@@ -187,7 +190,7 @@ class _Round:
         return today.of(self._day, video) + self._added.get(video % COUNTERS, 0)
 
     def ledger(self) -> Ledger:
-        """The ledger with what was counted."""
+        """Return the ledger with what was counted."""
         receipts = self._receipts
         for name, receipt in self._open.items():
             if receipt is not None and self._pairs[name] != receipt.pairs:
@@ -197,10 +200,10 @@ class _Round:
 
 
 def decide_without_ledger(batches: Iterable[Batch]) -> list[tuple[bool, ...]]:
-    """Decide about batches that nobody has decided about: messages of the release before this one.
+    """Decide about batches of the previous release, which carry no decision.
 
-    It counted whatever quotes a receipt or is trusted. Within what is given, this counts each (receipt, video, type)
-    once, with the cap per user and video.
+    That release counted every event that quotes a receipt or is trusted. This counts each (receipt, video, type) once
+    within the given batches, with the cap per user and video.
     """
     ledgers: dict[str, Ledger] = {}
     decided = []
@@ -213,11 +216,11 @@ def decide_without_ledger(batches: Iterable[Batch]) -> list[tuple[bool, ...]]:
 
 
 def mask_of(counted: Sequence[bool]) -> str:
-    """Flags as hexadecimal digits, the first flag in the lowest bit."""
+    """Return flags as hexadecimal digits, the first flag in the lowest bit."""
     return f"{sum(1 << at for at, flag in enumerate(counted) if flag):x}"
 
 
 def flags_of(mask: str, count: int) -> tuple[bool, ...]:
-    """The inverse of `mask_of`. Raises `ValueError`."""
+    """Return the flags of a mask: the inverse of `mask_of`. Raises `ValueError`."""
     bits = int(mask, 16)
     return tuple(bool(bits >> at & 1) for at in range(count))

@@ -1,7 +1,7 @@
-"""Writes daily sums per video: one document for each shard and UTC day, kept for 90 days, for charts.
+"""Writes daily sums per video for charts: one document for each shard and UTC day, kept for 90 days.
 
-The documents of the days that a write touches are written with the shard's document, in one atomic batch. So what the
-shard knows of its messages holds for them too: nothing is lost, and nothing counts twice.
+The documents of the days that a write changes are written with the shard's document, in one atomic batch. So the
+shard's sequence log covers them too: no event is lost, and none counts twice.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from ranking.watching import counted_watch_ms
 from shared.adapters.documents.port import DAY_SECONDS, Document, Json
 
 KEEP_SECONDS = 90 * DAY_SECONDS
-"""From its last write, which is of the day itself or of a few days later."""
+"""Counted from the document's last write, on the day itself or a few days later."""
 DAYS_BYTES = 1_000_000
-"""What the days of one write may take together: Cosmos DB takes 2 MB in one atomic batch, the shard's document too."""
+"""Limit for the day documents of one write. Cosmos DB takes 2 MB in one atomic batch, with the shard's document in
+it."""
 DAYS_BACK = 10
-"""Events of up to seven days are accepted, and a message waits for up to three; what is older is in no day."""
+"""Events up to seven days old are accepted, and a message waits for up to three. Older events are added to no day."""
 _COLUMN = {
     "impression": (IMPRESSIONS, 1),
     "video_view": (VIEWS, 1),
@@ -52,14 +53,14 @@ _COLUMN = {
 
 
 class Additions:
-    """Additions of one write, by day."""
+    """Sums that one write adds, by day."""
 
     def __init__(self, now: float) -> None:
         self._first = int(now // DAY_SECONDS) - DAYS_BACK
         self._days: dict[int, DayTable] = {}
 
     def add(self, events: Iterable[StatEvent]) -> None:
-        """Add events that count; those of other types are passed over."""
+        """Add events that count. Events of other types are ignored."""
         known = [
             (key_of(video), at // DAY_SECONDS, *_COLUMN[kind], watch, duration)
             for video, at, kind, watch, duration in events
@@ -84,27 +85,26 @@ class Additions:
 
     @property
     def days(self) -> Mapping[str, DayTable]:
-        """Additions by day, as `2026-11-29`."""
+        """The sums by day, as `2026-11-29`."""
         return {_name(day): table for day, table in sorted(self._days.items())}
 
 
 def day_id(day: str, session_id: str) -> str:
-    """The id of a shard's document of one day; ids sort by day."""
+    """Return the id of a shard's document of one day. Ids sort by day."""
     return f"{DAYS_PREFIX}{day}:{session_id.replace(SHARD_MARK, SHARD_MARK_IN_IDS)}"
 
 
 def table_of(document: Document | None) -> DayTable:
-    """The sums that a document holds. Raises `UnreadableDay`."""
+    """Return the sums in a document. Raises `UnreadableDay`."""
     return DayTable() if document is None else DayTable.from_body(document.body)
 
 
 PackedDay = tuple[str, str]
-"""A table's columns of `packed`, and those of `playback`."""
+"""Columns of `packed` and of `playback` of a table."""
 
 
 def packed_within(tables: Mapping[str, DayTable], most_bytes: int) -> dict[str, PackedDay]:
-    """The tables packed, by day. Where they take more than `most_bytes`, the largest ones lose half of their rows, and
-    again, until they do not."""
+    """Pack the tables, by day. While they take more than `most_bytes`, the largest table loses half of its rows."""
     packed = {day: _packed(table) for day, table in tables.items()}
     while sum(map(_size, packed.values())) > most_bytes:
         largest = max(packed, key=lambda day: _size(packed[day]))
@@ -122,7 +122,7 @@ def _size(packed: PackedDay) -> int:
 
 
 def body_of(day: str, session_id: str, packed: PackedDay) -> Json:
-    """The document of a shard and day."""
+    """Return the document of a shard and day."""
     columns, playback = packed
     return {
         "id": day_id(day, session_id),

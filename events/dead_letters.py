@@ -34,15 +34,15 @@ ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
 PURGED = "purged"
 HELD_SECONDS = 60.0
-"""Nobody holds a letter for longer than its lock, unless they renew it."""
+"""A consumer holds a dead letter for no longer than its lock, unless it renews the lock."""
 
 Wanted = Callable[[ReceivedMessage], bool]
 Action = Callable[[ReceivedMessage], Awaitable[bool]]
-"""What is done with a letter before it is settled; False: it stays."""
+"""Called with a dead letter before it is settled. Returns False to keep it."""
 
 
 def readable(message: ReceivedMessage) -> tuple[Batch, ...]:
-    """The batches in a message that can be read."""
+    """Return the batches of a message that can be read."""
     return tuple(part.batch for part in _parts(message) if part.batch is not None)
 
 
@@ -54,10 +54,10 @@ def _parts(message: ReceivedMessage) -> list[Part]:
 
 
 async def all_dead_letters(bus: Bus, subscription: str) -> AsyncIterator[DeadLetter]:
-    """Every dead letter by sequence number, none of them locked. Raises `BusUnavailable`.
+    """Yield every dead letter by sequence number without locking it. Raises `BusUnavailable`.
 
-    A page may be shorter than was asked for although more follow (Service Bus gives 250 at most): only an empty one is
-    the end.
+    A page can be shorter than requested although more follow (Service Bus gives at most 250). Only an empty page is the
+    end.
     """
     after = 0
     while True:
@@ -71,11 +71,11 @@ async def all_dead_letters(bus: Bus, subscription: str) -> AsyncIterator[DeadLet
 
 
 async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action | None = None) -> int:
-    """Run `action` for each wanted dead letter and then settle it; how many there were. The rest stays.
+    """Run `action` for each wanted dead letter and settle it; return how many were settled. The others stay.
 
-    Looks at every letter that was there when it began. Raises `BusUnavailable`, also when somebody else holds a wanted
-    letter for longer than it waits; a letter is settled only after its action, so a second run takes up where a first
-    one broke off.
+    Covers every dead letter that existed at the start. Raises `BusUnavailable`, also when another consumer holds a
+    wanted one for too long. A dead letter is settled only after its action, so a second run continues where the first
+    stopped.
     """
     left = {
         letter.message.sequence_number async for letter in all_dead_letters(bus, subscription) if wanted(letter.message)
@@ -84,7 +84,7 @@ async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action |
     for attempt in range(ATTEMPTS):
         if attempt:
             await asyncio.sleep(PAUSE_SECONDS * attempt)
-            # What somebody else settled meanwhile is gone as well.
+            # Another consumer may have settled some of them meanwhile.
             left &= {letter.message.sequence_number async for letter in all_dead_letters(bus, subscription)}
         if left:
             taken += await _settle(bus, subscription, left, action)
@@ -94,7 +94,7 @@ async def take_out(bus: Bus, subscription: str, wanted: Wanted, action: Action |
 
 
 async def _settle(bus: Bus, subscription: str, left: set[int], action: Action | None) -> int:
-    """Receive dead letters until those numbered in `left` are settled, or no more come; how many were settled."""
+    """Receive dead letters until those in `left` are settled or no more arrive. Return how many were settled."""
     receiver = await bus.receiver(subscription, dead_letters=True)
     unwanted: list[ReceivedMessage] = []
     settled = 0
@@ -111,20 +111,20 @@ async def _settle(bus: Bus, subscription: str, left: set[int], action: Action | 
                     left.discard(message.sequence_number)
                     unwanted.append(message)
                     continue
-                with contextlib.suppress(LockLost):  # then it comes again
+                with contextlib.suppress(LockLost):  # it is delivered again
                     await receiver.complete([message])
                     left.discard(message.sequence_number)
                     settled += 1
     finally:
         for message in unwanted:
-            with contextlib.suppress(LockLost):  # then it is free already
+            with contextlib.suppress(LockLost):  # its lock is already gone
                 await receiver.abandon(message)
         await receiver.close()
     return settled
 
 
 async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> int:
-    """Drop every dead letter with events of a user accepted until `erased_at`; how many there were."""
+    """Drop every dead letter with events of a user accepted until `erased_at`. Return how many there were."""
 
     def of_user(batch: Batch) -> bool:
         return batch.user_key == user_key and batch.accepted_at <= erased_at
@@ -133,7 +133,7 @@ async def purge_dead_letters_of(bus: Bus, user_key: str, erased_at: float) -> in
 
 
 async def purge_dead_letters_of_tenant(bus: Bus, tenant_id: str) -> int:
-    """Drop every dead letter with events of a tenant; how many there were."""
+    """Drop every dead letter with events of a tenant. Return how many there were."""
 
     def of_tenant(batch: Batch) -> bool:
         return batch.tenant_id == tenant_id
@@ -143,8 +143,8 @@ async def purge_dead_letters_of_tenant(bus: Bus, tenant_id: str) -> int:
 
 
 async def _drop(bus: Bus, subscription: str, unwanted: Callable[[Batch], bool]) -> int:
-    """Drop the dead letters with unwanted batches; how many there were. What else such a letter has is put back, each
-    batch by itself, as it was."""
+    """Drop the dead letters with unwanted batches; return how many there were. Their other batches are dead-lettered
+    again unchanged, each in a message of its own."""
 
     async def put_back(message: ReceivedMessage) -> bool:
         rest = [part for part in _parts(message) if part.batch is None or not unwanted(part.batch)]
@@ -158,7 +158,8 @@ async def _drop(bus: Bus, subscription: str, unwanted: Callable[[Batch], bool]) 
 
 
 async def sweep(bus: Bus, documents: DocumentStore, tenants: TenantDirectory, telemetry: Telemetry, now: float) -> int:
-    """Drop dead letters that are too old, and those of users or tenants removed since; how many there were."""
+    """Drop dead letters that are too old, and those of users or tenants that were removed since. Return how many there
+    were."""
     oldest = now - KEEP_SECONDS
     erased = {
         user_key: at for tenant_id in tenants.ids() for user_key, at in (await erasures(documents, tenant_id)).items()

@@ -1,4 +1,4 @@
-"""Reads the times that devices send, and corrects the clock of a device that says what time it has. Pure."""
+"""Parses the times that devices send, and corrects them by the device's clock if the batch reports it. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from shared.domain.numbers import number_in
 from shared.domain.times import time_in
 
 TOLERANCE_MS = 60_000
-"""A clock that is off by no more than this, or a batch that was under way for so long, is left as it is."""
+"""A smaller difference is not corrected: the clock can be off a little, or the batch was under way for that long."""
 MOST_OFF_MS = 100 * 365 * 86_400_000
-"""No clock is believed to be off by more: such a time is no time."""
+"""A larger difference is not believed: the value is no time."""
 _TEN_YEARS_SECONDS = 10 * 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceClock:
-    """A device's clock. `sent_ms`: what it showed when the batch was sent, None when the batch does not say.
-    `behind_ms`: what to add to its times. `unreadable`: the batch says something that is no time.
-    """
+    """A device's clock. `sent_ms`: its time when the batch was sent; None if the batch does not report it. `behind_ms`:
+    correction to add to the device's times. `unreadable`: the batch reports something that is no time."""
 
     sent_ms: int | None = None
     behind_ms: int = 0
@@ -27,8 +26,8 @@ class DeviceClock:
 
     @classmethod
     def of(cls, sent_at: Any, now: float) -> DeviceClock:
-        """From a batch's `sentAt`, received at `now` (seconds since the epoch). Never raises: a hint that cannot be
-        read costs no event."""
+        """Compare a batch's `sentAt` with `now`, the time of receipt in seconds since the epoch. Never raises: an
+        unreadable value costs no event."""
         if sent_at is None:
             return cls()
         try:
@@ -42,8 +41,8 @@ class DeviceClock:
 
 
 def milliseconds(timestamp: Any) -> int:
-    """Milliseconds since the epoch from ISO 8601 (without a zone: UTC) or a number of them, also in text. Raises
-    `ValueError`, `TypeError`."""
+    """Return milliseconds since the epoch from ISO 8601 (UTC if it has no zone) or from a number of them, also as text.
+    Raises `ValueError` or `TypeError`."""
     timestamp = _number_or_text(timestamp)
     if isinstance(timestamp, str):
         return int(time_in(timestamp) * 1000)
@@ -53,11 +52,12 @@ def milliseconds(timestamp: Any) -> int:
 
 
 def looks_like_seconds(timestamp: Any, now: float) -> bool:
-    """Whether a number is near `now` when it is read as seconds; as milliseconds it is in January 1970."""
+    """Tell whether a number is near `now` if it is read as seconds. As milliseconds it would be in January 1970."""
     timestamp = _number_or_text(timestamp)
     return not isinstance(timestamp, str) and abs(timestamp - now) < _TEN_YEARS_SECONDS
 
 
 def _number_or_text(timestamp: Any) -> Any:
-    """Up to eight digits in text are a date such as 20261128, or no time, such as 2026; more digits are the number."""
+    """Return a number for text of more than eight digits. Shorter text is a date such as 20261128, or no time, such as
+    2026."""
     return timestamp if isinstance(timestamp, str) and len(timestamp) <= len("20261128") else number_in(timestamp)

@@ -1,6 +1,6 @@
-"""Experiment reports, computed from the archive: nightly by a timer, or by `python -m commands.report_experiment`.
+"""Computes experiment reports from the archive: every night, or by `python -m commands.report_experiment`.
 
-Reads every archived event of the tenant since the experiment began, a blob at a time.
+Reads every archived event of the tenant since the experiment began, one blob at a time.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ log = logging.getLogger("feed.events")
 
 LATEST_DAYS = 4
 ATTRIBUTED_DAYS = 2
-"""An event may quote a page for a day after it was served, and comes a while later still."""
+"""An event can quote a page for a day after it was served, and can arrive some time later."""
 
 
 class NoSuchExperiment(ValueError):
-    """The tenant has no experiment of that name, or it has not begun; the message says which."""
+    """The tenant has no experiment of this name, or it has not begun. The message says which."""
 
 
 class ExperimentReports:
-    """Works out reports from archived events and stores them for the CMS."""
+    """Computes reports from archived events and stores them for the CMS."""
 
     def __init__(
         self,
@@ -52,7 +52,8 @@ class ExperimentReports:
         self._clock = clock
 
     async def gather(self, tenant_id: str, experiment_id: str) -> Outcomes:
-        """Everything the archive holds about an experiment. Raises `NoSuchExperiment`, `BlobsError`, `StoreError`."""
+        """Return everything the archive holds about an experiment. Raises `NoSuchExperiment`, `BlobsError`,
+        `StoreError`."""
         stored = await self._documents.read(TENANTS, tenant_id, f"experiment:{experiment_id}", latest=True)
         if stored is None or stored.body.get("deleted"):
             raise NoSuchExperiment(f"tenant {tenant_id} has no experiment {experiment_id}.")
@@ -76,9 +77,9 @@ class ExperimentReports:
         return outcomes
 
     async def store_all(self) -> int:
-        """Work out the report of every experiment that runs, or ended a few days ago; how many there were.
+        """Store the report of every experiment that is running or ended a few days ago. Return how many there were.
 
-        One tenant's failure keeps no other from its reports; it is counted and logged.
+        One tenant's failure does not stop the others; it is counted and logged.
         """
         stored = 0
         for tenant_id in self._tenants.ids():
@@ -108,5 +109,5 @@ class ExperimentReports:
 
 
 def _attributed(content: bytes) -> list[dict[str, Any]]:
-    """The lines that say which page served their video."""
+    """Return the lines of the running app that quote the page of their video."""
     return [line for line in from_lines(content) if line.get("request") and is_live(line)]

@@ -1,8 +1,8 @@
-"""Computes an experiment's result: lift and interval of each arm against the first, and a check that the arms got their
-shares of users. Pure.
+"""Computes an experiment's result: lift and interval of each arm against the first, and a sample-ratio check. Pure.
 
-Users are what was dealt to arms, so they are what varies: a rate such as watch time per video shown is a ratio of two
-sums over users, and its variance comes from the delta method (Deng et al., KDD 2018, eq. 5).
+The check tests whether the arms got their shares of users. Users are the unit of randomization, so the variance is that
+over users. A rate such as watch time per video shown is a ratio of two sums over users; its variance comes from the
+delta method (Deng et al., KDD 2018, eq. 5).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shared.domain.records import Arm, Experiment
 
 CONFIDENCE = 0.95
 MISMATCH = 0.001
-"""A sample-ratio check with a smaller p-value says that the assignment or the logging is broken: believe no lift."""
+"""A smaller p-value of the sample-ratio check means that the assignment or the logging is broken: trust no lift."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Outcome:
     skips: int = 0
 
     def numerator(self, measure: str) -> float:
-        """The user's part of the sum above the line."""
+        """Return the user's part of the measure's numerator."""
         return {
             "clickThrough": float(self.views),
             "watchSeconds": self.watched_ms / 1000,
@@ -50,11 +50,10 @@ class Outcome:
 
 @dataclass
 class Outcomes:
-    """Outcomes of each user of an experiment, gathered from archived events that quote a feed request of one of its
-    arms.
+    """Outcomes of an experiment's users, from archived events that quote a feed request of one of its arms.
 
-    Users seen in two arms (somebody changed the shares under way) are left out of both. Beyond `most_users` a hashed
-    half of the users is let go of, and again: who is left stands for all, whichever arm they are in.
+    Users seen in two arms (the shares were changed during the experiment) are left out of both. Beyond `most_users`, a
+    hashed half of the users is dropped, repeatedly. The rest is representative of all, whatever their arm.
     """
 
     experiment: Experiment
@@ -65,10 +64,8 @@ class Outcomes:
     events: int = 0
 
     def add(self, lines: Iterable[Mapping[str, Any]], durations: Mapping[str, float] | None = None) -> None:
-        """Take in archive lines; those that are not about this experiment, or do not count, are passed over.
-
-        `durations` of videos in seconds, where known: watch time counts as it does in statistics.
-        """
+        """Add archive lines. Lines about other experiments, or that do not count, are skipped. `durations` of videos in
+        seconds, if known: they limit the watch time that counts, as in statistics."""
         durations = durations or {}
         for line in lines:
             request, user = line.get("request"), line.get("user")
@@ -101,7 +98,7 @@ class Outcomes:
 def _count(outcome: Outcome, line: Mapping[str, Any], duration_seconds: float) -> None:
     kind = line["type"]
     if kind in (IMPRESSION, START, PROGRESS, VIDEO_VIEW, SKIP, COMPLETE):
-        # An app may send a view without the impression before it; either says that the video was on the screen.
+        # An app can send a view without the impression before it. Either one shows that the video was on the screen.
         outcome.shown.add(fingerprint(f"{line['request']['servedAt']}/{line['videoId']}"))
     if kind in (VIDEO_VIEW, PROGRESS):
         before = counted_before_ms(line)
@@ -122,7 +119,7 @@ class Rate:
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Rate | None:
-    """Σ above / Σ below over users, None when nothing is below the line or there are fewer than two users."""
+    """Return Σ above / Σ below over users; None if Σ below is not positive or there are fewer than two users."""
     users, total = len(below), sum(below)
     if users < 2 or total <= 0:
         return None
@@ -134,7 +131,8 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Rate | None:
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """Relative to the control: 0.05 is 5 % more. The interval holds with 95 %, for all arms of a measure together."""
+    """Relative difference from the control: 0.05 is 5 % more. The 95 % interval holds for all arms of a measure
+    together."""
 
     value: float
     low: float
@@ -142,12 +140,13 @@ class Lift:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out "no difference"."""
+        """Whether the interval excludes "no difference"."""
         return not self.low <= 0.0 <= self.high
 
 
 def lift(control: Rate, treatment: Rate, comparisons: int = 1) -> Lift | None:
-    """On the scale of logarithms, where a ratio's error is symmetric; Bonferroni for several comparisons."""
+    """Return the lift, computed on the log scale, where a ratio's error is symmetric. Bonferroni-corrected for several
+    comparisons. None if a rate is not positive."""
     if control.value <= 0 or treatment.value <= 0:
         return None
     z = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / comparisons)
@@ -157,7 +156,8 @@ def lift(control: Rate, treatment: Rate, comparisons: int = 1) -> Lift | None:
 
 
 def sample_ratio_p(users: Sequence[int], shares: Sequence[float]) -> float:
-    """How likely users fall on arms at least this unevenly when the shares are right (χ², Pearson)."""
+    """Return the probability that users fall on arms at least this unevenly if the shares are right (Pearson's χ²
+    test)."""
     total, whole = sum(users), sum(shares)
     pairs = [(seen, total * share / whole) for seen, share in zip(users, shares, strict=True) if share > 0]
     if len(pairs) < 2 or total == 0:
@@ -184,7 +184,7 @@ def chi_square_tail(statistic: float, degrees: int) -> float:
 
 
 def report(outcomes: Outcomes) -> dict[str, Any]:
-    """The report as plain values, ready for JSON. Lifts are None where there is too little to say."""
+    """Return the report as plain values, ready for JSON. A lift is None where there is too little data."""
     experiment = outcomes.experiment
     by_arm = {arm.number: _users_of(outcomes, arm) for arm in experiment.arms}
     control = experiment.arms[0]
@@ -241,7 +241,7 @@ def _rate(users: list[Outcome], measure: str) -> Rate | None:
 
 
 def as_text(result: Mapping[str, Any]) -> str:
-    """The report for a terminal."""
+    """Return the report for a terminal."""
     lines = [f"Experiment {result['experiment']} ({result['name']}), {result['status']}, {result['events']} events"]
     p_value = result["sampleRatio"]["pValue"]
     verdict = "as it should be" if result["sampleRatio"]["ok"] else "MISMATCH: believe none of the lifts below"

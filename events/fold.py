@@ -1,11 +1,11 @@
 """Folds a batch of events into a user's signals. Pure: no I/O, no clock.
 
-Folding is commutative: batches in any order give the same signals while nothing exceeds a cap. Above the caps the
-weakest counters are evicted and their strength is added to `Counters.lost`, which bounds what any entry lacks; rings
-keep the newest by (time, fingerprint), whatever the order, and long views of one second by when they were accepted. The
-ring of identities goes by when an event was accepted. So an event that a client packs again counts once, however old it
-is, while it is among the last 100 accepted; a whole batch always is. Counters are sums of
-float32, so equal means equal to about one part in a million.
+Folding is commutative: batches in any order give the same signals while nothing exceeds a cap. Above a cap the weakest
+counters are evicted. Their strength is added to `Counters.lost`, which bounds what any entry lacks. Rings keep the
+newest entries by (time, fingerprint), so the order of arrival does not matter. Long views of the same second are
+ordered by acceptance. The ring of identities is ordered by acceptance too. So an event sent again in another batch
+counts once, however old it is, while it is among the last 100 accepted; a whole batch always fits. Counters are sums of
+float32, so "the same" means equal to about one part in a million.
 """
 
 from __future__ import annotations
@@ -73,15 +73,16 @@ _NEGATIVE = (SKIP, NOT_INTERESTED)
 
 _CAPS = (MAX_CATEGORIES, MAX_TAGS, MAX_CREATORS)
 _TABLES: NDArray[np.int64] = np.arange(len(_CAPS)) << 32
-"""Categories, tags, creators: their numbers, above the 32 bits of a fingerprint."""
+"""Categories, tags, creators: the number of the table, above the 32 bits of a fingerprint."""
 _CATEGORIES, _TAGS, _CREATORS = _TABLES.tolist()
 _ONE_SKIP = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(slots=True)
 class _Added:
-    """Amounts that a batch adds to counters: of each event that adds anything its amounts as of the newest minute and
-    its day; the keys (table and fingerprint) that events are about, and the row of that event. A key may come again."""
+    """Amounts that a batch adds to counters. `amounts` and `days` have a row for each event that adds anything: its
+    amounts, decayed to the newest minute, and its day. `keys` are the (table, fingerprint) pairs that events are about,
+    `rows` the row of that event. A key can occur several times."""
 
     amounts: NDArray[np.float64]
     days: NDArray[np.int32]
@@ -99,15 +100,16 @@ def fold(
     fresh: Sequence[Event] | None = None,
     followed: Followed | None = None,
 ) -> Signals:
-    """`signals` (None: a new user) with `events` added.
+    """Return `signals` (None for a new user) with `events` added.
 
-    `facts` by video id; an event about a video without facts counts for what needs none (seen, daily totals).
-    A changed `half_life_days` holds from now on: what was folded keeps the decay it had. `now` in seconds since the
-    epoch drops what is older than 90 days; `accepted_at` is when the events were accepted (None, or later: now). What
-    is stored of a time after `now` is repaired. What is followed stays as it is: the list of it says what it becomes.
-    `fresh`: what `not_folded_yet` says, where the caller has asked, and
-    `followed`: what `follow` says of these. Only `events` enter the ring of identities: a tenant's history is folded as
-    `fresh` without any.
+    `facts` by video id. An event about a video without facts only adds what needs no facts: seen videos and daily
+    totals. A changed `half_life_days` applies from now on; what was folded before keeps its decay. Entries older than
+    90 days before `now` (seconds since the epoch) are dropped, and stored times after `now` are repaired. `accepted_at`
+    is when the events were accepted; None, or a later time, means now. Followed subjects stay as they are: the list
+    `following` decides about them.
+
+    `fresh`: the result of `not_folded_yet`, if the caller has it, and `followed`: the result of `follow` for these
+    events. Only `events` enter the ring of identities. A tenant's history is folded as `fresh` without any `events`.
     """
     old = signals_until(signals, now) if signals else Signals(half_life_days)
     fresh = not_folded_yet(signals, events) if fresh is None else fresh
@@ -162,7 +164,8 @@ def fold(
 
 
 def not_folded_yet(signals: Signals | None, events: Sequence[Event]) -> list[Event]:
-    """Events whose identity is neither in the ring nor earlier in the batch (a client may pack an event twice)."""
+    """Return the events whose identity is neither in the ring nor earlier in the batch (a client can send an event
+    twice)."""
     known = set(signals.identities.keys.tolist()) if signals else set()
     fresh = []
     for event in events:
@@ -173,7 +176,7 @@ def not_folded_yet(signals: Signals | None, events: Sequence[Event]) -> list[Eve
 
 
 def _is_action(event: Event, step: Step | None) -> bool:
-    """Whether the user did something: of a play, its first event."""
+    """Tell whether the user did something. Only the first event of a play is an action."""
     if event.play is not None:
         return step is not None and step.before is None
     return event.type != IMPRESSION and event.type not in OF_PLAYING
@@ -186,7 +189,7 @@ def _added(
     newest_minute: int,
     half_life_days: float,
 ) -> _Added:
-    """Sums that the events add per category, tag and creator. An event weighs 2^(−age / half-life)."""
+    """Return what the events add per category, tag and creator. An event weighs 2^(−age / half-life)."""
     amounts_of: list[Sequence[float]] = []
     minutes: list[int] = []
     keys: list[int] = []
@@ -209,13 +212,13 @@ def _added(
 
 @lru_cache(1 << 13)
 def _keys(category: str, tags: tuple[str, ...], creator: str) -> tuple[int, ...]:
-    """The counters that a video's events are about. Videos that are watched come again and again."""
+    """Return the counters that a video's events add to. Cached, because the same videos are watched again and again."""
     named = [(_CATEGORIES, category), *((_TAGS, tag) for tag in dict.fromkeys(tags)), (_CREATORS, creator)]
     return tuple(table | fingerprint_of_name(name) for table, name in named if name or table == _TAGS)
 
 
 def _amounts(event: Event, step: Step | None, fact: Facts) -> Sequence[float] | None:
-    """Amounts that one event adds: views, watch fraction, skips, approvals, interest, watch ms; None when it adds
+    """Return what one event adds: views, watch fraction, skips, approvals, interest, watch ms. None when it adds
     nothing."""
     if event.play is not None:
         return _amounts_of_play(step, fact.duration_seconds)
@@ -230,7 +233,7 @@ def _amounts(event: Event, step: Step | None, fact: Facts) -> Sequence[float] | 
 
 
 def _amounts_of_play(step: Step | None, duration: float) -> Sequence[float] | None:
-    """The same for an event of a play: what lies between the furthest before and after."""
+    """Return the same for an event of a play: the difference between its furthest position before and after."""
     if step is None or not step.adds:
         return None
     before, after = 1000.0 * (step.before or 0), 1000.0 * step.after
@@ -240,8 +243,8 @@ def _amounts_of_play(step: Step | None, duration: float) -> Sequence[float] | No
 
 
 def _add(tables: Sequence[Counters], added: _Added, faded: float, oldest_day: int) -> list[Counters]:
-    """Tables of counters brought to the newest minute, with what the batch adds, too old entries dropped and the caps
-    kept. One pass for all of them: above an entry's fingerprint stands the number of its table."""
+    """Return the tables of counters at the newest minute, with the batch's amounts, without old entries, within their
+    caps. All tables are processed in one pass: the table's number stands above an entry's fingerprint."""
     sizes = [len(each.keys) for each in tables]
     keys = np.concatenate([each.keys for each in tables]).astype(np.int64)
     keys |= np.repeat(_TABLES, sizes)
@@ -274,8 +277,8 @@ def _add(tables: Sequence[Counters], added: _Added, faded: float, oldest_day: in
 
 
 def _strongest(counters: Counters, sums: NDArray[np.float64], cap: int) -> Counters:
-    """Counters without the weakest, of equal ones those with the higher fingerprints, so that `cap` are left. `sums`:
-    their values before rounding."""
+    """Return the `cap` strongest counters; of equal ones those with the lower fingerprints. `sums`: their values before
+    rounding."""
     strength = _strength(sums)
     by_strength = np.lexsort((counters.keys, -strength))
     kept = np.sort(by_strength[:cap])
@@ -284,7 +287,7 @@ def _strongest(counters: Counters, sums: NDArray[np.float64], cap: int) -> Count
 
 
 def _first_of_each(ascending: NDArray[Any]) -> NDArray[np.intp]:
-    """Where each value of a sorted, non-empty column stands first."""
+    """Return the first index of each value in a sorted, non-empty column."""
     differs = np.empty(len(ascending), bool)
     differs[0] = True
     np.not_equal(ascending[1:], ascending[:-1], out=differs[1:])
@@ -292,15 +295,15 @@ def _first_of_each(ascending: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _strength(values: NDArray[Any]) -> NDArray[np.float64]:
-    """How much each entry holds: decayed views, skips and approvals."""
+    """Return the strength of each entry: decayed views, skips and approvals."""
     strength: NDArray[np.float64] = values[:, VIEWS] + values[:, SKIPS] + np.maximum(values[:, APPROVALS], 0.0)
     return strength
 
 
 def _newest(ring: Timeline, added: tuple[list[int], list[int]], cap: int, oldest: int) -> Timeline:
-    """The ring with fingerprints and their times added: each once at its newest time, the newest `cap` of them kept.
+    """Return the ring with fingerprints and their times added: each once at its newest time, at most the newest `cap`.
 
-    Sorted newest first, ties by fingerprint, so that what is kept never depends on the order of arrival.
+    Sorted newest first, ties by fingerprint, so the result does not depend on the order of arrival.
     """
     new_keys, new_times = added
     if not new_keys and (not len(ring.times) or ring.times.min() >= oldest):
@@ -317,13 +320,13 @@ def _newest(ring: Timeline, added: tuple[list[int], list[int]], cap: int, oldest
 
 
 def _videos(events: Sequence[Event], time: Any, mask: int = 0xFFFFFFFF) -> tuple[list[int], list[int]]:
-    """The fingerprints of the events' videos, and a time of each."""
+    """Return the fingerprints of the events' videos, and a time of each."""
     events = [event for event in events if event.subject is None]
     return [fingerprint_of_name(event.video_id) & mask for event in events], [time(event) for event in events]
 
 
 def _finished(events: Sequence[Event], facts: Mapping[str, Facts]) -> list[Finished]:
-    """The episodes that were finished."""
+    """Return the episodes that were finished."""
     found = []
     for event in events:
         fact = facts.get(event.video_id)
@@ -356,7 +359,7 @@ def _daily(
     facts: Mapping[str, Facts],
     newest_minute: int,
 ) -> NDArray[np.void]:
-    """Plain totals of the last seven days, index 0 the newest day."""
+    """Return plain totals of the last seven days; index 0 is the newest day."""
     today = newest_minute // MINUTES_PER_DAY
     shift = min(DAILY_DAYS, today - signals.newest_day) if signals.newest_minute else DAILY_DAYS
     daily = np.zeros(DAILY_DAYS, DAILY)

@@ -1,4 +1,4 @@
-"""The marker of a folded batch: a document beside the user's signals that says what of the batch was new. Pure."""
+"""The marker of a folded batch: a document beside the user's signals that records which events were new. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ REMOVED_TENANT = "removed_tenant"
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """How a fold ended, the events to hand on to the roll-up, and which of them statistics count (None: nobody decided,
-    as in the release before this one)."""
+    """Outcome of a fold, the events to publish to the roll-up, and whether statistics count each (None: not decided, as
+    in the previous release)."""
 
     outcome: str
     fresh: tuple[Event, ...] = ()
@@ -30,16 +30,16 @@ class Folded:
 
 
 def marker_id(batch: Batch) -> str:
-    """Where the marker of a batch is, in its user's partition."""
+    """Return the id of a batch's marker, in its user's partition."""
     return f"{MARKER_PREFIX}{batch.id}"
 
 
 def marker_of(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...], told: Told) -> Json:
-    """The marker of a folded batch: no more than what is read, for there is one a batch for two weeks.
+    """Return the marker of a folded batch. It has only fields that are read: there is one per batch, for two weeks.
 
-    `fresh` (one bit an event) is left out when all of them were new; `counted`, the bits of a hexadecimal number, says
-    which of the new ones statistics count; `plays` is `Told`, where there are. Whose it is, the signals in the same
-    partition say.
+    `fresh` has one bit per event; it is absent when all events were new. `counted` has the bits of a hexadecimal
+    number: which of the new events statistics count. `plays` is `Told`, if not empty. The user is not named: the
+    signals are in the same partition.
     """
     marker: Json = {
         "id": marker_id(batch),
@@ -54,9 +54,8 @@ def marker_of(batch: Batch, fresh: tuple[Event, ...], counted: tuple[bool, ...],
 
 
 def already_folded(batch: Batch, marker: Json) -> Folded:
-    """A batch whose marker is there. The same message again hands on the same events, in case it did not get so far,
-    and says so; a client's later copy of the batch (another acceptance) has nothing to hand on.
-    """
+    """Return the outcome for a batch whose marker exists. The same message delivered again gives the same events, in
+    case they were not published. A client's later copy of the batch, accepted at another time, gives none."""
     if marker.get("acceptedAt") != batch.accepted_at:
         return Folded(DUPLICATE)
     bits: Any = marker.get("fresh")

@@ -1,12 +1,12 @@
-"""The frame of a bus message of version 2: six bytes, then its batches in one of several encodings. Pure.
+"""The frame of a bus message of version 2: six bytes, followed by its batches in one of several encodings. Pure.
 
 | byte | holds |
 |---|---|
 | 0 | `MARK`: no JSON begins with it |
 | 1 | version |
-| 2 | encoding: 0 JSON as it is, 1 JSON in zlib, 2 columns; others are free |
+| 2 | encoding: 0 plain JSON, 1 JSON in zlib, 2 columns; others are free |
 | 3 | the dictionary of the encoding, 0 for none; others are free |
-| 4, 5 | how many batches, little-endian |
+| 4, 5 | number of batches, little-endian |
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ DICTIONARIES = {
         "0f1011121301000001010101"
     ),
 }
-"""What compressed content can refer to, by its number, which never changes its meaning. `EXAMPLE` is the columns of a
-batch without names; `dictionary_content` in `benchmarks/messages.py` made it."""
+"""Compression dictionaries by number; the content of a number never changes. `EXAMPLE` is the columns of a batch
+without names, made by `dictionary_content` in `benchmarks/messages.py`."""
 _KNOWN = {JSON: (NO_DICTIONARY,), JSON_IN_ZLIB: (NO_DICTIONARY,), COLUMNS: tuple(DICTIONARIES)}
 _LEVEL = 6
 _WINDOW_BITS, _MEMORY_LEVEL = 13, 6
-"""A window of 8 kB: what a message has to compress is smaller, and the tables are emptied for each."""
+"""A window of 8 kB. Messages compress less than that, and zlib clears its tables for each message."""
 MAX_CONTENT_BYTES = 16_000_000
-"""What compressed content may grow to: 16 messages of the largest size."""
+"""Limit of decompressed content: 16 messages of the largest size."""
 
 
 class UnreadableBatch(ValueError):
-    """The body of a message is not what any version makes."""
+    """No version produces such a message body."""
 
 
 class NewerMessage(Exception):
-    """A message of a version, encoding or dictionary that only a later release knows. It is none to set aside."""
+    """A message of a version, encoding or dictionary that only a later release knows. It must not be dead-lettered."""
 
 
 class Frame(NamedTuple):
-    """An opened message: how its content is encoded, and how many batches that has."""
+    """An opened message: encoding, dictionary, number of batches, and encoded content."""
 
     encoding: int
     dictionary: int
@@ -58,17 +58,17 @@ class Frame(NamedTuple):
 
 
 def is_framed(body: bytes) -> bool:
-    """Whether a body has the frame, of this version or a later one."""
+    """Tell whether a body has the frame, of this version or a later one."""
     return body[:1] == bytes([MARK])
 
 
 def wrap(frame: Frame) -> bytes:
-    """The body of a message."""
+    """Return the body of a message with this frame."""
     return _HEADER.pack(MARK, VERSION, frame.encoding, frame.dictionary, frame.batches) + frame.content
 
 
 def unwrap(body: bytes) -> Frame:
-    """The inverse. Raises `UnreadableBatch` or `NewerMessage`."""
+    """Return the frame of a body: the inverse of `wrap`. Raises `UnreadableBatch` or `NewerMessage`."""
     if len(body) < _HEADER.size:
         raise UnreadableBatch("cut off")
     _, version, encoding, dictionary, batches = _HEADER.unpack_from(body)
@@ -80,7 +80,7 @@ def unwrap(body: bytes) -> Frame:
 
 
 def deflate(content: bytes, dictionary: bytes) -> bytes:
-    """Compressed without zlib's header and sum: the frame says how, and a body is as whole as the bus brings it."""
+    """Compress without zlib's header and checksum: the frame names the encoding, and the bus delivers bodies intact."""
     compressor = zlib.compressobj(
         _LEVEL, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY_LEVEL, zlib.Z_DEFAULT_STRATEGY, dictionary
     )
@@ -88,17 +88,17 @@ def deflate(content: bytes, dictionary: bytes) -> bytes:
 
 
 def inflate(content: bytes, dictionary: bytes) -> bytes:
-    """The inverse. Raises `UnreadableBatch`."""
+    """Decompress: the inverse of `deflate`. Raises `UnreadableBatch`."""
     return _inflated(content, zlib.decompressobj(-zlib.MAX_WBITS, dictionary))
 
 
 def deflate_zlib(content: bytes) -> bytes:
-    """Compressed with zlib's header and sum."""
+    """Compress with zlib's header and checksum."""
     return zlib.compress(content, _LEVEL)
 
 
 def inflate_zlib(content: bytes) -> bytes:
-    """The inverse. Raises `UnreadableBatch`."""
+    """Decompress: the inverse of `deflate_zlib`. Raises `UnreadableBatch`."""
     return _inflated(content, zlib.decompressobj())
 
 

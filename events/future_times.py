@@ -1,7 +1,7 @@
-"""Repairs times from the future, which an instance whose clock ran ahead has written. Pure: no I/O, no clock.
+"""Repairs times from the future, written by an instance whose clock ran ahead. Pure: no I/O, no clock.
 
-Sums decay towards the newest time that was folded. One event from the future would therefore fade everything that is
-folded until real time has caught up.
+Sums decay towards the newest folded time. So one event from the future would weaken everything folded until real time
+reaches it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from shared.domain.user_signals import DAILY_DAYS, MINUTES_PER_DAY, ORDER_BITS, 
 
 
 def events_until(events: Sequence[Event], now: float) -> tuple[Event, ...]:
-    """The events, those more than 5 minutes ahead of `now` (seconds since the epoch) moved to `now`."""
+    """Return the events; those more than 5 minutes ahead of `now` (seconds since the epoch) are moved to `now`."""
     limit = (now + CLAMP_AHEAD_SECONDS) * 1000
     return tuple(event if event.at_ms <= limit else replace(event, at_ms=int(now * 1000)) for event in events)
 
 
 def signals_until(signals: Signals, now: float) -> Signals:
-    """The signals with their reference at `now` at the latest; the same object when it is not further ahead than that.
+    """Return the signals with no time after `now`; the same object if none is more than 5 minutes ahead.
 
-    A counter that was last touched before today gets back what it lost by fading towards the future. One touched
-    later stays as it is: how much of it came from the future cannot be told.
+    A counter last changed before today regains what it lost by decaying towards the future. One changed later stays as
+    it is: nothing tells how much of it came from the future.
     """
     latest = now + CLAMP_AHEAD_SECONDS
     if max(signals.newest_minute * 60, signals.updated_at, signals.identities.times.max(initial=0) / 1000) <= latest:

@@ -1,9 +1,9 @@
-"""Decides which rows of a tenant's history count. Pure: no I/O, no clock.
+"""Decides which rows of a tenant's imported history count. Pure: no I/O, no clock.
 
-A row is known when the archive, an earlier file or an earlier row of this one has the same user, video, type and
-second. The others pass the caps that the app's events pass: per user, video and day, and per minute of the tenant. As
-there, what is beyond counts in the user's own signals alone. And a day takes only so many rows of history, because the
-nights read all of it.
+A row is known if the archive, an earlier file, or an earlier row of this one has the same user, video, type and second.
+The other rows have the same caps as the app's events: per user, video and day, and per minute of the tenant. As there,
+a row beyond a cap counts only in the user's own signals. In addition, a day takes a limited number of history rows,
+because the nightly learning reads all of it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from shared.domain.event_types import TAKES_BACK
 from shared.domain.history import ADMITTED, CAPPED, DAY_FULL, KNOWN
 
 MAX_ROWS_OF_DAY = 500_000
-"""Rows of history that are taken of one tenant and day (UTC), in all files together."""
+"""Limit of history rows per tenant and day (UTC), in all files together."""
 _MS_PER_SECOND, _MS_PER_MINUTE, _MS_PER_DAY = 1_000, 60_000, 86_400_000
 _USER = re.compile(rb'"user":"([0-9a-f]{32})"')
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """A row that can count. `number`: what its author knows it by. `place`: where it stands in the file, from 0."""
+    """A row that can count. `number`: the row's number that its author knows. `place`: its index in the file, from
+    0."""
 
     place: int
     number: int
@@ -42,7 +43,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Keys to look for in earlier files: of each row its key, and that of its user, video and day; the users'
+    """Keys to search for in earlier files: a key for each row, a key for each row's user, video and day, and the users'
     pseudonyms."""
 
     rows: Sequence[int]
@@ -51,7 +52,7 @@ class Wanted:
 
     @classmethod
     def of(cls, rows: Sequence[HistoryRow], pseudonym: Callable[[str], str]) -> Wanted:
-        """For the rows of a file."""
+        """Return the keys for the rows of a file."""
         names = {user_key: pseudonym(user_key) for user_key in {row.user_key for row in rows}}
         of_row = [_row_key(names[row.user_key], row.event.video_id, row.event.type, row.event.at_ms) for row in rows]
         of_day = [_day_key(names[row.user_key], row.event.video_id, row.event.at_ms) for row in rows]
@@ -60,8 +61,8 @@ class Wanted:
 
 @dataclass(slots=True)
 class Found:
-    """Matches in earlier files: rows that are known, and how many events a user, video and day has.
-    Of earlier history also how many rows count in each minute, and how many each day has, since the epoch."""
+    """Matches in earlier files: the known rows, and the number of events per user, video and day. For earlier history
+    also the rows that count per minute and all rows per day, both since the epoch."""
 
     rows: set[int] = field(default_factory=set)
     days: Counter[int] = field(default_factory=Counter)
@@ -69,20 +70,20 @@ class Found:
     in_day: Counter[int] = field(default_factory=Counter)
 
     def to_json(self) -> dict[str, Any]:
-        """The stored shape."""
+        """Return the stored form."""
         counters = {"days": self.days, "inMinute": self.in_minute, "inDay": self.in_day}
         return {"rows": sorted(self.rows), **{name: sorted(of.items()) for name, of in counters.items()}}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Found:
-        """The inverse."""
+        """Read the stored form: the inverse of `to_json`."""
         counters = [Counter(dict(stored[name])) for name in ("days", "inMinute", "inDay")]
         return cls(set(stored["rows"]), *counters)
 
 
 def look_into(content: bytes, wanted: Wanted, found: Found, *, history: bool) -> None:
-    """Add what one file of the archive has, or with `history` one of an earlier job. Raises `ValueError`, `OSError`,
-    `EOFError` or `KeyError` for one that cannot be read."""
+    """Add the matches of one archive file or, with `history`, of a file of an earlier job. Raises `ValueError`,
+    `OSError`, `EOFError` or `KeyError` for an unreadable file."""
     rows, days = frozenset(wanted.rows), frozenset(wanted.days)
     for line in _lines(content, None if history else wanted.users):
         at_ms, user, video_id = line["timestamp"], line["user"] or "", line["videoId"]
@@ -95,7 +96,8 @@ def look_into(content: bytes, wanted: Wanted, found: Found, *, history: bool) ->
 
 
 def _lines(content: bytes, users: frozenset[bytes] | None) -> Iterator[dict[str, Any]]:
-    """The lines of some users, of all for None. Most are of others, and are passed over unread."""
+    """Yield the lines of some users; of all users if None. Most lines are of other users and are skipped without
+    parsing."""
     for text in gzip.decompress(content).splitlines():
         if users is not None:
             named = _USER.search(text)
@@ -108,7 +110,7 @@ def _lines(content: bytes, users: frozenset[bytes] | None) -> Iterator[dict[str,
 
 
 def admit(rows: Sequence[HistoryRow], wanted: Wanted, found: Found, most_in_minute: int) -> list[str]:
-    """Outcome of each row, in their order: `ADMITTED`, `CAPPED`, `KNOWN` or `DAY_FULL`."""
+    """Return the outcome of each row, in their order: `ADMITTED`, `CAPPED`, `KNOWN` or `DAY_FULL`."""
     known, of_day = set(found.rows), Counter(found.days)
     in_minute, in_day = Counter(found.in_minute), Counter(found.in_day)
     decided = []

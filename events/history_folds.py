@@ -1,11 +1,11 @@
-"""Folds a user's part of a tenant's history into their signals, as the app's events are folded, exactly once.
+"""Folds a user's part of a tenant's history into their signals exactly once, like the app's events.
 
-The marker is named by the job and where the part begins in it, and is created in one atomic batch with the signals. It
-says which rows counted, so that a job that comes again, after a crash or to another worker, finds the same.
+The marker is named after the job and the part's first row, and is created in one atomic batch with the signals. It
+records which rows counted. So a job that runs again, after a crash or in another worker, gets the same result.
 
-History never enters the ring of accepted events: a thousand rows must not push out what tells a batch of the app that
-is packed again. The ring is only asked, for events that were accepted and are not archived yet. Nor does history touch
-what statistics have counted of receipts and of the day.
+History does not enter the ring of accepted events: a thousand rows would push out the identities that recognize an
+app's repeated events. The ring is only read, to find events that were accepted and are not archived yet. Nor does
+history change what statistics have counted of receipts and of the day.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from shared.domain.records import DEFAULT_HALF_LIFE_DAYS
 
 MARKER_PREFIX = "history:"
 MARKER_TTL_SECONDS = 90 * DAY_SECONDS
-"""Longer than a job can be gone on with, and as long as what it wrote may live: an export tells of it."""
+"""Longer than a job can run, and as long as what it wrote can live: a data export mentions it."""
 ATTEMPTS = 20
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPart:
-    """Some rows of one user. `id` names them for good; `sent_at` is when the file was sent, in seconds. `events` has
-    None for a row that does not count: so the places stay the same, whatever is found to be known."""
+    """Some rows of one user. `id` is the same in every run; `sent_at` is when the file was sent, in seconds since the
+    epoch. `events` has None for a row that does not count, so indexes stay the same whatever rows turn out to be
+    known."""
 
     id: str
     owner: Owner
@@ -43,7 +44,7 @@ class HistoryPart:
 
 
 class HistoryFolds:
-    """`clock` gives seconds since the epoch."""
+    """Folds parts of history. `clock` gives seconds since the epoch."""
 
     def __init__(
         self, writer: SignalsWriter, video_facts: VideoFacts, tenants: TenantDirectory, clock: Callable[[], float]
@@ -54,8 +55,9 @@ class HistoryFolds:
         self._clock = clock
 
     async def fold(self, part: HistoryPart) -> list[str | None]:
-        """Fold the events and return each outcome: `COUNTED`, `KNOWN` or `LEFT_OUT`; None for a row that does not
-        count. Asking again gives the same answer, but for what was erased meanwhile. Raises `StoreUnavailable`."""
+        """Fold the events and return the outcome of each: `COUNTED`, `KNOWN` or `LEFT_OUT`, and None for a row that
+        does not count. A second call gives the same result, except for users erased meanwhile. Raises
+        `StoreUnavailable`."""
         if not any(part.events):
             return [None] * len(part.events)
         try:
@@ -93,12 +95,14 @@ class HistoryFolds:
 
 
 def _may_count(event: Event, sent_at: float, erased_at: float | None) -> bool:
-    """Whether an event may count of a user who was perhaps erased: what happened until then is to be forgotten."""
+    """Tell whether an event can count. If its user was erased, what happened or was sent until then must be
+    forgotten."""
     return erased_at is None or (sent_at > erased_at and event.at_ms > erased_at * 1000)
 
 
 def _marker(part: HistoryPart, counted: Sequence[bool], kept: Sequence[bool]) -> Json:
-    """`counted`: which rows count; `kept`: of which the user was not erased. In the bits of hexadecimal numbers."""
+    """Return the marker. `counted`: which rows count; `kept`: those not affected by an erasure. Stored as hexadecimal
+    numbers."""
     return {
         "id": part.id,
         "kind": "history",

@@ -1,7 +1,8 @@
-"""Writes the rows of a tenant's history that count into the sample that ranking learns from, in lines of the archive.
+"""Writes the counted rows of a tenant's history into the sample that ranking learns from, as archive lines.
 
-A part has rows of one day, and lies under that day. Its name and its bytes follow from the job and its rows alone, so a
-job that goes on after a crash writes the same again. Only an erasure in between changes them: its user's lines go.
+A part has rows of one day and is stored under that day. Its name and content depend only on the job and its rows, so a
+job that continues after a crash writes the same bytes again. Only an erasure in between changes them: that user's lines
+are removed.
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ class HistoryFile:
 
 
 def day_prefix(tenant_id: str, day: int) -> str:
-    """Where parts of a day (since the epoch) are."""
+    """Return the prefix of the parts of a day (since the epoch)."""
     return f"{tenant_id}/{datetime.fromtimestamp(day * 86_400, UTC):%Y/%m/%d}/{PART_PREFIX}"
 
 
 def is_of_job(name: str, job_id: str) -> bool:
-    """Whether a part was written by a job."""
+    """Tell whether a job wrote a part."""
     return name.rpartition("/")[2].startswith(f"{PART_PREFIX}{job_id}-")
 
 
 def parts_of(file: HistoryFile, rows: Sequence[HistoryRow]) -> Iterator[tuple[str, Sequence[HistoryRow]]]:
-    """The names of the parts that rows make, and the rows of each, in the order of days."""
+    """Yield the names of the parts and the rows of each, ordered by day."""
     by_day: dict[int, list[HistoryRow]] = {}
     for row in rows:
         by_day.setdefault(row.event.at_ms // _MS_PER_DAY, []).append(row)
@@ -56,7 +57,7 @@ def parts_of(file: HistoryFile, rows: Sequence[HistoryRow]) -> Iterator[tuple[st
 
 
 class HistoryParts:
-    """Writes parts. `clock` gives seconds since the epoch."""
+    """Writes parts of the sample. `clock` gives seconds since the epoch."""
 
     def __init__(self, documents: DocumentStore, blobs: Blobs, identity: Identity, clock: Callable[[], float]) -> None:
         self._documents = documents
@@ -65,11 +66,11 @@ class HistoryParts:
         self._clock = clock
 
     async def write(self, file: HistoryFile, name: str, rows: Sequence[tuple[HistoryRow, bool]]) -> None:
-        """Write one part: of each row whether it counts. Without the rows of erased users, and not when the part's day
-        is so long ago that it would be deleted at once. Raises `StoreUnavailable` or `BlobsError`.
+        """Write one part. `rows` have each row and whether it counts. Rows of erased users are left out, and a part so
+        old that it would be deleted at once is not written. Raises `StoreUnavailable` or `BlobsError`.
 
-        An erasure looks for what is there. One that comes between asking for erasures and writing would miss this part,
-        so they are asked for once more afterwards.
+        An erasure removes lines that exist. One that happens between reading the erasures and writing would miss this
+        part, so they are read again afterwards.
         """
         if is_sample_due(name, self._clock()):
             return
@@ -83,18 +84,18 @@ class HistoryParts:
             await self._blobs.write(SAMPLES, name, content)
 
     async def _erased(self, tenant_id: str, users: Set[str]) -> dict[str, float]:
-        """When those of some users were erased who were."""
+        """Return when those of the users who were erased were erased."""
         found = await erasures(self._documents, tenant_id)
         return {user_key: at for user_key, at in found.items() if user_key in users}
 
 
 def _is_left(file: HistoryFile, row: HistoryRow, erased_at: float | None) -> bool:
-    """Whether an erasure leaves a row: one that happened and was sent after it."""
+    """Tell whether an erasure keeps a row: it happened and was sent after the erasure."""
     return erased_at is None or (file.sent_at > erased_at and row.event.at_ms > erased_at * 1000)
 
 
 def _batch(file: HistoryFile, row: HistoryRow, counts: bool) -> Batch:
-    """A row as a batch of its own, named by its job and its number."""
+    """Return a row as a batch of its own, named after its job and its number."""
     return Batch(
         id=f"{file.job_id}:{row.number}",
         tenant_id=file.tenant_id,

@@ -1,4 +1,4 @@
-"""A row of a tenant's history: what of it is stored until it is worked off, and the event that it tells of. Pure."""
+"""A row of a tenant's imported history: its stored form until it is processed, and the event it describes. Pure."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ ROW_REJECTIONS: dict[str, str] = {
     "not_in_history": "A `progress` is no history: send one `video_view` with all the time that its play was watched. "
     "Send a `follow` or `unfollow` as an event.",
 }
-"""Every code a row can be refused with, and what its author is told."""
+"""Every code that a row can be refused with, and the message for its author."""
 
 
 def kept_values(values: Mapping[str, Any], user_key: Callable[[str], str]) -> dict[str, Any]:
-    """The stored form of a row: the fields that are used, and the user's key in place of the hash.
+    """Return the stored form of a row: the fields that are used, with the user's key in place of the hash.
 
-    Raises `Rejected` for what names no hashed user, or does not say clearly whether the user opted out: nothing of
-    such a row is kept.
+    Raises `Rejected` if the row names no hashed user, or does not say clearly whether the user opted out. Nothing of
+    such a row is stored.
     """
     user, agreed = values.get(USER), values.get(PERSONALIZATION)
     if not isinstance(user, str) or not USER_HASH.matches(user):
@@ -52,9 +52,9 @@ def kept_values(values: Mapping[str, Any], user_key: Callable[[str], str]) -> di
 
 
 def read_event(values: Mapping[str, Any], now: float) -> Event:
-    """The event of a row, for a file that was sent at `now` (seconds since the epoch). Raises `Rejected`.
+    """Return the event of a row, for a file sent at `now` (seconds since the epoch). Raises `Rejected`.
 
-    Its identity is the one that the same event has when an app sends it.
+    Its identity is the same as that of the same event sent by an app.
     """
     wire = wire_event(dict(values))
     if wire.type == PROGRESS or wire.type in ABOUT_NO_VIDEO:

@@ -1,4 +1,4 @@
-"""How far a job over a tenant's history is: stored beside its file, written before the progress that is shown. Pure."""
+"""Progress of a job over a tenant's history. Stored beside its file, before the progress that the CMS shows. Pure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NAMES = {code: status for status, code in _CODES.items()}
 
 @dataclass(slots=True)
 class HistoryState:
-    """`looked_into`: how many folders of earlier files were looked into as a whole, and `last_file` the last one of the
-    folder after these; `found` what is in them, None when rows are decided. `decided` has a byte for each row of the
-    file; `folded` is how many parts of users are folded, `written` how many parts of the sample are written."""
+    """`looked_into`: number of folders of earlier files that were searched completely. `last_file`: last file searched
+    in the next folder. `found`: the matches in them; None once the rows are decided. `decided` has a byte for each row
+    of the file. `folded` counts the folded parts of users, `written` the written parts of the sample."""
 
     decided: bytearray
     looked_into: int = 0
@@ -34,26 +34,26 @@ class HistoryState:
 
     @classmethod
     def of(cls, rows: int) -> HistoryState:
-        """Before any work."""
+        """Return the state before any work."""
         return cls(bytearray([_UNDECIDED]) * rows)
 
     def decide(self, places: Sequence[int], statuses: Sequence[str | None]) -> None:
-        """Note what became of rows, by their places in the file; None leaves one as it is."""
+        """Record the outcome of rows, by their index in the file. None leaves a row unchanged."""
         for place, status in zip(places, statuses, strict=True):
             if status is not None:
                 self.decided[place] = _CODES[status]
 
     def status(self, place: int) -> str | None:
-        """Outcome of a row so far; None while that is open."""
+        """Return the outcome of a row so far; None if it is open."""
         return _NAMES.get(self.decided[place])
 
     def counts(self) -> dict[str, int]:
-        """Rows by what became of them in the end."""
+        """Return the number of rows by final outcome."""
         found = Counter(self.decided)
         return {status: found[_CODES[status]] for status in STATUSES if found[_CODES[status]]}
 
     def to_bytes(self) -> bytes:
-        """The stored shape; the same bytes for the same state."""
+        """Return the stored form. The same state gives the same bytes."""
         stored = {
             "v": _VERSION,
             "decided": self.decided.hex(),
@@ -67,7 +67,8 @@ class HistoryState:
 
     @classmethod
     def from_bytes(cls, content: bytes | None, rows: int) -> HistoryState:
-        """The inverse. What is missing, damaged or of another release begins afresh, which counts nothing twice."""
+        """Read the stored form. A missing or damaged state, or one of another release, starts again, which counts
+        nothing twice."""
         try:
             stored: Any = orjson.loads(gzip.decompress(content or b""))
             decided = bytearray.fromhex(stored["decided"])

@@ -1,7 +1,7 @@
-"""Nightly: deletes files of past events whose day has come, and takes lines of erased users out of the others.
+"""Nightly: deletes files of imported history that are too old, and removes lines of erased users from the others.
 
-The lifecycle rule of the storage account goes by the age of a file, and these are written late. Tenants that have
-imported nothing for as long as a file can be there are passed over.
+The storage account's lifecycle rule uses the age of a file, but these files are written long after their day. Tenants
+without a recent import are skipped.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from shared.domain.history import JOB_KIND, MAX_AGE_DAYS
 from shared.domain.keys import Identity
 
 NIGHTS = 3
-"""Erasures of so many nights are looked for, in case a sweep was missed."""
+"""How many nights of erasures to apply, in case a sweep was missed."""
 MISSED_DAYS = 14
-"""How long after its day a file is still looked for."""
+"""How many days after its due day a file is still searched for."""
 _USER = re.compile(rb'"user":"([0-9a-f]{32})"')
 
 
 async def sweep_history(
     blobs: Blobs, documents: DocumentStore, tenants: TenantDirectory, identity: Identity, now: float
 ) -> int:
-    """Delete and rewrite what is due; how many files. `now` in seconds since the epoch. Raises `BlobsError` or
-    `StoreError`; a later sweep does the rest."""
+    """Delete and rewrite files that are due; return how many. `now` is in seconds since the epoch. Raises `BlobsError`
+    or `StoreError`; a later sweep continues."""
     swept, today = 0, int(now // DAY_SECONDS)
     for tenant_id in tenants.ids():
         jobs = await documents.query(TENANTS, tenant_id, id_prefix=f"{JOB_KIND}:", limit=1)
@@ -62,8 +62,8 @@ async def _sweep(blobs: Blobs, name: str, erased: Mapping[bytes, float], now: fl
 
 
 def without_erased(content: bytes, erased: Mapping[bytes, float]) -> bytes | None:
-    """A file without the lines of users, by pseudonym, that happened or were sent until they were erased (seconds since
-    the epoch). None when it has none of them."""
+    """Return a file without the lines of erased users that happened or were sent before the erasure. `erased`:
+    pseudonym → time in seconds since the epoch. None if there are no such lines."""
     lines = gzip.decompress(content).splitlines(keepends=True)
     left = [line for line in lines if not _is_erased(line, erased)]
     return None if len(left) == len(lines) else gzip.compress(b"".join(left), 6, mtime=0)

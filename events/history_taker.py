@@ -1,12 +1,12 @@
-"""Takes in a tenant's history: looks for what is known of it, folds the rest into signals, and writes it to the sample.
+"""Imports a tenant's history: finds the rows that are already known, folds the others into signals, writes the sample.
 
-A job goes through three steps, each of which can be gone on with after a crash:
+A job has three steps. Each can continue after a crash:
 
-1. Look into the archive and into earlier files of history, for the days that the rows are of: what is there is known.
-2. Fold the rows user by user. The marker beside a user's signals says that it was done (`events/history_folds.py`).
-3. Write the sample's parts of each day, under names that follow from the job (`events/history_parts.py`).
+1. Search the archive and earlier history files for the days of the rows. Rows found there are known.
+2. Fold the rows, user by user. The marker beside a user's signals records that it was done (`events/history_folds.py`).
+3. Write the sample's parts of each day, under names derived from the job (`events/history_parts.py`).
 
-It publishes nothing: neither the statistics nor demand, experiments or the archive ever see a row.
+Nothing is published to the bus: statistics, demand, experiments and the archive never see these rows.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ ROWS_OF_FOLD = 500
 FOLDS_AT_ONCE = 8
 READS_AT_ONCE = 16
 SAVE_SECONDS = 3.0
-"""How much work a crash costs at most, and how often the worker's lease is renewed."""
+"""How often progress is saved and the worker's lease is renewed. A crash costs at most this much work."""
 PAUSE_SECONDS = 0.04
-"""Between folds: no more than 200 users a second, so that live events and viewers come first."""
+"""Pause between groups of folds: at most 200 folds a second, so live events and viewers come first."""
 _MS_PER_DAY = 86_400_000
 
 Refusal = tuple[int, str, str]
-"""A row's number, the code it is refused with, and the sentence."""
+"""A row's number, the code it is refused with, and the message."""
 Report = Callable[[int, Mapping[str, int], Sequence[Refusal]], Awaitable[None]]
-"""Told how many rows are decided, how many by what became of them, and which were refused. Raises when another worker
-goes on."""
+"""Called with the number of decided rows, the number by outcome, and the refused rows. Raises when another worker has
+taken over the job."""
 
 
 @dataclass(slots=True)
 class _Job:
-    """A file under work."""
+    """A file that is being processed."""
 
     file: HistoryFile
     rows: list[HistoryRow]
@@ -68,7 +68,8 @@ class _Job:
 
 
 class HistoryTaker:
-    """`clock` gives seconds since the epoch. `most_in_minute`: rows of one minute that count of a tenant."""
+    """Imports history files. `clock` gives seconds since the epoch. A tenant can have `TIMES_USUAL` ·
+    `usual_peak_floor` rows per minute that count."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class HistoryTaker:
         self._parts = HistoryParts(documents, blobs, identity, clock)
 
     def kept(self, tenant_id: str, values: Json) -> Json | tuple[str, str]:
-        """The row to store until it is worked off, or the code and the sentence it is refused with."""
+        """Return the row to store until it is processed, or the code and message it is refused with."""
         try:
             return kept_values(values, lambda user: self._identity.user_key(tenant_id, user))
         except Rejected as refusal:
@@ -109,11 +110,11 @@ class HistoryTaker:
         report: Report,
         until: float,
     ) -> bool:
-        """Go on with a file until `until`, by `elapsed_seconds`; whether it is done now.
+        """Continue with a file until `until` (by `elapsed_seconds`); return whether it is done.
 
-        `file`: its tenant, its job, and when it was sent, in seconds since the epoch. `rows`: the number of each, and
-        what `kept` made of it, None for one that was refused then; `count`: how many there are. Raises
-        `StoreUnavailable` or `BlobsError`, and what `report` raises; a later call goes on.
+        `file`: its tenant, its job, and when it was sent, in seconds since the epoch. `rows`: each row's number and the
+        result of `kept`, None if it was refused then. `count`: the number of rows. Raises `StoreUnavailable` or
+        `BlobsError`, and what `report` raises; a later call continues.
         """
         if not self._clock_trusted():
             raise StoreUnavailable("the clock of this instance is wrong")
@@ -131,23 +132,23 @@ class HistoryTaker:
         return done
 
     async def _save(self, job: _Job) -> None:
-        """Store the state, then tell of it; whoever lost the job to another worker stops here."""
+        """Store the state, then report it. A worker that lost the job to another one stops here."""
         await self._blobs.write(UPLOADS, _state_name(job.file), await asyncio.to_thread(job.state.to_bytes))
         counts = job.state.counts()
         await job.report(sum(counts.values()), counts, job.refused)
         job.saved_at = elapsed_seconds()
 
     async def _may_go_on(self, job: _Job) -> bool:
-        """Save now and then; whether there is time for more."""
+        """Save if it is time; return whether there is time for more."""
         now = elapsed_seconds()
         if now - job.saved_at >= SAVE_SECONDS:
             await self._save(job)
         return now < job.until
 
-    # ---- what is known
+    # ---- known rows
 
     async def _look(self, job: _Job) -> bool:
-        """Find what is known of the rows and decide about all others; whether that is done."""
+        """Find the known rows and decide about all others; return whether that is done."""
         state, found = job.state, job.state.found
         if found is None:
             return True
@@ -182,7 +183,8 @@ class HistoryTaker:
             self._telemetry.count("store_failures", "unreadable_archive")
 
     def _folders(self, job: _Job) -> list[tuple[str, str]]:
-        """Where events of the rows' days can be: of the app within a week and a day, of earlier files on the day."""
+        """Return the folders that can have events of the rows' days: archive folders up to eight days later, history
+        folders of the day itself."""
         if not job.rows:
             return []
         days = {row.event.at_ms // _MS_PER_DAY for row in job.rows}
@@ -192,7 +194,7 @@ class HistoryTaker:
         return archived + [(SAMPLES, day_prefix(job.file.tenant_id, day)) for day in sorted(days)]
 
     async def _files_after(self, container: str, prefix: str, last: str, job: _Job) -> list[str]:
-        """The files of a folder behind `last`, without this job's own."""
+        """Return the files of a folder after `last`, without this job's own."""
         return [
             blob.name
             async for blob in self._blobs.list(container, prefix)
@@ -202,7 +204,7 @@ class HistoryTaker:
     # ---- signals
 
     async def _fold(self, job: _Job) -> bool:
-        """Fold the rows that count so far, some users at a time; whether all are folded."""
+        """Fold the rows that count so far, several users at a time; return whether all are folded."""
         parts = await asyncio.to_thread(lambda: list(_user_parts(job)))
         while job.state.folded < len(parts):
             if self._tenants.drops(job.file.tenant_id, job.file.sent_at) or not await self._may_go_on(job):
@@ -222,7 +224,7 @@ class HistoryTaker:
     # ---- the sample
 
     async def _write(self, job: _Job) -> bool:
-        """Write the parts of the sample; whether all are written."""
+        """Write the parts of the sample; return whether all are written."""
         statuses = {row.place: job.state.status(row.place) for row in job.rows}
         taken = [row for row in job.rows if statuses[row.place] in (COUNTED, OVER_CAP)]
         parts = await asyncio.to_thread(lambda: list(parts_of(job.file, taken)))
@@ -242,7 +244,8 @@ def _state_name(file: HistoryFile) -> str:
 def _read_rows(
     rows: Iterable[tuple[int, Json | None]], sent_at: float
 ) -> tuple[list[HistoryRow], list[int], list[Refusal], list[int]]:
-    """The rows that can count; the places of those whose users opted out; why others are refused, and their places."""
+    """Return the rows that can count, the indexes of rows whose users opted out, the refusals, and the indexes of
+    refused rows."""
     found: list[HistoryRow] = []
     left_out: list[int] = []
     refused: list[Refusal] = []
@@ -267,8 +270,8 @@ def _read_rows(
 
 
 def _user_parts(job: _Job) -> Iterator[tuple[HistoryPart, list[int]]]:
-    """All rows in parts of one user, each with the places of its rows: the same parts whenever the job comes again,
-    whatever was decided since."""
+    """Yield all rows in parts of one user, with the indexes of their rows. The parts are the same in every run of the
+    job, whatever was decided since."""
     by_user: dict[str, list[HistoryRow]] = {}
     for row in job.rows:
         by_user.setdefault(row.user_key, []).append(row)

@@ -1,7 +1,8 @@
-"""Finds what events change in a user's lists: saved, liked, continue, following. Pure.
+"""Finds the changes that events make to a user's lists: saved, liked, continue, following. Pure.
 
-`continue` has what was started and not finished. Short videos are watched again rather than continued, and nearly every
-batch has one that was left early: so only videos of five minutes and more, and episodes of a series, come onto it.
+`continue` has videos that were started and not finished. Short videos are watched again rather than continued, and
+nearly every batch has one that was left early. So only videos of five minutes or more, and episodes of a series, are
+added to it.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from shared.domain.user_lists import CONTINUE, FOLLOWING, LIKED, SAVED, Entry
 
 CONTINUE_FROM_SECONDS = 300.0
 STARTED_MS, STARTED_SHARE = 60_000.0, 0.2
-"""Watched for less than a minute, and for less than a fifth of its length, a video was not started."""
+"""A video counts as started after a minute, or after a fifth of its length if that is shorter."""
 FINISHED_SHARE = 0.9
-"""Watched so far, only credits are left."""
+"""Beyond this share of its length a video counts as finished: only credits are left."""
 FINISHED_FOR_MS = 60_000
-"""What is told of the same showing just after its end does not start it again."""
+"""Events up to this long after the end belong to the same showing and do not start the video again."""
 _LIST_OF = {SAVE: SAVED, LIKE: LIKED}
 
 
 def changes_of(events: Sequence[Event], facts: Mapping[str, Facts]) -> dict[str, dict[str, Entry]]:
-    """The changes by list and name; only lists that change."""
+    """Return the changes by list and name; only lists that change."""
     found: dict[str, dict[str, Entry]] = {}
     for event in events:
         changed = _change(event, facts.get(event.video_id))
@@ -45,7 +46,7 @@ def changes_of(events: Sequence[Event], facts: Mapping[str, Facts]) -> dict[str,
 
 
 def is_finished(event: Event, facts: Facts | None) -> bool:
-    """Whether the event says that its video was watched to the end, or nearly."""
+    """Tell whether the event shows that its video was watched to the end, or nearly."""
     if event.type == COMPLETE:
         return True
     if facts is None or facts.duration_seconds <= 0 or event.type not in (VIDEO_VIEW, PROGRESS):
@@ -58,7 +59,7 @@ def _is_started(event: Event, facts: Facts) -> bool:
 
 
 def _change(event: Event, facts: Facts | None) -> tuple[str, str, Entry] | None:
-    """The list, the name on it, and what changes."""
+    """Return the list, the name on it, and the change; None for no change."""
     if event.subject is not None:
         entry = Entry(on_ms=event.at_ms) if event.type == FOLLOW else Entry(off_ms=event.at_ms)
         return FOLLOWING, event.subject.name, entry

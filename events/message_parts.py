@@ -1,4 +1,4 @@
-"""The batches of a message one by one, so that one that cannot be read, or cannot be worked on, is dealt with alone."""
+"""Splits a message into its batches, so that one that cannot be read or processed is handled alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from events.frame import UnreadableBatch
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One batch of a message, None with the `error` where it cannot be read; `body` makes a message of it alone."""
+    """One batch of a message. `batch` is None, with an `error`, if it cannot be read. `body` makes a message of this
+    batch alone."""
 
     batch: Batch | None
     body: Callable[[], bytes]
@@ -20,7 +21,7 @@ class Part:
 
 
 def parts_of(body: bytes) -> list[Part]:
-    """The batches of a message. Raises `UnreadableBatch` where none of it can be read, and `NewerMessage`."""
+    """Return the batches of a message. Raises `UnreadableBatch` if none of it can be read, or `NewerMessage`."""
     try:
         batches = decode(body)
     except UnreadableBatch:

@@ -1,11 +1,11 @@
-"""Packs batches into messages: what goes to the same place within a short linger shares a message.
+"""Packs batches into messages: batches for the same session within a short time share a message.
 
-A message costs an execution, a send, a settlement and its properties, however many batches it has. Batches are sent as
-Nagle's algorithm sends small segments: after a pause at once, and then one message every `linger_seconds`, with all
-that came meanwhile. So nobody waits for longer than the linger, and at a low rate nobody waits at all.
+A message costs an execution, a send, a settlement and its properties, however many batches it has. Batches are sent
+like small segments in Nagle's algorithm: after a pause at once, then one message every `linger_seconds` with all that
+arrived meanwhile. So no batch waits longer than that, and at a low rate none waits at all.
 
-A message that was not confirmed may be on the bus. Sent again by this process, it is the same message under the same
-id, which the bus drops if it has it. A message that the bus refuses is taken apart: no batch sinks its neighbors.
+An unconfirmed message can be on the bus. This process sends it again unchanged under the same id, so the bus drops a
+duplicate. If the bus refuses a message, each of its batches is sent alone: a bad batch does not affect the others.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from shared.adapters.bus.port import Bus, BusUnavailable, OutgoingMessage
 
 MAX_BATCHES = 32
 MAX_BYTES = 200_000
-"""By `_size_of`: a fifth of what a message may have."""
+"""Measured with `_size_of`: a fifth of the largest message."""
 PACKED_FROM_VERSION = 2
 """Messages of version 1 have one batch."""
 BATCH_BYTES, ROW_BYTES = 300, 150
-"""Of a batch's head, and of an event or a receipt: more than is usual, before compression."""
+"""Estimated size of a batch's head, and of an event or a receipt: more than usual, before compression."""
 
 
 @dataclass(eq=False, slots=True)
 class _Pack:
-    """Batches of one message. `message` and `result` once it was sent: what was sent, and the outcome of the latest
-    attempt; `sending` while one is under way."""
+    """Batches of one message. `message`: the message that was sent. `result`: the outcome of the latest attempt.
+    `sending`: the attempt in progress."""
 
     to: str
     session_id: str
@@ -53,10 +53,10 @@ class PackedBatch:
     _pack: _Pack
 
     async def confirmed(self) -> None:
-        """Returns once the bus has the batch. Raises `BusUnavailable` when that was not confirmed, `BusRefused` when
-        the bus will never take it; called again after `BusUnavailable`, sends the same message once more.
+        """Wait until the bus has the batch. Raises `BusUnavailable` when that was not confirmed, `BusRefused` when the
+        bus will never take it. A call after `BusUnavailable` sends the same message again.
 
-        A caller that is cancelled takes its batch out of a message that was not sent yet.
+        A cancelled caller removes its batch from a message that was not sent yet.
         """
         while True:
             pack = self._pack
@@ -65,14 +65,15 @@ class PackedBatch:
                 return
 
     def move_to(self, pack: _Pack) -> None:
-        """The message was taken apart, and the batch goes in another."""
+        """Assign the batch to another message, after its own was split."""
         self._pack = pack
 
 
 class Packer:
-    """Messages of one publisher. `suffix` sets their ids apart from those of another; `version` is that of messages.
+    """Packs the messages of one publisher. `suffix` distinguishes their ids from those of other publishers; `version`
+    is the version of the messages.
 
-    With a linger of zero, or messages of version 1, every batch is a message of its own, sent at once.
+    With a linger of zero, or messages of version 1, every batch is sent at once in a message of its own.
     """
 
     def __init__(
@@ -91,11 +92,12 @@ class Packer:
         self._suffix = suffix
         self._max_batches, self._max_bytes = max_batches, max_bytes
         self._open: dict[tuple[str, str], tuple[_Pack, asyncio.TimerHandle]] = {}
-        """By where they go: what gathers since a message left, and what sends it when the linger is over."""
+        """By subscription and session: the open message, and the timer that sends it when the linger is over."""
         self._sending: set[asyncio.Task[None]] = set()
 
     def add(self, batch: Batch, to: str, session_id: str) -> PackedBatch:
-        """Send a batch to a subscription, with others for the same session. Ask the result whether it is confirmed."""
+        """Send a batch to a subscription, packed with others for the same session. `confirmed` of the result waits for
+        the bus."""
         where, size = (to, session_id), _size_of(batch)
         if not self._linger:
             return self._alone(batch, to, session_id)
@@ -119,11 +121,11 @@ class Packer:
         return packed
 
     async def publish(self, batch: Batch, to: str, session_id: str) -> None:
-        """As `add` and `confirmed`."""
+        """Send a batch and wait until the bus has it: `add` and `confirmed`."""
         await self.add(batch, to, session_id).confirmed()
 
     async def close(self) -> None:
-        """Send what gathers, and wait for what is being sent."""
+        """Send the open messages, and wait for those being sent."""
         for pack, timer in self._open.values():
             timer.cancel()
             if pack.batches:
@@ -133,7 +135,7 @@ class Packer:
             await asyncio.wait(self._sending)
 
     async def outcome_of(self, packed: PackedBatch, pack: _Pack) -> None:
-        """Wait for the outcome of a message; sends it again when its last attempt failed."""
+        """Wait for the outcome of a message. Send it again if its last attempt failed."""
         if pack.result.done() and isinstance(pack.result.exception(), BusUnavailable):
             pack.result = _result()
             self._send(pack)
@@ -151,7 +153,7 @@ class Packer:
             pack.waiting -= 1
 
     def _begin(self, where: tuple[str, str]) -> tuple[_Pack, asyncio.TimerHandle]:
-        """A message to this place has just left: what comes now waits until the linger is over."""
+        """Open a message after one to the same session was sent: new batches wait until the linger is over."""
         timer = asyncio.get_running_loop().call_later(self._linger, self._linger_is_over, where)
         self._open[where] = _Pack(*where), timer
         return self._open[where]
@@ -175,8 +177,8 @@ class Packer:
         task.add_done_callback(partial(self._sent, pack))
 
     async def _attempt(self, pack: _Pack) -> None:
-        """Send a message once. Raises what the bus does."""
-        if not pack.batches:  # all have left
+        """Send a message once. Raises the errors of the bus."""
+        if not pack.batches:  # all callers were cancelled
             return
         try:
             if pack.message is None:
@@ -184,13 +186,13 @@ class Packer:
             await self._bus.publish(pack.message)
         except BusUnavailable:
             raise
-        except Exception:  # refused, or a batch that cannot be encoded: the others go without it
+        except Exception:  # refused, or a batch that cannot be encoded: send the others without it
             if len(pack.batches) == 1:
                 raise
             self._take_apart(pack)
 
     def _sent(self, pack: _Pack, task: asyncio.Task[None]) -> None:
-        """Tell the outcome of an attempt to all who wait."""
+        """Pass the outcome of an attempt to all callers that wait."""
         self._sending.discard(task)
         pack.sending = None
         error = BusUnavailable("nobody waits any more") if task.cancelled() else task.exception()
@@ -206,7 +208,8 @@ class Packer:
         return OutgoingMessage(f"{_id_of(batches)}{self._suffix}", pack.session_id, body, pack.to)
 
     def _take_apart(self, pack: _Pack) -> None:
-        """Each batch in a message of its own. Where an attempt before may have reached the bus, they may come again."""
+        """Send each batch in a message of its own. If an earlier attempt can have reached the bus, the batches get the
+        flag `again`."""
         for packed in pack.batches:
             if pack.unconfirmed:
                 packed.batch = replace(packed.batch, again=True)
@@ -216,19 +219,19 @@ class Packer:
 
 
 def _result() -> asyncio.Future[None]:
-    """A future whose error nobody needs to ask for: its callers may have given up."""
+    """Return a future whose error need not be retrieved: its callers can have given up."""
     result: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     result.add_done_callback(lambda done: done.cancelled() or done.exception())
     return result
 
 
 def _id_of(batches: Sequence[Batch]) -> str:
-    """The id of a message: that of its only batch, or a name of just these, in this order."""
+    """Return the id of a message: the id of its only batch, or a hash of the ids of its batches in order."""
     if len(batches) == 1:
         return batches[0].id
     return blake2b("\n".join(batch.id for batch in batches).encode(), digest_size=16).hexdigest()
 
 
 def _size_of(batch: Batch) -> int:
-    """About how many bytes a batch adds to a message, quickly."""
+    """Return a quick estimate of the bytes that a batch adds to a message."""
     return BATCH_BYTES + ROW_BYTES * (len(batch.events) + len(batch.requests))

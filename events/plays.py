@@ -1,10 +1,10 @@
-"""Follows plays that are told by heartbeats: what each event adds to the furthest that is kept of its play. Pure.
+"""Tracks plays reported by heartbeats: what each event adds to the furthest known position of its play. Pure.
 
-A play is one showing of one video, by an id that the app makes up. Its heartbeats (`progress`) and its final
-`video_view` each say how long it has played so far. Only what lies beyond the furthest so far counts, so in any order,
-any number of times, a play has one view and the time of its furthest event. What is kept is bounded: the play progress
-of a user's signals has the `MAX_PROGRESS` plays that began last. `Progress.closed_until` is the beginning of the latest
-that was dropped: a play that began no later, and is not kept, adds nothing any more. So nothing counts twice.
+A play is one showing of one video, with an id made by the app. Its heartbeats (`progress`) and its final `video_view`
+each report how long it has played so far. Only time beyond the furthest position counts. So in any order, and sent any
+number of times, a play has one view and the time of its furthest event. The state is bounded: a user's signals keep the
+`MAX_PROGRESS` plays that began last. `Progress.closed_until` is the start of the latest play that was dropped. A play
+that is not stored and began no later adds nothing any more, so nothing counts twice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _MS_PER_MINUTE = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Contribution of one event to its play: the whole seconds that count of it, before (None: nothing, so this is a
-    view) and after. `in_statistics`: whether statistics count the play since an earlier batch."""
+    """Contribution of one event to its play: the whole seconds that count before it (None: none yet, so this is the
+    view) and after it. `in_statistics`: whether statistics count the play since an earlier batch."""
 
     before: int | None
     after: int
@@ -32,14 +32,14 @@ class Step:
 
     @property
     def adds(self) -> bool:
-        """Whether anything counts that did not before."""
+        """Whether the event adds something that did not count before."""
         return self.before is None or self.after > self.before
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Each event's step (None: it is of no play, or adds nothing to one that is no longer kept), and the progress
-    afterwards."""
+    """Each event's step, and the progress afterwards. A step is None if the event is of no play, or adds nothing to a
+    play that is no longer stored."""
 
     steps: tuple[Step | None, ...]
     progress: Progress
@@ -47,7 +47,7 @@ class Followed:
 
 @dataclass(slots=True)
 class _Kept:
-    """A play: the minute it began, the furthest so far in seconds, whether statistics count it."""
+    """A play: the minute it began, its furthest position in seconds, and whether statistics count it."""
 
     began: int
     seconds: int
@@ -55,7 +55,7 @@ class _Kept:
 
 
 def follow(progress: Progress, events: Sequence[Event], facts: Mapping[str, Facts]) -> Followed:
-    """The steps of `events`, in their order."""
+    """Return the steps of `events`, in their order, and the new progress."""
     if not any(event.play for event in events):
         return Followed((None,) * len(events), progress)
     closed_until = progress.closed_until
@@ -84,12 +84,13 @@ def _step(event: Event, duration_seconds: float, kept: dict[int, _Kept], closed_
 
 
 def play_seconds(watch_ms: float | None, duration_seconds: float) -> int:
-    """The time of a play that counts, in whole seconds: as of any view, and at most `MAX_PLAY_SECONDS`."""
+    """Return the time of a play that counts, in whole seconds: like that of a view, and at most `MAX_PLAY_SECONDS`."""
     return min(MAX_PLAY_SECONDS, int(counted_watch_time(watch_ms, duration_seconds) / 1000 + 0.5))
 
 
 def _progress(kept: Mapping[int, _Kept], closed_until: int) -> Progress:
-    """The plays that began last, of equal ones those with the lower key, so that no order of arrival matters."""
+    """Return the plays that began last; of equal ones those with the lower key, so the order of arrival does not
+    matter."""
     order = sorted(kept.items(), key=lambda entry: (-entry[1].began, entry[0]))
     room = MAX_PROGRESS - bool(closed_until)
     if len(order) > room:
@@ -100,7 +101,7 @@ def _progress(kept: Mapping[int, _Kept], closed_until: int) -> Progress:
 
 
 def in_statistics(progress: Progress, keys: Iterable[int]) -> Progress:
-    """The progress with some plays marked as counted by statistics."""
+    """Return the progress with some plays marked as counted by statistics."""
     marked = set(keys)
     if not marked:
         return progress

@@ -1,4 +1,4 @@
-"""Passes from the fold to the roll-up what earlier events of a play already counted. Pure."""
+"""Passes from the fold to the roll-up how much of a play earlier events already counted. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from events.plays import Step
 from events.schema import Event
 
 Told = Mapping[str, Sequence[int | None]]
-"""Of events that count, by their number in text: the seconds of their play so far, and those that counted before (None:
-it is the play's view). It stands in a batch's marker, so that a message that comes again tells the same."""
+"""By the index of an event that counts, as text: the seconds of its play so far, and the seconds that counted before
+(None: it is the play's view). Stored in the batch's marker, so that a message delivered again passes on the same."""
 
 
 def told_of(steps: Sequence[Step | None], decision: Decision) -> Told:
-    """Values to pass on for the events of these steps."""
+    """Return the values to pass on for the events of these steps."""
     return {
         str(at): (step.after, step.before if decision.goes_on[at] else None)
         for at, (step, counts) in enumerate(zip(steps, decision.counted, strict=True))
@@ -24,7 +24,7 @@ def told_of(steps: Sequence[Step | None], decision: Decision) -> Told:
 
 
 def handed_on(fresh: tuple[Event, ...], told: Told) -> tuple[Event, ...]:
-    """The events, those of plays with what counts of them."""
+    """Return the events; those of plays carry the time that counts."""
     if not told:
         return fresh
     events = list(fresh)

@@ -1,8 +1,8 @@
 """Markers of what statistics counted for users who opted out: one per receipt, for 24 hours.
 
-Nothing is kept about such a user, so each receipt has a document of its own, under a keyed hash of what the receipt
-says; it names nobody. It also says which message took which events, so that a message that comes again, after a crash
-between this write and that of the statistics, takes the same ones.
+Nothing is stored about such a user. So each receipt has a document of its own, under a keyed hash of the receipt's
+fields; it names nobody. It also records which message counted which events. So a message delivered again, after a crash
+between this write and that of the statistics, counts the same events.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PAUSE_SECONDS = 0.05
 _EVERYTHING_COUNTED = CountedReceipts(oldest=0xFFFFFFFF)
 
 NamedBatch = tuple[str, Batch]
-"""A name for the message, the same whenever it comes again, and its batch."""
+"""Name of a message, the same in every delivery, and its batch."""
 _Quoted = tuple[str, int, int]
 """A receipt: its tenant, when it was served, its key."""
 
@@ -35,7 +35,7 @@ class _Crossed(Exception):
 
 
 class ReceiptMarkers:
-    """Decides about batches that name no user."""
+    """Decides about batches without a user."""
 
     def __init__(self, documents: DocumentStore, identity: Identity) -> None:
         self._documents = documents
@@ -43,7 +43,7 @@ class ReceiptMarkers:
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def decide(self, batches: Sequence[NamedBatch]) -> list[tuple[bool, ...]]:
-        """Which events of each batch count. Raises `StoreUnavailable`; asking again gives the same answer."""
+        """Return which events of each batch count. Raises `StoreUnavailable`; a second call gives the same result."""
         quoting: dict[_Quoted, list[tuple[str, Batch, list[int]]]] = {}
         decided: dict[str, list[bool]] = {}
         for name, batch in batches:
@@ -51,7 +51,7 @@ class ReceiptMarkers:
             by_receipt: dict[_Quoted, list[int]] = {}
             for at, event in enumerate(batch.events):
                 request = None if event.request is None else batch.requests[event.request]
-                # Without a key (a message of the release before this one) receipts cannot be told apart.
+                # Receipts without a key (messages of the previous release) cannot be told apart.
                 if request is None or not request.key:
                     rest.append(at)
                 else:
@@ -67,7 +67,7 @@ class ReceiptMarkers:
     async def _take(
         self, quoted: _Quoted, messages: Sequence[tuple[str, Batch, list[int]]], decided: dict[str, list[bool]]
     ) -> None:
-        """Take what still counts of one receipt for the messages that quote it."""
+        """Count what is left of one receipt for the messages that quote it."""
         async with self._at_once:
             masks = await retry(
                 lambda: self._take_once(quoted, messages),
@@ -114,7 +114,7 @@ def _set(flags: list[bool], places: Sequence[int], counted: Sequence[bool]) -> N
 
 
 def _read(body: Json | None) -> tuple[Ledger, dict[str, str]]:
-    """The marker's ledger and masks. From one that cannot be read nothing counts any more."""
+    """Return the marker's ledger and masks. An unreadable marker counts nothing any more."""
     if body is None:
         return Ledger(today=None), {}
     taken: Any = body.get("taken")

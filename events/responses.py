@@ -1,4 +1,4 @@
-"""Models of an event batch: what is sent, for the OpenAPI document, and what is answered."""
+"""Models of an event batch: the request, for the OpenAPI document, and the response."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BatchReceipt(View):
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    """Add the types with their meaning, and what a client must know of each field."""
+    """Add the meaning of the event types and of fields to the schema."""
     properties = schema["properties"]
     properties["type"] = {
         "type": "string",

@@ -1,4 +1,4 @@
-"""The sample that ranking learns from: files of whole users' events, in the lines of the archive.
+"""The sample that ranking learns from: files with all events of some users, in the format of the archive.
 
 A user is in it with every event or with none, and stays for months: half the sample is a subset of the sample. The
 tenant's holdout is always in it. The archive itself has too many events to be read each night.
@@ -14,12 +14,12 @@ from events.batch import NOBODY, Batch
 from shared.domain.holdout_users import in_holdout
 
 AIM_EVENTS_A_DAY = 200_000
-"""About a second of decoding, and as much as a night can learn from."""
+"""About a second of decoding, and as much as one night can learn from."""
 MAX_HALVINGS = 20
 
 
 def halvings_for(events_a_day: float) -> int:
-    """How often a tenant's users are halved for a sample of at most `AIM_EVENTS_A_DAY`."""
+    """Return how often a tenant's users are halved for a sample of at most `AIM_EVENTS_A_DAY`."""
     halvings = 0
     while halvings < MAX_HALVINGS and events_a_day > AIM_EVENTS_A_DAY * 2**halvings:
         halvings += 1
@@ -27,7 +27,7 @@ def halvings_for(events_a_day: float) -> int:
 
 
 def in_share(pseudonym: str, halvings: int) -> bool:
-    """Whether a user is in the sample of all users halved so often: then also in that of fewer halvings.
+    """Tell whether a user is in the sample after this many halvings. Such a user is in it with fewer halvings too.
 
     `pseudonym`: the user of an archived line, 32 hex digits of a keyed hash.
     """
@@ -35,7 +35,7 @@ def in_share(pseudonym: str, halvings: int) -> bool:
 
 
 def sampled(batches: Sequence[Batch], pseudonym: Callable[[str], str], halvings: int) -> list[Batch]:
-    """The batches of the sampled users and of the tenant's holdout; nobody's, without consent, are not among them."""
+    """Return the batches of the sampled users and of the tenant's holdout, without batches of users who opted out."""
     kept = []
     for batch in batches:
         if batch.user_key == NOBODY:
@@ -47,13 +47,13 @@ def sampled(batches: Sequence[Batch], pseudonym: Callable[[str], str], halvings:
 
 
 def sample_name(archive_name: str) -> str:
-    """Where the sample of an archive's file lies: the same name, by day instead of by hour."""
+    """Return the name of the sample file for an archive file: the same name, by day instead of by hour."""
     tenant_id, year, month, day, hour, part = archive_name.split("/")
     return f"{tenant_id}/{year}/{month}/{day}/{hour}-{part}"
 
 
 def day_of(name: str) -> datetime | None:
-    """The beginning of the day (UTC) that a file of the sample is of; None for a name that is not one of ours."""
+    """Return the start of the day (UTC) of a sample file; None if the name is not that of a sample file."""
     try:
         _, year, month, day, _ = name.split("/")
         return datetime(int(year), int(month), int(day), tzinfo=UTC)
@@ -62,7 +62,7 @@ def day_of(name: str) -> datetime | None:
 
 
 def is_sample_due(name: str, now: float) -> bool:
-    """Whether a file of the sample must be deleted: a day early, as this is asked once a day. By the day in its name: a
-    tenant's records of former times are written late."""
+    """Tell whether a sample file must be deleted; true a day early because the check runs once a day. It uses the day
+    in the file's name, since a tenant's imported history is written long after its day."""
     day = day_of(name)
     return day is not None and now - day.timestamp() > (KEEP_DAYS - 1 - LATEST_DAYS) * 86_400

@@ -1,8 +1,8 @@
-"""Keeps the share of a tenant's users that the sample holds: one small document beside the tenant's statistics.
+"""Stores the share of a tenant's users that the sample holds: one small document beside the tenant's statistics.
 
-All shards of a tenant go by it, so that a user is in the sample with every event. The first write
-chooses it by the tenant's usual number of events. The nightly learning changes it when the sample has become far too
-large or too small.
+All shards of a tenant use the same share, so a user is in the sample with every event. The first write chooses it from
+the tenant's usual number of events. The nightly learning changes it when the sample has become far too large or too
+small.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from shared.domain.clocks import elapsed_seconds
 
 SHARE_ID = "learning-sample"
 KNOWN_SECONDS = 600.0
-"""For so long an instance goes by what it has read."""
+"""How long an instance uses the share it has read."""
 TOO_MANY, TOO_FEW = 2.0, 0.25
-"""The share is changed when a day's sample has more or less than so many times what it aims at: rarely."""
+"""The share changes when a day's sample has more, or less, than this many times its target. That is rare."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,8 @@ class SampleShares:
         self._known: dict[str, _Known] = {}
 
     async def halvings(self, tenant_id: str, usual_events_a_day: Callable[[], float]) -> int:
-        """How often the tenant's users are halved; decided now where it has not been. Raises `StoreUnavailable`."""
+        """Return how often the tenant's users are halved; choose the share if the tenant has none yet. Raises
+        `StoreUnavailable`."""
         known = self._known.get(tenant_id)
         if known is None or self._elapsed() >= known.until:
             known = _Known(await self._read(tenant_id, usual_events_a_day), self._elapsed() + KNOWN_SECONDS)
@@ -59,20 +60,21 @@ class SampleShares:
         halvings = halvings_for(usual_events_a_day())
         try:
             await self._documents.write(VIDEO_STATS, tenant_id, [Create(_body(halvings))])
-        except WriteRejected:  # another shard has decided
+        except WriteRejected:  # another shard chose it first
             stored = await self._documents.read(VIDEO_STATS, tenant_id, SHARE_ID, latest=True)
             return halvings if stored is None else halvings_of(stored)
         return halvings
 
 
 def halvings_of(stored: Document) -> int:
-    """Read the stored share; the smallest sample where it cannot be read, which is never too large."""
+    """Return the stored share. If it cannot be read, return the smallest sample, which is never too large."""
     found: Any = stored.body.get("halvings")
     return found if isinstance(found, int) and 0 <= found <= MAX_HALVINGS else MAX_HALVINGS
 
 
 def adjusted(stored: Document, sampled_a_day: float) -> Operation | None:
-    """Document to write when a day's sample of the share (without the holdout) had so many events; None for nothing."""
+    """Return the document to write after a day with this many sampled events (without the holdout); None for no
+    change."""
     halvings = halvings_of(stored)
     if sampled_a_day > TOO_MANY * AIM_EVENTS_A_DAY:
         wanted = halvings + halvings_for(sampled_a_day)

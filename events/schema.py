@@ -1,4 +1,4 @@
-"""The event as SDKs send it: one model for the wire, one code per way to be refused."""
+"""The event as SDKs send it: one model for the JSON, one code for each reason to refuse it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REJECTIONS: dict[str, str] = {
     "invalid_follow": f"A `follow` or `unfollow` needs `followKind` ({', '.join(KINDS)}) and `followId`, a text of 1 "
     f"to {MAX_NAME_CHARS} characters.",
 }
-"""Every code an event can be refused with, and what the caller is told."""
+"""Every code that an event can be refused with, and the message for the caller."""
 
 _CODE_BY_FIELD = {
     "type": "unknown_type",
@@ -95,24 +95,24 @@ class WireEvent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """The play that an event tells about. `key`: 32 bits of a hash of the video and the play's id, not 0. `started_ms`
-    is in ms since the epoch. `before`: the whole seconds of it that statistics counted with earlier events, None when
-    this one is the first of it, or nobody has decided yet."""
+    """The play that an event reports. `key`: 32 bits of a hash of the video and the play's id, never 0. `started_ms` is
+    in ms since the epoch. `before`: the whole seconds that statistics counted with earlier events; None when this event
+    is the first of its play, or nothing is decided yet."""
 
     key: int
     started_ms: int
     before: int | None = None
 
 
-@dataclass(slots=True)  # not frozen, which is four times as dear to make
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
 class Event:
-    """A validated event. `at_ms` is in ms since the epoch, never later than its acceptance by more than 5 minutes.
+    """A validated event. `at_ms` is in ms since the epoch, at most 5 minutes later than its acceptance.
 
-    `identity` names the event for the ring that catches re-packed batches; `request` is the index of its feed request
-    in the batch, None when it quotes none that is valid. `place` is where its video stood on that page, `NOT_ON_PAGE`
-    when it did not, None when the feed request does not know. `session_id`: a hash of the app session, where the
-    client names one. `watch_ms` of an event with a `play` is how long that has played so far. `subject`: what is
-    followed, of an event that is about no video; its `video_id` is empty, and it quotes no request.
+    `identity` names the event in the ring that detects repeated events. `request` is the index of its feed request in
+    the batch; None when it quotes no valid one. `place` is the position of its video on that page: `NOT_ON_PAGE` when
+    it was not there, None when the feed request does not know. `session_id`: a hash of the app session, if the client
+    names one. `watch_ms` of an event with a `play` is how long that play has lasted so far. `subject`: who or what is
+    followed, for an event about no video; its `video_id` is empty and it quotes no request.
     """
 
     type: str
@@ -129,12 +129,12 @@ class Event:
 
     @property
     def counts_at_ms(self) -> int:
-        """When the event counts: all of a play counts when that began."""
+        """When the event counts. All time of a play counts at the start of the play."""
         return self.at_ms if self.play is None else min(self.play.started_ms, self.at_ms)
 
 
 class Rejected(Exception):
-    """An event that is refused. `code` is a key of `REJECTIONS`."""
+    """A refused event. `code` is a key of `REJECTIONS`."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -142,10 +142,10 @@ class Rejected(Exception):
 
 
 def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tuple[Event, str | None]:
-    """Validate one event; also the feed request id it quotes, unverified. Raises `Rejected`.
+    """Validate one event. Return it with the feed request id that it quotes, unverified. Raises `Rejected`.
 
-    Its time is corrected by the device's clock. Then more than 5 minutes ahead of `now` is clamped to `now`, and older
-    than 7 days is refused. The event's identity goes by the time as it was sent, whatever the correction.
+    The device's clock corrects its time. Then a time more than 5 minutes ahead of `now` is set to `now`, and one older
+    than 7 days is refused. The event's identity uses the time as it was sent, without correction.
     """
     if not isinstance(raw, dict):
         raise Rejected("unreadable" if raw is UNREADABLE else "not_an_object")
@@ -183,14 +183,14 @@ def parse_event(raw: Any, now: float, device: DeviceClock = UNKNOWN_CLOCK) -> tu
 
 
 def video_of(wire: WireEvent) -> str:
-    """The video that an event is about. Raises `Rejected`."""
+    """Return the video that an event is about. Raises `Rejected`."""
     if wire.videoId is None:
         raise Rejected("invalid_video_id")
     return wire.videoId
 
 
 def _subject(wire: WireEvent) -> Subject:
-    """What an event says is followed, its name in the form in which content is stored. Raises `Rejected`."""
+    """Return the followed subject, with its name in the form that content is stored in. Raises `Rejected`."""
     name = clean(wire.followId or "")
     odd = not 1 <= len(name) <= MAX_NAME_CHARS or len(name.splitlines()) > 1 or what_is_wrong(name)
     if wire.followKind not in KINDS or odd:
@@ -199,8 +199,8 @@ def _subject(wire: WireEvent) -> Subject:
 
 
 def _play(wire: WireEvent, sent_ms: int, at_ms: int) -> Play | None:
-    """The play that a `progress` or `video_view` tells about; others count without one. `at_ms`: `sent_ms` corrected,
-    as the play's beginning is. Raises `Rejected`."""
+    """Return the play that a `progress` or `video_view` reports; events of other types have none. `at_ms` is `sent_ms`
+    corrected by the device's clock; the start of the play is corrected by as much. Raises `Rejected`."""
     if wire.type not in (PROGRESS, VIDEO_VIEW) or (wire.type == VIDEO_VIEW and wire.playId is None):
         return None
     if wire.playId is None or wire.startedAt is None or (wire.type == PROGRESS and wire.positionMs is None):
@@ -215,7 +215,7 @@ def _play(wire: WireEvent, sent_ms: int, at_ms: int) -> Play | None:
 
 
 def identity_of(wire: WireEvent, sent_ms: int) -> int:
-    """Identity of an event among accepted ones: its own id, else a hash of what it says."""
+    """Return the identity of an event: a hash of its own id, or of its fields if it has no id."""
     about = f"{wire.followKind}\n{wire.followId}" if wire.type in ABOUT_NO_VIDEO else wire.videoId
     identity = wire.eventId or f"{wire.type}\n{about}\n{sent_ms}"
     if wire.type == PROGRESS and not wire.eventId:
@@ -224,8 +224,8 @@ def identity_of(wire: WireEvent, sent_ms: int) -> int:
 
 
 def wire_event(raw: dict[str, Any]) -> WireEvent:
-    """The event with its types. Only one that is refused is read again, its numbers in other spellings. Raises
-    `Rejected`."""
+    """Return the typed event. If it is refused, its numbers are converted from other spellings and it is read once
+    more. Raises `Rejected`."""
     try:
         return WireEvent.model_validate(raw)
     except ValidationError:

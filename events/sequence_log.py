@@ -1,8 +1,8 @@
-"""Which sequence numbers of a session the statistics hold: one entry for each, with the gaps between them. Pure.
+"""Records which sequence numbers of a session the statistics hold. Pure.
 
-The numbers of a session are never dense, since one count runs through all sessions of a subscription. So the last
-number says nothing about those below it: a message may come late, when higher ones are in already. The shard's
-document therefore keeps the numbers themselves, of the ranges written last; of what is older it keeps where it ends.
+The numbers of a session have gaps, since all sessions of a subscription share one counter. So the last number does not
+tell about lower ones: a message can arrive after messages with higher numbers. The shard's document therefore keeps the
+numbers of the ranges written last. Of older ranges it keeps only the highest number.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEEP_NUMBERS = 8_000
-"""Twice what one write takes in: the range written last is always whole."""
+"""Twice as many as one write takes: the range written last is always complete."""
 KEEP_RANGES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The messages of one write, ascending, and the blob they are archived in (empty: none is)."""
+    """The messages of one write, ascending, and the blob they are archived in (empty for none)."""
 
     numbers: NDArray[np.int64]
     blob: str
@@ -33,20 +33,20 @@ class Range:
         return at < len(self.numbers) and int(self.numbers[at]) == number
 
     def is_of(self, numbers: Iterable[int]) -> bool:
-        """Whether it holds exactly these, which are ascending."""
+        """Tell whether the range has exactly these numbers, which are ascending."""
         return list(numbers) == [int(number) for number in self.numbers]
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceLog:
-    """Ranges in the order they were written. Of numbers up to `floor` that no range holds nothing is known."""
+    """Ranges in the order they were written. Nothing is known about numbers up to `floor` that no range holds."""
 
     ranges: tuple[Range, ...] = ()
     floor: int = 0
 
     def holds(self, numbers: Sequence[int]) -> list[bool]:
-        """Of each number whether it is in a range. One that is not, and not above `floor`, may have been added before,
-        so long ago that nobody remembers."""
+        """Tell for each number whether a range holds it. A number up to `floor` that no range holds can have been added
+        long ago."""
         if not self.ranges:
             return [False] * len(numbers)
         known = np.concatenate([each.numbers for each in self.ranges])
@@ -54,7 +54,7 @@ class SequenceLog:
         return found
 
     def with_range(self, numbers: Sequence[int], blob: str) -> SequenceLog:
-        """The log with one more range, the oldest ones forgotten."""
+        """Return the log with one more range, without the oldest ones beyond the limits."""
         ranges = [*self.ranges, Range(np.array(sorted(numbers), np.int64), blob)]
         floor = self.floor
         while len(ranges) > KEEP_RANGES or (len(ranges) > 1 and sum(len(r.numbers) for r in ranges) > KEEP_NUMBERS):
@@ -62,12 +62,12 @@ class SequenceLog:
         return SequenceLog(tuple(ranges), floor)
 
     def to_json(self) -> list[Any]:
-        """Serialize for the shard's document."""
+        """Return the stored form for the shard's document."""
         return [self.floor, [[_packed(each.numbers), each.blob] for each in self.ranges]]
 
     @classmethod
     def from_json(cls, stored: Any) -> SequenceLog | None:
-        """The inverse; None where there is none, or it cannot be read."""
+        """Read the stored form: the inverse of `to_json`. None if there is none or it cannot be read."""
         try:
             floor, ranges = stored
             return cls(tuple(Range(_unpacked(packed), str(blob)) for packed, blob in ranges), int(floor))
@@ -76,7 +76,7 @@ class SequenceLog:
 
 
 def _packed(numbers: NDArray[np.int64]) -> list[Any]:
-    """The first number, the bytes of a step, and the steps."""
+    """Return the first number, the bytes per difference, and the compressed differences."""
     steps = np.diff(numbers)
     width = next(width for width in (1, 2, 4, 8) if not len(steps) or int(steps.max()) < 2 ** (8 * width - 1))
     packed = zlib.compress(steps.astype(f"<i{width}").tobytes(), 9) if len(steps) else b""

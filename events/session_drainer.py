@@ -1,12 +1,12 @@
-"""Which session of the subscription `rollup` is drained when, and by whom.
+"""Schedules the sessions of the subscription `rollup`: which one is drained when, and by which drainer.
 
-Several drainers run side by side, each in a function of its own, on as many instances. The bus gives a session to one
-of them at a time, under a lock, so they share the work without knowing of each other: whoever has time asks for the
-next session. A run takes sessions until none is offered or its time is up; while there is work it is much longer than
-the time between two ticks of its timer, so that nearly all of a drainer's time is spent in runs.
+Several drainers run side by side, each in its own function, on as many instances. The bus gives a session to one of
+them at a time, under a lock. So they share the work without knowing each other: a free drainer asks for the next
+session. A run takes sessions until none is offered or its time is up. While there is work, a run is much longer than
+its timer's interval, so a drainer spends nearly all its time in runs.
 
-A session that was drained to its end is held, untouched, for `REST_SECONDS` or until the run ends: what comes in
-meanwhile is one write, not many small ones. One that has more is closed, and goes on when its turn comes again.
+A session that was drained completely is kept locked for `REST_SECONDS` or until the run ends. So what arrives meanwhile
+becomes one write instead of many small ones. A session with more messages is released and continues at its next turn.
 """
 
 from __future__ import annotations
@@ -28,24 +28,25 @@ log = logging.getLogger("feed.events")
 
 NEXT_SESSION_SECONDS = 0.5
 IDLE_SECONDS = 1.0
-"""Between two questions for a session while others of the run still work: opening a link costs CPU."""
+"""Pause between two requests for a session while other workers of the run are busy: opening a link costs CPU."""
 READY_SECONDS = 10.0
-"""How long blobs that were ready are taken to be, until a write fails."""
+"""How long blob storage counts as available after a check, until a write fails."""
 REST_SECONDS = 25.0
-"""Less than a lock, so that nothing has to be renewed."""
+"""Shorter than a lock, so no lock must be renewed."""
 FAILURES_IN_A_ROW = 3
 HELD_AT_MOST = 100
-"""Sessions that rest at once; each has a connection. With more of them, the others are far between by themselves."""
+"""Sessions that rest at once; each has a connection. With more sessions, each comes up rarely anyway."""
 
 
 class Incomplete(Exception):
-    """A part of a range came again, and the rest of it did not."""
+    """A part of a range was delivered again without the rest."""
 
 
 @dataclass(slots=True)
 class Run:
-    """State of one run. `until`: when it stops taking sessions (by `elapsed`). Sets name the sessions that it leaves
-    alone, that gave messages, that it holds to its end, and that rest. The rest counts its busy workers."""
+    """State of one run. `until`: when it stops taking sessions (by `elapsed`). `left_alone`: sessions it does not try
+    again. `began`: sessions whose draining started. `held`: sessions locked until the run ends. `resting`: sessions
+    that rest. `asking` and `draining` count its busy workers."""
 
     until: float
     left_alone: set[str] = field(default_factory=set)
@@ -66,8 +67,8 @@ class Drained:
 
 
 class SessionDrainer:
-    """Runs of one drainer. `ready` raises `BlobsUnavailable` while nothing may be received; `drain` works on one
-    session, once."""
+    """Runs of one drainer. `ready` raises `BlobsUnavailable` while nothing may be received; `drain` processes one
+    session once."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class SessionDrainer:
         self._asking_blobs = asyncio.Lock()
 
     async def run(self) -> int:
-        """Drain; how many batches were added. What fails stays on the bus for a later run."""
+        """Drain sessions; return how many batches were added. Failed messages stay on the bus for a later run."""
         run = Run(self._elapsed() + self._run_seconds)
         try:
             added = await asyncio.gather(*(self._drain_sessions(run) for _ in range(self._sessions_at_once)))
@@ -104,8 +105,8 @@ class SessionDrainer:
         return sum(added)
 
     async def _next_session(self, run: Run) -> Receiver | None:
-        """The next session, once one is offered; None when none is and nobody else of the run asks for one or drains
-        one, which would be offered again afterwards."""
+        """Return the next session. None if none is offered and no other worker of the run is busy: a session that
+        another worker drains can be offered again afterwards."""
         ask = True
         while self._elapsed() < run.until:
             if ask and (session := await self._asked_for(run)) is not None:
@@ -129,7 +130,7 @@ class SessionDrainer:
                 run.changed.set()
 
     async def _free_rested(self, run: Run) -> None:
-        """Let go of the sessions that have rested long enough."""
+        """Close the sessions that have rested long enough."""
         now = self._elapsed()
         rested = [session for until, session in run.resting if until <= now]
         run.resting = [each for each in run.resting if each[0] > now]
@@ -138,10 +139,9 @@ class SessionDrainer:
                 await session.close()
 
     async def _drain_sessions(self, run: Run) -> int:
-        """Session after session. One that fails is held, untouched, until the run ends: the bus then offers the others.
-
-        Ends when the bus or the blobs fail as a whole, or several sessions in a row do: that is an outage of the store.
-        """
+        """Drain one session after another. A failed session stays locked until the run ends, so the bus offers the
+        others. Stops when the bus or the blobs fail, or several sessions fail in a row: that is an outage of the
+        store."""
         added = in_a_row = 0
         count = self._telemetry.count
         try:
@@ -174,7 +174,7 @@ class SessionDrainer:
                     in_a_row += self._failed(run, id, "incomplete")
                 except Incomplete:
                     self._failed(run, id, "incomplete")
-                except (BlobRefused, StoreRefused) as error:  # final: its messages stay, for somebody to look at it
+                except (BlobRefused, StoreRefused) as error:  # permanent: its messages stay for an operator to look at
                     self._failed(run, id, "refused")
                     log.error("a session of the roll-up is parked: %s", type(error).__name__)
                 except Exception as error:
@@ -194,14 +194,14 @@ class SessionDrainer:
         return added
 
     async def _require_blobs(self) -> None:
-        """While blobs are down no message is received, so that none uses up its deliveries."""
+        """Receive no message while blob storage is down, so that no message uses up its deliveries."""
         async with self._asking_blobs:
             if self._elapsed() >= self._ready_until:
                 await self._ready()
                 self._ready_until = self._elapsed() + READY_SECONDS
 
     def _failed(self, run: Run, session_id: str, outcome: str) -> int:
-        """A session failed: this run does not try it again, and later ones not before its pause is over."""
+        """Record a session's failure. This run does not try it again; later runs wait for its pause."""
         run.left_alone.add(session_id)
         self._parked.park(session_id)
         self._telemetry.count("batches_rolled_up", outcome)

@@ -1,4 +1,4 @@
-"""Puts a message that can never be worked on into the dead letters of its subscription, with a reason. Counts it."""
+"""Dead-letters a message that can never be processed, with a reason, and counts it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from shared.observability.metrics import Telemetry
 log = logging.getLogger("feed.events")
 
 UNREADABLE = "unreadable"
-"""The body is no batch, or a field of it has an odd value."""
+"""The body is no batch, or a field has an invalid value."""
 REFUSED = "refused"
-"""A store or the bus will never take what follows from this message."""
+"""A store or the bus will never accept the result of this message."""
 FAILED = "failed"
-"""The work on this message alone fails, whatever else works."""
+"""Only the processing of this message fails."""
 CUT_BYTES = 64_000
 
 
 async def set_aside(
     bus: Bus, telemetry: Telemetry, subscription: str, body: bytes, reason: str, description: str
 ) -> None:
-    """For consumers that get messages by a trigger, which passes on no message id. Raises `BusUnavailable`.
+    """Dead-letter a message for consumers that a trigger calls, which passes on no message id. Raises `BusUnavailable`.
 
-    What the bus does not take even as a dead letter is cut: its beginning tells more than nothing, and a message that
-    comes again for ever helps nobody.
+    A body that the bus refuses even as a dead letter is cut: its beginning is better than nothing, and a message that
+    is delivered forever helps nobody.
     """
     id = f"{reason}-{hashlib.sha256(body).hexdigest()[:32]}"
     try:
@@ -40,6 +40,6 @@ async def set_aside(
 
 
 def count_set_aside(telemetry: Telemetry, subscription: str, reason: str) -> None:
-    """One message more in the dead letters because of `reason`."""
+    """Count and log one message that was dead-lettered because of `reason`."""
     telemetry.count("messages_set_aside", subscription, reason)
     log_event(log, logging.ERROR, "message_set_aside", subscription=subscription, reason=reason)

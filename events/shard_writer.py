@@ -1,8 +1,8 @@
-"""Writes what was drained from a session: first the shard's document with the statistics, then the sample of it that
-ranking learns from, then the blob of the archive.
+"""Writes the drained messages of a session: the shard's document with the statistics, then the sample, then the archive
+blob.
 
-The document says which messages it has added and where they are archived. Whoever lost the session meanwhile fails at
-the document and writes no blob.
+The document lists the messages that it has added and the blob they are archived in. A process that lost the session
+meanwhile fails at the document and writes no blob.
 """
 
 from __future__ import annotations
@@ -58,20 +58,20 @@ from shared.observability.metrics import Telemetry
 log = logging.getLogger("feed.events")
 
 SLICE = 20
-"""Batches worked on before the event loop gets its turn."""
+"""Batches processed before the event loop continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Result of one write: the batches, each with what counts of it, and the name of their blob, empty when there
-    is nothing to archive."""
+    """Result of one write: the batches with the decision which events count, and the name of their blob (empty if
+    nothing is archived)."""
 
     blob: str
     batches: Sequence[Batch]
 
 
 class ShardWriter:
-    """Writes the shards of every tenant."""
+    """Writes the shards of all tenants."""
 
     def __init__(
         self,
@@ -98,14 +98,14 @@ class ShardWriter:
         self._markers = ReceiptMarkers(documents, identity)
         self._shares = SampleShares(documents)
         self._over_peak: set[str] = set()
-        """The shards that had more events in a minute than count, when they were last written."""
+        """Shards that had more events per minute than count at their last write."""
 
     async def read(self, session_id: str) -> Shard:
         shard = Shard(session_id)
         return Shard.of(session_id, await self._documents.read(VIDEO_STATS, shard.tenant_id, shard.id, latest=True))
 
     async def add(self, shard: Shard, new: Sequence[SequencedMessage]) -> Added:
-        """Add the batches to the shard's document in one write. Raises `LockLost` when somebody else wrote it."""
+        """Add the batches to the shard's document in one write. Raises `LockLost` when another process wrote it."""
         first = new[0]
         name = blob_name(shard.session_id, first.sequence, first.enqueued_at, first.batches[0].accepted_at)
         wanted, repeated = await self._still_wanted(shard, new, name)
@@ -149,7 +149,7 @@ class ShardWriter:
         try:
             await self._documents.write(VIDEO_STATS, shard.tenant_id, operations)
         except WriteRejected as refused:
-            # Either somebody else owns the session by now, or this very write was applied and its answer lost.
+            # Either another process owns the session by now, or this write was applied and its response was lost.
             now = await self.read(shard.session_id)
             if not now.wrote(new):
                 raise LockLost("the shard was written by another owner of the session") from refused
@@ -160,8 +160,8 @@ class ShardWriter:
         return Added(blob, decided)
 
     async def _with_days(self, shard: Shard, additions: Additions) -> list[Operation]:
-        """The writes that add to the documents of days, within `DAYS_BYTES` together. A document that cannot be read
-        starts afresh; one of a later release stays as it is."""
+        """Return the writes that add to the documents of days, at most `DAYS_BYTES` together. An unreadable document
+        starts again; one of a later release stays as it is."""
         tables: dict[str, DayTable] = {}
         stored: dict[str, Document | None] = {}
         for day, added in additions.days.items():
@@ -191,9 +191,9 @@ class ShardWriter:
             return StatsTable()
 
     async def _decided(self, shard: Shard, wanted: Sequence[NumberedBatch]) -> list[Batch]:
-        """The batches, each with what counts of it. The fold has decided about those of a user; those of nobody are
-        decided by the receipts they quote; and what the release before this one has folded, by what came with it.
-        """
+        """Return the batches with the decision which events count. Batches of users carry the fold's decision. Batches
+        of users who opted out are decided by the receipts they quote. Undecided batches of the previous release are
+        decided among themselves."""
         counted: dict[str, tuple[bool, ...] | None] = {each.name: each.batch.counted for each in wanted}
         of_nobody = [each for each in wanted if each.batch.counted is None and not each.batch.consented]
         undecided = [each for each in wanted if each.batch.counted is None and each.batch.consented]
@@ -209,7 +209,7 @@ class ShardWriter:
         return UsualPeak.from_json(shard.stored.body.get("peak") if shard.stored else None, floor, table.busiest_day())
 
     def _tell_of_peak(self, shard: Shard, over: int) -> None:
-        """Count what is beyond the tenant's peak; log when that begins and when it is over."""
+        """Count events beyond the tenant's peak. Log when they begin and when they end."""
         if over:
             self._telemetry.count("events_over_peak", shard.tenant_id, amount=over)
         if bool(over) is not (shard.session_id in self._over_peak):
@@ -222,8 +222,8 @@ class ShardWriter:
     async def _still_wanted(
         self, shard: Shard, messages: Sequence[SequencedMessage], write: str
     ) -> tuple[list[NumberedBatch], int]:
-        """The batches without those of users and tenants that were removed after they were accepted, those of another
-        tenant, and those that another write than `write` has taken in; and how many these last ones are."""
+        """Return the batches to add, and how many were added by another write than `write`. Left out are those batches,
+        batches of users and tenants removed after acceptance, and batches of other tenants."""
         tenant_id = shard.tenant_id
         erased = await erasures(self._documents, tenant_id)
         wanted = [
@@ -238,7 +238,7 @@ class ShardWriter:
         return kept, len(wanted) - len(kept)
 
     def works_alone(self, batch: Batch) -> bool:
-        """Whether the work on one batch succeeds, whatever came with it. Nothing of it is kept."""
+        """Tell whether one batch can be processed by itself. The result is discarded."""
         try:
             durations = {event.video_id: 30.0 for event in batch.events}
             table = StatsTable()
@@ -253,7 +253,7 @@ class ShardWriter:
     # ---- archive
 
     def _archives(self, tenant_id: str, batches: int) -> bool:
-        """Whether the archive is switched on for a tenant; batches it goes without are counted."""
+        """Tell whether the archive is switched on for a tenant. Counts batches that are not archived."""
         tenant = self._tenants.get(tenant_id)
         if self._flags.on(ARCHIVE, tenant_id, own=tenant.feature_flags if tenant else None):
             return True
@@ -261,14 +261,14 @@ class ShardWriter:
         return False
 
     async def archive(self, shard: Shard, numbered: Sequence[SequencedMessage], name: str, write: str) -> None:
-        """Write messages that come again as one blob. `write`: the one that took them in."""
+        """Archive messages that were delivered again as one blob. `write`: the write that added them."""
         wanted, _ = await self._still_wanted(shard, numbered, write)
         whole = name != write and await self._blobs.read(SAMPLES, sample_name(write)) is not None
         await self.write_blob(shard, name, await self._decided(shard, wanted), sample=not whole)
 
     async def write_blob(self, shard: Shard, name: str, decided: Sequence[Batch], sample: bool = True) -> None:
         """Archive batches, their sample first. Writes the blob even if it is empty; its existence marks the range as
-        archived, and its sample as written. `sample`: whether the sample is written too."""
+        archived, and its sample as written. `sample`: whether to write the sample too."""
         now = self._clock()
         batches = [batch for batch in decided if in_time(batch, now)]
         if sample:
@@ -280,7 +280,7 @@ class ShardWriter:
             self._telemetry.count("batches_archived", "too_late", amount=len(decided) - len(batches))
 
     async def _write_sample(self, shard: Shard, name: str, batches: Sequence[Batch]) -> None:
-        """Write the sampled users' batches; without any, no file stays of an earlier attempt either."""
+        """Write the batches of sampled users. If there are none, delete a file of an earlier attempt."""
         halvings = await self._shares.halvings(shard.tenant_id, lambda: self._events_a_day(shard))
         chosen = sampled(batches, self._identity.archive_pseudonym, halvings)
         if not chosen:
@@ -291,7 +291,8 @@ class ShardWriter:
         self._telemetry.count("events_sampled", amount=sum(len(batch.events) for batch in chosen))
 
     def _events_a_day(self, shard: Shard) -> float:
-        """Of the whole tenant on a busy day, as far as this shard can tell; batches spread evenly over the shards."""
+        """Return the events of the whole tenant on a busy day, estimated from this shard: batches spread evenly over
+        the shards."""
         tenant = self._tenants.get(shard.tenant_id)
         packed = shard.stored.body.get("packed") if shard.stored else None
         with contextlib.suppress(UnreadableStats):
@@ -303,12 +304,12 @@ class ShardWriter:
         try:
             await self._blobs.write(container, name, content)
         except BlobRefused:
-            if await self._blobs.read(container, name) != content:  # else it is there, and a policy holds it
+            if await self._blobs.read(container, name) != content:  # else it exists, and a retention policy protects it
                 raise
 
 
 async def _in_slices(batches: Sequence[Batch]) -> AsyncIterator[Sequence[Batch]]:
-    """A few milliseconds' worth at a time: whatever else this process serves gets its turn in between."""
+    """Yield a few milliseconds' worth of batches at a time, so that the process can serve other work in between."""
     for start in range(0, len(batches), SLICE):
         yield batches[start : start + SLICE]
         await asyncio.sleep(0)

@@ -1,10 +1,10 @@
-"""Consumer of the subscription `signals`: folds each batch into its user's document exactly once, and publishes what
-was new to the subscription `rollup`.
+"""Consumer of the subscription `signals`: folds each batch into its user's document exactly once, then publishes the
+new events to the subscription `rollup`.
 
-A user's signals and the markers of folded batches share a partition, so one atomic write both creates the marker and
-replaces the signals. A refused write is not taken at its word: whether the marker is there decides. The marker also
-says which events of the batch were new, so that a message that comes again hands the same ones on: the roll-up and
-the archive see each accepted event once, whatever a client packed twice.
+A user's signals and the markers of folded batches share a partition, so one atomic write creates the marker and
+replaces the signals. A refused write is not proof: whether the marker exists decides. The marker records which events
+of the batch were new, so a message delivered again publishes the same ones. The roll-up and the archive therefore see
+each accepted event once, even if a client sent it twice.
 """
 
 from __future__ import annotations
@@ -63,40 +63,41 @@ log = logging.getLogger("feed.events")
 T = TypeVar("T")
 
 MAX_AGE_SECONDS = 13 * 86_400
-"""Older messages are refused, so no marker can expire before its message."""
+"""Older batches are refused, so a marker cannot expire before its message."""
 LATE_SECONDS = 10.0
-"""The objective: a user's events count in the ranking this soon after they are accepted."""
+"""The objective: an event counts in the user's ranking this soon after it was accepted."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 15.0
 PAUSE_PER_AGE = 0.02
 
 FOLDS_AT_ONCE = 32
-"""Attempts that one process has under way, of all messages: the store is asked no more than by as many messages of one
-batch."""
+"""Attempts in progress in one process, of all messages together. So messages with many batches put no more load on the
+store than messages with one."""
 DONE_AT_MOST = 10_000
 HANDED_ON = ".rollup"
-"""What the id of a message to the roll-up ends with."""
+"""Suffix of the ids of messages to the roll-up."""
 
 
 @dataclass(slots=True)
 class _Delivery:
-    """One delivery of a message: until when (by `elapsed`) it may wait for the store and the bus, from which pause."""
+    """One delivery of a message: until when (by `elapsed`) it can wait for the store and the bus, and its first
+    pause."""
 
     give_up_at: float
     first_pause: float = FIRST_PAUSE_SECONDS
 
 
 def first_pause(age_seconds: float) -> float:
-    """The first pause after a failure, in seconds, for a batch accepted so long ago.
+    """Return the first pause after a failure, in seconds, for a batch accepted this long ago.
 
-    The host delivers what is given back again at once. A batch that has waited for hours must not begin with short
-    pauses each time: its age, which stands in the body, says how long the outage lasts already.
+    The host delivers a returned message again at once. A batch that has waited for hours must not start with short
+    pauses each time. Its age, which is in the body, shows how long the outage has lasted.
     """
     return min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, age_seconds * PAUSE_PER_AGE))
 
 
 class _StillCrossed(StoreUnavailable):
-    """All of a delivery's time was spent, and each attempt was crossed."""
+    """Each attempt within a delivery's time conflicted with another worker."""
 
 
 class SignalsConsumer:
@@ -130,15 +131,15 @@ class SignalsConsumer:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(FOLDS_AT_ONCE)
         self._done: dict[tuple[str, float], None] = {}
-        """Batches that need nothing more, by id and acceptance, of messages that went back because of others."""
+        """Finished batches, by id and acceptance, of messages that returned to the bus because of other batches."""
 
     async def handle(self, body: bytes) -> str:
-        """Fold one message, its batches side by side, and return how its last batch ended.
+        """Fold one message, its batches side by side; return the outcome of its last batch.
 
-        While the store is down, or the bus takes nothing, it waits with growing pauses for up to `patience_seconds`.
-        Then it raises `StoreUnavailable` or `BusUnavailable`: the message goes back to the bus and comes again, so
-        an outage fills no dead-letter queue. So does a message that only a later release can read. The batches that
-        were done then end as duplicates.
+        While the store is down, or the bus accepts nothing, it retries with growing pauses for up to
+        `patience_seconds`. Then it raises `StoreUnavailable` or `BusUnavailable`. The message returns to the bus and is
+        delivered again, so an outage fills no dead-letter queue. The same holds for a message that only a later release
+        can read. Batches that were folded before end as duplicates.
         """
         give_up_at = self._elapsed() + self._patience_seconds
         try:
@@ -159,7 +160,8 @@ class SignalsConsumer:
         return str(outcomes[-1])
 
     def _remember(self, done: Iterable[Batch | None]) -> None:
-        """Batches of a message that goes back: where it comes to this process again, they cost nothing."""
+        """Remember the folded batches of a message that returns to the bus. If it comes to this process again, they are
+        skipped."""
         for batch in done:
             if batch is not None:
                 self._done[batch.id, batch.accepted_at] = None
@@ -182,14 +184,14 @@ class SignalsConsumer:
             raise
         except (StoreRefused, BusRefused) as error:
             return await self._set_aside(part.body(), REFUSED, type(error).__name__, delivery)
-        except Exception as error:  # the same again fails again: it must not come for days, and may be replayed
+        except Exception as error:  # a retry fails again: dead-letter it, so it can be replayed later
             log.error("a batch cannot be folded\n%s", traceback_without_values(error))
             return await self._set_aside(part.body(), FAILED, type(error).__name__, delivery)
         finally:
             current_trace.reset(token)
 
     async def _wait_for_later_release(self, error: NewerMessage, delivery: _Delivery) -> NoReturn:
-        """Waits as in an outage, so that the message's deliveries last until a later release takes it."""
+        """Wait as in an outage, so that the message's deliveries last until a later release receives it."""
         self._telemetry.count("bus_failures", "newer_message")
         delivery.first_pause = LONGEST_PAUSE_SECONDS
 
@@ -233,7 +235,7 @@ class SignalsConsumer:
         return self._ended(folded.outcome)
 
     async def _require_clock(self) -> None:
-        """Raises `StoreUnavailable` while this instance's clock is wrong: another instance takes the message."""
+        """Raise `StoreUnavailable` while this instance's clock is wrong. Another instance takes the message."""
         if not self._clock_trusted():
             raise StoreUnavailable("the clock of this instance is wrong")
 
@@ -246,7 +248,7 @@ class SignalsConsumer:
         return self._packer.add(batch, ROLLUP, batch.session(tenant.rollup_shards if tenant else 1))
 
     async def _retry(self, step: Callable[[], Awaitable[T]], delivery: _Delivery) -> T:
-        """Run a step until the store and the bus take it; after `give_up_at` their error is the caller's."""
+        """Run a step until the store and the bus accept it. After `give_up_at`, raise their error."""
 
         def failed(error: Exception) -> None:
             self._telemetry.count("store_failures" if isinstance(error, StoreUnavailable) else "bus_failures", "fold")
@@ -264,10 +266,10 @@ class SignalsConsumer:
         )
 
     async def _fold(self, batch: Batch, delivery: _Delivery) -> Folded:
-        """Attempts until one is not crossed by another worker's.
+        """Repeat `_fold_once` until no other worker conflicts.
 
-        Raises `StoreUnavailable` when all of the delivery's time is spent: an item that has expired and is not purged
-        yet refuses to be created, and cannot be read.
+        Raises `StoreUnavailable` when the delivery's time is used up. An expired item that is not purged yet can cause
+        that: it can neither be created nor read.
         """
         try:
             return await retry(
@@ -287,7 +289,7 @@ class SignalsConsumer:
             return await self._fold_once(batch)
 
     async def _fold_once(self, batch: Batch) -> Folded:
-        """One attempt. Raises `Crossed` when another worker was first and it must be repeated."""
+        """Make one attempt. Raises `Crossed` when another worker wrote first; the attempt must then be repeated."""
         writer = self._writer
         if self._tenants.drops(batch.tenant_id, batch.accepted_at):
             return Folded(REMOVED_TENANT)
@@ -298,7 +300,7 @@ class SignalsConsumer:
         now = self._clock()
         old = writer.signals(stored, now)
         fresh = tuple(not_folded_yet(old, batch.events))
-        if not fresh and (known := await writer.marker(batch.user_key, marker_id(batch))):  # most likely it comes again
+        if not fresh and (known := await writer.marker(batch.user_key, marker_id(batch))):  # probably delivered again
             return already_folded(batch, known.body)
         tenant = self._tenants.get(batch.tenant_id)
         half_life = tenant.affinity_half_life_days if tenant else DEFAULT_HALF_LIFE_DAYS

@@ -1,7 +1,8 @@
-"""Reads and writes a user's signals: they change in one atomic batch with the marker of what changed them.
+"""Reads and writes a user's signals. They change in one atomic batch with the marker of the change.
 
-A marker is created, so it is there once; the signals are replaced only as they were read. A refused write is not taken
-at its word, because a client of the store sends a write again after a cut: whether the marker is there decides.
+The marker is created, so it can exist only once. The signals are replaced only if they are unchanged since they were
+read. A refused write is not proof, because the store's client repeats a write after a lost connection: whether the
+marker exists decides.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class StoredSignals:
-    """A user's document as it was read, None when there is none, and when the user was erased, in seconds."""
+    """A user's document as it was read (None if there is none), and when the user was erased, in seconds since the
+    epoch."""
 
     document: Document | None
     erased_at: float | None
@@ -56,14 +58,14 @@ class StoredSignals:
 
 @dataclass(frozen=True, slots=True)
 class StoredList:
-    """One of a user's lists as it was read, None and empty when there is none."""
+    """One of a user's lists as it was read. If there is none, `document` is None and `list` is empty."""
 
     document: Document | None
     list: UserList
 
 
 class SignalsWriter:
-    """`clock` gives seconds since the epoch; `version` is the one that signals are written in."""
+    """Reads and writes signals. `clock` gives seconds since the epoch; `version` is the document version to write."""
 
     def __init__(
         self, documents: DocumentStore, telemetry: Telemetry, clock: Callable[[], float], version: int = 2
@@ -74,18 +76,18 @@ class SignalsWriter:
         self._version = version
 
     async def read(self, user_key: str) -> StoredSignals:
-        """The newest document there is."""
+        """Read the newest document."""
         stored = await self._documents.read(USER_ACTIVITY, user_key, SIGNALS_ID, latest=True)
         return StoredSignals(stored, stored.body.get("erasedAt") if stored else None)
 
     async def marker(self, user_key: str, id: str) -> Document | None:
-        """A marker beside a user's signals."""
+        """Read a marker beside a user's signals."""
         return await self._documents.read(USER_ACTIVITY, user_key, id, latest=True)
 
     def signals(self, stored: StoredSignals, now: float) -> Signals | None:
-        """The user's signals. Where they are lost or erased, what was served until then counts no more in statistics:
-        nobody can tell what of it has been counted. Raises `StoreUnavailable` for a version that only a later release
-        knows: this one must not overwrite it."""
+        """Return the user's signals. If they were lost or erased, receipts served until then count no more in
+        statistics: nothing tells which of their events were counted. Raises `StoreUnavailable` for a version that only
+        a later release knows, since this one must not overwrite it."""
         if stored.document is None:
             return None
         body = stored.document.body
@@ -104,8 +106,8 @@ class SignalsWriter:
         return Signals(DEFAULT_HALF_LIFE_DAYS, counted=CountedReceipts().closed_until(math.ceil(lost_at)))
 
     async def lists(self, user_key: str, stored: StoredSignals, names: Iterable[str]) -> list[StoredList]:
-        """Some of the user's lists. One from before the user was erased is empty. Raises `StoreUnavailable` for a
-        version that only a later release knows."""
+        """Read some of the user's lists. A list from before the user's erasure is empty. Raises `StoreUnavailable` for
+        a version that only a later release knows."""
         return list(await asyncio.gather(*(self._list(user_key, stored, name) for name in names)))
 
     async def _list(self, user_key: str, stored: StoredSignals, name: str) -> StoredList:
@@ -132,13 +134,13 @@ class SignalsWriter:
         marker: Json,
         lists: Sequence[tuple[StoredList, UserList]] = (),
     ) -> Json | None:
-        """Replace the signals that were read, and with them `lists` (as read, and what they become), and create the
-        marker. None when it was written; the marker that was there before otherwise. Raises `Crossed` when one of them
-        is no longer what was read."""
+        """Replace the signals, replace `lists` (each as read, and its new content), and create the marker. Return None
+        when this was written, else the marker that already existed. Raises `Crossed` when a document has changed since
+        it was read."""
         body = to_document(new, self._version)
         body["tenantId"] = owner.tenant_id
         if stored.erased_at is not None:
-            body["erasedAt"] = stored.erased_at  # batches accepted before it may still be on their way
+            body["erasedAt"] = stored.erased_at  # batches accepted before the erasure can still arrive
         signals = Replace(body, stored.document.etag) if stored.document else Create(body)
         try:
             changed = [_written(before, after.to_document(owner.tenant_id)) for before, after in lists]

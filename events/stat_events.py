@@ -1,4 +1,4 @@
-"""Turns batches into events for video statistics and feedback metrics. Pure but for metrics."""
+"""Turns batches into events for video statistics, and counts feedback metrics. No other I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _WITH_A_PAIR = frozenset((*TAKES_BACK, *TAKES_BACK.values()))
 def within_peak(
     batches: Sequence[Batch], durations: dict[str, float], peak: UsualPeak, now: float
 ) -> tuple[list[Batch], int]:
-    """The batches with what counts for videos that exist, up to the tenant's peak; how many events are beyond it."""
+    """Return the batches with the events that count: of existing videos, up to the tenant's peak. Also return how many
+    events are beyond it."""
     within, over = [], 0
     for batch in batches:
         counting = [
@@ -34,9 +35,9 @@ def within_peak(
 
 
 def stat_events(batches: Sequence[Batch], durations: dict[str, float], until: float) -> list[StatEvent]:
-    """The events that count. None counts later than `until`, whatever the clock of the instance that accepted it.
+    """Return the events that count. No event counts later than `until`, whatever clock its instance had.
 
-    An event of a play is a view of all it has played so far, which takes back the view that it was before.
+    An event of a play becomes a view of the whole time played so far, and an `UNVIEW` of what counted before.
     """
     found: list[StatEvent] = []
     for batch in batches:
@@ -52,8 +53,8 @@ def stat_events(batches: Sequence[Batch], durations: dict[str, float], until: fl
 
 
 def _at(batch: Batch, event: Event) -> float:
-    """When an event counts, in seconds. A like or save counts after its page was served, and what takes it back from
-    then on: so that never weighs more than what it takes back, however the two are dated."""
+    """Return when an event counts, in seconds since the epoch. A like or save counts after its page was served; the
+    event that takes it back counts from then on. So the latter never outweighs the former, whatever their times."""
     if event.request is None or event.type not in _WITH_A_PAIR:
         return event.counts_at_ms / 1000
     served_at = batch.requests[event.request].served_at
@@ -61,10 +62,10 @@ def _at(batch: Batch, event: Event) -> float:
 
 
 def count_feedback(batches: Sequence[Batch], durations: dict[str, float], telemetry: Telemetry, now: float) -> None:
-    """What people did with the videos they were served: click-through and watch share, new users against known ones.
+    """Count what users did with served videos: click-through and watch share, of new and known users.
 
-    Of what counts, only events that quote a valid feed request say how their video came to be served. Plays that
-    began, stalled or failed are counted for each tenant besides.
+    Of the events that count, only those that quote a valid feed request tell how their video was served. Plays that
+    started, stalled or failed are also counted per tenant.
     """
     events: defaultdict[tuple[str, ...], int] = defaultdict(int)
     playing: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -96,5 +97,5 @@ def count_feedback(batches: Sequence[Batch], durations: dict[str, float], teleme
 
 
 def _how(request: FeedReceipt) -> tuple[str, str]:
-    """How a page came to be served."""
+    """Return how a page was served."""
     return "personalized" if request.personalized else "fallback", "warm" if request.warm else "cold"

@@ -1,12 +1,12 @@
-"""Consumer of the subscription `rollup`: adds events to video statistics and writes them to the archive, one write and
-one blob for everything drained from a session.
+"""Consumer of the subscription `rollup`: adds events to video statistics and archives them. Everything drained from a
+session becomes one write and one blob.
 
-A session belongs to one shard of one tenant and comes under a lock. The shard's document keeps the sequence numbers it
-has added (`events/sequence_log.py`): what comes again is known by its number, and what comes late is not taken for it.
-
-The document is written first, with the range of messages it just took in and the name of their blob; then the blob,
-then the messages are settled. Whoever lost the session meanwhile fails at the document and writes no blob. After a
-crash in between, the unsettled messages come again, and their blob is written again, whole, under the same name.
+A session belongs to one shard of one tenant and is received under a lock. The shard's document lists the sequence
+numbers that it has added (`events/sequence_log.py`). So a message delivered again is recognized by its number, and a
+late message is not mistaken for one. First the document is written, with the numbers of its new messages and the name
+of their blob. Then the blob is written, then the messages are settled. A process that lost the session meanwhile fails
+at the document and writes no blob. After a crash in between, the unsettled messages are delivered again, and the whole
+blob is written again under the same name.
 """
 
 from __future__ import annotations
@@ -51,26 +51,27 @@ T = TypeVar("T")
 RECEIVE_SECONDS = 0.2
 MESSAGES_A_RECEIVE = 500
 RECEIVE_AT_MOST_SECONDS = 3.0
-"""A session that is written to all the time never runs dry: what came by then is one write's worth."""
+"""A session that receives messages all the time is never empty. What arrived by then goes into one write."""
 JUST_NOW_SECONDS = 2.0
-"""A session whose newest message is younger has no more worth a write of its own."""
+"""If a session's newest message is younger, the rest is not worth a write of its own."""
 REST_AT_MOST_SECONDS = 5.0
 LAST_CHANCE_SECONDS = MESSAGE_TTL_SECONDS / 2
 SESSIONS_AT_ONCE = 4
 RENEW_SECONDS = 3.0
-"""Far more often than a lock of a minute asks for; shorter locks exist on one machine."""
+"""Far more often than a lock of a minute needs. Locks are shorter on one machine."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 LEAST_PATIENCE_SECONDS, PATIENCE_SECONDS = 10.0, 20.0
-"""Messages that were received wait so long for a store, shorter where the run ends; then their session waits."""
+"""How long received messages wait for a store; shorter at the end of a run. Then their session waits for a later
+run."""
 TRIES_FOR_THE_REST = 10
-"""Deliveries of a part of a range after which the rest of it is not waited for any more."""
+"""Deliveries of a part of a range after which its rest is no longer awaited."""
 LATE = "late"
-"""Why a message is set aside that comes after so many others that nobody can tell whether it was counted."""
+"""Why a message is dead-lettered that arrives after so many others that nothing tells whether it was counted."""
 
 
 class StatsConsumer:
-    """One run drains whatever waits, several sessions side by side, for about `ROLLUP_SECONDS`."""
+    """Drains all waiting messages, several sessions side by side, for about `ROLLUP_SECONDS` per run."""
 
     def __init__(
         self,
@@ -120,11 +121,11 @@ class StatsConsumer:
         )
 
     async def run(self) -> int:
-        """Drain; how many batches were added. What fails stays on the bus for a later run."""
+        """Drain sessions; return how many batches were added. Failed messages stay on the bus for a later run."""
         return await self._drainer.run()
 
     async def _drain(self, session: Receiver, run: Run) -> Drained:
-        """Receive what the session has, up to one write's worth; write; archive; settle."""
+        """Receive up to one write's worth from the session, write it, archive it, settle it."""
         assert session.session_id is not None
         count = self._telemetry.count
         shard = await self._writer.read(session.session_id)
@@ -134,9 +135,9 @@ class StatsConsumer:
         try:
             pending = PendingMessages()
             to_its_end = await self._receive(session, pending, self._receive_seconds)
-            if pending.newer:  # once a run: deliveries are counted
+            if pending.newer:  # once a run, since deliveries are counted
                 run.left_alone.add(session.session_id)
-            if not pending:  # what waits in it does not come now
+            if not pending:  # its messages are not delivered now
                 run.left_alone.add(session.session_id)
                 return Drained()
             await self._drop_removed(session, pending)
@@ -148,7 +149,7 @@ class StatsConsumer:
             await self._archive_again(session, shard, pending, give_up_at)
             messages = shard.sorted_out(pending.batches)
             new, again = messages.new, messages.again
-            if again:  # settled first, so that losing the session once more does not bring these again too
+            if again:  # settle these first, so that they do not return if the session is lost once more
                 await session.complete(pending.messages_of(again))
                 count("batches_rolled_up", "duplicate", amount=_batches_in(again))
             if new:
@@ -160,7 +161,7 @@ class StatsConsumer:
         return Drained(_batches_in(new), to_its_end)
 
     async def _drop_removed(self, session: Receiver, pending: PendingMessages) -> None:
-        """Settle the messages of a tenant that was removed after they were accepted: nothing is written of them."""
+        """Settle the messages of a tenant that was removed after they were accepted. Nothing is written of them."""
         drops = self._tenants.drops
         gone = [
             each for each in pending.batches if all(drops(batch.tenant_id, batch.accepted_at) for batch in each.batches)
@@ -177,7 +178,8 @@ class StatsConsumer:
         new: list[SequencedMessage],
         give_up_at: float,
     ) -> list[SequencedMessage]:
-        """Add the batches and archive them; those that were. What fails alone is dead-lettered alone."""
+        """Add the batches and archive them; return those that were added. A message that fails alone is dead-lettered
+        alone."""
         try:
             added = await self._retry(lambda: self._writer.add(shard, new), give_up_at)
         except (StoreError, BlobsError, BusError):
@@ -201,9 +203,10 @@ class StatsConsumer:
         return new
 
     async def _receive(self, session: Receiver, pending: PendingMessages, seconds: float, enough: int = 0) -> bool:
-        """Receive until `pending` is full, the session is empty or the time is up; whether it has no more for now.
+        """Receive until `pending` is full, the session is empty or the time is up. Return whether the session is empty
+        for now.
 
-        With `enough`, an empty answer is not the end: it waits until there are so many messages.
+        With `enough`, an empty response is not the end: it receives until there are that many messages.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
@@ -221,12 +224,12 @@ class StatsConsumer:
     async def _archive_again(
         self, session: Receiver, shard: Shard, pending: PendingMessages, give_up_at: float
     ) -> None:
-        """Make sure that the archive has every message that comes again, before it is settled.
+        """Ensure that the archive has every message that is delivered again, before it is settled.
 
-        After a crash between the document and the blob, the whole range comes again, but not always at once. A part
-        of it alone may be settled only if the blob is there (the rest was settled then). Otherwise the rest is waited
-        for. Raises `Incomplete` when it does not come: everything stays for a later run. In the end a part is archived
-        under a name of its own, so that the rest, should it come, is not taken for archived.
+        After a crash between the document and the blob, the whole range is delivered again, but not always at once. A
+        part of it can be settled only if the blob exists, since then the rest was settled. Otherwise the rest is
+        awaited. Raises `Incomplete` when it does not arrive; everything stays for a later run. After many tries the
+        part is archived under a name of its own. So the rest, if it arrives, is not mistaken for archived.
         """
         again = shard.sorted_out(pending.batches).again
         for written in shard.ranges() if again else ():
@@ -254,8 +257,8 @@ class StatsConsumer:
     async def _readable(
         self, session: Receiver, messages: Sequence[ReceivedMessage], pending: PendingMessages
     ) -> list[SequencedMessage]:
-        """The messages as batches; one that cannot be read is dead-lettered with a reason. One that only a later
-        release can read is left as it is, so that it comes again."""
+        """Decode the messages. An unreadable one is dead-lettered with a reason. One that only a later release can read
+        is left alone, so that it is delivered again."""
         readable = []
         for number, message in enumerate(messages, 1):
             if number % (5 * SLICE) == 0:
@@ -288,8 +291,8 @@ class StatsConsumer:
         reason: str,
         description: str,
     ) -> None:
-        """Dead-letter a message; of several batches only those that are `odd`. The others come again, each in a message
-        of its own that says so. After a crash in between, all of them do."""
+        """Dead-letter a message, or only its `odd` batches. The others are published again with the flag `again`, each
+        in a message of its own. After a crash in between, the whole message is delivered again."""
         rest = [part for part in found if part not in odd]
         if not rest:
             await session.dead_letter(message, reason, description)
@@ -307,7 +310,8 @@ class StatsConsumer:
         await session.complete([message])
 
     async def _retry(self, step: Callable[[], Awaitable[T]], give_up_at: float) -> T:
-        """Run a step until the store takes it. After `give_up_at` the session has to wait: others have their turn."""
+        """Run a step until the store accepts it. After `give_up_at`, raise its error, so that other sessions get their
+        turn."""
         return await retry(
             step,
             (StoreUnavailable, BlobsUnavailable),
@@ -324,7 +328,7 @@ def _batches_in(messages: Sequence[SequencedMessage]) -> int:
 
 
 async def _keep_lock(session: Receiver) -> None:
-    """Renew the session's lock until cancelled; losing it shows when the messages are settled."""
+    """Renew the session's lock until cancelled. A lost lock shows when the messages are settled."""
     while True:
         await asyncio.sleep(RENEW_SECONDS)
         try:

@@ -1,7 +1,7 @@
-"""A shard of a tenant's video statistics: which messages it has added, and what waits to be added. Pure.
+"""A shard of a tenant's video statistics: the messages it has added, and those waiting to be added. Pure.
 
-A session of the subscription `rollup` belongs to one shard. The shard's document tells by sequence numbers which
-messages are in it, also when they come late, twice, or in another run.
+A session of the subscription `rollup` belongs to one shard. The shard's document lists the added messages by sequence
+number, so messages that arrive late, twice, or in another run are recognized.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ BATCHES_A_WRITE = 4_000
 BYTES_A_WRITE = 64_000_000
 CLOCKS_DIFFER_SECONDS = 60.0
 SHARD_MARK_IN_IDS = "."
-"""A document id may not have the mark of a session, and a tenant id has no dot."""
+"""Document ids cannot contain the mark of a session; a tenant id contains no dot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard's document as it is stored, None before its first write. `log` is None where a former version wrote it:
-    then everything up to the last number is known."""
+    """A shard's stored document, None before its first write. `log` is None if an older version wrote it: then
+    everything up to the last number counts as added."""
 
     session_id: str
     stored: Document | None = None
@@ -36,7 +36,7 @@ class Shard:
 
     @classmethod
     def of(cls, session_id: str, stored: Document | None) -> Shard:
-        """The shard of a session, with what its document says."""
+        """Return the shard of a session with its stored document."""
         log = SequenceLog() if stored is None else SequenceLog.from_json(stored.body.get("sequences"))
         return cls(session_id, stored, log)
 
@@ -50,12 +50,12 @@ class Shard:
 
     @property
     def last(self) -> int:
-        """The highest sequence number added."""
+        """Highest sequence number added."""
         return int(self._number("lastSequence"))
 
     @property
     def known_until(self) -> float:
-        """When the latest message that was added was given its number, in seconds since the epoch."""
+        """When the latest added message was enqueued, in seconds since the epoch."""
         return self._number("enqueuedAt", inf)
 
     def _number(self, name: str, otherwise: float = 0.0) -> float:
@@ -64,18 +64,18 @@ class Shard:
 
     @property
     def overtaken(self) -> OvertakenBatches:
-        """The batches that it has from a later copy."""
+        """Batches that were counted from a later copy."""
         return OvertakenBatches.from_json(self.stored.body.get("overtaken") if self.stored else None)
 
     def is_numbered_anew(self, each: SequencedMessage) -> bool:
-        """Whether a low number was given out later than the last one known: by a namespace that was set up anew, and
-        numbers from 1 again."""
+        """Tell whether a low number was assigned later than the highest known one: the Service Bus namespace was
+        created again and numbers from 1."""
         return self.stored is not None and (
             each.sequence <= self.last and each.enqueued_at > self.known_until + CLOCKS_DIFFER_SECONDS
         )
 
     def sorted_out(self, messages: Sequence[SequencedMessage]) -> SortedOut:
-        """Which of some messages were added before, which may have been, and which are new."""
+        """Sort messages into those added before, those that may have been, and new ones."""
         found = SortedOut()
         last, log = self.last, self.log
         held = log.holds([each.sequence for each in messages]) if log is not None else ()
@@ -91,7 +91,7 @@ class Shard:
         return found
 
     def ranges(self) -> list[WrittenRange]:
-        """The ranges that are remembered, in the order they were written."""
+        """Return the remembered ranges, in the order they were written."""
         if self.log is not None:
             return [WrittenRange(each.blob, len(each.numbers), each.__contains__) for each in self.log.ranges]
         first, last = int(self._number("firstSequence")), self.last
@@ -99,17 +99,17 @@ class Shard:
         return [WrittenRange(blob, int(self._number("messages")), lambda number: first <= number <= last)]
 
     def known_until_with(self, new: Sequence[SequencedMessage]) -> float:
-        """The same once the messages are added."""
+        """Return `known_until` after these messages are added."""
         latest = max(each.enqueued_at for each in new)
         return max(latest, self._number("enqueuedAt"))
 
     def last_with(self, new: Sequence[SequencedMessage]) -> int:
-        """The highest sequence number once the messages are added."""
+        """Return the highest sequence number after these messages are added."""
         highest = max(each.sequence for each in new)
         return highest if any(self.is_numbered_anew(each) for each in new) else max(self.last, highest)
 
     def log_with(self, new: Sequence[SequencedMessage], blob: str) -> SequenceLog:
-        """The sequence log once the messages are added as one range."""
+        """Return the sequence log after these messages are added as one range."""
         if any(self.is_numbered_anew(each) for each in new):
             log = SequenceLog()
         else:
@@ -117,16 +117,14 @@ class Shard:
         return log.with_range([each.sequence for each in new], blob)
 
     def wrote(self, new: Sequence[SequencedMessage]) -> bool:
-        """Whether the range written last has exactly these messages."""
+        """Tell whether the range written last has exactly these messages."""
         return bool(self.log and self.log.ranges) and self.log.ranges[-1].is_of(each.sequence for each in new)  # type: ignore[union-attr]
 
 
 @dataclass(slots=True)
 class SortedOut:
-    """Messages by what a shard knows of them. `too_late`: they may have been added so long ago that nobody remembers.
-
-    Each in the order in which they were given.
-    """
+    """Messages by what a shard knows of them, each in the given order. `too_late`: they may have been added, too long
+    ago for the log to tell."""
 
     new: list[SequencedMessage] = field(default_factory=list)
     again: list[SequencedMessage] = field(default_factory=list)
@@ -135,20 +133,20 @@ class SortedOut:
 
 @dataclass(frozen=True, slots=True)
 class WrittenRange:
-    """The messages of one write: where they are archived (empty: nowhere), how many, and which."""
+    """The messages of one write: their blob (empty for none), their number, and a test for membership."""
 
     blob: str
     size: int
     has: Callable[[int], bool]
 
     def of(self, batches: Sequence[SequencedMessage]) -> list[SequencedMessage]:
-        """Those of the batches that are in it."""
+        """Return the messages that are in this range."""
         return [each for each in batches if self.has(each.sequence)]
 
 
 @dataclass(frozen=True, slots=True)
 class NumberedBatch:
-    """A batch by the sequence number of its message and its place in it."""
+    """A batch with the sequence number of its message and its index in it."""
 
     sequence: int
     place: int
@@ -157,27 +155,27 @@ class NumberedBatch:
 
     @property
     def name(self) -> str:
-        """The same whenever its message comes again, and no other batch's within its session."""
+        """Name of the batch: the same in every delivery of its message, and unique within its session."""
         return f"{self.sequence}/{int(self.enqueued_at)}" + (f"/{self.place}" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True)
 class SequencedMessage:
-    """A readable message with its sequence number; it has one batch at least."""
+    """A decoded message with its sequence number and at least one batch."""
 
     sequence: int
     batches: tuple[Batch, ...]
     enqueued_at: float
 
     def numbered(self) -> Iterator[NumberedBatch]:
-        """Its batches."""
+        """Return its batches, numbered."""
         return (NumberedBatch(self.sequence, at, batch, self.enqueued_at) for at, batch in enumerate(self.batches))
 
 
 @dataclass(slots=True)
 class PendingMessages:
-    """Messages received from a session: one entry for each sequence number, however often it came. What comes again
-    was delivered again: only its latest lock holds. `newer`: a message came that only a later release can read."""
+    """Messages received from a session, one entry per sequence number. After a second delivery only the latest lock is
+    valid. `newer`: a message arrived that only a later release can read."""
 
     newer: bool = False
     _batches: dict[int, SequencedMessage] = field(default_factory=dict)
@@ -188,13 +186,13 @@ class PendingMessages:
         self._messages[batch.sequence] = message
 
     def remove(self, each: SequencedMessage) -> ReceivedMessage:
-        """Take a message out, to settle it in some other way."""
+        """Remove and return a message that is settled separately."""
         del self._batches[each.sequence]
         return self._messages.pop(each.sequence)
 
     @property
     def batches(self) -> list[SequencedMessage]:
-        """In order."""
+        """Messages by sequence number."""
         return sorted(self._batches.values(), key=lambda each: each.sequence)
 
     def __len__(self) -> int:
@@ -202,7 +200,7 @@ class PendingMessages:
 
     @property
     def newest_enqueued_at(self) -> float:
-        """When the newest was given its number, in seconds since the epoch; 0 for none."""
+        """When the newest message was enqueued, in seconds since the epoch; 0 for none."""
         return max((message.enqueued_at for message in self._messages.values()), default=0.0)
 
     @property
@@ -211,5 +209,5 @@ class PendingMessages:
         return batches >= BATCHES_A_WRITE or sum(len(m.body) for m in self._messages.values()) >= BYTES_A_WRITE
 
     def messages_of(self, batches: Sequence[SequencedMessage]) -> list[ReceivedMessage]:
-        """The messages that batches came in."""
+        """Return the received messages of these batches."""
         return [self._messages[each.sequence] for each in batches]

@@ -1,8 +1,8 @@
-"""How many events a minute statistics count of a tenant: four times its usual peak minute. Pure: no I/O, no clock.
+"""Limits how many events per minute count for a tenant: four times its usual peak minute. Pure: no I/O, no clock.
 
-Whoever has an app's key can invent users, each with pages of their own. What such a key can move is bounded here, where
-statistics are written. The usual peak is learned from what counted: it grows once a day, by at most `GROWTH_A_DAY`
-(double in a week of peaks every day), and halves in four weeks without one. Minutes are those of acceptance.
+Anyone with an app's key can invent users, each with pages of their own. This limit bounds what such a key can add to
+statistics. The usual peak is learned from events that counted. It grows once a day, by at most `GROWTH_A_DAY` (double
+in a week of daily peaks), and halves in four weeks without peaks. Minutes are those of acceptance.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ TIMES_USUAL = 4.0
 GROWTH_A_DAY = 2.0 ** (1 / 7)
 FADE_A_DAY = 2.0 ** (-1 / 28)
 MINUTES_KEPT = 30
-"""Of minutes that are still added to. What comes later still goes to the oldest of them."""
+"""Minutes that can still be added to. Later arrivals for older minutes go to the oldest of these."""
 DAY_MINUTES = 1_440
 _PEAK_OVER_MEAN = 3.0
-"""How much busier the busiest minute of a day is than its mean, for a tenant whose peaks nobody has watched yet."""
+"""Ratio of a day's busiest minute to its mean, assumed for a tenant without recorded peaks."""
 
 
 @dataclass(slots=True)
 class UsualPeak:
-    """The usual peak of a shard, in events a minute, and the minutes that are still added to.
+    """The usual peak of a shard, in events per minute, and the minutes that can still be added to.
 
-    `highest` is the busiest minute of `day` (UTC, since the epoch) so far. `floor`: what every shard may have as its
-    usual peak.
+    `highest` is the busiest minute of `day` (UTC, since the epoch) so far. `floor`: minimum of the usual peak of any
+    shard.
     """
 
     floor: float
@@ -34,10 +34,10 @@ class UsualPeak:
     day: int = 0
     highest: int = 0
     minutes: dict[int, int] = field(default_factory=dict)
-    """What has counted so far, by minute since the epoch."""
+    """Events counted so far, by minute since the epoch."""
 
     def admit(self, accepted_at: float, events: int) -> int:
-        """How many of so many events, accepted at a time (seconds since the epoch), count."""
+        """Return how many of these events, accepted at a time (seconds since the epoch), count."""
         minute = int(accepted_at // 60)
         if self.minutes:
             minute = max(minute, max(self.minutes) - MINUTES_KEPT + 1)
@@ -53,11 +53,11 @@ class UsualPeak:
 
     @property
     def most(self) -> float:
-        """Events that count in one minute."""
+        """Limit of events that count in one minute."""
         return TIMES_USUAL * max(self.floor, self.usual)
 
     def _begin(self, day: int) -> None:
-        """Learn from the day that is over."""
+        """Learn from the finished day when a new one begins."""
         if day <= self.day:
             return
         if self.day:
@@ -67,7 +67,7 @@ class UsualPeak:
         self.day, self.highest = day, 0
 
     def to_json(self) -> dict[str, Any]:
-        """The stored shape."""
+        """Return the stored form."""
         return {
             "usual": self.usual,
             "day": self.day,
@@ -77,10 +77,10 @@ class UsualPeak:
 
     @classmethod
     def from_json(cls, stored: Any, floor: float, busiest_day: float) -> UsualPeak:
-        """The inverse of `to_json`.
+        """Read the stored form: the inverse of `to_json`.
 
-        Where nothing is stored (a tenant from before, or a damaged field), a usual peak is taken from its busiest day:
-        `busiest_day` events.
+        If nothing readable is stored, the usual peak is estimated from the tenant's busiest day of `busiest_day`
+        events.
         """
         try:
             minutes = {int(minute): int(counted) for minute, counted in _mapping(stored["minutes"]).items()}

@@ -1,7 +1,7 @@
-"""Facts about videos for the consumers of events: read on demand, kept as the change feed says, bounded.
+"""Facts about videos for the event consumers: read on demand, kept up to date by the change feed, bounded in memory.
 
-Consumers of events run on other instances than the feed and touch few videos at a time, so they do not load whole
-catalogs. What they have read they keep for a day, and look once a minute for what was changed.
+Event consumers run on other instances than the feed and need few videos at a time, so they do not load whole catalogs.
+They keep what they have read for a day, and check the change feed once a minute.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from shared.domain.series_place import NO_SERIES, SeriesPlace
 from shared.domain.tenant_cache import ENTRY_BYTES, TenantCache
 
 REMEMBER_SECONDS = 86_400.0
-"""How long facts are believed that the change feed says nothing of, a tenth more or less: what was read together is
-not forgotten together. Asking more often costs every instance a read for every video that is watched."""
+"""How long facts are kept without a change in the change feed, varied by a tenth so that they do not all expire
+together. A shorter time would cost every instance a read for every watched video."""
 LOOK_SECONDS = 60.0
-"""How often the change feed is asked: a change counts that soon after it was made."""
+"""Interval of checks of the change feed: a change takes effect this soon."""
 PAGES_A_LOOK = 20
-"""A look takes 10,000 changes at the most; after an import of more, the next one goes on."""
+"""One check takes at most 10,000 changes. After a larger import the next check continues."""
 REMEMBER_ABSENT_SECONDS = 45.0
-"""How long an id is taken for no video's. A video that is created counts within a minute of its first event."""
+"""How long an id counts as no video. A newly created video counts within a minute of its first event."""
 MAX_ABSENT_OF_TENANT = 10_000
-"""Ids without a video are remembered apart, by tenant, at about 200 bytes each: no caller's inventions push out what
-is known of real videos, or what is known of another tenant's."""
+"""Ids without a video are kept separately for each tenant, at about 200 bytes each. So invented ids displace neither
+real videos nor another tenant's ids."""
 MAX_TENANTS_ABSENT = 50
-"""With the bound above 100 MB at most."""
+"""Limits the memory for these ids to 100 MB."""
 MAX_REMEMBERED = 250_000
-"""Of all tenants, at most half of them of one. Below the number of videos that are watched, an instance would read some
-of them over and over."""
+"""Limit for all tenants together; one tenant can use half of it. Below the number of watched videos, an instance would
+read some of them again and again."""
 FACTS_BYTES = 280
-"""What facts take beside the entry that holds them: 120 MB for all."""
+"""Size of facts beside their cache entry: 120 MB for all."""
 READS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A video as signals see it. `duration_seconds` is 0 when unknown; `place` is where it stands in a series."""
+    """A video as signals see it. `duration_seconds` is 0 when unknown; `place` is its position in a series."""
 
     category: str
     tags: tuple[str, ...]
@@ -65,12 +65,12 @@ class VideoFacts:
         self._token: str | None = None
         self._look_at = float("-inf")
         self._just_changed: set[tuple[str, str]] = set()
-        """Tenant and video of what the last look brought: a read may still have been answered from before."""
+        """Tenant and video of the last changes: a read can still return the version before."""
 
     async def get(self, tenant_id: str, video_ids: Iterable[str]) -> dict[str, Facts]:
-        """Facts of the videos that exist, by id. Raises `StoreUnavailable`.
+        """Return the facts of the videos that exist, by id. Raises `StoreUnavailable`.
 
-        A taken-down video still has its facts: what was watched was watched.
+        A taken-down video still has its facts, since events about it still count.
         """
         now = self._clock()
         await self._look_for_changes(now)
@@ -103,10 +103,10 @@ class VideoFacts:
             self._absent.popitem(last=False)
 
     async def _look_for_changes(self, now: float) -> None:
-        """Take in what was written of videos since the last look, where that is a while ago.
+        """Apply the changes since the last check, if that was long enough ago.
 
-        All wait for the first one, which only finds the place from where nothing is missed. Any other is one caller's;
-        when it fails, what is known stays until the next one.
+        The first check only finds the current position of the change feed; all callers wait for it. Any later check is
+        made by one caller. If it fails, the known facts stay until the next one.
         """
         if now < self._look_at:
             return
@@ -132,7 +132,7 @@ class VideoFacts:
         self._look_at = float("-inf")
 
     def _take(self, document: Document) -> None:
-        """One video as it is now. Facts that nobody asked for are not kept."""
+        """Apply a changed video. Facts that were never requested are not kept."""
         tenant_id, video_id = document.partition, document.id
         self._just_changed.add((tenant_id, video_id))
         if (absent := self._absent.get(tenant_id)) is not None:
@@ -153,12 +153,12 @@ class VideoFacts:
 
 
 def _facts_of(document: Document) -> Facts | None:
-    """None for what is no video, or one that nobody can read."""
+    """Return the facts; None if the document is no video or cannot be read."""
     if document.body.get("kind") != "video":
         return None
     try:
         video = Video.from_document(document.body)
-    except Exception:  # whatever a body holds: a damaged video is one that nobody knows
+    except Exception:  # a damaged video counts as unknown
         return None
     tags = tuple(intern(tag) for tag in video.tags)
     return Facts(intern(video.category), tags, intern(video.creator), video.duration_seconds, video.place)

@@ -1,1 +1,1 @@
-"""One feed request: query, catalog, filters, rank, page."""
+"""Serves one feed request: query, catalog, filters, ranking, page."""

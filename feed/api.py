@@ -33,11 +33,12 @@ from shared.web.openapi import X_PERSONALIZATION, X_USER, X_USER_TOKEN
 from shared.web.problem_codes import USER
 
 CACHE_CONTROL = {True: "private, no-cache", False: "private, max-age=10"}
-"""By whether the page is personalized. Private either way: some shared caches ignore `Vary`."""
+"""By whether the page is personalized. Always private, because some shared caches ignore `Vary`."""
 CONFIG_MAX_AGE_SECONDS = 300
 FLUSH_SECONDS = 5
 STAGES_EVERY = 8
-"""The stages of every so many feeds are timed, and those of sampled traces: timing them all costs a ready page 10 %."""
+"""One in this many feeds is timed by stage, and every sampled trace. Timing all of them would cost 10 % of a ready
+page."""
 
 IF_NONE_MATCH = Parameter("If-None-Match", "header", "The ETag you have; 304 when it still holds.", {"type": "string"})
 INCLUDE = Parameter(
@@ -117,7 +118,7 @@ _CONFIG_EXAMPLE = {
 
 
 class FeedApi:
-    """Serves pages of the feed and what an SDK needs to know."""
+    """Serves feed pages, videos by id, and the configuration for SDKs."""
 
     def __init__(
         self, edge: Edge, feed: Feed, limits: Limits, telemetry: Telemetry, spans: Spans, milestones: Milestones
@@ -184,7 +185,7 @@ class FeedApi:
         ),
     )
     async def get_feed(self, call: Call) -> func.HttpResponse:
-        """The next page for a user, or 304 when it is the page the client has."""
+        """Return the next page for a user, or 304 if the client has it already."""
         self._served += 1
         timed = self._served % STAGES_EVERY == 1 or self._spans.wanted()
         stages = Stages(call.started) if timed else UNTIMED
@@ -246,7 +247,7 @@ class FeedApi:
         problems=(*USER, "video_not_found", "invalid_include"),
     )
     async def look_up_video(self, call: Call) -> func.HttpResponse:
-        """One video for a viewer. Raises a 404 `Problem`."""
+        """Return one video for a viewer. Raises a 404 `Problem`."""
         found, query = await self._looked_up(call, [call.request.route_params.get("id", "")])
         if not found.rows:
             raise not_found()
@@ -288,7 +289,7 @@ class FeedApi:
         problems=(*USER, "invalid_ids", "invalid_include"),
     )
     async def look_up_videos(self, call: Call) -> func.HttpResponse:
-        """Several videos for a viewer, in the order of the ids."""
+        """Return several videos for a viewer, in the order of the ids."""
         found, query = await self._looked_up(call, read_ids(call.request.params.get("ids")))
         return self._answer(call, found, query, b'{"items":[%b]}' % b",".join(found.items(query.include)))
 
@@ -325,7 +326,7 @@ class FeedApi:
         parameters=(IF_NONE_MATCH,),
     )
     async def get_config(self, call: Call) -> func.HttpResponse:
-        """What an SDK needs to know to behave: limits, how often to send events, hints, cache times."""
+        """Return limits, the interval for sending events, known hints and cache times for SDKs."""
         config = Config(
             feed=FeedLimits(default_limit=call.tenant.default_limit, max_limit=MAX_LIMIT, cursor_hours=12),
             feeds=[OfferedFeed(id=each.id, title=each.title) for each in self._feed.named_feeds.listed(call.tenant)],

@@ -1,11 +1,11 @@
-"""Circuit breaker: while a dependency keeps failing, or answers too late, requests stop waiting for it.
+"""Circuit breaker: stops requests from waiting for a dependency that keeps failing or answers too late.
 
     closed ── too many of the last calls failed ──▶ open ── its pause is over ──▶ probing
        ▲                                              ▲                              │
        └────────── enough probes in a row worked ─────┼──────────── one failed ──────┘
                                                       └─ the pause doubles, up to a limit
 
-Pure: times are given, in seconds of any clock that does not go back. See Nygard, Release It!, 2nd ed., ch. 5.
+Pure: times are arguments, in seconds of any clock that does not go back. See Nygard, Release It!, 2nd ed., ch. 5.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a breaker stands."""
+    """State of a breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -24,10 +24,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """Objective of the dependency, and the breaker's patience.
+    """When a breaker opens and closes.
 
-    It opens when, of at least `least_calls` within about `window_seconds`, a share of `failing_share` or more failed.
-    Open, it lets nothing through for `pause_seconds`, then one probe at a time; `probes_to_close` in a row close it.
+    It opens when at least `least_calls` were made within about `window_seconds`, and `failing_share` or more of them
+    failed. While open, it lets nothing through for `pause_seconds`, then one probe at a time. `probes_to_close`
+    successful probes in a row close it.
     """
 
     window_seconds: float = 10.0
@@ -37,11 +38,11 @@ class Objective:
     longest_pause_seconds: float = 15.0
     probes_to_close: int = 3
     probe_patience_seconds: float = 5.0
-    """A probe that has not answered by then is taken for lost, and another one may go."""
+    """A probe without an answer by then counts as lost, and another one can start."""
 
 
 class Breaker:
-    """Ask `allows` before each call; if it does, say with `record` how the call ended."""
+    """Call `allows` before each call of the dependency. If it returns True, report the outcome with `record`."""
 
     def __init__(self, objective: Objective | None = None) -> None:
         self._objective = objective or Objective()
@@ -55,7 +56,7 @@ class Breaker:
         self._probes_ok = 0
 
     def allows(self, now: float) -> bool:
-        """Whether a call may go now. A True that is a probe keeps others away until it is recorded."""
+        """Tell whether a call can start now. If it is a probe, no other call can start until it is recorded."""
         if self.state is State.CLOSED:
             return True
         if self.state is State.OPEN:
@@ -69,16 +70,17 @@ class Breaker:
         return True
 
     def record(self, ok: bool, now: float) -> None:
-        """How a call that was let through ended: `ok` when it answered, without an error and in time."""
+        """Record the outcome of an allowed call. `ok`: it answered in time and without an error."""
         if self.state is State.CLOSED:
             self._count(ok, now)
         elif self.state is State.PROBING:
             self._probing_since = None
             self._probed(ok, now)
-        # Open: a call that began before the breaker opened changes nothing any more.
+        # Open: a call that started before the breaker opened no longer matters.
 
     def _count(self, ok: bool, now: float) -> None:
-        """Two half windows, so that what counts is between half a window and a whole one old at the most."""
+        """Count in two half windows, so counted calls are at most one window old, and the last half window always
+        counts."""
         half = self._objective.window_seconds / 2
         if now - self._window_from >= half:
             recent = now - self._window_from < 2 * half

@@ -1,6 +1,6 @@
 """A tenant's content in memory: columns for ranking, each video's JSON ready to send, and its statistics.
 
-Loaded whole on a tenant's first request (once, however many ask), then kept fresh from the change feed.
+Loaded completely on a tenant's first request (once for concurrent requests), then kept up to date from the change feed.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from shared.observability.metrics import Telemetry
 from shared.settings import Settings
 
 SLICE = 50
-"""Documents applied before the event loop gets its turn: a few milliseconds."""
+"""Documents applied before the event loop continues: a few milliseconds."""
 VIDEOS_A_PAGE = 200
 STALE_SECONDS = 30.0
-"""Older than this, a request waits for a refresh once: the process must have slept."""
+"""If content is older, a request waits for one refresh: the process was probably suspended."""
 
 
 class _Entry(NamedTuple):
-    """A video as a catalog keeps it."""
+    """A video as a catalog stores it."""
 
     video: Video
     item: bytes
@@ -57,9 +57,12 @@ class _Entry(NamedTuple):
 
 
 class Catalog:
-    """One tenant's videos and statistics. `items[row]` is the video's JSON without its closing brace, `digests[row]`
-    eight bytes that change with the video. `included[row]` has the members of `INCLUDES` as they stand in an item that
-    was asked for them; only rows of videos with something to include are in it."""
+    """One tenant's videos and statistics.
+
+    `items[row]` is the video's JSON without its closing brace. `digests[row]` is eight bytes that change with the
+    video. `included[row]` has the members of `INCLUDES` as they are added to an item on request; it has only rows of
+    videos that have such members.
+    """
 
     def __init__(self, tenant_id: str = "", telemetry: Telemetry | None = None) -> None:
         self.tenant_id = tenant_id
@@ -75,8 +78,8 @@ class Catalog:
         self._adding_up = asyncio.Lock()
 
     def apply(self, document: Document) -> None:
-        """Take in one video as it is now: new, changed, taken down or deleted. One that cannot be read is left out,
-        also as it was before: what is now to be kept from viewers is not known."""
+        """Apply one video document: new, changed, taken down or deleted. An unreadable video is removed, even if an
+        older version was readable: the new one could forbid showing it."""
         body = document.body
         if body and body.get("kind") != "video":
             return
@@ -85,7 +88,7 @@ class Catalog:
                 self.columns.remove(document.id)
             else:
                 self._put(body)
-        except Exception:  # whatever a body holds, it concerns this one video
+        except Exception:  # a damaged body must only affect this video
             self.columns.remove(document.id)
             self._unreadable.found(VIDEOS.name, document.partition, document.id)
             return
@@ -93,18 +96,18 @@ class Catalog:
             self._unreadable.readable(VIDEOS.name, document.partition, document.id)
 
     def apply_all(self, documents: Sequence[Document]) -> None:
-        """The same for several documents of different videos, at a fraction of the cost."""
+        """Apply several documents of different videos, at a fraction of the cost."""
         entries: list[_Entry] = []
         for document in documents:
             body = document.body
             if not self._unreadable and body.get("kind") == "video" and not body.get("deleted"):
-                with contextlib.suppress(Exception):  # whatever a body holds, it concerns this one video
+                with contextlib.suppress(Exception):  # a damaged body must only affect this video
                     entries.append(self._entry(body))
                     continue
             self.apply(document)
         try:
             self._put_all(entries)
-        except Exception:  # one that the columns cannot hold
+        except Exception:  # a video that the columns cannot store
             for document in documents:
                 self.apply(document)
 
@@ -113,7 +116,7 @@ class Catalog:
 
     def _entry(self, body: Json) -> _Entry:
         video = Video.from_document(body)
-        if not video.playback_url:  # strict clients refuse a whole page for one link that is none
+        if not video.playback_url:  # strict clients refuse a whole page with one invalid link
             self._telemetry.count("unreadable_links", "playback")
             video = replace(video, active=False)
         if body.get("thumbnailUrl") and video.thumbnail_url is None:
@@ -134,35 +137,35 @@ class Catalog:
                 self.included.pop(row, None)
 
     def apply_change(self, document: Document) -> None:
-        """Take in one video from the change feed, which is newer than what a query still brings."""
+        """Apply one video from the change feed, which is newer than the results of a running query."""
         self._overtaken.add(document.id)
         self.apply(document)
 
     def apply_queried(self, documents: Sequence[Document]) -> None:
-        """Take in videos of the first load, unless a change has overtaken them meanwhile."""
+        """Apply videos of the first load, except those that the change feed has changed since."""
         self.apply_all([document for document in documents if document.id not in self._overtaken])
 
     def end_of_load(self) -> None:
-        """From here on every document comes from the change feed."""
+        """End the first load. From now on every document comes from the change feed."""
         self._overtaken.clear()
 
     async def apply_stats(self, documents: Iterable[Document]) -> None:
-        """Take in the statistics of some shards; unpacked and added up beside the event loop."""
+        """Apply the statistics of some shards. They are unpacked and summed in a thread."""
         async with self._adding_up:
             await self._add_up(documents)
 
     async def apply_stats_change(self, documents: Sequence[Document]) -> None:
-        """Take in statistics from the change feed, which are newer than what a query still brings."""
+        """Apply statistics from the change feed, which are newer than the results of a running query."""
         self._overtaken.update(document.id for document in documents)
         await self.apply_stats(documents)
 
     async def apply_queried_stats(self, documents: Sequence[Document]) -> None:
-        """Take in the statistics of the first load, unless a change has overtaken them meanwhile."""
+        """Apply the statistics of the first load, except those that the change feed has changed since."""
         async with self._adding_up:
             await self._add_up(self.not_overtaken(documents))
 
     def not_overtaken(self, documents: Sequence[Document]) -> list[Document]:
-        """Those of the first load's documents that no change has overtaken meanwhile."""
+        """Return the documents of the first load that the change feed has not changed since."""
         return [document for document in documents if document.id not in self._overtaken]
 
     async def _add_up(self, documents: Iterable[Document]) -> None:
@@ -172,7 +175,7 @@ class Catalog:
             self.stats.replace(total)
 
     async def use_tables(self, content: bytes) -> None:
-        """Take in a nightly file. Raises `UnreadableTable`."""
+        """Load a nightly file. Raises `UnreadableTable`."""
         self.stats.use_tables(await asyncio.to_thread(Tables.from_bytes, content))
 
 
@@ -182,7 +185,7 @@ def _unpacked(shards: dict[str, StatsTable], bodies: dict[str, object]) -> tuple
         try:
             shards[id] = StatsTable.unpack(packed if isinstance(packed, str) else "")
         except UnreadableStats:
-            continue  # a newer app's format: keep what we had until this one is replaced too
+            continue  # a newer release's format: keep the old statistics until this instance is replaced too
     return shards, merged(shards.values())
 
 
@@ -208,17 +211,18 @@ def _member(name: str, value: object) -> bytes:
 
 
 NOTHING_INCLUDED = {name: _member(name, value) for name, value in EMPTY.items()}
-"""The members of an item whose video has none of them."""
+"""The requested members of an item whose video has none."""
 
 
 def _included_json(media: PlayerMedia) -> dict[str, bytes]:
-    """Parts of a video that a page can include; {} where it has none."""
+    """Return the parts of a video that a page can include; {} if it has none."""
     found = {name: value for name, value in media.included().items() if value}
     return {name: _member(name, value) for name, value in found.items()}
 
 
 async def stored_videos(documents: DocumentStore, tenant_id: str) -> list[Document]:
-    """Every video of a tenant: in id order, so whatever else the partition holds comes after and is not read."""
+    """Read every video of a tenant. In id order, other documents of the partition come after the videos and are not
+    read."""
     found: list[Document] = []
     after: str | None = None
     while True:
@@ -230,30 +234,31 @@ async def stored_videos(documents: DocumentStore, tenant_id: str) -> list[Docume
 
 
 async def _stored_statistics(documents: DocumentStore, tenant_id: str) -> list[Document]:
-    """The shards of a tenant's statistics and the pointer to its nightly file; the partition holds more."""
+    """Read the shards of a tenant's statistics and the pointer to its nightly file. The partition has more
+    documents."""
     shards = await query_all(documents, VIDEO_STATS, tenant_id, STATS_PREFIX)
     pointer = await documents.read(VIDEO_STATS, tenant_id, POINTER_ID)
     return [*shards, pointer] if pointer else shards
 
 
 class Follower(Protocol):
-    """Holds videos in a form of its own, and learns of changes from the catalogs, which read them anyway."""
+    """Keeps videos in another form, and gets changes from `Catalogs`, which reads the change feed anyway."""
 
     def holds(self, tenant_id: str) -> bool:
-        """Whether a change of this tenant's videos matters to it."""
+        """Tell whether a change of this tenant's videos matters to it."""
         ...
 
     def apply(self, document: Document) -> None:
-        """Take in one changed document of the container `videos`, of whatever tenant. Must not raise."""
+        """Apply one changed document of the container `videos`, of any tenant. Must not raise."""
         ...
 
     def forget(self, tenant_id: str) -> None:
-        """Let go of a tenant that is removed."""
+        """Drop the data of a removed tenant."""
         ...
 
 
 class Catalogs:
-    """The catalogs of the tenants this process serves. `clock` gives seconds and never goes back."""
+    """The catalogs of the tenants that this process serves. `clock` gives seconds and never goes back."""
 
     def __init__(
         self,
@@ -276,13 +281,14 @@ class Catalogs:
         self._refresher = Refresher("content", self._pull, settings.content_refresh_seconds, clock, telemetry)
 
     def age(self) -> float | None:
-        """How many seconds ago content was last known to be current, None before the first pull."""
+        """Return how many seconds ago content was known to be current; None before the first pull."""
         return self._refresher.age()
 
     async def get(self, tenant_id: str) -> Catalog:
-        """A tenant's catalog, loaded on its first request. Raises `StoreUnavailable` when that fails or takes too long.
+        """Return a tenant's catalog, loaded on its first request. Raises `StoreUnavailable` when loading fails or takes
+        too long.
 
-        A loaded catalog is served however old it is: the answer says how old.
+        A loaded catalog is served however old it is; the response contains its age.
         """
         settings = self._settings
         catalog = self._catalogs.get(tenant_id)
@@ -296,24 +302,24 @@ class Catalogs:
             load.add_done_callback(lambda _: self._loads.pop(tenant_id, None))
         try:
             return await with_timeout(settings.catalog_budget_ms / 1000, asyncio.shield(load), StoreUnavailable)
-        except StoreRefused as error:  # of reads that no caller chose: to whoever asks, the store is down
+        except StoreRefused as error:  # the request did not cause this read: report the store as down
             raise StoreUnavailable(str(error)) from error
 
     def follow(self, follower: Follower) -> None:
-        """Have a follower learn of every change from here on; it begins with `begin`, then reads what is stored."""
+        """Add a follower, which gets every change from now on. It must call `begin` before it reads stored videos."""
         self._followers.append(follower)
 
     async def refresh(self) -> bool:
-        """Pull changes now, out of turn."""
+        """Pull changes now."""
         return await self._refresher.refresh()
 
     async def refresh_if_loaded(self, tenant_id: str) -> None:
-        """The same for a tenant this process serves; a tenant it does not serve loads what is stored anyway."""
+        """Pull changes now if this process holds the tenant. Otherwise its first load reads what is stored anyway."""
         if tenant_id in self._catalogs or any(each.holds(tenant_id) for each in self._followers):
             await self._refresher.refresh()
 
     def forget(self, tenant_id: str) -> None:
-        """Let go of a tenant that is removed: deletes do not show in a change feed."""
+        """Drop a removed tenant: the change feed does not show deletes."""
         self._catalogs.pop(tenant_id, None)
         for follower in self._followers:
             follower.forget(tenant_id)
@@ -342,7 +348,7 @@ class Catalogs:
         return catalog
 
     def _evict(self) -> None:
-        """Let go of the tenants asked for least lately, while more videos are held than the process has room for."""
+        """Drop the least recently requested tenants while more videos are held than `videos_in_memory`."""
         held = sum(len(catalog.columns) for catalog in self._catalogs.values())
         while held > self._settings.videos_in_memory and len(self._catalogs) > 1:
             _, idle = self._catalogs.popitem(last=False)
@@ -350,7 +356,7 @@ class Catalogs:
             self._telemetry.count("catalogs_evicted")
 
     async def begin(self) -> None:
-        """Before the first load: find the place in the change feeds from which nothing is missed."""
+        """Before the first load: find the position in the change feeds after which no change is missed."""
         async with self._beginning:
             for container in (VIDEOS, VIDEO_STATS):
                 if container not in self._tokens:
@@ -380,9 +386,9 @@ class Catalogs:
                 await self._take_tables(loaded, documents)
 
     async def _take_tables(self, catalog: Catalog, documents: Sequence[Document]) -> None:
-        """Load the nightly file that one of the documents points to, if one does.
+        """Load the nightly file that one of the documents points to, if any.
 
-        Without it a catalog ranks as before: a file that is missing or damaged is counted, and no more.
+        Without the file a catalog ranks as before: a missing or damaged file is only counted.
         """
         blob = next((name for document in documents if (name := blob_of(document.body)) is not None), None)
         if blob is None:

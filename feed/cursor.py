@@ -1,9 +1,9 @@
-"""Pagination cursor: AES-GCM-encrypted list of the videos already served. Nothing is stored.
+"""Pagination cursor: AES-GCM-encrypted list of the videos already served. The server stores nothing.
 
-It carries the fingerprint of every video served, so nothing repeats although ranking, content and even the mode move
-between two pages. It is bound to its tenant and user, lives 12 hours, and stays within 4 kB: when the next page would
-not fit, the feed ends. Version 2 also has 4 bytes for the feed and its filters, and its text has letters, digits, `.`
-and `_` alone.
+It has the fingerprint of every served video. So no video repeats, although ranking, content and even the mode can
+change between two pages. It is bound to its tenant and user, is valid for 12 hours, and stays within 4 kB: when the
+next page would not fit, the feed ends. Version 2 also has 4 bytes for the feed and its filters, and its text has only
+letters, digits, `.` and `_`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from shared.web.problems import bad_request
 VALID_SECONDS = 12 * 3600
 MAX_CHARS = 4_096
 _HEADERS = {1: struct.Struct("<BII"), 2: struct.Struct("<BIII")}
-"""Version, start, seed; from version 2 on the feed."""
+"""Version, start, seed; version 2 also has the feed."""
 _OTHER_DASH = {1: ".", 2: "-"}
-"""What a version's text never contains, so that one text is one cursor."""
+"""A character that a version's text never contains, so each cursor has one valid text."""
 _NONCE_BYTES, _TAG_BYTES = 12, 16
 MAX_SERVED = (MAX_CHARS * 3 // 4 - 1 - _NONCE_BYTES - _TAG_BYTES - _HEADERS[2].size) // 4
 
@@ -34,13 +34,12 @@ _NOTHING = np.zeros(0, np.uint32)
 _NOTHING.setflags(write=False)
 
 
-@dataclass(slots=True)  # not frozen, which is four times as slow to make
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
 class Served:
-    """Videos that a walk through the feed has served. `started_at` in whole seconds; `seed` fixes what is drawn at
-    random.
+    """Videos that a walk through the feed has served so far.
 
-    `fingerprints` are in the order of serving. `feed` stands for the named feed and the filters of its calls, 0 for
-    neither.
+    `started_at` is in whole seconds since the epoch; `seed` fixes all random draws. `fingerprints` are in the order of
+    serving. `feed` identifies the named feed and the filters of the walk; 0 for neither.
     """
 
     started_at: int
@@ -53,8 +52,8 @@ class Served:
 
 
 def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str, version: int = 1) -> str | None:
-    """The cursor for the next page; None when it would grow past `MAX_CHARS`: the feed ends there. Only version 2 knows
-    a feed, so a walk that has one is written in it."""
+    """Return the cursor for the next page; None when it would exceed `MAX_CHARS`, where the feed ends. Only version 2
+    can store a feed, so a walk with a feed always uses it."""
     version = 2 if served.feed else version
     if len(served) > MAX_SERVED:
         return None
@@ -69,8 +68,10 @@ def encode(served: Served, keys: SigningKeys, tenant_id: str, user_key: str, ver
 
 
 def decode(text: str, keys: SigningKeys, tenant_id: str, user_key: str, now: float, feed: int = 0) -> Served:
-    """The inverse of `encode`, for both versions. Raises a 400 `Problem`: `cursor_expired`, `cursor_of_another_feed`
-    when the walk is not of `feed`, or `invalid_cursor` for anything odd.
+    """Decode a cursor of either version: the inverse of `encode`.
+
+    Raises a 400 `Problem`: `cursor_expired`, `cursor_of_another_feed` when the walk is not of `feed`, or
+    `invalid_cursor`.
     """
     try:
         raw = alphabet.from_text(text)

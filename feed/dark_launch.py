@@ -1,5 +1,6 @@
-"""Dark launch: for a sampled share of users both feeds are computed and the baseline is served. How they differ is
-recorded beside the request, which waits for none of it.
+"""Dark launch: for a sampled share of users, computes both feeds, serves the baseline, and records how they differ.
+
+The comparison runs in the background; the request does not wait for it.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from shared.observability.tracebacks import traceback_without_values
 log = logging.getLogger("feed.dark_launch")
 
 AT = 20
-"""The first places that are compared."""
+"""How many first positions are compared."""
 MAX_UNDER_WAY = 4
-"""Comparisons at a time in this process; a feed beyond them is served without one, and counted."""
+"""Limit of concurrent comparisons in this process. Feeds beyond it are served without one and counted."""
 
 Keys = NDArray[np.uint32]
 Compute = Callable[[], Awaitable[Keys | None]]
 
 
 def overlap(baseline: Keys, candidate: Keys, at: int = AT) -> float:
-    """The share of the first `at` places that both lists fill with the same videos, whatever their order; 0 to 1."""
+    """Return the share of the first `at` positions that both lists fill with the same videos, in any order; 0 to 1."""
     first, second = baseline[:at], candidate[:at]
     places = max(len(first), len(second))
     return len(np.intersect1d(first, second)) / places if places else 1.0
 
 
 def rank_correlation(baseline: Keys, candidate: Keys, at: int = AT) -> float:
-    """Spearman's rank correlation over all videos of both lists' first `at` places; -1 to 1.
+    """Return Spearman's rank correlation over all videos in the first `at` positions of either list; −1 to 1.
 
-    A video that a list does not have shares the places behind its end with the others it does not have.
+    Videos missing from a list share the mean of the ranks after its end.
     """
     first, second = baseline[:at], candidate[:at]
     both = np.union1d(first, second)
@@ -54,17 +55,17 @@ def _ranks(videos: Keys, listed: Keys) -> NDArray[np.float64]:
 
 
 class DarkLaunch:
-    """Compares in the background."""
+    """Compares feeds in the background."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._under_way: set[asyncio.Task[None]] = set()
 
     def compare_later(self, tenant_id: str, baseline: Keys, candidate: Compute) -> None:
-        """Compute the other feed once the request is answered, and record how it differs from the one served.
+        """Compute the other feed after the request is answered, and record how it differs from the served one.
 
-        `baseline` and what `candidate` gives are videos' fingerprints in order; None means there was nothing to
-        personalize by.
+        `baseline` and the result of `candidate` are videos' fingerprints in order. None: too little is known about the
+        user to personalize.
         """
         if len(self._under_way) >= MAX_UNDER_WAY:
             self._telemetry.count("dark_launch_compared", tenant_id, "skipped")
@@ -77,7 +78,7 @@ class DarkLaunch:
         telemetry = self._telemetry
         try:
             other = await candidate()
-        except Exception as error:  # a trial must not be able to harm what is served
+        except Exception as error:  # a trial must not affect what is served
             log.warning("a dark launch failed\n%s", traceback_without_values(error))
             telemetry.count("dark_launch_compared", tenant_id, "failed")
             return
@@ -89,12 +90,12 @@ class DarkLaunch:
         telemetry.observe("dark_launch_correlation", rank_correlation(baseline, other))
 
     async def idle(self) -> None:
-        """Wait for the comparisons under way."""
+        """Wait for the running comparisons."""
         while self._under_way:
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the running comparisons."""
         for task in list(self._under_way):
             task.cancel()
         await self.idle()

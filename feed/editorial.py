@@ -1,12 +1,12 @@
-"""Compiles a tenant's rules over a catalog: masks and one column of score adjustments, once per kind of viewer.
+"""Compiles a tenant's rules over a catalog into masks and one column of score adjustments, once per kind of viewer.
 
-A request costs a look-up. Rules are compiled when a tenant's rules, its catalog or (every ten seconds) the time moved,
-and only for kinds of viewers that come.
+A request costs a look-up. Rules are compiled again when the rules or the catalog change, and every ten seconds, and
+only for kinds of viewers that send requests.
 
-What wins: the filters (above all maturity) beat every rule; `exclude` beats `limit`, which beats pins, which beat boost
-and suppress. Of several limits, and of several pins for one position, the one of the highest priority counts. A
-multiplier m adds ln m to the score, whose parts are logarithms: ×2 makes a video as attractive as twice the demand
-would. All multipliers of one video together stay in [`MIN_PRODUCT`, `MAX_PRODUCT`].
+Precedence: the filters, above all maturity, beat every rule. `exclude` beats `limit`, which beats pins, which beat
+boost and suppress. Of several limits, and of several pins for one position, the one with the highest priority counts. A
+multiplier m adds ln m to the score, whose parts are logarithms: ×2 makes a video as attractive as twice the demand. The
+product of all multipliers of a video stays in [`MIN_PRODUCT`, `MAX_PRODUCT`].
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from shared.domain.rules import (
 from shared.domain.tenant_cache import ENTRY_BYTES, TenantCache
 
 MOMENT_SECONDS = 10
-"""Ages and schedules of rules are looked at anew this often."""
+"""How often ages and schedules of rules are evaluated."""
 STEERING_BYTES, MATCHING_BYTES = 64_000_000, 32_000_000
-"""Memory for steerings and for which videos rules match, of all tenants together."""
+"""Memory limits for compiled rules and for the rows that rules match, of all tenants together."""
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pin:
-    """One position of the walk (0-based) and the rows that may have it, the first choice first."""
+    """One 0-based position of the walk and the rows that can take it, the first choice first."""
 
     position: int
     rows: Rows
@@ -54,9 +54,9 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steering:
-    """Rules compiled for one kind of viewer. Columns over all rows; None where no rule has anything to say.
+    """Rules compiled for one kind of viewer. Columns cover all rows; None if no rule affects them.
 
-    `applied` holds each rule that counts with the rows it matches, the most important first.
+    `applied` has each rule in force with the rows it matches, most important first.
     """
 
     excluded: Mask | None = None
@@ -66,7 +66,7 @@ class Steering:
     applied: tuple[tuple[Rule, Mask], ...] = ()
 
     def size_bytes(self) -> int:
-        """The memory that it takes, without `applied`."""
+        """Return its memory in bytes, without `applied`."""
         columns = (self.excluded, self.outside_limit, self.adjustment, *(pin.rows for pin in self.pins))
         return sum(column.nbytes for column in columns if column is not None) + ENTRY_BYTES * (1 + len(self.pins))
 
@@ -80,7 +80,8 @@ Matching = Callable[[Rule], Mask]
 def steer(
     editorial: Editorial, columns: VideoColumns, hints: Hints, now: float, matching: Matching | None = None
 ) -> Steering:
-    """Compile the rules in force for one viewer into masks; `matching`, where given, knows the rows of a rule."""
+    """Compile the rules in force for one viewer into masks. `matching`, if given, returns the rows that a rule
+    matches."""
     rules = [
         rule
         for rule in editorial.rules
@@ -105,7 +106,7 @@ def steer(
 
 
 def matches(condition: Condition, columns: VideoColumns, editorial: Editorial, now: float) -> Mask:
-    """The rows a condition means: True where every part of it holds."""
+    """Return a mask of the rows that meet a condition: True where every part of it holds."""
     mask: Mask = np.ones(len(columns), np.bool_)
     if condition.tags:
         mask &= columns.tagged(condition.tags)
@@ -132,7 +133,7 @@ def matches(condition: Condition, columns: VideoColumns, editorial: Editorial, n
 
 
 def _among(vocabulary: Vocabulary, texts: tuple[str, ...]) -> Mask:
-    """Whether a code's text is one of these, per code; the last element is False, for no code."""
+    """Tell for each code whether its text is one of these. The last element is False, for "no code"."""
     among: Mask = np.zeros(len(vocabulary) + 1, np.bool_)
     among[[vocabulary.code(text) for text in texts]] = True
     among[-1] = False
@@ -160,7 +161,7 @@ def _adjustment(applied: list[tuple[Rule, Mask]], rows: int) -> NDArray[np.float
 
 
 def _pins(applied: list[tuple[Rule, Mask]], columns: VideoColumns, editorial: Editorial) -> tuple[Pin, ...]:
-    """One pin a position, of the most important rule that wants it, in order of position."""
+    """Return one pin per position, of the most important rule for it, ordered by position."""
     pins: dict[int, Pin] = {}
     for rule, mask in applied:
         if rule.action == PIN:
@@ -171,7 +172,7 @@ def _pins(applied: list[tuple[Rule, Mask]], columns: VideoColumns, editorial: Ed
 
 
 def _in_order(condition: Condition, mask: Mask, columns: VideoColumns, editorial: Editorial) -> Rows:
-    """The matching rows, the first choice first: as the playlist or the list of ids has them, else the newest first."""
+    """Return the matching rows, first choice first: in the order of the playlist or the ids, else newest first."""
     named = [id for name in condition.playlists for id in editorial.playlists.get(name, ())] or condition.video_ids
     if named:
         rows = _rows(columns, list(dict.fromkeys(named)))
@@ -181,7 +182,8 @@ def _in_order(condition: Condition, mask: Mask, columns: VideoColumns, editorial
 
 
 def chosen_pins(steering: Steering, kept: Rows, rows: int, first_rank: int, limit: int) -> dict[int, int]:
-    """Place on this page → pinned row. Only rows that the filters kept, each once; a pin without any is dropped.
+    """Return position on this page → pinned row. Only rows that the filters kept, each once; a pin without such a row
+    is dropped.
 
     `rows` is the length of the catalog's columns.
     """
@@ -201,7 +203,7 @@ def chosen_pins(steering: Steering, kept: Rows, rows: int, first_rank: int, limi
 
 @dataclass(slots=True)
 class _Matches:
-    """The rows that a tenant's rules match, as bits, by rule: those that do not move with the time."""
+    """The rows that a tenant's rules match, as bits, by rule id. Rules that depend on age are not stored."""
 
     version: object
     editorial: Editorial
@@ -209,9 +211,9 @@ class _Matches:
 
 
 class Rulebook:
-    """Compiled rules, kept per tenant and kind of viewer. Kinds share what the rules match.
+    """Compiled rules, cached by tenant and kind of viewer. All kinds share the rows that rules match.
 
-    The hints are reduced ones (`feed/named_hints.py`). What is kept has no `applied`, which only explanations read.
+    Hints are reduced ones (`feed/named_hints.py`). Cached entries have no `applied`, which only explanations need.
     """
 
     def __init__(self) -> None:
@@ -219,7 +221,7 @@ class Rulebook:
         self.matches = TenantCache[str, _Matches](MATCHING_BYTES)
 
     def of(self, tenant: Tenant, editorial: Editorial, columns: VideoColumns, hints: Hints, now: float) -> Steering:
-        """The steering for a viewer with these hints; the same object while nothing has moved."""
+        """Return the compiled rules for a viewer with these hints; the same object while nothing has changed."""
         if not editorial.rules:
             return NOTHING
         version = (ref(columns), columns.version, int(now // MOMENT_SECONDS))

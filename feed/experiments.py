@@ -33,9 +33,8 @@ class Assignment:
 
 
 def arm_of(experiment: Experiment, user_key: str) -> Arm | None:
-    """The user's arm, None for those the shares leave out. The same for ever under one salt; raising the share of the
-    last arm moves nobody who has one.
-    """
+    """Return the user's arm; None if the shares leave the user out. The arm never changes under one salt. A larger
+    share of the last arm moves no user from another arm."""
     digest = hashlib.blake2b(f"{experiment.salt}\n{user_key}".encode(), digest_size=8).digest()
     place = int.from_bytes(digest, "big") / 2**64 * 100
     edge = 0.0
@@ -47,7 +46,7 @@ def arm_of(experiment: Experiment, user_key: str) -> Arm | None:
 
 
 class Experiments:
-    """Assignments, with each arm's model resolved once."""
+    """Assigns users to arms. Each arm's model is resolved once."""
 
     def __init__(self, tenants: TenantDirectory, models: Models, telemetry: Telemetry) -> None:
         self._tenants = tenants
@@ -58,11 +57,11 @@ class Experiments:
         )
 
     def of(self, tenant: Tenant, user_key: str, feed: str = HOME) -> Assignment | None:
-        """The user's assignment, None when no experiment runs in the feed or the user is outside it. `tenant` is as the
-        feed has it.
+        """Return the user's assignment; None when no experiment runs in the feed or the user is outside it. `tenant` is
+        the tenant as configured for the feed.
 
-        An arm whose model cannot be served is counted and logged, and its users are outside: what they would see is
-        not what the experiment is about.
+        If an arm's model cannot be served, this is counted and logged, and the arm's users are outside the experiment:
+        another model would distort its result.
         """
         experiment = self._tenants.experiment(tenant.id)
         if experiment is None or feed not in experiment.feeds:
@@ -86,7 +85,7 @@ class Experiments:
                 raise InvalidModel("there is no such model version, or what the tenant serves cannot be served")
             ranks = base if isinstance(base, LinearModel) else parse(base)
             model = with_weights_of(replace(tenant, weights={**tenant.weights, **arm.weights}), ranks)
-        except InvalidModel:  # its text names what was sent
+        except InvalidModel:  # the exception's text contains the submitted values, so it is not logged
             log.error("arm %d of an experiment of tenant %s is not usable", arm.number, tenant.id)
             self._telemetry.count("invalid_weights", tenant.id)
         self._models[key] = (tenant, experiment, base, model)

@@ -1,7 +1,7 @@
-"""The fallback: the popular feed, served when nothing about a user may or can be used.
+"""The fallback: the popular feed, served when nothing about a user can or may be used.
 
-The order is computed once per tenant and kind of viewer and kept for seconds, as its first pages are
-(`feed/ready_pages.py`): pulling the kill switch sheds load, and an overloaded process has a page ready.
+The order is computed once per tenant and kind of viewer and cached for seconds, like its first pages
+(`feed/ready_pages.py`). So the kill switch reduces load, and an overloaded process has a page ready.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from shared.domain.tenant_cache import TenantCache
 
 KEEP_SECONDS = 10
 ORDERS_BYTES = 128_000_000
-"""Memory for orders, of all tenants together."""
+"""Memory limit for orders, of all tenants together."""
 _NOTHING = np.zeros(0, np.uint32)
 _NO_ROWS = np.zeros(0, np.int64)
 
 
 @dataclass(slots=True)
 class _Kept:
-    """An order, and what it was made from."""
+    """An order, and what it was computed from."""
 
     version: Any
     steering: Steering
@@ -43,10 +43,10 @@ class _Kept:
 
 
 class Fallback:
-    """Orders by catalog, feed and kind of viewer (maturity limit, country, language, what the rules say).
+    """Orders by catalog, feed and kind of viewer (maturity limit, country, language, age band, platform, rules).
 
-    `model` is the tenant's popularity, None for the shipped one; `feed` the named feed, None for home. What a call asks
-    for by filters is looked up in the kept order, and never part of what it is kept by.
+    `model` is the tenant's popularity model, None for the shipped one; `feed` is the named feed, None for home. A
+    request's filters only select rows of a cached order. They are never part of its key.
     """
 
     def __init__(self) -> None:
@@ -61,9 +61,8 @@ class Fallback:
         model: LinearModel | None = None,
         feed: NamedFeed | None = None,
     ) -> Slate:
-        """The next page of the kept order, without what this walk was served and, where the user's signals are at
-        hand (a new user), what they asked not to see.
-        """
+        """Return the next page of the cached order, without videos that this walk has served. If the user's signals are
+        known (a new user), videos that the user dismissed are left out too."""
         kept = self._kept(catalog, viewer, context, steering, model, feed)
         dismissed = viewer.signals.dismissed.keys if viewer.signals else _NOTHING
         unwanted = np.concatenate([viewer.served, dismissed])
@@ -83,7 +82,7 @@ class Fallback:
         model: LinearModel | None,
         feed: NamedFeed | None,
     ) -> _Kept:
-        """Every candidate of this kind of viewer, the first of the feed's order first."""
+        """Return the order of all candidates for this kind of viewer."""
         kind = (feed and feed.id, viewer.maturity, viewer.country, context.language, context.age_band, context.platform)
         moment, on_air_since = int(viewer.now // KEEP_SECONDS), catalog.columns.airing(viewer.now)[0]
         version = (ref(catalog), catalog.columns.version, catalog.stats.version, moment, on_air_since)
@@ -100,6 +99,6 @@ class Fallback:
             ordering = popularity_order(catalog.columns, catalog.stats, candidates, plain, model, steering.adjustment)
         kept = _Kept(version, steering, model, feed, viewer.base, ordering)
         size = ordering.rows.nbytes + ordering.scores.nbytes
-        size += steering.size_bytes()  # which the rulebook may let go of first
+        size += steering.size_bytes()  # kept alive here even if the rulebook drops it
         self.orders.put(catalog.tenant_id, kind, kept, size)
         return kept

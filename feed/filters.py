@@ -1,6 +1,7 @@
 """Filters: one table of functions that decide which videos can be ranked for a viewer, over whole columns.
 
-Nothing later may bring a removed video back. A filter answers with a mask over the catalog's rows, True where it keeps.
+Nothing later can bring a removed video back. A filter returns a mask over the catalog's rows: True where it keeps the
+row.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from shared.domain.records import Tenant, policy_rank
 from shared.domain.user_signals import Signals
 
 
-@dataclass(slots=True)  # not frozen, which is four times as dear to make
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
 class Viewer:
-    """Input of the filters: the time, the strongest maturity rank allowed, the country, what was served and seen.
+    """Input of the filters: the time, the strongest allowed maturity rank, the country, and the videos served and seen.
 
-    `signals` is None where nothing about the user may be used (the fallback). `excluded` and `outside_limit` are what
-    the tenant's rules take away, over the catalog's rows; None where they take nothing. `base` holds the rows of the
-    named feed, `wanted` those that the call's filters ask for; None where that is all of them.
+    `signals` is None if nothing about the user can be used (the fallback). `excluded` and `outside_limit` are the rows
+    that the tenant's rules remove; None if they remove none. `base` has the rows of the named feed, `wanted` those that
+    match the request's filters; None means all rows.
     """
 
     now: float
@@ -40,8 +41,8 @@ class Viewer:
 
 
 def maturity_limit(tenant: Tenant, age_band: AgeBand | None) -> int:
-    """The strongest maturity rank this viewer may see. An age band can only lower the tenant's policy: of all policies
-    for a band that overlaps it, the strictest holds."""
+    """Return the strongest maturity rank that this viewer can see. An age band can only lower the tenant's policy: of
+    all policies for overlapping bands, the strictest applies."""
     limit = policy_rank(tenant.maturity_policy)
     if age_band is not None:
         for band, rank in tenant.age_limits:
@@ -113,22 +114,23 @@ FILTERS: dict[str, tuple[str, Filter]] = {
     "seen": ("The user has seen it.", _seen),
     "not_interested": ("The user asked not to see it.", _not_interested),
 }
-"""Reason of removal → what it means, and the filter (None: it has nothing to say). In order: the first one counts."""
+"""Reason of removal → its meaning, and the filter (it returns None if it removes nothing). The first filter that
+removes a row gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """The rows that were kept, and the masks they come from."""
+    """The kept rows, and the masks they result from."""
 
     kept: NDArray[np.int64]
     masks: dict[str, Mask]
 
     def reason(self, row: int) -> str | None:
-        """Why a row was removed: the first filter that did; None when it was kept."""
+        """Return why a row was removed: the first filter that removed it; None if it was kept."""
         return next((name for name, mask in self.masks.items() if not mask[row]), None)
 
     def removed(self) -> dict[str, int]:
-        """How many rows each filter was the first to remove."""
+        """Return how many rows each filter was the first to remove."""
         left: Mask | None = None
         counts = {}
         for name, mask in self.masks.items():
@@ -139,7 +141,7 @@ class Filtered:
 
 
 def apply_filters(columns: VideoColumns, viewer: Viewer) -> Filtered:
-    """Every filter over the whole catalog."""
+    """Apply every filter to the whole catalog."""
     masks: dict[str, Mask] = {}
     kept: Mask | None = None
     for name, (_, keeps) in FILTERS.items():
@@ -152,7 +154,7 @@ def apply_filters(columns: VideoColumns, viewer: Viewer) -> Filtered:
 
 
 def enforce_serving_policy(columns: VideoColumns, rows: NDArray[np.int64], viewer: Viewer) -> Mask:
-    """The last look at a finished slate: True where a row may be served, whoever put it there."""
+    """Check a finished slate once more: True where a row can be served, whatever put it there."""
     allowed: Mask = columns.servable(rows, viewer.now, viewer.maturity)
     if columns.country_sets:
         allowed &= columns.allowed_in(viewer.country, rows)

@@ -1,7 +1,7 @@
 """The feed `following`: only videos of creators, categories and series that the user follows.
 
-Every tenant has it, and no document. Ranked as any feed where it may be personal; the newest first where the request
-asks for that, or where too little is known about the user. Where nothing about the user may be read it is empty.
+Every tenant has it, without a document. It is ranked like any feed if it can be personal. It is newest first if the
+request asks for that, or if too little is known about the user. It is empty if nothing about the user may be read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEWEST_FOLLOWING = NamedFeed(FOLLOWING, "Following", fallback=NEWEST)
 
 
 def following_feed(params: Mapping[str, str]) -> NamedFeed:
-    """The feed in the order that a request asks for. Raises a 400 `Problem`."""
+    """Return the feed in the requested order. Raises a 400 `Problem`."""
     order = sent(params.get("order")) or ORDERS[0]
     if order not in ORDERS:
         raise bad_request("invalid_order", f"order must be one of {', '.join(ORDERS)}.")
@@ -35,7 +35,7 @@ def following_feed(params: Mapping[str, str]) -> NamedFeed:
 def within_following(
     feed: NamedFeed, wanted: Mask | None, columns: VideoColumns, signals: Signals | None
 ) -> Mask | None:
-    """Rows that a call asks for (None: every row), narrowed to what the user follows where that is the feed."""
+    """Return the requested rows (None: every row); in the feed `following` only those that the user follows."""
     if feed is not RANKED_FOLLOWING and feed is not NEWEST_FOLLOWING:
         return wanted
     followed = _followed_unseen(columns, signals)
@@ -43,7 +43,7 @@ def within_following(
 
 
 def _followed_unseen(columns: VideoColumns, signals: Signals | None) -> Mask:
-    """The rows of what the user follows and was not shown; none where nothing is known of the user."""
+    """Return the rows that the user follows and has not been shown; none if nothing is known about the user."""
     if signals is None or not len(signals.follows.keys):
         return np.zeros(len(columns), np.bool_)
     return followed_rows(columns, signals.follows.keys) & columns.without(signals.seen.keys, bits=SEEN_BITS)

@@ -13,7 +13,7 @@ from shared.web.responses import Count, Time, View
 
 NextCursor = Annotated[str | None, Field(max_length=MAX_CHARS, description="null: nothing follows.")]
 PERSON = "person"
-"""The kind of followed people, whom `stories/` knows."""
+"""The kind of followed people, served by `stories/`."""
 Kind = Annotated[str, Field(json_schema_extra={"enum": [*KINDS, PERSON]})]
 
 

@@ -1,6 +1,6 @@
-"""A user's lists: reads one, and makes a page of what of it the viewer may see.
+"""A user's lists: reads one, and builds a page of the entries that the viewer can see.
 
-What decides is what decides for links into an app (`feed/videos_by_id.py`): a list may show what was seen.
+The same checks apply as for links into an app (`feed/videos_by_id.py`): a list can show videos that were seen.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ log = logging.getLogger("feed.lists")
 
 
 class ListsReader:
-    """Reads lists by user and name; nothing is kept, for nobody reads one often."""
+    """Reads lists by user and name. Nothing is cached, since lists are read rarely."""
 
     def __init__(self, documents: DocumentStore, telemetry: Telemetry) -> None:
         self._documents = documents
         self._telemetry = telemetry
 
     async def read(self, user_key: str, name: str) -> UserList:
-        """A list, empty where there is none or it is damaged. Raises `StoreUnavailable`."""
+        """Return a list; empty if there is none or it is damaged. Raises `StoreUnavailable`."""
         document = await self._documents.read(USER_ACTIVITY, user_key, document_id(name))
         if document is None:
             return UserList(name)
@@ -47,7 +47,7 @@ class ListsReader:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Some entries of a list that the viewer may see, newest first, as JSON; where the next page goes on."""
+    """Entries of a list that the viewer can see, newest first, as JSON, and the position where the next page starts."""
 
     items: list[bytes]
     next: list[Any] | None
@@ -56,7 +56,7 @@ class ListPage:
 def page_of_videos(
     stored: UserList, catalog: Catalog, viewer: Viewer, query: FeedQuery, after: list[Any] | None
 ) -> ListPage:
-    """A page of a list of videos. What was taken down, or may not be shown to the viewer, is left out."""
+    """Return a page of a list of videos. Videos that were taken down, or that the viewer cannot see, are left out."""
     entries = after_place(stored.listed(viewer.now), after)
     found = look_up(catalog, viewer, [name for name, _ in entries])
     visible = {catalog.columns.ids[row]: row for row in found.rows}
@@ -70,7 +70,7 @@ def page_of_videos(
 
 
 def after_place(entries: list[tuple[str, Entry]], after: list[Any] | None) -> list[tuple[str, Entry]]:
-    """The entries behind a place; all for None."""
+    """Return the entries after a position; all for None."""
     if after is None:
         return entries
     on_ms, last = after
@@ -78,7 +78,7 @@ def after_place(entries: list[tuple[str, Entry]], after: list[Any] | None) -> li
 
 
 def place_after(listed: list[tuple[str, Entry]], limit: int) -> list[Any] | None:
-    """The place behind a page of so many entries, None where nothing follows."""
+    """Return the position after a page of this many entries; None if nothing follows."""
     if len(listed) <= limit:
         return None
     name, entry = listed[limit - 1]
@@ -86,6 +86,6 @@ def place_after(listed: list[tuple[str, Entry]], limit: int) -> list[Any] | None
 
 
 def _standing(stored: UserList, entry: Entry) -> bytes:
-    """The members of an item that say how it stands on the list."""
+    """Return the members of an item that describe its entry on the list."""
     position = b',"positionMs":%d' % entry.position_ms if stored.name == CONTINUE else b""
     return b',"listedAt":"%b"%b' % (iso_time(entry.on_ms / 1000).encode(), position)

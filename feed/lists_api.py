@@ -44,7 +44,7 @@ _PROBLEMS = (*USER, "invalid_limit", "invalid_cursor", "invalid_personalization"
 
 
 def _videos_of(name: str, summary: str, description: str, **more: Any) -> Callable[[Handler], Handler]:
-    """Declare the endpoint of one of the user's lists of videos; `more` stands in its example's item."""
+    """Declare the endpoint of one of the user's video lists. `more` is added to the item of its example."""
     example = {"items": [{**VIDEO_EXAMPLE, "listedAt": "2026-11-20T12:00:00Z", **more}], "nextCursor": None}
     return endpoint(
         "GET",
@@ -63,7 +63,7 @@ def _videos_of(name: str, summary: str, description: str, **more: Any) -> Callab
 
 
 class ListsApi:
-    """Serves lists. What a user keeps is read for that user alone: `/v1/me` needs their token."""
+    """Serves lists. A user's lists are only for that user: `/v1/me` requires their token."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class ListsApi:
         "Newest first. What the viewer may not see is left out, by the rules of the feed.",
     )
     async def get_saved(self, call: Call) -> func.HttpResponse:
-        """A page of what the user saved, and did not take back."""
+        """Return a page of the videos that the user saved and did not unsave."""
         return await self._videos(call, SAVED)
 
     @_videos_of("liked", "The videos that the user likes", "As `/v1/me/saved`.")
     async def get_liked(self, call: Call) -> func.HttpResponse:
-        """A page of what the user liked, and did not take back."""
+        """Return a page of the videos that the user liked and did not unlike."""
         return await self._videos(call, LIKED)
 
     @_videos_of(
@@ -105,7 +105,7 @@ class ListsApi:
         positionMs=61_000,
     )
     async def get_continue(self, call: Call) -> func.HttpResponse:
-        """A page of what the user started and did not finish."""
+        """Return a page of the videos that the user started and did not finish."""
         return await self._videos(call, CONTINUE)
 
     @endpoint(
@@ -142,7 +142,7 @@ class ListsApi:
         problems=(*_PROBLEMS, "invalid_kind"),
     )
     async def get_following(self, call: Call) -> func.HttpResponse:
-        """A page of what the user follows."""
+        """Return a page of what the user follows."""
         query = self._query(call)
         kind = call.request.params.get("kind") or ""
         if kind == PERSON:
@@ -189,7 +189,7 @@ class ListsApi:
         problems=(*_PROBLEMS, "series_not_found", "invalid_include"),
     )
     async def get_series(self, call: Call) -> func.HttpResponse:
-        """A page of a series. Raises a 404 `Problem`."""
+        """Return a page of a series. Raises a 404 `Problem`."""
         series_id, query, tenant = call.request.route_params.get("id", ""), self._query(call), call.tenant
         if not SERIES_ID.matches(series_id):
             raise _no_series()
@@ -222,7 +222,7 @@ class ListsApi:
         return _page(page.items, None if page.next is None else list_cursor.encode(page.next, self._keys, *walk))
 
     async def _stored(self, call: Call, query: FeedQuery, name: str) -> UserList:
-        """The list; empty where the user opted out."""
+        """Return the list; empty if the user opted out."""
         return await self._lists.read(call.user_key, name) if query.consented else UserList(name)
 
     def _query(self, call: Call) -> FeedQuery:
@@ -238,5 +238,5 @@ def _page(items: list[bytes], cursor: str | None, more: bytes = b"") -> func.Htt
 
 
 def _no_series() -> Problem:
-    """The same whether there is no such series, or none of it that this viewer may see."""
+    """Return the same error for a series that does not exist and for one of which the viewer can see nothing."""
     return Problem(404, "series_not_found", "The series does not exist, or this viewer can see none of it.")

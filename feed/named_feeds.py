@@ -1,4 +1,4 @@
-"""Named feeds of the tenants: finds the one a request names, with the tenant as that feed has it."""
+"""Named feeds of the tenants: finds the feed that a request names, and the tenant with that feed's configuration."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from shared.web.problems import Problem
 
 
 class NamedFeeds:
-    """Feeds by tenant and name. A tenant has at most `MAX_FEEDS`, so what is kept cannot grow by what is asked."""
+    """Feeds by tenant and name. A tenant has at most `MAX_FEEDS`, so requests cannot grow the cache without limit."""
 
     def __init__(self, tenants: TenantDirectory) -> None:
         self._tenants = tenants
         self._laid_over: dict[tuple[str, str], tuple[Tenant, NamedFeed, Tenant]] = {}
 
     def listed(self, tenant: Tenant) -> list[NamedFeed]:
-        """The tenant's feeds that apps can ask for, by name."""
+        """Return the tenant's feeds that apps can request, by name."""
         return sorted((each for each in self._tenants.feeds(tenant.id) if each.enabled), key=lambda each: each.id)
 
     def of(
         self, tenant: Tenant, name: str, params: Mapping[str, str] = MappingProxyType({})
     ) -> tuple[NamedFeed | None, Tenant]:
-        """The feed (None: home), and the tenant as it serves it: the same object while neither changes.
+        """Return the feed (None: home), and the tenant with that feed's configuration: the same object while neither
+        changes.
 
-        Raises a 404 `Problem` for a feed that is unknown or switched off, a 400 for odd `params` of one that reads
-        them.
+        Raises a 404 `Problem` for a feed that is unknown or switched off, a 400 for invalid `params` of a feed that has
+        any.
         """
         if name == HOME:
             return None, tenant

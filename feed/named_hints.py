@@ -1,7 +1,7 @@
-"""Reduces hints to what a tenant's rules, policies and videos name, before anything is computed or kept by them.
+"""Reduces hints to the values that a tenant's rules, policies and videos name, before anything is computed or cached.
 
-Whatever nobody named becomes one value that means the same to all of these. So a caller who invents hints cannot make
-the feed compile rules or sort videos again.
+All other values become one value that has the same effect. So a caller who invents hints cannot make the feed compile
+rules or sort videos again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_TENANTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NamedHints:
-    """The values that a tenant names; `ages` are the years at which a named band begins or has just ended."""
+    """The values that a tenant names. `ages` are the years at which a named band begins, or that follow its end."""
 
     countries: frozenset[str]
     languages: frozenset[str]
@@ -30,7 +30,7 @@ class NamedHints:
     platforms: frozenset[str]
 
     def reduce(self, hints: Hints) -> Hints:
-        """Hints that mean to rules, policies and videos what these do."""
+        """Return hints with the same effect on rules, policies and videos."""
         language, band = hints.language, hints.age_band
         return Hints(
             hints.country if hints.country in self.countries else None,
@@ -40,18 +40,18 @@ class NamedHints:
         )
 
     def _widened(self, band: AgeBand) -> AgeBand:
-        """The largest band that overlaps the same named bands."""
+        """Return the largest band that overlaps the same named bands."""
         before, after = bisect_right(self.ages, band.low), bisect_right(self.ages, band.high)
         low = self.ages[before - 1] if before else 0
         return AgeBand(low, self.ages[after] - 1 if after < len(self.ages) else LAST_YEAR)
 
 
 OTHER_PLATFORM = "-"
-"""A platform that nobody named: no platform's name, and not the same as none, which videos are not compared with."""
+"""Any platform that nothing names. It is not a real name, and differs from None, which is not compared with videos."""
 
 
 def named_hints(tenant: Tenant, editorial: Editorial, columns: VideoColumns) -> NamedHints:
-    """Everything that the tenant names."""
+    """Return all values that the tenant names."""
     audiences = [rule.audience for rule in editorial.rules]
     bands = [band for band, _ in tenant.age_limits]
     bands += [band for audience in audiences for band in audience.age_bands]
@@ -65,13 +65,13 @@ def named_hints(tenant: Tenant, editorial: Editorial, columns: VideoColumns) -> 
 
 
 class HintReducer:
-    """Keeps what each tenant names until its configuration, its rules or the names of its videos change."""
+    """Caches what each tenant names until its configuration, its rules or the names in its videos change."""
 
     def __init__(self) -> None:
         self._named: dict[str, tuple[object, Editorial, tuple[object, ...], NamedHints]] = {}
 
     def of(self, tenant: Tenant, editorial: Editorial, columns: VideoColumns, hints: Hints) -> Hints:
-        """The reduced hints of a request."""
+        """Return the reduced hints of a request."""
         if hints is NO_HINTS:
             return hints
         countries, languages, platforms = columns.country_sets, columns.languages, columns.platform_sets

@@ -1,7 +1,6 @@
-"""Reads which feed a request asks for, and its filters: `feed=` and `filter.*=` of the query string.
+"""Parses which feed a request asks for, and its filters: `feed=` and `filter.*=` of the query string.
 
-Filters are read from the URL. The host joins a parameter that is given twice by a comma, and a comma may be part of a
-value.
+Filters are parsed from the URL, because the host joins repeated parameters with commas and a value can contain a comma.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from shared.web.problems import bad_request
 
 PREFIX = "filter."
 FILTERS = {f"{PREFIX}{kind}": says for kind, (says, _) in KINDS.items()}
-"""Query parameters that narrow a feed, each with what it keeps."""
+"""Query parameters that narrow a feed, each with the videos it keeps."""
 MAX_VALUES = 20
-"""Of all filters of a request together."""
+"""Limit for all filters of a request together."""
 MAX_VALUE_CHARS = 128
 
 
 def read_feed_name(params: Mapping[str, str]) -> str:
-    """The feed that is asked for; `HOME` where none is."""
+    """Return the requested feed; `HOME` if none is named."""
     for name, value in params.items():
         if name.lower() == "feed":
             return sent(value.strip()) or HOME
@@ -34,10 +33,10 @@ def read_feed_name(params: Mapping[str, str]) -> str:
 
 
 def read_filters(url: str, params: Mapping[str, str]) -> Criteria:
-    """The filters of a request, percent-decoded, each value once. Raises a 400 `Problem`: `invalid_filter`.
+    """Return the filters of a request, percent-decoded, each value once. Raises a 400 `Problem`: `invalid_filter`.
 
-    `params` are the parameters as the host read them; where none of these is a filter, the URL is not looked at. Where
-    it has no query string, what stands between commas are the values: a filter must not get lost.
+    `params` are the parameters as the host parsed them. If none of them is a filter, the URL is not parsed. If the URL
+    has no query string, the values in `params` are split at commas, so that no filter is lost.
     """
     if not any(name[:7].lower() == PREFIX for name in params):
         return ()
@@ -74,7 +73,7 @@ def _decoded(text: str) -> str:
 
 
 def number_of(named: NamedFeed | None, filters: Criteria) -> int:
-    """32 bits that stand for a feed and its filters in cursors and receipts; 0 for the whole of `HOME`."""
+    """Return 32 bits that identify a feed and its filters in cursors and receipts; 0 for `HOME` without filters."""
     if named is None and not filters:
         return 0
     texts = [HOME if named is None else named.id, *(text for kind, values in filters for text in (kind, "", *values))]

@@ -1,4 +1,5 @@
-"""Orders of a feed while it is not personal, other than by popularity: the newest first, or as editors put it."""
+"""Orders of a named feed that is not personalized, other than by popularity: newest first, or as editors arranged
+it."""
 
 from __future__ import annotations
 
@@ -11,19 +12,20 @@ from shared.domain.feeds import EDITORIAL, NEWEST, NamedFeed
 
 
 def order_of(feed: NamedFeed, columns: VideoColumns, candidates: Rows, sequence: Rows) -> Ordering:
-    """The candidates in the feed's own order. `sequence`: the rows of its playlists in their order."""
+    """Return the candidates in the feed's own order. `sequence`: the rows of its playlists in their order."""
     return newest_first(columns, candidates) if feed.fallback == NEWEST else as_edited(columns, candidates, sequence)
 
 
 def newest_first(columns: VideoColumns, candidates: Rows) -> Ordering:
-    """The candidates by publication. The score is its time, in seconds since the epoch."""
+    """Return the candidates by publication, newest first. The score is the publication time in seconds since the
+    epoch."""
     published = columns.published_at[candidates]
     order = np.lexsort((columns.key[candidates], -published))
     return Ordering(candidates[order], published[order], NEWEST)
 
 
 def as_edited(columns: VideoColumns, candidates: Rows, sequence: Rows) -> Ordering:
-    """The candidates as `sequence` has them, then the rest by editorial boost, then the newest first.
+    """Return the candidates in the order of `sequence`, then the rest by editorial boost, then newest first.
 
     The score counts down to 1.
     """
@@ -35,7 +37,7 @@ def as_edited(columns: VideoColumns, candidates: Rows, sequence: Rows) -> Orderi
 
 
 def first_of(ordering: Ordering, limit: int, keep: NDArray[np.bool_] | None = None) -> Slate:
-    """The first rows of an order as they stand; `keep` (over all rows) is False for rows to leave out."""
+    """Return the first rows of an order. `keep` (over all rows) is False for rows to leave out."""
     rows, scores = ordering.rows, ordering.scores
     if keep is not None:
         kept = keep[rows]

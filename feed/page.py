@@ -1,4 +1,4 @@
-"""A page of the feed as bytes: ready-made JSON joined, nothing built per video."""
+"""A page of the feed as bytes: joins prepared JSON, without building an object per video."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.domain.records import MAX_LIMIT
 from shared.web.compression import deflated, gzip_around, gzipped
 
 ETAG_SECONDS = 3_600
-"""For so long at most a copy is told that it still holds."""
+"""How long an ETag can match."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,21 +30,21 @@ class Rendered:
     _deflated: bytes | None = None
 
     def deflated(self) -> bytes:
-        """The JSON compressed, by the first who accepts that."""
+        """Return the compressed JSON; compressed on the first call."""
         if self._deflated is None:
             self._deflated = deflated(self.items)
         return self._deflated
 
     def size_bytes(self) -> int:
-        """The memory that it can take."""
+        """Return an upper bound of its memory in bytes."""
         return 2 * len(self.items) + len(self.digests)
 
 
-@dataclass(slots=True)  # not frozen, which is four times as dear to make
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
 class Page:
-    """A page to serve. `rows` and `scores` in order; `first_rank` is the place of the first one in the whole walk.
+    """A page to serve. `rows` and `scores` are in order; `first_rank` is the first one's position in the whole walk.
 
-    Times in seconds since the epoch; `signals_at` is None where no signals were used.
+    Times are in seconds since the epoch; `signals_at` is None if no signals were used.
     """
 
     mode: str
@@ -60,16 +60,16 @@ class Page:
     experiment: str | None = None
     ready: Rendered | None = None
     include: tuple[str, ...] = ()
-    """What each item brings besides."""
+    """Additional members of each item."""
     feed: int = 0
-    """Stands for the named feed and the filters, which its cursor and receipt are bound to."""
+    """Identifies the named feed and the filters that the cursor and the receipt are bound to."""
 
     def body(self, catalog: Catalog) -> bytes:
-        """The JSON of the response."""
+        """Return the JSON of the response."""
         return b"%b%b%b" % self._parts(catalog)
 
     def encoded(self, catalog: Catalog, least_bytes: int) -> tuple[bytes, bool]:
-        """The JSON, and whether it is compressed with gzip, as it is from so many bytes on."""
+        """Return the JSON, and whether it is gzip-compressed, as it is from `least_bytes` on."""
         head, items, tail = self._parts(catalog)
         if len(head) + len(items) + len(tail) < least_bytes:
             return b"%b%b%b" % (head, items, tail), False
@@ -78,7 +78,7 @@ class Page:
         return gzip_around(head, items, self.ready.deflated(), tail), True
 
     def _parts(self, catalog: Catalog) -> tuple[bytes, bytes, bytes]:
-        """Bytes before the videos' JSON, that JSON, and the bytes after it."""
+        """Return the bytes before the videos' JSON, that JSON, and the bytes after it."""
         if self.ready is not None:
             items = self.ready.items
         else:
@@ -96,10 +96,9 @@ class Page:
         return b'%b,"items":[' % head[:-1], items, b"],%b" % tail[1:]
 
     def etag(self, catalog: Catalog, user_key: str, now: float) -> str:
-        """Weak: covers the user (so the tenant too) and all that is served, but for what moves while nothing changes:
-        the scores, which mean something within one page only, and `content_at`. It holds for `ETAG_SECONDS` at most,
-        since a copy keeps its cursor (12 hours) and its receipt (24 hours).
-        """
+        """Return a weak ETag. It covers the user (and so the tenant) and everything served, except scores and
+        `content_at`. Those move although nothing changes, and scores are comparable within one page only. It matches
+        for at most `ETAG_SECONDS`, since a copy keeps its cursor (12 hours) and its receipt (24 hours)."""
         head = (
             f"{user_key}\n{now // ETAG_SECONDS}\n{self.mode}\n{self.reason}\n{self.model_version}\n{self.experiment}\n"
             f"{self.first_rank}\n{self.next_cursor is None}\n{self.signals_at}\n"
@@ -118,7 +117,7 @@ def items_json(
     first_rank: int,
     include: Sequence[str] = (),
 ) -> bytes:
-    """The videos of a page as JSON, separated by commas."""
+    """Return the videos of a page as JSON, separated by commas."""
     items = with_included(catalog, rows.tolist(), include) if include else catalog.items
     count = len(rows)
     ranks = range(first_rank, first_rank + count)
@@ -128,18 +127,18 @@ def items_json(
 
 @lru_cache(MAX_LIMIT + 1)
 def _template(count: int) -> bytes:
-    """The JSON of so many videos: formatted at once, it costs a sixth less than one by one."""
+    """Return the JSON template for this many videos. Formatting all at once costs a sixth less than one by one."""
     return b",".join([b'%b,"score":%.6f,"rank":%d}'] * count)
 
 
 def digests_of(catalog: Catalog, rows: NDArray[np.int64]) -> bytes:
-    """The digests of the videos of a page, joined."""
+    """Return the joined digests of the videos of a page."""
     digests = catalog.digests
     return b"".join([digests[row] for row in rows.tolist()])
 
 
 def with_included(catalog: Catalog, rows: Iterable[int], include: Sequence[str]) -> Mapping[int, bytes]:
-    """The items of some rows with the members that were asked for: empty ones where a video has nothing."""
+    """Return the items of some rows with the requested members, empty ones if a video has none."""
     none: Mapping[str, bytes] = {}
     found = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Chooses what ranks for one user outside the feed, by the feed's own consent, switches, signals and models."""
+"""Selects the model and signals that rank for one user outside the feed, with the feed's consent and switches."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ranking.personal import PersonalRanking
 from shared.domain.records import Tenant
 
 COLD_START = "cold_start"
-"""The one reason that is none here."""
+"""The only reason that does not prevent personal ranking here."""
 
 
 async def personal_ranking(feed: Feed, tenant: Tenant, user_key: str, consented: bool) -> PersonalRanking:
-    """Choose the model for a user, and read their signals. Reads nothing about the user when there is a reason against
-    it. Knowing little about them is no reason: what is ranked here lives for a day, and their graph says more than
-    their history."""
+    """Return the model for a user, and their signals. If there is a reason not to personalize, nothing about the user
+    is read. Knowing little about the user is no such reason: stories live for a day, and the user's graph tells more
+    than their history."""
     models = feed.models.of(tenant)
     model = models.for_user(feed.is_held_out(tenant, user_key, models))
     query = FeedQuery(tenant.default_limit, None, NO_HINTS, consented)

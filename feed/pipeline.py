@@ -1,4 +1,4 @@
-"""One feed request, top to bottom: `serve_feed`.
+"""Handles one feed request from top to bottom: `serve_feed`.
 
 mode (consent, flags, tenant) → signals → catalog → feed and filters → ranking → maturity gate → page
 """
@@ -61,9 +61,9 @@ from shared.observability.metrics import Telemetry
 from shared.observability.tracing import Stages
 
 FLAGS_STALE_SECONDS = 25.0
-"""Older than this, a request waits for a refresh once; the switch must act within 30 s."""
+"""If flags are older, a request waits for one refresh: the kill switch must take effect within 30 s."""
 SEED_SECONDS = 600.0
-"""For so long a user's first page explores the same video, so that a page that has not changed is still a 304."""
+"""How long a user's first page explores the same video, so that an unchanged page is still a 304."""
 
 PERSONALIZED, FALLBACK = "personalized", "fallback"
 OVERLOADED = "overloaded"
@@ -79,7 +79,7 @@ REASONS: dict[str, str] = {
     "signals_unavailable": "The user's signals did not come in time.",
     "cold_start": "Too little is known about the user yet.",
 }
-"""Every reason for a fallback, in the order in which they are looked at."""
+"""Every reason for a fallback, in the order they are checked."""
 
 _VERDICTS = {
     Verdict.SWITCHED_OFF: "kill_switch",
@@ -91,11 +91,11 @@ _VERDICTS = {
 _fingerprint_of_model = lru_cache(1_024)(fingerprint)
 
 
-@dataclass(slots=True)  # not frozen, which is four times as slow to make
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
 class Selection:
     """The chosen videos, whether more can follow, and how they were chosen.
 
-    `reason` says why the page is a fallback, None when it is personalized; `signals` are the user's, as far as read.
+    `reason` says why the page is a fallback; None if it is personalized. `signals` are the user's, if they were read.
     """
 
     slate: Slate
@@ -104,19 +104,19 @@ class Selection:
     signals: Signals | None
     assignment: Assignment | None
     ready: ReadyPage | None = None
-    """The page that everybody gets, where it is that."""
+    """The shared ready page, if it was chosen."""
 
 
 @dataclass(slots=True)
 class Result:
-    """A served page and the catalog whose rows it refers to; use both before the next await."""
+    """A served page and the catalog that its rows refer to. Use both before the next await."""
 
     page: Page
     catalog: Catalog
 
 
 class Feed:
-    """Serves feed requests: one in a process."""
+    """Serves feed requests. A process has one."""
 
     def __init__(
         self,
@@ -157,13 +157,13 @@ class Feed:
         self._write_cursor_version = write_cursor_version
 
     async def close(self) -> None:
-        """Stop comparing and pulling content."""
+        """Stop comparisons and content pulls."""
         await self.dark_launch.close()
         await self.catalogs.close()
 
     def warm_up(self, now: float) -> None:
-        """Make pages of made-up content for nobody, the way requests are served: no user waits for what the first
-        page costs once. Asks no dependency."""
+        """Build pages of generated content, the way requests are served, so that no user waits for one-time costs.
+        Calls no dependency."""
         tenant, catalog = warm_up.TENANT, warm_up.made_up_catalog(now)
         query = FeedQuery(tenant.default_limit, None, NO_HINTS, True)
         session = FeedSession(query, tenant, "", self._served(query, tenant, "", now), now)
@@ -182,8 +182,8 @@ class Feed:
         overloaded: bool = False,
         stages: Stages | None = None,
     ) -> Result:
-        """The next page for a user, the ready one when the process is overloaded; `stages` records how long each part
-        took. `feed` and `tenant` are as `NamedFeeds.of` gives them. Raises a 400 `Problem` for a bad cursor,
+        """Return the next page for a user, the ready one when the process is overloaded. `stages` records how long each
+        part took. `feed` and `tenant` come from `NamedFeeds.of`. Raises a 400 `Problem` for a bad cursor,
         `StoreUnavailable` when the tenant's catalog was never loaded and cannot be."""
         stages = stages or Stages()
         served = self._served(query, tenant, user_key, now, number_of(feed, query.filters))
@@ -197,7 +197,7 @@ class Feed:
         catalog = await self.catalogs.get(tenant.id)
         stages.end("catalog")
 
-        # No await from here on: the catalog may not change under the request.
+        # No await from here on: the catalog must not change during the request.
         selection = self._select(session, catalog, signals, reason)
         stages.end("rank")
         page = self._page(session, catalog, selection)
@@ -211,12 +211,12 @@ class Feed:
         return Result(page, catalog)
 
     async def look_up(self, ids: Sequence[str], query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> Found:
-        """The videos among `ids` that a viewer may see. Raises `StoreUnavailable` as `serve_feed` does."""
+        """Return the videos among `ids` that a viewer can see. Raises `StoreUnavailable` like `serve_feed`."""
         return look_up(*await self.viewer_of(query, tenant, user_key, now), ids)
 
     async def viewer_of(self, query: FeedQuery, tenant: Tenant, user_key: str, now: float) -> tuple[Catalog, Viewer]:
-        """The tenant's catalog and what its filters know of a viewer, without signals; use both before the next await.
-        Raises `StoreUnavailable` as `serve_feed` does."""
+        """Return the tenant's catalog and the filters' input for a viewer, without signals. Use both before the next
+        await. Raises `StoreUnavailable` like `serve_feed`."""
         catalog = await self.catalogs.get(tenant.id)
         session = FeedSession(query, tenant, user_key, Served(int(now), 0), now)
         editorial = self._tenants.editorial(tenant.id)
@@ -225,20 +225,20 @@ class Feed:
         return catalog, session.viewer(None, steering)
 
     async def signals_if_allowed(self, query: FeedQuery, tenant: Tenant, user_key: str) -> Signals | None:
-        """The user's signals where a feed might be personal; None where it may not, and where there are none."""
+        """Return the user's signals if a feed could be personalized; None if not, or if there are none."""
         reason = await self.reason_against(query, tenant, user_key)
         return None if reason is not None else (await self.signals_of(tenant.id, user_key))[0]
 
     async def reason_against(self, query: FeedQuery, tenant: Tenant, user_key: str) -> str | None:
-        """`why_not_personalized`, by flags that are fresh enough for the switch."""
+        """Return `why_not_personalized`, with flags that are recent enough for the kill switch."""
         await self._flags_refresher.ensure_fresh(FLAGS_STALE_SECONDS, 0.05)
         return self.why_not_personalized(query, tenant, user_key)
 
     def why_not_personalized(self, query: FeedQuery, tenant: Tenant, user_key: str) -> str | None:
-        """The first reason against a personalized feed that needs no look at the user; None when there is none.
+        """Return the first reason not to personalize that needs no data about the user; None if there is none.
 
-        Consent beats everything; then the kill switch and its targeting, the tenant's switch, the tenant's own flags.
-        A dark launch takes those whom the roll-out leaves out or lets in, and nobody else.
+        Consent comes first; then the kill switch and its targeting, the tenant's switch, and the tenant's own flags. A
+        dark launch applies only to users whom the roll-out includes or leaves out.
         """
         if not query.consented:
             return "no_consent"
@@ -253,7 +253,8 @@ class Feed:
         return "tenant_disabled" if disabled else None
 
     async def signals_of(self, tenant_id: str, user_key: str) -> tuple[Signals | None, str | None]:
-        """A user's signals as far as read, and why no page can be personal by them; None when one can."""
+        """Return a user's signals, if they can be read, and the reason why no page can be personalized with them; None
+        if one can."""
         try:
             signals = await self.signals.get(tenant_id, user_key)
         except SignalsPaused:
@@ -265,13 +266,12 @@ class Feed:
         return signals, None
 
     def is_held_out(self, tenant: Tenant, user_key: str, models: ServedModels) -> bool:
-        """Whether a user is one of the tenant's holdout: by the name that the archive knows them by, so that whoever
-        counts what users watched knows it too.
-        """
+        """Tell whether a user is in the tenant's holdout. It is decided by the archive's pseudonym, so that evaluations
+        of the archive find the same users."""
         return models.holdout and in_holdout(self._archive_pseudonym(user_key), tenant.id)
 
     def _ranking(self, tenant: Tenant, user_key: str, feed: str) -> tuple[LinearModel, Assignment | None]:
-        """Choose the model of a personal page, and the user's arm, None outside experiments."""
+        """Return the model of a personal page, and the user's arm; None outside experiments."""
         models, assignment, flags = self.models.of(tenant, feed), None, self._flags
         if self.is_held_out(tenant, user_key, models):
             model = models.for_user(in_holdout=True)
@@ -282,7 +282,8 @@ class Feed:
         return model if on else without_next_watch(model), assignment
 
     def _select(self, session: FeedSession, catalog: Catalog, signals: Signals | None, reason: str | None) -> Selection:
-        """The videos of the page: ranked for the user, or the popular ones when there is a reason against that."""
+        """Choose the videos of the page: ranked for the user, or the popular ones if there is a reason not to
+        personalize."""
         tenant, user_key = session.tenant, session.user_key
         editorial = self._tenants.editorial(tenant.id)
         self.narrow(session, editorial, catalog, signals)
@@ -308,7 +309,7 @@ class Feed:
         return Selection(slate, more, reason, signals, None)
 
     def narrow(self, session: FeedSession, editorial: Editorial, catalog: Catalog, signals: Signals | None) -> None:
-        """Give the session what its hints, its feed and its filters mean in this catalog."""
+        """Set the session's reduced hints, and the rows of its feed and its filters in this catalog."""
         columns, tenant_id = catalog.columns, session.tenant.id
         session.hints = self.hint_reducer.of(session.tenant, editorial, columns, session.query.hints)
         if session.feed is not None:
@@ -326,7 +327,7 @@ class Feed:
         diverse: bool,
         popularity: LinearModel | None = None,
     ) -> tuple[Slate, bool, Steering]:
-        """The videos by a model, or by popularity (None); whether more can follow; what the rules said."""
+        """Return the videos by a model (None: by popularity), whether more can follow, and the compiled rules."""
         tenant, flags = session.tenant, self._flags
         steering = self.rulebook.of(tenant, editorial, catalog.columns, session.hints, session.now)
         explore = model is not None and flags.on(EXPLORATION, tenant.id, session.user_key, tenant.feature_flags)
@@ -342,7 +343,7 @@ class Feed:
         return slate, more, steering
 
     async def _personalized_instead(self, session: FeedSession) -> NDArray[np.uint32] | None:
-        """The fingerprints of the personalized page that was not served, None when the user is too new for one."""
+        """Return the fingerprints of the personalized page that was not served; None if the user is too new for one."""
         signals, reason = await self.signals_of(session.tenant.id, session.user_key)
         if reason is not None:
             return None
@@ -372,7 +373,7 @@ class Feed:
             *_explored(slate, len(served)),
             feed=served.feed,
         )
-        knows_page = self._receipts_know_their_page or served.feed != 0  # only a receipt of that version knows a feed
+        knows_page = self._receipts_know_their_page or served.feed != 0  # only a receipt with its page can store a feed
         videos = catalog.columns.key[slate.rows] if knows_page else None
         if assignment is not None:
             self._telemetry.count("experiment_feeds", tenant.id, str(assignment.arm.number))
@@ -395,7 +396,8 @@ class Feed:
 
 
 def _explored(slate: Slate, first_rank: int) -> tuple[int, float]:
-    """Where in the walk the exploration slot is, and how likely its video was to get it; nothing beyond place 254."""
+    """Return the position of the exploration slot in the walk and its video's probability. Nothing beyond position
+    254."""
     if slate.explored is None or first_rank + slate.explored >= NO_POSITION:
         return NO_POSITION, 0.0
     return first_rank + slate.explored, float(slate.propensities[slate.explored])

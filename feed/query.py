@@ -1,7 +1,7 @@
-"""Parses and checks the query of a feed request: `limit` and `cursor` strictly, hints about the viewer leniently.
+"""Parses the query of a feed request: `limit` and `cursor` strictly, hints about the viewer leniently.
 
-A hint never costs anybody the feed. What can be read is folded into one spelling; what cannot is ignored and counted,
-but for an age band: that one then counts as every age, so that the strictest of the tenant's policies holds.
+An unreadable hint never fails a request. Readable hints are normalized; unreadable ones are ignored and counted. An
+unreadable age band instead counts as every age, so that the strictest of the tenant's policies applies.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ HINTS: dict[str, str] = {
     "ageBand": "The viewer's age band, such as 13-17 or 65+. One that cannot be read counts as every age.",
     "platform": "The viewer's platform, such as ios, android or web. Ignored when it cannot be read.",
 }
-"""Query parameters that describe the viewer, each with what it says."""
+"""Query parameters that describe the viewer, each with its meaning."""
 NOTHING = frozenset(("", "null", "(null)", "<null>", "nil", "none", "undefined", "nan"))
-"""What programs write for a value that they do not have: the parameter counts as not sent."""
+"""What programs write for a missing value. Such a parameter counts as not sent."""
 
 _LIMIT = re.compile(r"[0-9]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """Hints of the app about the viewer; each None when it says nothing that can be read.
+    """The app's hints about the viewer; each is None if it is missing or unreadable.
 
-    `country` and `platform` in their canonical form, `language` as a key (`shared/domain/languages.py`).
+    `country` and `platform` are in canonical form, `language` is a key (`shared/domain/languages.py`).
     """
 
     country: str | None = None
@@ -54,10 +54,10 @@ NO_HINTS = Hints()
 
 @dataclass(frozen=True, slots=True)
 class FeedQuery:
-    """A checked request: `limit` 1 to 50, the cursor as it came, the hints, and whether the user consented.
+    """A validated request: `limit` from 1 to 50, the undecoded cursor, the hints, and whether the user consented.
 
-    `unread` names the hints that were sent but could not be read, `include` what items bring besides, `filters` which
-    videos alone are asked for.
+    `unread` names the hints that were sent but could not be read. `include` lists additional members of items.
+    `filters` select the requested videos.
     """
 
     limit: int
@@ -72,10 +72,10 @@ class FeedQuery:
 def parse_query(
     params: Mapping[str, str], headers: Mapping[str, str], default_limit: int, filters: Criteria = ()
 ) -> FeedQuery:
-    """Read the query string and the consent header. Raises a 400 `Problem` for `limit`, `cursor` and `include`.
+    """Parse the query string and the consent header. Raises a 400 `Problem` for `limit`, `cursor` and `include`.
 
-    Names are read in any case. Of a hint that is sent twice the first one counts, of age bands every one; a limit or
-    cursor can be sent once. What is empty, or says `null` as in `NOTHING`, was not sent.
+    Names are case-insensitive. If a hint is sent twice, the first value counts; of age bands all count. A limit or
+    cursor can be sent once. An empty value, or a word in `NOTHING`, counts as not sent.
     """
     if not params:
         return _without_hints(default_limit, consented(headers))
@@ -94,7 +94,8 @@ def parse_query(
 
 
 def parse_lookup(params: Mapping[str, str]) -> FeedQuery:
-    """Read the query string of a request for videos by id: the hints and `include`. Raises a 400 `Problem` for that."""
+    """Parse the query string of a request for videos by id: hints and `include`. Raises a 400 `Problem` for
+    `include`."""
     given = _given(params)
     hints, unread = _hints(given)
     return FeedQuery(MAX_LIMIT, None, hints, False, unread, read_include(given.get("include")))
@@ -105,8 +106,8 @@ def _given(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_include(value: str | None) -> tuple[str, ...]:
-    """Parse `include`: the extra parts of items, in the order of `INCLUDES`: names with commas between them. Raises a
-    400 `Problem` for others."""
+    """Parse `include`, names separated by commas, and return them in the order of `INCLUDES`. Raises a 400 `Problem`
+    for unknown names."""
     text = sent(value)
     if text is None:
         return ()
@@ -122,7 +123,7 @@ def _without_hints(limit: int, consented: bool) -> FeedQuery:
 
 
 def read_hints(country: str | None, language: str | None, age_band: str | None, platform: str | None) -> Hints:
-    """The hints of a viewer whom somebody describes, with the same readings."""
+    """Return the hints of a described viewer, parsed the same way."""
     return Hints(
         canonical_country(country) if country else None,
         language_key(language),
@@ -132,13 +133,13 @@ def read_hints(country: str | None, language: str | None, age_band: str | None, 
 
 
 def _first(given: Mapping[str, str], name: str) -> str | None:
-    """The first value of a hint, which the host joins with commas; None when it says nothing."""
+    """Return the first value of a hint, since the host joins repeated ones with commas; None if it is missing."""
     value = given.get(name)
     return None if value is None else sent(value.partition(",")[0].strip())
 
 
 def sent(value: str | None) -> str | None:
-    """The value of a parameter, None for what programs write when they have none."""
+    """Return the value of a parameter; None for a word in `NOTHING`."""
     return None if value is None or value.lower() in NOTHING else value
 
 
@@ -167,7 +168,7 @@ def _hints(given: Mapping[str, str]) -> tuple[Hints, tuple[str, ...]]:
 
 
 def _age_band(text: str) -> AgeBand | None:
-    """The ages that a value names. One that cannot be read, a word for nothing too, stands for every age."""
+    """Return the ages that a value names. An unreadable value, also a word in `NOTHING`, means every age."""
     bands = [read_age_band(part) for part in text.split(",") if part]
     low = min((band.low for band in bands if band), default=0)
     high = max((band.high for band in bands if band), default=0)

@@ -1,9 +1,9 @@
-"""Ready pages: the first page of the popular feed, made once for everybody who is served the same one.
+"""Ready pages: the first page of the popular feed, built once for all users who get the same one.
 
-A page holds only while all that it was made from is the same: the tenant's configuration and rules, the model of its
-popularity, its videos and statistics, which videos are on air, and the ten seconds for which orders and rules are kept.
-So the gate need not look at it again: whatever changes what the gate says ends the page. Nothing about a user is in it:
-receipt, cursor and ETag are made for each request.
+A page is valid only while everything it was built from is unchanged: the tenant's configuration and rules, its
+popularity model, its videos and statistics, the videos on air, and the ten seconds for which orders and rules are
+cached. Everything that affects the serving policy invalidates the page, so the policy need not be checked again. A page
+has nothing about a user: receipt, cursor and ETag are made for each request.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from shared.domain.rules import Editorial
 from shared.domain.tenant_cache import TenantCache
 
 READY_BYTES = 64_000_000
-"""Memory for ready pages, of all tenants together; about 15 kB each."""
+"""Memory limit for ready pages, of all tenants together; about 15 kB each."""
 PAGE_BYTES, VIDEO_BYTES = 2_000, 32
-"""What a page, and each of its videos, take beside the JSON and the digests."""
+"""Memory of a page, and of each of its videos, beside the JSON and the digests."""
 
 Key = tuple[str, Hints | None, int, bool, tuple[str, ...]]
-"""The feed, what the hints mean to the tenant, how many videos, the kind of variety, and what items bring besides."""
+"""The feed, the reduced hints, the number of videos, whether the diversifier is on, and the included members."""
 Make = Callable[[], tuple[Slate, bool, Steering]]
-"""Makes a page: its videos, whether more can follow, and what the rules said."""
+"""Builds a page: its videos, whether more can follow, and the compiled rules."""
 
 
 @dataclass(slots=True, eq=False)
 class ReadyPage:
     """A first page with its JSON. It can be served while `since` ≤ now < `until`, in seconds since the epoch.
 
-    `pinned`: rules pin videos, which are not pinned for somebody who has seen them.
+    `pinned`: rules pin videos. Those are not pinned for users who have seen them.
     """
 
     slate: Slate
@@ -62,7 +62,7 @@ class ReadyPage:
     stats_version: tuple[int, int]
 
     def holds(self, session: FeedSession, editorial: Editorial, popularity: LinearModel, catalog: Catalog) -> bool:
-        """Whether all that the page was made from is still the same."""
+        """Tell whether everything that the page was built from is unchanged."""
         tenant, feed, now = session.tenant, session.feed, session.now
         return (
             self.since <= now < self.until
@@ -91,8 +91,8 @@ class ReadyPages:
         diverse: bool,
         make: Make,
     ) -> ReadyPage:
-        """The page for a walk that begins, by nothing about its user. `session` has the reduced hints, and no filters:
-        what callers may invent is never part of a key."""
+        """Return the page for the start of a walk, without anything about its user. `session` has reduced hints and no
+        filters: values that callers can invent are never part of a key."""
         tenant = session.tenant
         hints = session.hints
         query = session.query

@@ -104,7 +104,7 @@ class Freshness(View):
 
 
 class FeedPage(View):
-    """A page of the feed."""  # `Page.body` joins its bytes; a test holds them to this model
+    """A page of the feed."""  # `Page.body` builds the bytes; a test compares them with this model
 
     mode: Mode
     reason: Reason
@@ -123,7 +123,7 @@ class SimilarVideo(FeedVideo):
 
 
 class SimilarVideosPage(View):
-    """The videos like one video."""  # `SimilarPage.body` joins its bytes; a test holds them to this model
+    """The videos like one video."""  # `SimilarPage.body` builds the bytes; a test compares them with this model
 
     mode: Mode
     reason: Reason

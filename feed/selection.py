@@ -1,6 +1,6 @@
-"""Selects a slate from a catalog: filters → ranking or popularity → pins → serving policy. No I/O, nothing is recorded.
+"""Selects a slate from a catalog: filters → ranking or popularity → pins → serving policy. No I/O, records nothing.
 
-The feed serves what this returns; the CMS preview shows it.
+The feed serves the result; the CMS preview shows it.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def select(
     feed: NamedFeed | None = None,
     episodes: Sequence[int] = (),
 ) -> tuple[Slate, bool]:
-    """The videos to serve, and whether there may be more after them.
+    """Return the videos to serve, and whether more can follow.
 
-    `viewer` carries the rules' exclusions, and which rows the feed and its filters mean. `first_rank` is the page's
-    first place in the walk. `model` None asks for the fallback: in the order of the named `feed`; where that has none,
-    by the tenant's `popularity` (None: the shipped one). The first of `episodes` (rows) that the filters kept is
-    offered near the top. The gate has the last word, whoever put a video where it is.
+    `viewer` has the rules' exclusions, and the rows of the feed and of its filters. `first_rank` is the page's first
+    position in the walk. `model` None selects the fallback: the order of the named `feed` or, if it has none, the
+    tenant's `popularity` (None: the shipped model). The first of `episodes` (rows) that the filters kept is offered
+    near the top. The serving policy is checked last, whatever put a video on the page.
     """
     columns, stats = catalog.columns, catalog.stats
     kept = apply_filters(columns, viewer).kept if model is not None or steering.pins else None
@@ -55,7 +55,7 @@ def select(
         pins = offered(pins, episodes, kept, context.limit) if episodes else pins
     if kept is not None and pins:
         slate = with_pins(slate, pins, kept, context.limit)
-        if model is not None or feed is None or feed.fallback == POPULAR:  # other orders have scores of another kind
+        if model is not None or feed is None or feed.fallback == POPULAR:  # scores of other orders have another unit
             slate = _scored(slate, catalog, viewer, model or popularity or popularity_model(), context, steering)
     return keep_allowed(slate, enforce_serving_policy(columns, slate.rows, viewer)), more
 
@@ -63,7 +63,7 @@ def select(
 def _scored(
     slate: Slate, catalog: Catalog, viewer: Viewer, model: LinearModel, context: RankingOptions, steering: Steering
 ) -> Slate:
-    """The slate with the pinned videos' own scores, also of those that the ranking had not brought onto the page."""
+    """Return the slate with own scores for pinned videos, also for those that the ranking had not selected."""
     places = sorted(slate.pinned)
     rows = slate.rows[places]
     own = score(catalog.columns, catalog.stats, viewer.signals, rows, model, context)
@@ -75,7 +75,7 @@ def _scored(
 
 
 def keep_allowed(slate: Slate, allowed: np.ndarray) -> Slate:
-    """The slate without the videos that may not be served."""
+    """Return the slate without the videos that must not be served."""
     if allowed.all():
         return slate
     explored = slate.explored

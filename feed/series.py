@@ -1,4 +1,4 @@
-"""The videos of a series in order, and the next one after what a user finished. Pure."""
+"""The videos of a series in order, and the next one after the episodes that a user finished. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from shared.domain.finished_episodes import FinishedEpisodes
 from shared.domain.user_signals import Signals
 
 Place = tuple[int, int, str]
-"""Season, episode, id: what a series is sorted by."""
+"""Season, episode, id: the sort key of a series."""
 OFFERED_PLACE = 1
-"""Where on a page the next episode is offered, 0-based: below what ranks first."""
+"""0-based position on a page where the next episode is offered: after the top-ranked video."""
 
 
 def place_of(columns: VideoColumns, row: int) -> Place:
-    """Where a row stands in its series."""
+    """Return a row's position in its series."""
     return int(columns.season[row]), int(columns.episode[row]), columns.ids[row]
 
 
 def in_order(columns: VideoColumns, viewer: Viewer, series_id: str) -> list[int]:
-    """The rows of a series that a viewer may see, in order. `viewer` has no signals: what was seen is listed too."""
+    """Return the rows of a series that a viewer can see, in order. `viewer` has no signals, so seen videos are listed
+    too."""
     code = columns.series_names.code(series_id)
     if code == NO_CODE:
         return []
@@ -42,10 +43,10 @@ def was_seen(columns: VideoColumns, signals: Signals, rows: Sequence[int]) -> li
 
 
 def next_episodes(columns: VideoColumns, finished: FinishedEpisodes, viewer: Viewer) -> list[int]:
-    """The rows that come next after the furthest episode finished of each series, the series watched last first.
+    """Return the row after the furthest finished episode of each series; the series watched last comes first.
 
-    What may not be served is passed over. What was seen is not: an episode that was offered and left is no reason to
-    offer the one after it.
+    Episodes that must not be served are skipped. Seen ones are not: an episode that was offered and left does not mean
+    that the next one should be offered.
     """
     if not finished.rows or not len(columns.series_names):
         return []
@@ -63,7 +64,7 @@ def next_episodes(columns: VideoColumns, finished: FinishedEpisodes, viewer: Vie
 
 
 def offered(pins: dict[int, int], episodes: Sequence[int], kept: Rows, limit: int) -> dict[int, int]:
-    """The pins of a page with the first of the episodes that the filters kept, at the first free place near the top."""
+    """Return the page's pins with the first episode that the filters kept, at the first free position near the top."""
     candidates = set(kept.tolist()) - set(pins.values()) if episodes else set()
     row = next((each for each in episodes if each in candidates), None)
     place = next((each for each in range(OFFERED_PLACE, limit) if each not in pins), None)

@@ -1,4 +1,4 @@
-"""The feed session: one request with what its walk served so far, and the inputs of filters and ranking."""
+"""The feed session: one request with the videos that its walk has served, and the inputs of filters and ranking."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from shared.domain.records import HOME, Tenant
 from shared.domain.user_signals import Signals
 
 
-@dataclass(slots=True)  # not frozen, which is four times as slow to make
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
 class FeedSession:
-    """One feed request: caller, query, and what this walk by cursor has served so far. `now` in seconds since the
-    epoch.
+    """One feed request: caller, query, and the videos that this walk by cursor has served. `now` is in seconds since
+    the epoch.
 
-    `tenant` is as the named feed has it (`NamedFeed.laid_over`); `feed` None is the home feed. `hints` are the query's;
-    the feed puts in their place what is left of them by `feed/named_hints.py`, and sets `base` and `wanted`: the rows
-    of the named feed and those that the call's filters ask for.
+    `tenant` has the named feed's configuration (`NamedFeed.laid_over`); `feed` None is the home feed. `hints` start as
+    the query's. `Feed.narrow` replaces them with the reduced ones (`feed/named_hints.py`), and sets `base`, the rows of
+    the named feed, and `wanted`, the rows that match the request's filters.
     """
 
     query: FeedQuery
@@ -44,12 +44,13 @@ class FeedSession:
         return HOME if self.feed is None else self.feed.id
 
     def _is_of_one(self, kind: str) -> bool:
-        """Whether the feed or the call names a single category or creator: a cap on it would have nothing to change."""
+        """Tell whether the feed or the request names a single category or creator, so that a cap on it would have no
+        effect."""
         criteria = self.query.filters if self.feed is None else (*self.query.filters, *self.feed.base)
         return any(name == kind and len(values) == 1 for name, values in criteria)
 
     def viewer(self, signals: Signals | None, steering: Steering) -> Viewer:
-        """The viewer as filters see it. `signals` None: nothing but the hints."""
+        """Return the filters' input. `signals` None: only the hints are used."""
         hints = self.hints
         return Viewer(
             now=self.now,
@@ -64,7 +65,7 @@ class FeedSession:
         )
 
     def ranking_options(self, catalog: Catalog, *, diverse: bool = True, explore: bool = False) -> RankingOptions:
-        """Options of the ranking. Streaks count across pages, so it sees the end of what was served."""
+        """Return the options of the ranking. Streaks count across pages, so they have the last served rows."""
         tenant, hints = self.tenant, self.hints
         streak_cap = 0 if self._is_of_one("category") else tenant.streak_cap
         last = self.served.fingerprints[-max(streak_cap, 1) :]

@@ -1,6 +1,6 @@
-"""Reads a user's signals within a time budget and keeps them for the next page.
+"""Reads a user's signals within a time budget, and caches them for the next page.
 
-A circuit breaker guards the read: while the store keeps failing or is too late, no request waits for it.
+A circuit breaker guards the read: while the store keeps failing or is too slow, no request waits for it.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from shared.settings import Settings
 log = logging.getLogger("feed.signals")
 
 SIGNALS_BYTES = 4_000
-"""What a user's signals take beside the columns of `_size`."""
+"""Memory of a user's signals beside the columns counted in `_size`."""
 KEPT_BYTES = 200_000_000
-"""Memory for signals, of all tenants together; about 10 kB a user."""
+"""Memory limit for signals, of all tenants together; about 10 kB a user."""
 
 
 NOBODY = "nobody"
-"""A partition that no user has: theirs are digests."""
+"""A partition that no user has, since user keys are digests."""
 
 
 class SignalsUnavailable(Exception):
-    """The signals did not come, or not in time: the feed falls back."""
+    """The signals could not be read in time: the feed falls back."""
 
 
 class SignalsPaused(SignalsUnavailable):
-    """The store kept failing, so it was not even asked."""
+    """The store kept failing, so it was not called."""
 
 
 class SignalsReader:
     """Signals by user key: from memory for `SIGNALS_CACHE_SECONDS`, else from the store.
 
-    That a user has none is kept as well: a newcomer's first events count that much later, at most. `clock` gives
-    seconds and never goes back.
+    The absence of signals is cached too, so a new user's first events can count that much later. `clock` gives seconds
+    and never goes back.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class SignalsReader:
         await self._documents.read(USER_ACTIVITY, NOBODY, SIGNALS_ID)
 
     async def get(self, tenant_id: str, user_key: str) -> Signals | None:
-        """The user's signals, None when there are none. Raises `SignalsUnavailable`, also as `SignalsPaused`."""
+        """Return the user's signals; None if there are none. Raises `SignalsUnavailable`, or its subclass
+        `SignalsPaused`."""
         now = self._clock()
         kept = self.kept.get(tenant_id, user_key)
         if kept is not None and now < kept[1]:
@@ -83,7 +84,7 @@ class SignalsReader:
             )
             self._answered(True, before)
             signals = from_document(document.body, whole=False) if document else None
-        except StoreError as error:  # whatever the store says instead of the signals: the feed goes on without
+        except StoreError as error:  # any store error: the feed continues without signals
             self._answered(False, before)
             self._telemetry.count("signals_late")
             raise SignalsUnavailable from error
@@ -109,7 +110,7 @@ class SignalsReader:
 
 
 def _size(signals: Signals) -> int:
-    """The memory that a user's signals take."""
+    """Return the memory of a user's signals in bytes."""
     counters = (signals.categories, signals.tags, signals.creators)
     timelines = (signals.seen, signals.watched, signals.skipped, signals.dismissed, signals.identities)
     arrays = sum(each.keys.nbytes + each.values.nbytes + each.days.nbytes for each in counters)

@@ -37,7 +37,7 @@ _EXAMPLE = {
 
 
 class SimilarApi:
-    """Serves the videos like one video."""
+    """Serves the videos similar to one video."""
 
     def __init__(self, edge: Edge, similar: SimilarVideos, limits: Limits, telemetry: Telemetry) -> None:
         self.edge = edge
@@ -87,7 +87,7 @@ class SimilarApi:
         ),
     )
     async def get_similar_videos(self, call: Call) -> func.HttpResponse:
-        """The videos like one, or 304 when they are those the client has. Raises a 404 `Problem`."""
+        """Return the videos similar to one, or 304 if the client has them already. Raises a 404 `Problem`."""
         tenant, user_key, now, request = call.tenant, call.user_key, call.now, call.request
         filters = read_filters(request.url, request.params)
         query = parse_query(request.params, call.headers, DEFAULT_SIMILAR, filters)

@@ -1,9 +1,9 @@
-"""Videos like one video, for a viewer: `SimilarVideos.of`, top to bottom.
+"""Videos similar to one video, for a viewer: `SimilarVideos.of`, top to bottom.
 
 mode (consent, flags, tenant) → signals → catalog → filters → learned neighbors and shared subject → maturity gate
 
-The neighbors belong to the video, so the kill switch, which is about what is known of viewers, leaves them: the list is
-then ordered by popularity. The flag `co-watch` takes the learned ones away.
+The neighbors belong to the video, not to the viewer. So the kill switch, which stops the use of viewers' data, does not
+remove them; the list is then ordered by popularity. The flag `co-watch` removes the learned ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from shared.domain.records import Tenant
 from shared.domain.user_signals import Signals
 
 DEFAULT_SIMILAR = 20
-"""Videos of a list when the request names no limit."""
+"""Number of videos when the request names no limit."""
 TOGETHER, SUBJECT = "watched_together", "same_subject"
 BECAUSE: dict[str, str] = {
     TOGETHER: "People who watched the one long also watched this one long.",
@@ -46,15 +46,15 @@ BECAUSE: dict[str, str] = {
 }
 """Why a video is on the list."""
 SIMILAR_FEED = fingerprint("\nsimilar")
-"""What receipts say of these lists; no feed has a name with a line break."""
+"""Identifies these lists in receipts. No feed has a name with a line break."""
 _OF_THE_LIST = ("served", "seen", "not_interested", "filtered_out")
-"""Filters that say nothing about the video whose neighbors are asked for: a link may lead to one that was seen."""
+"""Filters that do not apply to the video whose neighbors are requested: a link can lead to a seen one."""
 _SAYS = (b',"because":"%b"}' % SUBJECT.encode(), b',"because":"%b"}' % TOGETHER.encode())
 
 
 @dataclass(slots=True, eq=False)
 class SimilarPage:
-    """The list and the catalog whose rows it refers to; use both before the next await. `together` by place."""
+    """The list and the catalog that its rows refer to; use both before the next await. `together` is by position."""
 
     mode: str
     reason: str | None
@@ -68,7 +68,7 @@ class SimilarPage:
     catalog: Catalog
 
     def body(self) -> bytes:
-        """The JSON of the response, joined from what the catalog keeps of each video."""
+        """Return the JSON of the response, joined from the catalog's JSON of each video."""
         rows = self.rows.tolist()
         items = with_included(self.catalog, rows, self.include) if self.include else self.catalog.items
         listed = zip(rows, self.scores.tolist(), self.together.tolist(), strict=True)
@@ -81,7 +81,8 @@ class SimilarPage:
         return b'%b,"items":[%b],%b' % (head[:-1], b",".join(videos), tail[1:])
 
     def etag(self, source: str, user_key: str, now: float) -> str:
-        """Weak, as a page's: it covers the user and all that is answered but the scores, for `ETAG_SECONDS` at most."""
+        """Return a weak ETag, like a page's: it covers the user and the whole response except scores. It matches for at
+        most `ETAG_SECONDS`."""
         head = (
             f"{source}\n{user_key}\n{now // ETAG_SECONDS}\n{self.mode}\n{self.reason}\n{self.model_version}\n"
             f"{self.signals_at}\n{','.join(self.include)}\n"
@@ -91,7 +92,7 @@ class SimilarPage:
 
 
 class SimilarVideos:
-    """Lists the videos like one video: one in a process. It shares all that it holds with the feed."""
+    """Lists the videos similar to one video. A process has one; it shares all caches with the feed."""
 
     def __init__(
         self, feed: Feed, flags: Flags, tenants: TenantDirectory, keys: KeyRing, receipts_know_their_page: bool
@@ -105,15 +106,15 @@ class SimilarVideos:
     async def of(
         self, video_id: str, query: FeedQuery, tenant: Tenant, user_key: str, now: float, *, overloaded: bool = False
     ) -> SimilarPage:
-        """The list for a viewer. Raises a 404 `Problem` for a video that is not there or that the viewer may not see,
-        `StoreUnavailable` when the tenant's catalog was never loaded and cannot be."""
+        """Return the list for a viewer. Raises a 404 `Problem` for a video that does not exist or that the viewer
+        cannot see, `StoreUnavailable` when the tenant's catalog was never loaded and cannot be."""
         reason = await self._feed.reason_against(query, tenant, user_key) or (OVERLOADED if overloaded else None)
         signals: Signals | None = None
         if reason is None:
             signals, reason = await self._feed.signals_of(tenant.id, user_key)
         catalog = await self._feed.catalogs.get(tenant.id)
 
-        # No await from here on: the catalog may not change under the request.
+        # No await from here on: the catalog must not change during the request.
         row = catalog.columns.row(video_id)
         if row is None:
             raise not_found()
@@ -135,7 +136,7 @@ class SimilarVideos:
         learned = self._flags.on(CO_WATCH, tenant.id, user_key, tenant.feature_flags)
         model = self._model(tenant, user_key, reason, learned)
         diverse = self._flags.on(NEW_DIVERSIFIER, tenant.id, user_key, tenant.feature_flags)
-        options = replace(session.ranking_options(catalog, diverse=diverse), streak_cap=0)  # one category is the point
+        options = replace(session.ranking_options(catalog, diverse=diverse), streak_cap=0)  # they share a category
         listed = similar(
             columns,
             catalog.stats,
@@ -171,7 +172,7 @@ class SimilarVideos:
         )
 
     def _model(self, tenant: Tenant, user_key: str, reason: str | None, learned: bool) -> LinearModel:
-        """The model that orders the list. Experiments, which compare feeds, do not reach it."""
+        """Return the model that orders the list. Experiments compare feeds, so they do not apply here."""
         models = self._feed.models.of(tenant)
         if reason is not None:
             return models.popularity

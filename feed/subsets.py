@@ -1,8 +1,8 @@
-"""Which videos a base set or the filters of a call mean, as masks over a catalog's rows.
+"""Evaluates base sets of feeds and filters of requests, as masks over a catalog's rows.
 
-`KINDS` is the one table of what can be asked for. A base set is worked out once for each version of the catalog and
-kept; what a call asks for is worked out for each call from the catalog's own columns, and nothing is kept by it. Of a
-playlist the rows are kept, because there are only so many of them.
+`KINDS` is the one table of criteria. A base set is computed once for each version of the catalog and cached. A
+request's filters are evaluated for each request and not cached. The rows of a playlist are cached, because the number
+of playlists is limited.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from shared.domain.tenant_cache import TenantCache
 
 Mask = NDArray[np.bool_]
 BASES_BYTES, PLAYLISTS_BYTES = 32_000_000, 16_000_000
-"""Memory for base sets and for the rows of playlists, of all tenants together."""
+"""Memory limits for base sets and for the rows of playlists, of all tenants together."""
 _NO_ROWS: Rows = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BaseSet:
-    """The rows of a feed's base set (`mask`), and those of its playlists in their order (`sequence`), each once."""
+    """The rows of a feed's base set (`mask`), and the rows of its playlists in their order (`sequence`), each once."""
 
     mask: Mask
     sequence: Rows = field(default_factory=lambda: _NO_ROWS)
 
 
 class Catalogued:
-    """A tenant's columns and playlists, whose rows are kept in `rows_of_playlists` (None: not kept)."""
+    """A tenant's columns and playlists. `rows_of_playlists` caches the rows of playlists (None: no cache)."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Catalogued:
         self._tenant_id = tenant_id
 
     def playlist(self, name: str) -> Rows:
-        """The rows of a playlist in its order, those that the catalog has; none of an unknown one."""
+        """Return the rows of a playlist that the catalog has, in its order; none for an unknown playlist."""
         ids = self._playlists.get(name)
         if ids is None:
             return _NO_ROWS
@@ -68,7 +68,7 @@ def _having(codes: NDArray[np.int32], vocabulary: Vocabulary, values: Sequence[s
     mask: Mask = np.zeros(len(codes), np.bool_)
     for value in values:
         code = vocabulary.code(value)
-        if code >= 0:  # the code of no text is that of every video that has none
+        if code >= 0:  # an unknown value has `NO_CODE`, as have videos without one
             mask |= codes == code
     return mask
 
@@ -114,13 +114,13 @@ KINDS: dict[str, tuple[str, Callable[[Catalogued, Sequence[str]], Mask]]] = {
     "series": ("Episodes of the series.", _in_series),
     "language": ("Videos in the language, a tag such as pt-BR.", _in_language),
 }
-"""Kind of criterion → what it means, and the rows that have one of some values."""
+"""Kind of criterion → its meaning, and a function that returns the rows with one of some values."""
 
 
 def rows_meant(criteria: Criteria, videos: Catalogued) -> Mask | None:
-    """True for rows that meet every criterion, by any of its values; None where nothing is asked for.
+    """Return a mask: True for rows that meet every criterion with any of its values; None if there are no criteria.
 
-    A value that nothing has is met by no row.
+    A value that no video has matches no row.
     """
     mask: Mask | None = None
     for kind, values in criteria:
@@ -130,18 +130,18 @@ def rows_meant(criteria: Criteria, videos: Catalogued) -> Mask | None:
 
 
 class Subsets:
-    """Base sets by tenant and feed. All that is kept is named by content teams, nothing by callers."""
+    """Base sets by tenant and feed. Everything cached is named by content teams, nothing by callers."""
 
     def __init__(self) -> None:
         self.bases = TenantCache[str, tuple[object, NamedFeed, Editorial, BaseSet]](BASES_BYTES)
         self.playlists = TenantCache[str, tuple[object, Sequence[str], Rows]](PLAYLISTS_BYTES)
 
     def videos(self, tenant_id: str, columns: VideoColumns, editorial: Editorial) -> Catalogued:
-        """The videos of a tenant, as criteria look at them."""
+        """Return a tenant's videos as criteria evaluate them."""
         return Catalogued(columns, editorial, self.playlists, tenant_id)
 
     def base(self, tenant_id: str, named: NamedFeed, columns: VideoColumns, editorial: Editorial) -> BaseSet | None:
-        """A feed's base set, the same object while nothing moves; None: every row."""
+        """Return a feed's base set, the same object while nothing changes; None means every row."""
         if not named.base:
             return None
         version = (ref(columns), columns.version)
@@ -158,5 +158,5 @@ class Subsets:
         return base
 
     def wanted(self, tenant_id: str, asked: Criteria, columns: VideoColumns, editorial: Editorial) -> Mask | None:
-        """The rows that a call asks for; None: every row."""
+        """Return the rows that match a request's filters; None means every row."""
         return rows_meant(asked, self.videos(tenant_id, columns, editorial)) if asked else None

@@ -1,6 +1,6 @@
-"""Resolves what ranks for a tenant: the version it promoted, what its own learning found, or the shipped models.
+"""Resolves the models that rank for a tenant: the version it promoted, its own learned models, or the shipped ones.
 
-The tenant's own weights and its half-life of popularity lie over each of them.
+The tenant's own weights and its half-life of popularity are applied on top of each of them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class ServedModels:
     """Models that rank for a tenant.
 
     `popularity` orders the popular feed, `personal` every personalized page. `base` is `personal` before the tenant's
-    own weights, from which an experiment's arms begin; None where the shipped model stands in for one that cannot be
-    served. `held_out` ranks for the users of the holdout; None while they are served like everybody else. `holdout`:
-    there is one, and its users are in no experiment.
+    own weights; an experiment's arms start from it. It is None if the shipped model replaces one that cannot be served.
+    `held_out` ranks for the users of the holdout; None while they get the same models as others. `holdout`: the tenant
+    has one, and its users take part in no experiment.
     """
 
     personal: LinearModel
@@ -48,12 +48,12 @@ class ServedModels:
     holdout: bool = False
 
     def for_user(self, in_holdout: bool) -> LinearModel:
-        """The model of a user's personal pages outside experiments."""
+        """Return the model of a user's personal pages outside experiments."""
         return (self.held_out if in_holdout else None) or self.personal
 
 
 class Models:
-    """Models by tenant, worked out once for each change of what is stored."""
+    """Models by tenant, resolved once for each change of the stored documents."""
 
     def __init__(self, tenants: TenantDirectory, telemetry: Telemetry) -> None:
         self._tenants = tenants
@@ -61,9 +61,8 @@ class Models:
         self._resolved: dict[tuple[str, str], _Resolved] = {}
 
     def of(self, tenant: Tenant, feed: str = HOME) -> ServedModels:
-        """Models that rank for a tenant; `tenant` is as the feed of this name has it. What is stored but cannot be
-        served is left out whole, counted and logged: then the shipped models are served.
-        """
+        """Return the models that rank for a tenant, as configured for the feed of this name. If a stored model cannot
+        be served, this is counted and logged, and the shipped models are used."""
         known, version = self._resolved.get((tenant.id, feed)), self._tenants.version
         if known is not None and known.tenant is tenant and known.version == version:
             return known.models
@@ -81,8 +80,8 @@ class Models:
     def _servable(self, tenant: Tenant, auto: AutoModel | None) -> ServedModels:
         try:
             return served_models(tenant, auto, partial(self._tenants.model, tenant.id))
-        except InvalidModel:  # its text names what was sent; the preview shows it to whoever may see that
-            if self._tenants.loaded:  # before that, what a document names may be yet to come
+        except InvalidModel:  # the exception's text contains submitted values; only the preview shows it
+            if self._tenants.loaded:  # before that, documents that it names can still be missing
                 log.error("the model of tenant %s is not usable", tenant.id)
                 self._telemetry.count("invalid_weights", tenant.id)
             return ServedModels(global_model(), with_half_life_of(tenant, popularity_model()), None)
@@ -90,7 +89,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Resolved:
-    """Models, the objects they were made from, and the directory's version at which these were last looked at."""
+    """Models, the objects they were made from, and the directory's version at the last check."""
 
     tenant: Tenant
     version: int
@@ -99,14 +98,14 @@ class _Resolved:
 
 
 Stored = Callable[[str], Mapping[str, Any] | None]
-"""Gives a stored model version in the file format, None where there is none of that name."""
+"""Returns a stored model version in the file format; None if there is none of that name."""
 
 
 def served_models(tenant: Tenant, auto: AutoModel | None, stored: Stored) -> ServedModels:
-    """Models that rank for a tenant. Raises `InvalidModel` when any of it is missing or cannot be served.
+    """Return the models that rank for a tenant. Raises `InvalidModel` when one is missing or cannot be served.
 
-    A version promoted by hand stands above what the tenant's own learning found, which counts only where the tenant
-    lets it (`autoModel`). Nothing of either: the shipped models.
+    A version promoted by hand has precedence over the tenant's learned models, which are used only if the tenant allows
+    it (`autoModel`). Without either, the shipped models are used.
     """
     learned = auto if tenant.auto_model == AUTO_ON else None
     promoted = None if tenant.model_version is None else _version_named(tenant.model_version, stored)
@@ -143,7 +142,7 @@ def _version_named(version: str, stored: Stored) -> Mapping[str, Any]:
 
 
 def with_weights_of(tenant: Tenant, model: LinearModel) -> LinearModel:
-    """A model with the tenant's half-life of popularity and its own weights over it. Raises `InvalidModel`."""
+    """Return a model with the tenant's half-life of popularity and its own weights. Raises `InvalidModel`."""
     hours = tenant.popularity_half_life_hours
     if not tenant.weights and hours is None:
         return model
@@ -155,17 +154,18 @@ def with_weights_of(tenant: Tenant, model: LinearModel) -> LinearModel:
 
 
 def with_half_life_of(tenant: Tenant, popularity: LinearModel) -> LinearModel:
-    """A model of the popular feed with the tenant's half-life of popularity.
+    """Return a model of the popular feed with the tenant's half-life of popularity.
 
-    Weights of the tenant's own are no part of it: they are chosen for personal pages, and one that takes the demand
-    away there would leave the popular feed without an order.
+    The tenant's own weights do not apply: they are meant for personal pages. A weight that removes demand there would
+    leave the popular feed without an order.
     """
     return with_weights_of(replace(tenant, weights={}), popularity)
 
 
 @lru_cache(maxsize=512)
 def without_next_watch(model: LinearModel) -> LinearModel:
-    """The model to use while co-watch is off: the weights for that, else the same without it."""
+    """Return the model to use while co-watch is off: the one fitted for that, else the same model without the
+    feature."""
     if model.without_next_watch is not None:
         return model.without_next_watch
     if not model.weights.get(NEXT_WATCH_FEATURE):
@@ -174,9 +174,10 @@ def without_next_watch(model: LinearModel) -> LinearModel:
 
 
 def with_half_life(weights: Mapping[str, float], hours: float) -> dict[str, float]:
-    """The demand weights as if popularity had this half-life (1 to 168 hours): the same sum, on the two windows around.
+    """Return the demand weights for this half-life of popularity (1 to 168 hours): the same sum, split between the two
+    nearest windows.
 
-    Between two windows the split goes by the logarithm of the half-life.
+    Between two windows the split is linear in the logarithm of the half-life.
     """
     windows = [math.log(seconds / 3_600.0) for seconds in HALF_LIVES]
     at = min(max(math.log(hours), windows[0]), windows[-1])

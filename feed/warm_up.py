@@ -1,6 +1,6 @@
-"""Made-up content, on which a process serves its first pages to nobody.
+"""Generated content from which a process builds its first pages before it serves users.
 
-What the first page costs once (a library loaded late, a table laid out, memory taken) is over before a user asks.
+One-time costs of the first page (a library loaded late, memory allocated) are then paid before a user asks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from shared.domain.records import DEFAULT_HALF_LIFE_DAYS, Tenant, Video
 from shared.domain.user_signals import Signals
 
 TENANT = Tenant("", "G")
-"""No tenant has this id."""
+"""No real tenant has this id."""
 VIDEOS, CATEGORIES = 60, 4
 DAY = 86_400.0
 
@@ -38,7 +38,7 @@ def made_up_catalog(now: float) -> Catalog:
 
 
 def made_up_signals(now: float) -> Signals:
-    """Somebody who has watched enough for a page of their own."""
+    """Return signals with enough events for a personalized page."""
     return Signals(
         DEFAULT_HALF_LIFE_DAYS, newest_minute=int(now // 60), events=COLD_START_EVENTS, updated_at=now, whole=False
     )
