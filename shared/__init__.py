@@ -1,1 +1,1 @@
-"""Records, backends, HTTP edge and telemetry that several packages share. Imports nothing of ours from outside."""
+"""Records, backends, HTTP edge and telemetry that several packages share. Imports no other package of the project."""

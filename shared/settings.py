@@ -1,7 +1,7 @@
-"""Every setting there is, as one typed table read from the environment.
+"""Reads every setting of the app from the environment into one typed table.
 
-`Settings.from_environment` is the only place that reads it. A missing or contradictory setting stops the start
-with one sentence that says what to do.
+`Settings.from_environment` is the only reader. A missing or contradictory setting stops the start with a sentence that
+names it and says what to do. `python -m shared.settings` prints the table of docs/settings.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class BadSetting(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How one field of `Settings` is read: the environment's name for it, and what the documentation says."""
+    """Environment variable of one field of `Settings`: its name, description and limits."""
 
     name: str
     help: str
@@ -35,250 +35,310 @@ def _setting(name: str, default: Any, help: str, **limits: Any) -> Any:
 class Settings:
     """Typed values of the settings. Durations carry their unit in their name."""
 
-    document_store: str = _setting("DOCUMENT_STORE", "sqlite", "Where documents live.", choices=("sqlite", "cosmos"))
-    bus: str = _setting("BUS", "sqlite", "What carries events.", choices=("sqlite", "servicebus"))
-    blobs: str = _setting("BLOBS", "folder", "Where whole files live.", choices=("folder", "azure"))
-    flags: str = _setting("FLAGS", "file", "Where feature flags come from.", choices=("file", "appconfig"))
+    document_store: str = _setting(
+        "DOCUMENT_STORE",
+        "sqlite",
+        "Store of documents (videos, signals, statistics, tenants): SQLite on this machine, or Cosmos DB.",
+        choices=("sqlite", "cosmos"),
+    )
+    bus: str = _setting(
+        "BUS",
+        "sqlite",
+        "Message bus that carries accepted events to their consumers: SQLite on this machine, or Service Bus.",
+        choices=("sqlite", "servicebus"),
+    )
+    blobs: str = _setting(
+        "BLOBS",
+        "folder",
+        "Store of files (event archive, samples, tables of the ranking): a folder on this machine, or Blob Storage.",
+        choices=("folder", "azure"),
+    )
+    flags: str = _setting(
+        "FLAGS",
+        "file",
+        "Source of feature flags: a JSON file on this machine, or App Configuration.",
+        choices=("file", "appconfig"),
+    )
 
     data_folder: str = _setting(
         "DATA_FOLDER", ".data", "Folder of the embedded stores, the flags file and the generated secrets."
     )
     flags_file: str = _setting(
-        "FLAGS_FILE", "", "Feature flags in Microsoft's schema; empty means `flags.json` in the data folder."
+        "FLAGS_FILE",
+        "",
+        "JSON file of the feature flags, in Microsoft's schema. Used with `FLAGS=file`. Empty: `flags.json` in the "
+        "data folder.",
     )
 
     cosmos_endpoint: str = _setting(
         "COSMOS_ENDPOINT",
         "",
-        "Account endpoint, used with the managed identity. Example: https://x.documents.azure.com:443/",
+        "Endpoint of the Cosmos DB account, used with the managed identity. Example: "
+        "https://x.documents.azure.com:443/",
     )
     cosmos_connection_string: str = _setting(
-        "COSMOS_CONNECTION_STRING", "", "For emulators only, instead of COSMOS_ENDPOINT.", secret=True
+        "COSMOS_CONNECTION_STRING",
+        "",
+        "Connection string of a Cosmos DB emulator, instead of COSMOS_ENDPOINT.",
+        secret=True,
     )
-    cosmos_database: str = _setting("COSMOS_DATABASE", "feed", "Database that holds the containers.")
+    cosmos_database: str = _setting("COSMOS_DATABASE", "feed", "Cosmos DB database that holds the containers.")
 
     cosmos_regions: str = _setting(
         "COSMOS_REGIONS",
         "",
-        "Regions that reads without the SDK (flag `lean-reads`) ask, nearest first, separated by commas; empty: the "
-        "account's own endpoint. Example: West Europe,North Europe",
+        "Regions for reads without the SDK (flag `lean-reads`), nearest first, separated by commas. The next region "
+        "is used while one fails. Empty: the account's own endpoint. Example: West Europe,North Europe",
     )
     servicebus_namespace: str = _setting(
         "ServiceBusConnection__fullyQualifiedNamespace",
         "",
-        "Service Bus host name, used with the managed identity by the sender and by the trigger.",
+        "Host name of the Service Bus namespace, used with the managed identity by the sender and by the trigger.",
     )
     servicebus_connection_string: str = _setting(
-        "ServiceBusConnection", "", "For emulators only, instead of the namespace.", secret=True
+        "ServiceBusConnection",
+        "",
+        "Connection string of a Service Bus emulator, instead of the namespace.",
+        secret=True,
     )
 
     blob_endpoint: str = _setting(
-        "BLOB_ENDPOINT", "", "Blob endpoint, used with the managed identity. Example: https://x.blob.core.windows.net/"
+        "BLOB_ENDPOINT",
+        "",
+        "Endpoint of the Blob Storage account, used with the managed identity. Example: "
+        "https://x.blob.core.windows.net/",
     )
     blob_connection_string: str = _setting(
-        "BLOB_CONNECTION_STRING", "", "For emulators only, instead of BLOB_ENDPOINT.", secret=True
+        "BLOB_CONNECTION_STRING",
+        "",
+        "Connection string of a Blob Storage emulator, instead of BLOB_ENDPOINT.",
+        secret=True,
     )
 
     media_endpoint: str = _setting(
         "MEDIA_ENDPOINT",
         "",
-        "Blob endpoint of the account of uploaded media, used with the managed identity; empty: nothing is uploaded.",
+        "Blob endpoint of the account that stores uploaded media, used with the managed identity. Empty: uploads "
+        "are off.",
     )
     media_connection_string: str = _setting(
-        "MEDIA_CONNECTION_STRING", "", "For emulators only, instead of MEDIA_ENDPOINT.", secret=True
+        "MEDIA_CONNECTION_STRING",
+        "",
+        "Connection string of a Blob Storage emulator for uploaded media, instead of MEDIA_ENDPOINT.",
+        secret=True,
     )
     web_pubsub_endpoint: str = _setting(
         "WEB_PUBSUB_ENDPOINT",
         "",
-        "Endpoint of Azure Web PubSub, used with the managed identity; empty: nobody is nudged.",
+        "Endpoint of Azure Web PubSub, which notifies story authors at once; used with the managed identity. Empty: "
+        "no live notifications.",
     )
     web_pubsub_connection_string: str = _setting(
-        "WEB_PUBSUB_CONNECTION_STRING", "", "For emulators only, instead of WEB_PUBSUB_ENDPOINT.", secret=True
+        "WEB_PUBSUB_CONNECTION_STRING",
+        "",
+        "Connection string of a Web PubSub emulator, instead of WEB_PUBSUB_ENDPOINT.",
+        secret=True,
     )
 
     app_configuration_endpoint: str = _setting(
-        "APP_CONFIGURATION_ENDPOINT", "", "Store of the feature flags, used with the managed identity."
+        "APP_CONFIGURATION_ENDPOINT",
+        "",
+        "Endpoint of the App Configuration store that holds the feature flags, used with the managed identity.",
     )
     app_configuration_connection_string: str = _setting(
-        "APP_CONFIGURATION_CONNECTION_STRING", "", "For emulators only, instead of the endpoint.", secret=True
+        "APP_CONFIGURATION_CONNECTION_STRING",
+        "",
+        "Connection string of an App Configuration emulator, instead of APP_CONFIGURATION_ENDPOINT.",
+        secret=True,
     )
 
     signing_keys: str = _setting(
         "SIGNING_KEYS",
         "",
-        "Keys for cursors and feed request ids as `id:base64,id:base64`, the current one first, 32 bytes each. "
-        "Embedded mode makes its own.",
+        "Keys that protect cursors and feed request ids, as `id:base64,id:base64`, 32 bytes each. The first one "
+        "writes, all of them read: to rotate, put a new key in front. Embedded mode generates its own.",
         secret=True,
     )
     identity_secret: str = _setting(
         "IDENTITY_SECRET",
         "",
-        "Base64 of 32 bytes from which stored user keys, key hashes and pseudonyms are derived. Never rotates: "
-        "changing it forgets every user and key. Embedded mode makes its own.",
+        "Base64 of 32 bytes. Stored user keys, hashes of API keys and pseudonyms are derived from it. Never change "
+        "it: every user and every API key would be lost. Embedded mode generates its own.",
         secret=True,
     )
 
     cors_origins: str = _setting(
         "CORS_ORIGINS",
         "",
-        "Origins whose web pages may call the service from a browser, separated by commas; empty means none. "
-        "Example: https://app.example,capacitor://localhost",
+        "Origins whose web pages can call the service from a browser, separated by commas. Empty: none. Example: "
+        "https://app.example,capacitor://localhost",
     )
 
     flags_refresh_seconds: float = _setting(
-        "FLAGS_REFRESH_SECONDS", 20.0, "How often flags are read again.", minimum=0.1, maximum=30.0
+        "FLAGS_REFRESH_SECONDS",
+        20.0,
+        "Seconds between two reads of the feature flags. Raise it when the alert `flags-quota` fires.",
+        minimum=0.1,
+        maximum=30.0,
     )
     content_refresh_seconds: float = _setting(
         "CONTENT_REFRESH_SECONDS",
         5.0,
-        "How often changes of videos, statistics and tenants are pulled.",
+        "Seconds between two pulls of changed videos, statistics, tenants and stories. Lower: changes show sooner, "
+        "for more reads of the document store.",
         minimum=0.1,
         maximum=30.0,
     )
     signals_budget_ms: float = _setting(
         "SIGNALS_BUDGET_MS",
         80.0,
-        "Longest wait for a user's signals before the feed falls back.",
+        "Longest wait for a user's signals, in ms; then the feed is the popular one (reason `signals_unavailable`). "
+        "Also the wait for a refresh of content that is too old, and for the viewer's circle in a row of stories.",
         minimum=1.0,
         maximum=250.0,
     )
     signals_cache_seconds: float = _setting(
         "SIGNALS_CACHE_SECONDS",
         2.0,
-        "How long a user's signals are kept in memory between two pages.",
+        "Seconds that a user's signals stay in memory after a read. 0: every page reads them again.",
         minimum=0.0,
         maximum=10.0,
     )
     catalog_budget_ms: float = _setting(
         "CATALOG_BUDGET_MS",
         5_000.0,
-        "Longest wait for a tenant's first load of its catalog.",
+        "Longest wait for the first load of a tenant's videos or stories, in ms; then the answer is 503 and the "
+        "load goes on.",
         minimum=10.0,
         maximum=30_000.0,
     )
     videos_in_memory: float = _setting(
         "VIDEOS_IN_MEMORY",
         400_000.0,
-        "How many videos one process holds, of all tenants, before it lets go of idle tenants (1.3 kB each).",
+        "Videos that one process keeps in memory, of all tenants (1.3 kB each). Above it, the tenants that were "
+        "idle longest are evicted; raise it while `catalogs_evicted` grows.",
         minimum=1_000.0,
         maximum=10_000_000.0,
     )
     max_in_flight: float = _setting(
         "MAX_IN_FLIGHT",
         64.0,
-        "How many feed, event and privacy requests one process works on at a time; one tenant gets half of them while "
-        "others are served too.",
+        "Requests of users (feeds, events, privacy, stories, uploads) that one process serves at a time; above it "
+        "they get 429 `overloaded`. While other tenants are served too, one tenant gets half of them.",
         minimum=1.0,
         maximum=10_000.0,
     )
     shed_delay_ms: float = _setting(
         "SHED_DELAY_MS",
         100.0,
-        "How late the event loop may be before feeds get the ready fallback page (reason `overloaded`).",
+        "Delay of the event loop, in ms, from which feeds get the ready fallback page (reason `overloaded`). "
+        "Metric: `loop_delay_ms`.",
         minimum=1.0,
         maximum=60_000.0,
     )
     refuse_delay_ms: float = _setting(
         "REFUSE_DELAY_MS",
         400.0,
-        "How late the event loop may be before requests are refused with 429.",
+        "Delay of the event loop, in ms, from which requests are refused with 429. Never less than SHED_DELAY_MS.",
         minimum=1.0,
         maximum=60_000.0,
     )
     user_requests_per_second: float = _setting(
         "USER_REQUESTS_PER_SECOND",
         10.0,
-        "How many feeds, and as many event batches, one user may ask for in each process; five seconds' worth may come "
-        "at once.",
+        "Requests a second that one user can send to one process, counted for each kind alone: feeds, events, "
+        "privacy, stories, uploads. A burst can hold those of five seconds. Above it: 429 `rate_limited`.",
         minimum=0.1,
         maximum=1_000_000.0,
     )
     publish_budget_ms: float = _setting(
         "PUBLISH_BUDGET_MS",
         2_000.0,
-        "Longest wait for the bus to confirm a batch before the answer is 503.",
+        "Longest wait for the bus to confirm a batch of events, in ms; then the answer is 503 and the client sends "
+        "the batch again.",
         minimum=10.0,
         maximum=30_000.0,
     )
     pack_linger_ms: float = _setting(
         "PACK_LINGER_MS",
         30.0,
-        "How long an accepted batch waits at most for others that share its message to the fold, where messages of "
-        "version 2 are written; after a pause it does not wait. 0: each has a message of its own.",
+        "Longest wait of an accepted batch for others that share its message to the fold, in ms. A batch after a "
+        "pause does not wait. Needs messages of version 2. 0: one message for each batch.",
         minimum=0.0,
         maximum=500.0,
     )
     hand_on_linger_ms: float = _setting(
         "HAND_ON_LINGER_MS",
         300.0,
-        "How long a folded batch waits at most for others of its tenant that share its message to the roll-up, where "
-        "messages of version 2 are written. 0: each has a message of its own.",
+        "Longest wait of a folded batch for others of its tenant that share its message to the roll-up, in ms. "
+        "Needs messages of version 2. 0: one message for each batch.",
         minimum=0.0,
         maximum=5_000.0,
     )
     fold_patience_seconds: float = _setting(
         "FOLD_PATIENCE_SECONDS",
         480.0,
-        "How long one message waits for a store that is down before it goes back to the bus.",
+        "Seconds that a message retries while the document store is down, before it goes back to the bus. Keep it "
+        "below `functionTimeout` of host.json.",
         minimum=0.0,
         maximum=540.0,
     )
     rollup_seconds: float = _setting(
         "ROLLUP_SECONDS",
         240.0,
-        "How long one run of the roll-up takes sessions while there are any; it ends when nothing waits, and the next "
-        "begins within 30 s.",
+        "Seconds for which one run of the roll-up takes new sessions. It ends earlier when no message waits; the "
+        "next run begins within 30 s.",
         minimum=0.1,
         maximum=300.0,
     )
     rollup_sessions: float = _setting(
         "ROLLUP_SESSIONS",
         4.0,
-        "How many sessions one drainer of the roll-up works on at a time.",
+        "Sessions (a tenant, or a shard of one) that one drainer of the roll-up works on at a time.",
         minimum=1.0,
         maximum=32.0,
     )
     rollup_drainers: float = _setting(
         "ROLLUP_DRAINERS",
         1.0,
-        "How many functions drain the roll-up side by side, each on an instance of its own: `roll_up`, `roll_up_2` and "
-        "so on.",
+        "Number of functions that drain the roll-up side by side, each on its own instance: `roll_up`, `roll_up_2` "
+        "and so on. Raise it when the alert `rollup-late` fires for many tenants.",
         minimum=1.0,
         maximum=16.0,
     )
     write_signals_version: str = _setting(
         "WRITE_SIGNALS_VERSION",
         "3",
-        "Version of the users' signals that are written; both are read. 3 is smaller. Write 2 while an instance runs "
-        "that cannot read 3.",
+        "Version in which users' signals are written; both are read. Version 3 is smaller. Use 2 while an instance "
+        "runs that cannot read 3.",
         choices=("2", "3"),
     )
     write_receipt_version: str = _setting(
         "WRITE_RECEIPT_VERSION",
         "2",
-        "Version of the receipts (`feedRequestId`) that are written; both are read. 2 knows which videos were on its "
-        "page. Write 1 while an instance runs that cannot read 2.",
+        "Version in which receipts (`feedRequestId`) are written; both are read. Version 2 knows the videos of its "
+        "page. Use 1 while an instance runs that cannot read 2.",
         choices=("1", "2"),
     )
     write_message_version: str = _setting(
         "WRITE_MESSAGE_VERSION",
         "2",
-        "Version of the bus messages that are written; both are read. 2 is compressed and has several batches, and "
-        "room for app sessions. Write 1 while an instance runs that cannot read 2.",
+        "Version in which bus messages are written; both are read. Version 2 is compressed, packs several batches "
+        "and carries app sessions. Use 1 while an instance runs that cannot read 2.",
         choices=("1", "2"),
     )
     write_cursor_version: str = _setting(
         "WRITE_CURSOR_VERSION",
         "2",
-        "Version of the feed's cursors that are written; both are read. Firewalls take hardly any of 2 for SQL. Write "
-        "1 while an instance runs that cannot read 2.",
+        "Version in which feed cursors are written; both are read. Web firewalls rarely mistake version 2 for SQL. "
+        "Use 1 while an instance runs that cannot read 2.",
         choices=("1", "2"),
     )
     usual_peak_floor: float = _setting(
         "USUAL_PEAK_FLOOR",
         1_500.0,
-        "Events a minute that every tenant may have as its usual peak, however small it is. Four times the usual peak "
-        "count in statistics; what comes beyond is archived, not counted.",
+        "Lowest usual peak of a tenant, in events a minute. Statistics count up to four times the usual peak; "
+        "events above it are archived, not counted (`events_over_peak`). Raise it before a launch.",
         minimum=1.0,
         maximum=1e9,
     )
@@ -286,14 +346,14 @@ class Settings:
     story_picture_bytes: float = _setting(
         "STORY_PICTURE_BYTES",
         10_000_000.0,
-        "Bytes of a story's picture at the most.",
+        "Largest picture of a story, in bytes.",
         minimum=1_000.0,
         maximum=100_000_000.0,
     )
     story_clip_bytes: float = _setting(
         "STORY_CLIP_BYTES",
         100_000_000.0,
-        "Bytes of a story's clip at the most.",
+        "Largest clip of a story, in bytes.",
         minimum=1_000.0,
         maximum=1_000_000_000.0,
     )
@@ -301,31 +361,34 @@ class Settings:
     otlp_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "",
-        "Collector that metrics and sampled spans go to over OTLP/HTTP; empty exports none. "
-        "Example: http://localhost:4318",
+        "Collector that receives metrics and sampled spans over OTLP/HTTP. Empty: no export. Example: "
+        "http://localhost:4318",
     )
     insights_connection_string: str = _setting(
         "APPLICATIONINSIGHTS_CONNECTION_STRING",
         "",
-        "Azure Monitor resource that metrics and sampled spans go to, with the managed identity; empty exports none. "
-        "Not a secret: it opens nothing without that identity.",
+        "Azure Monitor resource that receives metrics and sampled spans, with the managed identity. Empty: no "
+        "export. Not a secret: without that identity it gives no access.",
     )
     telemetry_export_seconds: float = _setting(
         "TELEMETRY_EXPORT_SECONDS",
         60.0,
-        "How often the sums are exported.",
+        "Seconds between two exports of metrics. Lower: newer figures, for more rows in Azure Monitor.",
         minimum=0.1,
         maximum=300.0,
     )
     trace_sample_ratio: float = _setting(
         "TRACE_SAMPLE_RATIO",
         0.001,
-        "Share of traces whose spans are exported, decided by the trace id.",
+        "Share of traces whose spans are exported, chosen by trace id. 0: no spans.",
         minimum=0.0,
         maximum=1.0,
     )
     log_format: str = _setting(
-        "LOG_FORMAT", "json", "One JSON object a line, or plain text for a terminal.", choices=("json", "text")
+        "LOG_FORMAT",
+        "json",
+        "Format of log lines: JSON objects, or plain text for a terminal.",
+        choices=("json", "text"),
     )
 
     @classmethod
@@ -343,8 +406,8 @@ class Settings:
 
     @classmethod
     def number_from(cls, environment: Mapping[str, str], field_name: str) -> int:
-        """One whole number, for what is decided before the app is built; the default where it cannot be read, since
-        `from_environment` says then what is wrong."""
+        """Read one whole number before the app is built. An unreadable value gives the default here; later,
+        `from_environment` raises for it."""
         (each,) = (found for found in fields(cls) if found.name == field_name)
         setting: Setting = each.metadata["setting"]
         try:
@@ -354,7 +417,7 @@ class Settings:
 
     @property
     def embedded(self) -> bool:
-        """Whether everything runs on this machine."""
+        """Whether every store is on this machine."""
         return (self.document_store, self.bus, self.blobs, self.flags) == ("sqlite", "sqlite", "folder", "file")
 
     def _check(self) -> None:
@@ -401,18 +464,18 @@ def _parse(setting: Setting, text: str, default: Any) -> Any:
 
 
 SETTINGS: dict[str, Setting] = {each.name: each.metadata["setting"] for each in fields(Settings)}
-"""Field of `Settings` → how it is read. The documentation and the infrastructure are tested against this table."""
+"""`Setting` by field of `Settings`. Tests hold the documentation and the infrastructure to this table."""
 
 
 def as_markdown() -> str:
-    """The table as documentation; `docs/settings.md` is this text."""
+    """Return the text of `docs/settings.md`."""
     lines = [
         "# Settings",
         "",
-        "For operators: every setting, its default and what it does. The app reads the environment once, at its start.",
+        "For operators: every setting, its default and what it sets. The app reads the environment once, at its start.",
         "Generated by `python -m shared.settings > docs/settings.md`.",
         "",
-        "| setting | default | what it does |",
+        "| setting | default | what it sets |",
         "|---|---|---|",
     ]
     for each in fields(Settings):

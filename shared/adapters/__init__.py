@@ -1,1 +1,1 @@
-"""Ports and their backends: documents, bus, blobs, flags; embedded (SQLite, files) and Azure."""
+"""Ports and their backends: documents, bus, blobs, flags and live notifications; embedded (SQLite, files) and Azure."""

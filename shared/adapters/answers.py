@@ -1,7 +1,7 @@
-"""The kinds of answer a service can give, the same for every adapter.
+"""Classifies the answers of Azure services: outage, refusal, conflict or absent.
 
-Each adapter has one table from what its service says (status, sub-status, AMQP condition) to a kind. What no table
-names is an outage: nothing may be lost by an answer that nobody thought of.
+Each adapter has one table from its service's status, sub-status or AMQP condition to a kind. An answer that the table
+lacks is an outage, so an unforeseen answer never loses data.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """Meaning of an answer for the caller."""
+    """Kind of a service's answer."""
 
     OUTAGE = "outage"
-    """Everything about the account, the caller's rights, load, the network, or an answer that is none: wait, keep the
-    message, fall back."""
+    """Wait, keep the message, or fall back. The account, the caller's rights, load or the network is at fault, or the
+    answer came from another program."""
     REFUSAL = "refusal"
-    """Final, and about this document or message alone: the same again is refused again."""
+    """Final, and about this document or message alone: a repeat is refused too."""
     CONFLICT = "conflict"
-    """Somebody else was first, or the caller itself, before an answer was lost: read back."""
+    """Another writer was first, or the caller itself before an answer was lost: read again."""
     ABSENT = "absent"
-    """There is no such document."""
+    """The document does not exist."""

@@ -33,7 +33,7 @@ BACKENDS = {
     ("live", "webpubsub"): ("shared.adapters.live.web_pubsub", "WebPubSub"),
     ("flag store", "appconfig"): ("shared.adapters.flags.app_configuration", "FlagStore"),
 }
-"""Port and choice → the class behind it. Loaded by name when chosen: an Azure SDK takes up to a quarter of a second."""
+"""Backend class by port and setting. Loaded by name when chosen: importing an Azure SDK takes up to 250 ms."""
 
 
 def _backend(port: str, choice: str) -> Any:
@@ -49,8 +49,11 @@ def documents_from(
     lean_reads: Callable[[], bool] = lambda: False,
     lean_writes: Callable[[], bool] = lambda: False,
 ) -> DocumentStore:
-    """The document store the settings name, unconnected; `telemetry` counts its calls, `on_answer` gets the headers
-    of what a service answers, `lean_reads` and `lean_writes` say whether Cosmos DB may be asked without its SDK."""
+    """Return the document store of the settings, unconnected.
+
+    `telemetry` counts its calls. `on_answer` gets the headers of the service's answers. `lean_reads` and `lean_writes`
+    decide whether calls of Cosmos DB go without its SDK.
+    """
     backend = _backend("documents", settings.document_store)
     if settings.document_store == "cosmos":
         on_call = count_cosmos_calls(telemetry)
@@ -60,7 +63,7 @@ def documents_from(
 
 
 def bus_from(settings: Settings, clock: Clock) -> Bus:
-    """The bus the settings name, unconnected."""
+    """Return the bus of the settings, unconnected."""
     backend = _backend("bus", settings.bus)
     bus: Bus = (
         backend.from_settings(settings)
@@ -71,7 +74,7 @@ def bus_from(settings: Settings, clock: Clock) -> Bus:
 
 
 def blobs_from(settings: Settings) -> Blobs:
-    """The blob store the settings name, unconnected."""
+    """Return the blob store of the settings, unconnected."""
     backend = _backend("blobs", settings.blobs)
     blobs: Blobs = (
         backend.from_settings(settings) if settings.blobs == "azure" else backend(data_folder(settings) / "blobs")
@@ -80,7 +83,7 @@ def blobs_from(settings: Settings) -> Blobs:
 
 
 def media_from(settings: Settings, links: DoorLinks | None = None) -> LinkedBlobs | None:
-    """The media store the settings name, unconnected; None where they name none. `links`: to the door of the host."""
+    """Return the media store of the settings, unconnected; None without one. `links`: signs links to the local host."""
     backend = _backend("blobs", settings.blobs)
     media: LinkedBlobs | None = None
     if settings.blobs == "folder":
@@ -91,7 +94,7 @@ def media_from(settings: Settings, links: DoorLinks | None = None) -> LinkedBlob
 
 
 def live_from(settings: Settings, key: bytes) -> Live | None:
-    """The live backend the settings name, unconnected; None where they name none. `key` hides who is told."""
+    """Return the live backend of the settings, unconnected; None without one. `key`: hashes the listener's name."""
     if not (settings.web_pubsub_endpoint or settings.web_pubsub_connection_string):
         return None
     live: Live = _backend("live", "webpubsub").from_settings(settings, key)
@@ -99,7 +102,7 @@ def live_from(settings: Settings, key: bytes) -> Live | None:
 
 
 def flag_source_from(settings: Settings, on_answer: OnAnswer | None = None) -> FlagSource:
-    """Where the settings say that flags are read from; `on_answer` gets the headers of what a service answers."""
+    """Return the flag source of the settings. `on_answer` gets the headers of the service's answers."""
     backend = _backend("flags", settings.flags)
     source: FlagSource = (
         backend.from_settings(settings, on_answer) if settings.flags == "appconfig" else backend(flags_file(settings))
@@ -108,17 +111,17 @@ def flag_source_from(settings: Settings, on_answer: OnAnswer | None = None) -> F
 
 
 def flag_store(settings: Settings) -> Any:
-    """The App Configuration store for programs that write flags; use it as a context."""
+    """Return the App Configuration store, for programs that write flags; use it as a context."""
     return _backend("flag store", settings.flags).from_settings(settings)
 
 
 def flags_file(settings: Settings) -> Path:
-    """Where the file source reads flags."""
+    """Return the path of the flags file."""
     return Path(settings.flags_file) if settings.flags_file else Path(settings.data_folder) / "flags.json"
 
 
 def data_folder(settings: Settings) -> Path:
-    """The folder of the embedded stores, made where it is missing. Raises `BadSetting` when it cannot be written."""
+    """Return the folder of the embedded stores; create it if missing. Raises `BadSetting` if it cannot be written."""
     folder = Path(settings.data_folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

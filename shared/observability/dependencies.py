@@ -1,7 +1,7 @@
-"""Which dependencies fail at the moment: one log line when one begins to fail, and one when it works again.
+"""Tracks failing dependencies: logs one line when one begins to fail, and one when it works again.
 
-A dependency has a name such as `documents.write`, `bus.publish` or `flags`: what can fail by itself. Whoever calls it
-reports how a call ended; thousands of failures make one line. Its `errorId` is what clients are told meanwhile.
+A dependency is a part that can fail alone, with a name such as `documents.write`, `bus.publish` or `flags`. Callers
+report how each call ended. Thousands of failures make one line, whose `errorId` clients get in the meantime.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from shared.observability.logs import log_event
 log = logging.getLogger("feed.dependencies")
 
 QUIET_SECONDS = 10.0
-"""A dependency works again when a call succeeds and none has failed for this long: one that fails now and then is
+"""A dependency works again when a call succeeds and none has failed for this long. So one that fails now and then is
 reported once."""
 
 
 @dataclass(slots=True)
 class Outage:
-    """A dependency that fails. Times are of a clock that does not go back, in seconds."""
+    """A failing dependency. Times in seconds of a monotonic clock."""
 
     error_id: str
     reason: str
@@ -35,13 +35,13 @@ class Outage:
 
 
 class Gauges(Protocol):
-    """Where gauges are set."""
+    """Setter of gauges, as `Telemetry` has it."""
 
     def gauge(self, name: str, value: float, *labels: str) -> None: ...
 
 
 class Dependencies:
-    """The dependencies of one process that fail."""
+    """Failing dependencies of one process."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Dependencies:
         self.quiet_seconds = quiet_seconds
 
     def failed(self, name: str, reason: str) -> str:
-        """A call failed; returns the error id of the outage. `reason`: a fixed text or a type's name, never a value."""
+        """Record a failed call; return the outage's error id. `reason`: a fixed text or a type name, never a value."""
         now = self._clock()
         outage = self._outages.get(name)
         if outage is not None:
@@ -71,7 +71,7 @@ class Dependencies:
         return outage.error_id
 
     def works(self, name: str) -> None:
-        """A call succeeded. Costs one look-up while nothing fails."""
+        """Record a call that succeeded. Costs one look-up while nothing fails."""
         outage = self._outages.get(name)
         if outage is None:
             return
@@ -86,15 +86,15 @@ class Dependencies:
         )  # fmt: skip
 
     def broken(self, within_seconds: float) -> list[str]:
-        """The dependencies whose last call failed, within the last `within_seconds`."""
+        """Return the dependencies whose last call failed within the last `within_seconds`."""
         failing = self.failing(within_seconds).items()
         return [name for name, outage in failing if outage.last_success < outage.last_failure]
 
     def now(self) -> float:
-        """The present, by the clock of the outages' times."""
+        """Return the present time of the clock that outages use."""
         return self._clock()
 
     def failing(self, within_seconds: float = float("inf")) -> dict[str, Outage]:
-        """Outages by name, of which a call failed within the last `within_seconds`."""
+        """Return the outages with a failed call within the last `within_seconds`, by name."""
         now = self._clock()
         return {name: each for name, each in self._outages.items() if now - each.last_failure <= within_seconds}

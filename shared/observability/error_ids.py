@@ -1,4 +1,4 @@
-"""Error ids of answers: each leads to a line of the log, however many answers there are."""
+"""Issues error ids for responses. Each id leads to a log line; the number of lines stays bounded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Hashable
 
 WINDOW_SECONDS = 60.0
 OWN_IDS = 20
-"""So many answers of one kind in a minute have an id and a line of their own; further ones share the last."""
+"""Responses of one kind in a minute that get their own id and line; further ones share the last id."""
 MAX_KINDS = 500
 
 
 class ErrorIds:
-    """Hands out error ids, so that a flood of refusals writes a bounded number of lines."""
+    """Issues error ids. A flood of refusals writes a bounded number of lines."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -21,9 +21,9 @@ class ErrorIds:
         self._given: dict[Hashable, tuple[str, int]] = {}
 
     def next(self, kind: Hashable, write: Callable[[str], None]) -> str:
-        """The error id of an answer of this kind; `write` logs an id that is new.
+        """Return the error id for a response of this kind; `write` logs a new id.
 
-        `kind` is made of names of our own, never of what a caller sent: there are few.
+        `kind` consists of our own names, never of a caller's values, so there are few kinds.
         """
         now = self._clock()
         if now >= self._until:

@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a record, sampled, with the correlation id of the request or message at hand.
+"""Writes structured logs: one JSON object per record, with the trace id of the current request or message.
 
-Nothing logs per request: what happens often is a metric. A record says what a metric cannot, and of each kind only
-the first few in a minute are written; the next one says how many were left out.
+Nothing logs per request: frequent facts are metrics. Of each kind of record only the first few in a minute are
+written; the next one says how many were left out.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ import orjson
 from shared.observability.tracing import NO_TRACE, current_trace
 
 ROOT = "feed"
-"""The logger above all of ours."""
+"""Parent of all our loggers."""
 LINES_PER_MINUTE = 10
 ERRORS_PER_MINUTE = 200
-"""An error id that a caller was told must lead to its line, short of a flood."""
+"""High, because an error id that a caller got must lead to its line, except in a flood."""
 MAX_KINDS = 200
 MAX_TEXT = 4_000
 
 Value = str | int | float | bool | None | list[str]
 ALWAYS = {"always": True}
-"""`extra` of a record that sampling never leaves out, for what is bounded by itself."""
+"""`extra` of a record that sampling never leaves out. Only for records that are rare by nature."""
 _HASH = re.compile(r"[0-9A-Fa-f]{40,}")
 
 
 class Counters(Protocol):
-    """Where lines are counted."""
+    """Counter of log lines, as `Telemetry` has it."""
 
     def count(self, name: str, *labels: str) -> None: ...
 
 
 def log_event(log: logging.Logger, level: int, event: str, *, always: bool = False, **fields: Value) -> None:
-    """Log `event` (a fixed name) with fields. Never pass a key, a user's hash, or text a caller is free to choose.
+    """Log `event` (a fixed name) with fields. Never pass a key, a user's hash, or text that a caller chose.
 
-    `always`: not left out by sampling, for what is bounded by itself (a change of state).
+    `always`: sampling never leaves it out. Only for records that are rare by nature, such as a change of state.
     """
     log.log(level, event, extra={"fields": fields, "always": always})
 
 
 class Sampler:
-    """Lets the first records of each kind in a minute pass, and counts the rest."""
+    """Passes the first records of each kind in a minute, and counts the rest."""
 
     def __init__(self, telemetry: Counters, clock: Callable[[], float] = time.monotonic) -> None:
         self._telemetry = telemetry
@@ -55,7 +55,7 @@ class Sampler:
         self._left_out: dict[tuple[str, str], int] = {}
 
     def passes(self, record: logging.LogRecord) -> int | None:
-        """None when the record is left out; else how many of its kind were, since the last one that passed."""
+        """Return None to leave the record out; else how many of its kind were left out since the last one passed."""
         minute = int(self._clock() // 60)
         if minute != self._minute:
             self._minute, self._seen = minute, {}
@@ -76,7 +76,7 @@ class Sampler:
 
 
 def as_json(record: logging.LogRecord, left_out: int = 0) -> str:
-    """The record as one line. Anything that looks like a hash or a key in hexadecimal is blotted out."""
+    """Return the record as one line. Text that looks like a hexadecimal hash or key is replaced by `[hidden]`."""
     line: dict[str, Any] = {
         "at": _iso(record.created),
         "level": record.levelname.lower(),
@@ -95,7 +95,7 @@ def as_json(record: logging.LogRecord, left_out: int = 0) -> str:
 
 
 class _Relay(logging.Handler):
-    """Passes each record that is not left out to the host's own handlers, as one line of JSON or as it is."""
+    """Passes each sampled record to the host's own handlers, as a line of JSON or as plain text."""
 
     def __init__(self, sampler: Sampler, structured: bool) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class _Relay(logging.Handler):
 
 
 def install(telemetry: Counters, structured: bool) -> Callable[[], None]:
-    """Send every record of ours through the sampler until the returned function is called."""
+    """Send all our records through the sampler until the returned function is called."""
     logger = logging.getLogger(ROOT)
     relay = _Relay(Sampler(telemetry), structured)
     logger.addHandler(relay)

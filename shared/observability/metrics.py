@@ -1,4 +1,4 @@
-"""Counters and timings, added up in memory: what a request pays for telemetry is a few dictionary look-ups.
+"""Adds up counters and timings in memory: telemetry costs a request a few dictionary look-ups.
 
 Exporters (`shared/observability/telemetry_export.py`) and the local host's `/metrics` read the sums from time to time.
 """
@@ -17,17 +17,17 @@ from shared.observability.unreadable import UnreadableDocuments
 __all__ = ["BUCKETS_MS", "METRICS", "Histogram", "Labels", "Telemetry", "render_prometheus"]
 
 MAX_SERIES = 3_000
-"""Label combinations of one metric that are kept; values of further ones are counted as dropped. 120 tenants with
-every mode and reason stay below it."""
+"""Limit of label combinations per metric. Values of further ones are dropped and counted. 120 tenants with every mode
+and reason stay below it."""
 
 Labels = tuple[str, ...]
 Key = tuple[str, Labels]
 
 
 class Histogram:
-    """Values in buckets: `counts[i]` of those up to `bounds[i]`, the last one of the rest.
+    """Values counted in buckets: `counts[i]` of those up to `bounds[i]`, the last one of the rest.
 
-    `least` and `most` are since the last export that took them.
+    `least` and `most`: smallest and largest value since the last export.
     """
 
     __slots__ = ("bounds", "counts", "least", "most", "number", "total")
@@ -52,7 +52,7 @@ class Histogram:
 
 
 class Telemetry:
-    """Pre-aggregated metrics of one process, for its event loop's thread, and which of its dependencies fail."""
+    """Pre-aggregated metrics and failing dependencies of one process. Not thread-safe: for the event loop's thread."""
 
     def __init__(self) -> None:
         self.counters: defaultdict[Key, float] = defaultdict(float)
@@ -65,13 +65,13 @@ class Telemetry:
         self.unreadable = UnreadableDocuments(self)
 
     def count(self, name: str, *labels: str, amount: float = 1) -> None:
-        """Add to a counter. `labels` are values in the order `METRICS` names them."""
+        """Add to a counter. `labels`: values in the order of `METRICS`."""
         key = (name, labels)
         if key in self.counters or self._admitted(name):
             self.counters[key] += amount
 
     def add(self, key: Key) -> None:
-        """Add one to a counter whose name and labels the caller keeps, which is half the work of `count`."""
+        """Add one to a counter. The caller keeps the key (name and labels), which saves half the work of `count`."""
         if key in self.counters or self._admitted(key[0]):
             self.counters[key] += 1
 
@@ -82,7 +82,7 @@ class Telemetry:
             self.gauges[key] = value
 
     def watch(self, name: str, read: Callable[[], float | None], *labels: str) -> None:
-        """A gauge that is read when somebody looks; None means there is nothing to say yet."""
+        """Register a gauge that calls `read` at each export; None gives no value."""
         self._watched[name, labels] = read
 
     def observe(self, name: str, value: float, *labels: str) -> None:
@@ -98,7 +98,7 @@ class Telemetry:
     observe_ms = observe
 
     def observe_stages(self, name: str, stages: Stages, *labels: str) -> float:
-        """Add each stage's milliseconds to a histogram whose first label is the stage; the milliseconds of all."""
+        """Add each stage's milliseconds to a histogram whose first label is the stage. Return their total."""
         began = stages.started
         known = self._stage_histograms[name, labels]
         for stage, ended in stages.marks:
@@ -113,7 +113,7 @@ class Telemetry:
         return (began - stages.started) * 1000
 
     def read_gauges(self) -> dict[Key, float]:
-        """Every gauge as of now."""
+        """Return every gauge as of now."""
         read = {key: value for key, watch in self._watched.items() if (value := watch()) is not None}
         return {**self.gauges, **read}
 
@@ -126,7 +126,7 @@ class Telemetry:
 
 
 def render_prometheus(telemetry: Telemetry) -> str:
-    """The text format that Prometheus scrapes; served by the local host only."""
+    """Return the metrics in Prometheus' text format. Only the local host serves it."""
     lines: list[str] = []
     told: set[str] = set()
     plain = {**telemetry.counters, **telemetry.read_gauges()}

@@ -1,7 +1,7 @@
-"""Keeps readings of the counters of the last minutes, and computes percentiles from histogram buckets.
+"""Keeps snapshots of the counters of the last minutes, and computes percentiles from histogram buckets.
 
-Nothing is added to what a request pays: a loop reads the sums every `EVERY_SECONDS`, and whoever asks compares them
-with those of a while ago. Tenants are added up, so that a reading's size does not grow with them.
+Requests pay nothing for it: a loop copies the sums every `EVERY_SECONDS`, and the Studio's page *Live* compares two
+snapshots. Tenants are added up, so a snapshot's size does not grow with their number.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ COUNTERS: dict[str, Callable[[Labels], Labels]] = {
     "events_folded": itemgetter(slice(0)),
     "events_late": itemgetter(slice(0)),
 }
-"""Counters that are read → what is kept of their labels; series that differ in others are added up."""
+"""Counters of a snapshot → the labels to keep. Series that differ only in other labels are added up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The sums at one moment. `at` in seconds of a clock that does not go back."""
+    """Snapshot of the sums. `at` in seconds of a monotonic clock."""
 
     at: float
     counters: Mapping[Key, float]
@@ -45,8 +45,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """`number` values and their percentiles, None where there are none. `top`: the highest edge of the buckets; a
-    percentile equal to it is that or more."""
+    """Percentiles of `number` values, None without values. `top`: the highest bucket edge; a percentile equal to it is
+    that or more."""
 
     number: int
     p50: float | None
@@ -56,7 +56,7 @@ class Spread:
 
 
 class Recent:
-    """The ring of one process, for its event loop's thread. `clock` gives seconds and never goes back."""
+    """Ring of snapshots of one process, for its event loop's thread. `clock`: monotonic, in seconds."""
 
     def __init__(self, telemetry: Telemetry, clock: Callable[[], float]) -> None:
         self._telemetry = telemetry
@@ -65,23 +65,23 @@ class Recent:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to read, on the running event loop. A second call does nothing."""
+        """Start taking snapshots on the running event loop. A second call does nothing."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="recent-metrics")
 
     async def stop(self) -> None:
-        """End."""
+        """Stop taking snapshots."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     def take(self) -> None:
-        """Keep a reading of now; the oldest goes."""
+        """Take a snapshot; the oldest one is dropped when the ring is full."""
         self._readings.append(read_sums(self._telemetry, self._clock()))
 
     def window(self, seconds: float) -> Window:
-        """Counts since the newest reading that is `seconds` old, or since the oldest one there is."""
+        """Return the counts since the newest snapshot that is `seconds` old, or since the oldest one."""
         now = read_sums(self._telemetry, self._clock())
         before = self._readings[0]
         for reading in self._readings:
@@ -97,14 +97,14 @@ class Recent:
 
 
 class Window:
-    """Counts between two readings. `seconds`: the time between them."""
+    """Counts between two snapshots. `seconds`: the time between them."""
 
     def __init__(self, before: Reading, after: Reading) -> None:
         self._before, self._after = before, after
         self.seconds = max(0.0, after.at - before.at)
 
     def counted(self, name: str) -> dict[Labels, int]:
-        """A counter by its labels that are kept; those that did not move are left out."""
+        """Return a counter by its kept labels, without those that did not move."""
         before = self._before.counters
         moved = {
             labels: round(total - before.get((counter, labels), 0.0))
@@ -114,12 +114,12 @@ class Window:
         return {labels: amount for labels, amount in moved.items() if amount > 0}
 
     def total(self, name: str) -> int:
-        """A counter over all of its labels."""
+        """Return a counter's sum over all of its labels."""
         return sum(self.counted(name).values())
 
     def spread(self, name: str, *labels: str | None) -> Spread:
-        """The percentiles of a histogram. `labels`: values in the order of the table, None for any; those that are
-        left out are any too."""
+        """Return the percentiles of a histogram. `labels`: values in the order of the table; None, or left out at the
+        end, means any."""
         edges = METRICS[name].buckets
         counts = [0] * (len(edges) + 1)
         for key, after in self._after.histograms.items():
@@ -129,7 +129,7 @@ class Window:
         return spread(edges, counts)
 
     def labels(self, name: str) -> list[Labels]:
-        """The labels of a histogram's series that have got a value in the window, in the order of their first one."""
+        """Return the labels of a histogram's series that got a value in the window, oldest series first."""
         return [
             key[1]
             for key, after in self._after.histograms.items()
@@ -138,7 +138,7 @@ class Window:
 
 
 def read_sums(telemetry: Telemetry, at: float) -> Reading:
-    """The sums of what is watched, as of now."""
+    """Return a snapshot of the watched counters and histograms."""
     counters: defaultdict[Key, float] = defaultdict(float)
     for key, total in telemetry.counters.items():
         kept = COUNTERS.get(key[0])
@@ -151,14 +151,14 @@ def read_sums(telemetry: Telemetry, at: float) -> Reading:
 
 
 def spread(edges: Sequence[float], counts: Sequence[int]) -> Spread:
-    """Percentiles of values of which `counts[i]` lie at or below `edges[i]`, and the last ones above all edges."""
+    """Return percentiles from bucket counts: `counts[i]` values are at most `edges[i]`, the last ones above all."""
     p50, p95, p99 = (percentile(edges, counts, share) for share in (0.5, 0.95, 0.99))
     return Spread(sum(counts), p50, p95, p99, edges[-1])
 
 
 def percentile(edges: Sequence[float], counts: Sequence[int], share: float) -> float | None:
-    """The value that `share` of all values do not exceed, as Prometheus' `histogram_quantile` estimates it: within its
-    bucket by a straight line, the highest edge for what lies above that. None without values."""
+    """Return the value that `share` of all values do not exceed, estimated as Prometheus' `histogram_quantile` does:
+    linear within a bucket, the highest edge for values above it. None without values."""
     number = sum(counts)
     if not number:
         return None

@@ -1,4 +1,4 @@
-"""Spans of sampled traces, made after the request from its stage timings. OpenTelemetry is imported when first used."""
+"""Makes spans of sampled traces from a request's stage timings, after it ended. Imports OpenTelemetry at first use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.observability.tracing import Stages, Trace
 
 
 class _Ids:
-    """OpenTelemetry's `IdGenerator` that gives a trace the id it already has."""
+    """`IdGenerator` of OpenTelemetry that keeps the id a trace already has."""
 
     trace_id = 0
 
@@ -26,7 +26,7 @@ class _Ids:
 
 
 class Traces:
-    """Turns stages into a span with a child per stage, and hands them to the exporters in batches."""
+    """Turns stages into a span with a child per stage, and passes spans to the exporters in batches."""
 
     def __init__(self, exporters: list[Any], resource: Any) -> None:
         from opentelemetry.sdk.trace import TracerProvider
@@ -41,7 +41,7 @@ class Traces:
         self._tracer = self.provider.get_tracer("video-feed")
 
     def record(self, name: str, trace: Trace, stages: Stages, attributes: Mapping[str, str]) -> None:
-        """Make the spans of one request that has just ended."""
+        """Make the spans of a request that has just ended."""
         from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
         offset = time.time() - time.perf_counter()

@@ -1,11 +1,11 @@
-"""Sends what `Telemetry` has added up, and the spans of sampled traces, to OpenTelemetry's exporters.
+"""Exports metrics and the spans of sampled traces through OpenTelemetry's exporters.
 
 Off unless configured: `OTEL_EXPORTER_OTLP_ENDPOINT` sends to a collector over OTLP/HTTP (cumulative sums),
-`APPLICATIONINSIGHTS_CONNECTION_STRING` to Azure Monitor (sums since the last export, as it wants them). The SDK is
-imported only then. Requests never wait for it: sums are copied on the event loop, sent from a thread.
+`APPLICATIONINSIGHTS_CONNECTION_STRING` to Azure Monitor (sums since the last export, as it requires). Only then is the
+SDK imported. Requests never wait for an export: the event loop copies the sums, a thread sends them.
 
 The SDK's own counters and histograms are not on the request's path: one of their `add` calls costs as much as ten
-of ours. What is handed to the exporters is OpenTelemetry's data model, made from our sums.
+of ours. The exporters get OpenTelemetry's data model, made from our sums.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ log = logging.getLogger("feed.telemetry")
 SERVICE_NAME = "video-feed"
 EXPORT_TIMEOUT_SECONDS = 10.0
 TRACES_PER_SECOND = 20
-"""A traffic peak, or a client that picks its trace ids, samples no more than this."""
+"""Limit per process, also in a traffic peak or when a client chooses its trace ids."""
 
 
 @dataclass
 class Exporter:
-    """A metric exporter of OpenTelemetry. `delta`: it wants what was added since the last export.
+    """A metric exporter of OpenTelemetry. `delta`: it wants the sums since the last export.
 
-    `buckets_as_counters`: it keeps only sum, count, least and most of a histogram. So buckets are sent as a counter
-    `<name>_bucket` with the upper edge as label `le`, and queries compute percentiles from these.
+    `buckets_as_counters`: it stores only sum, count, minimum and maximum of a histogram. So buckets are sent as a
+    counter `<name>_bucket` with the upper edge as label `le`, and queries compute percentiles from these.
     """
 
     name: str
@@ -71,12 +71,12 @@ class TelemetryExport:
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin exporting on the running event loop."""
+        """Start exporting on the running event loop."""
         if self._loop is None:
             self._loop = asyncio.create_task(self._run(), name="telemetry-export")
 
     async def stop(self) -> None:
-        """Export once more and let go."""
+        """Export once more, then close the exporters."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -96,7 +96,7 @@ class TelemetryExport:
             await self.export()
 
     async def export(self) -> None:
-        """Send what there is now to every exporter; failures are counted, what was not sent goes with the next."""
+        """Send the sums to every exporter. Failures are counted; the next export includes what was not sent."""
         gauges = self._telemetry.read_gauges()
         counters = dict(self._telemetry.counters)
         histograms = self._take_histograms()
@@ -105,7 +105,7 @@ class TelemetryExport:
             self._telemetry.count("telemetry_exports", exporter.name, outcome)
 
     def _take_histograms(self) -> dict[Key, Histogram]:
-        """Copies of the histograms; their least and most begin anew."""
+        """Copy the histograms, and reset `least` and `most` of the originals."""
         copies = {}
         for key, live in self._telemetry.histograms.items():
             copy = copies[key] = Histogram(live.bounds)
@@ -115,7 +115,7 @@ class TelemetryExport:
         return copies
 
     def spans(self, name: str, trace: Trace, stages: Stages, attributes: Mapping[str, str]) -> None:
-        """Record a request's stages as spans when its trace is sampled. `attributes` as bounded as metric labels."""
+        """Record a request's stages as spans when its trace is sampled. `attributes`: values from small closed sets."""
         if self._traces is None or not trace.sampled(self.sample_ratio):
             return
         second = int(time.monotonic())
@@ -127,17 +127,17 @@ class TelemetryExport:
 
 
 class Spans:
-    """Records the stages of the request or message at hand as spans, when its trace is sampled."""
+    """Records the stages of the current request or message as spans, when its trace is sampled."""
 
     def __init__(self, export: TelemetryExport | None) -> None:
         self._export = export
 
     def wanted(self) -> bool:
-        """Whether the trace at hand is sampled."""
+        """Whether the current trace is sampled."""
         return self._export is not None and current_trace.get().sampled(self._export.sample_ratio)
 
     def record(self, name: str, stages: Stages, **attributes: str) -> None:
-        """`attributes` are as bounded as metric labels."""
+        """Record the stages. `attributes`: values from small closed sets, as metric labels are."""
         if self._export is not None:
             self._export.spans(name, current_trace.get(), stages, attributes)
 
@@ -145,7 +145,7 @@ class Spans:
 def _send(
     exporter: Exporter, counters: Mapping[Key, float], gauges: Mapping[Key, float], histograms: Mapping[Key, Histogram]
 ) -> str:
-    """Runs in a thread. What was sent is remembered only once the exporter has taken it."""
+    """Send to one exporter, in a thread. Sums count as sent only once the exporter has taken them."""
     from opentelemetry.sdk.metrics.export import MetricExportResult
 
     now_ns = time.time_ns()
@@ -168,7 +168,7 @@ def _metrics_data(
     histograms: Mapping[Key, Histogram],
     now_ns: int,
 ) -> tuple[Any, Callable[[], None]]:
-    """OpenTelemetry's data model of the sums, and what to call when they are sent."""
+    """Return OpenTelemetry's data model of the sums, and a callback for when they are sent."""
     from opentelemetry.sdk.metrics.export import (
         AggregationTemporality,
         Gauge,
@@ -260,9 +260,9 @@ def _resource() -> Any:
 
 
 def build_export(settings: Settings, telemetry: Telemetry, credential: Callable[[], Any]) -> TelemetryExport | None:
-    """The exporters that the settings name, None when they name none. Connects to nothing yet.
+    """Build the exporters that the settings name; None when they name none. Nothing connects yet.
 
-    `credential` makes the Azure token credential that Azure Monitor signs in with.
+    `credential` makes the Azure token credential for Azure Monitor.
     """
     exporters: list[Exporter] = []
     span_exporters: list[Any] = []
@@ -295,7 +295,7 @@ def _add_otlp(endpoint: str, exporters: list[Exporter], span_exporters: list[Any
 def _add_azure_monitor(
     connection_string: str, credential: Callable[[], Any], exporters: list[Exporter], span_exporters: list[Any]
 ) -> None:
-    # Before the import: the exporter would report about itself to, and be steered from, addresses outside the network.
+    # Before the import: the exporter would send its own statistics to, and read its configuration from, the internet.
     os.environ.setdefault("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
     os.environ.setdefault("APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED", "true")
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter, AzureMonitorTraceExporter

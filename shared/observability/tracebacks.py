@@ -8,10 +8,10 @@ _FRAMES_KEPT = 30
 
 
 def traceback_without_values(error: BaseException) -> str:
-    """Where an exception and its causes came from, by type and line.
+    """Return types and lines of an exception and its causes.
 
-    Messages are left out: they quote what they were about (pydantic prints the input, a KeyError the key), and that
-    may be a header, a body or a user.
+    Messages are left out because they quote values: pydantic prints the input, a KeyError the key. That can be a
+    header, a body or a user.
     """
     parts: list[str] = []
     seen: set[int] = set()

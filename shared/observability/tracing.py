@@ -1,7 +1,7 @@
 """W3C trace context, carried from a request to the fold of its events, and per-request stage timings.
 
-Whether a trace is sampled is a function of its id alone, so every process that meets it decides alike, and nobody can
-ask for more: the flag a caller sends is not heeded.
+The trace id alone decides whether a trace is sampled. So every process decides alike, and a caller cannot ask for more:
+the sampled flag of `traceparent` is ignored.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
 class Trace:
-    """`id` is 32 hex digits; `parent` the 16 of the caller's span, empty when this is where the trace begins.
+    """A trace. `id`: 32 hex digits; `parent`: the 16 of the caller's span, empty when the trace begins here.
 
-    A trace that begins here gets its id when somebody first asks: most requests end before anybody does.
+    A trace that begins here gets its id at the first read: most requests end without one.
     """
 
     __slots__ = ("_id", "parent")
@@ -47,11 +47,11 @@ class Trace:
 
 NO_TRACE = Trace(_NO_TRACE)
 current_trace: ContextVar[Trace] = ContextVar("current_trace", default=NO_TRACE)
-"""What log records name as their correlation id."""
+"""Trace of the current request or message; log records carry its id."""
 
 
 def trace_of(traceparent: str | None) -> Trace:
-    """The caller's trace (https://www.w3.org/TR/trace-context/), or a new one when it sent none that is well formed."""
+    """Return the caller's trace (https://www.w3.org/TR/trace-context/), or a new one without a valid `traceparent`."""
     if traceparent:
         match = _TRACEPARENT.fullmatch(traceparent)
         if match and not traceparent.startswith("ff") and match[1] != _NO_TRACE and match[2] != _NO_SPAN:
@@ -60,7 +60,7 @@ def trace_of(traceparent: str | None) -> Trace:
 
 
 def trace_named(id: str) -> Trace:
-    """The trace a message carries; none when it carries none that is well formed."""
+    """Return the trace of a message's id; `NO_TRACE` when the id is malformed."""
     return Trace(id) if TRACE_ID.fullmatch(id) else NO_TRACE
 
 
@@ -74,12 +74,12 @@ class Stages:
         self.started = time.perf_counter() if started is None else started
 
     def end(self, stage: str) -> None:
-        """`stage` ends here; the next one begins."""
+        """End `stage` now and begin the next one."""
         self.marks.append((stage, time.perf_counter()))
 
 
 class _Untimed(Stages):
-    """Stages that nobody times."""
+    """Stages without times."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""Which stored documents cannot be read: one log line when one is found, and one when none of its kind is left.
+"""Tracks stored documents that cannot be read: a log line for each one found, and one when none of its kind is left.
 
-Such a document is left out and everything beside it is served. It is named by its kind alone in logs and metrics:
-ids are values that somebody sent.
+Such a document is left out; everything else is served. Logs and metrics name only its kind, because ids are values
+that a caller sent.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ MAX_KNOWN = 10_000
 
 
 class Counters(Protocol):
-    """Where documents are counted."""
+    """Counter of documents, as `Telemetry` has it."""
 
     def count(self, name: str, *labels: str) -> None: ...
 
 
 class UnreadableDocuments:
-    """The documents that one process has found unreadable and not seen whole since."""
+    """Documents that one process has found unreadable and has not read successfully since."""
 
     def __init__(self, telemetry: Counters) -> None:
         self._telemetry = telemetry
@@ -33,7 +33,7 @@ class UnreadableDocuments:
         return bool(self._known)
 
     def found(self, kind: str, partition: str, id: str) -> None:
-        """A document of this kind cannot be read. Said once, until it can be."""
+        """Record an unreadable document. It is counted and logged once, until it can be read again."""
         known = self._known.setdefault(kind, set())
         if (partition, id) in known or len(known) >= MAX_KNOWN:
             return
@@ -42,7 +42,7 @@ class UnreadableDocuments:
         log_event(log, logging.ERROR, "document_unreadable", kind=kind)
 
     def readable(self, kind: str, partition: str, id: str) -> None:
-        """A document can be read, or is gone. Costs one look-up while all can be."""
+        """Record that a document can be read, or is gone. Costs one look-up while all are readable."""
         known = self._known.get(kind)
         if known is None or (partition, id) not in known:
             return
@@ -52,5 +52,5 @@ class UnreadableDocuments:
             log_event(log, logging.WARNING, "documents_readable_again", always=True, kind=kind)
 
     def counts(self) -> dict[str, int]:
-        """How many there are, by kind; empty when there are none."""
+        """Return the number of unreadable documents by kind; empty when there are none."""
         return {kind: len(known) for kind, known in sorted(self._known.items())}

@@ -1,11 +1,11 @@
-"""Admission control of one process: rates per user and tenant, a share of the requests in flight, shedding when late.
+"""Admission control of one process: limits requests by rate, tenant share, event loop delay and number in flight.
 
-    rates        one user and one tenant may only ask so often              → 429 `rate_limited`
-    share        while others are served too, a tenant holds half the slots  → feeds get the ready page, the rest 429
-    delay        requests make the event loop late: all wait for all         → feeds get the ready page, then 429
-    in flight    every slot is taken                                         → 429 `overloaded`
+    rates        one user or one tenant sends too many requests                 → 429 `rate_limited`
+    share        one tenant has half of the slots while others are served too   → feeds get the ready page, the rest 429
+    delay        requests make the event loop late                              → feeds get the ready page, then 429
+    in flight    every slot is taken                                            → 429 `overloaded`
 
-Every limit holds per process: n processes allow n times the rates. What a key may do in all is limited at the entry.
+Every limit holds per process: n processes allow n times the rates. The entry limits the total of a key.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from shared.settings import Settings
 from shared.web.problems import Problem
 
 BURST_SECONDS = 5.0
-"""How many seconds' worth of requests may come at once."""
+"""A burst can hold the requests of this many seconds."""
 MAX_BUCKETS = 50_000
-"""Users remembered in one process: about 200 bytes each. Who is forgotten starts afresh."""
+"""Users remembered in one process, about 200 bytes each. A forgotten one starts with a full bucket."""
 TICK_SECONDS = 0.05
 RETRY_SPREAD_SECONDS = 3.0
-"""Those refused for overload come back spread over this time, not all at once."""
+"""`Retry-After` of refusals for overload is spread over this time, so clients do not return all at once."""
 
 
 class Kind(StrEnum):
-    """Kind of request, by which it is admitted."""  # strings, whose hash is kept
+    """Kind of request; each has rates of its own."""  # strings, because a string keeps its hash
 
     FEED = "feed"
     EVENTS = "events"
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 class Rates:
     """Token buckets as the generic cell rate algorithm (ITU-T I.371): one number for each name.
 
-    The number is when the bucket will be full again; what is full need not be remembered.
+    The number is the time at which the bucket is full again. Full buckets need no memory.
     """
 
     def __init__(self, most: int = MAX_BUCKETS) -> None:
@@ -58,7 +58,7 @@ class Rates:
         burst_seconds = token_seconds if token_seconds > BURST_SECONDS else BURST_SECONDS
         full_at = self._full_at.get(name, 0.0)
         if full_at - now > burst_seconds:
-            full_at = 0.0  # no bucket is that empty: the clock was set back
+            full_at = 0.0  # no bucket can be that empty: the clock was set back
         after = (full_at if full_at > now else now) + token_seconds
         if after - now > burst_seconds + 1e-9:
             return after - now - burst_seconds
@@ -73,11 +73,11 @@ class Rates:
 
 
 class LoopDelay:
-    """How late the event loop runs what is due: the second worst of the last three looks, so that one hiccup (a
-    collection of garbage, a process put to sleep) is not taken for overload.
+    """Measures how late the event loop runs a timer: the second largest of the last three delays.
 
-    `requests` gives how many requests were ever asked and how many are in flight. A look in whose time nobody asked
-    anything counts as 0: what made the loop late then (a start, a timer) is not overload, and shedding would not help.
+    So one hiccup (a garbage collection, a process put to sleep) is not overload. `requests` returns the number of
+    requests so far and the number in flight. A delay without any request counts as 0: a start or a timer caused it,
+    and shedding would not help.
     """
 
     def __init__(self, telemetry: Telemetry, requests: Callable[[], tuple[int, int]] | None = None) -> None:
@@ -88,19 +88,19 @@ class LoopDelay:
         self.seconds = 0.0
 
     def start(self) -> None:
-        """Begin to look, on the running event loop. A second call does nothing."""
+        """Start to measure on the running event loop. A second call does nothing."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="loop-delay")
 
     async def stop(self) -> None:
-        """End."""
+        """Stop measuring."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     def saw(self, late_seconds: float) -> None:
-        """Take in one look."""
+        """Add one measured delay."""
         self._last = [*self._last[1:], late_seconds]
         self.seconds = sorted(self._last)[1]
         self._telemetry.gauge("loop_delay_ms", self.seconds * 1000)
@@ -117,7 +117,7 @@ class LoopDelay:
 
 
 class Admission:
-    """One request's slot, given back when the context ends. `ready_only`: serve what needs no work."""
+    """Slot of one request, released when the context ends. `ready_only`: serve the ready page only."""
 
     __slots__ = ("_limits", "_tenant_id", "ready_only")
 
@@ -143,7 +143,7 @@ class Admission:
 
 
 class Limits:
-    """The limits of one process. `clock` gives seconds and never goes back."""
+    """Limits of one process. `clock`: monotonic, in seconds."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry, clock: Callable[[], float] = elapsed_seconds) -> None:
         self._clock = clock
@@ -159,7 +159,7 @@ class Limits:
         self.delay = LoopDelay(telemetry, lambda: (self.asked, self.total))
 
     def admit(self, kind: Kind, tenant: Tenant, user_key: str) -> Admission:
-        """A slot for a request, to be used as a context. Raises a 429 `Problem` that says when to come back."""
+        """Return a slot for a request, to use as a context. Raises a 429 `Problem` with `Retry-After`."""
         self.asked += 1
         self._check_rates(kind, tenant, user_key, self._clock())
         if self.total >= self.most_in_flight or self.delay.seconds >= self._refuse_seconds:

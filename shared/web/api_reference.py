@@ -1,4 +1,4 @@
-"""The API reference at `/docs`: Swagger UI from its package, as files that are served as they are."""
+"""Serves the API reference at `/docs`: Swagger UI, as static files from its package."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from shared.web.static_files import StaticFiles
 
 SWAGGER_UI = "swagger_ui/static"
-"""The folder in site-packages. Its Python part is never imported."""
+"""Folder in site-packages. Its Python code is never imported."""
 SWAGGER_FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
-"""What the page loads. The package has 24 MB more, which the deployment leaves out."""
+"""Files that the page loads. The package has 24 MB more, which the deployment leaves out."""
 PAGE = "index.html"
 _OWN = Path(__file__).parent / "reference"
 
 
 def reference_files() -> StaticFiles:
-    """The page, its script and Swagger UI's files."""
+    """Return the page, its script and Swagger UI's files."""
     return StaticFiles(_paths)
 
 

@@ -1,4 +1,4 @@
-"""Authentication: who calls, by `X-Tenant-Id` and `X-Api-Key`, and which user a request is about."""
+"""Authenticates callers by `X-Tenant-Id` and `X-Api-Key`, and reads the user of a request from `X-User`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from shared.web.problems import Problem, bad_request, forbidden, unauthorized, u
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller: the tenant it acts for, and what its key may do.
+    """An authenticated caller: its tenant and the scopes of its key.
 
-    `operator` is True for a key of the platform's own, which is valid for every tenant.
+    `operator` is True for a key of the platform itself, which is valid for every tenant.
     """
 
     tenant: Tenant
@@ -33,14 +33,14 @@ class Caller:
 
 
 MAX_KNOWN = 10_000
-"""Pairs of tenant and key that are remembered: an operator's key is valid for every tenant."""
+"""Remembered pairs of tenant and key; an operator's key makes one for each tenant."""
 
 
 class Authenticator:
     """Checks API keys against the tenant directory.
 
-    Callers are remembered under the hash of their key, until anything changes in the directory. Nobody can steer that
-    hash without the secret, so how long it takes to find one tells nothing. A wrong key leaves nothing behind.
+    Callers are remembered by the keyed hash of their API key, until the directory changes. Without the secret nobody
+    can choose that hash, so the time of a look-up reveals nothing. A wrong key is not remembered.
     """
 
     def __init__(self, tenants: TenantDirectory, identity: Identity) -> None:
@@ -51,10 +51,10 @@ class Authenticator:
         self._known_as_of = tenants.version
 
     def authenticate(self, headers: Mapping[str, str], now: float) -> Caller:
-        """The caller, by `X-Tenant-Id` and `X-Api-Key`.
+        """Return the caller of `X-Tenant-Id` and `X-Api-Key`.
 
-        Raises a `Problem`: 400 for a missing or malformed header, 401 (one and the same) for an unknown tenant or a
-        wrong key, 503 while the tenants have never been read: nobody is refused for good because a store is down.
+        Raises a `Problem`: 400 for a missing or malformed header; the same 401 for an unknown tenant and for a wrong
+        key; 503 before the tenants were first read, since a store that is down must not look like a wrong key.
         """
         tenant_id = required_header(headers, "x-tenant-id", TENANT_ID, "tenant")
         key = required_header(headers, "x-api-key", API_KEY, "api_key")
@@ -79,7 +79,7 @@ class Authenticator:
         return caller
 
     def authenticate_operator(self, headers: Mapping[str, str], now: float) -> Caller:
-        """The platform's own key that calls, for what concerns no single tenant.
+        """Return the platform's own key of a call that concerns no single tenant.
 
         Raises a `Problem`: 400 for a missing or malformed header, 401 for an unknown key, 403 without scope `ops`.
         """
@@ -92,7 +92,7 @@ class Authenticator:
         return caller
 
     def _match(self, keys: Mapping[str, ApiKey], presented: str, now: float) -> ApiKey | None:
-        """Compares with every key in constant time, and with one that nobody has, so that timing tells nothing."""
+        """Compare with every key, and with a dummy, in constant time, so that timing reveals nothing."""
         found = None
         for key in (*keys.values(), self._nobody):
             same = hmac.compare_digest(key.hash, presented)
@@ -102,7 +102,7 @@ class Authenticator:
 
 
 def required_header(headers: Mapping[str, str], name: str, form: Format, code: str) -> str:
-    """A header that must be there once and well formed. Raises a 400 `Problem`, which never holds its value."""
+    """Return a header that must occur once and be well formed. Raises a 400 `Problem` that never quotes the value."""
     value = headers.get(name)
     if value and form.matches(value):
         return value
@@ -113,7 +113,8 @@ def required_header(headers: Mapping[str, str], name: str, form: Format, code: s
 
 
 def user_hash(headers: Mapping[str, str]) -> str:
-    """`X-User`: 64 lower-case hex digits. Anything else (an e-mail, a phone number, a raw id) is refused, unlogged."""
+    """Return `X-User`: 64 lower-case hex digits. Raises a 400 `Problem` for anything else (an e-mail, a phone number,
+    a raw id), which is never logged."""
     try:
         return required_header(headers, "x-user", USER_HASH, "user")
     except Problem as problem:
@@ -127,7 +128,8 @@ def user_hash(headers: Mapping[str, str]) -> str:
 
 
 def consented(headers: Mapping[str, str]) -> bool:
-    """`X-Personalization`: False when the user opted out. Raises a 400 `Problem` for what is neither `on` nor `off`."""
+    """Return False when `X-Personalization` is `off`. Raises a 400 `Problem` for a value that is neither `on` nor
+    `off`."""
     sent = headers.get("x-personalization")
     if not sent:
         return True

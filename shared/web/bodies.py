@@ -1,4 +1,4 @@
-"""The body of a request: decoded as `Content-Encoding` says, never longer than allowed."""
+"""Reads request bodies: undoes `Content-Encoding`, limits the length, parses JSON."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from shared.web.problems import Problem, bad_request
 
 ACCEPTED_ENCODINGS = "gzip, deflate, identity"
 _GZIP, _ZLIB, _RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
-"""What `zlib` calls the three formats."""
+"""`wbits` of zlib for the three formats."""
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_RATIO, ALWAYS_BYTES = 100, 65_536
-"""So many times its length a body can unpack to, and so many bytes whatever its length. Batches of events, which are
-much alike, stay below 30 times."""
+"""A body can unpack to `MAX_RATIO` times its length, or to `ALWAYS_BYTES` if that is more. Batches of events, whose
+texts repeat, stay below 30 times."""
 
 
 def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
-    """The body as JSON. Raises a 4xx `Problem`."""
+    """Return the body as JSON. Raises a 4xx `Problem`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and kind not in ("application/json", "application/merge-patch+json"):
         raise Problem(415, "unsupported_media_type", "Send application/json.")
@@ -38,7 +38,7 @@ def read_json(request: func.HttpRequest, max_bytes: int) -> Any:
 
 
 def read_object(request: func.HttpRequest, max_bytes: int) -> dict[str, Any]:
-    """The body as a JSON object. Raises a 4xx `Problem`."""
+    """Return the body as a JSON object. Raises a 4xx `Problem`."""
     read = read_json(request, max_bytes)
     if not isinstance(read, dict):
         raise bad_request("invalid_body", "Send a JSON object.")
@@ -46,9 +46,9 @@ def read_object(request: func.HttpRequest, max_bytes: int) -> dict[str, Any]:
 
 
 def decoded_body(body: bytes, headers: Mapping[str, str], max_bytes: int, too_large: Problem) -> bytes:
-    """A body without its content coding. Raises `too_large` for more than `max_bytes`, and other 4xx `Problem`s.
+    """Return a body without its content coding. Raises `too_large` above `max_bytes`, and other 4xx `Problem`s.
 
-    At most `max_bytes` are unpacked, and of a small body at most `MAX_RATIO` times its length.
+    Unpacks at most `max_bytes`, and at most `MAX_RATIO` times the length of a small body.
     """
     coding = headers.get("content-encoding", "")
     if coding:
@@ -67,7 +67,7 @@ def _decoded(body: bytes, coding: str, max_bytes: int, too_large: Problem) -> by
     if named in (["gzip"], ["x-gzip"]):
         return _unpacked(body, _GZIP, max_bytes, too_large)
     if named == ["deflate"]:
-        # RFC 9110 means zlib's format; clients that send the bare stream are common enough to be read too.
+        # RFC 9110 means zlib's format; many clients send the bare deflate stream, so that is read too.
         is_zlib = body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
         return _unpacked(body, _ZLIB if is_zlib else _RAW_DEFLATE, max_bytes, too_large)
     raise Problem(
@@ -85,7 +85,7 @@ def _unpacked(body: bytes, format: int, max_bytes: int, too_large: Problem) -> b
         unpacked = stream.decompress(body, most + 1)
         if len(unpacked) > most:
             raise too_large
-        if not stream.eof or stream.unused_data:  # cut off, or something behind it: another member too
+        if not stream.eof or stream.unused_data:  # cut off, or followed by more data, such as a second member
             raise zlib.error
     except zlib.error:
         raise bad_request("invalid_content_encoding", "The body is not what Content-Encoding says.") from None

@@ -1,7 +1,7 @@
-"""JSON schemas as client generators can use them, from those that pydantic makes. Pure.
+"""Rewrites pydantic's JSON schemas for client generators. Pure.
 
-What a generator turns into code has to outlive this release: a value that comes later must not break an app that is
-out already, and a field that can be left out must stay so in every language.
+Generated clients must work with later releases: a new value must not break a published app, and an optional field must
+be optional in every language.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Any
 import orjson
 
 KNOWN_VALUES = "x-extensible-enum"
-"""The values of today, for programs. An `enum` would make clients refuse the values of tomorrow."""
+"""Keyword for the known values. With an `enum`, clients would refuse the values of later releases."""
 MORE = "More may come."
 IN_APPS = "x-in-apps"
-"""Where a value is read in several spellings: the one that the document for apps has. Kotlin knows no unions."""
+"""Keyword for the one schema that apps get where a value can be written in several ways. Kotlin has no unions."""
 
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-"""What pydantic leaves behind where a validator stands before the bound, and the keyword that schemas have for it."""
+"""Names that pydantic leaves in a schema when a validator precedes the bound → keywords of JSON schema."""
 _VALUES = ("enum", "const", "default", "example", "examples", KNOWN_VALUES, IN_APPS)
-"""Keywords that hold values, or a schema that is ready."""
+"""Keywords whose content is copied as it is: values, or a finished schema."""
 _NUMBERS = ("number", "integer")
 _MAX_INT32 = 2**31 - 1
 
 
 def client_schema(schema: Any) -> Any:
-    """The schema without titles, closed lists of values, defaults and other spellings that generators trip over."""
+    """Return the schema without titles, enums, defaults and unions that generators handle badly."""
     if isinstance(schema, list):
         return [client_schema(part) for part in schema]
     if not isinstance(schema, dict):
@@ -39,7 +39,7 @@ def client_schema(schema: Any) -> Any:
 
 
 def for_apps(schema: Any) -> Any:
-    """The schema with one spelling for each value that has one of its own in apps (`IN_APPS`)."""
+    """Return the schema with `IN_APPS` in place of each union that has it."""
     if isinstance(schema, list):
         return [for_apps(part) for part in schema]
     if not isinstance(schema, dict):
@@ -62,7 +62,7 @@ def _is_title(name: str, value: Any) -> bool:
 
 
 def _with_bounds(schema: dict[str, Any]) -> dict[str, Any]:
-    """Bounds under their own names, at the numbers that they are about."""
+    """Replace pydantic's names of bounds by the keywords, on the numbers they limit."""
     bounds = {_BOUNDS[name]: schema[name] for name in _BOUNDS if name in schema}
     if not bounds:
         return schema
@@ -74,7 +74,7 @@ def _with_bounds(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_simple_unions(schema: dict[str, Any]) -> dict[str, Any]:
-    """One branch for numbers, whole or not, and `type: [x, "null"]` in place of a union with null."""
+    """Merge integer and number into one branch, and write `type: [x, "null"]` for a union with null."""
     branches: list[dict[str, Any]] = []
     for part in schema.get("anyOf", ()):
         nested = part.get("anyOf") if part.keys() == {"anyOf"} else None
@@ -93,8 +93,11 @@ def _with_simple_unions(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_default_in_words(schema: dict[str, Any]) -> dict[str, Any]:
-    """A default in the description: as a keyword it makes the field required in TypeScript, and clients that are out
-    would go on sending the default of the day they were made. Nothing, null and empty go without saying."""
+    """Move a default into the description, unless it is null or empty.
+
+    As a keyword, it would make the field required in TypeScript, and published clients would keep sending an old
+    default.
+    """
     if "default" not in schema:
         return schema
     default = schema["default"]
@@ -110,7 +113,7 @@ def _with_open_values(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     rest = {name: value for name, value in schema.items() if name not in ("enum", "const")}
     values = list(dict.fromkeys(value for value in listed if value is not None))
-    if not all(isinstance(value, str) for value in values):  # `true` alone: a boolean says enough
+    if not all(isinstance(value, str) for value in values):  # only `true`: the type boolean is enough
         return rest
     rest.setdefault("type", "string")
     named = ", ".join(f"`{value}`" for value in values)
@@ -119,7 +122,7 @@ def _with_open_values(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_format(schema: dict[str, Any]) -> dict[str, Any]:
-    """How large a number can be, for languages that have several kinds of it."""
+    """Add `format` to numbers, for languages with several number types."""
     kinds = schema.get("type")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if "number" in kinds:

@@ -1,6 +1,6 @@
 """CORS: which origins can call the service from a browser. None unless configured.
 
-Credentials in the browser's sense (cookies) play no part: a caller is who its headers say.
+Cookies are not used: headers alone identify a caller.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ TRACING_HEADERS = (
     "X-Datadog-Parent-Id, X-Datadog-Origin, X-Datadog-Sampling-Priority, X-Datadog-Tags, newrelic, "
     "elastic-apm-traceparent, uber-trace-id, X-Cloud-Trace-Context, X-Amzn-Trace-Id"
 )
-"""What monitoring scripts add to every call of a page: one that is not allowed would stop the call."""
+"""Headers that monitoring scripts add to every call of a page. The browser blocks a call with a header that is not
+allowed."""
 ALLOWED_HEADERS = (
     "X-Tenant-Id, X-Api-Key, X-User, X-User-Token, X-Personalization, Idempotency-Key, Content-Type, "
     f"Content-Encoding, If-None-Match, {TRACING_HEADERS}"
@@ -27,8 +28,8 @@ _ORIGIN = re.compile(
     r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
     r"|(?!https?:|file:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._~%\[\]:-]+"
 )
-"""An origin as browsers send it. A scheme of an app's own comes with a host of any spelling, which is kept. Without a
-host, or with `file:`, it would be the origin of every such page."""
+"""An origin as browsers send it. With an app's own scheme, the host keeps its upper and lower case. An origin without a
+host, or with `file:`, is not allowed: all such pages would share it."""
 
 
 class Cors:
@@ -44,19 +45,19 @@ class Cors:
                 )
 
     def vary(self, deciding: str) -> str:
-        """`Vary` for an answer that depends on the `deciding` headers, and on the origin where one is allowed."""
+        """Return `Vary` for a response that depends on the `deciding` headers, and on the origin if any is allowed."""
         if not self._origins:
             return deciding
         return f"{deciding}, Origin" if deciding else "Origin"
 
     def mark(self, headers: MutableMapping[str, str], origin: str | None) -> None:
-        """Let the page that asks read this answer, if it may."""
+        """Add headers that let the calling page read the response, if its origin is allowed."""
         if origin is not None and origin in self._origins:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
 
     def preflight(self, origin: str | None) -> dict[str, str]:
-        """Headers that answer a preflight request; none for an origin that is not allowed."""
+        """Return the headers for a preflight request; none for an origin that is not allowed."""
         if origin not in self._origins:
             return {}
         return {

@@ -1,4 +1,4 @@
-"""Declares an HTTP endpoint once: the record that routing, authentication and the OpenAPI document are made from.
+"""Declarations of HTTP endpoints. Routing, authentication and the OpenAPI document are made from them.
 
 `@endpoint(…)` (shared/web/endpoint.py) puts an `Endpoint` on its handler.
 """
@@ -30,13 +30,13 @@ class Parameter:
     example: Any = None
 
     def saying(self, description: str) -> Parameter:
-        """The same parameter with another description."""
+        """Return the parameter with another description."""
         return replace(self, description=description)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response that is no problem. `content`: its model or schema, None without a body; `headers`: name → meaning."""
+    """A successful response. `content`: its model or schema, None without a body; `headers`: name → meaning."""
 
     description: str
     content: Model | Schema | None = None
@@ -56,16 +56,20 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one route. Its name is the handler's: `get_feed` is the function, `getFeed` the operation id.
+    """One method of one route. The handler names it: for `get_feed` the operation id is `getFeed`.
 
-    `scopes`: a key needs one of them; none means open to anybody. `user`: the request is about the user in `X-User`.
-    `user_token`: the user's own token is needed, whatever the tenant asks for. `token_instead`: it replaces the scope.
-    `brand`: a server's key of scope `cms` may do without it; `X-User` then names a brand, which is never a person.
-    `operator`: for the platform's own keys, about no single tenant.
-    `platform`: an operator may name the platform itself as the tenant. `problems`: the codes it answers beside those
-    of authentication and of any call; a test fails for any other. `cors`: pages of other origins may call it. `plain`:
-    answered without the app's services, uncounted. `flag`: while it is off for the tenant, a 404 as where nothing
-    is. `call`: what the handler gets (shared/web/endpoint.py).
+    scopes          a key needs one of them; empty: no key is needed
+    user            the request concerns the user in `X-User`
+    user_token      the user's own token is required, whatever the tenant's setting
+    token_instead   the user's token replaces the scope
+    brand           a server's key of scope `cms` needs no token; `X-User` then names a brand, which is never a person
+    operator        for the platform's own keys; concerns no single tenant
+    platform        an operator can name the platform itself as the tenant
+    problems        codes besides those of authentication and of any call; a test fails for any other
+    cors            pages of other origins can call it
+    plain           answered without the app's services, and not counted
+    flag            while it is off for the tenant, the answer is the 404 of an unknown route
+    call            class of the handler's argument (shared/web/endpoint.py)
     """
 
     handler: Callable[..., Awaitable[Any]]
@@ -90,35 +94,35 @@ class Endpoint:
     plain: bool = False
     flag: str = ""
     vary: str = field(init=False)
-    """The request headers that decide on the response to a GET, as `Vary` names them; empty where none does."""
+    """Value of `Vary` for a GET: the request headers that the response depends on; empty for none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vary", ", ".join(self._deciding_headers()))
 
     def _deciding_headers(self) -> Iterator[str]:
-        if self.method != "GET":  # what is never kept
+        if self.method != "GET":  # responses to other methods are never cached
             return
         if self.scopes:
             if not self.operator:
                 yield "X-Tenant-Id"
             yield "X-Api-Key"
         for parameter in self.parameters:
-            if parameter.where == "header" and not parameter.name.startswith("If-"):  # conditions choose no content
+            if parameter.where == "header" and not parameter.name.startswith("If-"):  # conditions change no content
                 yield parameter.name
         yield "Accept-Encoding"
 
     @property
     def name(self) -> str:
-        """The name of the function, and of the endpoint in metrics."""
+        """Name of the function, and of the endpoint in metrics."""
         return self.handler.__name__
 
     @property
     def id(self) -> str:
-        """The OpenAPI operation id."""
+        """OpenAPI operation id."""
         first, *rest = self.name.split("_")
         return first + "".join(word.capitalize() for word in rest)
 
     @property
     def path_names(self) -> list[str]:
-        """The parameters in the path, in order."""
+        """Names of the path parameters, in order."""
         return re.findall(r"\{(\w+)\}", self.path)

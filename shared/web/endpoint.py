@@ -40,7 +40,7 @@ BASE_HEADERS = {"X-Content-Type-Options": "nosniff"}
 MAX_HEADER_CHARS = 16_384
 MAX_URL_CHARS = 6_000
 REFUSED_RETRY_SECONDS = 30.0
-"""Nobody's trying sooner helps: somebody has to look."""
+"""A refusal is final, so an earlier retry cannot help: an operator has to act."""
 
 _CLASSES = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 
@@ -49,7 +49,7 @@ _CLASSES = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 class Call:
     """An authenticated request. `now` in seconds since the epoch; `started` by `time.perf_counter`.
 
-    `user_key` names the user's partition, empty where the endpoint is about no user.
+    `user_key`: the user's partition; empty where the endpoint concerns no user.
     """
 
     request: func.HttpRequest
@@ -93,7 +93,7 @@ def endpoint(
     plain: bool = False,
     flag: str = "",
 ) -> Callable[[Handler], Handler]:
-    """Declare a method of an API class as an endpoint (see `Endpoint`). It only records; `blueprint` reads it."""
+    """Declare a method of an API class as an endpoint (see `Endpoint`). Only records it, for `blueprint`."""
 
     def declare(handler: Handler) -> Handler:
         handler.endpoint = Endpoint(  # type: ignore[attr-defined]
@@ -106,7 +106,7 @@ def endpoint(
 
 
 def endpoints_of(api: type) -> Iterator[Endpoint]:
-    """The endpoints that a class declares, in the order of the source."""
+    """Yield the endpoints that a class declares, in source order."""
     for member in vars(api).values():
         declared = getattr(member, "endpoint", None)
         if isinstance(declared, Endpoint):
@@ -121,13 +121,13 @@ class Api(Protocol):
 
 
 BRAND_SCOPE = "cms"
-"""What a key needs that speaks for a brand."""
+"""Scope of keys that can act for a brand."""
 Provider = Callable[[], Awaitable[Any]]
-"""Gives the API object of a class, started."""
+"""Returns the API object of a class, started."""
 
 
 def blueprint(api: type, provider: Provider) -> func.Blueprint:
-    """A blueprint with one function for each endpoint that `api` declares."""
+    """Return a blueprint with one function for each endpoint that `api` declares."""
     functions = func.Blueprint()  # type: ignore[no-untyped-call]
     asked: set[str] = set()
     for declared in endpoints_of(api):
@@ -140,7 +140,7 @@ def blueprint(api: type, provider: Provider) -> func.Blueprint:
 
 
 def _function(declared: Endpoint, provider: Provider) -> Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]:
-    """The function that the worker calls: exactly one parameter, `req`, which is all that the worker accepts."""
+    """Return the function for the worker. It has exactly one parameter, `req`; the worker accepts no other."""
     if declared.plain:
 
         async def function(req: func.HttpRequest) -> func.HttpResponse:
@@ -185,14 +185,14 @@ class Edge:
         return self._clock()
 
     def is_on(self, flag: str, tenant: Tenant) -> bool:
-        """Whether a flag is on for a tenant, which can switch it off for itself."""
+        """Whether a flag is on for a tenant, and not switched off in the tenant's own feature flags."""
         return self._switched_on(flag, tenant.id, tenant.feature_flags)
 
     async def answer(self, declared: Endpoint, api: Api, request: func.HttpRequest) -> func.HttpResponse:
         """Call a handler and turn what it raises into a response.
 
-        A `Problem` answers as it says. A dependency that is down gives 503; its final refusal answers as `_refusal`
-        says. Anything else gives 500 with an error id, under which the log has the traceback.
+        A `Problem` gives its own status and code. A dependency that is down gives 503; for its final refusal see
+        `_refusal`. Any other exception gives 500 with an error id; the log has the traceback under it.
         """
         started = time.perf_counter()
         name, headers, telemetry = declared.name, headers_of(request), self._telemetry
@@ -209,7 +209,7 @@ class Edge:
             response = await encoded(response, headers)
         vary = self._cors.vary(declared.vary)
         if vary:
-            response.headers.add("Vary", vary)  # the only one: a handler sets none, and looking is slow
+            response.headers.add("Vary", vary)  # no handler sets `Vary`, and a check would be slow
         self._cors.mark(response.headers, origin)
         telemetry.count("http_requests", name, _CLASSES.get(response.status_code // 100, "other"))
         telemetry.observe("http_duration_ms", (time.perf_counter() - started) * 1000, name)
@@ -248,10 +248,10 @@ class Edge:
             return self._problem(internal, name)
 
     def _refusal(self, declared: Endpoint, error: StoreRefused | BusRefused | BlobRefused) -> Problem:
-        """The problem to answer when a store or the bus refuses for good.
+        """Return the problem for a final refusal by a store or the bus.
 
-        Where something was sent, that is what can never be stored: 413 for its size, else 422. Where nothing was, the
-        caller has nothing to change, and gets the 503 of an outage. The log has the reason.
+        For an endpoint with a body: 413 when it is too large, else 422. Without one, the caller can change nothing and
+        gets the 503 of an outage. The log has the reason.
         """
         name, reason = declared.name, str(error)
         self._telemetry.count("bus_failures" if isinstance(error, BusRefused) else "store_failures", name)
@@ -285,12 +285,12 @@ class Edge:
             raise _no_such_route()
         if declared.user:
             user = self._user_tokens.user_of(caller, headers, now)
-            if declared.user_token and not user.verified:  # an app's key names anybody, also whom it should not
+            if declared.user_token and not user.verified:  # a thief of an app's key can put any user into `X-User`
                 if not (declared.brand and BRAND_SCOPE in caller.scopes):
                     raise missing_user_token()
                 call.user_key = self._identity.brand_key(caller.tenant.id, user.hash)
                 return call
-            if declared.token_instead and not user.verified:  # an app's key names anybody; a token is the user's own
+            if declared.token_instead and not user.verified:  # a token proves the user; without it the scope counts
                 caller.require(*declared.scopes)
             call.user_key = self._identity.user_key(caller.tenant.id, user.hash)
         return call
@@ -319,13 +319,15 @@ class Edge:
 
 
 def _no_such_route() -> Problem:
-    """404 for a route that is switched off."""
+    """Return the 404 of a route that is switched off."""
     return Problem(404, "not_found", "Not found.")
 
 
 def headers_of(request: func.HttpRequest) -> Mapping[str, str]:
-    """A request's headers, by name in lower case: the dictionary in the SDK's mapping, which takes ten times as long to
-    say that a header is not there."""
+    """Return a request's headers, by name in lower case.
+
+    It is the dictionary inside the SDK's mapping, which takes ten times as long to report a missing header.
+    """
     headers = request.headers
     plain: dict[str, str] | None = getattr(headers, "__http_headers__", None)
     return {name.lower(): value for name, value in headers.items()} if plain is None else plain
@@ -341,7 +343,7 @@ def _check_size(url: str, headers: Mapping[str, str]) -> None:
 def json_response(
     body: BaseModel | bytes, status: int = 200, headers: Mapping[str, str] | None = None, *, cache: str = "no-store"
 ) -> func.HttpResponse:
-    """A JSON response: a response model, or bytes that are ready."""
+    """Return a JSON response from a response model, or from encoded bytes."""
     return func.HttpResponse(
         body if isinstance(body, bytes) else as_json(body),
         status_code=status,
@@ -351,14 +353,14 @@ def json_response(
 
 
 def as_json(body: BaseModel) -> bytes:
-    """A response model as JSON. Fields that were not set are left out; stored values are shown as they are."""
+    """Encode a response model as JSON. Unset fields are left out; stored values are not validated."""
     return body.model_dump_json(by_alias=True, exclude_unset=True, warnings=False).encode()
 
 
 def not_modified(request: func.HttpRequest, headers: Mapping[str, str], media_type: str) -> func.HttpResponse | None:
-    """304 with these headers if the client's copy has the ETag that they name, else None.
+    """Return 304 with these headers if the client's copy has their ETag, else None.
 
-    `media_type` is that of the copy: a cache replaces the headers it has, `Content-Type` too, with those of a 304.
+    `media_type`: that of the copy. A cache replaces its headers by those of a 304, `Content-Type` included.
     """
     if not matches_etag(headers_of(request).get("if-none-match"), headers["ETag"]):
         return None
@@ -366,7 +368,7 @@ def not_modified(request: func.HttpRequest, headers: Mapping[str, str], media_ty
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:
-    """Weak comparison of `If-None-Match` (RFC 9110, 13.1.2)."""
+    """Compare `If-None-Match` with an ETag, weakly (RFC 9110, 13.1.2)."""
     if not if_none_match:
         return False
     if if_none_match.strip() == "*":

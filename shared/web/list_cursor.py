@@ -1,7 +1,7 @@
-"""Cursor of a list: where its last page ended, sealed. Nothing is stored.
+"""Pagination cursor of a list: the encrypted position at which the last page ended. Nothing is stored.
 
-Sealed, because it names a video of a user's list, and bound to what it walks: another user's, or another list's, is not
-valid. Its text has letters, digits, `.` and `_` alone, as firewalls count dashes.
+It is encrypted because it names a video of a user's list. It is bound to that user and list, so it is not valid for
+others. Its text has only letters, digits, `.` and `_`, because firewalls count dashes.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ CURSOR = Parameter(
     "`nextCursor` of the page before, for what it was made for only.",
     {"type": "string", "pattern": f"^[A-Za-z0-9._]{{0,{MAX_CHARS}}}$"},
 )
-"""How endpoints of lists declare it."""
+"""Declaration of the cursor for endpoints of lists."""
 
 
 def encode(place: list[Any], keys: SigningKeys, *walk: str) -> str:
-    """The cursor for the page after `place` in what `walk` names: texts without line breaks."""
+    """Return the cursor for the page after `place`. `walk`: names of what is paged, such as user and list, without
+    line breaks; the cursor is bound to them."""
     nonce, tag = os.urandom(_NONCE_BYTES), keys.current_tag
     sealed = keys.ciphers[tag].encrypt(nonce, orjson.dumps(place), _bound_to(walk))
     return alphabet.to_text(b"%c%b%b" % (tag, nonce, sealed))
 
 
 def decode(text: str, keys: SigningKeys, *walk: str) -> list[Any]:
-    """The inverse. Raises a 400 `Problem`."""
+    """Return the place of a cursor. Raises a 400 `Problem` unless it was made for the same `walk`."""
     try:
         raw = alphabet.from_text(text)
         cipher = keys.ciphers[raw[0]]
         place = orjson.loads(cipher.decrypt(raw[1 : 1 + _NONCE_BYTES], raw[1 + _NONCE_BYTES :], _bound_to(walk)))
     except (ValueError, KeyError, IndexError, InvalidTag):
         raise bad_request("invalid_cursor", "The cursor is not valid. Start again without it.") from None
-    assert isinstance(place, list)  # what was sealed here
+    assert isinstance(place, list)  # `encode` encrypts nothing else
     return place
 
 

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 document, made from the endpoints that the API classes declare. Pure."""
+"""Makes the OpenAPI 3.1 document from the endpoints that the API classes declare. Pure."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ DESCRIPTION = """\
 Decides which vertical videos a person sees next inside an app.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and an `errorId`; build on `code`, never on
-`detail`. On 429 and 503 wait as `Retry-After` says, then repeat the call; on any other 4xx change it first. Limits of
-rate hold in each process; what a key may do in all is limited at the entry.
+`detail`. On 429 and 503 wait as `Retry-After` says, then repeat the call; on any other 4xx change it first. Rate limits
+hold in each process; the entry limits the total of a key.
 """
 
 
@@ -59,22 +59,22 @@ X_PERSONALIZATION = Parameter(
 )
 
 TAGS = {
-    "feed": "What an SDK calls to show videos.",
-    "events": "What an SDK calls to report what was watched.",
-    "lists": "What a user keeps, for that user alone, and series in order.",
-    "people": "Who follows whom, by ids that a tenant's users may see of each other.",
-    "stories": "What people post for a day, and what becomes of it.",
-    "privacy": "What is stored about a user: show it, delete it.",
-    "operators": "Looking at one user's signals and switching one tenant; not reachable through the public entry.",
-    "videos": "What there is to show: for content teams.",
-    "steering": "Configuration, rules, playlists, models, experiments, and what they would do: for content teams.",
-    "access": "Tenants and keys: for operators.",
-    "service": "Whether the service is well, and this document.",
+    "feed": "Get pages of videos. Called by the SDK.",
+    "events": "Report what a user watched and did. Called by the SDK.",
+    "lists": "Read and change a user's own lists, and read series in order.",
+    "people": "Read and change who follows whom. People have public ids, which other users of the tenant can see.",
+    "stories": "Post stories, which last for a day, and read views, reactions and reports.",
+    "privacy": "Export and delete the stored data of a user.",
+    "operators": "Read one user's signals and switch one tenant. Not reachable through the public entry.",
+    "videos": "Manage the catalog: for content teams.",
+    "steering": "Manage configuration, rules, playlists, models and experiments, and preview feeds: for content teams.",
+    "access": "Manage tenants and keys: for operators.",
+    "service": "Check the service's health and read this document.",
 }
 
 
 def problem_schema() -> Schema:
-    """The shape of every error."""
+    """Return the schema of every error."""
     return {
         "type": "object",
         "required": ["type", "title", "status", "code", "detail", "errorId"],
@@ -99,7 +99,7 @@ def problem_schema() -> Schema:
 
 
 def problem_field_schema() -> Schema:
-    """The shape of one fault of a document."""
+    """Return the schema of one fault of a document."""
     return {
         "type": "object",
         "required": ["field", "code", "message"],
@@ -112,7 +112,7 @@ def problem_field_schema() -> Schema:
 
 
 def problems_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """Every code an endpoint answers: its own, those of authentication and of a body, and those of any call."""
+    """Return every problem code of an endpoint: its own, and those of authentication, of bodies and of any call."""
     if endpoint.plain:
         return endpoint.problems
     authentication = TENANT if endpoint.scopes or endpoint.token_instead else ()
@@ -122,42 +122,43 @@ def problems_of(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 class ApiDocument:
-    """The document of some endpoints, made when it is first asked for."""
+    """OpenAPI document of some endpoints, made at first use."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self.endpoints = tuple(endpoints)
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The document as data."""
+        """Document as a dictionary."""
         return compose(self.endpoints)
 
     @cached_property
     def json(self) -> bytes:
-        """The document as it is served."""
+        """Document as JSON bytes."""
         return orjson.dumps(self.document)
 
     @cached_property
     def sdk_document(self) -> dict[str, Any]:
-        """The part of it that an app calls, with the key inside the app or a token of its user."""
+        """Document of the endpoints for apps: those called with an app's key or a user's token."""
         composed: dict[str, Any] = for_apps(compose(filter(None, map(as_apps_call, self.endpoints))))
         return composed
 
     @cached_property
     def sdk_json(self) -> bytes:
-        """That part as it is served."""
+        """Document for apps as JSON bytes."""
         return orjson.dumps(self.sdk_document)
 
 
 def as_apps_call(endpoint: Endpoint) -> Endpoint | None:
-    """The endpoint as far as an app may call it: with a key of scope `sdk`, or with any key and a user's token."""
+    """Return the endpoint as apps can call it: with a key of scope `sdk`, or with any key and a user's token. None if
+    they cannot."""
     if "sdk" in endpoint.scopes:
         return replace(endpoint, scopes=("sdk",))
     return replace(endpoint, scopes=()) if endpoint.token_instead else None
 
 
 def compose(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """The document of these endpoints. Models become named schemas, referred to as `#/components/schemas/<name>`."""
+    """Return the document of these endpoints. Models become named schemas, `#/components/schemas/<name>`."""
     paths: dict[str, dict[str, Any]] = {}
     used: list[str] = []
     models: dict[Model, None] = {}
@@ -201,10 +202,10 @@ def compose(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
 
 
 def schemas_of(models: Iterable[Model]) -> dict[str, Schema]:
-    """The JSON schema of each model and of what it refers to, by name.
+    """Return the JSON schema of each model, and of the models it refers to, by name.
 
-    All are schemas of validation: a field is required if it has no default. A form is sent so; a view leaves a field
-    with a default out when it is not set.
+    All are validation schemas: a field without a default is required. That fits requests, and also responses, which
+    leave out an unset field that has a default.
     """
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     return {name: client_schema(schema) for name, schema in found.get("$defs", {}).items()}
@@ -248,7 +249,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body is not None:
         content = {"schema": _schema(endpoint.body.content), "examples": {"example": {"value": endpoint.body.example}}}
         made["requestBody"] = {"required": endpoint.body.required, "content": {"application/json": content}}
-    made["security"] = []  # open to anybody, in so many words
+    made["security"] = []  # stated explicitly: no key is needed
     made["security"] += [{"tenant": [], "apiKey": [scope]} for scope in endpoint.scopes]
     if endpoint.token_instead:
         made["security"].append({"tenant": [], "apiKey": ["sdk"], "userToken": []})
@@ -288,7 +289,7 @@ def _response(response: Response) -> dict[str, Any]:
 
 
 def _problems(codes: list[str]) -> dict[str, Any]:
-    """One response for all problems of a status: each code with its meaning and an example."""
+    """Return one response for all problems of a status: each code with its meaning and an example."""
     first = CODES[codes[0]]
     made: dict[str, Any] = {
         "description": "\n".join(f"- `{code}`: {CODES[code].meaning}" for code in codes),

@@ -1,4 +1,4 @@
-"""Problem codes: status, meaning and what to do, for every code. Tests hold the code against this table."""
+"""Problem codes of the API, each with its status, meaning and remedy. Tests check the code against this table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """`retry`: the answer carries `Retry-After`."""
+    """Status and meaning of a problem code. `retry`: the response has `Retry-After`."""
 
     status: int
     meaning: str
@@ -15,7 +15,7 @@ class Code:
 
 
 CODES: dict[str, Code] = {
-    # who is calling
+    # authentication
     "missing_tenant": Code(400, "The header X-Tenant-Id is missing."),
     "invalid_tenant": Code(400, "The header X-Tenant-Id is malformed or given twice."),
     "missing_api_key": Code(400, "The header X-Api-Key is missing."),
@@ -34,12 +34,12 @@ CODES: dict[str, Code] = {
     "user_token_mismatch": Code(
         403, "The user token belongs to another user than X-User. Send the token of this user."
     ),
-    # what the host refuses
+    # refused by the host
     "malformed_request": Code(400, "The request is not valid HTTP."),
     "malformed_header": Code(400, "A header is not valid text."),
     "malformed_path": Code(400, "The path is not valid text."),
     "malformed_body": Code(400, "The body broke off, or is not valid HTTP. Send it again."),
-    # what is asked
+    # parameters
     "invalid_limit": Code(400, "limit must be a whole number in the range that `detail` names."),
     "invalid_minutes": Code(400, "minutes must be a whole number from 1 to 15."),
     "invalid_cursor": Code(400, "The cursor is not valid, or belongs to another user. Start again without it."),
@@ -63,7 +63,7 @@ CODES: dict[str, Code] = {
     "invalid_enable": Code(400, "enable must be true or false."),
     "headers_too_large": Code(431, "The headers are larger than 16 kB in all. Send fewer or shorter ones."),
     "query_too_long": Code(414, "The URL is longer than 6,000 characters. Shorten it."),
-    # a batch as a whole
+    # batches of events
     "invalid_json": Code(400, "The body is not JSON, or nested too deeply."),
     "invalid_batch": Code(400, 'The body must look like {"events": [...]}.'),
     "empty_batch": Code(400, "The batch has no events. Send at least one."),
@@ -90,7 +90,7 @@ CODES: dict[str, Code] = {
     "media_refused": Code(
         422, "The file is larger than its ticket says, or of another type. It is deleted: start another upload."
     ),
-    # what is stored
+    # stored documents
     "no_signals": Code(404, "Nothing is stored about this user."),
     "no_configuration": Code(404, "The tenant has no configuration."),
     "conflict": Code(409, "Somebody else changed it at the same time. Read it again and repeat."),
@@ -152,7 +152,7 @@ CODES: dict[str, Code] = {
     "idempotency_conflict": Code(409, "This Idempotency-Key was used with another body. Send a new key."),
     "stories_full": Code(429, "The tenant has reached its limit of active stories. Try again later.", retry=True),
     "too_many_follows": Code(409, "A person can follow at most 2,000 people. Unfollow one first."),
-    # how it goes
+    # load and outages
     "rate_limited": Code(429, "One user or the tenant sends too many requests. Wait as Retry-After says.", retry=True),
     "overloaded": Code(
         429, "The service is busy. Nothing was done: wait as Retry-After says, then try again.", retry=True
@@ -163,14 +163,14 @@ CODES: dict[str, Code] = {
     ),
     "unavailable": Code(503, "A dependency is down. Nothing was accepted; send it again, unchanged.", retry=True),
 }
-"""Code → what it means. A code never changes its meaning; texts in `detail` may."""
+"""Meaning by code. A code never changes its meaning; texts in `detail` can change."""
 
 HOST = ("malformed_request", "malformed_header", "malformed_path", "malformed_body")
-"""What never reaches the service: the host answers, on Azure perhaps without a body."""
+"""Codes of requests that never reach the service. The host answers; on Azure the body can be missing."""
 ANY = (*HOST, "headers_too_large", "query_too_long", "internal", "unavailable")
-"""What every call may answer."""
+"""Codes that every call can answer."""
 TENANT = ("missing_tenant", "invalid_tenant", "missing_api_key", "invalid_api_key", "unauthorized", "forbidden")
-"""What every call for a tenant may answer."""
+"""Codes that every call for a tenant can answer."""
 BODY = (
     "body_too_large",
     "unsupported_media_type",
@@ -179,7 +179,7 @@ BODY = (
     "refused_by_store",
     "too_large_to_store",
 )
-"""What every call with a body may answer."""
+"""Codes that every call with a body can answer."""
 USER = (
     "missing_user",
     "invalid_user",
@@ -190,4 +190,4 @@ USER = (
     "rate_limited",
     "overloaded",
 )
-"""What every call for a user may answer beside those."""
+"""Codes that every call for a user can answer besides those."""

@@ -1,6 +1,6 @@
-"""Problems: a status, a stable code and a sentence for a request that cannot be served.
+"""Error responses: a status, a stable code and a sentence for a request that cannot be served.
 
-Problem                an answer other than 2xx, on purpose
+Problem                an intended response other than 2xx
 (anything else)        a defect; the caller gets a 500 with an error id and nothing more
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 
 class Problem(Exception):
-    """Carried up to the endpoint and rendered as `application/problem+json` (RFC 9457).
+    """Error that an endpoint answers as `application/problem+json` (RFC 9457).
 
-    `detail` must not hold what the caller sent: it may be a key, a hash or an e-mail address. `errors` say the same of
-    single fields, where a document has several faults: each with `field`, `code` and `message`. `headers` are sent too.
-    `error_id` is set to that of a line which the log has already.
+    `detail` must not quote the caller: the text could be a key, a hash or an e-mail address. `errors`: the faults of
+    single fields of a document, each with `field`, `code` and `message`. `headers`: sent with the response. `error_id`:
+    the id of a log line that exists already.
     """
 
     def __init__(
@@ -37,25 +37,25 @@ class Problem(Exception):
 
 
 def bad_request(code: str, detail: str) -> Problem:
-    """400: malformed, or something required is missing."""
+    """Return a 400: malformed, or a required part is missing."""
     return Problem(400, code, detail)
 
 
 def unauthorized() -> Problem:
-    """401: the same for an unknown tenant and a wrong key, so that neither can be guessed from the answer."""
+    """Return the 401. It is the same for an unknown tenant and for a wrong key, so the response reveals neither."""
     return Problem(401, "unauthorized", "The tenant or its key is not valid.")
 
 
 def forbidden(scope: str) -> Problem:
-    """403: a valid key without the scope this call needs."""
+    """Return a 403: the key is valid, but lacks the scope of this call."""
     return Problem(403, "forbidden", f"This key does not have the scope '{scope}'.")
 
 
 def clock_wrong() -> Problem:
-    """503: this instance does not know what time it is; nothing was accepted."""
+    """Return a 503: the clock of this instance is wrong; nothing was accepted."""
     return Problem(503, "clock_wrong", "This instance's clock is wrong. Send it again, unchanged.", 5.0)
 
 
 def unavailable(detail: str, retry_after_seconds: float | None = None) -> Problem:
-    """503: a dependency is down; nothing was accepted."""
+    """Return a 503: a dependency is down; nothing was accepted."""
     return Problem(503, "unavailable", detail, retry_after_seconds or 2.0)

@@ -1,4 +1,4 @@
-"""Response models: what an endpoint answers, field by field, for the JSON and for the OpenAPI document."""
+"""Base class of response models, from which JSON bodies and the OpenAPI document are made."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic.alias_generators import to_camel
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """A field that is left out has no value: its default is none that a client could assume."""
+    """Remove defaults: a field that is left out has no value, so clients must not assume the default."""
     for field in schema.get("properties", {}).values():
         field.pop("default", None)
 
 
 class View(BaseModel):
-    """A JSON object in camelCase that is answered. A field with a default is left out when it is not set.
+    """JSON object of a response, in camelCase. An unset field with a default is left out.
 
-    Views carry no bounds: a response shows what was stored under other rules too. Clients must accept more fields.
+    Views have no bounds, because stored values can predate today's rules. Clients must accept additional fields.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, json_schema_extra=_without_defaults)
 
     @classmethod
     def unchecked(cls, **fields: Any) -> Self:
-        """A view of stored values as they are, so that a damaged document can be read and repaired."""
+        """Return a view of stored values without validation, so that a damaged document can be read and repaired."""
         return cls.model_construct(**fields)
 
 

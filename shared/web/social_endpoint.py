@@ -1,4 +1,4 @@
-"""Declares what people call for themselves: always with the user's own token, and only where `stories` is on."""
+"""Declares endpoints of people and stories: they need the user's own token, and the flag `stories`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def social_endpoint(
     brand: bool = False,
     **more: Any,
 ) -> Callable[[Handler], Handler]:
-    """`endpoint` of a user with their own token. An app's key ships in the app, and must not speak for anybody; with
-    `brand` a server's key can, for a brand."""
+    """Declare an `endpoint` that needs the user's own token.
+
+    An app's key ships inside the app, so it must not act for a user. With `brand`, a server's key can act for a brand.
+    """
     return endpoint(
         method,
         path,

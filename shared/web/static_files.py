@@ -1,4 +1,4 @@
-"""Files of our own pages, which load nothing from other hosts."""
+"""Serves the files of our own pages, with a content security policy that allows no other host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-"""By suffix. The SDK adds the charset to texts."""
+"""Media type by suffix. The SDK adds the charset of texts."""
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -29,13 +29,14 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "X-Frame-Options": "DENY",
 }
-"""Scripts and styles from our own files only, no frames, no other host, nothing inline."""
+"""Headers that allow scripts and styles from our own files only: no frames, no other host, nothing inline."""
 
 
 def policy_with(hosts: Iterable[str]) -> str:
-    """The content security policy of a page that also loads pictures and clips, by https from these hosts alone.
+    """Return the content security policy of a page that also loads pictures and clips by https from these hosts.
 
-    What is no host is left out, so that nothing else gets into the header. Without hosts the policy is the strict one.
+    Malformed hosts are left out, so that no other text gets into the header. Without hosts, the strict policy is
+    returned.
     """
     strict = SECURITY_HEADERS["Content-Security-Policy"]
     sources = " ".join(f"https://{host}" for host in hosts if is_media_host(host))
@@ -45,13 +46,14 @@ def policy_with(hosts: Iterable[str]) -> str:
 
 
 class StaticFiles:
-    """Some files, read once, when the first is asked for. `paths` names them; those of other types are left out."""
+    """Files that are read once, at the first request. `paths`: their paths; files of other types are left out."""
 
     def __init__(self, paths: Callable[[], Iterable[Path]]) -> None:
         self._paths = paths
 
     def response(self, name: str, request: func.HttpRequest, cache: str) -> func.HttpResponse | None:
-        """The file of that name, 304 when the client has it, None when there is none. `cache`: `Cache-Control`."""
+        """Return the file of that name; 304 when the client has it; None for an unknown name. `cache`:
+        `Cache-Control`."""
         found = self._files.get(name)
         if found is None:
             return None
@@ -66,12 +68,12 @@ class StaticFiles:
         return func.HttpResponse(body, headers=headers, mimetype=media_type)
 
     def text(self, name: str) -> str:
-        """A file that is there."""
+        """Return the text of an existing file."""
         return self._files[name][0].decode()
 
     @cached_property
     def _files(self) -> dict[str, tuple[bytes, str]]:
-        """Every file with its ETag, by name."""
+        """Content and ETag of every file, by name."""
         files = {}
         for path in self._paths():
             if path.suffix in TYPES:

@@ -1,4 +1,4 @@
-"""Service endpoints: `/health`, `/ready`, the OpenAPI document and its page."""
+"""Service endpoints: `/health`, `/ready`, `/openapi.json` and its page `/docs`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.web.static_files import StaticFiles
 
 CHECK_BUDGET_SECONDS = 2.0
 KEEP_SECONDS = 2.0
-"""What the dependencies answered holds for so long, for whoever asks: `/ready` needs no key, and must cost nothing."""
+"""Answers of the dependencies are reused for this long: `/ready` needs no key, so many calls must cost nothing."""
 
 _PAGE_RESPONSES = {
     200: Response("A file that loads nothing from other hosts.", {"type": "string"}, media_type="text/html"),
@@ -30,15 +30,17 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Health(View):
-    """Whether the process lives and has settings that it can work with."""
+    """State of the process: `alive`, or `misconfigured` when its settings are wrong."""
 
     status: Literal["alive", "misconfigured"]
 
 
 class Readiness(View):
-    """What each dependency answers, how old what is held in memory is (null before it was first read; `content` is that
-    of every tenant served), and how many stored documents of each kind cannot be read and are left out: those make an
-    instance no less ready, for the others would fare the same."""
+    """State of each dependency, age of data in memory, and number of unreadable stored documents by kind.
+
+    An age is null before the first read; `content` is the data of every tenant served. Unreadable documents are left
+    out and do not change `status`, because every instance has the same ones.
+    """
 
     status: Annotated[str, Field(json_schema_extra={"enum": ["ready", "not_ready"]})]
     dependencies: dict[str, Annotated[str, Field(json_schema_extra={"enum": ["ready", "slow", "unavailable"]})]]
@@ -47,7 +49,7 @@ class Readiness(View):
 
 
 class DocumentApi:
-    """What is answered without the app's services: that the process lives, and the API's documentation.
+    """Endpoints that need none of the app's services: `/health` and the API's documentation.
 
     `configured`: whether the app could be built from its settings.
     """
@@ -62,16 +64,16 @@ class DocumentApi:
     @endpoint(
         "GET",
         "health",
-        "Whether the process lives",
+        "Check that the process is alive",
         tag="service",
         responses={
-            200: Response("It does.", Health, {"status": "alive"}),
-            503: Response("No request can be answered: settings are wrong, or a secret is not there yet.", Health),
+            200: Response("The process is alive.", Health, {"status": "alive"}),
+            503: Response("No request can be answered: a setting is wrong, or a secret is missing.", Health),
         },
         plain=True,
     )
     async def get_health(self, request: func.HttpRequest) -> func.HttpResponse:
-        """200 while the process lives; 503 when it can answer nothing, so that a gateway sends it no requests."""
+        """Answer 200 while the process can serve; else 503, so that a gateway sends it no requests."""
         if self._configured():
             return json_response(Health(status="alive"))
         return json_response(Health(status="misconfigured"), 503)
@@ -104,7 +106,7 @@ class DocumentApi:
         plain=True,
     )
     async def get_open_api(self, request: func.HttpRequest) -> func.HttpResponse:
-        """The OpenAPI document, or the part of it that an app calls."""
+        """Answer the OpenAPI document, or its part for apps."""
         document = self.document.sdk_json if request.params.get("for") == "sdk" else self.document.json
         if len(document) >= least_bytes(headers_of(request)):
             return json_response(gzipped_once(document), headers=GZIP, cache="public, max-age=300")
@@ -119,7 +121,7 @@ class DocumentApi:
         plain=True,
     )
     async def get_docs(self, request: func.HttpRequest) -> func.HttpResponse:
-        """The document for people."""
+        """Answer the page of the document."""
         return self._page_file(PAGE, request)
 
     @endpoint(
@@ -131,7 +133,7 @@ class DocumentApi:
         plain=True,
     )
     async def get_docs_file(self, request: func.HttpRequest) -> func.HttpResponse:
-        """A file of the page."""
+        """Answer a file of the page."""
         return self._page_file(request.route_params["file"], request)
 
     def _page_file(self, name: str, request: func.HttpRequest) -> func.HttpResponse:
@@ -144,9 +146,9 @@ class DocumentApi:
 class ReadinessApi:
     """Asks every dependency. `checks`: name → a call that raises or returns False when it is down.
 
-    However many ask at a time, each dependency is asked once, and again after `KEEP_SECONDS` at the earliest. What is
-    known without asking (`known`: name → state in one word, the ages, and `unreadable`: documents by kind) is always as
-    of now. `clock` gives seconds and never goes back.
+    Concurrent calls share one round of checks, and the next round starts after `KEEP_SECONDS` at the earliest. Data
+    that needs no check is always current: `known` (name → state), the ages, and `unreadable` (documents by kind).
+    `clock`: monotonic, in seconds.
     """
 
     def __init__(
@@ -168,16 +170,16 @@ class ReadinessApi:
     @endpoint(
         "GET",
         "ready",
-        "Whether everything the service stands on answers",
+        "Check every dependency",
         tag="service",
         responses={
-            200: Response("It does.", Readiness),
-            503: Response("Something does not; feeds may still be served from memory.", Readiness),
+            200: Response("Every dependency answers.", Readiness),
+            503: Response("A dependency does not answer. Feeds can still be served from memory.", Readiness),
         },
         plain=True,
     )
     async def get_ready(self, request: func.HttpRequest) -> func.HttpResponse:
-        """200 when every dependency answers, else 503; either way each one's state and the age of what is held."""
+        """Answer 200 when every dependency answers, else 503; with each state and the age of data in memory."""
         states = await self.states()
         everything = all(state == "ready" for state in states.values())
         ages = {name: None if (seconds := age()) is None else round(seconds, 1) for name, age in self._ages.items()}
@@ -188,11 +190,11 @@ class ReadinessApi:
         return json_response(readiness, 200 if everything else 503)
 
     async def states(self) -> dict[str, str]:
-        """Each dependency's state in one word: `ready`, `slow` or `unavailable`."""
+        """Return the state of each dependency: `ready`, `slow` or `unavailable`."""
         return {**await self._asked(), **self._known()}
 
     async def _asked(self) -> dict[str, str]:
-        """Answers of the dependencies: of the check under way, or of the last one while it is fresh."""
+        """Return the states from the current round of checks, or from the last one while it is fresh."""
         asked = self._round
         if asked is None or (asked.done() and not 0 <= self._clock() - self._answered_at < KEEP_SECONDS):
             asked = self._round = asyncio.create_task(self._ask(), name="readiness")
@@ -210,5 +212,5 @@ async def _state(check: Check) -> str:
             return "unavailable" if await check() is False else "ready"
     except TimeoutError:
         return "slow"
-    except Exception:  # the kind is in the dependency's own metric; a probe only wants yes or no
+    except Exception:  # the dependency's own metric has the kind; a probe needs only yes or no
         return "unavailable"

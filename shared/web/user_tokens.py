@@ -1,13 +1,13 @@
-"""User tokens (`X-User-Token`): short-lived JWTs in which a tenant's backend states who the user is.
+"""Verifies user tokens (`X-User-Token`): short-lived JWTs in which a tenant's backend states who the user is.
 
-An app's key ships inside the app, so it proves the tenant and nobody else. A token proves the user:
+An app's key ships inside the app, so it proves only the tenant. A token proves the user:
 
     header   {"alg": "RS256" | "ES256" | "EdDSA", "kid": <id of one of the tenant's public keys>}
     claims   {"sub": <the hash sent in X-User>, "aud": "video-feed", "tenant": <the tenant's id>,
               "iat": <seconds>, "exp": <seconds, at most 24 h after iat>}
 
-The algorithm follows from the key, never from the token: neither `none` nor an HMAC with the public key as its secret
-can pass. Clocks may differ by a minute.
+The key decides the algorithm, never the token. So neither `none` nor an HMAC with the public key as its secret can
+pass. Clocks can differ by a minute.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ SKEW_SECONDS = 60.0
 MAX_LIFETIME_SECONDS = 24 * 3600.0
 MAX_CHARS = 4_096
 KEPT_BYTES = 8_000_000
-"""Memory for verified tokens, of all tenants together; about 400 bytes each."""
+"""Memory for verified tokens of all tenants, about 400 bytes each."""
 TOKEN_BYTES = 200
 SERVER_SCOPES = frozenset({"cms", "privacy", "ops"})
-"""Keys that live on servers, not in apps: they may name a user without a token."""
+"""Scopes of keys that are on servers, not in apps. Such a key can name a user without a token."""
 
 _OPTIONS: Any = {
     "require": ["sub", "aud", "tenant", "iat", "exp"],
@@ -52,7 +52,7 @@ _OPTIONS: Any = {
 
 @dataclass(slots=True)  # not frozen, which is four times as slow to make
 class User:
-    """The user a request is about. `verified`: the tenant's backend vouches for it; else the app says so."""
+    """User of a request. `verified`: the tenant's backend has confirmed it; else only the app states it."""
 
     hash: str
     verified: bool
@@ -72,7 +72,7 @@ class _Key:
 
 
 class UserTokens:
-    """Reads the user of a request. A token is verified once and then known by its hash until it expires."""
+    """Reads the user of a request. A token is verified once, then remembered by its hash until it expires."""
 
     def __init__(self, tenants: TenantDirectory, *, budget_bytes: int = KEPT_BYTES) -> None:
         self._tenants = tenants
@@ -82,9 +82,9 @@ class UserTokens:
     def user_of(self, caller: Caller, headers: Mapping[str, str], now: float) -> User:
         """Resolve the user named by `X-User`, and check the token that proves it.
 
-        Raises a `Problem`: 400 for a malformed `X-User`; 401 `missing_user_token` where the tenant requires one,
-        `invalid_user_token` for one that proves nothing, `user_token_expired`; 403 `user_token_mismatch` for a token
-        of somebody else. A token that is sent counts, required or not: a wrong one is never overlooked.
+        Raises a `Problem`: 400 for a malformed `X-User`; 401 `missing_user_token` where the tenant requires a token,
+        `invalid_user_token` or `user_token_expired`; 403 `user_token_mismatch` for the token of another user. A token
+        is checked whether or not it is required: a wrong one is never ignored.
         """
         named = user_hash(headers)
         token = headers.get("x-user-token")
@@ -103,7 +103,7 @@ class UserTokens:
         keys = self._tenants.user_token_keys(tenant_id)
         name = hashlib.sha256(f"{tenant_id}\n{token}".encode()).digest()
         known = self.verified.get(tenant_id, name)
-        if known is not None and known.pem in keys.values():  # a key taken away takes its tokens along
+        if known is not None and known.pem in keys.values():  # tokens of a removed key are not valid
             if now > known.expires_at + SKEW_SECONDS:
                 raise _expired()
             return known
@@ -136,7 +136,7 @@ class UserTokens:
         return _Verified(subject, pem, float(expires_at))
 
     def _key(self, pem: str) -> _Key | None:
-        """A public key and the one algorithm it may be used with; None for a key of another kind, or a weak one."""
+        """Return a public key and its only algorithm; None for a weak key or one of another kind."""
         if pem not in self._keys:
             self._keys[pem] = _read_key(pem)
             if len(self._keys) > 1_000:
@@ -157,7 +157,7 @@ def _read_key(pem: str) -> _Key | None:
 
 
 def missing_user_token() -> Problem:
-    """Where a call is for the user alone and no token was sent."""
+    """Return the 401 of a call without the token it requires."""
     return Problem(401, "missing_user_token", "This call requires X-User-Token, signed by the tenant's backend.")
 
 

@@ -1,16 +1,16 @@
 """The blob port on Azure Blob Storage, through the asynchronous SDK.
 
-- The SDK waits 15 s before its first retry and minutes in all; here it is three tries within two seconds or so. Every
-  call may be repeated: a write replaces the whole blob.
-- A blob is read in one request, so that a reader never sees the first half of one version and the second of another.
+- Retries: three attempts within about two seconds. The SDK would wait 15 s before its first retry and minutes in all.
+  Every call can be repeated, because a write replaces the whole blob.
+- A blob is read in one request, so a reader never sees parts of two versions.
 - A missing container is `BlobsUnavailable`, not an absent blob.
-- What the service answers has kinds (`azure_answers.py`). The SDK takes an empty answer for an empty blob and trips
-  over a foreign one with whatever error it likes: both are `BlobsUnavailable`. Redirects are not followed.
-- A link is a shared access signature: by a user delegation key, which the managed identity fetches for an hour, in
-  production; by the account's key in an emulator. `c` alone creates and never replaces. Links of production ask for
-  HTTPS.
-- A blob is moved by a copy inside the account; its content type is set before, so that the copy begins with it.
-- Proxy variables of the environment are not asked: looking for them takes a thread, on every request. The service is
+- `azure_answers.py` classifies the service's answers. The SDK reads an empty answer as an empty blob, and raises many
+  errors for an answer of another program; both become `BlobsUnavailable`. Redirects are not followed.
+- A link is a shared access signature. In production a user delegation key signs it, which the managed identity fetches
+  for an hour; in an emulator the account's key does. Permission `c` alone creates a blob and never replaces one. Links
+  of production require HTTPS.
+- A move is a copy inside the account. The content type is set before, so the copy has it from its start.
+- Proxy variables of the environment are ignored: reading them takes a thread on every request, and the service is
   reached through a private endpoint.
 """
 
@@ -45,20 +45,20 @@ T = TypeVar("T")
 MAX_NAME_LENGTH = 1_024
 MAX_CODE_LENGTH = 64
 BEYOND = 416
-"""A range begins behind the blob's end."""
+"""Status when a range begins behind the blob's end."""
 ONE_REQUEST_BYTES = 256 * 1024 * 1024
 DELEGATION_SECONDS = 3600.0
-"""How long a user delegation key signs; a new one is fetched when what is to be signed would outlive it."""
+"""Life of a user delegation key. A new one is fetched when a link would outlive it."""
 LONGEST_LINK_SECONDS = 3600.0
 SKEW_SECONDS = 300.0
-"""Clocks differ: a key is valid from so long ago, and a link has no beginning at all."""
+"""Tolerance for clocks: a key is valid from this long ago, and a link has no start time."""
 
 
 class AzureBlobs:
     """The blob port. Connects at the first use or at `ready`, whichever comes first.
 
-    Give either `connection_string` (an emulator: missing containers are then made by `ready`) or `endpoint` with
-    `credential`, a function that makes a token credential (production). `timeout_seconds` bounds the silence of one
+    Needs either `connection_string` (an emulator; `ready` then creates missing containers) or `endpoint` with
+    `credential`, a function that makes a token credential (production). `timeout_seconds`: longest wait for data in one
     request.
     """
 
@@ -96,7 +96,7 @@ class AzureBlobs:
 
     @classmethod
     def media_from_settings(cls, settings: Settings) -> AzureBlobs:
-        """The media store, as the settings say; nothing connects yet."""
+        """Build the media store from the settings; nothing connects yet."""
         return cls(
             connection_string=settings.media_connection_string or None,
             endpoint=settings.media_endpoint or None,
@@ -132,7 +132,7 @@ class AzureBlobs:
             raise BlobsUnavailable(str(conflict)) from None
 
     async def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
-        """See the port. Name order is the service's own: by the bytes of the name."""
+        """See the port. The service orders by the bytes of the name."""
         found = self._container(container).list_blobs(name_starts_with=prefix or None).__aiter__()
         while True:
             try:
@@ -144,7 +144,7 @@ class AzureBlobs:
             yield BlobInfo(blob.name, blob.size, blob.last_modified.timestamp())
 
     async def delete(self, container: str, name: str) -> bool:
-        """See the port. False also when the answer to a first try was lost and the second found it done."""
+        """See the port. False also when the answer to the first attempt was lost and the second found no blob."""
         try:
             await _answered(self._blob(container, name).delete_blob(), container)
         except _Absent:
@@ -315,7 +315,7 @@ def _is_plain(segment: str) -> bool:
 
 
 class _Absent(Exception):
-    """There is no such blob."""
+    """The blob does not exist."""
 
 
 class _Conflict(Exception):
@@ -323,7 +323,7 @@ class _Conflict(Exception):
 
 
 async def _answered(call: Awaitable[T], container: str) -> T:
-    """The call's result; every failure as an error of the port, or as `_Absent` or `_Conflict`."""
+    """Return the call's result. Raises every failure as an error of the port, or as `_Absent` or `_Conflict`."""
     try:
         return await call
     except StopAsyncIteration:
@@ -341,12 +341,12 @@ async def _answered(call: Awaitable[T], container: str) -> T:
         if code == "ContainerNotFound":
             raise _missing(container) from None
         raise BlobsUnavailable(text) from None
-    except Exception as error:  # over a cut, a stall or a foreign body the SDK raises whatever it likes
+    except Exception as error:  # for a cut connection, a stall or a foreign body the SDK raises many errors
         raise BlobsUnavailable(f"Blob Storage cannot be reached ({type(error).__name__})") from None
 
 
 def _code_of(error: HttpResponseError) -> str | None:
-    """The service's own code of an error, None where something else answered. Only known words get into a log."""
+    """Return the service's error code; None if another program answered. Only known codes get into a log."""
     answered: Any = error.response
     code = answered.headers.get("x-ms-error-code") if answered is not None else None
     return code if code and code.isalnum() and len(code) <= MAX_CODE_LENGTH else None

@@ -1,9 +1,9 @@
-"""Signed links to a door that serves a folder of blobs: what a shared access signature is on Azure.
+"""Signed links to a local HTTP server of blobs (`local/blob_door.py`); like shared access signatures on Azure.
 
     PUT http://127.0.0.1:PORT/_blobs/CONTAINER/NAME?exp=SECONDS&sig=…            stores a blob that is not there yet
     GET http://127.0.0.1:PORT/_blobs/CONTAINER/NAME?exp=SECONDS&type=…&sig=…     reads it, as this content type
 
-`sig` is HMAC-SHA-256 over method, container, name, expiry and type, so a link is for one blob and one purpose.
+`sig` is HMAC-SHA-256 over method, container, name, expiry and type, so a link is valid for one blob and one purpose.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from shared.domain.base64url import to_text
 
 DOOR_PATH = "/_blobs"
 BLOCK_BLOB = {"x-ms-blob-type": "BlockBlob"}
-"""The header that Blob Storage asks of an upload; the door asks for it too, so that one client serves both."""
+"""Header that Blob Storage requires of an upload. The local server requires it too, so one client works with both."""
 
 
 class DoorLinks:
-    """Makes and checks links with one key. `url`: where the door is, without a slash at its end."""
+    """Makes and checks links with one key. `url`: address of the server, without a slash at its end."""
 
     def __init__(self, key: bytes, url: str) -> None:
         self._key = key
         self.url = url
 
     def upload(self, container: str, name: str, content_type: str, expires_at: float) -> UploadLink:
-        """A link for `PUT`. The content type is the client's word, and nobody believes it."""
+        """Return a link for `PUT`. The content type is only the client's claim; the server does not trust it."""
         url = self._link("PUT", container, name, expires_at, "")
         return UploadLink("PUT", url, {**BLOCK_BLOB, "Content-Type": content_type})
 
     def download(self, container: str, name: str, content_type: str, expires_at: float) -> str:
-        """A link for `GET`."""
+        """Return a link for `GET`."""
         return self._link("GET", container, name, expires_at, content_type)
 
     def allows(self, method: str, container: str, name: str, query: Mapping[str, str], now: float) -> bool:
-        """Whether a request carries a link that is still good."""
+        """Whether a request has a valid link that has not expired."""
         expiry, content_type = query.get("exp", ""), query.get("type", "")
         expected = self._signature(method, container, name, expiry, content_type)
         if not hmac.compare_digest(expected.encode(), query.get("sig", "").encode()):

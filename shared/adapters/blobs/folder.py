@@ -1,7 +1,7 @@
 """The embedded blob store: a folder per container, a file per blob.
 
-A write goes to a file aside, is flushed to the disk and then renamed. So a reader sees the old blob or the new one,
-and a crash leaves one of the two. Everything runs in threads, off the event loop.
+A write goes to a temporary file, which is flushed to the disk and then renamed. So a reader sees the old blob or the
+new one, and a crash leaves one of the two. Everything runs in threads, off the event loop.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from shared.adapters.blobs.port import BLOB_CONTAINERS, BlobInfo, BlobsUnavailab
 T = TypeVar("T")
 
 MAX_NAME_LENGTH = 1024
-"""Characters of a blob's name, as in Blob Storage."""
+"""Most characters of a blob's name, as in Blob Storage."""
 MAX_SEGMENT_BYTES = 255
-"""Bytes between two slashes: what file systems take."""
+"""Most bytes between two slashes, a limit of file systems."""
 ABANDONED_SECONDS = 3600
-"""A half-written file of this age belongs to a process that died."""
+"""A temporary file of this age belongs to a process that died."""
 
 _ASIDE = ".being-written"
 
 
 class FolderBlobs:
-    """`LinkedBlobs` under the folder `root`, made when absent. `clock` stamps what is written.
+    """`LinkedBlobs` under the folder `root`, created if missing. `clock` gives the time of writes.
 
-    `links` signs links to a door that serves this folder; without it there is no door, and no link can be had.
+    `links` signs links to a server of this folder. Without it, no link can be made.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class FolderBlobs:
         return await self._in_thread(partial(_read, path))
 
     async def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
-        """See the port. A blob that comes or goes meanwhile may be seen or not."""
+        """See the port. A blob that is written or deleted in the meantime can be in the list or not."""
         top = self._container(container)
-        # What is yet to visit, the next one last. A folder is named with its slash: that is what sorts "a-b" before
-        # "a/b", as the whole names do.
+        # Entries still to visit, the next one last. A folder's name ends with its slash, so "a-b" sorts before "a/b"
+        # as the full names do.
         ahead: list[tuple[str, BlobInfo | None]] = [("", None)]
         while ahead:
             name, blob = ahead.pop()
@@ -77,7 +77,7 @@ class FolderBlobs:
                 ahead += sorted((entry for entry in inside if _may_start_with(prefix, *entry)), reverse=True)
 
     async def delete(self, container: str, name: str) -> bool:
-        """See the port. Folders left empty go too."""
+        """See the port. Empty folders are removed too."""
         path = self.path(container, name)
         return await self._in_thread(partial(_delete, path, self._container(container)))
 
@@ -102,28 +102,28 @@ class FolderBlobs:
         return await self._in_thread(partial(_read, path, start, length))
 
     async def move(self, source: tuple[str, str], target: tuple[str, str], content_type: str) -> bool:
-        """See the port. A rename, so there is one blob at every moment. The door is told the type by each link."""
+        """See the port. A rename, so exactly one of the two names exists. Each link names the content type."""
         came, goes = self.path(*source), self.path(*target)
         return await self._in_thread(partial(self._rename, came, goes, self._container(source[0])))
 
     async def take(self, container: str, name: str, temporary: Path) -> bool:
-        """Store a file that was written aside, by `aside`, as a new blob; False, and nothing stored, where one is."""
+        """Store a file of `aside` as a new blob. Return False, and store nothing, if the blob exists."""
         path = self.path(container, name)
         return await self._in_thread(partial(self._take, temporary, path))
 
     def aside(self) -> tuple[int, Path]:
-        """A file to write what will be a blob, opened. What is never taken is cleared away."""
+        """Open a temporary file for a blob that `take` stores later. Files that are never taken are removed."""
         folder = self._root / _ASIDE
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=folder)
         return descriptor, Path(temporary)
 
     async def ready(self) -> None:
-        """See the port. Writes and removes a file, and clears away what a crash left half written."""
+        """See the port. Writes and removes a file, and removes the temporary files of crashed processes."""
         await self._in_thread(self._prepare)
 
     async def close(self) -> None:
-        """See the port: there is nothing to let go of."""
+        """See the port. Does nothing."""
 
     def _container(self, container: str) -> Path:
         if container not in self._containers:
@@ -131,7 +131,7 @@ class FolderBlobs:
         return self._root / container
 
     def path(self, container: str, name: str) -> Path:
-        """Where a blob lies. Raises `ValueError` for a name that could mean anything outside of its container."""
+        """Return the path of a blob. Raises `ValueError` for a name that could lead outside its container."""
         segments = name.split("/")
         if len(name) > MAX_NAME_LENGTH or not all(_is_plain(segment) for segment in segments):
             raise ValueError(f"not a blob name: {name!r}. Write it as parts joined by '/', none of them '.' or '..'")
@@ -155,7 +155,7 @@ class FolderBlobs:
         self._flush_above(path)
 
     def _flush_above(self, path: Path) -> None:
-        for folder in path.parents:  # the entry in each folder, which may be new, is what a power cut would lose
+        for folder in path.parents:  # a power cut would lose new entries of folders that are not flushed
             _flush_folder(folder)
             if folder == self._root:
                 break
@@ -232,16 +232,16 @@ def _move(temporary: str, path: Path) -> None:
         except FileNotFoundError:
             if not os.path.exists(temporary):
                 raise
-            # A delete has just taken an emptied folder on the way to it: make it again.
+            # A delete has just removed an empty folder on the path: create it again.
         except FileExistsError as error:
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISDIR(os.lstat(error.filename).st_mode):
                     raise
-            # The same, after the folder was found and before it was looked at.
+            # The same, between finding the folder and reading it.
 
 
 def _flush_folder(folder: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):  # a delete took it away meanwhile, and with it what was to be kept
+    with contextlib.suppress(FileNotFoundError):  # a delete removed the folder in the meantime
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -267,7 +267,7 @@ def _head(path: Path, name: str) -> BlobInfo | None:
 
 
 def _entries(top: Path, folder: str) -> list[tuple[str, BlobInfo | None]]:
-    """Entries directly in a folder, by its name from the container on: a blob, or None for a folder ("a/b/")."""
+    """Return the direct entries of a folder: name from the container on, and the blob; None for a folder ("a/b/")."""
     found: list[tuple[str, BlobInfo | None]] = []
     with contextlib.suppress(FileNotFoundError), os.scandir(top / folder) as entries:
         for entry in entries:
@@ -282,7 +282,7 @@ def _entries(top: Path, folder: str) -> list[tuple[str, BlobInfo | None]]:
 
 
 def _may_start_with(prefix: str, name: str, blob: BlobInfo | None) -> bool:
-    """Whether the blob's name starts with the prefix, or that of a blob inside the folder might."""
+    """Whether the blob's name starts with the prefix, or a name inside the folder could."""
     return name.startswith(prefix) or (blob is None and prefix.startswith(name))
 
 

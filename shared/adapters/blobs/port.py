@@ -1,4 +1,4 @@
-"""The blob port: whole files by name. Names use `/`; a write replaces what was there."""
+"""The blob port: stores whole files by name. Names use `/`; a write replaces an existing blob."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ SAMPLES = "learning-samples"
 TABLES = "ranking-tables"
 """Immutable column files built for ranking (co-watch)."""
 UPLOADS = "cms-uploads"
-"""Files of videos that wait to be imported, under `tenant/`; deleted when they are done."""
+"""Files that wait for their import, under `tenant/`; deleted after it."""
 UPLOAD_DAYS = 7
-"""A file whose import never ends is deleted after that."""
+"""Days after which a file is deleted even if its import has not ended."""
 BLOB_CONTAINERS = (ARCHIVE, SAMPLES, TABLES, UPLOADS)
 
 QUARANTINE = "quarantine"
-"""What somebody uploaded and nobody looked at yet, under `tenant/`; deleted a day later."""
+"""Uploads that have not been checked yet, under `tenant/`; deleted a day later."""
 MEDIA = "media"
-"""Pictures and clips that were looked at, under `tenant/`; deleted with what shows them."""
+"""Checked pictures and clips, under `tenant/`; deleted with the story that shows them."""
 QUARANTINE_DAYS = 1
 MEDIA_CONTAINERS = (QUARANTINE, MEDIA)
-"""The containers of the media store, which is another account: that one can be reached by phones."""
+"""Containers of the media store, a separate account that phones can reach."""
 
 
 class BlobsError(Exception):
-    """Anything the blob port raises on purpose."""
+    """Base class of the blob port's errors."""
 
 
 class BlobsUnavailable(BlobsError):
-    """The store did not answer as it should: down, throttled, cut off, or the blob is held by somebody else."""
+    """The store failed to answer: it is down, throttled or cut off, or the blob has another client's lease."""
 
 
 class BlobRefused(BlobsError):
-    """The store will never do this with this blob; the same again is refused again, other blobs are not concerned.
+    """Final refusal of a call on one blob: a repeat is refused too. Other blobs are not affected.
 
-    `too_large`: because of its size.
+    `too_large`: whether the reason is its size.
     """
 
     def __init__(self, message: str, *, too_large: bool = False) -> None:
@@ -48,7 +48,7 @@ class BlobRefused(BlobsError):
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """A blob's name, its length in bytes and when it was last written (seconds since the epoch)."""
+    """Name of a blob, its length in bytes and the time of its last write (seconds since the epoch)."""
 
     name: str
     size: int
@@ -56,22 +56,22 @@ class BlobInfo:
 
 
 class Blobs(Protocol):
-    """The port. Every method may raise `BlobsUnavailable` or `BlobRefused`."""
+    """The port. Every method can raise `BlobsUnavailable` or `BlobRefused`."""
 
     async def write(self, container: str, name: str, data: bytes) -> None:
         """Store `data` under `name`, all or nothing, replacing any earlier blob of that name."""
         ...
 
     async def read(self, container: str, name: str) -> bytes | None:
-        """The whole blob, or None."""
+        """Return the whole blob, or None."""
         ...
 
     def list(self, container: str, prefix: str = "") -> AsyncIterator[BlobInfo]:
-        """Blobs whose name starts with `prefix`, in name order."""
+        """Yield the blobs whose name starts with `prefix`, in name order."""
         ...
 
     async def delete(self, container: str, name: str) -> bool:
-        """Remove a blob; False when there was none."""
+        """Delete a blob; return False when there was none."""
         ...
 
     async def ready(self) -> None:
@@ -79,7 +79,7 @@ class Blobs(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Safe to call twice."""
+        """Close connections. Safe to call twice."""
         ...
 
 
@@ -95,30 +95,30 @@ class UploadLink:
 class LinkedBlobs(Blobs, Protocol):
     """A blob store that clients reach by signed links, each for one blob and one purpose.
 
-    A link limits neither size nor type: what came by one is looked at before anybody else sees it. `expires_at` is in
-    seconds since the epoch. Links may be made while the store is down, unless they need a key of its own.
+    A link limits neither size nor type, so an upload is checked before others can see it. `expires_at`: seconds since
+    the epoch. Links can be made while the store is down, unless they need a key of the store.
     """
 
     async def upload_url(self, container: str, name: str, content_type: str, expires_at: float) -> UploadLink:
-        """A link that stores a blob which is not there yet: it replaces nothing, reads nothing, deletes nothing."""
+        """Return a link that stores a new blob. It cannot replace, read or delete one."""
         ...
 
     async def download_url(self, container: str, name: str, content_type: str, expires_at: float) -> str:
-        """A link that reads one blob. It is answered with this content type, whatever was said when it was stored."""
+        """Return a link that reads one blob, with this content type, whatever type the upload named."""
         ...
 
     async def head(self, container: str, name: str) -> BlobInfo | None:
-        """Size and time of a blob, or None."""
+        """Return name, size and time of a blob, or None."""
         ...
 
     async def read_range(self, container: str, name: str, start: int, length: int) -> bytes | None:
-        """At most `length` bytes from `start` on, none beyond the end; None where there is no such blob."""
+        """Return up to `length` bytes from `start`, empty beyond the end; None without such a blob."""
         ...
 
     async def move(self, source: tuple[str, str], target: tuple[str, str], content_type: str) -> bool:
-        """Move a blob, inside the store, from one container and name to another, which it replaces.
+        """Move a blob inside the store from one (container, name) to another, which it replaces.
 
-        True once the target is there, also when it was moved before; False when there is neither. A move that is cut
-        off leaves the source, the target or both, each of them whole; moving again finishes it.
+        Returns True once the target exists, also after an earlier move; False when neither exists. An interrupted move
+        leaves the source, the target or both, each of them whole; a repeat finishes it.
         """
         ...

@@ -22,10 +22,10 @@ class _Waiting(Generic[Item]):
 
 
 class CoalescingWriter(Generic[Item]):
-    """Hands items to `send` one batch at a time, in the order they came.
+    """Passes items to `send` one batch at a time, in the order of arrival.
 
-    `send(items)` confirms the first n of them and returns n; it raises when it confirmed none. A batch holds at most
-    `max_items` and `max_bytes` (one item may be larger). No more than `max_pending_bytes` wait: beyond that callers
+    `send(items)` confirms the first n items and returns n; it raises when it confirmed none. A batch has at most
+    `max_items` and `max_bytes` (a single item can be larger). At most `max_pending_bytes` wait; above that, callers
     fail at once.
     """
 
@@ -46,7 +46,7 @@ class CoalescingWriter(Generic[Item]):
     async def submit(self, item: Item, size: int, budget_seconds: float) -> None:
         """Return once the item is confirmed. Raises `BusUnavailable` when that takes longer than the budget.
 
-        An item whose caller gave up before its turn is not sent any more.
+        An item is not sent if its caller gave up before its turn.
         """
         if self._pending_bytes + size > self._max_pending_bytes:
             raise BusUnavailable("too much waits for the bus already", RETRY_AFTER_SECONDS)
@@ -62,7 +62,7 @@ class CoalescingWriter(Generic[Item]):
             raise BusUnavailable("the bus did not confirm in time", RETRY_AFTER_SECONDS) from None
 
     async def close(self) -> None:
-        """Stop; whoever still waits learns that nothing is known about their item."""
+        """Stop. Callers that still wait get `BusUnavailable`, as it is unknown whether their item was sent."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -88,7 +88,7 @@ class CoalescingWriter(Generic[Item]):
                 self._settle(batch[:sent], None)
 
     async def _send_one_by_one(self, batch: list[_Waiting[Item]]) -> None:
-        """A batch that was refused as a whole: the one item that is at fault must not sink its neighbors."""
+        """Send a refused batch item by item, so that the item at fault does not make the others fail."""
         for n, waiting in enumerate(batch):
             try:
                 await self._send([waiting.item])

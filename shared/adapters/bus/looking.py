@@ -1,4 +1,4 @@
-"""Looks at what waits on the bus, a subscription at a time, without receiving any of it."""
+"""Measures the subscriptions of the bus: waiting messages, dead letters and the oldest message. Receives nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from shared.observability.metrics import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Messages that wait in a queue. `oldest_at`: when the oldest message was enqueued (seconds since the epoch), None
-    for none."""
+    """Messages and dead letters of a subscription. `oldest_at`: when its oldest message was enqueued (seconds since the
+    epoch); None without messages."""
 
     subscription: str
     messages: int
@@ -21,7 +21,7 @@ class Waiting:
 
 
 async def look(bus: Bus, telemetry: Telemetry) -> Sequence[Waiting]:
-    """Each subscription that could be looked at. A bus that does not answer is counted and passed over."""
+    """Measure each subscription. One that the bus does not answer for is counted as a failure and left out."""
     found = []
     for subscription in SUBSCRIPTIONS:
         try:

@@ -1,14 +1,14 @@
 """The bus port: one topic, `user-events`, with three subscriptions, and the semantics of Service Bus.
 
-A published message reaches the subscription it names, or each of those for events. A receiver holds a message under a
-lock until it completes, abandons or dead-letters it; a lock that runs out counts as a failed delivery; after
-`MAX_DELIVERIES` of them the message goes to the subscription's dead-letter queue. The subscription `rollup` has
-sessions: one receiver at a time owns a session and gets its messages in order.
+A published message reaches the subscription it names, or each of those for events. A receiver locks a message until it
+completes, abandons or dead-letters it. A lock that expires counts as a failed delivery. After `MAX_DELIVERIES` of them
+the message goes to the subscription's dead-letter queue. The subscription `rollup` has sessions: one receiver at a time
+owns a session and gets its messages in order.
 
 Errors:
 
     BusError
-    ├── LockLost          the message or session is no longer ours; it will come again (caller's state)
+    ├── LockLost          the lock of the message or session is lost; it is delivered again (caller's state)
     ├── BusRefused        final, about this message alone: it is too large, or malformed
     └── BusUnavailable    not confirmed in time; it may or may not have been accepted (dependency)
 """
@@ -24,35 +24,35 @@ SIGNALS = "signals"
 ROLLUP = "rollup"
 LEARNING = "learning"
 EVENT_SUBSCRIPTIONS = (SIGNALS, ROLLUP)
-"""What a message that names none goes to."""
+"""Subscriptions that get a message which names none."""
 SUBSCRIPTIONS = (*EVENT_SUBSCRIPTIONS, LEARNING)
 SESSION_SUBSCRIPTIONS = frozenset({ROLLUP})
 MAX_DELIVERIES = 2_000
-"""More than three days of outage need (a message that long on the bus expires anyway): a consumer waits minutes inside
-each delivery, and sets aside by itself what can never be worked on."""
+"""More than three days of outage need, after which a message expires anyway: a consumer waits minutes inside each
+delivery. It moves messages that always fail to the dead letters itself."""
 LOCK_SECONDS = 60.0
 DUPLICATE_WINDOW_SECONDS = 3_600.0
 MESSAGE_TTL_SECONDS = 3 * 86_400
 MAX_MESSAGE_BYTES = 1_000_000
 MAX_ID_LENGTH = 128
-"""Of message and session ids, as in Service Bus."""
+"""Most characters of message and session ids, as in Service Bus."""
 NO_SESSION = ""
-"""The session of a message to a subscription without sessions: it needs none."""
+"""Session id of a message to a subscription without sessions."""
 MAX_REASON_LENGTH = 4_096
 
 
 class BusError(Exception):
-    """Anything the bus port raises on purpose."""
+    """Base class of the bus port's errors."""
 
 
 class LockLost(BusError):
-    """The lock ran out or was taken over; what was done with the message will be done again."""
+    """The lock expired or was taken over; the message is delivered again."""
 
 
 class BusRefused(BusError):
-    """The bus will never take this message; the same again is refused again, others are not concerned.
+    """Final refusal of one message: a repeat is refused too. Other messages are not affected.
 
-    `too_large`: because of its size.
+    `too_large`: whether the reason is its size.
     """
 
     def __init__(self, message: str, *, too_large: bool = False) -> None:
@@ -70,10 +70,10 @@ class BusUnavailable(BusError):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """`message_id` is what duplicate detection compares; `session_id` picks the session of the roll-up, `NO_SESSION`
-    where the message goes to no subscription that has sessions.
+    """A message to publish. Duplicate detection compares `message_id`.
 
-    `to` names the one subscription that gets it; None means each of `EVENT_SUBSCRIPTIONS`.
+    `session_id`: the session in the roll-up; `NO_SESSION` for a message to other subscriptions. `to`: the one
+    subscription that gets it; None means each of `EVENT_SUBSCRIPTIONS`.
     """
 
     message_id: str
@@ -84,7 +84,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message under lock. `enqueued_at` is in seconds since the epoch; `handle` belongs to the backend."""
+    """A locked message. `enqueued_at`: seconds since the epoch; `handle`: for the backend only."""
 
     message_id: str
     session_id: str
@@ -97,7 +97,7 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message of the dead-letter queue, with why it went there."""
+    """A message of the dead-letter queue, with the reason."""
 
     message: ReceivedMessage
     reason: str
@@ -105,13 +105,13 @@ class DeadLetter:
 
 
 def check_subscription(subscription: str) -> None:
-    """Raises `ValueError` for a subscription the topic does not have."""
+    """Raise `ValueError` for a subscription that the topic does not have."""
     if subscription not in SUBSCRIPTIONS:
         raise ValueError(f"no subscription {subscription!r}: there are {', '.join(SUBSCRIPTIONS)}")
 
 
 def check_message(message: OutgoingMessage, subscription: str | None = None) -> None:
-    """Raises `ValueError` for a message that Service Bus would not take, for `subscription` where it names none."""
+    """Raise `ValueError` for a message that Service Bus would refuse. `subscription`: its target if it names none."""
     to = message.to or subscription
     needs_session = to is None or to in SESSION_SUBSCRIPTIONS
     ids = (("message", message.message_id, 1), ("session", message.session_id, int(needs_session)))
@@ -128,27 +128,27 @@ class Receiver(Protocol):
     session_id: str | None
 
     async def receive(self, max_messages: int, wait_seconds: float) -> list[ReceivedMessage]:
-        """Up to `max_messages`, each locked; an empty list when none came within `wait_seconds`."""
+        """Return up to `max_messages`, each locked; an empty list when none came within `wait_seconds`."""
         ...
 
     async def complete(self, messages: Sequence[ReceivedMessage]) -> None:
-        """Done: they will not come again. Raises `LockLost` when any lock was lost (the rest are settled)."""
+        """Settle messages as done. Raises `LockLost` when any lock was lost; the others are settled."""
         ...
 
     async def abandon(self, message: ReceivedMessage) -> None:
-        """Give it back at once; its delivery count stays raised."""
+        """Release a message for redelivery at once; this delivery counts."""
         ...
 
     async def dead_letter(self, message: ReceivedMessage, reason: str, description: str = "") -> None:
-        """Set it aside with a reason (≤ `MAX_REASON_LENGTH` characters each)."""
+        """Move a message to the dead letters. Reason and description: up to `MAX_REASON_LENGTH` characters each."""
         ...
 
     async def renew(self, message: ReceivedMessage | None = None) -> None:
-        """Start the lock of the message, or of the session, afresh."""
+        """Renew the lock of the message, or of the session."""
         ...
 
     async def close(self) -> None:
-        """Let go; what is still locked comes again."""
+        """Release the receiver; locked messages are delivered again."""
         ...
 
 
@@ -156,49 +156,49 @@ class Bus(Protocol):
     """The port."""
 
     async def publish(self, message: OutgoingMessage) -> None:
-        """Returns once the bus has it durably. The same `message_id` within an hour is accepted and dropped.
+        """Return once the bus has stored the message. A repeat of its `message_id` within an hour is dropped.
 
-        Raises `BusUnavailable` when that was not confirmed in time, `BusRefused` for a message that it will never take.
+        Raises `BusUnavailable` when that was not confirmed in time, `BusRefused` when the bus never accepts it.
         """
         ...
 
     async def receiver(self, subscription: str, *, dead_letters: bool = False) -> Receiver:
-        """A receiver for a subscription without sessions, or for any subscription's dead-letter queue."""
+        """Return a receiver for a subscription without sessions, or for any subscription's dead-letter queue."""
         ...
 
     async def next_session(self, subscription: str, wait_seconds: float) -> Receiver | None:
-        """Own a session that has messages and no owner; None when there is none within `wait_seconds`."""
+        """Return a receiver that owns the next session with messages and no owner; None after `wait_seconds`."""
         ...
 
     async def peek_dead_letters(self, subscription: str, limit: int, after: int = 0) -> list[DeadLetter]:
-        """Look at dead letters by sequence number without locking them."""
+        """Return dead letters in the order of their sequence numbers, without locking them."""
         ...
 
     async def dead_letter(
         self, subscription: str, message: OutgoingMessage, reason: str, description: str = ""
     ) -> None:
-        """Put a message that cannot be understood into the dead letters of one subscription.
+        """Put a message into the dead letters of one subscription.
 
-        For consumers that get messages by a trigger, which cannot dead-letter what they hold.
+        For consumers that get messages from a trigger: these cannot dead-letter the delivered message itself.
         """
         ...
 
     async def resend(self, subscription: str, message: OutgoingMessage) -> None:
-        """Deliver to this one subscription only, as replay does."""
+        """Deliver a message to one subscription only; used by replay."""
         ...
 
     async def depth(self, subscription: str) -> tuple[int, int]:
-        """Roughly how many messages wait in the subscription and in its dead-letter queue."""
+        """Return the approximate numbers of messages in the subscription and in its dead-letter queue."""
         ...
 
     async def oldest(self, subscription: str) -> float | None:
-        """When the oldest message that is not settled was enqueued, in seconds since the epoch; None for none."""
+        """Return when the oldest unsettled message was enqueued, in seconds since the epoch; None without messages."""
         ...
 
     async def ready(self) -> None:
-        """Raise `BusUnavailable` when messages cannot be published; opens what may be opened ahead of use."""
+        """Raise `BusUnavailable` when messages cannot be published. Opens connections ahead of use."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Safe to call twice."""
+        """Close connections. Safe to call twice."""
         ...

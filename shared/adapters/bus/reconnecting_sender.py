@@ -1,6 +1,6 @@
 """Reconnecting sender: one connection to the bus for all callers, opened ahead of use, replaced when it fails.
 
-Knows no SDK: what a connection is and how one is opened comes from the adapter.
+Independent of the SDK: the adapter supplies the connection and opens it.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ FIRST_PAUSE_SECONDS = 0.2
 
 
 class ConnectionBusy(BusUnavailable):
-    """The service asks to wait. The connection is good: opening another one would only add to its load."""
+    """The service asks to wait. The connection works; a new one would only add load."""
 
 
 class Connection(Protocol[Item]):
-    """An open connection. Its state is unknown after a call that failed or was cut short, except for `BusRefused` and
+    """An open connection. After a call that failed or was cut short its state is unknown, except after `BusRefused` and
     `ConnectionBusy`."""
 
     async def send(self, items: list[Item], seconds: float) -> int:
-        """Send the first n as one and return n. Raises `BusUnavailable`, or `BusRefused` for what no bus takes."""
+        """Send the first n items together and return n. Raises `BusUnavailable` or `BusRefused`."""
         ...
 
     async def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
         ...
 
 
 class ReconnectingSender(Generic[Item]):
-    """`open_connection(seconds)` gives a connection or raises `BusUnavailable`. `budget_seconds` bounds one send with
-    its repeat.
+    """Sends items over one connection. `open_connection(seconds)` returns one or raises `BusUnavailable`.
 
-    A send that fails is repeated once on a fresh connection; what the items carry must make that harmless. While the
-    service is busy it is repeated on the same one, with growing pauses; when the budget ends so, nothing is sent for as
-    long as the service asked for, and callers are told how long that is.
+    `budget_seconds` limits one send with its repeats. A failed send is repeated once on a new connection; message ids
+    must make that harmless. While the service is busy, the send is repeated on the same connection, with growing
+    pauses. If the budget ends meanwhile, nothing is sent for as long as the service asked for, and the error tells
+    callers how long that is.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ReconnectingSender(Generic[Item]):
         await self._writer.submit(item, size, self._budget)
 
     async def open(self, seconds: float) -> None:
-        """Have a connection ready. Raises `BusUnavailable`."""
+        """Open the connection if needed. Raises `BusUnavailable`."""
         async with self._lock:
             await self._opened(seconds)
 
@@ -102,7 +102,7 @@ class ReconnectingSender(Generic[Item]):
                     raise
 
     def _hold_off(self) -> None:
-        """Send nothing while the service has asked to wait. Raises `BusUnavailable` with the time that is left."""
+        """Raise `BusUnavailable` with the remaining time while the service has asked to wait."""
         left = self._busy_until - _now()
         if left > 0:
             raise BusUnavailable("the bus asked to wait", left)
@@ -119,5 +119,5 @@ class ReconnectingSender(Generic[Item]):
 
 
 def _now() -> float:
-    """By the clock that the loop's time-outs go by."""
+    """Return the time of the event loop's clock, which its time-outs use."""
     return asyncio.get_running_loop().time()

@@ -1,11 +1,11 @@
-"""Evaluates feature flags, from whatever source holds them.
+"""Evaluates feature flags for a tenant and a user, and lists every flag of the app (`FLAGS`).
 
-A flag that is switched off beats every filter; a flag nobody defined has its default from `FLAGS`. The last known
-flags stay in force when the source cannot be read; before the first successful read, and while its record is missing
-or cannot be read, the state of the kill switch is not known, and nothing is personalized.
-
-Each record is read alone (`definition.py`). An odd one is passed over, reported once, and changes no other. Where
-several records have one id, the flag is on only where all of them say so.
+- Off beats every filter. A flag that is not defined has its default.
+- When the source cannot be read, the last known flags stay in force.
+- Nothing is personalized while the kill switch `personalized-feed` is unknown: before the first successful read, and
+  while its record is missing or unreadable.
+- Each record is read alone (`definition.py`). An unreadable ("odd") one is skipped, logged once, and changes no other.
+- Where several records have one id, the flag is on only where all of them say so.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ LIVE_FRAMES_FULL = "live-frames-full"
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag and what it does. `default` holds while nobody has defined it, or its source was never read.
+    """Description of a flag. `default` holds while the flag is not defined, or its source was never read.
 
-    `tenants` may set it in their own `featureFlags`, where they can only switch off what is on for them.
+    `tenants`: whether tenants can set it in their own `featureFlags`. They can only switch it off.
     """
 
     help: str
@@ -54,84 +54,85 @@ class Flag:
 
 FLAGS: dict[str, Flag] = {
     PERSONALIZED_FEED: Flag(
-        "The kill switch. Off: every feed is the plain popular one, for everyone. "
-        "With `Microsoft.Targeting`: on for some tenants (groups) or a sticky share of users.",
+        "The kill switch. On: feeds are personalized. Off: everyone gets the popular feed. With "
+        "`Microsoft.Targeting`: on for some tenants (groups) or for a sticky share of users.",
         default=False,
         tenants=True,
     ),
     DARK_LAUNCH: Flag(
-        "For the users it targets both feeds are computed, the popular one is served (reason `dark_launch`), and how "
-        "the two differ is recorded beside the request. Reaches users outside the roll-out and holds back users "
-        "inside it, so target a small share.",
+        "Compares both feeds for the users it targets: they get the popular one (reason `dark_launch`), the "
+        "personalized one is computed too, and metrics record the difference. It also applies to users outside the "
+        "roll-out, and users inside it lose their personalized feed: target a small share.",
         default=False,
     ),
     EXPLORATION: Flag(
-        "One place of a personalized page for a video that few have seen yet, with a known propensity.",
+        "Gives one place of a personalized page to a video that few people have seen, with a known propensity. Off: "
+        "the ranking alone fills the page.",
         default=True,
         tenants=True,
     ),
     CO_WATCH: Flag(
-        "Videos watched by the same people count in the ranking. Off: the model ranks without them.",
+        "Ranks with co-watch scores: videos watched by the same people. Off: the model ranks without them.",
         default=True,
         tenants=True,
     ),
     NEW_DIVERSIFIER: Flag(
-        "A page avoids videos that are alike, not just runs of one category. Off: the cap on runs alone.",
+        "Avoids similar videos on a page, besides long runs of one category. Off: only the runs are limited.",
         default=True,
         tenants=True,
     ),
     ARCHIVE: Flag(
-        "Accepted events are written to the archive. Off: they count in signals and statistics only, and are in no "
-        "evaluation and no experiment's report.",
+        "Writes accepted events to the archive. Off: they count in signals and statistics only; evaluations, the "
+        "nightly learning and experiment reports never see them.",
         default=True,
         tenants=True,
     ),
     AUTO_MODELS: Flag(
-        "What a tenant's own learning finds better is promoted by the nightly job. Off: nothing new is promoted; what "
-        "is served stays, and is still taken back when its users watch less than the holdout.",
+        "Promotes models that a tenant's nightly learning finds better. Off: nothing new is promoted. A model in "
+        "service stays, and is still withdrawn when its users watch less than the holdout.",
         default=True,
     ),
     LEAN_READS: Flag(
-        "Documents are read by id without the SDK of Cosmos DB, which takes most of a read's CPU. What is not plainly "
-        "an answer is asked again through the SDK. Off: every read goes through the SDK.",
+        "Reads documents by id without the SDK of Cosmos DB, which takes most of a read's CPU. After an unusual "
+        "answer the SDK reads again. Off: the SDK does every read. Needs COSMOS_ENDPOINT.",
         default=False,
     ),
     LEAN_WRITES: Flag(
-        "Batches of one partition are written without the SDK of Cosmos DB, which takes most of a write's CPU. Only "
-        "what the service has certainly not begun with is sent again, through the SDK. Off: every write goes through "
-        "the SDK.",
+        "Writes batches of one partition without the SDK of Cosmos DB, which takes most of a write's CPU. The SDK "
+        "sends a batch again only if the service has certainly not begun with it. Off: the SDK does every write. "
+        "Needs COSMOS_ENDPOINT.",
         default=False,
     ),
     STORIES: Flag(
-        "People, follows and stories. Off: no route of theirs answers, as if there were none, and nothing of them is "
+        "Switches on people, follows, stories and uploads. Off: their routes answer 404 and nothing of them is "
         "loaded. Target tenants, not users.",
         default=False,
         tenants=True,
     ),
     STORY_LIVE: Flag(
-        "Authors are told at once who looked at their stories and who reacted. Off: they find it when they ask. Target "
-        "tenants, not users.",
+        "Notifies authors at once of views of their stories and of reactions. Off: apps ask `GET /v1/me/events`. "
+        "Target tenants, not users.",
         default=False,
         tenants=True,
     ),
     STORY_RANKED: Flag(
-        "`GET /v1/stories?order=ranked` is in the order of the ranking. Off: the newest first, whatever is asked for. "
-        "`personalized-feed` stands above it. Target tenants, not users.",
+        "Ranks the stories row for `GET /v1/stories?order=ranked`. Off: newest first, whatever order is asked for. "
+        "While `personalized-feed` is off, nothing is ranked either. Target tenants, not users.",
         default=False,
         tenants=True,
     ),
     LIVE_FRAMES_FULL: Flag(
-        "What authors are told at once says who did what, over Web PubSub too, which lies outside the network: ids of "
-        'viewers then pass through it. Off: a frame is `{"type": "new"}` and no more. Target tenants, not users.',
+        "Sends live notifications with full content: who did what. Ids of viewers then pass through Web PubSub, "
+        'which is outside the network. Off: each frame is only `{"type": "new"}`. Target tenants, not users.',
         default=False,
         tenants=True,
     ),
 }
-"""Every flag the code asks for. A tenant's own feature flags are checked against the same table."""
+"""Every flag the code evaluates, by name. The feature flags of a tenant are checked against it too."""
 
 
 def wrong_tenant_flags(flags: Mapping[str, object]) -> dict[str, str]:
-    """Faults of a tenant's feature flags, by name, as the end of a sentence; empty when nothing is."""
+    """Return the faults of a tenant's feature flags: by name, the end of a sentence. Empty when all are valid."""
     known = ", ".join(name for name, flag in FLAGS.items() if flag.tenants)
     wrong = {}
     for name, value in flags.items():
@@ -155,7 +156,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """All records of one flag taken together: what switches off in any of them wins."""
+    """All records of one flag together: off in one of them is off."""
 
     off: bool
     unknown: bool
@@ -177,7 +178,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Every flag of one read. `odd` holds (name, reason) of each odd record, the name empty where there is none."""
+    """Every flag of one read. `odd`: (name, reason) of each odd record; the name is empty where the record has none."""
 
     known: Mapping[str, _Known]
     odd: frozenset[tuple[str, str]]
@@ -196,7 +197,7 @@ class _State:
 
 
 class Flags:
-    """The flags in force. `loaded_at` is when they were last confirmed (as `refresh` was told), None before that."""
+    """The flags in force. `loaded_at`: the `now` of the last successful `refresh`; None before it."""
 
     def __init__(self, source: FlagSource, telemetry: Telemetry | None = None) -> None:
         self._source = source
@@ -207,7 +208,7 @@ class Flags:
         self.loaded_at: float | None = None
 
     async def refresh(self, now: float) -> None:
-        """Read the source again. Raises `FlagsUnavailable`; the flags held so far stay in force."""
+        """Read the source again. Raises `FlagsUnavailable`; the flags known before stay in force."""
         loaded = await self._source.load()
         if loaded is not None:
             self._pending = loaded  # until it is in force: "nothing changed" must never confirm what is not
@@ -235,12 +236,10 @@ class Flags:
             self._telemetry.gauge("flags_on", float(on and not (known is not None and known.off)), name)
 
     def ask(self, flag: str, tenant_id: str, user_key: str) -> Verdict:
-        """Whether `flag` is on for this user of this tenant: targeting sees the tenant as a group.
+        """Evaluate `flag` for this user of this tenant. Targeting sees the tenant as a group.
 
-        A tenant that the targeting excludes by name is switched off, as by a kill switch of its own. Where nobody can
-        tell whom a flag is on for (an unknown filter, odd parameters), it is on for nobody: NOT_TARGETED.
-
-        Reads memory only, and never raises.
+        A tenant that the targeting excludes by name gets SWITCHED_OFF. A flag with an unknown filter or odd parameters
+        is on for nobody: NOT_TARGETED. Reads memory only, and never raises.
         """
         known = self._state.known.get(flag) if self._state is not None else None
         if known is None:
@@ -267,15 +266,15 @@ class Flags:
             log_event(log, logging.WARNING, "flag_failed", flag=_shown(flag), error=type(error).__name__)
 
     def on(self, flag: str, tenant_id: str, user_key: str = "", own: Mapping[str, bool] | None = None) -> bool:
-        """Whether `flag` is on: as its definition says, else as its default does; `own` are the tenant's feature
-        flags, which can switch off only.
+        """Return whether `flag` is on by its definition, else by its default. `own`: the tenant's feature flags,
+        which can only switch off.
         """
         verdict = self.ask(flag, tenant_id, user_key)
         on = FLAGS[flag].default if verdict is Verdict.UNKNOWN else verdict is Verdict.ON
         return on and not (own is not None and FLAGS[flag].tenants and own.get(flag) is False)
 
     def state(self) -> dict[str, bool]:
-        """Every flag's own switch as far as it can be read, for the operators' eyes."""
+        """Return the own switch of every flag that can be read, for operators."""
         known = self._state.known if self._state is not None else {}
         return {name: not each.off for name, each in known.items() if each.off or not each.unknown}
 
@@ -284,28 +283,28 @@ class Flags:
 
 
 WHAT_IS_READ = """\
-- In App Configuration: the key-values `.appconfig.featureflag/*` without a label. Each record is read alone. An odd
-  one is passed over and changes no other; the log says `flag_odd` once, and `flags_odd` counts it until it is
-  repaired (`flag_repaired`).
+- In App Configuration: the key-values `.appconfig.featureflag/*` without a label. Each record is read alone. An
+  unreadable ("odd") one is skipped and changes no other. The log has one line `flag_odd`; the metric `flags_odd` counts
+  the record until it is repaired (`flag_repaired`).
 - `"enabled": false` is off, whatever the rest of the record looks like.
-- A flag is *unknown*, as before the first read, while nobody has defined it (also when all were deleted) and while
-  its record cannot be read. Its default holds; for `personalized-feed` that is the popular feed, with the reason
+- A flag is *unknown* before the first read, while it is not defined (also when all were deleted), and while its record
+  cannot be read. Its default holds; for `personalized-feed` that is the popular feed, with the reason
   `flags_unavailable`.
-- A flag that is enabled, with filters or variants nobody can read, is on for nobody.
-- Flags with filters or variants are judged by Microsoft's `featuremanagement`: `Microsoft.Targeting` with numbers,
+- A flag that is enabled, but has unreadable filters or variants, is on for nobody.
+- Microsoft's `featuremanagement` evaluates filters and variants: `Microsoft.Targeting` with numbers,
   `Microsoft.TimeWindow` with times as in RFC 1123 (`Wed, 01 Jan 2025 00:00:00 GMT`), no other filter.
-- Several records with one id: the flag is on only where all of them say so. Switching it on, the tool names the
-  records that still hold it off, and ends with exit code 1.
+- Several records with one id: the flag is on only where all of them say so. When you switch it on, the tool names the
+  records that keep it off and ends with exit code 1.
 """.splitlines()
 
 
 def _shown(name: str) -> str:
-    """A flag's name for the log: other apps may have put anything there."""
+    """A flag's name for the log; `?` for an unusual one, since other apps can write any text there."""
     return name if re.fullmatch(r"[\w.:-]{1,80}", name) else "?"
 
 
 def as_markdown() -> str:
-    """The table as documentation; `docs/flags.md` is this text."""
+    """Return the text of `docs/flags.md`."""
     lines = [
         "# Feature flags",
         "",
