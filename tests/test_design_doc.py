@@ -38,7 +38,7 @@ DELIVERABLES = (
 )
 
 
-def test_the_design_is_short_enough_to_be_read() -> None:
+def test_design_page_stays_within_its_length() -> None:
     assert len(PAGE.splitlines()) <= MOST_LINES
 
 
@@ -49,7 +49,7 @@ def test_every_route_is_in_the_contract_and_no_other() -> None:
     assert {(method, path) for methods, path in named for method in methods.split()} == routes
 
 
-def test_metrics_flags_and_alerts_that_the_page_names_exist() -> None:
+def test_metrics_flags_and_alerts_named_on_the_page_exist() -> None:
     file = json.loads((ROOT / "infra/bicep/alerts.json").read_text())
     alerts = {
         each["name"] for each in [*file["queries"], *(each for group in file["platform"].values() for each in group)]
@@ -63,13 +63,13 @@ def test_metrics_flags_and_alerts_that_the_page_names_exist() -> None:
     assert f"all {len(FLAGS)} flags" in PAGE
 
 
-def test_each_deliverable_is_a_heading_of_its_own() -> None:
+def test_each_deliverable_has_its_own_heading() -> None:
     headings = re.findall(r"^## (.+)$", PAGE, re.M)
     assert [name for name in DELIVERABLES if name not in headings] == []
 
 
 @pytest.mark.parametrize("page", OURS, ids=lambda page: str(page.relative_to(DOCS)))
-def test_files_modules_targets_and_settings_that_a_page_names_exist(page: Path) -> None:
+def test_files_modules_targets_and_settings_named_on_a_page_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     code = re.findall(r"`([^`\n]+)`", text)
     makefile = (ROOT / "Makefile").read_text()
@@ -100,7 +100,7 @@ def _is_in_code(name: str) -> bool:
     )
 
 
-def test_every_decision_has_a_number_of_its_own_and_every_part() -> None:
+def test_every_decision_has_a_unique_number_and_every_part() -> None:
     numbers = [int(path.name[:4]) for path in DECISIONS]
     assert numbers == sorted(set(numbers)), "a number is given once; those of records under way may be missing"
     wrong = []

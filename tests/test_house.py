@@ -236,11 +236,11 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert circles(our_sources()) == []
 
 
-def test_nothing_of_ours_is_imported_inside_a_function() -> None:
+def test_no_project_module_is_imported_inside_a_function() -> None:
     assert [wrong for module, source in our_sources().items() for wrong in inner_imports(module, source)] == []
 
 
-def test_no_endpoint_is_declared_twice_and_no_function_name_is_used_twice() -> None:
+def test_endpoints_and_function_names_are_unique() -> None:
     names = [function.get_function_name() for function in app_functions()]
     assert doubled(declared(), names) == []
     assert {each.name for each in declared()} <= set(names)
@@ -284,7 +284,7 @@ def test_a_planted_mistake_is_found() -> None:
     assert doubled(declared(), ["get_feed", "roll_up", "get_feed"]) == ["get_feed"]
 
 
-def test_ranking_knows_numpy_and_nothing_that_waits_reads_or_tells_the_time() -> None:
+def test_ranking_uses_numpy_and_never_waits_reads_or_asks_the_time() -> None:
     allowed = ("numpy", "ranking", "shared", "__future__", "typing", "collections", "dataclasses", "functools")
     plain = (
         "hashlib",
@@ -318,7 +318,7 @@ def test_learning_needs_nothing_but_numpy() -> None:
     assert wrong == []
 
 
-def test_machine_code_is_thrown_away_when_any_source_it_was_made_from_changed() -> None:
+def test_machine_code_is_rebuilt_when_any_of_its_sources_changes() -> None:
     compiling = [path for path in sources("ranking") if "@compiled" in path.read_text()]
     elsewhere = {module for path in compiling for module in imports(path) if is_in(module, ("shared",))}
     assert len(compiling) > 4
@@ -328,12 +328,12 @@ def test_machine_code_is_thrown_away_when_any_source_it_was_made_from_changed() 
 @pytest.mark.parametrize(
     "module", ["events/fold.py", "events/schema.py", "events/batch.py", "events/batch_columns.py", "feed/filters.py"]
 )
-def test_a_pure_module_is_told_the_time_and_never_waits(module: str) -> None:
+def test_pure_module_gets_the_time_and_never_waits(module: str) -> None:
     impure = ("time", "asyncio", "os", "random", "aiohttp", "bootstrap")
     assert [name for name in imports(ROOT / module) if is_in(name, impure)] == []
 
 
-def test_azure_functions_is_known_only_where_endpoints_are() -> None:
+def test_azure_functions_is_imported_only_by_endpoint_modules() -> None:
     wrong = [
         place(path)
         for path in sources(*FILES, *PACKAGES)
@@ -344,7 +344,7 @@ def test_azure_functions_is_known_only_where_endpoints_are() -> None:
 
 
 @pytest.mark.parametrize("sdk", SDKS)
-def test_each_azure_sdk_is_known_to_one_module(sdk: str) -> None:
+def test_each_azure_sdk_is_imported_by_one_module(sdk: str) -> None:
     knowing = {
         place(path) for path in sources(*FILES, *PACKAGES) if any(is_in(module, (sdk,)) for module in imports(path))
     }
@@ -383,7 +383,7 @@ print(json.dumps({"done": done, "heavy": heavy, "threads": threading.active_coun
 """
 
 
-def test_importing_the_app_connects_to_nothing_writes_nothing_and_starts_nothing(tmp_path: Path) -> None:
+def test_importing_the_app_connects_writes_and_starts_nothing(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
     # Machine code is written once, as byte code is.
     subprocess.run([sys.executable, "-c", "import function_app"], cwd=tmp_path, env=environment, check=True)
@@ -414,7 +414,7 @@ print(json.dumps({"done": done, "sdks": len(sdks), "threads": threading.active_c
 
 
 @pytest.mark.parametrize("by", ["managed identity", "connection string"])
-def test_importing_the_azure_adapters_and_building_on_them_connects_to_nothing(by: str, tmp_path: Path) -> None:
+def test_importing_and_building_the_azure_adapters_connects_to_nothing(by: str, tmp_path: Path) -> None:
     key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
     settings = {**example("ValuesOnAzure"), "SIGNING_KEYS": f"k:{key}", "IDENTITY_SECRET": key}
     if by == "connection string":
@@ -448,13 +448,13 @@ def example(name: str) -> dict[str, str]:
     return dict(values)
 
 
-def test_every_setting_is_in_the_example_and_the_example_has_no_other() -> None:
+def test_example_settings_are_exactly_the_declared_ones() -> None:
     of_the_host = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "AzureWebJobsStorage__accountName"}
     given = set(example("Values")) | set(example("ValuesOnAzure"))
     assert given - of_the_host == {setting.name for setting in SETTINGS.values()}
 
 
-def test_both_sets_of_the_example_work_as_they_are() -> None:
+def test_both_sets_of_example_settings_work_unchanged() -> None:
     embedded = Settings.from_environment(example("Values"))
     assert embedded.embedded
     on_azure = Settings.from_environment(example("ValuesOnAzure"))
@@ -466,7 +466,7 @@ def test_both_sets_of_the_example_work_as_they_are() -> None:
     )
 
 
-def test_the_example_holds_no_secret() -> None:
+def test_example_settings_hold_no_secret() -> None:
     for name in ("Values", "ValuesOnAzure"):
         values = example(name)
         for setting in SETTINGS.values():
@@ -474,13 +474,13 @@ def test_the_example_holds_no_secret() -> None:
                 assert values.get(setting.name, "") == "" or values[setting.name].startswith("@Microsoft.KeyVault(")
 
 
-def test_every_setting_is_documented_with_its_default_and_what_it_does() -> None:
+def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
     documented = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     missing = [s.name for s in SETTINGS.values() if f"`{s.name}`" not in documented or s.help not in documented]
     assert missing == []
 
 
-def test_every_metric_the_code_counts_is_in_the_table_with_as_many_labels() -> None:
+def test_every_counted_metric_is_in_the_table_with_its_number_of_labels() -> None:
     """A name or a label too many would show up on a dashboard as nothing at all."""
     wrong = []
     for path in sources(*SHIPPED, "local"):
@@ -546,7 +546,7 @@ def _names_of(path: Path) -> set[str]:
     return found
 
 
-def test_what_programs_import_of_ours_is_there() -> None:
+def test_imports_of_programs_exist() -> None:
     """Benchmarks and tools are imported by no test, so nothing else would tell."""
     names: dict[Path, set[str]] = {}
     missing = []

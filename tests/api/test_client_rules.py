@@ -24,12 +24,12 @@ document: dict[str, Any] = function_app.api.document
 schemas: dict[str, Any] = document["components"]["schemas"]
 
 
-def test_neither_document_has_anything_that_generators_trip_over() -> None:
+def test_openapi_documents_avoid_what_breaks_client_generators() -> None:
     assert faults_of(document) == []
     assert faults_of(function_app.api.sdk_document) == []
 
 
-def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> None:
+def test_app_document_holds_exactly_the_operations_apps_can_call() -> None:
     sdk = function_app.api.sdk_document
     assert set(sdk["paths"]) == {
         "/v1/feed",
@@ -56,13 +56,13 @@ def test_the_document_for_apps_has_what_an_app_may_call_and_nothing_else() -> No
             assert len(operation["security"]) == 1
 
 
-def test_every_value_has_one_spelling_in_the_document_for_apps() -> None:
+def test_app_document_spells_each_enum_value_once() -> None:
     assert unions_of(document) == ["EventTime", "Feeds.feeds.items", "PastEvent.timestamp", "Rules.rules.items"]
     assert unions_of(function_app.api.sdk_document) == []
     assert function_app.api.sdk_document["components"]["schemas"]["EventTime"]["format"] == "int64"
 
 
-def test_the_document_for_apps_has_every_schema_that_it_refers_to_and_no_other() -> None:
+def test_app_document_holds_exactly_the_schemas_it_references() -> None:
     sdk = function_app.api.sdk_document
     for kind in ("schemas", "examples"):
         named = set(re.findall(rf"#/components/{kind}/(\w+)", orjson.dumps(sdk).decode()))
@@ -87,7 +87,7 @@ def test_the_document_for_apps_has_every_schema_that_it_refers_to_and_no_other()
         ({"type": "string", "title": "Type"}, "title"),
     ],
 )
-def test_a_planted_fault_is_found_in_a_field_and_in_a_parameter(planted: dict[str, Any], found: str) -> None:
+def test_planted_faults_are_found_in_a_field_and_in_a_parameter(planted: dict[str, Any], found: str) -> None:
     spoiled = copy.deepcopy(document)
     spoiled["components"]["schemas"]["Event"]["properties"]["type"] = planted
     spoiled["paths"]["/v1/feed"]["get"]["parameters"][-1]["schema"] = planted
@@ -95,13 +95,13 @@ def test_a_planted_fault_is_found_in_a_field_and_in_a_parameter(planted: dict[st
 
 
 @pytest.mark.parametrize("name", ["getConfig", "GetFeed", "get_feed", "delete", "GETFEED"])
-def test_an_operation_id_that_is_taken_or_no_method_name_is_found(name: str) -> None:
+def test_duplicate_or_unusable_operation_id_is_found(name: str) -> None:
     spoiled = copy.deepcopy(document)
     spoiled["paths"]["/v1/feed"]["get"]["operationId"] = name
     assert faults_of(spoiled) != []
 
 
-def test_problems_are_one_schema_and_each_response_names_its_codes() -> None:
+def test_problems_share_one_schema_and_each_response_lists_its_codes() -> None:
     assert KNOWN_VALUES not in schemas["Problem"]["properties"]["code"]
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -113,7 +113,7 @@ def test_problems_are_one_schema_and_each_response_names_its_codes() -> None:
                     assert all(f"- `{code}`: " in answer["description"] for code in content["examples"])
 
 
-def test_values_that_may_grow_are_named_and_left_open() -> None:
+def test_growing_value_sets_are_documented_but_not_closed_enums() -> None:
     for model, field, value in (
         ("FeedPage", "reason", "cold_start"),
         ("FeedPage", "mode", "fallback"),
@@ -130,7 +130,7 @@ def test_values_that_may_grow_are_named_and_left_open() -> None:
         Draft202012Validator(described).validate("of_next_year")
 
 
-def test_bounds_hold_where_a_validator_reads_the_number_first() -> None:
+def test_numeric_bounds_are_enforced_by_schema_validators() -> None:
     fields = schemas["Event"]["properties"], schemas["ConfigurationForm"]["properties"]
     assert (fields[0]["watchTimeMs"]["minimum"], fields[0]["watchTimeMs"]["maximum"]) == (0, 86_400_000)
     assert (fields[1]["defaultLimit"]["minimum"], fields[1]["defaultLimit"]["maximum"]) == (1, 50)
@@ -138,13 +138,13 @@ def test_bounds_hold_where_a_validator_reads_the_number_first() -> None:
     assert not Draft202012Validator(fields[0]["watchTimeMs"]).is_valid(-5)
 
 
-def test_optional_fields_of_an_event_are_neither_required_nor_given_a_default() -> None:
+def test_optional_event_fields_are_not_required_and_have_no_default() -> None:
     event = schemas["Event"]
     assert event["required"] == ["type", "timestamp"]
     assert event["properties"]["feedRequestId"]["type"] == ["string", "null"]
 
 
-def test_numbers_with_fractions_are_of_one_kind_and_shown_with_one() -> None:
+def test_fractional_numbers_are_doubles_with_a_fractional_example() -> None:
     video = schemas["FeedVideo"]["properties"]
     shown = document["paths"]["/v1/feed"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
     for name in ("durationSeconds", "score"):
@@ -153,7 +153,7 @@ def test_numbers_with_fractions_are_of_one_kind_and_shown_with_one() -> None:
         assert shown["items"][0][name] % 1
 
 
-def test_a_new_model_is_made_fit_whatever_it_declares() -> None:
+def test_schema_of_any_new_model_passes_the_client_rules() -> None:
     class Careless(BaseModel):
         kind: Literal["a", "b"] = "a"
         only: Literal[True] = True
@@ -193,7 +193,7 @@ values = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
     ),
     values,
 )
-def test_what_fits_a_schema_still_fits_once_it_is_made_for_clients(schema: dict[str, Any], value: Any) -> None:
+def test_valid_values_stay_valid_in_the_client_schema(schema: dict[str, Any], value: Any) -> None:
     for each in (value, [value]):
         if Draft202012Validator(schema).is_valid(each):
             assert Draft202012Validator(client_schema(schema)).is_valid(each)

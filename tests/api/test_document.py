@@ -85,7 +85,7 @@ def test_every_code_of_the_table_is_in_the_source() -> None:
     } == set()
 
 
-def test_every_code_of_the_table_is_documented_for_some_operation_and_no_other_is() -> None:
+def test_documented_problem_codes_are_exactly_those_of_the_table() -> None:
     documented = {code for operation in operations() for code in problems_of(operation)}
     assert documented == set(CODES)
 
@@ -106,7 +106,7 @@ def test_every_problem_has_an_example_of_documented_fields_that_fits_its_schema(
                     Draft202012Validator(schema).validate(value)
 
 
-def test_every_other_example_fits_its_schema_too_and_has_documented_fields_only() -> None:
+def test_every_other_example_matches_its_schema_and_has_documented_fields_only() -> None:
     checked = 0
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -162,11 +162,11 @@ def answer_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
                         yield f"{method} {path} {status}", content["schema"]
 
 
-def test_every_field_of_every_answer_says_what_it_holds() -> None:
+def test_every_response_field_has_a_description() -> None:
     assert sorted({part for place, schema in answer_schemas() for part in silent_parts(schema, place)}) == []
 
 
-def test_no_answer_tells_clients_to_refuse_fields_they_do_not_know() -> None:
+def test_response_schemas_accept_unknown_fields() -> None:
     def whole(schema: object) -> object:
         """With what it refers to."""
         if isinstance(schema, list):
@@ -181,7 +181,7 @@ def test_no_answer_tells_clients_to_refuse_fields_they_do_not_know() -> None:
         assert b'"additionalProperties":false' not in orjson.dumps(whole(schema)), place
 
 
-def test_operation_ids_are_distinct_and_whoever_may_call_is_said() -> None:
+def test_operation_ids_are_unique_and_allowed_callers_are_documented() -> None:
     ids = [operation.id for operation in operations()]
     assert len(ids) == len(set(ids))
     for operation in operations():

@@ -8,7 +8,7 @@ from tests.api.fuzzing import fuzz
 from tests.media.served_media import served_with_media
 
 
-async def test_made_up_requests_find_no_answer_that_the_document_does_not_promise(tmp_path: Path) -> None:
+async def test_generated_requests_get_only_documented_responses(tmp_path: Path) -> None:
     async with served_with_media(tmp_path) as app:
         outcome = await fuzz(app, cases=3, seed=1)
     assert outcome.passed, outcome.report

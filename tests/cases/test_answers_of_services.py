@@ -92,7 +92,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_a_feed_falls_back_and_its_breaker_opens_whatever_a_read_is_answered(
+async def test_any_failed_read_makes_the_feed_fall_back_and_opens_the_breaker(
     app: App, cosmos: CosmosServer, answer: str
 ) -> None:
     client = await known_viewer(app)
@@ -119,9 +119,7 @@ async def test_a_feed_falls_back_and_its_breaker_opens_whatever_a_read_is_answer
 
 
 @pytest.mark.parametrize("status", [400, 403])
-async def test_a_catalog_that_cannot_be_loaded_is_an_outage_to_whoever_asks(
-    app: App, cosmos: CosmosServer, status: int
-) -> None:
+async def test_failed_catalog_load_is_reported_as_an_outage(app: App, cosmos: CosmosServer, status: int) -> None:
     client = await app.tenant(make_videos(3))
     cosmos.faults.add(Fault(f"query videos {client.tenant_id}", status=status, times=None))
     catalogs: Catalogs = new_catalogs(app.services)
@@ -135,7 +133,7 @@ async def test_a_catalog_that_cannot_be_loaded_is_an_outage_to_whoever_asks(
 
 
 @pytest.mark.parametrize(("status", "told", "code"), [(413, 413, "too_large_to_store"), (400, 422, "refused_by_store")])
-async def test_what_can_never_be_stored_is_told_to_who_sent_it_with_a_code_of_its_own(
+async def test_data_that_can_never_be_stored_gets_its_own_error_code(
     app: App, cosmos: CosmosServer, status: int, told: int, code: str
 ) -> None:
     editor = await new_editor(app, make_videos(3))
@@ -150,7 +148,7 @@ async def test_what_can_never_be_stored_is_told_to_who_sent_it_with_a_code_of_it
 
 
 @pytest.mark.parametrize("error", [StoreRefused("status 400"), BlobRefused("status 400"), BusRefused("a reason")])
-async def test_a_refusal_where_nothing_was_sent_is_a_503_with_a_wait(
+async def test_refused_read_is_a_503_with_retry_after(
     app: App, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     editor = await new_editor(app, make_videos(3))
@@ -164,9 +162,7 @@ async def test_a_refusal_where_nothing_was_sent_is_a_503_with_a_wait(
     assert int(answer.headers["Retry-After"]) >= 10
 
 
-async def test_a_moved_write_region_makes_no_dead_letter_and_all_is_folded_afterwards(
-    app: App, cosmos: CosmosServer
-) -> None:
+async def test_moved_write_region_dead_letters_nothing_and_everything_is_folded(app: App, cosmos: CosmosServer) -> None:
     client = await app.tenant(make_videos(12))
     cosmos.faults.add(Fault("batch user-activity", status=403, substatus=3, times=None))
     for number in (1, 2, 3):
@@ -182,9 +178,7 @@ async def test_a_moved_write_region_makes_no_dead_letter_and_all_is_folded_after
 
 
 @pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.server == "cosmos"], ids=lambda plan: plan.name)
-async def test_whatever_cosmos_answers_for_a_while_every_accepted_event_counts_once(
-    app: App, cosmos: CosmosServer, plan: Plan
-) -> None:
+async def test_accepted_events_count_once_whatever_cosmos_answers(app: App, cosmos: CosmosServer, plan: Plan) -> None:
     """What `make chaos-azure` injects, one after the other and without kills."""
     client = await app.tenant(make_videos(12))
     page = await client.feed()
@@ -207,7 +201,7 @@ async def _more(cosmos: CosmosServer, label: str, than: int) -> bool:
     return cosmos.faults.count(label) > than
 
 
-async def test_a_restored_container_is_read_again_after_one_failure_without_a_restart(
+async def test_restored_container_is_read_again_after_one_failure_without_restart(
     app: App, cosmos: CosmosServer
 ) -> None:
     """The session of this process has seen more than there is now: its token is dropped."""
@@ -218,7 +212,7 @@ async def test_a_restored_container_is_read_again_after_one_failure_without_a_re
     assert {answer.status for answer in answers} <= {200, 503}
 
 
-async def test_an_item_of_another_program_does_not_stop_a_takedown(app: App, cosmos: CosmosServer) -> None:
+async def test_foreign_item_does_not_block_a_takedown(app: App, cosmos: CosmosServer) -> None:
     editor = await new_editor(app, make_videos(6))
     assert "vid_fitness_1" in (await editor.client.feed()).ids
     passed_over = app.counted("changes_passed_over", "videos")
@@ -249,7 +243,7 @@ class Refusing:
         return len(items)
 
 
-async def test_one_message_that_is_refused_sinks_none_of_those_it_was_sent_with() -> None:
+async def test_one_refused_message_does_not_fail_the_others_of_its_batch() -> None:
     bus = Refusing(7)
     writer = CoalescingWriter(bus.send)
     ended = await asyncio.gather(*(writer.submit(n, 1, 30) for n in range(20)), return_exceptions=True)
@@ -259,7 +253,7 @@ async def test_one_message_that_is_refused_sinks_none_of_those_it_was_sent_with(
     assert sorted(bus.sent) == [n for n in range(20) if n != 7]
 
 
-async def test_a_busy_bus_keeps_its_one_link_and_clients_are_told_how_long_to_wait(tmp_path: Path) -> None:
+async def test_busy_bus_keeps_its_link_and_clients_get_retry_after(tmp_path: Path) -> None:
     with broker_of_user_events() as broker:
         async with served_on(
             tmp_path,

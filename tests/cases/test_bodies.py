@@ -46,7 +46,7 @@ def batch(*events: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_one_broken_event_is_rejected_and_the_others_count(app: App, name: str) -> None:
+async def test_one_malformed_event_is_rejected_and_the_others_count(app: App, name: str) -> None:
     client = await app.tenant(make_videos(3))
     answer = await client.post_raw(batch(event(client), event(client, BROKEN[name]), event(client)))
     assert answer.status == 202
@@ -55,7 +55,7 @@ async def test_one_broken_event_is_rejected_and_the_others_count(app: App, name:
 
 
 @pytest.mark.parametrize("mark", [b"[", b"{", b'"",', b"{},"])
-async def test_a_batch_of_marks_alone_is_not_searched_for_events(app: App, mark: bytes) -> None:
+async def test_batch_of_punctuation_only_is_invalid_json(app: App, mark: bytes) -> None:
     client = await app.tenant()
     assert (await client.post_raw(batch(mark * (200_000 // len(mark)) + b"NaN"))).code == "invalid_json"
 
@@ -65,7 +65,7 @@ async def test_a_batch_of_marks_alone_is_not_searched_for_events(app: App, mark:
     [b'{"events": [', b'{"events": [{]}', b'{"events": [{"a": NaN}, ]}', b'{"events": [{"a": NaN} {}]}',
      b'{"events": [{"a": NaN}]', b'{"events": [{"a": NaN}], "x": NaN}', b'{"other": [{"a": NaN}]}', b"NaN", b'"events'],
 )  # fmt: skip
-async def test_a_batch_that_is_broken_around_its_events_is_refused_whole(app: App, body: bytes) -> None:
+async def test_batch_with_a_broken_envelope_is_refused_whole(app: App, body: bytes) -> None:
     client = await app.tenant()
     assert (await client.post_raw(body)).code == "invalid_json"
 
@@ -78,7 +78,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(JSON, max_size=6), st.dictionaries(st.text(min_size=1), JSON, max_size=2), st.data())
-async def test_any_rows_beside_a_broken_one_are_read_as_they_are(
+async def test_rows_beside_a_broken_row_are_read_unchanged(
     rows: list[Any], around: dict[str, Any], data: st.DataObject
 ) -> None:
     around.pop("rows", None)
@@ -98,7 +98,7 @@ async def test_no_text_around_rows_crashes_the_reader(text: str) -> None:
         parse_rows(text.encode(), "a")
 
 
-async def test_a_document_nested_too_deeply_is_refused_not_failed(app: App) -> None:
+async def test_too_deeply_nested_document_is_refused_and_no_server_error(app: App) -> None:
     editor = await new_editor(app)
     for levels in (64, 200, 300, 1_000, 5_000):
         trained = b'{"a":' * levels + b"1" + b"}" * levels
@@ -124,7 +124,7 @@ def raw_deflate(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("coding", CODED)
-async def test_a_compressed_body_is_read_by_every_endpoint_with_a_body(app: App, coding: str) -> None:
+async def test_every_endpoint_with_a_body_accepts_compression(app: App, coding: str) -> None:
     pack, headers = CODED[coding], {"Content-Encoding": coding}
     editor = await new_editor(app, make_videos(1))
     client = editor.client
@@ -138,13 +138,13 @@ async def test_a_compressed_body_is_read_by_every_endpoint_with_a_body(app: App,
     assert (await editor.call("POST", "videos/v1/takedown", why, headers)).json["state"] == "taken_down"
 
 
-async def test_deflate_is_read_without_a_header_too(app: App) -> None:
+async def test_raw_deflate_without_zlib_header_is_accepted(app: App) -> None:
     client = await app.tenant()
     packed = raw_deflate(batch(event(client)))
     assert (await client.post_raw(packed, {"Content-Encoding": "deflate"})).status == 202
 
 
-async def test_the_same_batch_compressed_or_not_is_one_batch(app: App) -> None:
+async def test_compressed_and_plain_copies_are_one_batch(app: App) -> None:
     client = await app.tenant()
     body = batch(event(client))
     plain = await client.post_raw(body)
@@ -153,7 +153,7 @@ async def test_the_same_batch_compressed_or_not_is_one_batch(app: App) -> None:
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "compress", "*", "none"])
-async def test_another_coding_is_refused_with_those_that_are_accepted(app: App, coding: str) -> None:
+async def test_unsupported_content_coding_is_refused_with_the_supported_ones(app: App, coding: str) -> None:
     editor = await new_editor(app)
     headers = {"Content-Encoding": coding}
     for answer in (
@@ -177,7 +177,7 @@ async def test_another_coding_is_refused_with_those_that_are_accepted(app: App, 
     ],
     ids=["plain", "cut at the end", "with more behind it", "cut in the middle", "two members", "padded with zeros"],
 )
-async def test_a_body_that_is_not_what_its_coding_says_is_named_so(app: App, body: bytes) -> None:
+async def test_body_that_contradicts_its_content_coding_is_refused(app: App, body: bytes) -> None:
     editor = await new_editor(app)
     headers = {"Content-Encoding": "gzip"}
     assert (await editor.client.post_raw(body, headers)).code == "invalid_content_encoding"
@@ -185,7 +185,7 @@ async def test_a_body_that_is_not_what_its_coding_says_is_named_so(app: App, bod
     assert (await editor.post("imports", body, headers)).code == "invalid_content_encoding"
 
 
-async def test_a_small_body_that_unpacks_to_a_huge_one_is_refused_within_the_limit(app: App) -> None:
+async def test_decompression_bomb_is_refused_within_the_limit(app: App) -> None:
     editor = await new_editor(app)
     bomb, headers = gzip.compress(bytes(200_000_000), 9), {"Content-Encoding": "gzip"}
     assert len(bomb) < MAX_BATCH_BYTES
@@ -195,7 +195,7 @@ async def test_a_small_body_that_unpacks_to_a_huge_one_is_refused_within_the_lim
 
 
 @given(st.integers(1, 2_000), st.binary(min_size=1, max_size=64), st.integers(0, 400_000))
-async def test_unpacking_stops_at_the_limit_and_at_the_ratio(seed: int, block: bytes, length: int) -> None:
+async def test_decompression_stops_at_the_size_limit_and_the_ratio(seed: int, block: bytes, length: int) -> None:
     """Whatever is packed: all of it comes back, or it is refused for its size."""
     body = (random.Random(seed).randbytes(seed) + block * (length // len(block)))[:length]
     packed, too_large = gzip.compress(body), Problem(413, "too_large", "")
@@ -208,7 +208,7 @@ async def test_unpacking_stops_at_the_limit_and_at_the_ratio(seed: int, block: b
         assert refused.value is too_large
 
 
-async def test_a_bomb_takes_no_more_memory_than_its_ratio_allows() -> None:
+async def test_decompression_bomb_takes_no_more_memory_than_the_ratio_allows() -> None:
     bomb, too_large = gzip.compress(bytes(50_000_000), 9)[:2_000], Problem(413, "too_large", "")
     tracemalloc.start()
     with pytest.raises(Problem) as refused:
@@ -219,7 +219,7 @@ async def test_a_bomb_takes_no_more_memory_than_its_ratio_allows() -> None:
     assert peak < 2 * MAX_RATIO * len(bomb) + 100_000
 
 
-async def test_the_largest_batch_of_like_events_stays_far_below_the_ratio(app: App) -> None:
+async def test_largest_repetitive_batch_stays_far_below_the_ratio(app: App) -> None:
     client = await app.tenant(make_videos(1))
     one = orjson.loads(event(client))
     told = batch(*[orjson.dumps({**one, "eventId": f"{n:032x}", "watchTimeMs": n}) for n in range(100)])
@@ -228,7 +228,7 @@ async def test_the_largest_batch_of_like_events_stays_far_below_the_ratio(app: A
     assert (await client.post_raw(packed, {"Content-Encoding": "gzip"})).json["accepted"] == 100
 
 
-async def test_a_body_at_its_limit_is_accepted_compressed(app: App) -> None:
+async def test_compressed_body_at_the_size_limit_is_accepted(app: App) -> None:
     editor = await new_editor(app)
     video = orjson.dumps({"id": "v1", **VIDEO})
     padded = video + bytes(random.Random(1).choices(b" \t\r\n", k=MAX_BODY_BYTES - len(video)))

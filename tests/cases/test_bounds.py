@@ -98,7 +98,7 @@ def served(catalog: Catalog, tenant: Tenant, rules: Editorial, hints: Hints, per
 
 @given(videos_drawn, rules_drawn, st.dictionaries(bands.map(str), st.sampled_from(["G", "PG"]), max_size=3),
        hints_drawn, st.booleans())  # fmt: skip
-def test_reduced_hints_are_served_what_the_whole_ones_are(
+def test_reduced_hints_get_the_same_page_as_full_hints(
     videos: list[Video], rules: list[Rule], policies: dict[str, str], hints: Hints, personal: bool
 ) -> None:
     catalog, tenant = catalog_of(videos), Tenant("t", "R", policies)
@@ -120,7 +120,9 @@ def invented(draw: random.Random) -> Iterator[Hints]:
 
 @settings(max_examples=10)
 @given(videos_drawn, rules_drawn, st.integers())
-def test_hints_that_nobody_named_are_few_kinds_of_viewer(videos: list[Video], rules: list[Rule], seed: int) -> None:
+def test_hints_unknown_to_the_tenant_collapse_into_few_viewer_kinds(
+    videos: list[Video], rules: list[Rule], seed: int
+) -> None:
     catalog, tenant = catalog_of(videos), Tenant("t", "R", {"0-12": "G"})
     rulebook = Editorial.of({rule.id: rule for rule in rules}, {})
     reducer, viewers = HintReducer(), invented(random.Random(seed))
@@ -159,7 +161,7 @@ def test_no_sequence_of_keys_grows_a_cache_beyond_its_budget(sequence: list[Put]
         held = kept
 
 
-def test_a_tenant_of_ever_new_keys_pushes_out_nobody_elses_values() -> None:
+def test_new_keys_of_one_tenant_do_not_evict_another_tenants_entries() -> None:
     cache = TenantCache[int, int](100 * ENTRY_BYTES)
     for tenant in range(4):
         for key in range(15):
@@ -170,7 +172,7 @@ def test_a_tenant_of_ever_new_keys_pushes_out_nobody_elses_values() -> None:
     assert cache.held_by("greedy") == 25 * ENTRY_BYTES
 
 
-def test_one_tenants_invented_hints_leave_what_others_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invented_hints_of_one_tenant_do_not_evict_others_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(editorial, "STEERING_BYTES", 400_000)
     monkeypatch.setattr(fallback, "ORDERS_BYTES", 2_000_000)
     names = [f"{a}{b}" for a in "abcdefghij" for b in "abcdefghij"]
@@ -225,7 +227,7 @@ async def test_a_new_hint_with_each_request_adds_nothing_to_the_caches(app: App)
     assert sizes[-1] == sizes[10]
 
 
-def test_the_budgets_of_all_caches_together_are_stated() -> None:
+def test_sum_of_all_cache_budgets_is_bounded() -> None:
     megabytes = (
         editorial.STEERING_BYTES + editorial.MATCHING_BYTES + fallback.ORDERS_BYTES
         + signals_reader.KEPT_BYTES + user_tokens.KEPT_BYTES

@@ -132,7 +132,7 @@ async def served_to(
 @EACH_LIBRARY
 @FEW
 @given(sequence=st.lists(askers, min_size=2, max_size=8))
-async def test_two_requests_that_differ_in_a_deciding_header_never_share_a_page(
+async def test_requests_that_differ_in_a_relevant_header_never_share_a_page(
     world: World, library: str, sequence: list[Asker]
 ) -> None:
     async with LIBRARIES[library]() as cached:
@@ -146,7 +146,7 @@ async def test_two_requests_that_differ_in_a_deciding_header_never_share_a_page(
 
 
 @EACH_LIBRARY
-async def test_a_popular_page_is_taken_from_the_cache_by_the_same_viewer(world: World, library: str) -> None:
+async def test_popular_page_is_cached_for_the_same_viewer(world: World, library: str) -> None:
     headers = world.headers(Asker(0, 0, 1, None, False, None))
     async with LIBRARIES[library]() as cached:
         first, asked = await served_to(world.app, cached, headers)
@@ -156,7 +156,7 @@ async def test_a_popular_page_is_taken_from_the_cache_by_the_same_viewer(world: 
 
 
 @EACH_LIBRARY
-async def test_a_page_that_was_revalidated_is_json_still(world: World, library: str) -> None:
+async def test_revalidated_page_is_still_json(world: World, library: str) -> None:
     headers = world.headers(Asker(0, 0, 0, None, False, None))
     async with LIBRARIES[library]() as cached:
         unmodified = world.app.counted("http_requests", "get_feed", "3xx")
@@ -170,7 +170,7 @@ async def test_a_page_that_was_revalidated_is_json_still(world: World, library: 
 
 @FEW
 @given(one=askers, other=askers)
-async def test_the_tag_of_a_page_is_worth_nothing_to_anybody_else(world: World, one: Asker, other: Asker) -> None:
+async def test_etag_of_a_page_does_not_match_for_another_user(world: World, one: Asker, other: Asker) -> None:
     same = (one.tenant, one.user, one.consent == "off") == (other.tenant, other.user, other.consent == "off")
     page = await world.app.request("GET", "/v1/feed", world.headers(one), {"limit": 2})
     tag = {"If-None-Match": page.headers["Etag"]} if page.status == 200 else {}
@@ -180,7 +180,7 @@ async def test_the_tag_of_a_page_is_worth_nothing_to_anybody_else(world: World, 
 
 
 @EACH_LIBRARY
-async def test_one_tenants_configuration_is_never_anothers(app: App, library: str) -> None:
+async def test_tenants_never_share_a_cached_configuration(app: App, library: str) -> None:
     small, large = await app.tenant(default_limit=5), await app.tenant(default_limit=50)
     async with LIBRARIES[library]() as cached:
         for client, limit in ((small, 5), (large, 50), (small, 5)):
@@ -194,7 +194,7 @@ async def test_one_tenants_configuration_is_never_anothers(app: App, library: st
         assert answer.status == 200
 
 
-async def test_a_browsers_cache_shows_a_page_to_nobody_else(world: World) -> None:
+async def test_browser_cache_shows_no_page_to_another_user(world: World) -> None:
     app = world.app
     viewer = Asker(0, 0, 1, None, False, None)
     others = [

@@ -76,7 +76,7 @@ async def ready(app: App) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-async def test_a_jump_of_the_clock_delays_no_switch_takedown_or_key(app: App, jump: float) -> None:
+async def test_clock_jump_delays_no_switch_takedown_or_key(app: App, jump: float) -> None:
     client = await known_client(app)
     app.clock.step(jump)
     app.write_flags(personalized(False))
@@ -94,7 +94,7 @@ async def test_a_jump_of_the_clock_delays_no_switch_takedown_or_key(app: App, ju
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-async def test_a_jump_of_the_clock_leaves_no_age_below_zero(app: App, jump: float) -> None:
+async def test_clock_jump_never_yields_a_negative_age(app: App, jump: float) -> None:
     await known_client(app)
     app.clock.step(jump)
     ages = (await ready(app))["ageSeconds"].values()
@@ -115,7 +115,7 @@ async def test_a_clock_set_back_stalls_no_fold_no_roll_up_and_no_request(app: Ap
     assert (await client.feed()).status == 200
 
 
-async def test_one_event_accepted_a_quarter_ahead_keeps_no_later_view_from_counting(app: App) -> None:
+async def test_event_accepted_by_a_fast_clock_does_not_block_later_views(app: App) -> None:
     client = await app.tenant(make_videos(30), count_anonymous_events=True)
     app.clock.step(91 * DAY)
     assert (await client.post([view(app.now_ms(), "vid_cooking_1")])).status == 202
@@ -140,7 +140,7 @@ async def test_one_event_accepted_a_quarter_ahead_keeps_no_later_view_from_count
     slow=st.floats(0.0, 2.0),
 )
 @hypothesis_settings(max_examples=60)
-def test_for_any_jumps_of_the_clock_the_switch_acts_within_30_seconds(
+def test_kill_switch_acts_within_30_seconds_despite_clock_jumps(
     jumps: list[tuple[float, float]], flip: float, slow: float
 ) -> None:
     """The refresh loop and its requests, in simulated time: the wall clock jumps about, the elapsed one does not."""
@@ -208,7 +208,7 @@ class _SimulatedLoop(asyncio.SelectorEventLoop):
 
 
 @given(times=st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
-def test_nobody_waits_longer_for_a_token_than_the_burst_takes(times: list[float]) -> None:
+def test_rate_limit_wait_never_exceeds_the_length_of_a_burst(times: list[float]) -> None:
     rates = Rates()
     for at in sorted(times):
         assert 0 <= rates.wait("user", 10.0, at) <= 5.0 + 0.1
@@ -242,13 +242,13 @@ class Watched:
 
 
 @given(off=st.floats(-1e9, 1e9).filter(lambda off: not 28 < abs(off) < 32), times=st.integers(2, 4))
-def test_a_clock_is_wrong_when_two_services_say_so_twice_in_a_row(off: float, times: int) -> None:
+def test_clock_is_wrong_when_two_services_contradict_it_twice_in_a_row(off: float, times: int) -> None:
     watched = Watched()
     watched.clock.step(off)
     assert watched.both(times) == (abs(off) <= 30)
 
 
-def test_one_answer_alone_refuses_nothing_and_one_right_answer_ends_a_refusal() -> None:
+def test_one_wrong_answer_refuses_nothing_and_one_right_answer_ends_a_refusal() -> None:
     watched = Watched()
     watched.clock.step(HOUR)
     assert watched.both(1)
@@ -257,7 +257,7 @@ def test_one_answer_alone_refuses_nothing_and_one_right_answer_ends_a_refusal() 
     assert watched.guard.trusted()
 
 
-def test_a_clock_set_by_hand_is_found_out_before_the_next_answer() -> None:
+def test_clock_changed_by_hand_is_detected_before_the_next_response() -> None:
     watched = Watched()
     assert watched.both()
     watched.clock.step(-HOUR)
@@ -268,7 +268,7 @@ def test_a_clock_set_by_hand_is_found_out_before_the_next_answer() -> None:
 
 
 @pytest.mark.parametrize("other", [0.0, -HOUR, 2 * HOUR])
-def test_services_that_disagree_are_an_alarm_and_no_refusal(other: float, caplog: pytest.LogCaptureFixture) -> None:
+def test_disagreeing_services_raise_an_alarm_and_refuse_nothing(other: float, caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched()
     with caplog.at_level(logging.INFO):
         for _ in range(5):
@@ -284,7 +284,7 @@ def test_services_that_disagree_are_an_alarm_and_no_refusal(other: float, caplog
     [{"Age": "0"}, {"age": "90000"}, {"Date": ""}, {"Date": "yesterday"}, {"Date": "Mon, 99 Foo 2026 00:00:00 GMT"}],
     ids=str,
 )
-def test_a_kept_or_unreadable_date_says_nothing(odd: dict[str, str]) -> None:
+def test_cached_or_unreadable_date_header_is_ignored(odd: dict[str, str]) -> None:
     watched = Watched()
     for _ in range(5):
         watched.answer(APP_CONFIGURATION, HOUR, **odd)
@@ -349,7 +349,7 @@ async def test_an_instance_with_a_wrong_clock_is_not_ready_and_accepts_nothing(
     assert (await app.request("GET", "/ready")).status == 200
 
 
-async def test_a_wrong_clock_folds_no_message_and_forgets_none(
+async def test_wrong_clock_folds_no_message_and_loses_none(
     on_azure: tuple[App, AppConfigurationServer, CosmosServer],
 ) -> None:
     app, _, _ = on_azure
@@ -370,7 +370,7 @@ async def test_a_wrong_clock_folds_no_message_and_forgets_none(
     assert (await stored_signals(client)).events == 1
 
 
-async def test_on_one_machine_there_is_nothing_to_compare_with(app: App) -> None:
+async def test_single_machine_accepts_events_without_a_clock_comparison(app: App) -> None:
     client = await app.tenant(make_videos(3))
     app.clock.step(HOUR)
     assert (await client.post([view(app.now_ms())])).status == 202
@@ -405,7 +405,7 @@ async def last_watched(client: Client) -> float:
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["milliseconds", "ISO 8601"])
 @pytest.mark.parametrize("off_days", [-8, -400, -20_000, 2, 44 * 365], ids=str)
-async def test_a_device_that_says_when_it_sent_is_corrected(app: App, off_days: int, as_text: bool) -> None:
+async def test_event_times_are_corrected_by_the_send_time_of_the_device(app: App, off_days: int, as_text: bool) -> None:
     client = await app.tenant(make_videos(3))
     off = int(off_days * DAY * 1000)
     form = iso if as_text else int
@@ -417,14 +417,14 @@ async def test_a_device_that_says_when_it_sent_is_corrected(app: App, off_days: 
     assert app.counted("device_clocks", "corrected") == 1
 
 
-async def test_a_clock_that_is_hardly_off_and_a_batch_sent_again_soon_are_left_alone(app: App) -> None:
+async def test_small_clock_error_or_prompt_retry_is_not_corrected(app: App) -> None:
     client = await app.tenant(make_videos(3))
     answer = await post_sent(client, [view(app.now_ms(HOUR))], app.now_ms(50))
     assert answer.json["accepted"] == 1
     assert app.counted("device_clocks", "corrected") == 0
 
 
-async def test_an_old_event_of_a_right_clock_stays_old(app: App) -> None:
+async def test_old_event_of_a_correct_clock_stays_old(app: App) -> None:
     client = await app.tenant(make_videos(3))
     answer = await post_sent(client, [view(app.now_ms(8 * DAY)), view(app.now_ms(6 * DAY))], app.now_ms())
     assert [each["code"] for each in answer.json["rejected"]] == ["too_old"]
@@ -435,7 +435,7 @@ async def test_an_old_event_of_a_right_clock_stays_old(app: App) -> None:
 @pytest.mark.parametrize(
     "sent_at", [None, True, [], {}, "", "now", "2026", -1, 1e15, 1e300, -62_135_596_800_000, "9999-12-31T23:59:59Z"]
 )
-async def test_a_sent_at_that_is_no_time_costs_no_event(app: App, sent_at: Any) -> None:
+async def test_invalid_send_time_costs_no_event(app: App, sent_at: Any) -> None:
     client = await app.tenant(make_videos(3))
     answer = await post_sent(client, [view(app.now_ms(HOUR))], sent_at)
     assert (answer.status, answer.json["accepted"]) == (202, 1)
@@ -445,7 +445,7 @@ async def test_a_sent_at_that_is_no_time_costs_no_event(app: App, sent_at: Any) 
 
 @pytest.mark.parametrize("ago", [0.0, DAY, 300 * DAY, -300 * DAY])
 @pytest.mark.parametrize("kind", [int, float])
-async def test_seconds_instead_of_milliseconds_have_a_code_of_their_own(app: App, ago: float, kind: Any) -> None:
+async def test_timestamp_in_seconds_gets_its_own_error_code(app: App, ago: float, kind: Any) -> None:
     client = await app.tenant(make_videos(3))
     seconds = kind(app.now_ms(ago) / 1000)
     for sent_at in (None, seconds, app.now_ms(), iso(app.now_ms())):
@@ -454,14 +454,14 @@ async def test_seconds_instead_of_milliseconds_have_a_code_of_their_own(app: App
         assert answer.json["accepted"] == 1
 
 
-async def test_a_device_in_january_1970_is_not_taken_for_one_that_counts_seconds(app: App) -> None:
+async def test_device_clock_in_january_1970_is_not_mistaken_for_seconds(app: App) -> None:
     client = await app.tenant(make_videos(3))
     now_in_1970 = int(app.now_ms() / 1000)  # a clock that began at the epoch three weeks ago
     answer = await post_sent(client, [view(now_in_1970 - 60_000)], iso(now_in_1970))
     assert answer.json["accepted"] == 1
 
 
-async def test_the_same_bytes_count_once_however_much_later_they_come(app: App) -> None:
+async def test_identical_bytes_count_once_however_late_they_are_resent(app: App) -> None:
     client = await app.tenant(make_videos(3))
     events = [view(app.now_ms(HOUR)), view(app.now_ms(HOUR + 60), eventId="mine")]
     body = json.dumps({"events": events, "sentAt": app.now_ms()}).encode()
@@ -477,7 +477,7 @@ async def test_the_same_bytes_count_once_however_much_later_they_come(app: App) 
 
 
 @given(off=st.integers(-(50 * 365 * 86_400_000), 100 * 365 * 86_400_000 - 1), ago=st.integers(0, WEEK_MS - 3_600_000))
-def test_a_corrected_time_is_the_time_as_it_was(off: int, ago: int) -> None:
+def test_time_correction_restores_the_true_time(off: int, ago: int) -> None:
     now = 1_795_000_000.0
     at_device = int(now * 1000) + off
     device = DeviceClock.of(iso(at_device), now)

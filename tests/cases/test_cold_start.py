@@ -36,7 +36,7 @@ async def block_the_loop(times: int = 4) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_delay_that_no_request_causes_is_no_overload() -> None:
+async def test_delay_without_requests_is_not_overload() -> None:
     limits = Limits(Settings(), Telemetry())
     limits.delay.start()
     try:
@@ -52,7 +52,7 @@ async def test_a_delay_that_no_request_causes_is_no_overload() -> None:
         await limits.delay.stop()
 
 
-async def test_requests_that_were_refused_count_as_causing_delay() -> None:
+async def test_refused_requests_count_as_a_cause_of_delay() -> None:
     limits = Limits(replace(Settings(), max_in_flight=0.0), Telemetry())
     limits.delay.start()
     try:
@@ -66,7 +66,7 @@ async def test_requests_that_were_refused_count_as_causing_delay() -> None:
         await limits.delay.stop()
 
 
-async def test_work_of_the_process_itself_costs_no_user_their_own_page(tmp_path: Path) -> None:
+async def test_background_work_costs_no_user_a_personal_page(tmp_path: Path) -> None:
     async with served(tmp_path, signals_budget_ms=60_000.0, **SHED) as app:
         client = await app.tenant(make_videos(30))
         assert (await client.post(story_events(app.clock.now()))).status == 202
@@ -75,7 +75,7 @@ async def test_work_of_the_process_itself_costs_no_user_their_own_page(tmp_path:
         assert (await client.feed()).json["mode"] == "personalized"
 
 
-async def test_the_first_page_after_a_start_is_what_it_is(tmp_path: Path) -> None:
+async def test_first_page_after_a_restart_is_personalized(tmp_path: Path) -> None:
     """With history from before: the instance is new, the user is not."""
     settings = replace(local_settings({"DATA_FOLDER": str(tmp_path)}), signals_budget_ms=60_000.0)
     user = {"X-Tenant-Id": TENANTS[0][0].id, "X-Api-Key": SDK_KEY, "X-User": new_user()}
@@ -92,12 +92,12 @@ async def test_the_first_page_after_a_start_is_what_it_is(tmp_path: Path) -> Non
         assert (page["mode"], page["reason"]) == ("personalized", None)
 
 
-async def test_content_is_loaded_before_the_port_is_open(tmp_path: Path) -> None:
+async def test_content_is_loaded_before_the_port_opens(tmp_path: Path) -> None:
     async with running(local_settings({"DATA_FOLDER": str(tmp_path)}), port=0) as app:
         assert set(app.app.catalogs._catalogs) == {tenant.id for tenant, _, _ in TENANTS}
 
 
-async def test_a_warm_up_is_counted_as_no_request_and_asks_nobody(tmp_path: Path) -> None:
+async def test_warm_up_counts_no_request_and_reads_nothing(tmp_path: Path) -> None:
     async with served(tmp_path, content_refresh_seconds=30.0) as app:
         before, reads = dict(app.services.telemetry.counters), app.documents.reads
         app.services.feed.warm_up(app.clock.now())

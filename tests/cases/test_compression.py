@@ -41,7 +41,7 @@ def without_own(body: bytes) -> Any:
 
 @pytest.mark.parametrize("kind", ["personal", "newcomer", "opted out"])
 @pytest.mark.parametrize("limit", [1, 20, 50])
-async def test_a_compressed_page_is_the_page_with_the_same_etag(app: App, kind: str, limit: int) -> None:
+async def test_compressed_page_has_the_same_content_and_etag(app: App, kind: str, limit: int) -> None:
     client = await app.tenant(make_videos(60))
     if kind == "personal":
         await client.post(story_events(app.clock.now()))
@@ -72,7 +72,7 @@ async def test_a_compressed_page_is_the_page_with_the_same_etag(app: App, kind: 
 @pytest.mark.parametrize(
     "path", ["/openapi.json", "/openapi.json?for=sdk", "/docs/swagger-ui.css", "/studio/studio.css"]
 )
-async def test_documents_and_files_are_compressed_and_vary(app: App, path: str) -> None:
+async def test_documents_and_files_are_compressed_with_a_vary_header(app: App, path: str) -> None:
     client = await app.tenant()
     _, plain_headers, plain = await raw(client, path, {})
     _, headers, packed = await raw(client, path, GZIP)
@@ -88,7 +88,7 @@ async def test_documents_and_files_are_compressed_and_vary(app: App, path: str) 
         assert headers["ETag"] == plain_headers["ETag"]
 
 
-async def test_a_page_repeats_nothing_that_its_request_said(app: App) -> None:
+async def test_page_echoes_no_request_input(app: App) -> None:
     """So nobody can guess at a token by what he makes stand beside it: its length tells nothing (BREACH)."""
     client = await app.tenant(make_videos(60))
     said = "guess7"
@@ -101,7 +101,7 @@ async def test_a_page_repeats_nothing_that_its_request_said(app: App) -> None:
     assert b"5e" * 8 not in page
 
 
-async def test_a_picture_is_sent_as_it_is(app: App) -> None:
+async def test_image_is_not_compressed(app: App) -> None:
     client = await app.tenant()
     status, headers, _ = await raw(client, "/docs/favicon-32x32.png", GZIP)
     assert status == 200
@@ -109,7 +109,7 @@ async def test_a_picture_is_sent_as_it_is(app: App) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_curl_reads_a_page_put_together_from_parts(app: App) -> None:
+async def test_curl_decodes_a_page_assembled_from_compressed_parts(app: App) -> None:
     client = await app.tenant(make_videos(60))
     headers = [part for name, value in client.headers.items() for part in ("-H", f"{name}: {value}")]
     command = ("curl", "-sS", "--fail", "--compressed", *headers, f"{app.url}/v1/feed?limit=50")

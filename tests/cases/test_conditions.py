@@ -29,7 +29,7 @@ def refusal(answer: Answer) -> tuple[int, str | None]:
     return answer.status, answer.code
 
 
-async def test_every_changing_call_documents_the_header_if_match() -> None:
+async def test_every_changing_operation_documents_if_match() -> None:
     missing = {
         each.name
         for each in function_app.api.endpoints
@@ -61,7 +61,7 @@ DRAFTS = ["rules/cup/draft", "configuration/draft"]
 
 
 @pytest.mark.parametrize("path", DRAFTS)
-async def test_a_draft_that_the_publisher_never_saw_is_not_published(app: App, path: str) -> None:
+async def test_publishing_a_draft_the_publisher_never_saw_is_refused(app: App, path: str) -> None:
     editor, one, other = await with_draft(app, path)
     before = (await editor.get("audit")).json
     stale = await editor.post(f"{path}/publish", headers={"If-Match": one.headers["Etag"]})
@@ -75,7 +75,7 @@ async def test_a_draft_that_the_publisher_never_saw_is_not_published(app: App, p
 
 
 @pytest.mark.parametrize("path", DRAFTS)
-async def test_a_draft_that_somebody_else_saved_is_not_thrown_away(app: App, path: str) -> None:
+async def test_discarding_a_draft_somebody_else_saved_is_refused(app: App, path: str) -> None:
     editor, one, other = await with_draft(app, path)
     for headers, refused in (({"If-Match": one.headers["Etag"]}, (412, "stale_etag")), ({}, (400, "missing_if_match"))):
         assert refusal(await editor.call("DELETE", path, headers=headers)) == refused
@@ -86,7 +86,7 @@ async def test_a_draft_that_somebody_else_saved_is_not_thrown_away(app: App, pat
 
 
 @pytest.mark.parametrize("path", DRAFTS)
-async def test_a_draft_is_saved_over_the_one_that_was_read_only(app: App, path: str) -> None:
+async def test_draft_is_saved_only_over_the_version_that_was_read(app: App, path: str) -> None:
     editor, one, other = await with_draft(app, path)
     body = {**RULE, "multiplier": 5} if path.startswith("rules") else {"maturityPolicy": "G"}
     assert refusal(await editor.call("PUT", path, body)) == (400, "missing_if_match")
@@ -135,7 +135,7 @@ async def with_one_of_everything(app: App) -> Editor:
     return editor
 
 
-async def test_a_stale_tag_is_refused_everywhere_and_a_missing_one_where_required(app: App) -> None:
+async def test_stale_etag_is_always_refused_and_a_missing_one_where_required(app: App) -> None:
     editor = await with_one_of_everything(app)
     before = (await editor.get("audit")).json
     for method, path, body in REQUIRED:
@@ -152,7 +152,7 @@ async def test_a_stale_tag_is_refused_everywhere_and_a_missing_one_where_require
     assert (await editor.call("DELETE", "models/one")).status == 204
 
 
-async def test_a_current_tag_is_accepted_where_none_is_required(app: App) -> None:
+async def test_current_etag_is_accepted_where_none_is_required(app: App) -> None:
     editor = await with_one_of_everything(app)
     for path in ("takedown", "restore"):
         assert (await editor.change("GET", "videos/one")).status == 200
@@ -166,7 +166,7 @@ async def test_a_current_tag_is_accepted_where_none_is_required(app: App) -> Non
     assert (await editor.post("experiments/one/start", headers=tag)).status == 200
 
 
-async def test_keys_are_changed_as_they_were_listed(app: App) -> None:
+async def test_key_changes_accept_the_etag_of_the_list(app: App) -> None:
     ops = await operator(app)
     await ops.post("keys", {"name": "Ben", "scopes": ["cms"]})
     pem = signer("ES256").pem.strip()

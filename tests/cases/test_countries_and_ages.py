@@ -38,7 +38,7 @@ VIDEOS = [make_video(rating, rating=rating) for rating in RATINGS]
         ("", ALL),
     ],
 )
-async def test_of_all_age_bands_that_overlap_the_strictest_wins(app: App, query: str, seen: set[str]) -> None:
+async def test_strictest_of_all_overlapping_age_bands_applies(app: App, query: str, seen: set[str]) -> None:
     client = await app.tenant(VIDEOS, maturity_policy="PG13", age_band_policies={"0-12": "G", "13-17": "PG"})
     assert set((await client.get(f"/v1/feed?{query}")).ids) == seen
 
@@ -47,7 +47,7 @@ bands = st.tuples(st.integers(0, 30), st.integers(0, 30) | st.just(LAST_YEAR)).m
 
 
 @given(st.sampled_from(sorted(RATINGS)), st.dictionaries(bands, st.sampled_from(sorted(RATINGS)), max_size=5), bands)
-async def test_no_band_shows_more_than_any_age_in_it_may_see(
+async def test_age_band_shows_nothing_hidden_from_an_age_in_it(
     policy: str, policies: dict[AgeBand, str], asked: AgeBand
 ) -> None:
     tenant = Tenant("t", policy, {str(band): rating for band, rating in policies.items()})
@@ -60,11 +60,11 @@ async def test_no_band_shows_more_than_any_age_in_it_may_see(
 
 
 @given(bands)
-async def test_a_band_is_read_as_it_is_written(band: AgeBand) -> None:
+async def test_age_band_reads_back_as_written(band: AgeBand) -> None:
     assert read_age_band(str(band)) == band
 
 
-async def test_a_rule_for_children_holds_for_every_band_with_children_in_it(app: App) -> None:
+async def test_rule_for_children_applies_to_every_band_with_children_in_it(app: App) -> None:
     editor = await new_editor(app, [make_video("kids", "toons"), make_video("poker", "gambling")])
     rule = {"id": "no-gambling", "name": "No gambling", "action": "exclude", "match": {"categories": ["gambling"]},
             "audience": {"ageBands": ["0-12"]}}  # fmt: skip
@@ -75,7 +75,7 @@ async def test_a_rule_for_children_holds_for_every_band_with_children_in_it(app:
     assert len((await editor.client.feed(ageBand="13-17")).ids) == 2
 
 
-async def test_a_policy_that_shows_some_ages_more_asks_for_confirmation(app: App) -> None:
+async def test_policy_that_shows_some_ages_more_requires_confirmation(app: App) -> None:
     editor = await new_editor(app, VIDEOS)
     assert (await editor.change("PATCH", "configuration", {"ageBandPolicies": {"0-12": "G"}})).status == 200
     asked = await editor.change("PATCH", "configuration", {"ageBandPolicies": {"0-12": None, "0-5": "G", "7-12": "G"}})
@@ -87,13 +87,13 @@ async def test_a_policy_that_shows_some_ages_more_asks_for_confirmation(app: App
 
 
 @pytest.mark.parametrize("query", ["", "country=", "country=null", "country=XX", "country=Germany", "country=FR"])
-async def test_a_video_for_one_country_needs_that_country_to_be_known(app: App, query: str) -> None:
+async def test_country_restricted_video_requires_a_known_country(app: App, query: str) -> None:
     client = await app.tenant([make_video("everywhere"), make_video("for_germany", countries=("DE",))])
     assert (await client.get(f"/v1/feed?{query}")).ids == ["everywhere"]
     assert set((await client.feed(country="DE")).ids) == {"everywhere", "for_germany"}
 
 
-async def test_a_pin_does_not_bring_a_restricted_video_to_an_unknown_country(app: App) -> None:
+async def test_pin_brings_no_restricted_video_to_an_unknown_country(app: App) -> None:
     editor = await new_editor(app, [make_video("everywhere"), make_video("for_germany", countries=("DE",))])
     pin = {"id": "top", "name": "Top", "action": "pin", "positions": [1], "match": {"videoIds": ["for_germany"]}}
     assert (await editor.post("rules", pin)).status == 201
@@ -102,7 +102,7 @@ async def test_a_pin_does_not_bring_a_restricted_video_to_an_unknown_country(app
     assert (await editor.client.feed(country="de")).ids == ["for_germany", "everywhere"]
 
 
-async def test_a_stored_country_that_is_none_keeps_its_video_restricted(app: App) -> None:
+async def test_invalid_stored_country_keeps_its_video_restricted(app: App) -> None:
     client = await app.tenant([make_video("everywhere"), make_video("for_xx", countries=("XX",))])
     for country in ("XX", "DE", ""):
         assert (await client.feed(country=country)).ids == ["everywhere"]

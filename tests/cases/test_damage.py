@@ -55,7 +55,7 @@ BROKEN = [b"", b'{"id": "vid_fitness_1", "kin', b"\xff\xfe", b"null", b"[1]", b'
 
 
 @pytest.mark.parametrize("body", BROKEN, ids=repr)
-async def test_a_damaged_video_is_left_out_alone_and_the_feed_goes_on(
+async def test_damaged_video_is_left_out_and_the_feed_goes_on(
     tmp_path: Path, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with served(tmp_path, flags=True) as app:
@@ -81,7 +81,7 @@ async def test_a_damaged_video_is_left_out_alone_and_the_feed_goes_on(
         assert (await ready(app))["unreadableDocuments"] == {}
 
 
-async def test_a_video_that_becomes_unreadable_is_not_served_as_it_was(tmp_path: Path) -> None:
+async def test_video_that_becomes_unreadable_is_no_longer_served(tmp_path: Path) -> None:
     async with served(tmp_path) as app:
         client = await app.tenant(make_videos(30))
         assert "vid_fitness_1" in (await client.feed(limit=50)).ids
@@ -105,7 +105,7 @@ async def test_events_of_a_damaged_video_still_fold(tmp_path: Path) -> None:
         assert 0 < (await client.signals()).json["events"] < 20, "those of the other videos"
 
 
-async def test_whole_pages_of_damaged_rows_hide_no_row_behind_them(tmp_path: Path) -> None:
+async def test_pages_full_of_damaged_rows_hide_no_later_row(tmp_path: Path) -> None:
     async with served(tmp_path) as app:
         client = await app.tenant([make_video(f"vid_{number:04}") for number in range(450)])
         with rows(tmp_path) as file:
@@ -122,7 +122,7 @@ def embedded(folder: Path) -> Settings:
 
 
 @pytest.mark.parametrize("body", [None, "", '{"signing": "', "[]", '{"signing": "YQ==", "identity": "YQ=="}', "{}"])
-def test_damaged_secrets_beside_data_refuse_the_start_in_one_sentence(
+def test_damaged_secrets_stop_the_start_with_one_sentence(
     tmp_path: Path, body: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = with_embedded_secrets(embedded(tmp_path))
@@ -146,7 +146,7 @@ def test_damaged_secrets_beside_data_refuse_the_start_in_one_sentence(
     assert sorted(path.name for path in tmp_path.iterdir()) == before, "nothing was made"
 
 
-def test_an_empty_folder_gets_secrets_and_given_ones_need_no_file(tmp_path: Path) -> None:
+def test_empty_folder_gets_secrets_and_given_secrets_need_no_file(tmp_path: Path) -> None:
     made = with_embedded_secrets(embedded(tmp_path))
     (tmp_path / "bus.db").write_bytes(b"")
     (tmp_path / "secrets.json").unlink()
@@ -176,7 +176,7 @@ def _no_page_left(connection: sqlite3.Connection, group: object) -> None:
     raise full
 
 
-async def test_a_full_disk_refuses_writes_serves_reads_and_is_told_once(
+async def test_full_disk_refuses_writes_serves_reads_and_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with served(tmp_path, signals_budget_ms=10_000.0) as app:

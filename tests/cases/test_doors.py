@@ -48,19 +48,19 @@ async def status(app: Running, method: str, path: str, headers: dict[str, str]) 
     ["evil.example", "evil.example:7071", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", "[::2]",
      "localhost@evil.example", "127.0.0.1:7071:7071", "localhost.", "0.0.0.0", ""],
 )  # fmt: skip
-async def test_a_name_that_was_pointed_at_this_machine_reads_nothing(app: Running, host: str, path: str) -> None:
+async def test_dns_rebinding_request_reads_nothing(app: Running, host: str, path: str) -> None:
     assert await status(app, "GET", path, {"Host": host, "X-Api-Key": OPS_KEY}) == 421
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:7071", "127.0.0.1", "127.0.0.1:1", "[::1]:7071", "feed.test"])
-async def test_the_names_of_this_machine_and_those_named_at_the_start_answer(app: Running, host: str) -> None:
+async def test_local_and_configured_host_names_are_served(app: Running, host: str) -> None:
     assert await status(app, "GET", "/health", {"Host": host}) == 200
     assert await status(app, "GET", "/metrics", {"Host": host, "X-Api-Key": OPS_KEY}) == 200
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATORS_PATHS)
 @pytest.mark.parametrize("key", KEYS)
-async def test_metrics_and_timers_need_the_operators_key(app: Running, method: str, path: str, key: str) -> None:
+async def test_metrics_and_timers_require_the_operators_key(app: Running, method: str, path: str, key: str) -> None:
     headers = {"X-Tenant-Id": "tenant_1", **({"X-Api-Key": key} if key else {})}
     assert await status(app, method, path, headers) == (401 if key else 400)
 
@@ -72,7 +72,7 @@ async def test_metrics_and_timers_need_the_operators_key(app: Running, method: s
      {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
     ids=str,
 )  # fmt: skip
-async def test_pages_of_other_origins_reach_no_metrics_and_no_timers(
+async def test_cross_origin_pages_reach_no_metrics_and_no_timers(
     app: Running, method: str, path: str, sent: dict[str, str]
 ) -> None:
     assert await status(app, method, path, {"X-Api-Key": OPS_KEY, **sent}) == 403
@@ -92,7 +92,7 @@ HALF_OPEN = [
 
 
 @pytest.mark.parametrize("sent", HALF_OPEN, ids=range(len(HALF_OPEN)))
-async def test_requests_that_never_end_do_not_stay_open(app: Running, sent: bytes) -> None:
+async def test_unfinished_requests_are_closed(app: Running, sent: bytes) -> None:
     """Dozens at once; the time-out of a test is generous, the promise is that each of them ends."""
 
     async def half_open() -> None:
@@ -111,7 +111,7 @@ async def test_requests_that_never_end_do_not_stay_open(app: Running, sent: byte
     assert await status(app, "GET", "/health", {}) == 200
 
 
-async def test_headers_that_drip_in_do_not_stay_open(app: Running) -> None:
+async def test_slowly_sent_headers_are_closed(app: Running) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", app.host.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
 
@@ -128,7 +128,7 @@ async def test_headers_that_drip_in_do_not_stay_open(app: Running) -> None:
     writer.close()
 
 
-async def test_a_quick_client_is_never_cut_off_between_requests(app: Running) -> None:
+async def test_active_client_is_never_cut_off_between_requests(app: Running) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http:
         for _ in range(3):
             async with http.get(f"{app.url}/health") as answer:
@@ -136,5 +136,5 @@ async def test_a_quick_client_is_never_cut_off_between_requests(app: Running) ->
             await asyncio.sleep(1.5 * QUICK.header_seconds)
 
 
-async def test_nobody_may_hold_a_connection_for_twenty_seconds_without_asking() -> None:
+async def test_request_timeouts_are_shorter_than_twenty_seconds() -> None:
     assert max(PATIENCE.header_seconds, PATIENCE.body_seconds) < 20

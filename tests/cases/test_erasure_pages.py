@@ -71,7 +71,7 @@ async def _left_of(client: Client) -> int:
     return found
 
 
-async def test_an_erasure_finds_letters_on_every_page_of_both_subscriptions(app: App) -> None:
+async def test_erasure_finds_dead_letters_on_every_page_of_both_subscriptions(app: App) -> None:
     client = await app.tenant(make_videos(3))
     await _fill(client, {SIGNALS: LETTERS, ROLLUP: 5})
     app.bus.inner = ShortPages(app.bus.inner)  # type: ignore[assignment]
@@ -82,7 +82,7 @@ async def test_an_erasure_finds_letters_on_every_page_of_both_subscriptions(app:
     assert again.json["deleted"]["deadLetters"] == 0
 
 
-async def test_an_erasure_gives_no_receipt_while_somebody_else_holds_a_letter(app: App) -> None:
+async def test_erasure_is_not_confirmed_while_another_process_locks_a_dead_letter(app: App) -> None:
     client = await app.tenant(make_videos(3))
     await _fill(client, {SIGNALS: LETTERS})
     holder = await app.services.bus.receiver(SIGNALS, dead_letters=True)
@@ -97,7 +97,7 @@ async def test_an_erasure_gives_no_receipt_while_somebody_else_holds_a_letter(ap
     assert await _left_of(client) == 0
 
 
-async def test_a_sweep_drops_old_letters_on_every_page(app: App) -> None:
+async def test_sweep_drops_old_dead_letters_on_every_page(app: App) -> None:
     client = await app.tenant(make_videos(3))
     await _fill(client, {ROLLUP: 30})
     app.bus.inner = ShortPages(app.bus.inner)  # type: ignore[assignment]

@@ -55,7 +55,7 @@ STORIES = st.lists(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.lists(planned_faults(), min_size=1, max_size=5), STORIES)
-def test_after_any_plan_of_faults_everything_accepted_counts_once(
+def test_accepted_events_count_once_under_any_fault_plan(
     plan: list[PlannedFault], story: list[tuple[float, tuple[Any, ...]]]
 ) -> None:
     logging.disable()

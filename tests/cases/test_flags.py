@@ -147,7 +147,7 @@ only_app_configuration = pytest.mark.parametrize("rig", ["appconfig"], indirect=
 
 
 @in_module
-async def test_a_damaged_flag_of_another_app_costs_no_feed_and_hides_no_change(rig: Rig) -> None:
+async def test_damaged_flag_of_another_app_stops_no_feed_and_hides_no_change(rig: Rig) -> None:
     other = filtered("Microsoft.Targeting", {"Audience": "all"}, "another-app")
     assert await rig.show(ON, other) == ("personalized", None)
     assert await rig.show(ON, other, {"id": "dark-launch", "enabled": True}) == ("fallback", "dark_launch")
@@ -159,7 +159,7 @@ async def test_a_damaged_flag_of_another_app_costs_no_feed_and_hides_no_change(r
 
 @pytest.mark.parametrize("damaged", DAMAGED, ids=json.dumps)
 @in_module
-async def test_the_switch_works_whatever_another_flag_looks_like(rig: Rig, damaged: Any) -> None:
+async def test_kill_switch_works_whatever_other_flags_contain(rig: Rig, damaged: Any) -> None:
     assert await rig.show(damaged, ON) == ("personalized", None)
     assert await rig.show(damaged, OFF) == ("fallback", "kill_switch")
     assert await rig.show(ON) == ("personalized", None)
@@ -184,7 +184,7 @@ async def test_the_switch_works_whatever_another_flag_looks_like(rig: Rig, damag
     ],
 )
 @in_module
-async def test_a_switch_nobody_can_read_is_off_and_says_so_once(
+async def test_unreadable_kill_switch_counts_as_off_and_is_logged_once(
     rig: Rig, record: Any, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await rig.show(ON)
@@ -200,14 +200,14 @@ async def test_a_switch_nobody_can_read_is_off_and_says_so_once(
 
 
 @in_module
-async def test_a_time_window_in_the_form_of_the_schema_works(rig: Rig) -> None:
+async def test_time_window_in_schema_form_works(rig: Rig) -> None:
     past = "Wed, 01 Jan 2020 00:00:00 GMT"
     assert await rig.show(filtered("Microsoft.TimeWindow", {"Start": past})) == ("personalized", None)
     assert await rig.show(filtered("Microsoft.TimeWindow", {"End": past})) == ("fallback", "not_in_rollout")
 
 
 @in_module
-async def test_empty_fields_that_some_writers_add_are_no_damage(rig: Rig) -> None:
+async def test_empty_fields_of_some_writers_are_accepted(rig: Rig) -> None:
     plain = {**ON, "conditions": {"client_filters": None, "requirement_type": None}, "variants": None}
     assert await rig.show(plain) == ("personalized", None)
     assert await rig.show({**ON, "conditions": None}) == ("personalized", None)
@@ -216,7 +216,7 @@ async def test_empty_fields_that_some_writers_add_are_no_damage(rig: Rig) -> Non
 
 
 @in_module
-async def test_flags_that_were_all_deleted_are_unknown_as_at_the_start(rig: Rig) -> None:
+async def test_flags_are_unknown_after_all_were_deleted(rig: Rig) -> None:
     assert await rig.show(ON) == ("personalized", None)
     assert await rig.show() == ("fallback", "flags_unavailable")
     assert rig.gauge("flags_on", PERSONALIZED_FEED) == 0
@@ -225,7 +225,7 @@ async def test_flags_that_were_all_deleted_are_unknown_as_at_the_start(rig: Rig)
 
 @only_app_configuration
 @in_module
-async def test_a_flag_that_loses_its_content_type_is_unknown(rig: Rig) -> None:
+async def test_flag_without_its_content_type_is_unknown(rig: Rig) -> None:
     assert rig.server is not None
     for content_type in (None, "", "application/json", 7):
         assert await rig.show(ON) == ("personalized", None)
@@ -238,7 +238,7 @@ async def test_a_flag_that_loses_its_content_type_is_unknown(rig: Rig) -> None:
 @pytest.mark.parametrize("value", [None, [], 7, {}, True, "null", "[]", "{not json", ""], ids=repr)
 @only_app_configuration
 @in_module
-async def test_a_value_that_is_no_flag_hides_no_other_flag_and_no_later_switch(rig: Rig, value: Any) -> None:
+async def test_value_that_is_no_flag_hides_no_other_flag_and_no_later_change(rig: Rig, value: Any) -> None:
     assert rig.server is not None
     rig.server.clear()
     rig.server.put_flag(ON)
@@ -257,7 +257,7 @@ async def test_a_value_that_is_no_flag_hides_no_other_flag_and_no_later_switch(r
 
 @only_app_configuration
 @in_module
-async def test_an_item_of_another_shape_on_a_page_is_passed_over(rig: Rig) -> None:
+async def test_item_of_unknown_shape_is_skipped(rig: Rig) -> None:
     assert rig.server is not None
     for odd in ("null", '"x"', "[]", "7", "{}", '{"key": null}', '{"key": 7, "value": "x"}'):
         page = f'{{"items": [{odd}, {json.dumps(_item(OFF))}]}}'
@@ -269,7 +269,7 @@ async def test_an_item_of_another_shape_on_a_page_is_passed_over(rig: Rig) -> No
 
 @only_app_configuration
 @in_module
-async def test_an_answer_that_is_none_keeps_the_flags_in_force(rig: Rig) -> None:
+async def test_invalid_response_keeps_the_flags_in_force(rig: Rig) -> None:
     assert rig.server is not None
     assert await rig.show(ON) == ("personalized", None)
     of_200 = ["", "<html>", "{}", "null", '{"items": 7}', '{"items": null}']
@@ -282,7 +282,7 @@ async def test_an_answer_that_is_none_keeps_the_flags_in_force(rig: Rig) -> None
 
 
 @in_module
-async def test_off_wins_among_records_of_one_id_and_the_tool_says_which(rig: Rig, caplog: Any, capsys: Any) -> None:
+async def test_off_wins_among_records_of_one_id_and_the_tool_names_them(rig: Rig, caplog: Any, capsys: Any) -> None:
     with caplog.at_level(logging.INFO):
         assert await rig.show(ON, ON) == ("personalized", None)
         assert await rig.show(ON, OFF) == ("fallback", "kill_switch")
@@ -335,7 +335,7 @@ async def test_a_flag_with_variants_is_read_as_the_library_reads_it(rig: Rig, al
 
 
 @in_module
-async def test_a_switch_keeps_tags_and_everything_it_does_not_mention(rig: Rig) -> None:
+async def test_switching_keeps_tags_and_everything_not_mentioned(rig: Rig) -> None:
     stored = {
         **targeting(DefaultRolloutPercentage=100, Users=["kept"]),
         "description": None,
@@ -362,7 +362,7 @@ async def test_a_switch_keeps_tags_and_everything_it_does_not_mention(rig: Rig) 
 
 @only_app_configuration
 @in_module
-async def test_seeding_never_adds_a_record_beside_one_that_defines_the_flag(rig: Rig) -> None:
+async def test_seeding_never_duplicates_a_defined_flag(rig: Rig) -> None:
     assert rig.server is not None
     rig.put([ON])
     rig.server.items[FLAG_PREFIX + "copy"] = {**rig.server.items.pop(FLAG_PREFIX + PERSONALIZED_FEED)}
@@ -382,7 +382,7 @@ async def test_seeding_never_adds_a_record_beside_one_that_defines_the_flag(rig:
 
 
 @in_module
-async def test_an_install_that_failed_is_tried_again_and_never_confirmed(rig: Rig, monkeypatch: Any) -> None:
+async def test_failed_flag_update_is_retried_and_never_confirmed(rig: Rig, monkeypatch: Any) -> None:
     assert await rig.show(ON) == ("personalized", None)
     flags = rig.app.services.flags
 
@@ -430,7 +430,7 @@ class Records:
 
 @given(records=st.lists(_JSON, max_size=6), at=st.integers(0, 6))
 @hypothesis_settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-def test_no_set_of_records_hides_a_pulled_switch_or_raises(records: list[Any], at: int) -> None:
+def test_no_set_of_records_hides_the_kill_switch_or_raises(records: list[Any], at: int) -> None:
     async def ask(held: list[Any]) -> Verdict:
         flags = Flags(Records(held))
         await flags.refresh(0.0)

@@ -40,7 +40,7 @@ async def known(viewer: Viewer) -> None:
         await viewer.tell("video_view", video, watchTimeMs=25_000)
 
 
-async def test_what_is_followed_is_listed_by_kind_newest_first(app: App) -> None:
+async def test_followed_items_are_listed_by_kind_newest_first(app: App) -> None:
     viewer = await new_viewer(app)
     await viewer.follow("creator", "anna", ago=30)
     await viewer.follow("category", "drama", ago=20)
@@ -73,14 +73,14 @@ async def test_what_is_followed_is_listed_by_kind_newest_first(app: App) -> None
         {"followKind": "creator", "followId": 7},
     ],
 )
-async def test_a_follow_of_nothing_that_can_be_followed_is_refused(app: App, given: dict[str, object]) -> None:
+async def test_following_what_cannot_be_followed_is_refused(app: App, given: dict[str, object]) -> None:
     client = await app.tenant()
     rows = [{"type": kind, "timestamp": app.now_ms(), "videoId": "v1", **given} for kind in ("follow", "unfollow")]
     answer = await client.post(rows)
     assert [each["code"] for each in answer.json["rejected"]] == ["invalid_follow"] * 2
 
 
-async def test_the_feed_has_only_what_is_followed(app: App) -> None:
+async def test_following_feed_holds_only_followed_items(app: App) -> None:
     viewer = await new_viewer(app)
     await known(viewer)
     await viewer.follow("creator", "anna")
@@ -105,7 +105,7 @@ async def test_the_feed_has_only_what_is_followed(app: App) -> None:
     assert (odd.status, odd.code) == (400, "invalid_order")
 
 
-async def test_a_walk_through_what_is_followed_repeats_nothing(app: App) -> None:
+async def test_paging_through_the_following_feed_repeats_nothing(app: App) -> None:
     viewer = await new_viewer(app)
     await known(viewer)
     for creator in ("anna", "ben"):
@@ -125,7 +125,7 @@ async def test_a_new_user_gets_the_newest_of_what_they_follow(app: App) -> None:
     assert page.ids == [f"vid_ben_{n}" for n in (3, 2, 1, 0)]
 
 
-async def test_where_nothing_of_the_user_may_be_read_the_feed_is_empty(app: App) -> None:
+async def test_following_feed_is_empty_when_user_data_must_not_be_read(app: App) -> None:
     viewer = await new_viewer(app)
     await known(viewer)
     await viewer.follow("creator", "anna")
@@ -140,7 +140,7 @@ async def test_where_nothing_of_the_user_may_be_read_the_feed_is_empty(app: App)
         assert await app.services.flags_refresher.refresh()
 
 
-async def test_what_is_followed_ranks_higher_once_it_has_a_weight(app: App) -> None:
+async def test_followed_items_rank_higher_once_the_feature_has_a_weight(app: App) -> None:
     editor = await new_editor(app, VIDEOS)
     viewer = await viewer_of(editor.client)
     await known(viewer)
@@ -158,7 +158,7 @@ async def test_what_is_followed_ranks_higher_once_it_has_a_weight(app: App) -> N
     assert {gained[id] for id in gained if id.startswith("vid_anna")} <= {0}
 
 
-async def test_follows_count_nothing_for_videos_and_are_archived_once(app: App) -> None:
+async def test_follows_add_nothing_to_statistics_and_are_archived_once(app: App) -> None:
     viewer = await viewer_of(await app.tenant(VIDEOS, count_anonymous_events=True))
     row = {"type": "follow", "followKind": "creator", "followId": "anna", "timestamp": app.now_ms(), "eventId": "one"}
     await viewer.send(row, {"type": "like", "videoId": "vid_anna_0", "timestamp": app.now_ms()})

@@ -235,5 +235,5 @@ def test_old_and_new_formats_side_by_side_lose_nothing_and_count_once(steps: lis
     asyncio.run(tell())
 
 
-def test_a_line_of_the_archive_without_an_origin_is_of_the_running_app() -> None:
+def test_archive_line_without_an_origin_counts_as_live() -> None:
     assert [is_live(line) for line in ({}, {"origin": "live"}, {"origin": "history"})] == [True, True, False]

@@ -30,7 +30,7 @@ def views_of(signals: Signals, category: str) -> float:
 
 
 @given(days=st.floats(0.01, 20_000), half_life=st.floats(1, 30))
-def test_one_event_from_the_future_fades_nothing_that_follows(days: float, half_life: float) -> None:
+def test_event_from_the_future_decays_no_later_event(days: float, half_life: float) -> None:
     ahead = NOW + days * DAY
     signals = fold(None, [view("ahead", ahead, 0)], FACTS, half_life, ahead, ahead)
     events = [view("new", NOW, number) for number in range(40)]
@@ -42,7 +42,7 @@ def test_one_event_from_the_future_fades_nothing_that_follows(days: float, half_
     assert int(signals.daily["views"].sum()) == 41
 
 
-def test_counters_get_back_what_they_lost_to_the_future() -> None:
+def test_counters_recover_what_a_future_event_decayed() -> None:
     signals = fold(None, [view("old", NOW - 2 * DAY, n) for n in range(40)], FACTS, 14.0, NOW - 2 * DAY)
     ahead = NOW + 60 * DAY
     signals = fold(signals, [view("ahead", ahead, 0)], FACTS, 14.0, ahead, ahead)
@@ -50,13 +50,13 @@ def test_counters_get_back_what_they_lost_to_the_future() -> None:
     assert views_of(signals, "old") == pytest.approx(40 * 2 ** (-2 / 14), rel=1e-2)
 
 
-def test_acceptance_by_a_clock_ahead_is_held_to_the_clock_of_the_fold() -> None:
+def test_acceptance_time_is_clamped_to_the_clock_of_the_fold() -> None:
     signals = fold(None, [view("new", NOW, 0)], FACTS, 14.0, NOW, accepted_at=NOW + 91 * DAY)
     assert signals.identities.times.max() == int(NOW * 1000)
 
 
 @given(days=st.floats(0.001, 20_000), views=st.integers(1, 5))
-def test_statistics_never_multiply_and_count_again_at_once(days: float, views: int) -> None:
+def test_statistics_held_back_never_multiply_and_count_new_views_at_once(days: float, views: int) -> None:
     ahead = NOW + days * DAY
     table = StatsTable()
     table.add([("old", NOW - 3 * DAY, VIDEO_VIEW, 30_000.0, 30.0)] * 100)

@@ -58,7 +58,7 @@ async def check(world: World, numbers: set[int]) -> None:
     assert world.topic.dead == []
 
 
-async def test_a_batch_that_had_arrived_is_known_by_its_name(world: World) -> None:
+async def test_repeated_batch_that_had_arrived_counts_once(world: World) -> None:
     send(world, 1, again=False)
     await world.rollup.run()
     for _ in range(2):
@@ -68,7 +68,7 @@ async def test_a_batch_that_had_arrived_is_known_by_its_name(world: World) -> No
     assert world.services.telemetry.counters["batches_rolled_up", ("again",)] > 0
 
 
-async def test_a_batch_that_had_not_arrived_counts_when_it_comes_again(world: World) -> None:
+async def test_repeated_batch_that_had_not_arrived_counts(world: World) -> None:
     send(world, 1, again=False)
     await world.rollup.run()
     send(world, 2, again=True)
@@ -77,7 +77,7 @@ async def test_a_batch_that_had_not_arrived_counts_when_it_comes_again(world: Wo
     await check(world, {1, 2})
 
 
-async def test_a_first_copy_that_comes_last_is_known_as_well(world: World) -> None:
+async def test_first_copy_that_arrives_last_counts_once(world: World) -> None:
     send(world, 1, again=True)
     await world.rollup.run()
     send(world, 1, again=False)
@@ -87,7 +87,7 @@ async def test_a_first_copy_that_comes_last_is_known_as_well(world: World) -> No
     assert world.services.telemetry.counters["batches_rolled_up", ("again",)] == 1
 
 
-async def test_without_an_archive_it_counts_once_as_well(world: World) -> None:
+async def test_repeated_batch_counts_once_without_an_archive(world: World) -> None:
     await save_tenant(world.documents, Tenant(TENANT, feature_flags={ARCHIVE: False}))
     await world.services.tenants_refresher.refresh()
     for again in (False, True, True):
@@ -99,7 +99,7 @@ async def test_without_an_archive_it_counts_once_as_well(world: World) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(copies=COPIES, first_copies=FIRST_COPIES)
-def test_however_the_copies_come_each_batch_counts_once(
+def test_each_batch_counts_once_in_any_order_of_copies(
     tmp_path: Path, copies: list[tuple[int, bool, bool]], first_copies: tuple[int, ...]
 ) -> None:
     async def tell() -> None:
@@ -121,7 +121,7 @@ def test_however_the_copies_come_each_batch_counts_once(
 
 
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
-async def test_wherever_the_roll_up_dies_it_counts_once(tmp_path: Path, when: str) -> None:
+async def test_each_batch_counts_once_wherever_the_roll_up_dies(tmp_path: Path, when: str) -> None:
     for at in range(30):
         world = World(tmp_path / f"{at}")
         await world.prepare()
@@ -137,7 +137,7 @@ async def test_wherever_the_roll_up_dies_it_counts_once(tmp_path: Path, when: st
     raise AssertionError("it never came to an end")
 
 
-def test_marking_a_message_changes_nothing_else_in_it() -> None:
+def test_marking_a_message_as_repeated_changes_nothing_else() -> None:
     first, second = batch(1), batch(2)
     assert decode(marked_again(encode(first))) == (replace(first, again=True),)
     both = decode(marked_again(encode_all([first, second])))
@@ -145,7 +145,7 @@ def test_marking_a_message_changes_nothing_else_in_it() -> None:
     assert decode(encode(first)) == (first,)
 
 
-async def test_a_replayed_letter_of_the_roll_up_says_that_it_may_have_counted(tmp_path: Path) -> None:
+async def test_replayed_dead_letter_of_the_roll_up_is_marked_as_repeated(tmp_path: Path) -> None:
     world = LettersWorld(tmp_path)
     await world.bury(batch(1), ROLLUP)
     letters = await world.letters(ROLLUP)
@@ -156,7 +156,7 @@ async def test_a_replayed_letter_of_the_roll_up_says_that_it_may_have_counted(tm
     assert [each.again for each in decode(message.body)] == [True]
 
 
-async def test_no_feed_reads_the_names_when_it_loads_a_tenant(world: World) -> None:
+async def test_loading_a_tenant_for_a_feed_reads_no_batch_names(world: World) -> None:
     send(world, 1, again=False)
     await world.rollup.run()
     names = await query_all(world.documents, VIDEO_STATS, TENANT, PREFIX)

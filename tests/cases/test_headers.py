@@ -121,7 +121,7 @@ header_sets = st.fixed_dictionaries(
     key=st.sampled_from(["good", "good", "wrong", "none"]),
     extra=header_sets,
 )
-async def test_no_header_comes_twice_and_the_content_is_of_the_type_that_is_said(
+async def test_no_response_header_repeats_and_the_content_type_is_right(
     client: Client, declared: Endpoint, method: str, path: str, key: str, extra: dict[str, str]
 ) -> None:
     method = method or declared.method
@@ -155,7 +155,7 @@ async def test_no_header_comes_twice_and_the_content_is_of_the_type_that_is_said
         ("/nowhere", "application/problem+json"),
     ],
 )
-async def test_each_path_has_its_type_also_where_nothing_changed(client: Client, path: str, content_type: str) -> None:
+async def test_each_path_has_its_content_type_also_in_a_304(client: Client, path: str, content_type: str) -> None:
     full = await client.get(path)
     assert full.headers["Content-Type"] == content_type
     if "Etag" in full.headers:
@@ -206,7 +206,7 @@ CHOOSE_NO_CONTENT = {"if-none-match", "traceparent"}
 
 
 @pytest.mark.parametrize("declared", [e for e in ENDPOINTS if e.method == "GET" and not e.plain], ids=lambda e: e.name)
-async def test_what_can_be_kept_names_every_header_that_was_read(client: Client, declared: Endpoint) -> None:
+async def test_vary_names_every_request_header_that_was_read(client: Client, declared: Endpoint) -> None:
     api: Any = next(each for kind, each in client.app.services.apis.items() if declared.handler in vars(kind).values())
     for headers in ({}, client.headers, {**client.headers, "Origin": HERE, "If-None-Match": "*"}):
         request = WatchedRequest(
@@ -218,7 +218,7 @@ async def test_what_can_be_kept_names_every_header_that_was_read(client: Client,
             assert request.watched.read - CHOOSE_NO_CONTENT <= set(listed(response.headers["Vary"]))
 
 
-async def test_the_feed_and_the_configuration_name_who_asks(client: Client) -> None:
+async def test_feed_and_configuration_vary_by_caller(client: Client) -> None:
     who = ["x-tenant-id", "x-api-key"]
     about = ["x-user", "x-user-token", "x-personalization"]
     always = ["accept-encoding", "origin"]
@@ -232,20 +232,20 @@ async def test_the_feed_and_the_configuration_name_who_asks(client: Client) -> N
         assert refused.headers["Cache-Control"] == "no-store"
 
 
-async def test_what_the_host_refuses_is_not_kept(client: Client) -> None:
+async def test_responses_of_the_host_itself_are_not_cached(client: Client) -> None:
     for method, path in (("GET", "/v1/nothing"), ("DELETE", "/v1/feed")):
         status, headers, _ = await asked(client.app, method, path, client.headers)
         assert status in (404, 405)
         assert dict(headers)["Cache-Control"] == "no-store"
 
 
-async def test_cors_appends_to_what_vary_says() -> None:
+async def test_cors_appends_to_vary() -> None:
     assert Cors(HERE).vary("X-User") == "X-User, Origin"
     assert Cors(HERE).vary("") == "Origin"
     assert Cors("").vary("X-User") == "X-User"
 
 
-async def test_headers_are_found_by_name_in_lower_case_whatever_the_sdks_mapping_is() -> None:
+async def test_headers_are_found_in_lower_case_whatever_the_sdks_mapping_is() -> None:
     sent = {"X-User": "u", "x-api-key": "k"}
     request = func.HttpRequest("GET", "/", headers=sent, body=b"")
     other = SimpleNamespace(headers=MappingProxyType(sent))
@@ -259,7 +259,7 @@ hosts = st.text("abz01-.", min_size=1, max_size=12)
 
 
 @given(scheme=schemes, host=hosts, other=hosts)
-async def test_a_listed_origin_of_any_scheme_is_compared_letter_by_letter(scheme: str, host: str, other: str) -> None:
+async def test_listed_origin_of_any_scheme_is_compared_exactly(scheme: str, host: str, other: str) -> None:
     origin = f"{scheme}://{host}"
     cors = Cors(f"https://first.example, {origin}")
     assert cors.preflight(origin)
@@ -290,12 +290,12 @@ async def test_the_origin_of_a_hybrid_app_can_be_listed(origin: str) -> None:
         "https://app.example?x", "localhost", "://localhost", "https://", "https://App.example", f"{HERE} {HERE}",
     ],
 )  # fmt: skip
-async def test_what_is_no_single_origin_is_refused_at_the_start(setting: str) -> None:
+async def test_value_that_is_no_single_origin_is_refused_at_the_start(setting: str) -> None:
     with pytest.raises(BadSetting, match="CORS_ORIGINS"):
         Cors(f"{HERE},{setting}")
 
 
-async def test_an_opaque_origin_is_promised_nothing(client: Client) -> None:
+async def test_unlisted_or_opaque_origin_gets_no_cors_headers(client: Client) -> None:
     for origin in ("null", "file://", "capacitor://localhost.evil", "CAPACITOR://localhost", f"{HERE},{HERE}"):
         for method in ("OPTIONS", "GET"):
             _, headers, _ = await asked(client.app, method, "/v1/feed", {**client.headers, "Origin": origin})
@@ -311,7 +311,7 @@ async def allowed(app: App, path: str) -> set[str]:
     return set(listed(answer.headers["Access-Control-Allow-Headers"]))
 
 
-async def test_a_page_may_send_every_header_that_is_read_and_those_of_tracing(app: App) -> None:
+async def test_cors_allows_every_header_that_is_read_and_those_of_tracing(app: App) -> None:
     tracing = {"traceparent", "tracestate", "baggage", "x-request-id", "x-correlation-id", "sentry-trace"}
     for declared in ENDPOINTS:
         if declared.cors:
@@ -322,7 +322,7 @@ async def test_a_page_may_send_every_header_that_is_read_and_those_of_tracing(ap
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(declared=st.sampled_from([e for e in ENDPOINTS if e.cors]), key=st.booleans(), extra=header_sets)
-async def test_a_page_can_read_every_header_that_is_meant_for_it(
+async def test_cors_exposes_every_header_meant_for_the_page(
     client: Client, declared: Endpoint, key: bool, extra: dict[str, str]
 ) -> None:
     sent = {**(client.headers if key else {}), **extra, "Origin": HERE}

@@ -48,7 +48,7 @@ async def figures(client: Client, video: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_heartbeats_in_any_order_count_one_view_and_their_furthest(app: App, seed: int) -> None:
+async def test_heartbeats_in_any_order_count_one_view_at_their_furthest_position(app: App, seed: int) -> None:
     draw = random.Random(seed)
     client = await app.tenant(make_videos(20))
     page = (await client.feed(limit=5)).json
@@ -89,7 +89,7 @@ async def test_starts_stalls_and_failures_are_counted_per_video_and_are_no_actio
     assert app.counted("playback_events", client.tenant_id, "playback_error") == 1
 
 
-async def test_without_consent_the_view_at_the_end_counts_and_no_heartbeat(app: App) -> None:
+async def test_without_consent_the_final_view_counts_and_heartbeats_do_not(app: App) -> None:
     client = await app.tenant(make_videos(20))
     off = {"X-Personalization": "off"}
     page = (await client.feed(off, limit=5)).json
@@ -142,7 +142,7 @@ async def test_a_session_is_archived_as_a_hash_that_differs_between_users(app: A
         ({"type": "video_view", "watchTimeMs": 1_000, "startedAt": None}, "missing_play"),
     ],
 )
-async def test_an_odd_heartbeat_is_refused_alone(app: App, change: dict[str, Any], code: str) -> None:
+async def test_malformed_heartbeat_is_refused_alone(app: App, change: dict[str, Any], code: str) -> None:
     client = await app.tenant(make_videos(3))
     good = heartbeat(app, "vid_travel_3", 1_000)
     answer = await client.post([{**good, **change}, good])
@@ -151,7 +151,7 @@ async def test_an_odd_heartbeat_is_refused_alone(app: App, change: dict[str, Any
     assert answer.json["rejected"][0]["message"] == REJECTIONS[code]
 
 
-async def test_numbers_and_times_may_be_spelled_as_in_other_fields(app: App) -> None:
+async def test_heartbeats_accept_numbers_and_times_as_other_events_do(app: App) -> None:
     client = await app.tenant(make_videos(3))
     good = heartbeat(app, "vid_travel_3", 1_000)
     spelled = {"positionMs": "1000", "startedAt": str(good["startedAt"]), "timestamp": str(good["timestamp"])}

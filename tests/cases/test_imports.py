@@ -53,7 +53,7 @@ def errors(answer: Answer, at: int = 0) -> list[str]:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_one_broken_row_of_json_is_rejected_and_the_others_are_written(app: App, name: str) -> None:
+async def test_one_broken_json_row_is_rejected_and_the_others_are_written(app: App, name: str) -> None:
     editor = await new_editor(app)
     good = [orjson.dumps({"id": f"v{n}", **VIDEO}) for n in range(2)]
     bad = b'{"id": "v9", "note": %b}' % BROKEN[name]
@@ -68,7 +68,7 @@ async def test_one_broken_row_of_json_is_rejected_and_the_others_are_written(app
         ]  # fmt: skip
 
 
-async def test_one_row_that_is_not_utf_8_is_rejected_alone(app: App) -> None:
+async def test_row_that_is_not_utf_8_is_rejected_alone(app: App) -> None:
     editor = await new_editor(app)
     body = table(row(), row(id="v2", title="CAFE"), row(id="v3")).replace(b"CAFE", b"caf\xe9")
     answer = await sent(editor, body)
@@ -81,7 +81,7 @@ async def test_one_row_that_is_not_utf_8_is_rejected_alone(app: App) -> None:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-async def test_commas_semicolons_and_tabs_are_read_with_and_without_a_mark(
+async def test_comma_semicolon_and_tab_tables_are_read_with_and_without_a_bom(
     app: App, separator: str, mark: bytes
 ) -> None:
     answer, video = await imported(app, mark + table(row(), separator=separator))
@@ -89,13 +89,13 @@ async def test_commas_semicolons_and_tabs_are_read_with_and_without_a_mark(
     assert (video["tags"], video["durationSeconds"]) == (["a", "b"], 12.5)
 
 
-async def test_a_table_in_utf_16_as_spreadsheets_save_it_is_read(app: App) -> None:
+async def test_utf_16_table_of_a_spreadsheet_is_read(app: App) -> None:
     _, video = await imported(app, table(row(title="Größe"), separator="\t").decode().encode("utf-16"))
     assert video["title"] == "Größe"
 
 
 @pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", '"sep=;"\n', "SEP=;\n"])
-async def test_a_first_line_that_names_the_separator_is_read_and_is_no_row(app: App, first: str) -> None:
+async def test_first_line_that_names_the_separator_is_applied_and_is_no_row(app: App, first: str) -> None:
     answer, video = await imported(app, first.encode() + table(row(), separator=";"))
     assert video["title"] == "Core"
     assert answer.json["rows"][0]["row"] == 2
@@ -105,19 +105,19 @@ async def test_a_first_line_that_names_the_separator_is_read_and_is_no_row(app: 
     "head", ["Id, Title,playback_url,Main tag,TAGS,Duration Seconds, maturity-rating",
      '"id ",title,PlaybackURL,mainTag,Tags,durationseconds,Maturity Rating']
 )  # fmt: skip
-async def test_the_names_of_columns_are_read_however_they_are_spelled(app: App, head: str) -> None:
+async def test_column_names_are_read_in_any_spelling(app: App, head: str) -> None:
     answer, _ = await imported(app, f"{head}\n{','.join(CELLS)}".encode())
     assert answer.json["counts"] == {"created": 1}
 
 
 @pytest.mark.parametrize("twice", ["title", "Title", " title "])
-async def test_a_column_that_is_there_twice_is_refused_by_name(app: App, twice: str) -> None:
+async def test_duplicate_column_is_refused_by_name(app: App, twice: str) -> None:
     answer, _ = await imported(app, f"id,title,{twice}\nv1,a,b".encode())
     assert (answer.status, answer.code) == (400, "duplicate_column")
     assert answer.json["detail"] == "Columns 2 and 3 are both title: remove or rename one."
 
 
-async def test_empty_rows_and_columns_without_a_name_are_passed_over(app: App) -> None:
+async def test_empty_rows_and_unnamed_columns_are_skipped(app: App) -> None:
     editor = await new_editor(app)
     head = [*HEAD, "", ""]
     blank = [""] * len(head)
@@ -127,7 +127,7 @@ async def test_empty_rows_and_columns_without_a_name_are_passed_over(app: App) -
     assert errors(lost) == ["Cell 9 of the row is in a column without a name."]
 
 
-async def test_a_row_has_the_number_that_the_sheet_shows(app: App) -> None:
+async def test_row_numbers_match_the_spreadsheet(app: App) -> None:
     editor = await new_editor(app)
     head, good, bad = (",".join(HEAD), ",".join(row()), ",".join(row(id="v3", durationSeconds="x")))
     two_lines = ",".join(row(id="v2", title='"two\nlines"'))
@@ -144,7 +144,7 @@ async def test_json_lines_are_numbered_by_line(app: App) -> None:
     assert [each["row"] for each in answer.json["rows"]] == [3, 5]
 
 
-async def test_a_quotation_mark_that_is_not_closed_loses_no_rows_silently(app: App) -> None:
+async def test_unclosed_quotation_mark_loses_no_rows_silently(app: App) -> None:
     answer, _ = await imported(app, table(row()) + b'\nv2,"open,x\nv3,a,b')
     assert answer.code == "invalid_csv"
     assert answer.json["detail"].startswith("Row 3 has a quotation mark that is not closed")
@@ -158,13 +158,13 @@ async def test_a_quotation_mark_that_is_not_closed_loses_no_rows_silently(app: A
     [("a|b", ["a", "b"]), ("a, b, c", ["a", "b", "c"]), ("a;b", ["a", "b"]), ("a\nb", ["a", "b"]),
      ('["home","gym"]', ["home", "gym"]), ('["rock, paper"]', ["rock, paper"]), ("rock, paper|", ["rock, paper"])],
 )  # fmt: skip
-async def test_a_list_is_read_however_it_is_written(app: App, cell: str, tags: list[str]) -> None:
+async def test_list_is_read_in_any_common_notation(app: App, cell: str, tags: list[str]) -> None:
     _, video = await imported(app, table(row(tags=cell)))
     assert video["tags"] == tags
 
 
 @pytest.mark.parametrize("cell", ["['home', 'gym']", "{home,gym}", '["home"', '{"a": 1}', "[home]"])
-async def test_a_list_in_a_notation_of_another_program_is_refused(app: App, cell: str) -> None:
+async def test_list_in_a_foreign_notation_is_refused(app: App, cell: str) -> None:
     answer, _ = await imported(app, table(row(tags=cell)))
     assert errors(answer) == ['tags must be written as a|b, a, b or ["a", "b"].']
 
@@ -174,7 +174,7 @@ async def test_a_list_in_a_notation_of_another_program_is_refused(app: App, cell
     [(",", "12,5", 12.5), (";", "12,5", 12.5), (";", "1,234", 1.234), ("\t", "12,5", 12.5), (",", "41000 ms", 41),
      (",", "30000 s", 30_000), (",", "1:02:03", 3723), (",", "1.5 min", 90), (",", "1e2", 100)],
 )  # fmt: skip
-async def test_a_length_is_read_with_a_decimal_comma_or_a_unit(
+async def test_duration_is_read_with_a_decimal_comma_or_a_unit(
     app: App, separator: str, cell: str, seconds: float
 ) -> None:
     answer, video = await imported(app, table(row(durationSeconds=cell), separator=separator))
@@ -187,7 +187,7 @@ async def test_a_length_is_read_with_a_decimal_comma_or_a_unit(
     [("41000", "Milliseconds"), ("4_1", "number"), ("1,234", "thousands"), ("1:30", "minutes"), ("nan", "number"),
      ("inf", "number"), ("0x29", "number"), ("1e999", "number"), ("-5", "more than 0"), ("120000", "Milliseconds")],
 )  # fmt: skip
-async def test_a_length_that_could_mean_something_else_is_refused(app: App, cell: str, word: str) -> None:
+async def test_ambiguous_duration_is_refused(app: App, cell: str, word: str) -> None:
     answer, _ = await imported(app, table(row(durationSeconds=cell)))
     assert answer.json["counts"] == {"rejected": 1}
     assert word in errors(answer)[0]
@@ -210,7 +210,7 @@ async def test_milliseconds_are_refused_on_every_way_in(app: App) -> None:
      ("2026/12/31", "2026-12-31T00:00:00Z"), ("2026-12-31 18:30", "2026-12-31T18:30:00Z"),
      ("2026-12-31t18:30:00z", "2026-12-31T18:30:00Z"), ("2026-12-31T18:30:00+02:00", "2026-12-31T16:30:00Z")],
 )  # fmt: skip
-async def test_a_time_is_read_where_it_is_clear(app: App, cell: str, time: str) -> None:
+async def test_unambiguous_time_is_read(app: App, cell: str, time: str) -> None:
     _, video = await imported(app, table([*row(), cell], head=[*HEAD, "publishedAt"]))
     assert video["publishedAt"] == time
 
@@ -221,21 +221,21 @@ async def test_a_time_is_read_where_it_is_clear(app: App, cell: str, time: str) 
      ("46387", "spreadsheet's day"), ("46387.75", "spreadsheet's day"), ("46387,75", "spreadsheet's day"),
      ("2026", "spreadsheet's day"), ("1763640000000", "seconds since 1970"), ("soon", "2026-11-20T12:00:00Z")],
 )  # fmt: skip
-async def test_a_time_that_could_mean_something_else_is_refused_by_name(app: App, cell: str, word: str) -> None:
+async def test_ambiguous_time_is_refused_by_name(app: App, cell: str, word: str) -> None:
     answer, _ = await imported(app, table([*row(), cell], head=[*HEAD, "publishedAt"]))
     assert answer.json["counts"] == {"rejected": 1}
     assert word in errors(answer)[0]
 
 
 @pytest.mark.parametrize("day", [46_387, 46_387.5, 20_261_231])
-async def test_a_spreadsheets_day_is_no_time_in_json_either(app: App, day: float) -> None:
+async def test_spreadsheet_day_number_is_refused_as_a_time_in_json(app: App, day: float) -> None:
     editor = await new_editor(app)
     answer = await editor.post("videos", {"id": "v1", **VIDEO, "publishedAt": day})
     assert answer.json["errors"][0]["code"] == "unclear_unit"
 
 
 @pytest.mark.parametrize("word", ["none", "None", "NULL", "null", "\\N"])
-async def test_the_word_for_none_empties_a_field(app: App, word: str) -> None:
+async def test_placeholder_for_none_empties_a_field(app: App, word: str) -> None:
     editor = await new_editor(app)
     full = {**VIDEO, "creatorId": "anna", "expiresAt": "2099-01-01", "language": "en", "popularityOverride": 5}
     await editor.post("videos", {"id": "v1", **full})
@@ -258,7 +258,7 @@ async def test_emptied_cells_are_reported_because_they_change_nothing(app: App) 
 
 
 @pytest.mark.parametrize("word", ["NULL", "NaN", "#N/A", "undefined", "\\N"])
-async def test_another_programs_word_for_none_is_no_name(app: App, word: str) -> None:
+async def test_placeholder_for_none_is_refused_as_a_name(app: App, word: str) -> None:
     editor = await new_editor(app)
     for name in ("creatorId", "title", "mainTag"):
         answer = await editor.post("videos", {"id": "v1", **VIDEO, name: word})
@@ -280,7 +280,7 @@ async def queued(editor: Editor, body: bytes) -> str:
     return str(answer.json["id"])
 
 
-async def test_no_batch_is_longer_than_the_store_takes(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_batch_is_longer_than_the_store_accepts(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     editor = await new_editor(app)
     write, sizes = app.documents.write, []
 
@@ -332,7 +332,7 @@ async def test_a_job_that_cannot_succeed_fails_with_a_reason_and_the_next_one_ru
     assert one.tenant_id not in app.services.tenants.waiting_jobs(("import-job:",))
 
 
-async def test_a_job_whose_file_is_gone_says_so(app: App) -> None:
+async def test_job_with_a_missing_file_fails_with_that_reason(app: App) -> None:
     editor = await new_editor(app)
     id = await queued(editor, many(1_001))
     await app.services.blobs.delete(UPLOADS, f"{editor.tenant_id}/{id}.ndjson")
@@ -345,7 +345,7 @@ async def test_a_job_whose_file_is_gone_says_so(app: App) -> None:
 # ---- the local import
 
 
-async def test_the_local_import_takes_what_the_cms_takes_and_names_the_rest(
+async def test_local_import_accepts_what_the_cms_accepts_and_reports_the_rest(
     app: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     editor = await new_editor(app)
@@ -373,7 +373,7 @@ async def test_the_local_import_takes_what_the_cms_takes_and_names_the_rest(
     assert (await editor.get("videos/v1")).json["state"] == "taken_down"
 
 
-async def test_events_that_are_rejected_while_others_are_sent_are_all_counted(
+async def test_rejected_events_of_concurrent_batches_are_all_counted(
     app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batches = [importer.UserBatch("0" * 64, b"{}", 6) for _ in range(2)]

@@ -62,7 +62,7 @@ async def test_a_language_tag_is_read_into_its_canonical_form(text: str, tag: st
 @pytest.mark.parametrize(
     "text", ["", "-", "_", "e", "xx", "english", "en-XX", "en-zzza", "C", "123", "é", "e n", "x-en"]
 )
-async def test_what_is_no_assigned_language_is_none(text: str) -> None:
+async def test_unassigned_language_is_ignored(text: str) -> None:
     assert canonical_language(text) is None
 
 
@@ -86,7 +86,7 @@ async def test_what_is_no_assigned_language_is_none(text: str) -> None:
         ("iw-IL", "he", True),
     ],
 )
-async def test_two_languages_match_when_either_is_found_for_the_other(one: str, other: str, match: bool) -> None:
+async def test_languages_match_when_either_matches_the_other(one: str, other: str, match: bool) -> None:
     first, second = language_key(one), language_key(other)
     assert first
     assert second
@@ -94,7 +94,7 @@ async def test_two_languages_match_when_either_is_found_for_the_other(one: str, 
 
 
 @given(tags)
-async def test_reading_a_language_twice_changes_nothing(text: str) -> None:
+async def test_canonicalizing_a_language_twice_changes_nothing(text: str) -> None:
     tag = canonical_language(text, lenient=True)
     assert tag
     assert canonical_language(tag) == tag
@@ -110,7 +110,7 @@ async def test_any_text_is_a_language_or_none(text: str) -> None:
 
 
 @given(keys, st.frozensets(keys, max_size=8))
-async def test_a_reduced_language_matches_what_the_whole_one_does(key: str, named: frozenset[str]) -> None:
+async def test_reduced_language_matches_as_the_full_tag_does(key: str, named: frozenset[str]) -> None:
     prefixes = with_prefixes(named)
     reduced = reduced_key(key, prefixes)
     assert [same_language(reduced, each) for each in named] == [same_language(key, each) for each in named]
@@ -135,12 +135,12 @@ async def test_a_language_without_region_matches_videos_with_one(app: App) -> No
     assert (await client.feed(language="en")).ids == ["match", "plain", "mismatch"]
 
 
-async def test_videos_without_words_rank_as_untagged(app: App) -> None:
+async def test_videos_without_speech_rank_as_untagged(app: App) -> None:
     client = await app.tenant([make_video("mute", language="zxx"), make_video("mismatch", language="ja")])
     assert (await client.feed(language="en")).ids == ["mute", "mismatch"]
 
 
-async def test_old_codes_that_are_stored_match_the_canonical_ones(app: App) -> None:
+async def test_deprecated_stored_codes_match_the_canonical_ones(app: App) -> None:
     videos = [make_video("ja", language="ja"), make_video("old", language="iw"), make_video("uk", countries=("UK",))]
     client = await app.tenant(videos)
     for viewer in ("he", "iw", "heb", "he-IL"):
@@ -150,7 +150,7 @@ async def test_old_codes_that_are_stored_match_the_canonical_ones(app: App) -> N
 
 
 @pytest.mark.parametrize(("audience", "viewer"), [("iw", "he-IL"), ("he", "iw"), ("he-IL", "he"), ("HE_il", "he-IL")])
-async def test_a_rule_means_the_languages_that_the_ranking_matches(app: App, audience: str, viewer: str) -> None:
+async def test_rule_matches_languages_as_the_ranking_does(app: App, audience: str, viewer: str) -> None:
     editor = await new_editor(app, [make_video("a"), make_video("b", "gossip")])
     rule = {"id": "r", "name": "No gossip", "action": "exclude", "match": {"categories": ["gossip"]},
             "audience": {"languages": [audience]}}  # fmt: skip
@@ -184,14 +184,14 @@ async def test_codes_are_canonical_when_they_are_written(app: App) -> None:
         ("platforms", ["iOS 17!"]),
     ],
 )
-async def test_a_code_that_is_not_assigned_is_refused_in_the_cms(app: App, field: str, value: object) -> None:
+async def test_unassigned_code_is_refused_in_the_cms(app: App, field: str, value: object) -> None:
     editor = await new_editor(app)
     refused = await editor.post("videos", {"id": "v", **VIDEO, field: value})
     assert (refused.status, refused.code) == (422, "invalid_document")
     assert refused.json["errors"][0]["field"].startswith(field)
 
 
-async def test_stored_codes_that_are_not_assigned_stand_in_no_edits_way(app: App) -> None:
+async def test_stored_unassigned_code_blocks_no_other_edit(app: App) -> None:
     editor = await new_editor(app, [make_video("v", language="xx", countries=("XX",))])
     assert (await editor.change("PATCH", "videos/v", {"title": "Another"})).status == 200
     read = await editor.get("videos/v")
@@ -199,7 +199,7 @@ async def test_stored_codes_that_are_not_assigned_stand_in_no_edits_way(app: App
     assert (await editor.change("PUT", "videos/v", read.json)).status == 200
 
 
-async def test_stored_old_codes_are_answered_in_the_canonical_form(app: App) -> None:
+async def test_deprecated_stored_codes_are_returned_in_canonical_form(app: App) -> None:
     editor = await new_editor(app, [make_video("v", language="iw", countries=("UK",))])
     read = (await editor.get("videos/v")).json
     assert (read["language"], read["countries"]) == ("he", ["GB"])

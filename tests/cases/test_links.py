@@ -57,7 +57,7 @@ def is_strict(link: str) -> bool:
 
 
 @pytest.mark.parametrize("link", READ)
-async def test_links_are_stored_and_served_as_strict_clients_read_them(app: App, link: str) -> None:
+async def test_links_are_stored_and_served_in_a_form_strict_clients_read(app: App, link: str) -> None:
     editor = await new_editor(app)
     video = {**VIDEO, "playbackUrl": link, "thumbnailUrl": link}
     created = await editor.post("videos", {"id": "v1", **video})
@@ -70,7 +70,7 @@ async def test_links_are_stored_and_served_as_strict_clients_read_them(app: App,
 
 
 @pytest.mark.parametrize("link", REFUSED)
-async def test_what_is_no_https_uri_is_refused_with_what_to_do(app: App, link: str) -> None:
+async def test_link_that_is_no_https_uri_is_refused_with_a_remedy(app: App, link: str) -> None:
     editor = await new_editor(app)
     for name in ("playbackUrl", "thumbnailUrl"):
         video = {"id": "v1", **VIDEO, name: link}
@@ -81,7 +81,7 @@ async def test_what_is_no_https_uri_is_refused_with_what_to_do(app: App, link: s
         assert [error["field"] for error in rows[0]["errors"]] == [name]
 
 
-async def test_links_stored_before_are_served_in_the_same_form_or_left_out(app: App) -> None:
+async def test_older_stored_links_are_served_in_the_same_form_or_left_out(app: App) -> None:
     stored = {
         "http": "http://cdn.example/a|b",
         "user": "https://anna:pw@cdn.example/a",
@@ -103,7 +103,7 @@ async def test_links_stored_before_are_served_in_the_same_form_or_left_out(app: 
     assert (await editor.get("videos/bad")).json["state"] == "inactive"
 
 
-async def test_a_link_stored_before_does_not_stop_other_changes(app: App) -> None:
+async def test_older_stored_link_does_not_block_other_changes(app: App) -> None:
     editor = await new_editor(app, [make_video("bad", playback_url="https://[bad/a"),
                                     make_video("http", playback_url="http://cdn.example/a|b")])  # fmt: skip
     for id, link in (("bad", "https://[bad/a"), ("http", "http://cdn.example/a%7Cb")):
@@ -130,7 +130,7 @@ LINKS = st.builds(
 
 @given(LINKS | st.text() | st.text(max_size=30).map("https://cdn.example/{}".format), st.booleans())
 @example("https://a.b:443/", True)
-async def test_a_link_that_is_taken_is_strict_and_stays_what_it_is(text: str, stored: bool) -> None:
+async def test_accepted_link_is_strict_and_canonical(text: str, stored: bool) -> None:
     try:
         link = canonical_link(text, stored=stored)
     except InvalidLink:
@@ -146,7 +146,7 @@ async def test_a_link_that_is_taken_is_strict_and_stays_what_it_is(text: str, st
 
 
 @pytest.mark.parametrize("seconds", [12, 12.0, 12.5, "12", "12 s"])
-async def test_each_number_that_is_served_has_one_spelling(app: App, seconds: Any) -> None:
+async def test_each_served_number_has_one_spelling(app: App, seconds: Any) -> None:
     editor = await new_editor(app)
     created = await editor.post("videos", {"id": "v1", **VIDEO, "durationSeconds": seconds})
     spelled = b'"durationSeconds":12.5' if seconds == 12.5 else b'"durationSeconds":12.0'
@@ -158,7 +158,7 @@ async def test_each_number_that_is_served_has_one_spelling(app: App, seconds: An
     assert b'"editorialBoost":0.0' in created.body
 
 
-async def test_whole_numbers_that_a_store_gave_back_are_spelled_the_same(app: App) -> None:
+async def test_integral_floats_from_a_store_are_spelled_as_integers(app: App) -> None:
     stored = {**make_video("v1").to_document(), "durationSeconds": 12, "editorialBoost": 0, "popularityOverride": 50}
     editor = await new_editor(app)
     await app.documents.write(VIDEOS, editor.tenant_id, [Upsert(stored)])

@@ -102,7 +102,7 @@ def error_ids(answers: list[tuple[int, bytes]]) -> list[str]:
     return [id for id in found if id is not None]
 
 
-async def test_nothing_that_a_caller_sends_to_any_endpoint_is_logged(app: App, logged: Everything) -> None:
+async def test_no_caller_input_of_any_endpoint_is_logged(app: App, logged: Everything) -> None:
     client = await app.tenant(make_videos(10))
     await app.save_key(client.tenant_id, "cms-key-of-this-test-alone", "cms", "privacy", name="cms")
     keys = ["cms-key-of-this-test-alone", client.key, app.ops_key]

@@ -11,7 +11,7 @@ from tests.served_app import App, make_videos
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_feed_falls_back_where_signals_are_of_a_newer_version(app: App) -> None:
+async def test_feed_falls_back_when_signals_are_of_a_newer_version(app: App) -> None:
     client = await app.tenant(make_videos(30))
     newer = {"id": SIGNALS_ID, "kind": "signals", "v": 4, "tenantId": client.tenant_id, "updatedAt": 1.0}
     await app.documents.write(USER_ACTIVITY, client.user_key, [Upsert(newer)])

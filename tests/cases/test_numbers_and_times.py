@@ -41,7 +41,7 @@ async def sent(app: App, *events: dict[str, Any], **batch: Any) -> list[str]:
 # ---- ids
 
 
-async def test_ids_that_begin_with_a_dash_or_a_low_line_are_videos_like_others(app: App) -> None:
+async def test_ids_that_begin_with_a_dash_or_an_underscore_are_valid(app: App) -> None:
     editor = await new_editor(app)
     for id in IDS:
         assert (await editor.post("videos", {"id": id, **VIDEO})).status == 201
@@ -59,7 +59,7 @@ async def test_ids_that_begin_with_a_dash_or_a_low_line_are_videos_like_others(a
     assert (await editor.post(f"videos/{IDS[0]}/takedown")).status == 200
 
 
-async def test_what_is_no_id_is_refused_in_the_same_words_everywhere(app: App) -> None:
+async def test_invalid_id_is_refused_in_the_same_words_everywhere(app: App) -> None:
     editor = await new_editor(app)
     for id in NOT_IDS:
         created = await editor.post("videos", {"id": id, **VIDEO})
@@ -72,7 +72,7 @@ async def test_what_is_no_id_is_refused_in_the_same_words_everywhere(app: App) -
 
 
 @given(st.text("azAZ09._:~-", min_size=1, max_size=9))
-async def test_the_words_about_ids_say_what_the_rule_is(id: str) -> None:
+async def test_documented_id_rule_matches_the_checked_one(id: str) -> None:
     assert "not beginning with . : or ~" in VIDEO_ID.description
     assert VIDEO_ID.matches(id) == (id[0] not in ".:~")
 
@@ -80,7 +80,7 @@ async def test_the_words_about_ids_say_what_the_rule_is(id: str) -> None:
 # ---- numbers
 
 
-async def test_numbers_of_an_event_may_be_digits_in_text(app: App) -> None:
+async def test_event_numbers_can_be_digits_in_text(app: App) -> None:
     now = int(app.clock.now() * 1000)
     accepted = [
         event(str(now)),
@@ -100,7 +100,7 @@ async def test_numbers_of_an_event_may_be_digits_in_text(app: App) -> None:
     "text", ["NaN", "Infinity", "-Infinity", "inf", "1e999", "1e99", "1_000", "1,000", "0x10", "١٢٠٠", "１２",
              " 12", "12 ", "+12", ".5", "5.", "", "-", "1e", "9" * 60]
 )  # fmt: skip
-async def test_what_is_no_clear_number_is_refused_in_every_field(app: App, text: str) -> None:
+async def test_ambiguous_number_is_refused_in_every_field(app: App, text: str) -> None:
     assert number_in(text) == text
     now = int(app.clock.now() * 1000)
     assert await sent(
@@ -123,7 +123,7 @@ async def test_a_number_in_text_is_the_same_event_as_the_number(app: App) -> Non
     assert parse_event(view, now / 1000) == parse_event(spelled, now / 1000)
 
 
-async def test_numbers_of_a_video_may_be_digits_in_text(app: App) -> None:
+async def test_video_numbers_can_be_digits_in_text(app: App) -> None:
     editor = await new_editor(app)
     numbers = {"durationSeconds": "41.5", "editorialBoost": "-2", "popularityOverride": "50"}
     for body, kind in (
@@ -140,7 +140,7 @@ async def test_numbers_of_a_video_may_be_digits_in_text(app: App) -> None:
     assert refused.json["errors"][0]["code"] == "unclear_unit"
 
 
-async def test_whole_numbers_may_be_written_with_a_point(app: App) -> None:
+async def test_whole_numbers_can_be_written_with_a_decimal_point(app: App) -> None:
     editor = await new_editor(app)
     rule = {"id": "one", **RULE, "action": "pin", "multiplier": None, "positions": [2.0], "priority": 3.0}
     assert (await editor.post("rules", rule)).json["positions"] == [2]
@@ -150,7 +150,7 @@ async def test_whole_numbers_may_be_written_with_a_point(app: App) -> None:
 
 
 @given(st.floats() | st.integers() | st.text() | st.text("0123456789.eE+-_ ", max_size=12) | st.booleans() | st.none())
-async def test_reading_a_number_is_finite_and_idempotent(value: Any) -> None:
+async def test_read_numbers_are_finite_and_read_back_the_same(value: Any) -> None:
     read = number_in(value)
     assert number_in(read) is read
     if isinstance(value, str) and not isinstance(read, str):
@@ -160,7 +160,7 @@ async def test_reading_a_number_is_finite_and_idempotent(value: Any) -> None:
     assert whole is value or (isinstance(whole, int) and whole == value)
 
 
-async def test_the_local_import_reads_text_as_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_local_import_reads_numbers_and_times_in_text(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"user_id": 1, "video_id": "v1", "time_ms": "1795903420362", "play_time_ms": "1200", "is_like": "0"}
     none = {**row, "play_time_ms": "0", "is_forward": "true", "is_hate": "False"}
     odd = {**row, "time_ms": "1_795"}
@@ -207,7 +207,7 @@ async def test_times_are_read_as_rfc_3339_and_iso_8601_write_them(app: App, text
     "text", ["2026-11-28T25:00:00Z", "2026-11-28T24:00:01Z", "2026-11-28T12:00:61Z", "2026-11-28T12:60:00Z",
              "2026-02-30T12:00:00Z", "٢٠٢٦-11-28", "2026-11-28T12:00:00+25:00", "now", ""]
 )  # fmt: skip
-async def test_what_is_no_time_is_refused(text: str) -> None:
+async def test_invalid_time_is_refused(text: str) -> None:
     now = 1_795_903_420.0
     with pytest.raises(Rejected, match="invalid_timestamp"):
         parse_event(event(text), now)
@@ -218,11 +218,11 @@ async def test_what_is_no_time_is_refused(text: str) -> None:
     st.integers(-1_439, 1_439).map(lambda minutes: timezone(timedelta(minutes=minutes))),
     st.sampled_from("Tt "),
 )
-async def test_every_time_is_the_instant_that_its_text_says(at: datetime, zone: timezone, separator: str) -> None:
+async def test_every_time_is_read_as_the_instant_it_names(at: datetime, zone: timezone, separator: str) -> None:
     at = at.replace(tzinfo=zone)
     assert time_in(at.isoformat(separator)) == at.timestamp()
     assert time_in(at.astimezone(UTC).isoformat(separator).replace("+00:00", "z")) == at.timestamp()
 
 
-async def test_a_stored_id_of_any_kind_sorts_before_what_is_no_video() -> None:
+async def test_every_video_id_sorts_before_the_reserved_prefix() -> None:
     assert all(make_video(id).id < "~" for id in IDS)

@@ -165,7 +165,7 @@ def allow(tables: Tables, step: str, id: str, fields: dict[str, Any], was: dict[
 @example([("patch", "v1", {"status": "inactive"}, 0), ("takedown", "v1", {}, 0), ("restore", "v1", {}, 0)])
 @example([("export", "v1", {}, 0), ("takedown", "v1", {}, 0), ("export", "v1", {}, 4), ("put", "v1", {}, 0)])
 @example([("patch", "v1", {"status": "inactive"}, 0), ("put", "v1", {}, 0), ("local import", "v1", {}, 0)])
-def test_nothing_comes_on_air_but_by_a_restore_or_a_status_sent_by_name(
+def test_only_a_restore_or_an_explicit_status_activates_a_video(
     steps: list[tuple[str, str, dict[str, Any], int]],
 ) -> None:
     async def run() -> None:

@@ -68,7 +68,7 @@ class Pauses(list[float]):
         return self.now
 
 
-async def test_an_expired_item_that_is_not_purged_yet_gives_the_message_back_in_time(
+async def test_expired_item_not_yet_purged_returns_the_message_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Create answers 409 and a read finds nothing: the fold pauses longer and longer, ends, and succeeds afterwards."""
@@ -92,7 +92,7 @@ async def test_an_expired_item_that_is_not_purged_yet_gives_the_message_back_in_
     assert await consumer.handle(encode(batch(1))) == "folded"
 
 
-def test_pauses_begin_longer_the_longer_a_batch_has_waited() -> None:
+def test_first_pause_grows_with_the_age_of_the_batch() -> None:
     pauses = [first_pause(age) for age in (0, 10, 100, 1_000, 86_400)]
     assert pauses == sorted(pauses)
     assert pauses[0] < 0.1
@@ -105,7 +105,7 @@ def test_three_days_of_outage_use_up_no_message() -> None:
     assert MESSAGE_TTL_SECONDS / (parked_sessions.LONGEST_PAUSE_SECONDS / 2) < MAX_DELIVERIES
 
 
-def test_a_session_that_fails_again_and_again_is_left_alone_for_longer_each_time() -> None:
+def test_session_that_keeps_failing_is_left_alone_longer_each_time() -> None:
     now = 0.0
     parked = ParkedSessions(lambda: now)
     waits = []
@@ -138,7 +138,7 @@ class OneBadBlob:
 
 
 @pytest.mark.parametrize("error", [BlobRefused("a policy holds the blob"), BlobsUnavailable("somebody holds a lease")])
-async def test_a_blob_that_is_refused_parks_its_session_and_no_other_tenants(
+async def test_refused_blob_parks_its_session_and_no_other_tenants(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     pauses = Pauses(monkeypatch)
@@ -163,7 +163,7 @@ async def test_a_blob_that_is_refused_parks_its_session_and_no_other_tenants(
     assert world.services.telemetry.gauges["rollup_sessions_parked", ()] == 0
 
 
-async def test_a_blob_that_is_there_already_and_held_by_a_policy_counts_as_archived(world: World) -> None:
+async def test_existing_immutable_blob_counts_as_archived(world: World) -> None:
     """The answer to its write was lost, and a policy forbids to write it again."""
     world.send(batch(1))
     inner = world.services.blobs

@@ -65,7 +65,7 @@ async def events_of(client: Client) -> int:
     return int((await client.signals()).json.get("events", 0))
 
 
-async def test_batches_that_come_together_share_a_message_and_all_count(tmp_path: Path) -> None:
+async def test_concurrent_batches_share_a_message_and_all_count(tmp_path: Path) -> None:
     async with packing_app(tmp_path) as (app, bus):
         clients = await users_of(app)
         answers = await asyncio.gather(*(client.post([like(app)]) for client in clients))
@@ -80,7 +80,7 @@ async def test_batches_that_come_together_share_a_message_and_all_count(tmp_path
         assert sum(map(len, bus.batches(ROLLUP))) == USERS
 
 
-async def test_a_message_that_was_not_confirmed_and_comes_in_another_packing_counts_once(tmp_path: Path) -> None:
+async def test_unconfirmed_message_resent_in_another_packing_counts_once(tmp_path: Path) -> None:
     async with packing_app(tmp_path, hand_on_linger_ms=50.0) as (app, bus):
         clients = await users_of(app)
         event = like(app)
@@ -100,7 +100,7 @@ async def test_a_message_that_was_not_confirmed_and_comes_in_another_packing_cou
         assert len(handed_on) == len(set(handed_on)) == USERS
 
 
-async def test_the_time_for_publishing_includes_the_wait_for_others(tmp_path: Path) -> None:
+async def test_publish_time_includes_the_wait_for_other_batches(tmp_path: Path) -> None:
     async with packing_app(tmp_path, pack_linger_ms=500.0, publish_budget_ms=100.0) as (app, bus):
         first, second = await users_of(app, 2)
         assert (await first.post([like(app)])).status == 202
@@ -110,7 +110,7 @@ async def test_the_time_for_publishing_includes_the_wait_for_others(tmp_path: Pa
         assert len(bus.batches(SIGNALS)) == 1, "who gave up is not sent"
 
 
-async def test_batches_without_consent_go_alone_under_their_own_id(tmp_path: Path) -> None:
+async def test_batches_without_consent_are_sent_alone_under_their_own_id(tmp_path: Path) -> None:
     """No marker would know them in another message."""
     async with packing_app(tmp_path) as (app, bus):
         clients = await users_of(app)

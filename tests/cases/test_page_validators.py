@@ -43,7 +43,7 @@ async def unchanged(client: Client, page: Answer, **query: Any) -> Answer:
         ("action", {"url": "https://shop.example/", "label": "Buy"}),
     ],
 )
-async def test_a_page_whose_video_was_edited_is_sent_anew(app: App, field: str, value: object) -> None:
+async def test_page_with_an_edited_video_is_sent_anew(app: App, field: str, value: object) -> None:
     editor = await new_editor(app, [make_video("vid_1")])
     page = await editor.client.feed()
     assert (await unchanged(editor.client, page)).status == 304
@@ -54,7 +54,7 @@ async def test_a_page_whose_video_was_edited_is_sent_anew(app: App, field: str, 
     assert now.json["items"][0][field] == value
 
 
-async def test_a_personal_page_is_sent_anew_when_newer_signals_made_it(app: App) -> None:
+async def test_personal_page_is_sent_anew_after_newer_signals(app: App) -> None:
     client = await app.tenant(make_videos(3))
     await client.post(story_events(app.clock.now()))
     await app.folded()
@@ -71,7 +71,7 @@ async def test_a_personal_page_is_sent_anew_when_newer_signals_made_it(app: App)
 # ---- a copy ends before what is in it
 
 
-async def test_a_page_of_yesterday_is_not_unchanged_and_its_walk_goes_on(app: App) -> None:
+async def test_page_of_yesterday_is_sent_anew_and_paging_goes_on(app: App) -> None:
     client = await app.tenant(make_videos(30))
     page = await client.feed(limit=5)
     app.clock.advance(13 * HOUR)
@@ -83,7 +83,7 @@ async def test_a_page_of_yesterday_is_not_unchanged_and_its_walk_goes_on(app: Ap
 
 @settings(max_examples=20)
 @given(waits=st.lists(st.integers(0, 14 * 3_600), min_size=1, max_size=6))
-async def test_whatever_is_called_unchanged_has_a_cursor_that_leads_on(app: App, waits: list[int]) -> None:
+async def test_every_304_keeps_a_working_cursor(app: App, waits: list[int]) -> None:
     client = await app.tenant(make_videos(12))
     page = await client.feed(limit=5)
     for wait in waits:
@@ -95,7 +95,7 @@ async def test_whatever_is_called_unchanged_has_a_cursor_that_leads_on(app: App,
         assert not set(following.ids) & set(page.ids)
 
 
-async def test_the_reference_client_walks_on_after_a_night(app: App) -> None:
+async def test_reference_client_goes_on_paging_after_a_night(app: App) -> None:
     tenant = await app.tenant(make_videos(30))
     client = reference.Client(app.url, tenant.tenant_id, tenant.key, tenant.user)
 

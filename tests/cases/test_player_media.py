@@ -45,7 +45,7 @@ async def items(editor: Editor, **query: Any) -> dict[str, dict[str, Any]]:
     return {item["videoId"]: item for item in (await editor.client.feed(**query)).json["items"]}
 
 
-async def test_what_was_written_is_read_back_and_can_be_sent_back(app: App) -> None:
+async def test_written_player_media_reads_back_and_can_be_sent_back(app: App) -> None:
     editor = await with_media(app)
     read = (await editor.get("videos/vid_rich")).json
     assert {name: read[name] for name in MEDIA} == MEDIA
@@ -55,7 +55,7 @@ async def test_what_was_written_is_read_back_and_can_be_sent_back(app: App) -> N
     assert [plain[name] for name in MEDIA] == [None, None, None, None, [], [], {}]
 
 
-async def test_a_save_of_another_field_keeps_all_of_it(app: App) -> None:
+async def test_saving_another_field_keeps_all_player_media(app: App) -> None:
     editor = await with_media(app)
     after = (await editor.change("PATCH", "videos/vid_rich", {"title": "Another"})).json
     assert {name: after[name] for name in MEDIA} == MEDIA
@@ -63,7 +63,7 @@ async def test_a_save_of_another_field_keeps_all_of_it(app: App) -> None:
     assert {name: taken[name] for name in MEDIA} == MEDIA
 
 
-async def test_feeds_bring_the_small_parts_always_and_the_rest_on_demand(app: App) -> None:
+async def test_feeds_include_small_media_fields_always_and_the_rest_on_request(app: App) -> None:
     editor = await with_media(app)
     found = await items(editor)
     assert {name: found["vid_rich"].get(name) for name in MEDIA} == {
@@ -82,19 +82,19 @@ async def test_feeds_bring_the_small_parts_always_and_the_rest_on_demand(app: Ap
 
 
 @pytest.mark.parametrize("asked", ["everything", "renditions,score", "Renditions", "metadata;captions"])
-async def test_another_name_to_include_is_refused(app: App, asked: str) -> None:
+async def test_unknown_include_name_is_refused(app: App, asked: str) -> None:
     editor = await with_media(app)
     answer = await editor.client.feed(include=asked)
     assert (answer.status, answer.code) == (400, "invalid_include")
 
 
-async def test_nothing_to_include_counts_as_not_sent(app: App) -> None:
+async def test_empty_include_counts_as_not_sent(app: App) -> None:
     editor = await with_media(app)
     for asked in ("", "null", ","):
         assert (await editor.client.feed(include=asked)).status == 200
 
 
-async def test_a_page_is_sent_anew_when_what_it_includes_has_changed(app: App) -> None:
+async def test_page_is_sent_anew_when_an_included_field_changed(app: App) -> None:
     editor = await with_media(app)
     page = await editor.client.feed(include="metadata")
     assert (await editor.client.feed({"If-None-Match": page.headers["Etag"]}, include="metadata")).status == 304
@@ -106,7 +106,7 @@ async def test_a_page_is_sent_anew_when_what_it_includes_has_changed(app: App) -
     assert [item["metadata"] for item in now.json["items"] if item["videoId"] == "vid_rich"] == [{"sku": "B-1"}]
 
 
-async def test_links_in_them_are_stored_as_every_client_reads_them(app: App) -> None:
+async def test_links_in_player_media_are_stored_as_every_client_reads_them(app: App) -> None:
     editor = await with_media(app)
     odd, read = "https://CDN.example/a|b.vtt", "https://cdn.example/a%7Cb.vtt"
     change = {
@@ -139,7 +139,7 @@ async def test_links_in_them_are_stored_as_every_client_reads_them(app: App) -> 
         ({"metadata": {"a": "x" * 2_048}}, "metadata", "too_large"),
     ],
 )
-async def test_what_no_player_could_use_is_refused_by_its_field(
+async def test_unusable_player_media_is_refused_by_its_field(
     app: App, change: dict[str, Any], field: str, code: str
 ) -> None:
     editor = await with_media(app)
@@ -148,7 +148,7 @@ async def test_what_no_player_could_use_is_refused_by_its_field(
     assert (answer.json["errors"][0]["field"], answer.json["errors"][0]["code"]) == (field, code)
 
 
-async def test_a_table_brings_them_in_json_cells(app: App) -> None:
+async def test_table_import_reads_player_media_from_json_cells(app: App) -> None:
     editor = await with_media(app)
     written = io.StringIO()
     table = csv.writer(written)
@@ -167,7 +167,7 @@ async def test_a_table_brings_them_in_json_cells(app: App) -> None:
     assert (await editor.get("videos/vid_rich")).json["metadata"] == {}
 
 
-async def test_what_is_damaged_in_the_store_is_left_out_and_costs_nothing_else() -> None:
+async def test_damaged_stored_media_is_left_out_and_costs_nothing_else() -> None:
     body = make_video("vid_1").to_document() | {
         "posterUrl": "no link",
         "width": -3,
@@ -181,7 +181,7 @@ async def test_what_is_damaged_in_the_store_is_left_out_and_costs_nothing_else()
     assert media.to_document() == {"renditions": [{"url": LINK, "codecs": "a"}], "metadata": {"c": "d"}}
 
 
-async def test_a_catalog_keeps_nothing_more_for_videos_that_have_none() -> None:
+async def test_catalog_stores_nothing_for_videos_without_media() -> None:
     catalog = Catalog("t")
     rich = make_video("rich").to_document() | MEDIA
     for body in (make_video("plain").to_document(), rich):

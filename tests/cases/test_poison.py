@@ -81,7 +81,7 @@ def test_every_field_of_a_batch_is_checked_when_it_is_decoded(name: str, value: 
         decode(orjson.dumps(orjson.loads(encode(batch(77))) | {name: value}))
 
 
-def test_a_quoted_receipt_with_an_odd_value_makes_its_batch_unreadable() -> None:
+def test_quoted_receipt_with_an_invalid_value_makes_its_batch_unreadable() -> None:
     receipt = FeedReceipt(int(NOW), True, True, propensity=float("1e9"))
     event = Event("like", "v1", int(NOW * 1000), 1, request=0)
     with pytest.raises(UnreadableBatch):
@@ -96,7 +96,9 @@ def test_bytes_that_are_no_batch_are_unreadable(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [odd(4, "abc"), odd(6, -1), b"", b"{}", b"\xff" * 10, b"[" * 5_000])
-async def test_an_unreadable_message_in_a_session_is_set_aside_and_the_rest_counts(tmp_path: Path, body: bytes) -> None:
+async def test_unreadable_message_of_a_session_is_dead_lettered_and_the_rest_counts(
+    tmp_path: Path, body: bytes
+) -> None:
     world = World(tmp_path)
     await world.prepare()
     world.send(batch(1))
@@ -123,7 +125,7 @@ class Defect:
         return self._add(batches, *arguments)
 
 
-async def test_a_batch_that_alone_cannot_be_counted_is_set_aside_from_its_session(
+async def test_batch_that_fails_alone_is_dead_lettered_from_its_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error that nobody foresaw: each batch is tried alone, the one at fault goes, the others count once."""
@@ -142,7 +144,7 @@ async def test_a_batch_that_alone_cannot_be_counted_is_set_aside_from_its_sessio
     assert counters["batches_rolled_up", ("added",)] == 4
 
 
-async def test_batches_that_fail_together_only_stay_on_the_bus_for_a_later_run(
+async def test_batches_that_fail_only_together_stay_on_the_bus_for_a_later_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody's batch is at fault, so none is set aside: the session is parked until it works."""
@@ -161,7 +163,7 @@ async def test_batches_that_fail_together_only_stay_on_the_bus_for_a_later_run(
     assert world.services.telemetry.gauges["rollup_sessions_parked", ()] == 0
 
 
-async def test_a_batch_that_alone_cannot_be_folded_is_set_aside_with_a_reason(tmp_path: Path) -> None:
+async def test_batch_that_cannot_be_folded_is_dead_lettered_with_a_reason(tmp_path: Path) -> None:
     """The store refuses one user's document for good, or the work on it fails: it does not come again for days."""
     for defect, reason in ((StoreRefused("too large"), "refused"), (ZeroDivisionError(), "failed")):
         world = World(tmp_path)
@@ -174,7 +176,7 @@ async def test_a_batch_that_alone_cannot_be_folded_is_set_aside_with_a_reason(tm
         assert world.services.telemetry.counters["messages_set_aside", (SIGNALS, reason)] == 1
 
 
-async def test_an_unreadable_message_larger_than_the_bus_takes_is_set_aside_cut(tmp_path: Path) -> None:
+async def test_unreadable_message_above_the_bus_limit_is_dead_lettered_truncated(tmp_path: Path) -> None:
     bodies: list[bytes] = []
 
     class Topic(MemoryTopic):
@@ -187,7 +189,7 @@ async def test_an_unreadable_message_larger_than_the_bus_takes_is_set_aside_cut(
     assert [len(body) for body in bodies] == [CUT_BYTES]
 
 
-async def test_an_unreadable_dead_letter_blocks_no_erasure_no_list_no_replay_and_no_sweep(app: App) -> None:
+async def test_unreadable_dead_letter_blocks_no_erasure_list_replay_or_sweep(app: App) -> None:
     client = await app.tenant(make_videos(5))
     tenant, bus = client.tenant_id, app.services.bus
     of_user = Batch("a" * 32, tenant, client.user_key, app.clock.now(), (_like(app),))
@@ -233,7 +235,7 @@ async def _send(broker: Any, path: str, messages: list[Any]) -> None:
                 await sender.send_messages(message)
 
 
-async def test_bodies_that_are_no_bytes_are_received_as_unreadable_among_good_ones(broker: Any) -> None:
+async def test_non_binary_bodies_are_received_as_unreadable_among_good_ones(broker: Any) -> None:
     """A session of the roll-up, through the SDK: a value, a sequence, nothing at all, each between good messages."""
     first, last = (ServiceBusMessage(encode(batch(1)), session_id=TENANT, message_id=id) for id in "az")
     foreign = [
@@ -262,7 +264,7 @@ async def test_bodies_that_are_no_bytes_are_received_as_unreadable_among_good_on
     await bus.close()
 
 
-async def test_dead_letters_that_are_no_bytes_block_neither_erasure_nor_sweep(broker: Any, tmp_path: Path) -> None:
+async def test_non_binary_dead_letters_block_neither_erasure_nor_sweep(broker: Any, tmp_path: Path) -> None:
     mine = ServiceBusMessage(encode(batch(1)), message_id="mine")
     odd_properties = ServiceBusMessage(
         b"odd", message_id="odd", application_properties={DEAD_LETTER_REASON: 7, ORIGINAL_ID: 1.5}

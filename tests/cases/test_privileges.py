@@ -45,7 +45,7 @@ async def test_no_cms_key_changes_a_field_that_protects_others(app: App, name: s
     assert (await ops.change("PATCH", "configuration", {name: value})).status == 200
 
 
-async def test_no_cms_key_publishes_or_takes_back_such_a_change(app: App) -> None:
+async def test_no_cms_key_publishes_or_reverts_a_change_of_a_protected_field(app: App) -> None:
     editor = await protected(app)
     ops = editor.with_key(app.ops_key)
     assert (await ops.call("PATCH", "configuration/draft", {"requireUserToken": False})).status == 200
@@ -58,7 +58,7 @@ async def test_no_cms_key_publishes_or_takes_back_such_a_change(app: App) -> Non
     assert (await ops.post(f"audit/{entry['id']}/revert")).status == 200
 
 
-async def test_what_was_read_passes_and_what_is_not_named_stays(app: App) -> None:
+async def test_unchanged_protected_fields_are_accepted_and_omitted_ones_stay(app: App) -> None:
     editor = await protected(app)
     before = (await editor.get("configuration")).json
     assert (await editor.change("PUT", "configuration", before)).json == before
@@ -72,7 +72,7 @@ async def test_what_was_read_passes_and_what_is_not_named_stays(app: App) -> Non
     assert (await editor.publish("configuration/draft")).status == 200
 
 
-async def test_every_field_was_weighed_for_whom_it_protects() -> None:
+async def test_every_configuration_field_is_classified_as_protected_or_not() -> None:
     assert set(FIELDS) - set(OPS_ONLY) == {
         "maturityPolicy", "ageBandPolicies", "usePersonalization", "defaultLimit", "weights", "affinityHalfLifeDays",
         "popularityHalfLifeHours", "streakCap", "creatorCap", "diversity", "featureFlags",

@@ -55,7 +55,7 @@ async def filled(app: App, editor: Editor, prefix: str, count: int) -> None:
     assert len(await stored(app, editor.tenant_id, prefix)) == count
 
 
-async def test_every_kind_that_has_a_limit_is_raced_here() -> None:
+async def test_every_kind_with_a_limit_is_tested_for_races() -> None:
     assert KINDS.keys() == LIMITS.keys()
 
 
@@ -99,14 +99,14 @@ async def test_a_key_rotated_several_times_at_once_has_one_successor(app: App) -
     assert len([key for key in (await ops.get("keys")).json["keys"] if key["name"] == "Ben"]) == 2
 
 
-async def test_a_rotation_makes_no_more_keys_than_there_can_be(app: App) -> None:
+async def test_rotation_does_not_exceed_the_limit_of_keys(app: App) -> None:
     ops = await operator(app)
     id = (await made(ops, "key:", "Ben")).json["id"]
     await filled(app, ops, "key:", MAX_KEYS)
     assert (await ops.post(f"keys/{id}/rotate")).code == "too_many"
 
 
-async def test_taking_deletions_back_makes_no_more_than_there_can_be(app: App) -> None:
+async def test_reverting_deletions_does_not_exceed_the_limit(app: App) -> None:
     editor = await new_editor(app)
     for n in range(3):
         await made(editor, "rule:", f"r{n}")
@@ -129,7 +129,7 @@ async def revoked(app: App, id: str) -> Answer:
 
 
 @pytest.mark.parametrize("how", ["at once", "while the other is being written"])
-async def test_two_who_revoke_the_last_two_platform_keys_leave_one(app: App, how: str) -> None:
+async def test_two_concurrent_revocations_of_the_last_platform_keys_leave_one(app: App, how: str) -> None:
     await app.save_key(PLATFORM, "another-ops-key-0123456789", "ops", name="others")
     keys = await platform_keys(app)
     assert len(keys) == 2
@@ -154,7 +154,7 @@ async def test_two_who_revoke_the_last_two_platform_keys_leave_one(app: App, how
         await app.services.tenants.refresh()
 
 
-async def test_what_is_deleted_makes_room(app: App) -> None:
+async def test_deleting_makes_room_for_a_new_document(app: App) -> None:
     ops = await operator(app)
     await filled(app, ops, "user-token-key:", MAX_PUBLIC_KEYS)
     assert (await made(ops, "user-token-key:", "more")).code == "too_many"

@@ -45,14 +45,14 @@ class Asked:
         return orjson.loads(answer.get_body())
 
 
-async def test_many_calls_at_once_ask_each_dependency_once() -> None:
+async def test_concurrent_readiness_calls_ask_each_dependency_once() -> None:
     asked = Asked()
     answers = await asyncio.gather(*(asked.ask() for _ in range(50)))
     assert {answer["status"] for answer in answers} == {"ready"}
     assert asked.rounds == {"documents": 1, "bus": 1}
 
 
-async def test_calls_one_after_another_ask_again_after_seconds_only() -> None:
+async def test_successive_readiness_calls_ask_again_only_after_seconds() -> None:
     asked = Asked()
     for number in range(1, 4):
         for _ in range(20):
@@ -61,7 +61,7 @@ async def test_calls_one_after_another_ask_again_after_seconds_only() -> None:
         asked.clock.advance(KEEP_SECONDS)
 
 
-async def test_a_change_is_told_within_seconds_and_what_needs_no_asking_at_once() -> None:
+async def test_readiness_shows_outages_within_seconds_and_local_state_at_once() -> None:
     asked = Asked()
     assert (await asked.ask())["status"] == "ready"
     asked.up = False
@@ -75,7 +75,7 @@ async def test_a_change_is_told_within_seconds_and_what_needs_no_asking_at_once(
     assert KEEP_SECONDS <= 5
 
 
-async def test_a_caller_who_gives_up_takes_the_answer_from_nobody() -> None:
+async def test_cancelled_readiness_call_does_not_cancel_the_others() -> None:
     asked = Asked()
     impatient = asyncio.create_task(asked.ask())
     patient = asyncio.create_task(asked.ask())
@@ -85,7 +85,7 @@ async def test_a_caller_who_gives_up_takes_the_answer_from_nobody() -> None:
     assert asked.rounds["documents"] == 1
 
 
-async def test_fifty_anonymous_calls_of_the_app_cost_one_look_at_the_store(tmp_path: Path) -> None:
+async def test_fifty_anonymous_readiness_calls_cost_one_store_read(tmp_path: Path) -> None:
     async with served(tmp_path, content_refresh_seconds=30.0, flags_refresh_seconds=30.0) as app:
         app.clock.advance(KEEP_SECONDS)
         before = app.documents.reads

@@ -98,7 +98,7 @@ async def _check(world: World, count: int) -> None:
     assert world.topic.dead == []
 
 
-async def test_a_message_that_comes_one_run_later_than_higher_ones_counts_all_the_same(world: World) -> None:
+async def test_message_that_arrives_after_higher_sequence_numbers_counts(world: World) -> None:
     _send(world, 5)
     await _run(world, OddTopic(world.topic, held_back=frozenset({3})))
     assert (await world.views())[0] == 4
@@ -109,13 +109,13 @@ async def test_a_message_that_comes_one_run_later_than_higher_ones_counts_all_th
     await _check(world, 7)
 
 
-async def test_a_message_that_comes_twice_in_one_receive_counts_once(world: World) -> None:
+async def test_message_received_twice_at_once_counts_once(world: World) -> None:
     _send(world, 3)
     await _run(world, OddTopic(world.topic, repeats=True))
     await _check(world, 3)
 
 
-async def test_a_late_message_that_comes_again_after_it_was_counted_counts_once(world: World) -> None:
+async def test_late_message_redelivered_after_counting_counts_once(world: World) -> None:
     _send(world, 5)
     kept = dict(world.topic.waiting[TENANT])
     for held_back in (frozenset({2, 4}), frozenset({4}), frozenset[int]()):
@@ -125,7 +125,7 @@ async def test_a_late_message_that_comes_again_after_it_was_counted_counts_once(
     await _check(world, 5)
 
 
-async def test_a_range_that_a_former_version_wrote_is_known_and_later_ones_by_number(world: World) -> None:
+async def test_range_of_an_earlier_version_is_known_and_later_ones_by_number(world: World) -> None:
     _send(world, 3)
     kept = dict(world.topic.waiting[TENANT])
     await _run(world, OddTopic(world.topic))
@@ -141,7 +141,7 @@ async def test_a_range_that_a_former_version_wrote_is_known_and_later_ones_by_nu
     await _check(world, 6)
 
 
-async def test_a_message_nobody_can_place_any_more_is_set_aside_and_not_guessed(world: World) -> None:
+async def test_message_that_cannot_be_placed_is_dead_lettered_and_not_guessed(world: World) -> None:
     _send(world, 2)
     await _run(world, OddTopic(world.topic, held_back=frozenset({1})))
     shard = Shard.of(TENANT, await world.documents.read(VIDEO_STATS, TENANT, Shard(TENANT).id))
@@ -156,7 +156,7 @@ async def test_a_message_nobody_can_place_any_more_is_set_aside_and_not_guessed(
 
 
 @given(st.lists(st.sets(st.integers(1, 10**15), min_size=1, max_size=40), max_size=80))
-def test_a_log_knows_exactly_what_it_was_told_or_says_that_it_cannot_tell(ranges: list[set[int]]) -> None:
+def test_log_knows_exactly_what_was_added_or_reports_that_it_cannot_tell(ranges: list[set[int]]) -> None:
     log, told = SequenceLog(), set()
     for numbers in ranges:
         new = numbers - told
@@ -173,7 +173,7 @@ def test_a_log_knows_exactly_what_it_was_told_or_says_that_it_cannot_tell(ranges
     assert len(read.ranges) <= KEEP_RANGES
 
 
-def test_what_a_shard_remembers_is_bounded() -> None:
+def test_memory_of_a_shard_is_bounded() -> None:
     log = SequenceLog()
     for start in range(0, 100_000, 1_000):
         log = log.with_range(range(start * 120 + 1, (start + 1_000) * 120, 120), "b" * 60)
@@ -191,7 +191,7 @@ misfortune = st.tuples(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(misfortune, min_size=1, max_size=6))
-def test_orders_repeats_gaps_and_crashes_leave_each_message_counted_once(
+def test_each_message_counts_once_under_reordering_repeats_gaps_and_crashes(
     tmp_path_factory: pytest.TempPathFactory, told: list[tuple[int, set[int], bool, int, int]]
 ) -> None:
     async def tell() -> None:

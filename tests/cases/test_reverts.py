@@ -49,7 +49,7 @@ async def test_a_revert_of_an_edit_leaves_a_later_takedown_alone(app: App) -> No
     assert (await editor.client.feed()).ids == []
 
 
-async def test_a_revert_puts_back_its_own_fields_and_no_others(app: App) -> None:
+async def test_revert_restores_its_own_fields_and_no_others(app: App) -> None:
     editor = await with_video(app)
     edit = await changed(editor, "videos/v1", {"title": "Edited", "tags": ["a"]})
     await changed(editor, "videos/v1", {"creatorId": "anna", "tags": ["b"], "durationSeconds": 50})
@@ -59,7 +59,7 @@ async def test_a_revert_puts_back_its_own_fields_and_no_others(app: App) -> None
     assert (video["creatorId"], video["durationSeconds"]) == ("anna", 50)
 
 
-async def test_a_revert_of_a_takedown_says_that_only_a_restore_lifts_it(app: App) -> None:
+async def test_revert_of_a_takedown_explains_that_only_a_restore_lifts_it(app: App) -> None:
     editor = await with_video(app)
     await editor.post("videos/v1/takedown")
     entry = (await editor.get("audit", limit=1)).json["entries"][0]
@@ -72,7 +72,7 @@ async def test_a_revert_of_a_takedown_says_that_only_a_restore_lifts_it(app: App
     assert await standing(editor) == (VIDEO["title"], "taken_down", "active")
 
 
-async def test_a_revert_of_more_than_a_takedown_puts_the_rest_back_and_tells(app: App) -> None:
+async def test_revert_of_more_than_a_takedown_restores_the_rest_with_a_note(app: App) -> None:
     editor = await with_video(app)
     both = await changed(editor, "videos/v1", {"title": "Banned", "status": "taken_down"})
     answer = await revert(editor, both, force=False)
@@ -80,7 +80,7 @@ async def test_a_revert_of_more_than_a_takedown_puts_the_rest_back_and_tells(app
     assert await standing(editor) == (VIDEO["title"], "taken_down", "active")
 
 
-async def test_a_revert_activates_nothing(app: App) -> None:
+async def test_revert_activates_no_video(app: App) -> None:
     editor = await with_video(app)
     alone = await changed(editor, "videos/v1", {"status": "inactive"})
     refused = await revert(editor, alone)
@@ -96,7 +96,7 @@ async def test_a_revert_activates_nothing(app: App) -> None:
     assert await standing(editor) == (VIDEO["title"], "taken_down", "inactive")
 
 
-async def test_a_revert_of_a_publication_is_kept_for_the_restoring(app: App) -> None:
+async def test_revert_of_a_publication_is_kept_for_the_restore(app: App) -> None:
     editor = await with_video(app, status="inactive")
     published = await changed(editor, "videos/v1", {"status": "active"})
     await editor.post("videos/v1/takedown")
@@ -113,13 +113,13 @@ async def test_a_revert_of_a_restore_takes_down_again(app: App) -> None:
     assert await standing(editor) == (VIDEO["title"], "taken_down", "inactive")
 
 
-async def test_taking_back_the_creation_of_a_video_remembers_what_it_was(app: App) -> None:
+async def test_revert_of_a_creation_remembers_the_status(app: App) -> None:
     editor = await with_video(app, status="inactive")
     assert (await revert(editor, await latest(editor))).status == 200
     assert await standing(editor) == (VIDEO["title"], "taken_down", "inactive")
 
 
-async def test_inside_objects_only_the_members_that_were_changed_go_back(app: App) -> None:
+async def test_revert_restores_only_the_changed_members_of_an_object(app: App) -> None:
     editor = await new_editor(app)
     await changed(editor, "configuration", {"weights": {"quality": 1}, "ageBandPolicies": {"0-12": "G"}})
     edit = await changed(
@@ -142,7 +142,7 @@ async def test_a_revert_that_would_make_an_invalid_document_is_refused(app: App)
     assert (await editor.get("rules/r")).json["action"] == "exclude"
 
 
-async def test_a_change_of_something_that_is_gone_is_not_put_back_on_nothing(app: App) -> None:
+async def test_change_of_a_deleted_document_cannot_be_reverted(app: App) -> None:
     editor = await new_editor(app)
     await editor.post("rules", {"id": "r", **RULE})
     edit = await changed(editor, "rules/r", {"multiplier": 2})
@@ -154,7 +154,7 @@ async def test_a_change_of_something_that_is_gone_is_not_put_back_on_nothing(app
     assert (await editor.get("rules/r")).json["multiplier"] == RULE["multiplier"]
 
 
-async def test_a_revert_with_nothing_left_to_put_back_is_no_success(app: App) -> None:
+async def test_revert_with_nothing_left_to_restore_is_refused(app: App) -> None:
     editor = await with_video(app)
     edit = await changed(editor, "videos/v1", {"title": "Edited"})
     await changed(editor, "videos/v1", {"title": VIDEO["title"]})

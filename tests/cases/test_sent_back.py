@@ -79,9 +79,7 @@ async def made(editor: Editor, plural: str, document: dict[str, Any]) -> tuple[s
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANY)
-async def test_whatever_a_read_answered_can_be_put_back_and_changes_nothing(
-    app: App, case: tuple[str, dict[str, Any]]
-) -> None:
+async def test_every_read_document_can_be_put_back_unchanged(app: App, case: tuple[str, dict[str, Any]]) -> None:
     plural, document = case
     editor = await new_editor(app)
     path, answers = await made(editor, plural, document)
@@ -94,7 +92,7 @@ async def test_whatever_a_read_answered_can_be_put_back_and_changes_nothing(
             assert content((await editor.get(path)).json) == content(before)
 
 
-async def test_drafts_can_be_put_back_as_they_were_read(app: App) -> None:
+async def test_drafts_can_be_put_back_as_read(app: App) -> None:
     editor = await new_editor(app)
     await editor.call("PUT", "rules/one/draft", RULE)
     draft = await editor.get("rules/one/draft")
@@ -106,7 +104,7 @@ async def test_drafts_can_be_put_back_as_they_were_read(app: App) -> None:
     assert again.json["configuration"] == saved.json["configuration"]
 
 
-async def test_another_documents_id_or_another_model_is_not_passed_over(app: App) -> None:
+async def test_put_with_another_id_or_model_is_refused(app: App) -> None:
     editor = await new_editor(app)
     for plural, document in (("videos", VIDEO), ("rules", RULE)):
         await editor.post(plural, {"id": "one", **document})
@@ -118,7 +116,7 @@ async def test_another_documents_id_or_another_model_is_not_passed_over(app: App
     }  # fmt: skip
 
 
-async def test_what_the_list_answered_can_be_imported_and_changes_nothing(app: App) -> None:
+async def test_listed_documents_can_be_imported_unchanged(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     await editor.post("videos", {"id": "v1", **VIDEO, "publishedAt": 1_790_000_000.75, "expiresAt": 1_990_000_000.5})
     listed = (await editor.get("videos")).json
@@ -127,7 +125,7 @@ async def test_what_the_list_answered_can_be_imported_and_changes_nothing(app: A
     assert (await editor.get("videos")).json == listed
 
 
-async def test_a_video_exported_from_one_tenant_is_created_in_another(app: App) -> None:
+async def test_video_exported_from_one_tenant_can_be_created_in_another(app: App) -> None:
     one, other = await new_editor(app, make_videos(4)), await new_editor(app)
     answer = await other.post("imports", (await one.get("videos")).json)
     assert answer.json["counts"] == {"created": 4}
@@ -181,7 +179,7 @@ async def test_null_means_the_default_of_every_field(app: App, plural: str, name
         assert (await editor.get("videos/one")).json[name] == default
 
 
-async def test_null_means_the_default_in_the_configuration_and_inside_it(app: App) -> None:
+async def test_null_means_the_default_in_the_configuration_and_its_objects(app: App) -> None:
     editor = await new_editor(app)
     before = (await editor.get("configuration")).json
     changed = {
@@ -209,7 +207,7 @@ async def test_null_for_a_required_field_is_refused(app: App) -> None:
     ("written", "rating"),
     [("PG-13", "PG13"), ("NC-17", "NC17"), ("pg", "PG"), ("pg-13", "PG13"), ("Pg 13", "PG13"), ("g", "G")],
 )  # fmt: skip
-async def test_a_rating_is_read_as_the_mpa_writes_it(app: App, written: str, rating: str) -> None:
+async def test_mpa_spelling_of_a_rating_is_accepted(app: App, written: str, rating: str) -> None:
     editor = await new_editor(app)
     created = await editor.post("videos", {"id": "v1", **VIDEO, "maturityRating": written})
     assert created.json["maturityRating"] == rating
@@ -221,6 +219,6 @@ async def test_a_rating_is_read_as_the_mpa_writes_it(app: App, written: str, rat
 
 
 @pytest.mark.parametrize("written", ["TV-MA", "PG-14", "", "R18", "13", "NC"])
-async def test_what_is_no_rating_of_the_mpa_stays_refused(app: App, written: str) -> None:
+async def test_rating_unknown_to_the_mpa_is_refused(app: App, written: str) -> None:
     editor = await new_editor(app)
     assert (await editor.post("videos", {"id": "v1", **VIDEO, "maturityRating": written})).status == 422

@@ -43,7 +43,7 @@ async def new_viewer(app: App, **configuration: Any) -> Viewer:
     return viewer
 
 
-async def test_a_series_comes_in_order_page_by_page(app: App) -> None:
+async def test_series_is_listed_in_order_page_by_page(app: App) -> None:
     client = await app.tenant([*EPISODES, episode("vid_other", 1, 1, "sea")])
     whole = await series(client)
     assert whole.ids == ORDER
@@ -62,7 +62,7 @@ async def test_a_series_comes_in_order_page_by_page(app: App) -> None:
     assert (other.status, other.code) == (400, "invalid_cursor")
 
 
-async def test_a_series_says_what_the_viewer_was_shown(app: App) -> None:
+async def test_series_reports_the_viewers_progress(app: App) -> None:
     viewer = await new_viewer(app)
     await viewer.tell("impression", "vid_s1e1")
     shown = {item["videoId"]: item["seen"] for item in (await series(viewer.client)).json["items"]}
@@ -82,7 +82,7 @@ async def test_a_series_says_what_the_viewer_was_shown(app: App) -> None:
         assert await app.services.flags_refresher.refresh()
 
 
-async def test_a_series_shows_nothing_that_the_feeds_filters_remove(app: App) -> None:
+async def test_series_shows_nothing_that_the_feed_filters_remove(app: App) -> None:
     editor = await new_editor(app, [*EPISODES, episode("vid_strong", 1, 3, rating="R")])
     await editor.post("videos/vid_s1e2/takedown")
     await editor.change("PATCH", "videos/vid_s1", {"publishedAt": "2099-01-01"})
@@ -104,7 +104,7 @@ async def test_an_unknown_series_is_not_found(app: App, id: str) -> None:
         assert (answer.status, answer.code) == (404, "series_not_found")
 
 
-async def test_after_a_finished_episode_the_next_is_offered_once_near_the_top(app: App) -> None:
+async def test_next_episode_is_offered_once_near_the_top_after_a_finished_one(app: App) -> None:
     viewer = await new_viewer(app)
     assert (await viewer.client.feed()).ids[1] != "vid_s1e2"
     await viewer.tell("complete", "vid_s1e1")
@@ -121,7 +121,7 @@ async def test_after_a_finished_episode_the_next_is_offered_once_near_the_top(ap
     assert (await viewer.client.feed()).ids[1] == "vid_s1e10a", "an earlier one watched again changes nothing"
 
 
-async def test_a_glance_at_an_episode_offers_nothing(app: App) -> None:
+async def test_brief_view_of_an_episode_offers_nothing(app: App) -> None:
     viewer = await new_viewer(app)
     await viewer.tell("video_view", "vid_s1e1", watchTimeMs=60_000)
     assert (await viewer.client.feed()).ids[1] != "vid_s1e2"
@@ -140,7 +140,7 @@ async def test_a_tenant_can_switch_the_offer_off(app: App) -> None:
     assert (await viewer.client.feed()).ids[1] != "vid_s1e2"
 
 
-async def test_an_offer_stands_below_pins_and_brings_nothing_back(app: App) -> None:
+async def test_offer_ranks_below_pins_and_overrides_no_filter(app: App) -> None:
     editor = await new_editor(app, [*EPISODES, *make_videos(30)])
     viewer = await viewer_of(editor.client)
     for number in (1, 2, 3):

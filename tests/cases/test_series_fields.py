@@ -24,7 +24,7 @@ async def with_an_episode(app: App) -> Editor:
     return editor
 
 
-async def test_what_was_written_is_read_back_and_can_be_sent_back(app: App) -> None:
+async def test_written_series_place_reads_back_and_can_be_sent_back(app: App) -> None:
     editor = await with_an_episode(app)
     read = (await editor.get("videos/vid_e7")).json
     assert {name: read[name] for name in PLACE} == PLACE
@@ -34,7 +34,7 @@ async def test_what_was_written_is_read_back_and_can_be_sent_back(app: App) -> N
     assert [plain[name] for name in PLACE] == [None, None, None]
 
 
-async def test_every_other_write_keeps_it(app: App) -> None:
+async def test_every_other_write_keeps_the_series_place(app: App) -> None:
     editor = await with_an_episode(app)
     for after in (
         await editor.change("PATCH", "videos/vid_e7", {"title": "Another"}),
@@ -44,7 +44,7 @@ async def test_every_other_write_keeps_it(app: App) -> None:
         assert {name: after.json[name] for name in PLACE} == PLACE
 
 
-async def test_feeds_bring_it_where_there_is_one(app: App) -> None:
+async def test_feeds_include_the_series_place_where_there_is_one(app: App) -> None:
     editor = await with_an_episode(app)
     found = {item["videoId"]: item for item in (await editor.client.feed()).json["items"]}
     assert {name: found["vid_e7"][name] for name in PLACE} == PLACE
@@ -54,7 +54,7 @@ async def test_feeds_bring_it_where_there_is_one(app: App) -> None:
     assert not set(PLACE) & set((await editor.client.get("/v1/videos/vid_e7")).json)
 
 
-async def test_a_table_brings_it(app: App) -> None:
+async def test_table_import_reads_the_series_place(app: App) -> None:
     editor = await with_an_episode(app)
     table = b"id;series id;Season;episode\nvid_plain;Garden_1;2;8\nvid_e7;;3,0;\n"
     answer = await editor.post("imports", table, {"Content-Type": "text/csv"})
@@ -75,21 +75,21 @@ async def test_a_table_brings_it(app: App) -> None:
         ({**PLACE, "episode": 1.5}, "episode", "int_type"),
     ],
 )
-async def test_odd_places_are_refused(app: App, given: dict[str, Any], field: str, code: str) -> None:
+async def test_invalid_series_places_are_refused(app: App, given: dict[str, Any], field: str, code: str) -> None:
     editor = await new_editor(app)
     answer = await editor.post("videos", {"id": "vid_odd", **VIDEO, **given})
     assert (answer.status, answer.code) == (422, "invalid_document")
     assert (answer.json["errors"][0]["field"], answer.json["errors"][0]["code"]) == (field, code)
 
 
-async def test_what_cannot_be_read_of_a_stored_place_is_left_out() -> None:
+async def test_unreadable_parts_of_a_stored_series_place_are_left_out() -> None:
     read = SeriesPlace.from_document
     assert read({"seriesId": "", "season": 1}) == read({"seriesId": 5}) == read({"season": 1}) == NO_SERIES
     assert read({"seriesId": "s", "season": True, "episode": -1}) == SeriesPlace("s")
     assert read({"seriesId": "s", "season": 0, "episode": 10**9}) == SeriesPlace("s", 0)
 
 
-async def test_columns_know_the_place_and_forget_it_with_the_video() -> None:
+async def test_columns_hold_the_series_place_and_drop_it_with_the_video() -> None:
     columns = VideoColumns([make_video("v1", place=SeriesPlace("s", 1)), make_video("v2")])
     assert columns.series.tolist() == [0, NO_CODE]
     assert (columns.season.tolist()[0], columns.episode.tolist()[0]) == (1, UNNUMBERED)

@@ -33,7 +33,7 @@ def reasons_of(answer: Answer) -> dict[str, str]:
     return {item["videoId"]: item["because"] for item in answer.json["items"]}
 
 
-async def test_what_was_watched_together_comes_first_and_says_so(app: App) -> None:
+async def test_videos_watched_together_come_first_with_that_reason(app: App) -> None:
     client = await app.tenant(make_videos(9))
     await learn_together(client, ["vid_fitness_1", "vid_cooking_2"])
     answer = await similar(client, "vid_fitness_1")
@@ -49,7 +49,7 @@ async def test_what_was_watched_together_comes_first_and_says_so(app: App) -> No
     assert len((await similar(client, "vid_fitness_1", limit=2)).ids) == 2
 
 
-async def test_a_viewer_with_a_history_gets_an_order_and_filters_of_their_own(app: App) -> None:
+async def test_viewer_with_a_history_gets_a_personal_order_and_filters(app: App) -> None:
     client = await app.tenant(make_videos(15))
     now = app.now_ms(9)
     await client.post(
@@ -67,7 +67,7 @@ async def test_a_viewer_with_a_history_gets_an_order_and_filters_of_their_own(ap
     assert (seen.status, "vid_fitness_2" in seen.ids) == (200, False)
 
 
-async def test_the_kill_switch_leaves_neighbors_and_takes_the_viewer_out(app: App) -> None:
+async def test_kill_switch_keeps_learned_neighbors_and_ignores_the_viewer(app: App) -> None:
     client = await app.tenant(make_videos(9))
     await learn_together(client, ["vid_fitness_1", "vid_cooking_2"])
     app.write_flags(personalized(False))
@@ -85,7 +85,7 @@ async def test_the_kill_switch_leaves_neighbors_and_takes_the_viewer_out(app: Ap
 
 
 @pytest.mark.parametrize("why", HIDDEN)
-async def test_what_a_feed_would_not_show_is_neither_listed_nor_asked_about(app: App, why: str) -> None:
+async def test_video_hidden_from_feeds_is_neither_listed_nor_a_valid_seed(app: App, why: str) -> None:
     editor = await new_editor(app, [make_video("vid_b", tags=("other",)), make_video("vid_c", tags=("other",))])
     body = {**VIDEO, "id": "vid_a", "tags": ["secret"], "publishedAt": "2025-01-01T00:00:00Z"}
     assert (await editor.post("videos", body)).status == 201
@@ -101,7 +101,7 @@ async def test_what_a_feed_would_not_show_is_neither_listed_nor_asked_about(app:
     assert {**hidden.json, "errorId": ""} == {**absent.json, "errorId": ""}
 
 
-async def test_no_tenant_gets_anothers_videos(app: App) -> None:
+async def test_similar_videos_of_another_tenant_are_never_listed(app: App) -> None:
     one = await app.tenant([make_video("vid_one"), make_video("vid_same")])
     other = await app.tenant([make_video("vid_other"), make_video("vid_same")])
     await learn_together(one, ["vid_one", "vid_same"])
@@ -125,7 +125,7 @@ async def test_events_of_the_list_count_once_by_its_receipt(app: App) -> None:
     assert views["views"] == 1
 
 
-async def test_filters_narrow_the_list_and_not_the_video_it_is_for(app: App) -> None:
+async def test_filters_apply_to_the_list_and_not_to_the_seed_video(app: App) -> None:
     client = await app.tenant(make_videos(9))
     await learn_together(client, ["vid_fitness_1", "vid_cooking_2", "vid_travel_3"])
     narrowed = await similar(client, "vid_fitness_1", **{"filter.category": "cooking"})
@@ -134,7 +134,7 @@ async def test_filters_narrow_the_list_and_not_the_video_it_is_for(app: App) -> 
     assert (await similar(client, "vid_fitness_1", **{"filter.size": "large"})).code == "invalid_filter"
 
 
-async def test_the_tag_holds_until_the_list_changes_and_is_the_users_own(app: App) -> None:
+async def test_etag_lasts_until_the_list_changes_and_belongs_to_one_user(app: App) -> None:
     client = await app.tenant(make_videos(9))
     page = await similar(client, "vid_fitness_1")
     known = {"If-None-Match": page.headers["Etag"]}
@@ -150,7 +150,7 @@ async def test_the_tag_holds_until_the_list_changes_and_is_the_users_own(app: Ap
     ("query", "code"),
     [({"limit": "0"}, "invalid_limit"), ({"limit": "51"}, "invalid_limit"), ({"include": "all"}, "invalid_include")],
 )
-async def test_an_odd_query_is_refused(app: App, query: dict[str, str], code: str) -> None:
+async def test_invalid_query_is_refused(app: App, query: dict[str, str], code: str) -> None:
     client = await app.tenant(make_videos(3))
     answer = await similar(client, "vid_fitness_1", **query)
     assert (answer.status, answer.code) == (400, code)

@@ -49,7 +49,7 @@ async def week(client: Client, video: str) -> dict[str, int]:
     return (await weeks(client)).week(video, client.app.clock.now())
 
 
-async def test_a_hundred_views_of_a_video_that_was_not_on_the_page_buy_nothing(app: App) -> None:
+async def test_hundred_views_of_a_video_missing_from_the_page_count_nothing(app: App) -> None:
     client = await app.tenant(make_videos(60))
     page = (await client.feed(limit=1)).json
     assert page["items"][0]["videoId"] != VICTIM
@@ -61,7 +61,7 @@ async def test_a_hundred_views_of_a_video_that_was_not_on_the_page_buy_nothing(a
     assert (await client.signals()).json["totalViewsLast7d"] == 1_000, "their own signals count what they did"
 
 
-async def test_each_video_and_type_of_a_page_counts_once_a_receipt(app: App) -> None:
+async def test_each_video_and_event_type_counts_once_per_receipt(app: App) -> None:
     client = await app.tenant(make_videos(60))
     page = (await client.feed(limit=5)).json
     ids = [item["videoId"] for item in page["items"]]
@@ -74,7 +74,7 @@ async def test_each_video_and_type_of_a_page_counts_once_a_receipt(app: App) -> 
         assert (found["impressions"], found["views"], found["likes"]) == (1, 1, 0)
 
 
-async def test_nothing_moves_a_victim_below_zero(app: App) -> None:
+async def test_no_events_push_a_video_below_zero(app: App) -> None:
     client = await app.tenant(make_videos(60))
     fan = client.as_user()
     liked = (await fan.feed(limit=50)).json
@@ -98,7 +98,7 @@ async def test_one_user_moves_a_video_by_a_bounded_amount_a_day(app: App) -> Non
     assert (await week(client, VICTIM.replace("3", "1")))["views"] <= 12
 
 
-async def test_an_opted_out_users_bytes_sent_again_two_hours_later_count_once(app: App) -> None:
+async def test_resent_bytes_of_an_opted_out_user_count_once_after_two_hours(app: App) -> None:
     client = await app.tenant(make_videos(20))
     off = {"X-Personalization": "off", "Idempotency-Key": "one-batch"}
     page = (await client.feed(off, limit=5)).json
@@ -111,13 +111,13 @@ async def test_an_opted_out_users_bytes_sent_again_two_hours_later_count_once(ap
     assert (await client.signals()).status == 404, "nothing is kept about the user"
 
 
-async def test_without_a_receipt_an_opted_out_users_events_count_nowhere(app: App) -> None:
+async def test_events_of_an_opted_out_user_without_a_receipt_count_nowhere(app: App) -> None:
     client = await app.tenant(make_videos(20))
     await client.post(told(app, "video_view", VICTIM, 50), {"X-Personalization": "off"})
     assert (await week(client, VICTIM))["views"] == 0
 
 
-async def test_invented_users_without_receipts_put_nothing_into_co_watch(app: App) -> None:
+async def test_invented_users_without_receipts_add_nothing_to_co_watch(app: App) -> None:
     client = await app.tenant(make_videos(20))
     for _ in range(20):
         user = client.as_user()
@@ -128,7 +128,7 @@ async def test_invented_users_without_receipts_put_nothing_into_co_watch(app: Ap
     assert not await app.services.table_builder.build(client.tenant_id)
 
 
-async def test_co_watch_holds_only_videos_of_the_catalog_that_counted(app: App) -> None:
+async def test_co_watch_holds_only_counted_views_of_catalog_videos(app: App) -> None:
     client = await app.tenant(make_videos(20))
     for _ in range(6):
         user = client.as_user()
@@ -148,7 +148,7 @@ async def test_co_watch_holds_only_videos_of_the_catalog_that_counted(app: App) 
     assert len(table.keys) == (2 if knows_pages(app) else 3)
 
 
-async def test_what_does_not_count_is_archived_and_says_so(app: App) -> None:
+async def test_uncounted_events_are_archived_as_uncounted(app: App) -> None:
     client = await app.tenant(make_videos(20))
     page = (await client.feed(limit=1)).json
     video = page["items"][0]["videoId"]

@@ -53,7 +53,7 @@ def standing(answer: Answer) -> tuple[str, str, str | None]:
 
 @pytest.mark.parametrize("way_in", WAYS_IN)
 @pytest.mark.parametrize("sent", ["active", "inactive"])
-async def test_a_status_sent_for_a_taken_down_video_is_kept_for_its_restoring(app: App, way_in: Any, sent: str) -> None:
+async def test_status_sent_for_a_taken_down_video_is_kept_for_its_restore(app: App, way_in: Any, sent: str) -> None:
     editor = await editor_of(app)
     await editor.post("videos/v1/takedown", {"reason": "Court order"})
     answer = await way_in(editor, status=sent, title="Again")
@@ -65,7 +65,7 @@ async def test_a_status_sent_for_a_taken_down_video_is_kept_for_its_restoring(ap
 
 
 @pytest.mark.parametrize("way_in", WAYS_IN)
-async def test_writing_without_a_status_neither_lifts_a_takedown_nor_activates(app: App, way_in: Any) -> None:
+async def test_write_without_a_status_neither_lifts_a_takedown_nor_activates(app: App, way_in: Any) -> None:
     editor = await editor_of(app, status="inactive")
     for sent in ({"title": "One"}, {"title": "Two", "status": None}):
         assert standing(await way_in(editor, **sent)) == ("inactive", "inactive", None)
@@ -77,7 +77,7 @@ async def test_writing_without_a_status_neither_lifts_a_takedown_nor_activates(a
 
 
 @pytest.mark.parametrize("status", ["active", "inactive"])
-async def test_restoring_puts_back_the_status_from_before_the_takedown(app: App, status: str) -> None:
+async def test_restore_returns_the_status_from_before_the_takedown(app: App, status: str) -> None:
     editor = await editor_of(app, status=status)
     before = (await editor.get("videos/v1")).json
     for _ in range(2):  # a second takedown forgets nothing
@@ -88,14 +88,14 @@ async def test_restoring_puts_back_the_status_from_before_the_takedown(app: App,
 
 
 @pytest.mark.parametrize("way_in", WAYS_IN)
-async def test_a_takedown_by_a_status_remembers_the_one_before(app: App, way_in: Any) -> None:
+async def test_takedown_by_a_status_remembers_the_previous_one(app: App, way_in: Any) -> None:
     editor = await editor_of(app)
     assert standing(await way_in(editor, status="taken_down")) == ("taken_down", "taken_down", "active")
     assert standing(await way_in(editor, status="taken_down")) == ("taken_down", "taken_down", "active")
     assert standing(await editor.post("videos/v1/restore")) == ("live", "active", None)
 
 
-async def test_a_video_that_is_taken_down_from_the_start_is_inactive_when_restored(app: App) -> None:
+async def test_video_created_as_taken_down_is_inactive_when_restored(app: App) -> None:
     editor = await editor_of(app, status="taken_down")
     assert standing(await editor.post("videos/v1/restore")) == ("inactive", "inactive", None)
 
@@ -108,7 +108,7 @@ async def test_restoring_a_video_that_is_not_taken_down_changes_nothing(app: App
     assert [entry["action"] for entry in (await editor.get("audit")).json["entries"]] == ["create"]
 
 
-async def test_yesterdays_exported_list_lifts_no_takedown_and_the_report_says_so(app: App) -> None:
+async def test_import_of_an_older_export_lifts_no_takedown_and_reports_it(app: App) -> None:
     editor = await editor_of(app)
     await editor.post("videos", {"id": "v2", **VIDEO})
     exported = (await editor.get("videos")).json
@@ -120,7 +120,7 @@ async def test_yesterdays_exported_list_lifts_no_takedown_and_the_report_says_so
     assert (await editor.client.feed()).ids == ["v2"]
 
 
-async def test_what_a_read_answered_lifts_no_takedown_and_forgets_nothing(app: App) -> None:
+async def test_putting_back_a_read_document_lifts_no_takedown(app: App) -> None:
     editor = await editor_of(app)
     live = (await editor.get("videos/v1")).json
     down = (await editor.post("videos/v1/takedown")).json
@@ -128,7 +128,7 @@ async def test_what_a_read_answered_lifts_no_takedown_and_forgets_nothing(app: A
     assert standing(await editor.change("PUT", "videos/v1", live)) == ("taken_down", "taken_down", "active")
 
 
-async def test_a_job_reports_the_statuses_that_it_kept_for_later(app: App) -> None:
+async def test_job_reports_the_statuses_it_kept_for_later(app: App) -> None:
     editor = await editor_of(app)
     await editor.post("videos/v1/takedown")
     rows = b"\n".join(orjson.dumps({"id": f"v{n}", **VIDEO, "status": "active"}) for n in range(1_001))
@@ -153,7 +153,7 @@ async def test_the_local_import_lifts_no_takedown_and_activates_nothing(app: App
     assert standing(await editor.get("videos/v2")) == ("inactive", "inactive", None)
 
 
-async def test_a_taken_down_video_is_not_forgotten_when_it_ends(app: App) -> None:
+async def test_taken_down_video_is_not_deleted_when_it_expires(app: App) -> None:
     editor = await editor_of(app, expiresAt=iso_time(app.clock.now() + DAY_SECONDS))
     await editor.post("videos/v1/takedown")
     app.clock.advance(100 * DAY_SECONDS)
@@ -195,7 +195,7 @@ async def taken_down_earlier(app: App, *history: tuple[str | None, str]) -> Edit
         (((None, "taken_down"),), "inactive"),
     ],
 )  # fmt: skip
-async def test_what_was_taken_down_before_is_restored_as_the_history_knows_it(
+async def test_older_takedown_is_restored_from_the_history(
     app: App, history: tuple[tuple[str | None, str], ...], restored: str
 ) -> None:
     editor = await taken_down_earlier(app, *history)
@@ -203,7 +203,7 @@ async def test_what_was_taken_down_before_is_restored_as_the_history_knows_it(
     assert (await editor.post("videos/v1/restore")).json["status"] == restored
 
 
-async def test_a_status_sent_for_what_was_taken_down_before_is_kept_too(app: App) -> None:
+async def test_status_sent_for_an_older_takedown_is_kept_too(app: App) -> None:
     editor = await taken_down_earlier(app)
     assert standing(await patched(editor, title="Other")) == ("taken_down", "taken_down", None)
     assert standing(await patched(editor, status="active")) == ("taken_down", "taken_down", "active")

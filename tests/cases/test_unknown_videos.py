@@ -31,7 +31,7 @@ class Library:
         return self.documents.reads - before
 
 
-async def test_a_hundred_unknown_ids_are_read_once_and_not_again_in_each_batch(app: App) -> None:
+async def test_hundred_unknown_ids_are_read_once_and_not_in_each_batch(app: App) -> None:
     client = await app.tenant(make_videos(3))
     now = int(app.clock.now() * 1000)
 
@@ -49,7 +49,7 @@ async def test_a_hundred_unknown_ids_are_read_once_and_not_again_in_each_batch(a
     assert max(later) <= 10
 
 
-async def test_a_video_that_is_created_counts_within_a_minute_of_an_early_event(app: App) -> None:
+async def test_created_video_counts_within_a_minute_of_an_early_event(app: App) -> None:
     client = await app.tenant(make_videos(3))
 
     async def watch() -> dict[str, float]:
@@ -66,7 +66,7 @@ async def test_a_video_that_is_created_counts_within_a_minute_of_an_early_event(
     assert (await watch()).keys() == {"fitness"}
 
 
-async def test_invented_ids_push_out_neither_real_videos_nor_another_tenant() -> None:
+async def test_invented_ids_evict_neither_real_videos_nor_another_tenants() -> None:
     library = Library()
     for tenant in ("tenant", "other"):
         await library.documents.write(VIDEOS, tenant, [Upsert(make_video("real").to_document())])
@@ -83,7 +83,7 @@ async def test_invented_ids_push_out_neither_real_videos_nor_another_tenant() ->
     assert len(held) <= MAX_TENANTS_ABSENT
 
 
-async def test_what_was_unknown_is_looked_for_again_after_its_time() -> None:
+async def test_unknown_video_is_looked_up_again_after_its_time() -> None:
     library = Library()
     assert await library.reads("new") == 1
     await library.documents.write(VIDEOS, "tenant", [Upsert(make_video("new").to_document())])

@@ -23,7 +23,7 @@ async def new_viewer(app: App, count: int = 9) -> Viewer:
 
 
 @pytest.mark.parametrize(("on", "off", "what"), [("save", "unsave", "saved"), ("like", "unlike", "liked")])
-async def test_a_list_has_what_was_put_on_it_newest_first(app: App, on: str, off: str, what: str) -> None:
+async def test_list_shows_added_videos_newest_first(app: App, on: str, off: str, what: str) -> None:
     viewer = await new_viewer(app)
     for number, ago in ((1, 30), (2, 10), (3, 20)):
         await viewer.tell(on, f"vid_fitness_{number}", ago=ago)
@@ -37,7 +37,7 @@ async def test_a_list_has_what_was_put_on_it_newest_first(app: App, on: str, off
     assert "positionMs" not in item
 
 
-async def test_what_was_started_can_be_continued_until_it_is_finished(app: App) -> None:
+async def test_started_video_can_be_continued_until_it_is_finished(app: App) -> None:
     viewer = await new_viewer(app)
     await viewer.tell("video_view", "vid_long_0", ago=50, watchTimeMs=59_000)
     await viewer.tell("video_view", "vid_fitness_1", ago=50, watchTimeMs=60_000)
@@ -62,7 +62,7 @@ async def test_what_was_started_can_be_continued_until_it_is_finished(app: App) 
     assert await viewer.ids("continue") == []
 
 
-async def test_what_is_taken_down_or_too_strong_is_left_out_when_it_is_read(app: App) -> None:
+async def test_taken_down_or_too_mature_videos_are_left_out_on_read(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     viewer = await viewer_of(editor.client)
     for number, ago in ((1, 30), (2, 20)):
@@ -78,7 +78,7 @@ async def test_what_is_taken_down_or_too_strong_is_left_out_when_it_is_read(app:
     assert await viewer.ids("saved", ageBand="0-12") == []
 
 
-async def test_pages_walk_a_list_once(app: App) -> None:
+async def test_paging_visits_each_list_entry_once(app: App) -> None:
     viewer = await new_viewer(app)
     ids = [f"vid_{kind}_{n}" for kind in ("fitness", "cooking", "travel") for n in (1, 2, 3)]
     for at, video in enumerate(ids):
@@ -97,7 +97,7 @@ async def test_pages_walk_a_list_once(app: App) -> None:
     assert len(seen) == len(set(seen)) == len(ids)
 
 
-async def test_a_cursor_is_for_one_user_and_one_list(app: App) -> None:
+async def test_cursor_is_valid_for_one_user_and_one_list(app: App) -> None:
     viewer = await new_viewer(app)
     for number in (1, 2, 3):
         await viewer.tell("save", f"vid_fitness_{number}")
@@ -115,7 +115,7 @@ async def test_a_cursor_is_for_one_user_and_one_list(app: App) -> None:
 
 
 @pytest.mark.parametrize("what", LISTS)
-async def test_nobody_reads_a_list_without_the_users_own_token(app: App, what: str) -> None:
+async def test_list_requires_the_users_own_token(app: App, what: str) -> None:
     viewer = await new_viewer(app)
     await viewer.tell("save", "vid_fitness_1")
     plain = await viewer.client.get(f"/v1/me/{what}")
@@ -130,7 +130,7 @@ async def test_nobody_reads_a_list_without_the_users_own_token(app: App, what: s
     assert (wrong.status, wrong.code) == (401, "invalid_user_token")
 
 
-async def test_every_call_about_me_asks_for_the_users_own_token(app: App) -> None:
+async def test_every_call_under_me_requires_the_users_own_token(app: App) -> None:
     about_me = [each for each in function_app.api.endpoints if each.path.startswith("v1/me")]
     assert {each.path for each in about_me} > {f"v1/me/{what}" for what in LISTS}
     assert all(each.user and each.user_token for each in about_me)
@@ -152,7 +152,7 @@ async def test_users_and_tenants_never_see_each_others_lists(app: App, what: str
 
 
 @pytest.mark.parametrize("what", LISTS)
-async def test_who_opted_out_is_not_read(app: App, what: str) -> None:
+async def test_lists_of_an_opted_out_user_are_not_read(app: App, what: str) -> None:
     viewer = await new_viewer(app)
     await viewer.tell("save", "vid_fitness_1")
     with app.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), reads_fail=True)):
@@ -183,7 +183,7 @@ async def test_lists_are_exported_and_erased(app: App) -> None:
     assert await viewer.ids("saved") == ["vid_fitness_3"], "what was erased does not come back with what is new"
 
 
-async def test_a_list_is_bounded_and_keeps_what_was_touched_last(app: App) -> None:
+async def test_list_is_bounded_and_keeps_the_latest_changes(app: App) -> None:
     viewer = await new_viewer(app)
     at = app.now_ms(1_000)
     for start in range(0, CAPS["saved"] + 50, 50):

@@ -33,7 +33,7 @@ async def assert_hidden(client: Client, id: str, **query: Any) -> None:
     assert id not in await several(client, id, "vid_that_is_not_there", **query)
 
 
-async def test_a_video_is_an_item_of_the_feed_without_score_and_rank(app: App) -> None:
+async def test_linked_video_is_a_feed_item_without_score_and_rank(app: App) -> None:
     client = await app.tenant(make_videos(5))
     for item in (await client.feed()).json["items"]:
         answer = await video(client, item["videoId"])
@@ -41,7 +41,7 @@ async def test_a_video_is_an_item_of_the_feed_without_score_and_rank(app: App) -
         assert answer.json == {name: value for name, value in item.items() if name not in ("score", "rank")}
 
 
-async def test_several_come_in_the_order_of_their_ids_each_once(app: App) -> None:
+async def test_videos_come_in_the_order_of_their_ids_each_once(app: App) -> None:
     client = await app.tenant([make_video(f"v{n}") for n in range(60)])
     assert await several(client, "v3", "v1", "absent", " v2 ", "v1") == ["v3", "v1", "v2"]
     asked = [f"v{n}" for n in range(50)]
@@ -51,13 +51,13 @@ async def test_several_come_in_the_order_of_their_ids_each_once(app: App) -> Non
 
 
 @pytest.mark.parametrize("ids", ["", ",", " , "])
-async def test_a_list_without_ids_is_refused(app: App, ids: str) -> None:
+async def test_missing_ids_are_refused(app: App, ids: str) -> None:
     client = await app.tenant(make_videos(3))
     assert (await client.get("/v1/videos", ids=ids)).code == "invalid_ids"
     assert (await client.get("/v1/videos")).code == "invalid_ids"
 
 
-async def test_more_than_fifty_ids_are_refused_and_odd_ones_are_not_found(app: App) -> None:
+async def test_more_than_fifty_ids_are_refused_and_invalid_ones_are_not_found(app: App) -> None:
     client = await app.tenant(make_videos(3))
     assert (await client.get("/v1/videos", ids=",".join(f"v{n}" for n in range(51)))).code == "invalid_ids"
     assert await several(client, "x" * 500, "-", "vid_fitness_1", "~import:1", "<script>") == ["vid_fitness_1"]
@@ -82,7 +82,7 @@ HIDDEN: dict[str, Callable[[Editor], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("why", HIDDEN)
-async def test_what_a_feed_would_not_show_is_not_found(app: App, why: str) -> None:
+async def test_video_hidden_from_feeds_is_not_found(app: App, why: str) -> None:
     editor = await new_editor(app, [make_video("vid_b", tags=("other",))])
     body = {**VIDEO, "id": "vid_a", "tags": ["secret"], "publishedAt": "2025-01-01T00:00:00Z"}
     assert (await editor.post("videos", body)).status == 201
@@ -96,7 +96,7 @@ async def test_what_a_feed_would_not_show_is_not_found(app: App, why: str) -> No
     assert await several(editor.client, "vid_a", "vid_b") == ["vid_b"]
 
 
-async def test_hints_decide_as_in_the_feed(app: App) -> None:
+async def test_hints_restrict_linked_videos_as_in_the_feed(app: App) -> None:
     client = await app.tenant(
         [make_video("vid_fr", countries=("FR",)), make_video("vid_pg13", rating="PG13")],
         age_band_policies={"0-12": "G"},
@@ -109,7 +109,7 @@ async def test_hints_decide_as_in_the_feed(app: App) -> None:
         await assert_hidden(client, "vid_pg13", ageBand=band)
 
 
-async def test_a_video_that_was_seen_or_dismissed_can_still_be_linked_to(app: App) -> None:
+async def test_seen_or_dismissed_video_can_still_be_linked(app: App) -> None:
     client = await app.tenant(make_videos(5))
     now = app.now_ms(9)
     kinds = ("impression", "not_interested")
@@ -118,14 +118,14 @@ async def test_a_video_that_was_seen_or_dismissed_can_still_be_linked_to(app: Ap
     assert (await video(client, "vid_fitness_1")).status == 200
 
 
-async def test_no_tenant_finds_anothers_videos(app: App) -> None:
+async def test_video_of_another_tenant_is_not_found(app: App) -> None:
     one, other = await app.tenant([make_video("vid_one")]), await app.tenant([make_video("vid_other")])
     assert (await video(one, "vid_one")).status == 200
     await assert_hidden(other, "vid_one")
     await assert_hidden(one, "vid_other")
 
 
-async def test_the_tag_holds_until_the_video_changes_and_is_the_users_own(app: App) -> None:
+async def test_etag_lasts_until_the_video_changes_and_belongs_to_one_user(app: App) -> None:
     editor = await new_editor(app, [make_video("vid_a"), make_video("vid_b")])
     client = editor.client
     for path, query in (("/v1/videos/vid_a", {}), ("/v1/videos", {"ids": "vid_b,vid_a"})):
@@ -146,7 +146,7 @@ async def test_the_tag_holds_until_the_video_changes_and_is_the_users_own(app: A
     assert (await video(client, "vid_a", {"If-None-Match": page.headers["Etag"]}, include="metadata")).status == 404
 
 
-async def test_keys_users_and_names_to_include_are_checked_as_for_a_feed(app: App) -> None:
+async def test_keys_users_and_include_names_are_checked_as_for_a_feed(app: App) -> None:
     client = await app.tenant(make_videos(3))
     headers = client.headers
     assert (await client.with_key("a-guessed-key").get("/v1/videos/vid_fitness_1")).status == 401

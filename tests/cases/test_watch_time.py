@@ -26,23 +26,23 @@ def average_of(views_ms: list[float]) -> int:
     return table.week("v", NOW)["avgWatchMs"]
 
 
-def test_a_view_of_eight_hours_does_not_own_the_average() -> None:
+def test_view_of_eight_hours_does_not_dominate_the_average() -> None:
     assert average_of([31_000.0] * 18) == 31_000
     assert average_of([31_000.0] * 18 + [EIGHT_HOURS_MS]) < 40_000
 
 
-def test_watching_a_video_again_and_again_counts_in_full() -> None:
+def test_repeated_views_of_a_video_count_in_full() -> None:
     assert average_of([120_000.0] * 18) == 120_000
 
 
-def test_a_users_own_watch_time_is_held_to_the_same_length() -> None:
+def test_watch_time_of_a_user_is_capped_by_the_video_length() -> None:
     view = Event(VIDEO_VIEW, "v", int(NOW * 1000), fingerprint("one"), EIGHT_HOURS_MS)
     signals = fold(None, [view], FACTS, 14.0, NOW)
     assert signals.daily["watch_ms"].sum() == 150_000.0
     assert signals.categories.values[0, WATCH_MS] == np.float32(150_000.0)
 
 
-def test_a_report_counts_watch_time_as_the_archive_spells_it_and_within_the_length() -> None:
+def test_experiment_report_caps_archived_watch_time_by_the_video_length() -> None:
     experiment = Experiment("e", "e", (Arm(1, "a", 50.0), Arm(2, "b", 50.0)), "running", started_at=0.0)
     outcomes = Outcomes(experiment)
     request = {"servedAt": int(NOW * 1000), "arm": 1}
@@ -52,13 +52,13 @@ def test_a_report_counts_watch_time_as_the_archive_spells_it_and_within_the_leng
     assert outcomes.users["u"].views == 1
 
 
-def test_an_archived_line_of_before_counts_by_its_feed_request() -> None:
+def test_older_archive_line_counts_by_its_feed_request() -> None:
     assert [counts({"request": request}) for request in (None, {})] == [False, True]
     assert not counts({"request": {}, "counted": False})
     assert counts({"request": None, "counted": True})
 
 
-def test_likes_of_a_week_are_never_below_zero() -> None:
+def test_weekly_likes_are_never_below_zero() -> None:
     table = StatsTable()
     table.add([("v", NOW, UNLIKE, 0.0, 50.0)] * 500)
     assert table.week("v", NOW)["likes"] == 0

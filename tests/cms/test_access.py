@@ -19,7 +19,7 @@ async def operator(app: App) -> Editor:
     return editor.with_key(app.ops_key)
 
 
-async def test_a_new_tenant_has_a_key_that_works_at_once_and_is_stored_hashed(app: App) -> None:
+async def test_new_tenant_has_a_working_key_that_is_stored_hashed(app: App) -> None:
     ops = await operator(app)
     made = await ops.post("tenants", {"tenantId": f"news-{ops.tenant_id}", "keyName": "Newsroom"})
     assert made.status == 201
@@ -36,7 +36,7 @@ async def test_a_new_tenant_has_a_key_that_works_at_once_and_is_stored_hashed(ap
     assert tenant_id in {tenant["tenantId"] for tenant in listed}
 
 
-async def test_only_the_platforms_keys_create_or_list_tenants(app: App) -> None:
+async def test_only_platform_keys_create_or_list_tenants(app: App) -> None:
     editor = await new_editor(app)
     own_ops = "own-ops-key-0123456789"
     await app.save_key(editor.tenant_id, own_ops, "ops", name="ops of the tenant")
@@ -85,7 +85,7 @@ async def test_a_key_is_shown_once_and_its_hash_never(app: App) -> None:
     assert renamed.json["name"] == "Dora (sports)"
 
 
-async def test_keys_are_for_scope_ops_and_ops_keys_for_the_platform(app: App) -> None:
+async def test_key_management_requires_scope_ops_and_ops_keys_a_platform_key(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.get("keys")).status == 403
     assert (await editor.post("keys", {"name": "x", "scopes": ["ops"]})).status == 403
@@ -108,7 +108,7 @@ async def test_an_sdk_key_is_refused_by_every_cms_endpoint(app: App) -> None:
     assert (await sdk.post("preview")).status == 403
 
 
-async def test_operators_manage_the_platform_keys_but_cannot_revoke_the_last(app: App) -> None:
+async def test_operators_manage_platform_keys_but_cannot_revoke_the_last(app: App) -> None:
     ops = await operator(app)
     platform = {"X-Tenant-Id": PLATFORM, "X-Api-Key": app.ops_key}
     listed = (await app.request("GET", "/v1/cms/keys", platform)).json["keys"]

@@ -13,7 +13,7 @@ from tests.served_app import App, make_video, make_videos
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_video_lives_from_creation_to_takedown_and_back(app: App) -> None:
+async def test_video_goes_from_creation_to_takedown_and_back(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     assert len((await editor.client.feed()).ids) == 6
     made = await editor.post("videos", {"id": "vid_new", **VIDEO})
@@ -37,7 +37,7 @@ async def test_a_video_lives_from_creation_to_takedown_and_back(app: App) -> Non
     assert {"field": "title", "from": VIDEO["title"], "to": "Eleven minutes of core"} in history[2]["changes"]
 
 
-async def test_a_takedown_holds_in_the_middle_of_a_walk(app: App) -> None:
+async def test_takedown_applies_in_the_middle_of_paging(app: App) -> None:
     editor = await new_editor(app, make_videos(30))
     first = await editor.client.feed(limit=10)
     rest = [each for page in (await editor.client.walk(limit=10))[1:] for each in page.ids]
@@ -48,7 +48,7 @@ async def test_a_takedown_holds_in_the_middle_of_a_walk(app: App) -> None:
     assert len(second.ids + third.ids) == 19
 
 
-async def test_the_second_of_two_saves_based_on_the_same_version_is_refused(app: App) -> None:
+async def test_second_of_two_saves_based_on_one_version_is_refused(app: App) -> None:
     editor = await new_editor(app)
     for path, body in (("videos/vid_a", {"title": "x"}), ("rules/cup", {"priority": 3}), ("playlists/p", {"name": "n"}),
                        ("configuration", {"streakCap": 3})):  # fmt: skip
@@ -65,7 +65,7 @@ async def test_the_second_of_two_saves_based_on_the_same_version_is_refused(app:
         assert (star.status, star.code) == (400, "invalid_if_match")
 
 
-async def test_nothing_can_be_created_twice(app: App) -> None:
+async def test_creating_an_existing_document_is_refused(app: App) -> None:
     editor = await new_editor(app)
     for path, body in (("videos", {"id": "v", **VIDEO}), ("rules", {"id": "r", **RULE}),
                        ("playlists", {"id": "p", "name": "P"})):  # fmt: skip
@@ -74,7 +74,7 @@ async def test_nothing_can_be_created_twice(app: App) -> None:
         assert (again.status, again.code) == (409, "already_exists")
 
 
-async def test_the_list_of_videos_is_complete_by_pages_and_narrowed_by_filters(app: App) -> None:
+async def test_video_list_pages_are_complete_and_filters_narrow_them(app: App) -> None:
     editor = await new_editor(app, make_videos(25))
     await editor.post("videos", {"id": "zz_last", **VIDEO, "publishedAt": "2030-01-01T00:00:00Z"})
     seen: list[str] = []
@@ -93,7 +93,7 @@ async def test_the_list_of_videos_is_complete_by_pages_and_narrowed_by_filters(a
     assert (await editor.get("videos", cursor="bm9uc2Vuc2U")).code == "invalid_cursor"
 
 
-async def test_the_figures_of_seven_days_come_with_a_video(app: App) -> None:
+async def test_video_includes_its_statistics_of_seven_days(app: App) -> None:
     editor = await new_editor(app, make_videos(3), count_anonymous_events=True)
     await editor.client.feed()
     events = [{"type": "video_view", "videoId": "vid_fitness_1", "timestamp": app.now_ms(), "watchTimeMs": 20_000}]
@@ -104,7 +104,7 @@ async def test_the_figures_of_seven_days_come_with_a_video(app: App) -> None:
     assert (await editor.get("videos/vid_cooking_1")).json["last7d"]["views"] == 0
 
 
-async def test_a_popularity_override_lifts_a_video_without_any_views(app: App) -> None:
+async def test_popularity_override_lifts_a_video_without_views(app: App) -> None:
     editor = await new_editor(app, make_videos(20), count_anonymous_events=True)
     await editor.client.feed()
     for n, id in enumerate(["vid_cooking_1", "vid_travel_2", "vid_fitness_3"]):
@@ -117,7 +117,7 @@ async def test_a_popularity_override_lifts_a_video_without_any_views(app: App) -
     assert "vid_fitness_5" in (await editor.client.feed(limit=3)).ids
 
 
-async def test_showing_stronger_ratings_needs_a_yes_and_is_in_the_audit(app: App) -> None:
+async def test_showing_stronger_ratings_requires_confirmation_and_is_audited(app: App) -> None:
     editor = await new_editor(app, [make_video("mild", rating="G"), make_video("strong", rating="R")])
     body = {"maturityPolicy": "R", "ageBandPolicies": {"13-17": "PG"}}
     asked = await editor.change("PATCH", "configuration", body)
@@ -134,13 +134,13 @@ async def test_showing_stronger_ratings_needs_a_yes_and_is_in_the_audit(app: App
     assert (newest["action"], newest["why"]) == ("update_raising_maturity", "Late show")
 
 
-async def test_taking_away_a_milder_age_band_counts_as_showing_stronger_ratings(app: App) -> None:
+async def test_removing_a_stricter_age_band_counts_as_showing_stronger_ratings(app: App) -> None:
     editor = await new_editor(app, maturity_policy="PG13", age_band_policies={"0-12": "G"})
     asked = await editor.change("PATCH", "configuration", {"ageBandPolicies": {}})
     assert asked.json["detail"].startswith("Viewers of age band 0-12 would see up to PG13 instead of G.")
 
 
-async def test_a_draft_configuration_changes_nothing_until_it_is_published(app: App) -> None:
+async def test_draft_configuration_changes_nothing_until_published(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     saved = await editor.call("PATCH", "configuration/draft", {"defaultLimit": 3})
     assert saved.json["changes"] == {"defaultLimit": {"from": 20, "to": 3}}
@@ -152,7 +152,7 @@ async def test_a_draft_configuration_changes_nothing_until_it_is_published(app: 
     assert (await editor.get("configuration/draft")).status == 404
 
 
-async def test_a_draft_over_a_configuration_that_changed_since_is_not_published(app: App) -> None:
+async def test_draft_of_a_configuration_that_changed_since_is_not_published(app: App) -> None:
     editor = await new_editor(app)
     await editor.call("PATCH", "configuration/draft", {"defaultLimit": 3})
     await editor.change("PATCH", "configuration", {"defaultLimit": 7})
@@ -160,7 +160,7 @@ async def test_a_draft_over_a_configuration_that_changed_since_is_not_published(
     assert (outdated.status, outdated.code) == (412, "draft_outdated")
 
 
-async def test_a_draft_saved_meanwhile_is_not_thrown_away(app: App) -> None:
+async def test_draft_saved_meanwhile_is_not_discarded(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.call("DELETE", "configuration/draft")).status == 204
     saved = await editor.call("PATCH", "configuration/draft", {"defaultLimit": 3})
@@ -179,7 +179,7 @@ async def test_a_draft_saved_meanwhile_is_not_thrown_away(app: App) -> None:
     assert (await editor.get("configuration/draft")).status == 404
 
 
-async def test_rules_pin_exclude_limit_and_boost_in_their_order_of_precedence(app: App) -> None:
+async def test_rules_pin_exclude_limit_and_boost_in_order_of_precedence(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     await editor.post("playlists", {"id": "top", "name": "Top", "videoIds": ["vid_travel_4", "vid_cooking_4"]})
     await editor.post("rules", _rule("pin", "pin", positions=[1, 3], match={"playlists": ["top"]}))
@@ -201,7 +201,7 @@ async def test_rules_pin_exclude_limit_and_boost_in_their_order_of_precedence(ap
     assert set((await editor.client.feed()).ids[-2:]) == {"vid_cooking_3", "vid_cooking_2"}
 
 
-async def test_a_rule_holds_for_its_audience_and_window_only(app: App) -> None:
+async def test_rule_applies_to_its_audience_and_time_window_only(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     start = app.clock.now() + 3600
     await editor.post(
@@ -218,7 +218,7 @@ async def test_a_rule_holds_for_its_audience_and_window_only(app: App) -> None:
     assert len((await editor.client.feed(ageBand="0-12")).ids) == 6
 
 
-async def test_a_video_for_an_age_band_or_platform_is_first_there_and_last_elsewhere(app: App) -> None:
+async def test_video_for_an_age_band_or_platform_ranks_first_there_and_last_elsewhere(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     assert (await editor.change("PATCH", "videos/vid_travel_1", {"ageBands": ["13-17"]})).json["ageBands"] == ["13-17"]
     assert (await editor.change("PATCH", "videos/vid_fitness_1", {"platforms": ["tv"]})).json["platforms"] == ["tv"]
@@ -239,7 +239,7 @@ async def test_no_rule_brings_a_rating_above_the_policy_into_a_feed(app: App) ->
     assert (await editor.client.feed()).ids == []
 
 
-async def test_a_rule_as_a_draft_does_nothing_until_it_is_published(app: App) -> None:
+async def test_rule_draft_has_no_effect_until_published(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     draft = {
         key: value for key, value in _rule("x", "exclude", match={"categories": ["travel"]}).items() if key != "id"
@@ -252,7 +252,7 @@ async def test_a_rule_as_a_draft_does_nothing_until_it_is_published(app: App) ->
     assert len((await editor.client.feed()).ids) == 4
 
 
-async def test_a_playlist_in_use_is_not_deleted(app: App) -> None:
+async def test_playlist_in_use_cannot_be_deleted(app: App) -> None:
     editor = await new_editor(app)
     await editor.post("playlists", {"id": "top", "name": "Top"})
     await editor.post("rules", _rule("pin", "pin", positions=[1], match={"playlists": ["top"]}))
@@ -265,7 +265,7 @@ async def test_a_playlist_in_use_is_not_deleted(app: App) -> None:
 
 
 @pytest.mark.parametrize("what", ["configuration", "rule", "playlist", "video"])
-async def test_every_kind_of_change_can_be_taken_back(app: App, what: str) -> None:
+async def test_every_kind_of_change_can_be_reverted(app: App, what: str) -> None:
     editor = await new_editor(app, make_videos(3))
     path, change = {
         "configuration": ("configuration", {"defaultLimit": 2}),
@@ -285,7 +285,7 @@ async def test_every_kind_of_change_can_be_taken_back(app: App, what: str) -> No
     assert (again.status, again.code) == (409, "changed_since")
 
 
-async def test_a_video_taken_back_is_still_forgotten_a_month_after_it_ends(app: App) -> None:
+async def test_reverted_video_is_still_deleted_a_month_after_it_expires(app: App) -> None:
     editor = await new_editor(app)
     await editor.post("videos", {**VIDEO, "id": "vid_core", "expiresAt": iso_time(app.clock.now() + DAY_SECONDS)})
     await editor.change("PATCH", "videos/vid_core", {"title": "Other"})
@@ -296,7 +296,7 @@ async def test_a_video_taken_back_is_still_forgotten_a_month_after_it_ends(app: 
     assert stored.body["ttl"] == pytest.approx(31 * DAY_SECONDS, abs=60)
 
 
-async def test_a_deleted_rule_comes_back_and_a_created_one_goes(app: App) -> None:
+async def test_revert_restores_a_deleted_rule_and_removes_a_created_one(app: App) -> None:
     editor = await new_editor(app, make_videos(3))
     await editor.post("rules", _rule("r", "exclude", match={"categories": ["travel"]}))
     await editor.change("DELETE", "rules/r")
@@ -309,7 +309,7 @@ async def test_a_deleted_rule_comes_back_and_a_created_one_goes(app: App) -> Non
     assert len((await editor.client.feed()).ids) == 3
 
 
-async def test_taking_back_a_milder_policy_needs_the_same_yes(app: App) -> None:
+async def test_reverting_a_stricter_policy_requires_the_same_confirmation(app: App) -> None:
     editor = await new_editor(app)
     await editor.change("PATCH", "configuration", {"maturityPolicy": "G"})
     entry = (await editor.get("audit")).json["entries"][0]
@@ -317,7 +317,7 @@ async def test_taking_back_a_milder_policy_needs_the_same_yes(app: App) -> None:
     assert (await editor.post(f"audit/{entry['id']}/revert", {}, {"X-Confirm-Maturity": "yes"})).status == 200
 
 
-async def test_the_audit_is_gone_after_ninety_days(app: App) -> None:
+async def test_audit_entries_expire_after_ninety_days(app: App) -> None:
     editor = await new_editor(app)
     await editor.post("rules", {"id": "r", **RULE})
     app.clock.advance(89 * 86_400)
@@ -326,7 +326,7 @@ async def test_the_audit_is_gone_after_ninety_days(app: App) -> None:
     assert (await editor.get("audit")).json["entries"] == []
 
 
-async def test_the_audit_is_read_by_pages_across_both_containers(app: App) -> None:
+async def test_audit_pages_cover_both_containers(app: App) -> None:
     editor = await new_editor(app)
     for n in range(5):
         await editor.post("videos", {"id": f"v{n}", **VIDEO})
@@ -358,7 +358,7 @@ async def test_a_model_is_promoted_and_rolled_back_in_one_call_each(app: App) ->
     assert (await editor.post("models/nope/promote")).status == 404
 
 
-async def test_one_experiment_runs_at_a_time_and_its_arms_stay_as_they_were(app: App) -> None:
+async def test_only_one_experiment_runs_and_its_arms_do_not_change(app: App) -> None:
     editor = await new_editor(app)
     arms = [{"name": "now", "percent": 30}, {"name": "more", "percent": 30, "weights": {"quality": 1}}]
     made = await editor.post("experiments", {"id": "taste", "name": "Taste", "arms": arms})
@@ -378,7 +378,7 @@ async def test_one_experiment_runs_at_a_time_and_its_arms_stay_as_they_were(app:
     assert refused.json["detail"] == "arms[0].modelVersion names a model version that is not stored."
 
 
-async def test_the_body_is_refused_when_it_is_too_large_or_no_json(app: App) -> None:
+async def test_too_large_or_invalid_json_body_is_refused(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.call("POST", "videos", b"{")).code == "invalid_json"
     assert (await editor.call("POST", "videos", b"[]")).code == "invalid_body"
@@ -387,7 +387,7 @@ async def test_the_body_is_refused_when_it_is_too_large_or_no_json(app: App) -> 
     assert other.code == "unsupported_media_type"
 
 
-async def test_the_studio_comes_with_a_strict_policy_and_asks_no_other_host(app: App) -> None:
+async def test_studio_has_a_strict_content_security_policy_and_no_other_host(app: App) -> None:
     page = await app.request("GET", "/studio")
     assert page.status == 200
     policy = page.headers["Content-Security-Policy"]

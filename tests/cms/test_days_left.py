@@ -26,11 +26,11 @@ def around_zero(width: float) -> list[float]:
     return [math.expm1(-width / 2), math.expm1(width / 2)]
 
 
-def test_an_interval_twice_as_wide_as_needed_needs_four_times_the_days() -> None:
+def test_interval_twice_too_wide_needs_four_times_the_days() -> None:
     assert days_left(1_000 * DAY, reported(around_zero(2 * SMALL_ENOUGH), days=7)) == pytest.approx(21, abs=1)
 
 
-def test_an_interval_that_is_narrow_enough_or_clear_is_enough() -> None:
+def test_narrow_or_clear_interval_needs_no_more_days() -> None:
     assert days_left(1_000 * DAY, reported(around_zero(0.99 * SMALL_ENOUGH))) == 0
     assert days_left(1_000 * DAY, reported([0.1, 3.0])) == 0
 
@@ -41,7 +41,7 @@ def test_the_arm_that_needs_longest_decides() -> None:
     assert (days_left(1_000 * DAY, reported(clear, wide)) or 0) > 0
 
 
-def test_nothing_is_said_before_it_started_without_a_report_or_without_an_interval() -> None:
+def test_days_left_are_unknown_without_a_start_a_report_or_an_interval() -> None:
     assert days_left(None, reported([-0.1, 0.1])) is None
     assert days_left(1_000 * DAY, None) is None
     assert days_left(1_000 * DAY, reported(None)) is None
@@ -49,7 +49,7 @@ def test_nothing_is_said_before_it_started_without_a_report_or_without_an_interv
 
 
 @given(st.floats(-1, 0), st.floats(0, 1e6), st.floats(1e-6, 400))
-def test_the_answer_is_always_a_number_of_days(low: float, high: float, days: float) -> None:
+def test_days_left_are_between_zero_and_the_maximum(low: float, high: float, days: float) -> None:
     left = days_left(1_000 * DAY, reported([low, high], days=days))
     assert left is not None
     assert 0 <= left <= MOST_DAYS

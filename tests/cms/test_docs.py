@@ -18,7 +18,7 @@ from cms.videos.models import NewVideoForm
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "cms.md").read_text(encoding="utf-8")
 
 
-def test_every_example_is_accepted_as_it_stands() -> None:
+def test_every_example_is_accepted_as_written() -> None:
     forms: tuple[type[Form], ...] = (NewVideoForm, NewRuleForm, NewFeedForm, PreviewForm)
     examples = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert len(examples) == len(forms)
@@ -29,14 +29,14 @@ def test_every_example_is_accepted_as_it_stands() -> None:
     assert check(NewPlaylistForm, orjson.loads(playlist[1]))[1] == []
 
 
-def test_every_field_of_a_configuration_rule_feed_and_match_is_explained() -> None:
+def test_every_field_of_configuration_rule_feed_and_match_is_explained() -> None:
     for form in (ConfigurationForm, NewRuleForm, NewFeedForm, BaseSetForm, MatchForm):
         for name, field in form.model_fields.items():
             alias = field.alias or name
             assert f"`{alias}`" in PAGE or f'"{alias}"' in PAGE, alias
 
 
-def test_every_cms_route_is_on_the_page() -> None:
+def test_every_cms_route_is_documented() -> None:
     for declared in function_app.api.endpoints:
         route = declared.path
         if route.startswith("v1/cms/"):

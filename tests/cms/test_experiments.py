@@ -52,7 +52,7 @@ async def meanwhile(editor: Editor, slow: tuple[str, str], quick: tuple[str, str
 
 
 @pytest.mark.parametrize("second", ["a", "b"])
-async def test_of_two_experiments_started_at_once_one_is_refused(app: App, second: str) -> None:
+async def test_one_of_two_experiments_started_at_once_is_refused(app: App, second: str) -> None:
     editor = await new_editor(app)
     for id in ("a", "b"):
         await experiment(editor, id)
@@ -64,7 +64,7 @@ async def test_of_two_experiments_started_at_once_one_is_refused(app: App, secon
     assert [entry["name"] for entry in entries if entry["action"] == "start"] == [second]
 
 
-async def test_however_many_are_started_at_once_one_runs(app: App) -> None:
+async def test_one_of_many_experiments_started_at_once_runs(app: App) -> None:
     editor = await new_editor(app)
     ids = [f"e{n}" for n in range(8)]
     for id in ids:
@@ -80,7 +80,7 @@ async def test_however_many_are_started_at_once_one_runs(app: App) -> None:
         assert (await editor.post(f"experiments/{one}/stop")).status == 200
 
 
-async def test_a_model_that_is_served_or_shown_by_the_running_experiment_is_not_deleted(app: App) -> None:
+async def test_model_in_use_by_serving_or_a_running_experiment_is_not_deleted(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     for version in ("v1", "v2"):
         await editor.post("models", {**MODEL, "version": version})
@@ -97,7 +97,7 @@ async def test_a_model_that_is_served_or_shown_by_the_running_experiment_is_not_
     assert (await editor.call("DELETE", "models/global")).status == 404
 
 
-async def test_a_deleted_model_is_gone_from_every_list_and_stays_in_the_history(app: App) -> None:
+async def test_deleted_model_leaves_every_list_and_stays_in_the_history(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     for version in ("v1", "v2", "v3"):
         await editor.post("models", {**MODEL, "version": version})
@@ -117,9 +117,7 @@ async def test_a_deleted_model_is_gone_from_every_list_and_stays_in_the_history(
 
 @pytest.mark.parametrize("change", ["models/v1/promote", "experiments/taste/start"])
 @pytest.mark.parametrize("deleted_first", [True, False])
-async def test_a_model_deleted_while_somebody_begins_to_serve_it_is_not_served(
-    app: App, change: str, deleted_first: bool
-) -> None:
+async def test_model_deleted_while_being_promoted_is_not_served(app: App, change: str, deleted_first: bool) -> None:
     editor = await new_editor(app, make_videos(6))
     await editor.post("models", MODEL)
     await experiment(editor, "taste", "v1")
@@ -136,7 +134,7 @@ async def test_a_model_deleted_while_somebody_begins_to_serve_it_is_not_served(
     assert bool(await running(editor)) == (not deleted_first and "start" in change)
 
 
-async def test_the_history_brings_no_deleted_model_back(app: App) -> None:
+async def test_revert_brings_no_deleted_model_back(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     await editor.post("models", MODEL)
     await editor.post("models/v1/promote")
@@ -149,7 +147,7 @@ async def test_the_history_brings_no_deleted_model_back(app: App) -> None:
     assert (await editor.post("models/rollback")).json["modelVersion"] is None
 
 
-async def test_who_has_too_many_can_delete_one_and_go_on(app: App) -> None:
+async def test_deleting_one_makes_room_at_the_limit(app: App) -> None:
     editor = await new_editor(app)
     for number in range(MAX_MODELS):
         assert (await editor.post("models", {**MODEL, "version": f"v{number}"})).status == 201
@@ -168,7 +166,7 @@ async def test_who_has_too_many_can_delete_one_and_go_on(app: App) -> None:
 
 
 @pytest.mark.parametrize("users", [0, 3])
-async def test_a_report_is_answered_as_it_was_computed(app: App, users: int) -> None:
+async def test_report_is_returned_as_computed(app: App, users: int) -> None:
     editor = await new_editor(app)
     await experiment(editor, "taste")
     started = await editor.post("experiments/taste/start")

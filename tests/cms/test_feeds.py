@@ -19,7 +19,7 @@ async def with_two_categories(app: App) -> Editor:
     return await new_editor(app, videos)
 
 
-async def test_a_feed_is_served_at_once_where_it_was_saved(app: App) -> None:
+async def test_feed_is_served_as_soon_as_it_is_saved(app: App) -> None:
     editor = await with_two_categories(app)
     assert (await editor.client.feed(feed="kitchen")).code == "feed_not_found"
     assert (await editor.post("feeds", {"id": "kitchen", **KITCHEN})).status == 201
@@ -28,7 +28,7 @@ async def test_a_feed_is_served_at_once_where_it_was_saved(app: App) -> None:
     assert page.json["modelVersion"] == "newest"
 
 
-async def test_a_draft_is_seen_by_nobody_until_it_is_published(app: App) -> None:
+async def test_feed_draft_is_invisible_until_published(app: App) -> None:
     editor = await with_two_categories(app)
     saved = await editor.call("PUT", "feeds/kitchen/draft", KITCHEN)
     assert saved.status == 200, saved.body
@@ -52,13 +52,13 @@ async def test_a_draft_of_a_feed_that_changed_since_is_outdated(app: App) -> Non
     assert (published.status, published.code) == (412, "draft_outdated")
 
 
-async def test_home_cannot_be_drafted_either(app: App) -> None:
+async def test_reserved_feed_names_cannot_be_drafted(app: App) -> None:
     editor = await with_two_categories(app)
     for id in ("home", "following"):
         assert (await editor.call("PUT", f"feeds/{id}/draft", KITCHEN)).code == "invalid_document"
 
 
-async def test_a_feed_that_is_switched_off_or_deleted_is_404_and_comes_back_by_a_revert(app: App) -> None:
+async def test_disabled_or_deleted_feed_is_404_and_returns_by_a_revert(app: App) -> None:
     editor = await with_two_categories(app)
     await editor.post("feeds", {"id": "kitchen", **KITCHEN})
     assert (await editor.change("PATCH", "feeds/kitchen", {"enabled": False})).status == 200
@@ -73,7 +73,7 @@ async def test_a_feed_that_is_switched_off_or_deleted_is_404_and_comes_back_by_a
     assert (await editor.client.get("/v1/config")).json["feeds"] == [{"id": "kitchen", "title": "Kitchen"}]
 
 
-async def test_a_playlist_that_a_feed_is_made_of_cannot_be_deleted(app: App) -> None:
+async def test_playlist_of_a_feed_cannot_be_deleted(app: App) -> None:
     editor = await with_two_categories(app)
     await editor.post("playlists", {"id": "cup", "name": "Cup", "videoIds": ["v5", "v2"]})
     await editor.post("feeds", {"id": "cup", "title": "The cup", "base": {"playlists": ["cup"]}})
@@ -85,7 +85,7 @@ async def test_a_playlist_that_a_feed_is_made_of_cannot_be_deleted(app: App) -> 
     assert set((await editor.client.feed(feed="cup")).ids) == {"v2", "v7", "v1"}
 
 
-async def test_a_ceiling_is_below_the_policy_and_follows_it(app: App) -> None:
+async def test_maturity_ceiling_of_a_feed_never_exceeds_the_policy(app: App) -> None:
     editor = await new_editor(app, [make_video(rating, rating=rating) for rating in ("G", "PG", "PG13")])
     await editor.post("feeds", {"id": "kids", "title": "Kids", "maturityCeiling": "PG"})
     await editor.post("feeds", {"id": "wild", "title": "Wild", "maturityCeiling": "NC17"})
@@ -103,7 +103,7 @@ ARMS = [{"name": "now", "percent": 50}, {"name": "more", "percent": 50, "weights
     ("feeds", "home", "kitchen"),
     [(None, True, False), (["kitchen"], False, True), (["home", "kitchen"], True, True), (["other"], False, False)],
 )
-async def test_an_experiment_runs_in_the_feeds_that_it_names(
+async def test_experiment_runs_only_in_the_feeds_it_names(
     app: App, feeds: list[str] | None, home: bool, kitchen: bool
 ) -> None:
     """Where it runs, an arm's weights lie over those of the feed."""
@@ -128,5 +128,5 @@ async def test_an_experiment_runs_in_the_feeds_that_it_names(
     assert len(models) == 2
 
 
-async def test_the_fields_of_a_base_set_are_those_that_the_feed_reads() -> None:
+async def test_editable_base_set_fields_are_those_the_feed_reads() -> None:
     assert set(BaseSetForm.model_fields) == set(BASES)

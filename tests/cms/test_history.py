@@ -113,7 +113,7 @@ async def sampled(client: Client) -> list[dict[str, Any]]:
     return [line for name, of in (await blobs(client, SAMPLES)).items() if "/history-" in name for line in of]
 
 
-async def test_a_batch_a_history_of_a_thousand_and_the_batch_again_count_once(app: App) -> None:
+async def test_batch_and_past_events_repeated_count_once(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     batch = live(client, MAX_EVENTS)
@@ -138,7 +138,7 @@ async def test_a_batch_a_history_of_a_thousand_and_the_batch_again_count_once(ap
     assert len({line["batch"] for line in written}) == 1_000, "each has an identity of its own: job and row"
 
 
-async def test_what_the_app_sent_before_is_known_in_a_history(app: App) -> None:
+async def test_past_events_already_sent_by_the_app_count_once(app: App) -> None:
     """Also before it is archived: the ring of accepted events is asked too."""
     editor = await new_editor(app, make_videos(20))
     client = editor.client
@@ -154,7 +154,7 @@ async def test_what_the_app_sent_before_is_known_in_a_history(app: App) -> None:
     assert (await signals_of(client)).events == 25
 
 
-async def test_what_one_file_had_is_known_in_the_next(app: App) -> None:
+async def test_past_events_of_an_earlier_file_count_once(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     rows = past(client, 30)
@@ -164,7 +164,7 @@ async def test_what_one_file_had_is_known_in_the_next(app: App) -> None:
     assert len(await sampled(client)) == 30
 
 
-async def test_the_same_file_is_the_same_job_also_after_it_is_done(app: App) -> None:
+async def test_same_file_is_the_same_job_even_after_it_is_done(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     rows = past(editor.client, 30)
     job = await imported(editor, rows)
@@ -175,7 +175,7 @@ async def test_the_same_file_is_the_same_job_also_after_it_is_done(app: App) -> 
     assert [each["id"] for each in (await editor.get("history")).json["jobs"]] == [job["id"]]
 
 
-async def test_each_row_lies_in_the_sample_under_its_own_day(app: App) -> None:
+async def test_each_past_event_is_sampled_under_its_own_day(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     job = await imported(editor, past(client, 40, step=DAY))
@@ -191,7 +191,7 @@ async def test_each_row_lies_in_the_sample_under_its_own_day(app: App) -> None:
     assert line["batch"].startswith(f"{job['id']}:")
 
 
-async def test_long_views_of_former_times_stand_in_order_beside_the_apps(app: App) -> None:
+async def test_past_long_views_are_ordered_by_time_among_live_ones(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     await client.post([{**event, "watchTimeMs": 29_000} for event in live(client, 3)])
@@ -203,7 +203,7 @@ async def test_long_views_of_former_times_stand_in_order_beside_the_apps(app: Ap
     assert len(signals.identities.keys) == 3, "only what was accepted is in the ring"
 
 
-async def test_bad_rows_are_refused_one_by_one_and_name_why(app: App) -> None:
+async def test_bad_rows_are_refused_one_by_one_with_a_reason(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     (good,) = past(client, 1)
@@ -235,7 +235,7 @@ async def test_bad_rows_are_refused_one_by_one_and_name_why(app: App) -> None:
     assert {code for _, code in told} <= {*ROW_REJECTIONS, "invalid_json", "not_an_object"}
 
 
-async def test_no_hash_and_no_other_field_of_a_file_is_stored(app: App) -> None:
+async def test_no_hash_and_no_unknown_field_of_a_file_is_stored(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     rows = [*past(editor.client, 3, email="anna@example.org"), {"user": "anna@example.org", "type": "like"}]
     answer = await sent(editor, rows)
@@ -248,7 +248,7 @@ async def test_no_hash_and_no_other_field_of_a_file_is_stored(app: App) -> None:
     assert left == []
 
 
-async def test_a_table_is_read_as_lines_are(app: App) -> None:
+async def test_table_is_read_like_json_lines(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     when = datetime.fromtimestamp(app.clock.now() - 3 * DAY, UTC).strftime("%Y-%m-%d %H:%M:%S")
@@ -269,7 +269,7 @@ async def test_a_table_is_read_as_lines_are(app: App) -> None:
     assert refused.json["detail"].endswith("one of them must be user.")
 
 
-async def test_a_user_a_video_and_a_day_have_the_cap_that_live_events_have(app: App) -> None:
+async def test_past_events_have_the_caps_of_live_events(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     midnight = app.clock.now() // DAY * DAY - 3 * DAY
@@ -286,7 +286,7 @@ async def test_a_user_a_video_and_a_day_have_the_cap_that_live_events_have(app: 
     assert Counter(lines) == {True: MAX_A_DAY + 5, False: 33 - MAX_A_DAY}
 
 
-async def test_users_who_opted_out_or_were_erased_are_left_out(app: App) -> None:
+async def test_opted_out_or_erased_users_are_skipped(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client, other, opted_out = editor.client, editor.client.as_user(), editor.client.as_user()
     privacy = other.with_key("privacy-key-of-the-tenant")
@@ -301,7 +301,7 @@ async def test_users_who_opted_out_or_were_erased_are_left_out(app: App) -> None
     assert len(await sampled(client)) == 6
 
 
-async def test_an_erasure_takes_what_a_history_wrote_and_what_is_on_its_way(app: App) -> None:
+async def test_erasure_deletes_imported_past_events_and_pending_ones(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     privacy = client.with_key("another-privacy-key")
@@ -318,7 +318,7 @@ async def test_an_erasure_takes_what_a_history_wrote_and_what_is_on_its_way(app:
     assert [each.body["kind"] for each in await query_all(app.documents, USER_ACTIVITY, client.user_key)] == ["erased"]
 
 
-async def test_an_erased_users_lines_leave_the_sample_in_the_night(app: App) -> None:
+async def test_lines_of_an_erased_user_leave_the_sample_at_night(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client, other = editor.client, editor.client.as_user()
     await app.save_key(client.tenant_id, "a-key-for-privacy", "privacy", name="privacy")
@@ -335,7 +335,7 @@ async def test_an_erased_users_lines_leave_the_sample_in_the_night(app: App) -> 
     assert await blobs(client, SAMPLES) == before
 
 
-async def test_a_file_of_history_is_deleted_on_the_day_of_its_events_however_late_it_came(app: App) -> None:
+async def test_history_file_is_deleted_by_the_day_of_its_events(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     client = editor.client
     job = await imported(editor, [*past(client, 2, first_ago=84 * DAY), *past(client, 2, first_ago=88 * DAY)])
@@ -346,7 +346,7 @@ async def test_a_file_of_history_is_deleted_on_the_day_of_its_events_however_lat
     assert await sampled(client) == []
 
 
-async def test_the_nightly_tables_learn_from_a_history(app: App) -> None:
+async def test_nightly_tables_learn_from_past_events(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     users = [editor.client.as_user() for _ in range(12)]
     rows = [
@@ -361,7 +361,7 @@ async def test_the_nightly_tables_learn_from_a_history(app: App) -> None:
     assert pointer.body["videos"] == 3
 
 
-async def test_the_first_night_learns_from_a_history(app: App) -> None:
+async def test_first_night_learns_from_past_events(app: App) -> None:
     """Shown and watched, day by day, by users who have sent nothing yet."""
     editor = await new_editor(app, make_videos(30))
     midnight = app.clock.now() // DAY * DAY
@@ -383,7 +383,7 @@ async def test_the_first_night_learns_from_a_history(app: App) -> None:
     assert learned["models"], "weights of its own on the first night"
 
 
-async def test_a_file_that_is_too_long_or_empty_is_refused_as_a_whole(app: App) -> None:
+async def test_too_long_or_empty_file_is_refused_whole(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.post("history", b"\n\n", NDJSON)).code == "empty_file"
     long = b'{"user":1}\n' * (HISTORY_FILE.max_rows + 1)
@@ -394,14 +394,14 @@ async def test_a_file_that_is_too_long_or_empty_is_refused_as_a_whole(app: App) 
     assert (await editor.client.app.request("POST", "/v1/cms/history", editor.client.headers)).status == 403
 
 
-async def test_another_tenant_sees_no_job(app: App) -> None:
+async def test_jobs_are_invisible_to_other_tenants(app: App) -> None:
     editor, neighbor = await new_editor(app, make_videos(5)), await new_editor(app)
     job = await imported(editor, past(editor.client, 3))
     assert (await neighbor.get(f"history/{job['id']}")).status == 404
     assert (await neighbor.get("history")).json == {"jobs": []}
 
 
-async def test_the_row_on_the_page_is_taken(app: App) -> None:
+async def test_documented_row_is_accepted(app: App) -> None:
     page = (ROOT / "docs" / "cms.md").read_text(encoding="utf-8")
     block = re.findall(r"```jsonl\n(.*?)```", page.partition("### Past events")[2], re.DOTALL)[0]
     editor = await new_editor(app, make_videos(3))
@@ -410,12 +410,12 @@ async def test_the_row_on_the_page_is_taken(app: App) -> None:
     assert job["counts"] == counts(counted=1)
 
 
-async def test_every_outcome_has_a_count_in_the_answer() -> None:
+async def test_response_has_a_count_for_every_outcome() -> None:
     assert HISTORY.document_kind == JOB_KIND
     assert tuple(each.alias or name for name, each in HistoryCounts.model_fields.items()) == STATUSES
 
 
-async def test_jobs_of_one_tenant_go_in_the_order_in_which_they_were_queued(app: App) -> None:
+async def test_jobs_of_one_tenant_run_in_queue_order(app: App) -> None:
     """So the second knows what the first has written."""
     editor = await new_editor(app, make_videos(20))
     rows = past(editor.client, 40)
@@ -428,7 +428,7 @@ async def test_jobs_of_one_tenant_go_in_the_order_in_which_they_were_queued(app:
     assert jobs == [counts(counted=20), counts(counted=10, known=10), counts(counted=10, known=10)]
 
 
-async def test_a_worker_that_dies_is_followed_by_another(app: App) -> None:
+async def test_job_of_a_dead_worker_is_finished_by_another(app: App) -> None:
     editor = await new_editor(app, make_videos(20))
     users = [editor.client.as_user() for _ in range(60)]
     answer = await sent(editor, [row for user in users for row in past(user, 3)])

@@ -58,7 +58,7 @@ async def finished(editor: Editor, job: dict[str, Any]) -> dict[str, Any]:
     return dict((await editor.get(f"imports/{job['id']}")).json)
 
 
-async def test_a_small_file_is_answered_row_by_row(app: App) -> None:
+async def test_small_file_gets_a_result_per_row(app: App) -> None:
     editor = await new_editor(app, make_videos(1))
     file = [*rows(3), {"id": "bad"}, {"id": "vid_fitness_1", "title": "Renamed"}, {"id": "vid_00001", "tags": ["new"]}]
     answer = await editor.post("imports", {"videos": file})
@@ -72,7 +72,7 @@ async def test_a_small_file_is_answered_row_by_row(app: App) -> None:
     assert len((await editor.client.feed()).ids) == 4
 
 
-async def test_the_same_rows_again_change_nothing(app: App) -> None:
+async def test_importing_the_same_rows_again_changes_nothing(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.post("imports", {"videos": rows(200)})).json["counts"] == {"created": 200}
     before = await stored(editor)
@@ -92,7 +92,7 @@ async def test_a_spreadsheet_is_read_with_lists_numbers_and_either_separator(app
     assert (video["tags"], video["durationSeconds"], video["title"]) == (["a", "b"], 12.5, "Ä title")
 
 
-async def test_an_import_does_not_bring_back_what_was_taken_down(app: App) -> None:
+async def test_import_does_not_lift_a_takedown(app: App) -> None:
     editor = await new_editor(app)
     await editor.post("imports", {"videos": rows(2)})
     await editor.post("videos/vid_00000/takedown")
@@ -131,7 +131,7 @@ async def test_the_same_file_sent_twice_is_one_job_while_it_runs(app: App) -> No
     assert (await editor.post("imports", body, key)).json["id"] == third.json["id"]
 
 
-async def test_a_worker_that_dies_is_followed_by_another_and_every_row_counts_once(app: App) -> None:
+async def test_job_of_a_dead_worker_is_finished_and_every_row_counts_once(app: App) -> None:
     editor = await new_editor(app)
     job = (await editor.post("imports", lines(rows(1_500)), NDJSON)).json
     await app.services.tenants.refresh()
@@ -157,7 +157,7 @@ async def test_a_worker_that_dies_is_followed_by_another_and_every_row_counts_on
     assert len(await stored(editor)) == 1_500
 
 
-async def test_two_workers_do_not_do_the_same_job(app: App) -> None:
+async def test_two_workers_do_not_run_the_same_job(app: App) -> None:
     editor = await new_editor(app)
     job = (await editor.post("imports", lines(rows(1_100)), NDJSON)).json
     await app.services.tenants.refresh()
@@ -184,7 +184,7 @@ async def test_a_job_waits_for_a_store_that_is_down(app: App) -> None:
     assert done["counts"]["created"] == 1_001
 
 
-async def test_an_edit_in_the_middle_of_an_import_is_not_lost(app: App) -> None:
+async def test_edit_during_an_import_is_not_lost(app: App) -> None:
     editor = await new_editor(app)
     await editor.post("imports", {"videos": rows(300)})
     edits = [editor.change("PATCH", f"videos/vid_{n:05}", {"editorialBoost": 5}) for n in range(0, 300, 30)]
@@ -197,7 +197,7 @@ async def test_an_edit_in_the_middle_of_an_import_is_not_lost(app: App) -> None:
             assert videos[f"vid_{n:05}"]["editorialBoost"] == 5
 
 
-async def test_a_fresh_catalog_loads_videos_only(app: App) -> None:
+async def test_catalog_load_ignores_other_documents_of_the_partition(app: App) -> None:
     """What else lies in the videos' partition (audit entries, progress) sorts after them and is not read."""
     editor = await new_editor(app)
     await editor.post("imports", {"videos": rows(450)})

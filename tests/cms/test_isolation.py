@@ -144,7 +144,7 @@ async def attempt(app: App, other: Editor, calls: list[Call], as_ops: bool) -> N
     assert await everything_of(app, other.tenant_id) == before
 
 
-def test_a_cursor_of_one_tenant_shows_another_tenant_nothing_of_it(world: World) -> None:
+def test_cursor_of_one_tenant_reveals_nothing_of_another(world: World) -> None:
     world[0].run(_a_borrowed_cursor(world[1]))
 
 
@@ -157,7 +157,7 @@ async def _a_borrowed_cursor(app: App) -> None:
     assert [video["id"] for video in page.json["videos"]] == ["zz_mine"]
 
 
-def test_a_model_rule_feed_or_playlist_of_another_tenant_cannot_be_named(world: World) -> None:
+def test_model_rule_feed_or_playlist_of_another_tenant_cannot_be_referenced(world: World) -> None:
     world[0].run(_borrowed_names(world[1]))
 
 

@@ -111,7 +111,7 @@ async def test_every_popular_feed_is_ordered_by_the_fitted_popularity(app: App, 
     assert not {f"vid_fitness_{n}" for n in range(1, 7)} & set(first), "its weight of demand is below 0"
 
 
-async def test_without_a_personal_version_pages_have_the_popular_without_what_was_seen(app: App) -> None:
+async def test_pages_without_a_personal_version_are_popular_minus_seen_videos(app: App) -> None:
     editor = await learned(app, replace(AUTO, personal=None))
     page = (await editor.client.feed(limit=50)).json
     assert (page["mode"], page["modelVersion"]) == ("personalized", FITTED)
@@ -123,14 +123,14 @@ async def test_without_a_personal_version_pages_have_the_popular_without_what_wa
     assert disliked not in (await editor.client.feed(limit=50)).ids
 
 
-async def test_a_tenant_without_a_state_is_served_as_before(app: App) -> None:
+async def test_tenant_without_a_learning_state_is_served_as_before(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     await watched(editor)
     assert (await editor.client.feed()).json["modelVersion"] == global_model().version
     assert (await editor.client.as_user().feed()).json["modelVersion"] == popularity_model().version
 
 
-async def test_what_one_tenant_learned_is_served_to_no_other(app: App) -> None:
+async def test_learned_models_are_served_to_their_own_tenant_only(app: App) -> None:
     editor = await known(await learned(app), held_out=False)
     other = await new_editor(app, make_videos(30))
     await store(other, replace(AUTO, popularity="night-9"), version("night-9", weights={"nonsense": 1.0}))
@@ -140,7 +140,7 @@ async def test_what_one_tenant_learned_is_served_to_no_other(app: App) -> None:
     assert app.counted("invalid_weights", editor.tenant_id) == 0
 
 
-async def test_a_version_promoted_by_hand_stands_above_and_a_rollback_ends_it(app: App) -> None:
+async def test_manual_promotion_overrides_learning_and_a_rollback_ends_it(app: App) -> None:
     editor = await known(await learned(app), held_out=False)
     by_hand = {"type": "linear", "version": "by-hand", "weights": {"quality": 1}}
     assert (await editor.post("models", by_hand)).status == 201
@@ -152,7 +152,7 @@ async def test_a_version_promoted_by_hand_stands_above_and_a_rollback_ends_it(ap
 
 
 @pytest.mark.parametrize("state", ["suggest", "off"])
-async def test_a_tenant_that_decides_promotes_a_suggestion_with_its_popularity(app: App, state: str) -> None:
+async def test_suggestion_promoted_by_a_tenant_includes_its_popularity(app: App, state: str) -> None:
     auto = replace(AUTO, suggested="night-2")
     editor = await known(await learned(app, auto), held_out=True)
     changed = await editor.change("PATCH", "configuration", {"autoModel": state})
@@ -163,14 +163,14 @@ async def test_a_tenant_that_decides_promotes_a_suggestion_with_its_popularity(a
     assert (await editor.client.as_user().feed()).json["modelVersion"] == "night-2-popularity"
 
 
-async def test_weights_of_the_tenant_lie_over_what_is_served(app: App) -> None:
+async def test_tenant_weights_override_learned_ones(app: App) -> None:
     editor = await known(await learned(app), held_out=False)
     assert (await editor.change("PATCH", "configuration", {"weights": {"quality": 0.25}})).status == 200
     assert (await editor.client.feed()).json["modelVersion"].startswith("night-1+")
     assert (await editor.client.as_user().feed()).json["modelVersion"] == FITTED
 
 
-async def test_the_half_life_of_popularity_moves_pages_and_the_popular_feed(app: App) -> None:
+async def test_popularity_half_life_changes_pages_and_the_popular_feed(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     await watched(editor)
     before = (await editor.client.feed()).json, (await editor.client.as_user().feed()).json
@@ -190,7 +190,7 @@ async def test_the_holdout_gets_popularity_while_others_get_the_personal_version
     assert (await held_out.client.feed()).json["modelVersion"] == "night-1"
 
 
-async def test_consent_and_the_kill_switch_beat_the_holdout(app: App) -> None:
+async def test_consent_and_the_kill_switch_override_the_holdout(app: App) -> None:
     editor = await known(await learned(app), held_out=True)
     assert (await editor.client.feed()).json["modelVersion"] == FITTED
     reads = app.documents.reads
@@ -205,7 +205,7 @@ async def test_consent_and_the_kill_switch_beat_the_holdout(app: App) -> None:
     assert app.documents.reads == reads, "nothing of the user is read"
 
 
-async def test_users_of_the_holdout_are_in_no_experiment(app: App) -> None:
+async def test_holdout_users_are_in_no_experiment(app: App) -> None:
     editor = await learned(app)
     held_out, other = await known(editor, held_out=True), await known(editor, held_out=False)
     arms = [{"name": "now", "percent": 50}, {"name": "other", "percent": 50, "weights": {"quality": 1}}]
@@ -221,7 +221,7 @@ async def test_users_of_the_holdout_are_in_no_experiment(app: App) -> None:
     assert (await held_out.client.feed()).json["experiment"] is None, "the next night may serve a personal model again"
 
 
-async def test_a_model_that_loses_is_taken_back_at_night_also_while_nothing_is_promoted(app: App) -> None:
+async def test_losing_model_is_rolled_back_at_night_even_with_promotion_off(app: App) -> None:
     auto = AUTO
     for day in range(22, 29):
         figures = HoldoutDay(WatchedDay(2_000, 1e6, 6e8), WatchedDay(2_000, 1.2e6, 8e8))
@@ -242,7 +242,7 @@ async def test_a_model_that_loses_is_taken_back_at_night_also_while_nothing_is_p
     assert not entry["revertible"]
 
 
-async def test_what_nights_learn_takes_no_room_from_editors_nor_they_a_nights_name(app: App) -> None:
+async def test_nightly_models_use_no_editor_quota_and_have_reserved_names(app: App) -> None:
     editor = await new_editor(app)
     await store(editor, None, *(version(f"auto-2026-10-{day:02}") for day in range(1, 1 + MAX_MODELS)))
     assert (await editor.post("models", {"type": "linear", "version": "ours", "weights": {}})).status == 201
@@ -252,7 +252,7 @@ async def test_what_nights_learn_takes_no_room_from_editors_nor_they_a_nights_na
     assert (await editor.post("models", again)).status == 200, "what is stored can be sent back"
 
 
-async def test_the_preview_is_what_is_served_and_still_adds_up(app: App) -> None:
+async def test_preview_equals_the_served_page_and_contributions_add_up(app: App) -> None:
     editor = await learned(app)
     for user in (await known(editor, held_out=True), await known(editor, held_out=False)):
         seen, served = await preview(user, user=True), await user.client.feed()
@@ -269,7 +269,7 @@ async def test_the_preview_is_what_is_served_and_still_adds_up(app: App) -> None
     assert drafted["draft"]["modelVersion"] == popularity_model().version
 
 
-async def test_a_version_that_is_served_or_suggested_is_not_deleted(app: App) -> None:
+async def test_served_or_suggested_version_cannot_be_deleted(app: App) -> None:
     editor = await learned(app, replace(AUTO, suggested="night-2"))
     for name in ("night-1", "night-2"):
         refused = await editor.call("DELETE", f"models/{name}")

@@ -48,7 +48,7 @@ async def page(editor: Editor) -> dict[str, Any]:
     return dict(answer.json)
 
 
-async def test_a_tenant_about_which_nothing_was_learned_is_told_so(app: App) -> None:
+async def test_tenant_without_learning_gets_an_empty_learning_page(app: App) -> None:
     shown = await page(await new_editor(app))
     assert (shown["state"], shown["promoting"], shown["night"]) == ("on", True, None)
     shipped = {"personal": global_model().version, "popularity": popularity_model().version}
@@ -57,7 +57,7 @@ async def test_a_tenant_about_which_nothing_was_learned_is_told_so(app: App) -> 
     assert (shown["holdout"]["on"], shown["holdout"]["percent"], shown["holdout"]["days"]) == (True, 2.0, [])
 
 
-async def test_what_is_served_and_why_stands_beside_the_nights_figures(app: App) -> None:
+async def test_learning_page_shows_the_served_model_the_reason_and_nightly_figures(app: App) -> None:
     editor = await new_editor(app, make_videos(3))
     await store(editor, measured(replace(AUTO, report=REPORT), -0.1), version())
     shown = await page(editor)
@@ -82,7 +82,7 @@ async def test_what_is_served_and_why_stands_beside_the_nights_figures(app: App)
     }  # fmt: skip
 
 
-async def test_a_suggestion_is_promoted_by_its_version_and_then_no_more_suggested(app: App) -> None:
+async def test_promoted_suggestion_is_no_longer_suggested(app: App) -> None:
     editor = await new_editor(app, make_videos(3), auto_model="suggest")
     await store(editor, replace(AUTO, popularity=None, personal=None, suggested="night-1"), version())
     shown = await page(editor)
@@ -95,7 +95,7 @@ async def test_a_suggestion_is_promoted_by_its_version_and_then_no_more_suggeste
     assert shown["suggestion"] is None
 
 
-async def test_what_was_taken_back_is_told_with_the_night_from_which_on_another_may_come(app: App) -> None:
+async def test_rollback_is_shown_with_the_next_possible_promotion_night(app: App) -> None:
     editor = await new_editor(app, make_videos(3))
     await store(editor, measured(AUTO, 0.2), version())
     await app.services.take_backs.run()
@@ -106,7 +106,7 @@ async def test_what_was_taken_back_is_told_with_the_night_from_which_on_another_
     assert "watch less" in shown["served"]["why"]
 
 
-async def test_what_cannot_be_served_and_a_stopped_promotion_are_told(app: App) -> None:
+async def test_unservable_model_and_stopped_promotion_are_reported(app: App) -> None:
     editor = await new_editor(app, make_videos(3))
     await store(editor, AUTO, version(popularityWeights={"nonsense": 1.0}))
     app.write_flags(personalized(), {"id": AUTO_MODELS, "enabled": False})
@@ -119,7 +119,7 @@ async def test_what_cannot_be_served_and_a_stopped_promotion_are_told(app: App) 
     assert "cannot be served" in shown["served"]["why"]
 
 
-async def test_only_the_tenants_own_content_team_reads_it(app: App) -> None:
+async def test_learning_page_is_readable_by_the_tenants_content_team_only(app: App) -> None:
     editor, other = await new_editor(app), await new_editor(app)
     await store(editor, replace(AUTO, report=REPORT), version())
     assert (await page(other))["night"] is None

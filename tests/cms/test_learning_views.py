@@ -24,7 +24,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.lists(st.dictionaries(st.sampled_from(["day", "personal", "model", "holdout"]), JSON), max_size=3))
-def test_whatever_a_stored_report_holds_is_shown_or_left_out(report: Any, days: list[dict[str, Any]]) -> None:
+def test_any_stored_report_is_shown_or_left_out(report: Any, days: list[dict[str, Any]]) -> None:
     body = {**AUTO.to_document(), "report": report, "holdoutDays": days, "takenBackOn": "once"}
     auto = AutoModel.from_document(body)
     assert auto is not None
@@ -33,7 +33,7 @@ def test_whatever_a_stored_report_holds_is_shown_or_left_out(report: Any, days: 
     assert view.model_dump_json(by_alias=True)
 
 
-async def test_what_a_real_night_measured_is_shown_in_full(tmp_path: Path) -> None:
+async def test_report_of_a_real_night_is_shown_in_full(tmp_path: Path) -> None:
     world = generated(tmp_path)
     try:
         await world.begin(Tenant(TENANT, "R", auto_model="suggest"))

@@ -29,7 +29,7 @@ async def live(app: App, **query: Any) -> dict[str, Any]:
     return found
 
 
-async def test_feeds_and_events_of_the_last_minutes_are_counted_with_their_times(app: App) -> None:
+async def test_recent_feeds_and_events_are_counted_with_their_latencies(app: App) -> None:
     before = await live(app)
     client = (await new_editor(app, make_videos(9))).client
     for _ in range(9):
@@ -50,7 +50,7 @@ async def test_feeds_and_events_of_the_last_minutes_are_counted_with_their_times
     assert after["events"]["times"]["count"] > before["events"]["times"]["count"]
 
 
-async def test_queues_dependencies_ages_and_every_flag_are_told(app: App) -> None:
+async def test_live_page_lists_queues_dependencies_ages_and_every_flag(app: App) -> None:
     found = await live(app)
     assert (found["scope"], found["flagsIn"]) == ("machine", "file")
     assert {queue["subscription"] for queue in found["queues"]} == set(SUBSCRIPTIONS)
@@ -60,7 +60,7 @@ async def test_queues_dependencies_ages_and_every_flag_are_told(app: App) -> Non
     assert {flag["name"]: flag["on"] for flag in found["flags"]}["personalized-feed"] is True
 
 
-async def test_nothing_of_a_tenant_a_user_or_a_key_is_in_it(app: App) -> None:
+async def test_live_page_contains_no_tenant_user_or_key(app: App) -> None:
     client = (await new_editor(app, make_videos(9))).client
     await client.feed()
     body = (await (await operator(app)).get("live")).body.decode()
@@ -69,12 +69,12 @@ async def test_nothing_of_a_tenant_a_user_or_a_key_is_in_it(app: App) -> None:
 
 
 @pytest.mark.parametrize("minutes", ["0", "16", "-1", "5.0", "five", "٥", "005"])
-async def test_minutes_that_are_no_whole_number_in_range_are_refused(app: App, minutes: str) -> None:
+async def test_invalid_minutes_are_refused(app: App, minutes: str) -> None:
     answer = await (await operator(app)).get("live", minutes=minutes)
     assert (answer.status, answer.code) == (400, "invalid_minutes")
 
 
-async def test_only_the_platforms_own_keys_with_scope_ops_may_ask(app: App) -> None:
+async def test_only_platform_keys_with_scope_ops_can_read_the_live_page(app: App) -> None:
     editor = await new_editor(app)
     await app.save_key(editor.tenant_id, "tenants-own-ops-key-0123", "ops", "cms")
     await app.save_key(PLATFORM, "platform-key-without-ops", "cms", name="another")
@@ -82,9 +82,7 @@ async def test_only_the_platforms_own_keys_with_scope_ops_may_ask(app: App) -> N
         assert (await editor.with_key(key).get("live")).status == status
 
 
-async def test_a_bus_that_does_not_answer_is_told_and_the_rest_is_there(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unavailable_bus_is_reported_and_the_rest_is_shown(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     ops = await operator(app)
 
     async def down(subscription: str) -> tuple[int, int]:
@@ -107,7 +105,7 @@ async def _queues_are_back(ops: Editor) -> bool:
     return (await ops.get("live")).json["queues"] is not None
 
 
-async def test_many_who_look_at_once_look_at_the_bus_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_live_page_calls_query_the_bus_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     ops = await operator(app)
     looked = []
     depth = app.bus.depth

@@ -21,7 +21,7 @@ async def declared(app: App, *hosts: str) -> Editor:
     return editor
 
 
-async def test_hosts_are_declared_audited_and_answered_with_a_ticket(app: App) -> None:
+async def test_media_hosts_are_declared_audited_and_returned_with_a_ticket(app: App) -> None:
     editor = await declared(app, "https://cdn.example.org/", "img.example.org", "cdn.example.org")
     assert (await editor.get("configuration")).json["mediaHosts"] == ["cdn.example.org", "img.example.org"]
     entry = (await editor.get("audit")).json["entries"][0]
@@ -38,27 +38,27 @@ async def test_hosts_are_declared_audited_and_answered_with_a_ticket(app: App) -
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "https://evil.example", "A" * 1_600, "A" * 1_601])
-async def test_the_page_stays_strict_with_a_ticket_that_is_none(app: App, ticket: str) -> None:
+async def test_invalid_ticket_keeps_the_strict_content_security_policy(app: App, ticket: str) -> None:
     page = await app.request("GET", "/studio", query={"media": ticket})
     assert page.status == 200
     assert page.headers["Content-Security-Policy"] == STRICT
     assert b'<meta name="media-hosts" content="">' in page.body
 
 
-async def test_a_tenant_without_hosts_gets_no_ticket(app: App) -> None:
+async def test_tenant_without_media_hosts_gets_no_ticket(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.get("media-ticket")).json == {"hosts": [], "ticket": None, "expiresAt": None}
 
 
 @pytest.mark.parametrize("host", NO_HOSTS)
-async def test_what_is_no_host_is_refused_with_its_place(app: App, host: object) -> None:
+async def test_invalid_media_host_is_refused_with_its_position(app: App, host: object) -> None:
     editor = await new_editor(app)
     answer = await editor.change("PATCH", "configuration", {"mediaHosts": ["a.example", host]})
     assert (answer.status, answer.code) == (422, "invalid_document")
     assert answer.json["errors"][0]["field"].startswith("mediaHosts"), answer.json
 
 
-async def test_too_many_or_too_long_hosts_are_refused(app: App) -> None:
+async def test_too_many_or_too_long_media_hosts_are_refused(app: App) -> None:
     editor = await new_editor(app)
     for hosts in (
         [f"a{n}.example" for n in range(MAX_HOSTS + 1)],
@@ -68,6 +68,6 @@ async def test_too_many_or_too_long_hosts_are_refused(app: App) -> None:
         assert answer.json["errors"][0]["field"] == "mediaHosts", answer.json
 
 
-async def test_stored_hosts_that_are_none_are_left_out(app: App) -> None:
+async def test_invalid_stored_media_hosts_are_left_out(app: App) -> None:
     editor = await new_editor(app, media_hosts=("good.example", "*.evil", "a.org; script-src *"))
     assert (await editor.get("media-ticket")).json["hosts"] == ["good.example"]

@@ -29,7 +29,7 @@ async def state(ops: Editor, tenant: Any) -> Any:
     return (await ops.get(f"tenants/{tenant['tenantId']}/onboarding")).json
 
 
-async def test_one_call_gives_an_app_all_it_needs(app: App) -> None:
+async def test_one_call_returns_all_an_app_needs(app: App) -> None:
     ops, tenant, client = await created(app, name="The News")
     assert (tenant["name"], tenant["maturityPolicy"]) == ("The News", "G")
     assert (tenant["keyInfo"]["scopes"], tenant["appKeyInfo"]["scopes"]) == (["cms"], ["sdk"])
@@ -49,7 +49,7 @@ async def test_one_call_gives_an_app_all_it_needs(app: App) -> None:
     assert "YOUR_APP_KEY" in later["app"]["page"]
 
 
-async def test_the_first_feed_and_event_are_told_once_and_kept(app: App) -> None:
+async def test_first_feed_and_first_event_times_are_recorded_once(app: App) -> None:
     ops, tenant, client = await created(app)
     assert [(await state(ops, tenant))[name] for name in ("firstFeedAt", "firstEventAt")] == [None, None]
     assert (await Client(app, client.tenant_id, tenant["key"], client.user).feed()).status == 200
@@ -71,7 +71,7 @@ async def test_the_first_feed_and_event_are_told_once_and_kept(app: App) -> None
     assert first["createdAt"] < first["firstFeedAt"] < first["firstEventAt"]
 
 
-async def test_a_first_time_waits_for_a_store_that_is_down_and_the_earliest_stays(app: App) -> None:
+async def test_first_time_is_recorded_after_an_outage_and_the_earliest_stays(app: App) -> None:
     ops, tenant, client = await created(app)
     one = app.services.milestones
     other = Milestones(app.documents, app.services.tenants, app.services.telemetry)
@@ -88,7 +88,7 @@ async def test_a_first_time_waits_for_a_store_that_is_down_and_the_earliest_stay
     assert (await state(ops, tenant))["firstFeedAt"] is not None
 
 
-async def test_a_creation_repeats_safely_under_its_idempotency_key_alone(app: App) -> None:
+async def test_tenant_creation_repeats_safely_only_with_an_idempotency_key(app: App) -> None:
     key = {"Idempotency-Key": "one tenant"}
     ops, tenant, client = await created(app, key, name="The News")
     form = {"tenantId": client.tenant_id, "name": "The News"}
@@ -117,7 +117,7 @@ async def test_two_first_keys_of_one_name_are_refused(app: App) -> None:
     assert (refused.status, refused.json["errors"][0]["code"]) == (422, "same_name")
 
 
-async def test_a_tenant_from_before_has_no_first_times(app: App) -> None:
+async def test_older_tenant_has_no_first_times(app: App) -> None:
     editor = await new_editor(app)
     ops = editor.with_key(app.ops_key)
     shown = (await ops.get(f"tenants/{editor.tenant_id}/onboarding")).json

@@ -30,7 +30,7 @@ async def with_views(app: App) -> Editor:
     return editor
 
 
-async def test_performance_is_told_in_all_by_day_by_video_and_by_category(app: App) -> None:
+async def test_performance_is_reported_in_total_by_day_video_and_category(app: App) -> None:
     editor = await with_views(app)
     answer = (await editor.get("performance", days=28)).json
     assert (answer["days"], answer["by"], answer["rowCount"], len(answer["series"])) == (28, "video", 2, 28)
@@ -53,7 +53,7 @@ async def test_performance_is_told_in_all_by_day_by_video_and_by_category(app: A
     assert (of_category["total"]["views"], len(of_category["rows"])) == (3, 1)
 
 
-async def test_what_a_video_had_that_is_gone_stays_in_the_total(app: App) -> None:
+async def test_statistics_of_a_deleted_video_stay_in_the_total(app: App) -> None:
     editor = await with_views(app)
     await editor.get("videos")
     await app.services.documents.write(VIDEOS, editor.tenant_id, [Delete(COOKING)])
@@ -68,7 +68,7 @@ async def test_a_tenant_without_events_has_zeros_and_no_rows(app: App) -> None:
     assert (len(answer["series"]), answer["rows"], answer["total"]["views"]) == (90, [], 0)
 
 
-async def test_wrong_values_are_refused_and_another_tenants_video_is_not_found(app: App) -> None:
+async def test_invalid_values_are_refused_and_videos_of_other_tenants_not_found(app: App) -> None:
     editor = await new_editor(app)
     for query, code in (
         ({"by": "rule"}, "invalid_by"),

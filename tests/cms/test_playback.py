@@ -28,7 +28,7 @@ async def play(editor: Editor, *kinds: str, page: int = 5) -> list[str]:
     return ids
 
 
-async def test_the_videos_that_fail_most_come_first_and_each_has_its_sums(app: App) -> None:
+async def test_videos_that_fail_most_come_first_with_their_sums(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     ids = await play(editor, "start", "stall")
     await play(editor, "start")
@@ -45,7 +45,7 @@ async def test_the_videos_that_fail_most_come_first_and_each_has_its_sums(app: A
     assert video["last7d"] == video["last28d"] == {"starts": 2, "stalls": 1, "errors": 2, "views": 0}
 
 
-async def test_after_a_week_only_the_four_weeks_have_it(app: App) -> None:
+async def test_playback_errors_leave_the_week_and_stay_in_four_weeks(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     ids = await play(editor, "start")
     app.clock.advance(8 * 86_400)
@@ -55,14 +55,14 @@ async def test_after_a_week_only_the_four_weeks_have_it(app: App) -> None:
     assert (await editor.get("playback")).json["videos"] == []
 
 
-async def test_playback_figures_of_another_tenants_video_are_not_found(app: App) -> None:
+async def test_playback_of_another_tenants_video_is_not_found(app: App) -> None:
     editor, other = await new_editor(app, make_videos(5)), await new_editor(app)
     ids = await play(editor, "start")
     assert (await other.get(f"videos/{ids[0]}/playback")).code == "not_found"
     assert (await other.get("playback")).json["total"]["errors"] == 0
 
 
-async def test_other_numbers_of_days_are_refused(app: App) -> None:
+async def test_unsupported_number_of_days_is_refused(app: App) -> None:
     editor = await new_editor(app)
     for days in ("8", "0", "x"):
         assert (await editor.get("playback", days=days)).code == "invalid_days"

@@ -46,7 +46,7 @@ async def test_the_preview_of_a_user_equals_their_feed_without_exploration(app: 
     assert seen["live"]["modelVersion"] == served.json["modelVersion"]
 
 
-async def test_the_preview_of_a_newcomer_is_the_popular_feed(app: App) -> None:
+async def test_preview_of_a_new_user_is_the_popular_feed(app: App) -> None:
     editor = await new_editor(app, make_videos(10))
     seen = await preview(editor)
     assert (seen["live"]["mode"], seen["live"]["reason"]) == ("fallback", "cold_start")
@@ -58,7 +58,7 @@ def undecayed(signals: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in signals.items() if not name.startswith("categoryStats")}
 
 
-async def test_nothing_is_recorded_by_a_preview(app: App) -> None:
+async def test_preview_records_nothing(app: App) -> None:
     editor = await new_editor(app, make_videos(30))
     await watched(editor)
     before_feed = (await editor.client.feed()).ids
@@ -85,7 +85,7 @@ async def test_contributions_add_up_to_the_score_also_with_rules(app: App) -> No
         assert fired == (["Travel"] if item["mainTag"] == "travel" else [])
 
 
-async def test_a_draft_shows_how_far_each_video_moves_and_saves_nothing(app: App) -> None:
+async def test_draft_preview_shows_each_videos_move_and_saves_nothing(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     viewer = {"likedCategories": ["cooking"]}
     seen = await preview(
@@ -101,7 +101,7 @@ async def test_a_draft_shows_how_far_each_video_moves_and_saves_nothing(app: App
     assert (await editor.get("configuration")).json["weights"] == {}
 
 
-async def test_a_drafted_rule_and_playlist_count_as_if_they_were_saved(app: App) -> None:
+async def test_drafted_rule_and_playlist_apply_in_the_preview(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     draft = {
         "rules": [{"id": "pin", "name": "Pin", "action": "pin", "positions": [1], "match": {"playlists": ["p"]}}],
@@ -116,7 +116,7 @@ async def test_a_drafted_rule_and_playlist_count_as_if_they_were_saved(app: App)
     assert (len(without["live"]["items"]), len(without["draft"]["items"])) == (8, 12)
 
 
-async def test_a_draft_that_shows_stronger_ratings_says_so_and_shows_them(app: App) -> None:
+async def test_preview_of_a_draft_with_stronger_ratings_warns_and_shows_them(app: App) -> None:
     editor = await new_editor(app, [make_video("mild"), make_video("strong", rating="R")])
     seen = await preview(editor, {"draft": {"configuration": {"maturityPolicy": "R"}}})
     assert seen["needsConfirmation"] == ["viewers without an age band would see up to R instead of PG13"]
@@ -160,7 +160,7 @@ async def test_a_seen_video_is_reported_as_seen(app: App) -> None:
     assert (seen["why"][0]["reason"], seen["why"][0]["text"]) == ("seen", "The user has seen it.")
 
 
-async def test_the_preview_reports_the_state_of_the_switch(app: App) -> None:
+async def test_preview_reports_the_kill_switch(app: App) -> None:
     editor = await new_editor(app, make_videos(6))
     app.write_flags(personalized(False))
     try:
@@ -180,7 +180,7 @@ async def test_the_preview_reports_the_state_of_the_switch(app: App) -> None:
         await eventually(back)
 
 
-async def test_a_bad_preview_is_refused(app: App) -> None:
+async def test_invalid_preview_is_refused(app: App) -> None:
     editor = await new_editor(app)
     for body, message in (
         (
@@ -200,7 +200,7 @@ async def test_a_bad_preview_is_refused(app: App) -> None:
     assert "anna" not in raw.body.decode()
 
 
-async def test_a_preview_applies_the_arm_and_flags_of_the_user_as_the_feed_does(app: App) -> None:
+async def test_preview_applies_the_users_arm_and_flags_as_the_feed_does(app: App) -> None:
     editor = await new_editor(app, make_videos(40), feature_flags={"exploration": False, "use-new-diversifier": False})
     await watched(editor)
     arms = [{"name": "a", "percent": 50, "weights": {"recent_category": -3}}, {"name": "b", "percent": 50}]

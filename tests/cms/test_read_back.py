@@ -30,7 +30,7 @@ RESOURCES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("plural", RESOURCES)
-async def test_what_is_replaced_is_read_alone_and_in_its_list_with_its_etag(app: App, plural: str) -> None:
+async def test_replaced_document_is_read_alone_and_listed_with_its_etag(app: App, plural: str) -> None:
     editor = await new_editor(app)
     sent, title = RESOURCES[plural], "title" if plural in ("videos", "feeds") else "name"
     assert (await editor.post(plural, {"id": "one", **sent})).status == 201
@@ -54,7 +54,7 @@ async def test_a_rule_is_listed_with_its_draft(app: App) -> None:
     assert listed["draft"] == {**draft.json, "etag": draft.headers["Etag"]}
 
 
-async def test_a_feed_is_listed_with_its_draft_and_a_draft_alone_by_itself(app: App) -> None:
+async def test_feed_is_listed_with_its_draft_and_an_unpublished_draft_alone(app: App) -> None:
     editor = await new_editor(app)
     kitchen = RESOURCES["feeds"]
     await editor.post("feeds", {"id": "one", **kitchen})
@@ -67,7 +67,7 @@ async def test_a_feed_is_listed_with_its_draft_and_a_draft_alone_by_itself(app: 
     assert new == {"id": "two", "draft": {**other.json, "etag": other.headers["Etag"]}}
 
 
-async def test_a_configuration_and_its_draft_are_read_as_they_were_replaced(app: App) -> None:
+async def test_configuration_and_draft_read_back_as_replaced(app: App) -> None:
     editor = await new_editor(app)
     whole = {"maturityPolicy": "PG", "ageBandPolicies": {"0-12": "G"}, "featureFlags": {"co-watch": False}}
     replaced = await editor.change("PUT", "configuration", whole)
@@ -79,7 +79,7 @@ async def test_a_configuration_and_its_draft_are_read_as_they_were_replaced(app:
     assert saved.json["changes"] == {"streakCap": {"from": replaced.json["streakCap"], "to": 4}}
 
 
-async def test_public_keys_are_listed_as_they_were_added(app: App) -> None:
+async def test_public_keys_are_listed_as_added(app: App) -> None:
     ops = await operator(app)
     added = await ops.post("user-token-keys", {"keyId": "2026-11", "publicKey": signer("ES256").pem.strip()})
     assert added.status == 201

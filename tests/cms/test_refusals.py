@@ -146,7 +146,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FORMS if kind != "public key"])
-def test_what_the_bad_documents_are_made_from_is_accepted(kind: str) -> None:
+def test_base_documents_of_the_refusal_cases_are_accepted(kind: str) -> None:
     form, good = FORMS[kind]
     assert check(form, good) == (form.model_validate(good), [])
 
@@ -154,7 +154,7 @@ def test_what_the_bad_documents_are_made_from_is_accepted(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "message"), REFUSED, ids=[f"{k}-{n}" for n, (k, _, _) in enumerate(REFUSED)]
 )
-def test_a_bad_document_is_refused_with_a_sentence_an_editor_understands(
+def test_invalid_document_is_refused_with_an_understandable_sentence(
     kind: str, change: dict[str, Any], message: str
 ) -> None:
     form, good = FORMS[kind]
@@ -169,7 +169,7 @@ def test_an_unknown_weight_is_refused_with_the_known_ones() -> None:
     assert faults[0].message.startswith("Unknown feature 'Recency'. Known: demand_1h, ")
 
 
-def test_a_fault_never_quotes_the_value_that_was_sent() -> None:
+def test_error_text_never_quotes_the_value_sent() -> None:
     secret = "someone@example.com"
     for form, good in FORMS.values():
         for name in good:
@@ -177,7 +177,7 @@ def test_a_fault_never_quotes_the_value_that_was_sent() -> None:
             assert not [fault for fault in faults if secret in fault.message]
 
 
-def test_every_fault_of_a_document_is_told_at_once() -> None:
+def test_every_error_of_a_document_is_reported_at_once() -> None:
     _, faults = check(NewRuleForm, {"name": "", "action": "x", "match": {}, "typo": 1})
     assert {fault.field for fault in faults} == {"name", "action", "id", "typo"}
 
@@ -196,9 +196,7 @@ FILES: list[tuple[bytes, str, int, str]] = [
 
 
 @pytest.mark.parametrize(("body", "kind", "status", "message"), FILES, ids=range(len(FILES)))
-def test_a_file_that_is_no_list_of_rows_is_refused_as_a_whole(
-    body: bytes, kind: str, status: int, message: str
-) -> None:
+def test_file_that_is_no_list_of_rows_is_refused_whole(body: bytes, kind: str, status: int, message: str) -> None:
     with pytest.raises(Problem) as refused:
         read_file(body, kind, VIDEO_FILE)
     assert (refused.value.status, refused.value.detail) == (status, message)
@@ -221,5 +219,5 @@ def test_a_bad_row_is_refused_alone(line: bytes, message: str) -> None:
     assert message in [fault.message for fault in outcome.faults]
 
 
-def test_there_are_enough_of_them() -> None:
+def test_at_least_80_refusal_cases_are_tested() -> None:
     assert len(REFUSED) + len(FILES) + len(ROWS) >= 80

@@ -47,7 +47,7 @@ async def with_history(app: App) -> Editor:
     return editor
 
 
-async def test_what_was_served_is_told_in_order_with_its_model_and_reasons(app: App) -> None:
+async def test_served_page_is_explained_in_order_with_model_and_reasons(app: App) -> None:
     editor = await with_history(app)
     page = (await editor.client.feed()).json
     answer = await explained(editor, page["feedRequestId"])
@@ -65,7 +65,7 @@ async def test_what_was_served_is_told_in_order_with_its_model_and_reasons(app: 
     assert told["mistaken"] < 0.001
 
 
-async def test_the_archive_makes_places_certain(app: App) -> None:
+async def test_archived_events_confirm_the_places_of_a_page(app: App) -> None:
     editor = await with_history(app)
     page = (await editor.client.feed()).json
     seen = page["items"][2]["videoId"]
@@ -82,7 +82,7 @@ async def test_the_archive_makes_places_certain(app: App) -> None:
     assert [item["place"] for item in told["items"] if item["reported"]] == [2]
 
 
-async def test_a_popular_page_says_that_its_reason_is_not_known(app: App) -> None:
+async def test_popular_page_is_explained_without_a_known_reason(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     page = (await editor.client.feed()).json
     answer = await explained(editor, page["feedRequestId"])
@@ -91,7 +91,7 @@ async def test_a_popular_page_says_that_its_reason_is_not_known(app: App) -> Non
     assert [item["videoId"] for item in answer.json["items"]] == [item["videoId"] for item in page["items"]]
 
 
-async def test_a_video_that_was_taken_down_since_is_still_told(app: App) -> None:
+async def test_video_taken_down_since_is_still_listed(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     page = (await editor.client.feed()).json
     await editor.post(f"videos/{page['items'][3]['videoId']}/takedown")
@@ -100,7 +100,7 @@ async def test_a_video_that_was_taken_down_since_is_still_told(app: App) -> None
     assert [item["videoId"] for item in answer.json["items"]] == [item["videoId"] for item in page["items"]]
 
 
-async def test_a_video_that_left_the_catalog_leaves_its_place_open(app: App) -> None:
+async def test_video_missing_from_the_catalog_leaves_its_place_empty(app: App) -> None:
     editor = await new_editor(app, make_videos(3))
     videos = np.array([key64(id) for id in ("vid_travel_1", "gone", "vid_fitness_1")], np.uint64)
     answer = await explained(editor, receipt_of(app, editor, app.clock.now(), videos=videos))
@@ -109,9 +109,7 @@ async def test_a_video_that_left_the_catalog_leaves_its_place_open(app: App) -> 
 
 
 @pytest.mark.parametrize(("reported", "told"), [((), None), (("vid_cooking_1",), "vid_cooking_1"), (BOTH, None)])
-async def test_of_several_that_could_stand_at_a_place_the_one_reported_did(
-    app: App, reported: tuple[str, ...], told: str | None
-) -> None:
+async def test_reported_video_decides_an_ambiguous_place(app: App, reported: tuple[str, ...], told: str | None) -> None:
     editor = await new_editor(app, make_videos(3))
     assert (await editor.client.feed()).status == 200
     catalog = await app.services.catalogs.get(editor.tenant_id)
@@ -131,7 +129,7 @@ async def test_of_several_that_could_stand_at_a_place_the_one_reported_did(
     assert page.items[0].candidates == ([] if told else sorted(BOTH))
 
 
-async def test_a_page_of_filters_says_that_its_feed_is_not_known(app: App) -> None:
+async def test_page_with_filters_is_explained_without_a_known_feed(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     page = (await editor.client.feed(**{"filter.tag": "fitness"})).json
     answer = await explained(editor, page["feedRequestId"])
@@ -140,7 +138,7 @@ async def test_a_page_of_filters_says_that_its_feed_is_not_known(app: App) -> No
     assert [item["videoId"] for item in answer.json["items"]] == [item["videoId"] for item in page["items"]]
 
 
-async def test_a_page_of_a_named_feed_in_an_order_of_its_own_names_both(app: App) -> None:
+async def test_page_of_a_named_feed_in_its_own_order_names_both(app: App) -> None:
     editor = await new_editor(app, make_videos(12))
     feed = {"id": "kitchen", "title": "Kitchen", "base": {"categories": ["cooking"]}, "fallbackOrder": "newest"}
     created = await editor.post("feeds", feed)
@@ -152,7 +150,7 @@ async def test_a_page_of_a_named_feed_in_an_order_of_its_own_names_both(app: App
     assert {each["what"] for each in told["untold"]} == {"scores", "reason"}
 
 
-async def test_the_weights_of_then_are_another_model_than_those_of_now(app: App) -> None:
+async def test_former_weights_are_another_model_than_the_current_ones(app: App) -> None:
     editor = await with_history(app)
     page = (await editor.client.feed()).json
     await app.configure(Tenant(editor.tenant_id, "PG13", weights={"quality": 2.5}))
@@ -173,7 +171,7 @@ def receipt_of(app: App, editor: Editor, served_at: float, videos: Any = None, *
     return sign(receipt, keys, editor.tenant_id, editor.client.user_key, videos)
 
 
-async def test_a_receipt_of_version_1_tells_no_places(app: App) -> None:
+async def test_version_1_receipt_has_no_places(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     answer = await explained(editor, receipt_of(app, editor, app.clock.now(), arm=2))
     assert answer.json["items"] is None
@@ -181,7 +179,7 @@ async def test_a_receipt_of_version_1_tells_no_places(app: App) -> None:
     assert (answer.json["armNumber"], answer.json["arm"]) == (2, None)
 
 
-async def test_an_id_older_than_a_day_is_gone_and_one_of_the_future_is_none(app: App) -> None:
+async def test_expired_id_is_gone_and_an_id_from_the_future_is_not_found(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     old = await explained(editor, receipt_of(app, editor, app.clock.now() - VALID_SECONDS - 5))
     assert (old.status, old.code) == (410, "feed_request_expired")
@@ -189,7 +187,7 @@ async def test_an_id_older_than_a_day_is_gone_and_one_of_the_future_is_none(app:
     assert (future.status, future.code) == (404, "feed_request_not_found")
 
 
-async def test_an_id_of_another_tenant_or_user_is_not_found_whoever_asks(app: App) -> None:
+async def test_id_of_another_tenant_or_user_is_not_found_for_anyone(app: App) -> None:
     ours, theirs = await new_editor(app, make_videos(5)), await new_editor(app, make_videos(5))
     same_user = replace(ours.client, user=theirs.client.user)
     id = (await theirs.client.feed()).json["feedRequestId"]
@@ -206,7 +204,7 @@ async def test_an_id_of_another_tenant_or_user_is_not_found_whoever_asks(app: Ap
     assert crossing.status == 401
 
 
-async def test_the_key_of_an_app_explains_nothing(app: App) -> None:
+async def test_app_key_cannot_explain_a_page(app: App) -> None:
     editor = await new_editor(app, make_videos(5))
     id = (await editor.client.feed()).json["feedRequestId"]
     assert (await explained(editor.with_key(editor.client.key), id)).status == 403
@@ -224,13 +222,13 @@ async def test_the_key_of_an_app_explains_nothing(app: App) -> None:
         ({"feedRequestId": "ü"}, 404, "feed_request_not_found"),
     ],
 )
-async def test_what_is_no_id_is_refused_with_what_to_do(app: App, body: Any, status: int, code: str) -> None:
+async def test_invalid_id_is_refused_with_a_remedy(app: App, body: Any, status: int, code: str) -> None:
     editor = await new_editor(app)
     answer = await editor.post("served-page", body, {"X-User": editor.client.user})
     assert (answer.status, answer.code) == (status, code)
 
 
-async def test_the_user_must_be_named_by_a_hash(app: App) -> None:
+async def test_user_must_be_given_as_a_hash(app: App) -> None:
     editor = await new_editor(app)
     assert (await editor.post("served-page", {"feedRequestId": "x"})).code == "missing_user"
     answer = await editor.post("served-page", {"feedRequestId": "x"}, {"X-User": "anna@example.org"})
@@ -238,7 +236,7 @@ async def test_the_user_must_be_named_by_a_hash(app: App) -> None:
     assert b"anna" not in answer.body
 
 
-async def test_an_archive_that_cannot_be_read_is_told(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unreadable_archive_is_reported(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     editor = await new_editor(app, make_videos(5))
     id = (await editor.client.feed()).json["feedRequestId"]
 
@@ -256,7 +254,7 @@ async def test_an_archive_that_cannot_be_read_is_told(app: App, monkeypatch: pyt
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-async def test_no_change_of_an_id_explains_a_page(app: App, data: st.DataObject) -> None:
+async def test_altered_id_explains_no_page(app: App, data: st.DataObject) -> None:
     editor = await new_editor(app, make_videos(3))
     id = (await editor.client.feed()).json["feedRequestId"]
     at = data.draw(st.integers(0, len(id) - 1))

@@ -22,7 +22,7 @@ OPTIONS = {
 }
 
 
-def test_types_of_the_studio_are_right(tmp_path: Path) -> None:
+def test_studio_code_passes_the_type_checker(tmp_path: Path) -> None:
     compiler = sdk_program("tsc")
     project = tmp_path / "tsconfig.json"
     project.write_text(json.dumps({"compilerOptions": OPTIONS, "include": [f"{FOLDER}/*.js"]}))

@@ -110,14 +110,14 @@ def made_calls() -> set[str]:
     return {documented(call) for text in files().values() for call in calls_of(text)}
 
 
-def test_every_call_of_the_cms_is_made_by_a_screen_or_argued() -> None:
+def test_every_cms_call_is_made_by_a_screen_or_has_a_stated_exception() -> None:
     assert operations().keys() - made_calls() - CALLS_WITHOUT_A_SCREEN.keys() == set()
 
 
-def test_every_call_that_a_screen_makes_is_in_the_document() -> None:
+def test_every_call_of_a_screen_is_in_the_api_document() -> None:
     assert made_calls() - operations().keys() == set()
 
 
-def test_every_field_of_a_body_has_a_place_on_a_screen_or_is_argued() -> None:
+def test_every_body_field_is_on_a_screen_or_has_a_stated_exception() -> None:
     missing = {each for each in fields() if each.partition(".")[2] not in names_at(each.partition(".")[0])}
     assert missing - FIELDS_WITHOUT_A_SCREEN.keys() == set()

@@ -19,7 +19,7 @@ NAMES = st.text("abAB é", min_size=1, max_size=4).filter(str.strip)
 
 
 @given(st.lists(st.tuples(NAMES, st.lists(NAMES, max_size=12, unique=True)), max_size=8), NAMES)
-async def test_every_value_that_a_video_has_is_found_by_any_part_of_it(
+async def test_every_value_of_a_video_is_found_by_any_part_of_it(
     videos: list[tuple[str, list[str]]], asked: str
 ) -> None:
     columns = VideoColumns()
@@ -35,7 +35,7 @@ async def test_every_value_that_a_video_has_is_found_by_any_part_of_it(
         }
 
 
-async def test_values_come_the_closest_first_and_follow_every_change(app: App) -> None:
+async def test_closest_values_come_first_and_follow_every_change(app: App) -> None:
     editor = await new_editor(app, [make_video("a", "Sea"), make_video("b", "Seaside"), make_video("c", "Seaside")])
 
     async def values(field: str, **query: Any) -> list[tuple[str, int]]:

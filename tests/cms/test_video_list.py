@@ -68,7 +68,7 @@ async def test_filters_narrow_the_list_and_can_be_combined(app: App) -> None:
      ({"publishedTo": "2025-02-30"}, "invalid_time"), ({"q": "x" * 201}, "invalid_search"),
      ({"prefix": "~"}, "invalid_prefix"), ({"limit": 0}, "invalid_limit"), ({"cursor": "x"}, "invalid_cursor")],
 )  # fmt: skip
-async def test_a_wrong_value_is_told_by_its_code(app: App, query: dict[str, Any], code: str) -> None:
+async def test_invalid_value_is_refused_with_its_code(app: App, query: dict[str, Any], code: str) -> None:
     answer = await (await new_editor(app)).get("videos", **query)
     assert (answer.status, answer.code) == (400, code)
 
@@ -103,7 +103,7 @@ async def test_the_list_shows_every_write_at_once(app: App) -> None:
     assert await listed(editor) == ["vid_a", "vid_b"]
 
 
-async def test_the_list_follows_what_other_instances_write(app: App) -> None:
+async def test_list_follows_writes_of_other_instances(app: App) -> None:
     editor = await new_editor(app, make_videos(2))
     assert await listed(editor, q="news") == []
     body = {**make_videos(1)[0].to_document(), "title": "News", "id": "vid_elsewhere"}
@@ -115,7 +115,7 @@ async def test_the_list_follows_what_other_instances_write(app: App) -> None:
     await eventually(is_found)
 
 
-async def test_videos_that_the_store_forgot_leave_no_gap_in_a_page(app: App) -> None:
+async def test_videos_that_expired_in_the_store_leave_no_gap_in_a_page(app: App) -> None:
     editor = await new_editor(app, make_videos(9))
     ids = await listed(editor)
     await app.services.documents.write(VIDEOS, editor.tenant_id, [Delete(id) for id in ids[:4]])
@@ -140,7 +140,7 @@ async def test_a_change_during_the_first_load_is_not_lost(app: App, monkeypatch:
     assert await listed(editor, q="fitness", category="fitness") == ["vid_fitness_1"]
 
 
-async def test_a_store_that_is_down_is_told_and_the_next_call_succeeds(app: App) -> None:
+async def test_store_outage_is_reported_and_the_next_call_succeeds(app: App) -> None:
     editor = await new_editor(app, make_videos(3))
     with app.documents.in_trouble(Trouble(partitions=frozenset({editor.tenant_id}), reads_fail=True)):
         answer = await editor.get("videos")
@@ -148,7 +148,7 @@ async def test_a_store_that_is_down_is_told_and_the_next_call_succeeds(app: App)
     assert len(await listed(editor)) == 3
 
 
-async def test_the_index_lets_go_of_tenants_when_it_holds_too_much(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_index_evicts_tenants_above_its_limit(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_index, "VIDEOS_HELD", 5)
     one, other = await new_editor(app, make_videos(4)), await new_editor(app, make_videos(4))
     indexes = app.services.apis[VideosApi]._indexes

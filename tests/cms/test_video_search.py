@@ -60,18 +60,18 @@ def test_every_id_and_every_word_of_a_title_finds_its_video(title: str, id: str,
      ("I ❤️ core", "❤"), ("Rock,paper", "paper"), ("Ten minutes of core", "core ten"), ("“Core”", "core!"),
      ("مَرْحَبًا", "مرحبا"), ("ﬁne x²", "fine x2")],
 )  # fmt: skip
-def test_text_is_found_as_people_type_it(title: str, typed: str) -> None:
+def test_search_matches_the_way_people_type(title: str, typed: str) -> None:
     assert finds(typed, row(title=title))
 
 
-def test_words_are_looked_for_in_tags_creator_and_category_too() -> None:
+def test_search_covers_tags_creator_and_category() -> None:
     video = row(title="Core", tags=["home gym"], creatorId="Anna K", mainTag="fitness")
     assert all(finds(text, video) for text in ("gym", "anna", "FIT", "core anna gym"))
     assert not finds("core berta", video)
     assert not finds("coreanna", video)
 
 
-def test_marks_of_scripts_that_are_letters_to_their_readers_still_tell_words_apart() -> None:
+def test_meaningful_marks_of_other_scripts_distinguish_words() -> None:
     assert not finds("がく", row(title="かく"))
     assert folded("हिन्दी") != folded("हन्द")
 
@@ -86,7 +86,7 @@ def test_marks_of_scripts_that_are_letters_to_their_readers_still_tell_words_apa
     st.booleans(),
     st.integers(1, 7),
 )
-def test_pages_by_cursor_have_every_video_once_and_in_order(
+def test_search_pages_hold_every_video_once_in_order(
     given_rows: list[tuple[str, str, str, float, str]], by: str, descending: bool, limit: int
 ) -> None:
     rows = [
@@ -110,7 +110,7 @@ def test_pages_by_cursor_have_every_video_once_and_in_order(
     assert sorted(id for _, id in found) == sorted(each.id for each in rows)
 
 
-def test_the_video_of_that_id_comes_first_then_words_that_begin_so() -> None:
+def test_exact_id_ranks_first_then_prefix_matches() -> None:
     rows = [row("a", title="Encore"), row("b", title="The core"), row("core", title="Something")]
     wanted = VideoFilter(words=("core",))
     assert [id for _, id in search(rows, wanted, Order("relevance"), None, 9, None, NOW).places] == [
@@ -118,7 +118,7 @@ def test_the_video_of_that_id_comes_first_then_words_that_begin_so() -> None:
     ]
 
 
-def test_views_of_a_week_are_those_that_the_list_shows() -> None:
+def test_weekly_views_equal_those_of_the_list() -> None:
     stats = StatsTable()
     stats.add([(id, NOW - 86_400 * days, "video_view", 1.0, 1.0) for id, days in [("a", 0), ("a", 6), ("b", 7)]])
     for later in (0.0, 86_400.0, 1e7):

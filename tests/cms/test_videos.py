@@ -24,14 +24,14 @@ async def takedown_after_an_edit(editor: Editor, headers: dict[str, str] | None 
         return await editor.post("videos/vid_a/takedown", headers=headers)
 
 
-async def test_a_takedown_succeeds_over_an_edit_made_meanwhile_and_keeps_it(app: App) -> None:
+async def test_takedown_succeeds_over_a_concurrent_edit_and_keeps_it(app: App) -> None:
     editor = await new_editor(app)
     await editor.post("videos", {"id": "vid_a", **VIDEO})
     answer = await takedown_after_an_edit(editor)
     assert (answer.status, answer.json["state"], answer.json["title"]) == (200, "taken_down", "Edited")
 
 
-async def test_a_takedown_with_an_etag_is_refused_over_an_edit_made_meanwhile(app: App) -> None:
+async def test_takedown_with_an_etag_is_refused_after_a_concurrent_edit(app: App) -> None:
     editor = await new_editor(app)
     made = await editor.post("videos", {"id": "vid_a", **VIDEO})
     answer = await takedown_after_an_edit(editor, {"If-Match": made.headers["Etag"]})
@@ -39,7 +39,7 @@ async def test_a_takedown_with_an_etag_is_refused_over_an_edit_made_meanwhile(ap
     assert (await editor.get("videos/vid_a")).json["state"] == "live"
 
 
-async def test_a_video_is_checked_for_existence_etag_reason_and_body_in_this_order(app: App) -> None:
+async def test_existence_etag_reason_and_body_are_checked_in_this_order(app: App) -> None:
     editor = await new_editor(app)
     wrong = {"titel": "x", "reason": 7}
     assert (await editor.call("PUT", "videos/vid_a", wrong)).code == "not_found"

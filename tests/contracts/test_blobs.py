@@ -16,7 +16,7 @@ async def names(rig: Rig[Blobs], prefix: str = "", container: str = ARCHIVE) -> 
     return [blob.name async for blob in rig.port.list(container, prefix)]
 
 
-async def test_what_was_never_written_is_none(blobs: Rig[Blobs]) -> None:
+async def test_missing_blob_reads_as_none(blobs: Rig[Blobs]) -> None:
     assert await blobs.port.read(ARCHIVE, "t1/2026/11/20/12/7.jsonl.gz") is None
     assert await names(blobs) == []
 
@@ -28,7 +28,7 @@ async def test_a_blob_reads_back_byte_by_byte(blobs: Rig[Blobs], content: bytes)
     assert await blobs.port.read(ARCHIVE, "t1/2026/11/20/12/7.jsonl.gz") == content
 
 
-async def test_a_write_replaces_what_was_there(blobs: Rig[Blobs]) -> None:
+async def test_write_replaces_the_previous_content(blobs: Rig[Blobs]) -> None:
     await blobs.port.write(TABLES, "t1/table", b"long content")
     await blobs.port.write(TABLES, "t1/table", b"short")
 
@@ -36,7 +36,7 @@ async def test_a_write_replaces_what_was_there(blobs: Rig[Blobs]) -> None:
     assert await names(blobs, container=TABLES) == ["t1/table"]
 
 
-async def test_containers_are_apart(blobs: Rig[Blobs]) -> None:
+async def test_containers_are_separate(blobs: Rig[Blobs]) -> None:
     await blobs.port.write(ARCHIVE, "same", b"archive")
     await blobs.port.write(TABLES, "same", b"table")
 
@@ -45,7 +45,7 @@ async def test_containers_are_apart(blobs: Rig[Blobs]) -> None:
     assert await blobs.port.read(ARCHIVE, "same") == b"archive"
 
 
-async def test_deleting_says_whether_there_was_anything(blobs: Rig[Blobs]) -> None:
+async def test_delete_reports_whether_the_blob_existed(blobs: Rig[Blobs]) -> None:
     await blobs.port.write(ARCHIVE, "t1/a", b"1")
     await blobs.port.write(ARCHIVE, "t1/b", b"2")
 
@@ -56,7 +56,7 @@ async def test_deleting_says_whether_there_was_anything(blobs: Rig[Blobs]) -> No
     assert await names(blobs) == ["t1/b"]
 
 
-async def test_a_list_has_the_blobs_with_the_prefix_in_name_order(blobs: Rig[Blobs]) -> None:
+async def test_list_returns_blobs_with_the_prefix_in_name_order(blobs: Rig[Blobs]) -> None:
     written = ["t1/2026/11/20/12/9", "t1/2026/11/20/12/10", "t1/2026/11/20/12-x", "t1-b/1", "t1/2026/12/1", "t10/1"]
     for name in written:
         await blobs.port.write(ARCHIVE, name, b"x")
@@ -75,7 +75,7 @@ async def test_a_list_has_the_blobs_with_the_prefix_in_name_order(blobs: Rig[Blo
     assert await names(blobs, "../") == []
 
 
-async def test_a_list_tells_size_and_time_of_the_last_write(blobs: Rig[Blobs]) -> None:
+async def test_list_returns_size_and_time_of_the_last_write(blobs: Rig[Blobs]) -> None:
     await blobs.port.write(ARCHIVE, "t1/a", b"12345")
 
     (blob,) = [blob async for blob in blobs.port.list(ARCHIVE)]
@@ -84,7 +84,7 @@ async def test_a_list_tells_size_and_time_of_the_last_write(blobs: Rig[Blobs]) -
     assert abs(blob.modified_at - blobs.now()) < 5
 
 
-async def test_listing_may_go_on_while_what_is_listed_is_deleted(blobs: Rig[Blobs]) -> None:
+async def test_listing_continues_while_listed_blobs_are_deleted(blobs: Rig[Blobs]) -> None:
     for n in range(30):
         await blobs.port.write(ARCHIVE, f"t{n % 3}/{n:02}", b"x")
 
@@ -97,7 +97,7 @@ async def test_listing_may_go_on_while_what_is_listed_is_deleted(blobs: Rig[Blob
     assert await names(blobs) == []
 
 
-async def test_a_reader_sees_one_whole_blob_or_the_other(blobs: Rig[Blobs]) -> None:
+async def test_reader_sees_one_whole_version_of_a_blob(blobs: Rig[Blobs]) -> None:
     other = await blobs.another()
     contents = [bytes([n]) * 200_000 for n in range(4)]
     await blobs.port.write(ARCHIVE, "t1/a", contents[0])
@@ -118,7 +118,7 @@ async def test_a_reader_sees_one_whole_blob_or_the_other(blobs: Rig[Blobs]) -> N
     assert await reading
 
 
-async def test_blobs_may_be_written_and_deleted_side_by_side_in_one_place(blobs: Rig[Blobs]) -> None:
+async def test_concurrent_writes_and_deletes_in_one_folder_succeed(blobs: Rig[Blobs]) -> None:
     async def come_and_go(n: int) -> None:
         for _ in range(5):
             await blobs.port.write(ARCHIVE, f"t1/2026/11/{n}", b"x")
@@ -142,7 +142,7 @@ async def test_a_name_that_is_no_plain_path_is_refused(blobs: Rig[Blobs], name: 
         await blobs.port.delete(ARCHIVE, name)
 
 
-async def test_a_container_that_does_not_exist_is_refused(blobs: Rig[Blobs]) -> None:
+async def test_unknown_container_is_refused(blobs: Rig[Blobs]) -> None:
     with pytest.raises(ValueError, match="container"):
         await blobs.port.write("../elsewhere", "a", b"x")
     with pytest.raises(ValueError, match="container"):
@@ -177,7 +177,7 @@ async def test_a_container_behaves_like_a_dictionary(
     assert await names(blobs) == []
 
 
-async def test_ready_and_close_may_be_called_at_any_time(blobs: Rig[Blobs]) -> None:
+async def test_ready_and_close_can_be_called_at_any_time(blobs: Rig[Blobs]) -> None:
     await blobs.port.ready()
     await blobs.port.write(ARCHIVE, "t1/a", b"x")
     await blobs.port.ready()

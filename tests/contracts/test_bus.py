@@ -39,7 +39,7 @@ async def test_a_message_arrives_as_sent_with_its_delivery_count_and_enqueue_tim
     assert abs(received.enqueued_at - bus.now()) < 5
 
 
-async def test_sequence_numbers_rise_in_the_order_of_publishing(bus: Rig[Bus]) -> None:
+async def test_sequence_numbers_rise_in_publishing_order(bus: Rig[Bus]) -> None:
     for n in range(5):
         await bus.port.publish(message(f"m{n}"))
 
@@ -49,13 +49,13 @@ async def test_sequence_numbers_rise_in_the_order_of_publishing(bus: Rig[Bus]) -
     assert len({m.sequence_number for m in received}) == 5
 
 
-async def test_an_empty_subscription_gives_an_empty_list(bus: Rig[Bus]) -> None:
+async def test_empty_subscription_returns_an_empty_list(bus: Rig[Bus]) -> None:
     receiver = await bus.port.receiver(SIGNALS)
 
     assert await receiver.receive(10, bus.quiet_seconds) == []
 
 
-async def test_a_receive_takes_no_more_than_it_was_asked_for(bus: Rig[Bus]) -> None:
+async def test_receive_returns_no_more_than_requested(bus: Rig[Bus]) -> None:
     for n in range(5):
         await bus.port.publish(message(f"m{n}"))
     receiver = await bus.port.receiver(SIGNALS)
@@ -63,7 +63,7 @@ async def test_a_receive_takes_no_more_than_it_was_asked_for(bus: Rig[Bus]) -> N
     assert 1 <= len(await receiver.receive(2, PATIENCE)) <= 2
 
 
-async def test_a_waiting_receive_wakes_when_something_is_published(bus: Rig[Bus]) -> None:
+async def test_waiting_receive_returns_when_a_message_is_published(bus: Rig[Bus]) -> None:
     receiver = await bus.port.receiver(SIGNALS)
     waiting = asyncio.create_task(receiver.receive(10, PATIENCE))
     await asyncio.sleep(0.01)
@@ -73,7 +73,7 @@ async def test_a_waiting_receive_wakes_when_something_is_published(bus: Rig[Bus]
     assert ids(await waiting) == ["m1"]
 
 
-async def test_a_waiting_receive_wakes_when_another_client_publishes(bus: Rig[Bus]) -> None:
+async def test_waiting_receive_returns_when_another_client_publishes(bus: Rig[Bus]) -> None:
     receiver = await (await bus.another()).receiver(SIGNALS)
     waiting = asyncio.create_task(receiver.receive(10, PATIENCE))
     await asyncio.sleep(0.01)
@@ -86,7 +86,7 @@ async def test_a_waiting_receive_wakes_when_another_client_publishes(bus: Rig[Bu
 # Locks
 
 
-async def test_a_locked_message_is_given_to_nobody_else(bus: Rig[Bus]) -> None:
+async def test_locked_message_is_delivered_to_nobody_else(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     await take(await bus.port.receiver(SIGNALS), 1)
 
@@ -94,7 +94,7 @@ async def test_a_locked_message_is_given_to_nobody_else(bus: Rig[Bus]) -> None:
     await nothing(bus, await (await bus.another()).receiver(SIGNALS))
 
 
-async def test_a_completed_message_never_comes_again(bus: Rig[Bus]) -> None:
+async def test_completed_message_is_never_redelivered(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
     await receiver.complete(await take(receiver, 1))
@@ -105,7 +105,7 @@ async def test_a_completed_message_never_comes_again(bus: Rig[Bus]) -> None:
     assert await bus.port.depth(SIGNALS) == (0, 0)
 
 
-async def test_completing_in_one_subscription_leaves_the_other_alone(bus: Rig[Bus]) -> None:
+async def test_completing_in_one_subscription_does_not_affect_the_other(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
 
     await drain(bus, SIGNALS, 1)
@@ -113,7 +113,7 @@ async def test_completing_in_one_subscription_leaves_the_other_alone(bus: Rig[Bu
     assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
-async def test_a_lock_that_runs_out_is_a_failed_delivery_and_the_message_comes_again(bus: Rig[Bus]) -> None:
+async def test_expired_lock_counts_as_a_failed_delivery_and_the_message_is_redelivered(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     first = await bus.port.receiver(SIGNALS)
     (lost,) = await take(first, 1)
@@ -130,7 +130,7 @@ async def test_a_lock_that_runs_out_is_a_failed_delivery_and_the_message_comes_a
     await nothing(bus, second)
 
 
-async def test_settling_under_a_lock_that_ran_out_fails_although_nobody_else_has_taken_it(bus: Rig[Bus]) -> None:
+async def test_settling_after_lock_expiry_fails_even_if_nobody_took_the_message(bus: Rig[Bus]) -> None:
     for id in ("m1", "m2", "m3", "m4"):
         await bus.port.publish(message(id))
     receiver = await bus.port.receiver(SIGNALS)
@@ -149,7 +149,7 @@ async def test_settling_under_a_lock_that_ran_out_fails_although_nobody_else_has
     assert sorted(ids(await drain(bus, SIGNALS, 4))) == ["m1", "m2", "m3", "m4"]
 
 
-async def test_when_one_lock_of_several_is_lost_the_rest_are_settled(bus: Rig[Bus]) -> None:
+async def test_rest_is_settled_when_one_of_several_locks_is_lost(bus: Rig[Bus]) -> None:
     receiver = await bus.port.receiver(SIGNALS)
     await bus.port.publish(message("early"))
     (early,) = await take(receiver, 1)
@@ -164,7 +164,7 @@ async def test_when_one_lock_of_several_is_lost_the_rest_are_settled(bus: Rig[Bu
     assert ids(await drain(bus, SIGNALS, 1)) == ["early"]
 
 
-async def test_completing_twice_is_a_lost_lock(bus: Rig[Bus]) -> None:
+async def test_completing_twice_reports_a_lost_lock(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
     received = await take(receiver, 1)
@@ -178,7 +178,7 @@ async def test_completing_nothing_does_nothing(bus: Rig[Bus]) -> None:
     await (await bus.port.receiver(SIGNALS)).complete([])
 
 
-async def test_a_renewed_lock_holds_for_its_whole_time_again(bus: Rig[Bus]) -> None:
+async def test_renewed_lock_lasts_for_its_whole_time_again(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
     (held,) = await take(receiver, 1)
@@ -192,7 +192,7 @@ async def test_a_renewed_lock_holds_for_its_whole_time_again(bus: Rig[Bus]) -> N
     assert await bus.port.depth(SIGNALS) == (0, 0)
 
 
-async def test_an_abandoned_message_comes_again_at_once_with_its_delivery_counted(bus: Rig[Bus]) -> None:
+async def test_abandoned_message_is_redelivered_at_once_with_its_delivery_counted(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
     (held,) = await take(receiver, 1)
@@ -203,7 +203,7 @@ async def test_an_abandoned_message_comes_again_at_once_with_its_delivery_counte
     assert (again.message_id, again.delivery_count) == ("m1", 2)
 
 
-async def test_what_a_closed_receiver_held_comes_again(bus: Rig[Bus]) -> None:
+async def test_closing_a_receiver_releases_its_messages(bus: Rig[Bus]) -> None:
     for id in ("m1", "m2"):
         await bus.port.publish(message(id))
     receiver = await bus.port.receiver(SIGNALS)
@@ -217,7 +217,7 @@ async def test_what_a_closed_receiver_held_comes_again(bus: Rig[Bus]) -> None:
     assert ids(await drain(bus, SIGNALS, 1)) == ["m2"]
 
 
-async def test_what_a_closed_client_had_not_settled_is_there_for_the_next(bus: Rig[Bus]) -> None:
+async def test_closing_a_client_releases_its_unsettled_messages(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     await bus.port.publish(message("m2"))
     await take(await bus.port.receiver(SIGNALS), 1)
@@ -248,7 +248,7 @@ async def test_duplicates_of_a_message_for_one_subscription_are_dropped(bus: Rig
 # Duplicates
 
 
-async def test_the_same_message_id_is_accepted_and_dropped_within_the_window(bus: Rig[Bus]) -> None:
+async def test_duplicate_message_id_within_the_window_is_accepted_and_dropped(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     await bus.port.publish(message("m1"))
     assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
@@ -260,7 +260,7 @@ async def test_the_same_message_id_is_accepted_and_dropped_within_the_window(bus
     assert ids(await drain(bus, ROLLUP, 1)) == ["m1"]
 
 
-async def test_after_the_window_the_same_message_id_is_a_new_message(bus: Rig[Bus]) -> None:
+async def test_same_message_id_after_the_window_is_a_new_message(bus: Rig[Bus]) -> None:
     for n in range(6):
         await bus.port.publish(message(f"m{n}"))
     await drain(bus, SIGNALS, 6)
@@ -272,7 +272,7 @@ async def test_after_the_window_the_same_message_id_is_a_new_message(bus: Rig[Bu
     assert sorted(ids(await drain(bus, SIGNALS, 2))) == ["m0", "m5"]
 
 
-async def test_of_many_concurrent_publishers_of_one_id_one_message_comes(bus: Rig[Bus]) -> None:
+async def test_concurrent_publishers_of_one_id_yield_one_message(bus: Rig[Bus]) -> None:
     await asyncio.gather(*[bus.port.publish(message("m1")) for _ in range(20)])
 
     assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
@@ -309,7 +309,7 @@ async def test_many_publishers_and_competing_receivers_lose_and_repeat_nothing(b
 # Wrong use
 
 
-async def test_a_message_that_is_too_large_is_refused_and_one_at_the_limit_is_not(bus: Rig[Bus]) -> None:
+async def test_message_above_the_size_limit_is_refused_and_one_at_the_limit_is_not(bus: Rig[Bus]) -> None:
     with pytest.raises(ValueError, match="m1"):
         await bus.port.publish(OutgoingMessage("m1", "tenant_1", b"x" * (MAX_MESSAGE_BYTES + 1)))
 
@@ -319,7 +319,7 @@ async def test_a_message_that_is_too_large_is_refused_and_one_at_the_limit_is_no
     assert len(received.body) == MAX_MESSAGE_BYTES
 
 
-async def test_a_subscription_is_opened_the_way_it_is_made_or_not_at_all(bus: Rig[Bus]) -> None:
+async def test_opening_a_subscription_in_the_wrong_session_mode_is_refused(bus: Rig[Bus]) -> None:
     with pytest.raises(ValueError, match="session"):
         await bus.port.receiver(ROLLUP)
     with pytest.raises(ValueError, match="session"):
@@ -328,7 +328,7 @@ async def test_a_subscription_is_opened_the_way_it_is_made_or_not_at_all(bus: Ri
         await bus.port.receiver("nowhere")
 
 
-async def test_ready_may_be_asked_at_any_time(bus: Rig[Bus]) -> None:
+async def test_ready_can_be_called_at_any_time(bus: Rig[Bus]) -> None:
     await bus.port.ready()
     await bus.port.publish(message("m1"))
     await bus.port.ready()

@@ -18,7 +18,7 @@ async def dead_ids(rig: Rig[Bus], subscription: str) -> list[str]:
     return [dead.message.message_id for dead in await rig.port.peek_dead_letters(subscription, 100)]
 
 
-async def test_a_dead_letter_is_kept_whole_with_its_reason_and_delivered_no_more(bus: Rig[Bus]) -> None:
+async def test_dead_letter_keeps_its_content_and_reason_and_is_not_redelivered(bus: Rig[Bus]) -> None:
     await bus.port.publish(OutgoingMessage("m1", "tenant_1", b"{not json"))
     receiver = await bus.port.receiver(SIGNALS)
     (held,) = await take(receiver, 1)
@@ -33,7 +33,7 @@ async def test_a_dead_letter_is_kept_whole_with_its_reason_and_delivered_no_more
     assert dead.message.body == b"{not json"
 
 
-async def test_one_subscriptions_dead_letter_is_the_others_message(bus: Rig[Bus]) -> None:
+async def test_dead_letter_of_one_subscription_stays_a_message_of_the_other(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
     await receiver.dead_letter((await take(receiver, 1))[0], "reason")
@@ -43,7 +43,7 @@ async def test_one_subscriptions_dead_letter_is_the_others_message(bus: Rig[Bus]
     assert await dead_ids(bus, SIGNALS) == ["m1"]
 
 
-async def test_a_message_abandoned_ten_times_is_given_up(bus: Rig[Bus]) -> None:
+async def test_message_abandoned_ten_times_is_dead_lettered(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
     counts = []
@@ -58,7 +58,7 @@ async def test_a_message_abandoned_ten_times_is_given_up(bus: Rig[Bus]) -> None:
     await nothing(bus, receiver)
 
 
-async def test_a_message_whose_lock_ran_out_ten_times_is_given_up(bus: Rig[Bus]) -> None:
+async def test_message_whose_lock_expired_ten_times_is_dead_lettered(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     for _ in range(FEW_DELIVERIES):
         await take(await bus.port.receiver(SIGNALS), 1)
@@ -81,7 +81,7 @@ async def test_the_tenth_delivery_can_still_succeed(bus: Rig[Bus]) -> None:
     assert await bus.port.depth(SIGNALS) == (0, 0)
 
 
-async def test_an_expired_message_becomes_a_dead_letter(
+async def test_expired_message_is_dead_lettered(
     bus: Rig[Bus],
 ) -> None:
     await bus.port.publish(message("old"))
@@ -96,7 +96,7 @@ async def test_an_expired_message_becomes_a_dead_letter(
         assert (dead.message.message_id, dead.reason) == ("old", "TTLExpiredException")
 
 
-async def test_peeking_goes_by_sequence_number_in_pages_and_locks_nothing(bus: Rig[Bus]) -> None:
+async def test_peek_pages_by_sequence_number_and_locks_nothing(bus: Rig[Bus]) -> None:
     for n in range(5):
         await bus.port.dead_letter(SIGNALS, message(f"m{n}"), f"reason {n}")
 
@@ -110,7 +110,7 @@ async def test_peeking_goes_by_sequence_number_in_pages_and_locks_nothing(bus: R
     assert len(await take(await bus.port.receiver(SIGNALS, dead_letters=True), 5)) == 5
 
 
-async def test_a_dead_letter_is_received_under_lock_and_completed_away(bus: Rig[Bus]) -> None:
+async def test_dead_letter_is_received_under_lock_and_completed(bus: Rig[Bus]) -> None:
     for n in range(2):
         await bus.port.dead_letter(SIGNALS, message(f"m{n}"), "reason")
     receiver = await bus.port.receiver(SIGNALS, dead_letters=True)
@@ -123,7 +123,7 @@ async def test_a_dead_letter_is_received_under_lock_and_completed_away(bus: Rig[
     assert await dead_ids(bus, SIGNALS) == [two.message_id]
 
 
-async def test_a_dead_letter_stays_however_old_it_is_and_however_often_it_was_looked_at(bus: Rig[Bus]) -> None:
+async def test_dead_letter_never_expires_however_often_it_was_peeked(bus: Rig[Bus]) -> None:
     await bus.port.dead_letter(SIGNALS, message("m1"), "reason")
     receiver = await bus.port.receiver(SIGNALS, dead_letters=True)
     for _ in range(FEW_DELIVERIES + 2):
@@ -145,7 +145,7 @@ async def test_a_dead_lettered_message_is_in_that_subscription_alone(bus: Rig[Bu
     assert await drain(bus, ROLLUP, 0) == []
 
 
-async def test_setting_aside_what_was_published_just_now_is_not_taken_for_a_duplicate(bus: Rig[Bus]) -> None:
+async def test_dead_lettering_a_new_message_is_not_taken_for_a_duplicate(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
 
     await bus.port.dead_letter(SIGNALS, message("m1"), "reason")
@@ -154,7 +154,7 @@ async def test_setting_aside_what_was_published_just_now_is_not_taken_for_a_dupl
     assert ids(await drain(bus, SIGNALS, 1)) == ["m1"]
 
 
-async def test_reasons_are_cut_to_what_every_bus_keeps(bus: Rig[Bus]) -> None:
+async def test_reasons_are_truncated_to_what_every_bus_keeps(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1"))
     receiver = await bus.port.receiver(SIGNALS)
 
@@ -165,7 +165,7 @@ async def test_reasons_are_cut_to_what_every_bus_keeps(bus: Rig[Bus]) -> None:
         assert (dead.reason, dead.description) == ("r" * 4096, "d" * 4096)
 
 
-async def test_a_message_published_again_to_one_subscription_reaches_it_alone(
+async def test_message_republished_to_one_subscription_reaches_it_alone(
     bus: Rig[Bus],
 ) -> None:
     await bus.port.publish(message("m1", "tenant_7"))
@@ -179,7 +179,7 @@ async def test_a_message_published_again_to_one_subscription_reaches_it_alone(
     assert await drain(bus, ROLLUP, 0) == []
 
 
-async def test_a_message_sent_again_joins_its_session(bus: Rig[Bus]) -> None:
+async def test_republished_message_joins_its_session(bus: Rig[Bus]) -> None:
     await bus.port.publish(message("m1", "tenant_7"))
 
     await bus.port.resend(ROLLUP, message("m0", "tenant_7"))
@@ -188,7 +188,7 @@ async def test_a_message_sent_again_joins_its_session(bus: Rig[Bus]) -> None:
     assert len(await drain(bus, SIGNALS, 1)) == 1
 
 
-async def test_depth_tells_waiting_from_dead(bus: Rig[Bus]) -> None:
+async def test_depth_separates_active_from_dead_messages(bus: Rig[Bus]) -> None:
     for n in range(3):
         await bus.port.publish(message(f"m{n}"))
     receiver = await bus.port.receiver(SIGNALS)
@@ -198,7 +198,7 @@ async def test_depth_tells_waiting_from_dead(bus: Rig[Bus]) -> None:
     assert await bus.port.depth(ROLLUP) == (3, 0)
 
 
-async def test_the_oldest_message_is_known_until_it_is_settled_whoever_holds_it(bus: Rig[Bus]) -> None:
+async def test_oldest_message_is_known_until_it_is_settled_whoever_locks_it(bus: Rig[Bus]) -> None:
     assert await bus.port.oldest(SIGNALS) is None
     await bus.port.publish(message("m1", "tenant_1"))
     await bus.advance(LOCK_SECONDS / 2)

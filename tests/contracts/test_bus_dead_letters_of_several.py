@@ -39,7 +39,7 @@ async def give_up(bus: Rig[Bus], subscription: str, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("subscription", [SIGNALS, ROLLUP])
-async def test_erasing_a_user_leaves_the_others_batches_and_replaying_brings_all_of_them(
+async def test_erasing_a_user_keeps_the_other_batches_and_replay_delivers_all_of_them(
     bus: Rig[Bus], subscription: str, tmp_path: Path
 ) -> None:
     told = [batch(1, "ann"), batch(2, "bob"), batch(3, "ann"), batch(4, "eve")]
@@ -58,7 +58,7 @@ async def test_erasing_a_user_leaves_the_others_batches_and_replaying_brings_all
     assert await bus.port.depth(subscription) == (0, 0)
 
 
-async def test_a_message_to_a_subscription_without_sessions_needs_none(bus: Rig[Bus]) -> None:
+async def test_message_to_a_subscription_without_sessions_needs_no_session_id(bus: Rig[Bus]) -> None:
     await bus.port.publish(OutgoingMessage("m1", NO_SESSION, b"body", SIGNALS))
     (received,) = await drain(bus, SIGNALS, 1)
     assert (received.message_id, received.session_id, received.body) == ("m1", NO_SESSION, b"body")

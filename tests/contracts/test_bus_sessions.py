@@ -23,11 +23,11 @@ async def own(client: Bus) -> Receiver:
     return session
 
 
-async def test_without_messages_there_is_no_session(bus: Rig[Bus]) -> None:
+async def test_no_session_is_available_without_messages(bus: Rig[Bus]) -> None:
     assert await bus.port.next_session(ROLLUP, bus.quiet_seconds) is None
 
 
-async def test_a_session_gives_its_own_messages_in_the_order_they_were_published(bus: Rig[Bus]) -> None:
+async def test_session_returns_its_own_messages_in_publishing_order(bus: Rig[Bus]) -> None:
     for n in range(6):
         await publish(bus, f"tenant_{n % 2}", f"m{n}")
 
@@ -42,7 +42,7 @@ async def test_a_session_gives_its_own_messages_in_the_order_they_were_published
     assert [m.sequence_number for m in one] == sorted(m.sequence_number for m in one)
 
 
-async def test_small_portions_keep_the_order_and_give_nothing_twice(bus: Rig[Bus]) -> None:
+async def test_small_receives_keep_the_order_and_repeat_nothing(bus: Rig[Bus]) -> None:
     await publish(bus, "tenant_1", *[f"m{n}" for n in range(7)])
     session = await own(bus.port)
 
@@ -62,7 +62,7 @@ async def test_an_owned_session_is_given_to_nobody_else(bus: Rig[Bus]) -> None:
     assert await (await bus.another()).next_session(ROLLUP, bus.quiet_seconds) is None
 
 
-async def test_the_owner_gets_what_is_published_while_it_owns(bus: Rig[Bus]) -> None:
+async def test_owner_receives_messages_published_while_it_owns_the_session(bus: Rig[Bus]) -> None:
     await publish(bus, "tenant_1", "m1")
     session = await own(bus.port)
     await session.complete(await take(session, 1))
@@ -85,7 +85,7 @@ async def test_waiting_for_a_session_ends_when_one_gets_a_message(bus: Rig[Bus])
     assert session.session_id == "tenant_1"
 
 
-async def test_every_session_has_its_turn_however_busy_another_is(bus: Rig[Bus]) -> None:
+async def test_every_session_is_served_however_busy_another_is(bus: Rig[Bus]) -> None:
     """The busy one is drained one message at a time, and is never empty."""
     for n in range(5):
         await publish(bus, f"quiet_{n}", f"q{n}")
@@ -100,7 +100,7 @@ async def test_every_session_has_its_turn_however_busy_another_is(bus: Rig[Bus])
     assert {f"quiet_{n}" for n in range(5)} <= set(turns)
 
 
-async def test_a_closed_session_is_free_at_once_and_gives_the_unsettled_first(bus: Rig[Bus]) -> None:
+async def test_closed_session_is_free_at_once_and_redelivers_unsettled_messages_first(bus: Rig[Bus]) -> None:
     await publish(bus, "tenant_1", "m1", "m2", "m3")
     first = await own(bus.port)
     one, _ = await take(first, 2)
@@ -114,7 +114,7 @@ async def test_a_closed_session_is_free_at_once_and_gives_the_unsettled_first(bu
     assert ids(await take(second, 2)) == ["m2", "m3"]
 
 
-async def test_a_session_that_was_drained_and_closed_comes_no_more(bus: Rig[Bus]) -> None:
+async def test_drained_and_closed_session_is_not_offered_again(bus: Rig[Bus]) -> None:
     await publish(bus, "tenant_1", "m1")
     await drain(bus, ROLLUP, 1)
 
@@ -122,7 +122,7 @@ async def test_a_session_that_was_drained_and_closed_comes_no_more(bus: Rig[Bus]
     assert await bus.port.depth(ROLLUP) == (0, 0)
 
 
-async def test_a_session_whose_lock_ran_out_has_a_new_owner_and_the_old_one_can_do_nothing(bus: Rig[Bus]) -> None:
+async def test_session_with_an_expired_lock_has_a_new_owner_and_the_old_one_is_powerless(bus: Rig[Bus]) -> None:
     await publish(bus, "tenant_1", "m1", "m2", "m3")
     old = await own(bus.port)
     held = await take(old, 2)
@@ -144,7 +144,7 @@ async def test_a_session_whose_lock_ran_out_has_a_new_owner_and_the_old_one_can_
     assert await bus.port.depth(ROLLUP) == (0, 0)
 
 
-async def test_settling_in_a_session_whose_lock_ran_out_fails_although_nobody_took_it(bus: Rig[Bus]) -> None:
+async def test_settling_after_session_lock_expiry_fails_even_if_nobody_took_it(bus: Rig[Bus]) -> None:
     await publish(bus, "tenant_1", "m1")
     old = await own(bus.port)
     held = await take(old, 1)
@@ -157,7 +157,7 @@ async def test_settling_in_a_session_whose_lock_ran_out_fails_although_nobody_to
 
 
 @pytest.mark.parametrize("by_message", [False, True])
-async def test_renewing_keeps_the_session_and_its_locked_messages(bus: Rig[Bus], by_message: bool) -> None:
+async def test_renewal_keeps_the_session_and_its_locked_messages(bus: Rig[Bus], by_message: bool) -> None:
     await publish(bus, "tenant_1", "m1", "m2")
     session = await own(bus.port)
     held = await take(session, 2)
@@ -211,7 +211,7 @@ async def test_a_message_dead_lettered_in_a_session_is_found_without_one(bus: Ri
     assert await bus.port.depth(ROLLUP) == (0, 0)
 
 
-async def test_competing_owners_take_every_message_once_and_in_order(bus: Rig[Bus]) -> None:
+async def test_competing_owners_receive_every_message_once_and_in_order(bus: Rig[Bus]) -> None:
     clients = [bus.port, await bus.another()]
     for n in range(60):
         await publish(bus, f"tenant_{n % 6}", f"{n:02}")

@@ -59,7 +59,7 @@ async def test_an_empty_container_has_no_changes_and_a_token_that_sees_later_one
     assert [document.id for document in found] == ["v1"]
 
 
-async def test_since_ever_shows_each_partitions_items_as_they_read(documents: Documents) -> None:
+async def test_full_read_shows_each_partitions_items_as_they_read(documents: Documents) -> None:
     for partition in ("t1", "t2", "t3"):
         for id in ("v1", "v2"):
             await write(documents.port, id, partition, owner=partition)
@@ -72,7 +72,7 @@ async def test_since_ever_shows_each_partitions_items_as_they_read(documents: Do
         assert document == await documents.port.read(VIDEOS, partition, id, latest=True)
 
 
-async def test_a_token_shows_only_what_was_written_since(documents: Documents) -> None:
+async def test_token_shows_only_later_writes(documents: Documents) -> None:
     await write(documents.port, "v1")
     await write(documents.port, "v2")
     _, token = await follow(documents.port, None)
@@ -87,7 +87,7 @@ async def test_a_token_shows_only_what_was_written_since(documents: Documents) -
         assert found == []
 
 
-async def test_an_item_written_again_shows_again_in_its_latest_version(documents: Documents) -> None:
+async def test_rewritten_item_shows_again_in_its_latest_version(documents: Documents) -> None:
     await write(documents.port, "v1", n=1)
     _, token = await follow(documents.port, None)
     await write(documents.port, "v1", n=2)
@@ -100,7 +100,7 @@ async def test_an_item_written_again_shows_again_in_its_latest_version(documents
     assert latest(since_ever)["t1", "v1"].body["n"] == 3
 
 
-async def test_an_item_created_anew_after_a_delete_shows(documents: Documents) -> None:
+async def test_item_recreated_after_a_delete_shows(documents: Documents) -> None:
     await write(documents.port, "v1", n=1)
     _, token = await follow(documents.port, None)
     await documents.port.write(VIDEOS, "t1", [Delete("v1")])
@@ -122,7 +122,7 @@ async def test_deletes_do_not_show(documents: Documents) -> None:
     assert set(latest((await follow(documents.port, None))[0])) == {("t1", "v2")}
 
 
-async def test_expiries_do_not_show_and_an_expired_item_is_no_change(documents: Documents) -> None:
+async def test_expired_items_do_not_show_and_expiry_is_no_change(documents: Documents) -> None:
     _, token = await follow(documents.port, None)
     await write(documents.port, "short", ttl=100)
     await write(documents.port, "long", ttl=1000)
@@ -144,7 +144,7 @@ async def test_a_refused_batch_does_not_show(documents: Documents) -> None:
     assert (await follow(documents.port, token))[0] == []
 
 
-async def test_from_now_skips_what_is_there_and_misses_nothing_after(documents: Documents) -> None:
+async def test_from_now_skips_existing_items_and_misses_nothing_after(documents: Documents) -> None:
     await write(documents.port, "before")
 
     start = await documents.port.changes(VIDEOS, FROM_NOW)
@@ -156,7 +156,7 @@ async def test_from_now_skips_what_is_there_and_misses_nothing_after(documents: 
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
-async def test_small_steps_reach_the_end_and_show_everything(documents: Documents, limit: int) -> None:
+async def test_small_pages_reach_the_end_and_show_everything(documents: Documents, limit: int) -> None:
     for partition in ("t1", "t2"):
         await documents.port.write(VIDEOS, partition, [Create({"id": f"v{i}"}) for i in range(10)])
 
@@ -166,7 +166,7 @@ async def test_small_steps_reach_the_end_and_show_everything(documents: Document
     assert (await follow(documents.port, token, limit))[0] == []
 
 
-async def test_a_token_holds_for_another_client(documents: Documents) -> None:
+async def test_token_is_valid_for_another_client(documents: Documents) -> None:
     await write(documents.port, "v1")
     _, token = await follow(documents.port, None)
     await write(documents.port, "v2")
@@ -176,7 +176,7 @@ async def test_a_token_holds_for_another_client(documents: Documents) -> None:
     assert set(latest(found)) == {("t1", "v2")}
 
 
-async def test_a_follower_of_concurrent_writers_misses_nothing(documents: Documents) -> None:
+async def test_reader_of_concurrent_writers_misses_nothing(documents: Documents) -> None:
     """Two clients write at once, over and over the same items, while a third follows."""
     writers = [documents.port, await documents.another()]
     follower = await documents.another()

@@ -50,12 +50,12 @@ async def refused(rig: Documents, *operations: Operation, partition: str = "t1")
 # One item
 
 
-async def test_what_was_never_written_is_none(documents: Documents) -> None:
+async def test_missing_document_reads_as_none(documents: Documents) -> None:
     assert await read(documents, "v1") is None
     assert await documents.port.read(VIDEOS, "t1", "v1") is None
 
 
-async def test_a_created_item_reads_back_with_its_partition_its_etag_and_nothing_else(documents: Documents) -> None:
+async def test_created_item_reads_back_with_partition_and_etag_and_nothing_else(documents: Documents) -> None:
     body = {"id": "v1", "title": "Fußball ⚽", "tags": ["a", {"b": None}], "n": 1.5, "on": True, "ttl": 3600}
     (etag,) = await documents.port.write(VIDEOS, "t1", [Create(body)])
 
@@ -64,7 +64,7 @@ async def test_a_created_item_reads_back_with_its_partition_its_etag_and_nothing
     assert found == Document("t1", "v1", {**body, "tenantId": "t1"}, str(etag))
 
 
-async def test_the_store_sets_the_partition_field_and_leaves_the_given_body_alone(
+async def test_store_sets_the_partition_field_and_leaves_the_given_body_unchanged(
     documents: Documents,
 ) -> None:
     body = {"id": "v1", "tenantId": "somebody else"}
@@ -78,7 +78,7 @@ async def test_the_store_sets_the_partition_field_and_leaves_the_given_body_alon
     assert await read(documents, "v1", "somebody else") is None
 
 
-async def test_changing_what_was_read_does_not_change_what_is_stored(documents: Documents) -> None:
+async def test_mutating_a_read_document_does_not_change_the_stored_one(documents: Documents) -> None:
     await written(documents, "v1", tags=["a"])
     found = await read(documents, "v1")
     assert found is not None
@@ -90,7 +90,7 @@ async def test_changing_what_was_read_does_not_change_what_is_stored(documents: 
     assert again.body["tags"] == ["a"]
 
 
-async def test_the_same_id_lives_apart_in_each_partition_and_container(documents: Documents) -> None:
+async def test_same_id_is_separate_in_each_partition_and_container(documents: Documents) -> None:
     await written(documents, "v1", "t1", n=1)
     await written(documents, "v1", "t2", n=2)
     await documents.port.write(TENANTS, "t1", [Create({"id": "v1", "n": 3})])
@@ -112,14 +112,14 @@ async def test_every_write_changes_the_etag_even_of_an_equal_body(documents: Doc
     assert len(set(etags)) == 4
 
 
-async def test_creating_over_an_item_is_refused_and_leaves_it_as_it_was(documents: Documents) -> None:
+async def test_creating_an_existing_item_is_refused_and_leaves_it_unchanged(documents: Documents) -> None:
     etag = await written(documents, "v1", n=1)
 
     assert await refused(documents, Create({"id": "v1", "n": 2})) == {0: Failure.ALREADY_EXISTS}
     assert await read(documents, "v1") == Document("t1", "v1", {"id": "v1", "n": 1, "tenantId": "t1"}, etag)
 
 
-async def test_a_replace_needs_the_latest_etag(documents: Documents) -> None:
+async def test_replace_requires_the_latest_etag(documents: Documents) -> None:
     first = await written(documents, "v1", n=1)
     (second,) = await documents.port.write(VIDEOS, "t1", [Replace({"id": "v1", "n": 2}, first)])
 
@@ -129,14 +129,14 @@ async def test_a_replace_needs_the_latest_etag(documents: Documents) -> None:
     assert (found.body["n"], found.etag) == (2, second)
 
 
-async def test_a_replace_of_nothing_is_not_found_even_with_an_etag_that_was_right_once(documents: Documents) -> None:
+async def test_replacing_a_missing_item_is_not_found_even_with_a_former_etag(documents: Documents) -> None:
     etag = await written(documents, "v1")
     await documents.port.write(VIDEOS, "t1", [Delete("v1")])
 
     assert await refused(documents, Replace({"id": "v1"}, etag)) == {0: Failure.NOT_FOUND}
 
 
-async def test_an_etag_of_an_earlier_life_of_an_item_is_a_conflict(documents: Documents) -> None:
+async def test_etag_of_a_deleted_and_recreated_item_is_a_conflict(documents: Documents) -> None:
     old = await written(documents, "v1")
     await documents.port.write(VIDEOS, "t1", [Delete("v1")])
     await documents.port.write(VIDEOS, "t1", [Create({"id": "v1"})])
@@ -145,7 +145,7 @@ async def test_an_etag_of_an_earlier_life_of_an_item_is_a_conflict(documents: Do
     assert await refused(documents, Delete("v1", old)) == {0: Failure.CONFLICT}
 
 
-async def test_deleting_asks_for_the_etag_only_when_one_is_given(documents: Documents) -> None:
+async def test_delete_checks_the_etag_only_when_one_is_given(documents: Documents) -> None:
     stale = await written(documents, "v1")
     fresh = await written(documents, "v1")
     await written(documents, "v2")
@@ -195,7 +195,7 @@ async def test_a_batch_with_one_refused_operation_writes_nothing_and_names_it(
     assert await query_all(documents.port, VIDEOS, "t1") == before
 
 
-async def test_operations_of_a_batch_see_those_before_them(documents: Documents) -> None:
+async def test_operations_of_a_batch_see_earlier_ones(documents: Documents) -> None:
     await documents.port.write(VIDEOS, "t1", [Create({"id": "v1"}), Delete("v1"), Create({"id": "v1", "n": 2})])
 
     found = await read(documents, "v1")
@@ -205,7 +205,7 @@ async def test_operations_of_a_batch_see_those_before_them(documents: Documents)
     assert await read(documents, "v2") is None
 
 
-async def test_a_batch_takes_one_to_a_hundred_operations(documents: Documents) -> None:
+async def test_batch_accepts_one_to_a_hundred_operations(documents: Documents) -> None:
     full = [Create({"id": f"v{i}"}) for i in range(MAX_OPERATIONS)]
 
     assert len(await documents.port.write(VIDEOS, "t1", full)) == MAX_OPERATIONS
@@ -215,13 +215,13 @@ async def test_a_batch_takes_one_to_a_hundred_operations(documents: Documents) -
 
 
 @pytest.mark.parametrize("id", ["", "a/b", "a\\b", "a?b", "a#b", "x" * 1024, None, 7])
-async def test_an_id_that_some_store_could_not_hold_is_refused_by_all(documents: Documents, id: Any) -> None:
+async def test_id_that_some_store_cannot_hold_is_refused_by_all(documents: Documents, id: Any) -> None:
     with pytest.raises(ValueError, match="id"):
         await documents.port.write(VIDEOS, "t1", [Create({"id": id})])
 
 
 @pytest.mark.parametrize("ttl", [0, -2, 1.5, "60", True])
-async def test_a_ttl_that_is_no_number_of_seconds_is_refused(documents: Documents, ttl: Any) -> None:
+async def test_invalid_ttl_is_refused(documents: Documents, ttl: Any) -> None:
     with pytest.raises(ValueError, match="ttl"):
         await documents.port.write(VIDEOS, "t1", [Create({"id": "v1", "ttl": ttl})])
 
@@ -229,7 +229,7 @@ async def test_a_ttl_that_is_no_number_of_seconds_is_refused(documents: Document
 # Concurrency
 
 
-async def test_fifty_writers_that_replace_by_etag_lose_no_increment(documents: Documents) -> None:
+async def test_fifty_concurrent_etag_writers_lose_no_increment(documents: Documents) -> None:
     await written(documents, "counter", n=0)
 
     async def increment() -> None:
@@ -250,7 +250,7 @@ async def test_fifty_writers_that_replace_by_etag_lose_no_increment(documents: D
     assert found.body["n"] == 50
 
 
-async def test_of_many_that_create_the_same_item_exactly_one_succeeds(documents: Documents) -> None:
+async def test_exactly_one_of_many_concurrent_creates_succeeds(documents: Documents) -> None:
     async def create(n: int) -> bool:
         try:
             await documents.port.write(VIDEOS, "t1", [Create({"id": "v1", "n": n}), Upsert({"id": f"won {n}"})])
@@ -265,7 +265,7 @@ async def test_of_many_that_create_the_same_item_exactly_one_succeeds(documents:
     assert [item.id for item in items] == ["v1", f"won {won.index(True)}"]
 
 
-async def test_another_client_sees_every_confirmed_write_and_etags_hold_between_them(documents: Documents) -> None:
+async def test_another_client_sees_every_confirmed_write_with_the_same_etags(documents: Documents) -> None:
     other = await documents.another()
     etag = await written(documents, "v1", n=1)
 
@@ -280,7 +280,7 @@ async def test_another_client_sees_every_confirmed_write_and_etags_hold_between_
 # Expiry
 
 
-async def test_an_item_is_gone_its_ttl_after_its_last_write(documents: Documents) -> None:
+async def test_item_expires_its_ttl_after_its_last_write(documents: Documents) -> None:
     await written(documents, "v1", ttl=100)
     await documents.advance(90)
     await written(documents, "v1", ttl=100)
@@ -306,7 +306,7 @@ async def test_an_expired_item_counts_as_absent_for_every_operation(documents: D
     assert found.body["n"] == 2
 
 
-async def test_the_containers_default_ttl_holds_unless_the_item_has_its_own(documents: Documents) -> None:
+async def test_container_default_ttl_applies_unless_the_item_has_its_own(documents: Documents) -> None:
     await documents.port.write(
         USER_ACTIVITY,
         "u1",
@@ -330,7 +330,7 @@ async def test_the_containers_default_ttl_holds_unless_the_item_has_its_own(docu
     assert await left() == ["for ever"]
 
 
-async def test_without_a_ttl_and_a_default_an_item_stays(documents: Documents) -> None:
+async def test_item_without_any_ttl_never_expires(documents: Documents) -> None:
     await written(documents, "v1", ttl=100)
     await written(documents, "v1")
 
@@ -342,7 +342,7 @@ async def test_without_a_ttl_and_a_default_an_item_stays(documents: Documents) -
 # Queries
 
 
-async def test_a_query_gives_the_partitions_items_with_the_prefix_in_id_order(documents: Documents) -> None:
+async def test_query_returns_the_partitions_items_with_the_prefix_in_id_order(documents: Documents) -> None:
     ids = ["m-2", "m-10", "m", "M-1", "n-1", "m-1", "l", "m-é", "m-%", "m_1"]
     for id in ids:
         await written(documents, id)
@@ -358,7 +358,7 @@ async def test_a_query_gives_the_partitions_items_with_the_prefix_in_id_order(do
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 10, 11])
-async def test_pages_join_to_the_whole_without_gap_or_repeat(documents: Documents, limit: int) -> None:
+async def test_pages_add_up_to_the_whole_without_gap_or_repeat(documents: Documents, limit: int) -> None:
     await documents.port.write(VIDEOS, "t1", [Create({"id": f"v{i}"}) for i in range(10)])
     await written(documents, "w")
 
@@ -375,7 +375,7 @@ async def test_pages_join_to_the_whole_without_gap_or_repeat(documents: Document
     assert found == [f"v{i}" for i in range(10)]
 
 
-async def test_an_item_that_comes_or_goes_between_pages_disturbs_no_other(documents: Documents) -> None:
+async def test_item_added_or_removed_between_pages_disturbs_no_other(documents: Documents) -> None:
     await documents.port.write(VIDEOS, "t1", [Create({"id": f"v{i}"}) for i in range(6)])
 
     first = await documents.port.query(VIDEOS, "t1", limit=3)
@@ -390,7 +390,7 @@ async def test_an_item_that_comes_or_goes_between_pages_disturbs_no_other(docume
 # Life
 
 
-async def test_ready_may_be_asked_at_any_time_and_close_may_be_called_twice(documents: Documents) -> None:
+async def test_ready_can_be_called_at_any_time_and_close_twice(documents: Documents) -> None:
     await documents.port.ready()
     await written(documents, "v1")
     await documents.port.ready()

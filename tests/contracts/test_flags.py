@@ -37,13 +37,13 @@ def switches(loaded: dict[str, Any] | None) -> dict[str, bool]:
     return {flag["id"]: flag["enabled"] for flag in loaded["feature_management"]["feature_flags"]}
 
 
-async def test_the_first_load_gives_every_flag(flags: FlagsRig) -> None:
+async def test_first_load_returns_every_flag(flags: FlagsRig) -> None:
     await flags.put([ON, {"id": "other", "enabled": False}])
 
     assert switches(await flags.port.load()) == {"personalized-feed": True, "other": False}
 
 
-async def test_a_load_without_a_change_gives_none(flags: FlagsRig) -> None:
+async def test_load_without_a_change_returns_none(flags: FlagsRig) -> None:
     await flags.put([ON])
     await flags.port.load()
 
@@ -51,7 +51,7 @@ async def test_a_load_without_a_change_gives_none(flags: FlagsRig) -> None:
     assert await flags.port.load() is None
 
 
-async def test_a_change_gives_the_whole_set_once(flags: FlagsRig) -> None:
+async def test_change_returns_the_whole_set_once(flags: FlagsRig) -> None:
     await flags.put([ON, {"id": "other", "enabled": True}])
     await flags.port.load()
 
@@ -67,7 +67,7 @@ async def test_every_flip_is_seen_however_quickly_it_follows_the_last(flags: Fla
         assert switches(await flags.port.load()) == {"personalized-feed": flag["enabled"]}
 
 
-async def test_an_added_and_a_removed_flag_are_changes(flags: FlagsRig) -> None:
+async def test_added_and_removed_flags_are_changes(flags: FlagsRig) -> None:
     await flags.put([ON])
     await flags.port.load()
 
@@ -77,7 +77,7 @@ async def test_an_added_and_a_removed_flag_are_changes(flags: FlagsRig) -> None:
     assert switches(await flags.port.load()) == {"other": True}
 
 
-async def test_what_is_loaded_is_what_the_feature_manager_evaluates(flags: FlagsRig) -> None:
+async def test_loaded_flags_are_what_the_feature_manager_evaluates(flags: FlagsRig) -> None:
     await flags.put([FOR_TENANT_1])
     loaded = await flags.port.load()
     assert loaded is not None
@@ -88,7 +88,7 @@ async def test_what_is_loaded_is_what_the_feature_manager_evaluates(flags: Flags
     assert not manager.is_enabled("personalized-feed", TargetingContext(user_id="u", groups=["tenant_2"]))
 
 
-async def test_a_source_that_makes_no_sense_is_unavailable_each_time_it_is_asked(flags: FlagsRig) -> None:
+async def test_invalid_source_is_unavailable_on_every_load(flags: FlagsRig) -> None:
     await flags.put([ON])
     await flags.port.load()
     await flags.break_it()
@@ -98,7 +98,7 @@ async def test_a_source_that_makes_no_sense_is_unavailable_each_time_it_is_asked
             await flags.port.load()
 
 
-async def test_a_source_that_recovers_gives_what_changed_meanwhile(flags: FlagsRig) -> None:
+async def test_recovered_source_returns_what_changed_meanwhile(flags: FlagsRig) -> None:
     await flags.put([ON])
     await flags.port.load()
     await flags.break_it()
@@ -110,7 +110,7 @@ async def test_a_source_that_recovers_gives_what_changed_meanwhile(flags: FlagsR
     assert switches(await flags.port.load()) == {"personalized-feed": False}
 
 
-async def test_a_source_that_is_broken_at_first_works_once_it_is_repaired(flags: FlagsRig) -> None:
+async def test_source_broken_at_first_works_once_repaired(flags: FlagsRig) -> None:
     await flags.break_it()
     with pytest.raises(FlagsUnavailable):
         await flags.port.load()
@@ -120,7 +120,7 @@ async def test_a_source_that_is_broken_at_first_works_once_it_is_repaired(flags:
     assert switches(await flags.port.load()) == {"personalized-feed": True}
 
 
-async def test_close_may_be_called_twice(flags: FlagsRig) -> None:
+async def test_close_can_be_called_twice(flags: FlagsRig) -> None:
     await flags.put([ON])
     await flags.port.load()
     await flags.port.close()

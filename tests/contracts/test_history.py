@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.cms.test_history import test_a_batch_a_history_of_a_thousand_and_the_batch_again_count_once as the_story
-from tests.cms.test_history import test_what_one_file_had_is_known_in_the_next as two_files
+from tests.cms.test_history import test_batch_and_past_events_repeated_count_once as the_story
+from tests.cms.test_history import test_past_events_of_an_earlier_file_count_once as two_files
 from tests.contracts.backends import BLOBS, BUS, DOCUMENTS
 from tests.privacy.test_tenant_removal import KINDS
 from tests.served_app import App, Backends, served
@@ -31,9 +31,9 @@ async def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield await stack.enter_async_context(served(folder, on=on))
 
 
-async def test_a_history_between_a_batch_and_the_same_again_counts_once(app: App) -> None:
+async def test_past_events_between_a_batch_and_its_repeat_count_once(app: App) -> None:
     await the_story(app)
 
 
-async def test_what_an_earlier_file_had_is_known(app: App) -> None:
+async def test_past_events_of_an_earlier_file_count_once(app: App) -> None:
     await two_files(app)

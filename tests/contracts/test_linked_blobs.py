@@ -37,7 +37,7 @@ async def uploaded(rig: Rig[LinkedBlobs], web: ClientSession, body: bytes = PICT
     assert await put(web, link, body) == 201
 
 
-async def test_what_came_by_a_link_is_there_and_can_be_looked_at(media: Rig[LinkedBlobs], web: ClientSession) -> None:
+async def test_blob_uploaded_by_a_link_exists_and_can_be_read(media: Rig[LinkedBlobs], web: ClientSession) -> None:
     assert await media.port.head(*PLACE) is None
     assert await media.port.read_range(*PLACE, 0, 10) is None
     await uploaded(media, web)
@@ -57,7 +57,9 @@ async def test_the_range_of_an_empty_blob_is_empty(media: Rig[LinkedBlobs], web:
     assert await media.port.read_range(*PLACE, 0, 100) == b""
 
 
-async def test_a_link_stores_one_blob_once_and_opens_nothing_else(media: Rig[LinkedBlobs], web: ClientSession) -> None:
+async def test_upload_link_stores_one_blob_once_and_permits_nothing_else(
+    media: Rig[LinkedBlobs], web: ClientSession
+) -> None:
     link = await media.port.upload_url(*PLACE, "image/png", media.now() + SOON)
     other = link.url.replace("up%201", "up%202")
     assert other != link.url
@@ -72,7 +74,7 @@ async def test_a_link_stores_one_blob_once_and_opens_nothing_else(media: Rig[Lin
     assert await media.port.head(QUARANTINE, "t1/up 2") is None
 
 
-async def test_a_link_that_ran_out_or_was_changed_is_refused(media: Rig[LinkedBlobs], web: ClientSession) -> None:
+async def test_expired_or_altered_link_is_refused(media: Rig[LinkedBlobs], web: ClientSession) -> None:
     late = await media.port.upload_url(*PLACE, "image/png", media.now() - 5)
     assert await put(web, late, PICTURE) == 403
     good = await media.port.upload_url(*PLACE, "image/png", media.now() + SOON)
@@ -82,7 +84,7 @@ async def test_a_link_that_ran_out_or_was_changed_is_refused(media: Rig[LinkedBl
     assert await media.port.head(*PLACE) is None
 
 
-async def test_what_is_read_by_a_link_has_the_type_of_the_link(media: Rig[LinkedBlobs], web: ClientSession) -> None:
+async def test_download_by_a_link_has_the_content_type_of_the_link(media: Rig[LinkedBlobs], web: ClientSession) -> None:
     await uploaded(media, web)
     url = await media.port.download_url(*PLACE, "image/png", media.now() + SOON)
     async with web.get(url) as answer:
@@ -99,7 +101,7 @@ async def test_what_is_read_by_a_link_has_the_type_of_the_link(media: Rig[Linked
     assert await status(web, "GET", nothing) == 404
 
 
-async def test_a_blob_moves_once_and_moving_again_finds_it_done(media: Rig[LinkedBlobs], web: ClientSession) -> None:
+async def test_blob_moves_once_and_a_second_move_finds_it_done(media: Rig[LinkedBlobs], web: ClientSession) -> None:
     target = (MEDIA, "t1/key")
     assert await media.port.move(PLACE, target, "image/png") is False
     await uploaded(media, web)
@@ -110,7 +112,7 @@ async def test_a_blob_moves_once_and_moving_again_finds_it_done(media: Rig[Linke
     assert await media.port.read(*target) == PICTURE
 
 
-async def test_moving_side_by_side_moves_once(media: Rig[LinkedBlobs], web: ClientSession) -> None:
+async def test_concurrent_moves_move_once(media: Rig[LinkedBlobs], web: ClientSession) -> None:
     await uploaded(media, web)
     await asyncio.gather(*[media.port.move(PLACE, (MEDIA, "t1/key"), "image/png") for _ in range(4)])
     assert await media.port.read(MEDIA, "t1/key") == PICTURE

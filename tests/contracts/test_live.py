@@ -87,7 +87,7 @@ async def test_sending_to_nobody_is_no_error(rig: Rig) -> None:
     await rig.port.send("t1/nobody", [NUDGE])
 
 
-async def test_an_address_that_was_changed_opens_nothing(rig: Rig) -> None:
+async def test_altered_address_is_refused(rig: Rig) -> None:
     address = await rig.port.address("t1/ann", time.time())
     for url in (address.url.replace("ann", "bob") if rig.port.inside else address.url[:-4], address.url.split("?")[0]):
         async with ClientSession() as web:
@@ -95,14 +95,14 @@ async def test_an_address_that_was_changed_opens_nothing(rig: Rig) -> None:
                 await web.ws_connect(url)
 
 
-async def test_the_door_refuses_an_address_that_ran_out() -> None:
+async def test_expired_address_is_refused() -> None:
     async with door() as rig, ClientSession() as web:
         late = await rig.port.address("t1/ann", time.time() - 3_700)
         with pytest.raises(WSServerHandshakeError):
             await web.ws_connect(late.url)
 
 
-async def test_web_pubsub_is_told_neither_tenant_nor_person() -> None:
+async def test_web_pubsub_learns_neither_tenant_nor_person() -> None:
     async with web_pubsub() as rig:
         assert rig.server is not None
         async with listening(rig, "t1/ann"):

@@ -60,7 +60,7 @@ async def world(documents: Rig[DocumentStore], tmp_path: Path) -> World:
     return World(documents, tmp_path)
 
 
-async def test_nothing_of_a_user_is_left_90_days_after_the_last_activity(world: World) -> None:
+async def test_no_user_data_is_left_90_days_after_the_last_activity(world: World) -> None:
     await world.send()
     await world.days_pass(60)
     await world.send()
@@ -70,7 +70,7 @@ async def test_nothing_of_a_user_is_left_90_days_after_the_last_activity(world: 
     assert await world.kept() == set()
 
 
-async def test_a_marker_lives_14_days_which_no_message_does(world: World) -> None:
+async def test_marker_lives_14_days_and_outlives_every_message(world: World) -> None:
     batch_id = await world.send()
     await world.days_pass(13.9)
     assert f"batch:{batch_id}" in await world.kept()
@@ -79,7 +79,7 @@ async def test_a_marker_lives_14_days_which_no_message_does(world: World) -> Non
     assert MESSAGE_TTL_SECONDS < MAX_AGE_SECONDS < 14 * DAY
 
 
-async def test_a_fold_drops_what_is_older_than_90_days_and_keeps_a_dislike_until_then(world: World) -> None:
+async def test_fold_drops_data_older_than_90_days_and_keeps_a_dislike_until_then(world: World) -> None:
     await world.send("not_interested", "disliked")
     await world.days_pass(45)
     await world.send("complete", "watched")
@@ -113,7 +113,7 @@ async def test_tombstone_and_erasure_note_outlive_every_message_and_then_expire(
     assert await erasures(world.rig.port, TENANT) == {}
 
 
-async def test_a_user_who_returns_after_an_erasure_is_new_and_old_messages_stay_dropped(world: World) -> None:
+async def test_user_returning_after_an_erasure_is_new_and_old_messages_stay_dropped(world: World) -> None:
     late = Batch("f" * 32, TENANT, USER, world.rig.now(), (Event("like", "v1", int(world.rig.now() * 1000), 1),))
     await erase(world.services.documents, world.services.bus, world.services.clock, TENANT, USER)
     await world.days_pass(1)
@@ -124,7 +124,7 @@ async def test_a_user_who_returns_after_an_erasure_is_new_and_old_messages_stay_
     assert signals.events == 1
 
 
-def test_only_one_container_has_what_users_watch_and_it_lets_go_of_it_by_itself() -> None:
+def test_only_one_container_holds_user_activity_and_it_expires_by_ttl() -> None:
     assert [container.name for container in CONTAINERS.values() if container.partition_field == "userKey"] == [
         USER_ACTIVITY.name
     ]

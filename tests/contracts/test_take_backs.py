@@ -70,7 +70,7 @@ class Night:
         return self.telemetry.counters["model_take_backs", (tenant_id, outcome)]
 
 
-async def test_a_losing_model_is_taken_back_with_its_entry_and_nobody_elses(documents: Documents) -> None:
+async def test_losing_model_is_rolled_back_with_its_entry_for_one_tenant_only(documents: Documents) -> None:
     night = Night.over(documents.port)
     for tenant_id, auto in {"loser": state(0.2), "winner": state(-0.2), "undecided": state(0.0), "none": None}.items():
         await night.store(tenant_id, auto)
@@ -94,7 +94,7 @@ async def test_a_losing_model_is_taken_back_with_its_entry_and_nobody_elses(docu
     assert await night.history("winner") == []
 
 
-async def test_a_job_that_runs_again_takes_nothing_back_twice(documents: Documents) -> None:
+async def test_repeated_job_rolls_nothing_back_twice(documents: Documents) -> None:
     night = Night.over(documents.port)
     await night.store("loser", state(0.2))
     assert [await night.job.run() for _ in range(3)] == [1, 0, 0]
@@ -102,7 +102,7 @@ async def test_a_job_that_runs_again_takes_nothing_back_twice(documents: Documen
     assert night.counted("loser", "taken_back") == 1
 
 
-async def test_a_night_that_writes_first_is_looked_at_again(documents: Documents) -> None:
+async def test_state_written_by_a_concurrent_night_is_judged_again(documents: Documents) -> None:
     night = Night.over(documents.port)
     await night.store("loser", state(0.2))
     newer = replace(state(0.2), personal="night-2", popularity="night-2")
@@ -121,7 +121,7 @@ async def test_a_night_that_writes_first_is_looked_at_again(documents: Documents
 @pytest.mark.parametrize(
     "trouble", [Trouble(writes_fail=True), Trouble(reads_fail=True), Trouble(defect=KeyError("x"))]
 )
-async def test_one_tenants_failure_keeps_no_other_from_its_look(documents: Documents, trouble: Trouble) -> None:
+async def test_failure_of_one_tenant_skips_no_other(documents: Documents, trouble: Trouble) -> None:
     night = Night.over(documents.port)
     for tenant_id in ("a", "loser", "z"):
         await night.store(tenant_id, state(0.2))
@@ -133,7 +133,7 @@ async def test_one_tenants_failure_keeps_no_other_from_its_look(documents: Docum
     assert await night.job.run() == 1
 
 
-async def test_what_was_written_though_the_answer_was_lost_is_found_at_the_next_look(documents: Documents) -> None:
+async def test_rollback_with_a_lost_response_is_found_by_the_next_run(documents: Documents) -> None:
     night = Night.over(documents.port)
     await night.store("loser", state(0.2))
     await night.tenants.refresh()

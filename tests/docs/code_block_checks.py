@@ -27,45 +27,43 @@ class NotRun:
 
 
 _API = "tests/docs/test_api_page.py::"
-_REPLAYED = Executed(f"{_API}test_every_example_is_answered_as_the_page_shows")
+_REPLAYED = Executed(f"{_API}test_every_example_gets_the_documented_response")
 _HERE = "tests/docs/test_blocks.py::"
-_EVENTS = "tests/e2e/test_event_docs.py::test_every_example_is_accepted_as_it_stands_but_for_its_time"
-_CMS = Executed("tests/cms/test_docs.py::test_every_example_is_accepted_as_it_stands")
-_AZURE = "tests/e2e/azure/test_page.py::test_the_commands_of_the_page_do_what_it_says"
+_EVENTS = "tests/e2e/test_event_docs.py::test_every_example_with_a_current_time_is_accepted"
+_CMS = Executed("tests/cms/test_docs.py::test_every_example_is_accepted_as_written")
+_AZURE = "tests/e2e/azure/test_page.py::test_commands_of_the_page_work_as_described"
 _SUBSCRIPTION = NotRun("needs an Azure subscription; the template and its parameters are looked up")
 
-_STORIES = "tests/docs/test_stories_page.py::test_the_page_about_stories_is_answered_as_it_shows"
-_LISTS = "tests/docs/test_lists_page.py::test_the_page_about_lists_is_answered_as_it_shows"
+_STORIES = "tests/docs/test_stories_page.py::test_every_stories_example_gets_the_documented_response"
+_LISTS = "tests/docs/test_lists_page.py::test_every_lists_example_gets_the_documented_response"
 _SDK = "tests/sdk/test_readme.py::"
 _SELF_HOSTING = "tests/docs/test_self_hosting_page.py::"
 
 ALL_OF_A_PAGE: dict[tuple[str, str], Executed] = {
     ("docs/api.md", "http"): _REPLAYED,
-    ("docs/api.md", "python"): Executed(
-        "tests/docs/test_api_page.py::test_every_example_is_answered_as_the_page_shows"
-    ),
+    ("docs/api.md", "python"): Executed("tests/docs/test_api_page.py::test_every_example_gets_the_documented_response"),
     ("docs/api.md", "text"): _REPLAYED,
-    ("docs/self-hosting.md", "sh"): Executed(f"{_SELF_HOSTING}test_every_command_does_what_the_page_says"),
-    ("docs/self-hosting.md", "apache"): Executed(f"{_SELF_HOSTING}test_the_proxy_passes_everything_on_under_tls"),
+    ("docs/self-hosting.md", "sh"): Executed(f"{_SELF_HOSTING}test_every_command_works_as_described"),
+    ("docs/self-hosting.md", "apache"): Executed(f"{_SELF_HOSTING}test_proxy_forwards_every_request_under_tls"),
     ("docs/feeds.md", "http"): Executed(
-        "tests/docs/test_feeds_page.py::test_every_example_about_feeds_is_answered_as_the_page_shows"
+        "tests/docs/test_feeds_page.py::test_every_feeds_example_gets_the_documented_response"
     ),
     **{("docs/stories.md", language): Executed(_STORIES) for language in ("http", "python")},
     **{("docs/lists.md", language): Executed(_LISTS) for language in ("http", "python")},
-    ("docs/events.md", "http"): Executed(f"{_API}test_the_batch_on_the_page_about_events_is_answered_as_it_shows"),
+    ("docs/events.md", "http"): Executed(f"{_API}test_events_page_batch_gets_the_documented_response"),
 }
 """Page and language whose test goes through every block there is."""
 
-ALL_OF_A_LANGUAGE = {"mermaid": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there")}
+ALL_OF_A_LANGUAGE = {"mermaid": Compared(f"{_HERE}test_every_file_in_a_diagram_exists")}
 
 ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "README.md#personalized-video-feed sh": NotRun("this is what runs the tests; the targets are looked up"),
     "docs/tour.md#watch-a-feed-become-personal sh": Executed(
-        "tests/e2e/azure/test_story.py::test_the_tour_is_what_happens_embedded"
+        "tests/e2e/azure/test_story.py::test_guided_tour_works_embedded"
     ),
-    "CONTRIBUTING.md#where-things-are plain": Compared(f"{_HERE}test_the_map_names_every_folder"),
+    "CONTRIBUTING.md#where-things-are plain": Compared(f"{_HERE}test_folder_map_names_every_folder"),
     "CONTRIBUTING.md#run sh": NotRun("this is what runs the tests; the targets, modules and options are looked up"),
-    "docs/api.md#the-api-for-those-who-build-an-sdk sh": Executed(f"{_API}test_the_first_commands_do_what_they_say"),
+    "docs/api.md#the-api-for-those-who-build-an-sdk sh": Executed(f"{_API}test_first_commands_work_as_described"),
     "docs/azure.md#on-our-test-servers sh": Executed(_AZURE),
     "docs/azure.md#on-our-test-servers sh 2": Executed(_AZURE),
     "docs/azure.md#on-our-test-servers sh 3": Executed(_AZURE),
@@ -73,7 +71,7 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "docs/cms.md#rules json": _CMS,
     "docs/cms.md#feeds json": _CMS,
     "docs/cms.md#preview json": _CMS,
-    "docs/cms.md#past-events jsonl": Executed("tests/cms/test_history.py::test_the_row_on_the_page_is_taken"),
+    "docs/cms.md#past-events jsonl": Executed("tests/cms/test_history.py::test_documented_row_is_accepted"),
     **{
         f"docs/events.md#{name} json": Executed(_EVENTS)
         for name in (
@@ -82,11 +80,11 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
         )
     },
     "docs/events.md#the-archive json": Compared(
-        "tests/e2e/test_event_docs.py::test_the_archived_line_in_the_documentation_has_the_fields_of_a_real_one"
+        "tests/e2e/test_event_docs.py::test_archived_line_on_the_page_has_the_fields_of_a_real_one"
     ),
     "docs/first-deployment.md#before-it sh": NotRun("needs a subscription; preflight has tests"),
     "docs/import.md#importing-a-tenant-from-files sh": Executed(
-        "tests/docs/test_import_page.py::test_the_command_loads_videos_and_counts_the_log"
+        "tests/docs/test_import_page.py::test_import_command_loads_videos_and_counts_the_log"
     ),
     "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh": _SUBSCRIPTION,
     "docs/operations.md#from-an-empty-subscription-to-the-first-feed sh 2": _SUBSCRIPTION,
@@ -97,22 +95,24 @@ ACCOUNTS: dict[str, Executed | Compared | NotRun] = {
     "docs/operations.md#remove-a-tenant sh": Executed(
         "tests/infra/test_first_tenant.py::test_the_documented_commands_lead_from_an_empty_store_to_the_first_feed"
     ),
-    "docs/ranking.md#from-videos-to-a-page plain": Compared(f"{_HERE}test_every_file_in_a_diagram_is_there"),
+    "docs/ranking.md#from-videos-to-a-page plain": Compared(f"{_HERE}test_every_file_in_a_diagram_exists"),
     "docs/ranking.md#the-model json": NotRun("shows the shape, with most of it left out"),
     "docs/ranking.md#offline-evaluation plain": NotRun("needs the log, which is not part of this repository"),
     "sdk/typescript/README.md#a-swiping-feed-in-ten-lines sh": Executed(
-        f"{_SDK}test_the_commands_and_the_page_show_a_feed_that_can_be_swiped"
+        f"{_SDK}test_readme_commands_show_a_feed_that_can_be_swiped"
     ),
     "sdk/typescript/README.md#a-swiping-feed-in-ten-lines html": Executed(
-        f"{_SDK}test_the_commands_and_the_page_show_a_feed_that_can_be_swiped"
+        f"{_SDK}test_readme_commands_show_a_feed_that_can_be_swiped"
     ),
-    "sdk/typescript/README.md#events js": Executed(f"{_SDK}test_every_event_of_the_page_arrives"),
-    "sdk/typescript/README.md#events js 2": Executed(f"{_SDK}test_every_event_of_the_page_arrives"),
+    "sdk/typescript/README.md#events js": Executed(f"{_SDK}test_every_event_of_the_readme_arrives"),
+    "sdk/typescript/README.md#events js 2": Executed(f"{_SDK}test_every_event_of_the_readme_arrives"),
     "sdk/typescript/README.md#stories-lists-similar-videos js": NotRun(
         "it needs somebody's story and a token: sdk/typescript/tests/calls.test.ts makes these calls"
     ),
-    "sdk/typescript/README.md#consent-users-tokens js": Executed(f"{_SDK}test_consent_and_user_are_switched_as_shown"),
+    "sdk/typescript/README.md#consent-users-tokens js": Executed(
+        f"{_SDK}test_consent_and_user_are_switched_as_documented"
+    ),
     "sdk/typescript/README.md#working-on-it sh": NotRun("this is what runs the tests; the commands are looked up"),
-    "docs/telemetry.md#metrics kusto": Compared(f"{_HERE}test_every_metric_in_a_query_is_counted"),
+    "docs/telemetry.md#metrics kusto": Compared(f"{_HERE}test_every_metric_in_a_query_exists"),
 }
 """A block's name (`Block.name`) → what answers for it."""

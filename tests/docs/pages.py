@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (".", "docs", "docs/decisions", "infra", ".github", "sdk/typescript")
-"""Where pages are looked for; one anywhere else is found by `test_every_page_is_looked_at`."""
+"""Where pages are looked for; one anywhere else is found by `test_every_page_is_checked`."""
 
 _FENCE = re.compile(r"^( *)(```+)(\w*)\s*$")
 _HEADING = re.compile(r"^(#{1,6}) (.+?)\s*$")

@@ -33,7 +33,7 @@ async def demo(tmp_path: Path) -> AsyncIterator[App]:
         yield app
 
 
-async def test_the_first_commands_do_what_they_say(demo: App) -> None:
+async def test_first_commands_work_as_described(demo: App) -> None:
     if shutil.which("bash") is None or shutil.which("curl") is None:
         leave_out("the commands of docs/api.md need bash and curl")
     (script,) = [block.text for block in PAGE.blocks if block.language == "sh"]
@@ -51,11 +51,11 @@ async def test_the_first_commands_do_what_they_say(demo: App) -> None:
     assert "opted out: fallback (no_consent)" in printed
 
 
-async def test_every_example_is_answered_as_the_page_shows(demo: App) -> None:
+async def test_every_example_gets_the_documented_response(demo: App) -> None:
     assert await replay(PAGE, demo) > 25
 
 
-async def test_the_batch_on_the_page_about_events_is_answered_as_it_shows(demo: App) -> None:
+async def test_events_page_batch_gets_the_documented_response(demo: App) -> None:
     assert await replay(pages()["docs/events.md"], demo) == 1
 
 
@@ -120,5 +120,5 @@ def test_nothing_is_deprecated_as_the_page_says_and_the_path_has_its_version() -
         ("…", {"anything": []}, True),
     ],
 )
-def test_an_answer_is_alike_where_the_page_says_so_and_equal_elsewhere(shown: Any, real: Any, alike: bool) -> None:
+def test_replayed_answers_match_placeholders_and_are_equal_elsewhere(shown: Any, real: Any, alike: bool) -> None:
     assert (matches(shown, real) == []) is alike

@@ -19,26 +19,26 @@ def account(block: Block) -> Executed | Compared | NotRun | None:
     return whole or ACCOUNTS.get(block.name)
 
 
-def test_every_block_is_accounted_for() -> None:
+def test_every_code_block_is_executed_compared_or_excused() -> None:
     unaccounted = [f"{block.place}: {block.name}" for block in blocks() if account(block) is None]
     assert unaccounted == [], "execute it, hold it to the code, or give a reason in tests/docs/code_block_checks.py"
 
 
-def test_a_new_block_is_accounted_for_by_nobody() -> None:
+def test_new_code_block_is_not_covered_by_default() -> None:
     place = Place("docs/cms.md", "rules", 1)
     assert account(Block(place, "json", "{}")) is not None
     assert account(Block(place, "json", "{}", number=2)) is None
     assert account(Block(place, "sh", "make run")) is None
 
 
-def test_nothing_is_accounted_for_that_is_no_longer_there() -> None:
+def test_every_registered_code_block_exists() -> None:
     names = {block.name for block in blocks()}
     assert [name for name in ACCOUNTS if name not in names] == []
     shown = {(block.place.page, block.language) for block in blocks()}
     assert [each for each in ALL_OF_A_PAGE if each not in shown] == []
 
 
-def test_every_test_that_answers_for_a_block_is_there() -> None:
+def test_every_test_registered_for_a_block_exists() -> None:
     answering = {*ALL_OF_A_PAGE.values(), *ALL_OF_A_LANGUAGE.values(), *ACCOUNTS.values()}
     missing = []
     for each in answering:
@@ -55,7 +55,7 @@ def test_every_test_that_answers_for_a_block_is_there() -> None:
     assert missing == []
 
 
-def test_what_is_called_json_is_json() -> None:
+def test_json_blocks_are_valid_json() -> None:
     wrong = []
     for block in blocks("json"):
         if isinstance(account(block), NotRun):
@@ -74,19 +74,19 @@ def _named_files(text: str) -> Iterator[str]:
         yield from (found[1] + other for other in re.findall(r"[a-z_]+\.py", found[3]))
 
 
-def test_every_file_in_a_diagram_is_there() -> None:
+def test_every_file_in_a_diagram_exists() -> None:
     drawn = [(block, name) for block in blocks("mermaid", "") for name in _named_files(block.text)]
     assert drawn
     assert [f"{block.place}: {name}" for block, name in drawn if not (ROOT / name).exists()] == []
 
 
-def test_every_metric_in_a_query_is_counted() -> None:
+def test_every_metric_in_a_query_exists() -> None:
     named = [name for block in blocks("kusto") for name in re.findall(r"Name == '(\w+)'", block.text)]
     assert named
     assert [name for name in named if name.removesuffix("_bucket") not in METRICS] == []
 
 
-def test_the_map_names_every_folder() -> None:
+def test_folder_map_names_every_folder() -> None:
     (drawn,) = [block.text for block in pages()["CONTRIBUTING.md"].blocks if block.place.section == "where-things-are"]
     named = re.findall(r"^([\w./-]+)\s{2,}", drawn, re.MULTILINE)
     assert [name for name in named if not (ROOT / name).exists()] == []

@@ -12,7 +12,7 @@ from tests.docs.pages import Place, pages
 METHODS = r"(?:GET|POST|PUT|PATCH|DELETE)"
 
 
-def test_every_command_names_what_is_there_with_options_its_parser_knows() -> None:
+def test_every_command_exists_with_its_options() -> None:
     commands = list(shown_commands())
     assert len(commands) > 50
     assert [f"{command} ({wrong})" for command in commands if (wrong := wrong_with(command)) is not None] == []
@@ -41,13 +41,13 @@ def test_every_command_names_what_is_there_with_options_its_parser_knows() -> No
         ("frobnicate all", "nobody knows"),
     ],
 )
-def test_a_command_that_is_wrong_is_found(words: str, wrong: str) -> None:
+def test_wrong_command_is_found(words: str, wrong: str) -> None:
     found = wrong_with(Command(Place("a page", "", 1), tuple(words.split())))
     assert found is not None
     assert wrong in found
 
 
-def test_every_route_that_a_page_names_is_there() -> None:
+def test_every_route_named_on_a_page_exists() -> None:
     wrong = []
     for page in pages().values():
         for passage, code in page.inline_code():

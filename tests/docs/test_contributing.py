@@ -28,7 +28,7 @@ PLACES = (
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_step_names_files_that_are_there_and_names_that_are_in_them(place: str) -> None:
+def test_every_step_names_existing_files_and_names_in_them(place: str) -> None:
     steps = [passage for passage in PAGE.section(place) if re.match(r"\d\. ", passage.text)]
     assert steps, "no step"
     wrong = []
@@ -42,7 +42,7 @@ def test_every_step_names_files_that_are_there_and_names_that_are_in_them(place:
     assert wrong == []
 
 
-def test_the_arrows_are_those_that_the_house_checks() -> None:
+def test_import_diagram_equals_the_checked_arrows() -> None:
     (drawn,) = [block.text for block in PAGE.blocks if block.place.section == "who-may-import-whom"]
     arrows: dict[str, set[str]] = {}
     for source, targets in re.findall(r"^\s*(\w+) --(?: [^>]*? --)?> (.+)$", drawn, re.MULTILINE):
@@ -55,7 +55,7 @@ def test_the_arrows_are_those_that_the_house_checks() -> None:
     assert arrows == {node(package): set(map(node, targets)) for package, targets in ARROWS.items() if targets}
 
 
-def test_an_event_type_of_the_table_is_known_to_the_statistics() -> None:
+def test_every_event_type_is_known_to_the_statistics() -> None:
     """Else a message with it would come back for ever."""
     events: list[StatEvent] = [("vid_1", 1_790_000_000.0, name, 1_000.0, 30.0) for name in EVENT_TYPES]
     StatsTable().add(events)

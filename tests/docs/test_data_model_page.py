@@ -144,14 +144,14 @@ def test_every_kind_of_document_is_described_and_no_other(stored: Stored) -> Non
     assert written == set(described())
 
 
-def test_the_code_names_no_kind_of_document_that_was_not_written(stored: Stored) -> None:
+def test_every_document_kind_in_the_code_is_written_by_the_test(stored: Stored) -> None:
     written = {kind for _, kind, _ in stored.kinds()}
     sources = [path for room in ("feed", "events", "cms", "shared") for path in (ROOT / room).rglob("*.py")]
     named = {kind for path in sources for kind in re.findall(r'"kind": "([\w-]+)"', path.read_text())}
     assert named <= written
 
 
-def test_documents_have_the_fields_that_the_tables_say_and_no_others(stored: Stored) -> None:
+def test_documents_have_exactly_the_fields_of_the_tables(stored: Stored) -> None:
     wrong = []
     for container, kind, bodies in stored.kinds():
         aside = {"id", "kind", CONTAINERS[container].partition_field}
@@ -160,7 +160,7 @@ def test_documents_have_the_fields_that_the_tables_say_and_no_others(stored: Sto
     assert wrong == []
 
 
-def test_ids_and_lives_of_documents_are_as_the_tables_say(stored: Stored) -> None:
+def test_document_ids_and_ttls_are_those_of_the_tables(stored: Stored) -> None:
     wrong = []
     for container, kind, bodies in stored.kinds():
         says = described()[container, kind]
@@ -173,14 +173,14 @@ def test_ids_and_lives_of_documents_are_as_the_tables_say(stored: Stored) -> Non
     assert wrong == []
 
 
-def test_tombstones_keep_what_readers_know_them_by(stored: Stored) -> None:
+def test_tombstones_keep_their_identifying_fields(stored: Stored) -> None:
     known = table_of("Tombstones", "###")
     bodies = [{k: v for k, v in body.items() if k not in ("id", "kind", "tenantId")} for body in stored.tombstones()]
     assert bodies
     assert [each for each in differences("tombstone", bodies, known) if "nothing has" not in each] == []
 
 
-def test_the_parts_of_signals_have_the_caps_that_the_table_says() -> None:
+def test_parts_of_signals_have_the_documented_caps() -> None:
     caps = {cells[0]: int(cells[1]) for cells in rows(section_text(PAGE, "Parts and caps", "###"))}
     assert caps == {
         "categories": signals.MAX_CATEGORIES,
@@ -197,12 +197,12 @@ def test_the_parts_of_signals_have_the_caps_that_the_table_says() -> None:
     }
 
 
-def test_archived_lines_have_the_fields_that_the_table_says(stored: Stored) -> None:
+def test_archived_lines_have_the_documented_fields(stored: Stored) -> None:
     assert stored.archived
     assert differences("a line", stored.archived, table_of("Line of the archive")) == []
 
 
-def test_every_blob_container_is_described_and_names_are_as_said(stored: Stored) -> None:
+def test_every_blob_container_and_name_pattern_is_described(stored: Stored) -> None:
     names = {
         re.findall(r"`([^`]+)`", cells[0])[0]: cells[1]
         for cells in rows(section_text(PAGE, "Blobs"))
@@ -215,7 +215,7 @@ def test_every_blob_container_is_described_and_names_are_as_said(stored: Stored)
         assert all(name.endswith(f".{ending}") for name in found)
 
 
-def test_messages_have_the_body_that_the_table_says(stored: Stored) -> None:
+def test_messages_have_the_documented_body(stored: Stored) -> None:
     batches = [(message.message_id.removesuffix(".rollup"), decode(message.body)) for message in stored.messages]
     bodies = [orjson.loads(encode(batch, 1)) for _, together in batches for batch in together]
     assert {message.to for message in stored.messages} == {SIGNALS, ROLLUP}

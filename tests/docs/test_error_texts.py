@@ -9,12 +9,12 @@ from shared.web.problem_codes import CODES
 from tests.docs import error_texts
 
 
-def test_every_text_of_an_answer_is_a_sentence() -> None:
+def test_every_error_text_is_a_sentence() -> None:
     texts = [each.text for each in error_texts.error_texts()] + [each.meaning for each in CODES.values()]
     assert [text for text in texts if not text.endswith((".", "}"))] == []
 
 
-def test_texts_are_found_however_they_are_made(tmp_path: Path) -> None:
+def test_error_texts_are_found_however_they_are_built(tmp_path: Path) -> None:
     file = tmp_path / "feed.py"
     file.write_text(
         'raise Problem(404, "gone", "It is gone.")\n'

@@ -17,7 +17,7 @@ KINDS = {"embedded": ("sqlite", "sqlite", "folder"), "azure adapters": ("cosmos"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_example_about_feeds_is_answered_as_the_page_shows(kind: str, tmp_path: Path) -> None:
+async def test_every_feeds_example_gets_the_documented_response(kind: str, tmp_path: Path) -> None:
     documents, bus, blobs = KINDS[kind]
     async with AsyncExitStack() as stack:
         on = Backends(

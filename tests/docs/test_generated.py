@@ -11,16 +11,16 @@ ADVICE = "run: .venv/bin/python -m tests.docs.generated"
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_page_made_from_the_code_is_what_the_code_says(name: str) -> None:
+def test_generated_page_is_up_to_date(name: str) -> None:
     assert pages()[name].text == WHOLE[name](), ADVICE
 
 
 @pytest.mark.parametrize(("name", "mark"), PARTS)
-def test_a_part_made_from_the_code_is_what_the_code_says(name: str, mark: str) -> None:
+def test_generated_part_of_a_page_is_up_to_date(name: str, mark: str) -> None:
     text = pages()[name].text
     assert text == with_part(text, mark, PARTS[name, mark]()), ADVICE
 
 
-def test_a_part_without_its_marks_is_told() -> None:
+def test_missing_markers_of_a_generated_part_are_reported() -> None:
     with pytest.raises(ValueError, match="missing"):
         with_part("<!-- one -->\n", "one", "text\n")

@@ -28,7 +28,7 @@ EXPOSURES_FILE = {
 }
 
 
-async def test_the_command_loads_videos_and_counts_the_log(tmp_path: Path) -> None:
+async def test_import_command_loads_videos_and_counts_the_log(tmp_path: Path) -> None:
     parquet.write_table(pa.table(VIDEOS_FILE), tmp_path / "videos.parquet")
     parquet.write_table(pa.table(EXPOSURES_FILE), tmp_path / "exposures.parquet")
     (block,) = [each.text for each in PAGE.blocks]
@@ -56,7 +56,7 @@ async def test_the_command_loads_videos_and_counts_the_log(tmp_path: Path) -> No
         assert {each.id for each in await query_all(app.services.documents, VIDEOS, tenant)} == {"1", "2", "3"}
 
 
-def test_the_table_of_columns_is_the_importers() -> None:
+def test_column_table_equals_that_of_the_importer() -> None:
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (`\w+`(?:, `\w+`)*) \|", PAGE.text, re.MULTILINE)
     shown = {
         field: column

@@ -38,7 +38,7 @@ def _wrong(page: Page, link: str) -> str | None:
     return None if anchor in pages()[name].anchors else "leads to no heading of that page"
 
 
-def test_every_link_leads_to_a_file_a_heading_or_a_listed_address() -> None:
+def test_every_link_has_an_existing_target() -> None:
     wrong = [
         f"{passage.place}: {link} {why}"
         for page in pages().values()
@@ -48,11 +48,11 @@ def test_every_link_leads_to_a_file_a_heading_or_a_listed_address() -> None:
     assert wrong == []
 
 
-def test_no_foreign_address_is_listed_that_no_page_links_to() -> None:
+def test_every_listed_external_address_is_linked() -> None:
     assert set(FOREIGN) <= {link for page in pages().values() for _, link in page.links()}
 
 
-def test_every_file_that_a_page_names_is_there() -> None:
+def test_every_file_named_on_a_page_exists() -> None:
     """What stands in backticks and begins with a room is a path: of a file, a folder, or with `*` of some."""
     wrong = []
     for page in pages().values():
@@ -67,7 +67,7 @@ def test_every_file_that_a_page_names_is_there() -> None:
     assert wrong == []
 
 
-def test_every_page_that_the_code_names_is_there() -> None:
+def test_every_page_named_in_the_code_exists() -> None:
     files = [path for room in ROOMS for kind in SEEN_IN_CODE for path in (ROOT / room).rglob(kind)]
     files += [ROOT / "function_app.py", ROOT / "Makefile", *(ROOT / ".github").rglob("*.yml")]
     wrong = []
@@ -81,7 +81,7 @@ def test_every_page_that_the_code_names_is_there() -> None:
     assert wrong == []
 
 
-def test_every_page_is_looked_at() -> None:
+def test_every_page_is_checked() -> None:
     left_out = {".venv", "node_modules", ".data", ".git", "build"}
     every = {
         path.relative_to(ROOT).as_posix()
@@ -91,7 +91,7 @@ def test_every_page_is_looked_at() -> None:
     assert every == set(pages())
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
+def test_every_page_is_reachable_from_the_readme() -> None:
     reached, waiting = set(), ["README.md"]
     while waiting:
         name = waiting.pop()
@@ -107,7 +107,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert sorted(set(pages()) - reached) == []
 
 
-def test_an_anchor_is_made_as_github_makes_it() -> None:
+def test_heading_anchor_is_built_as_github_builds_it() -> None:
     assert slug("What counts *where*, and `why`: 2–3 ways") == "what-counts-where-and-why-23-ways"
     assert slug("Erasure: `POST /v1/privacy/erase`") == "erasure-post-v1privacyerase"
     assert slug("host.json, line by line") == "hostjson-line-by-line"

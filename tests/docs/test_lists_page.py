@@ -17,7 +17,7 @@ KINDS = {"embedded": ("sqlite", "sqlite", "folder"), "azure adapters": ("cosmos"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_page_about_lists_is_answered_as_it_shows(tmp_path: Path, kind: str) -> None:
+async def test_every_lists_example_gets_the_documented_response(tmp_path: Path, kind: str) -> None:
     documents, bus, blobs = KINDS[kind]
     async with AsyncExitStack() as stack:
         on = Backends(

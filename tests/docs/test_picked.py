@@ -24,7 +24,7 @@ def test_equal_seeds_pick_the_same_thirty() -> None:
         ("Without an end", "Without an end"),
     ],
 )
-def test_a_first_sentence_ends_where_a_reader_would_end_it(text: str, sentence: str) -> None:
+def test_first_sentence_ends_where_a_reader_ends_it(text: str, sentence: str) -> None:
     assert picked.first_sentence(text) == sentence
 
 

@@ -20,7 +20,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results.json"
 
 
-def test_every_result_names_its_command_its_day_and_what_it_ran_against() -> None:
+def test_every_result_names_its_command_date_and_environment() -> None:
     records = json.loads(results.RESULTS.read_text(encoding="utf-8"))
     for name, each in records.items():
         assert re.match(r"python -m |make ", each["command"]), name
@@ -30,13 +30,13 @@ def test_every_result_names_its_command_its_day_and_what_it_ran_against() -> Non
         assert all(len(row) == len(each["columns"]) for row in each.get("rows", [])), name
 
 
-def test_a_run_without_the_option_keeps_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_the_option_records_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["benchmarks", "memory"])
     results.keep("a", "1 ms", topic=results.SPEED, what="a page", command="python -m benchmarks table", path=file)
     assert not file.exists()
 
 
-def test_a_result_that_is_measured_again_replaces_the_one_before(file: Path, tmp_path: Path) -> None:
+def test_repeated_measurement_replaces_the_earlier_result(file: Path, tmp_path: Path) -> None:
     for value in ("1 ms", "2 ms"):
         results.keep("a", value, topic=results.SPEED, what="a page", command="python -m benchmarks table", path=file)
     results.keep_table(
@@ -59,7 +59,7 @@ def test_a_result_of_an_unknown_topic_is_refused(file: Path) -> None:
         results.as_markdown(file)
 
 
-def test_every_page_opens_with_what_it_is_for_and_for_whom() -> None:
+def test_every_page_begins_with_its_audience_and_purpose() -> None:
     wrong = []
     for name, page in pages().items():
         if re.fullmatch(r"docs/[\w-]+\.md", name):

@@ -101,7 +101,7 @@ def blocks(language: str) -> dict[str, list[str]]:
     return found
 
 
-async def test_every_command_does_what_the_page_says(machine: Machine) -> None:
+async def test_every_command_works_as_described(machine: Machine) -> None:
     of = blocks("sh")
     start, first_tenant = of["start"]
     editor, viewer = {"X-Tenant-Id": "news"}, {"X-Tenant-Id": "news", "X-User": new_user()}
@@ -134,7 +134,7 @@ async def test_every_command_does_what_the_page_says(machine: Machine) -> None:
         assert not await machine.served_because("kill_switch", viewer)
 
 
-async def test_the_proxy_passes_everything_on_under_tls(machine: Machine) -> None:
+async def test_proxy_forwards_every_request_under_tls(machine: Machine) -> None:
     if not PACKAGES["apache2"].exists():
         leave_out("the proxy of the page about one machine needs Apache: apt-get install apache2")
     (config,) = blocks("apache")["tls"]

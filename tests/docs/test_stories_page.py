@@ -28,7 +28,7 @@ async def sums(app: App) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_page_about_stories_is_answered_as_it_shows(
+async def test_every_stories_example_gets_the_documented_response(
     tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     documents, bus, blobs = KINDS[kind]

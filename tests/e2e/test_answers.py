@@ -91,7 +91,7 @@ async def test_an_item_is_the_video_as_the_content_team_wrote_it(app: App) -> No
     }
 
 
-async def test_ranks_count_through_the_whole_walk(client: Client) -> None:
+async def test_ranks_increase_across_all_pages(client: Client) -> None:
     pages = await client.walk(limit=7)
     ranks = [item["rank"] for page in pages for item in page.json["items"]]
     assert ranks == list(range(len(ranks)))
@@ -103,7 +103,7 @@ async def test_both_freshness_times_are_recent(client: Client) -> None:
     assert -2 <= age_of(freshness["signals"], client.app) < 60
 
 
-async def test_the_catalog_alone_never_shows_a_streak_longer_than_the_tenants_cap(app: App) -> None:
+async def test_no_category_streak_exceeds_the_tenants_cap(app: App) -> None:
     videos = make_videos(40, ("a", "b"))
     for cap in (1, 2, 3):
         client = await app.tenant(videos, streak_cap=cap)
@@ -111,7 +111,7 @@ async def test_the_catalog_alone_never_shows_a_streak_longer_than_the_tenants_ca
         assert all(len(set(tags[at : at + cap + 1])) > 1 for at in range(len(tags) - cap))
 
 
-async def test_an_editorial_boost_lifts_a_video_and_a_bad_stored_one_is_bounded(app: App) -> None:
+async def test_editorial_boost_lifts_a_video_and_an_invalid_stored_one_is_bounded(app: App) -> None:
     videos = [make_video(f"vid_{n}", f"category {n}") for n in range(20)]
     lifted = make_video("lifted", "other", editorial_boost=10.0)
     sunk = make_video("sunk", "another", editorial_boost=-1e9)
@@ -121,7 +121,7 @@ async def test_an_editorial_boost_lifts_a_video_and_a_bad_stored_one_is_bounded(
     assert ids[-1] == "sunk"
 
 
-async def test_a_tenants_weights_change_its_order_and_nobody_elses(app: App) -> None:
+async def test_tenant_weights_change_its_own_order_only(app: App) -> None:
     hour = 3_600.0
     videos = [
         make_video(f"vid_{n}", f"category {n}", published_at=app.clock.now() - n * hour, duration_seconds=200.0 - n)
@@ -145,7 +145,7 @@ async def test_a_tenants_weights_change_its_order_and_nobody_elses(app: App) -> 
     assert orders == [sorted(orders[0]), sorted(orders[1], reverse=True)]
 
 
-async def test_stored_weights_that_make_no_sense_do_not_stop_the_feed(app: App) -> None:
+async def test_invalid_stored_weights_do_not_stop_the_feed(app: App) -> None:
     client = await app.tenant(make_videos(30), weights={"no_such_feature": 3.0})
     await client.post(story_events(app.clock.now()))
     await app.folded()
@@ -158,12 +158,12 @@ async def test_stored_weights_that_make_no_sense_do_not_stop_the_feed(app: App) 
 # ---- caching
 
 
-async def test_a_personalized_page_is_revalidated_and_a_plain_one_kept_for_ten_seconds(client: Client) -> None:
+async def test_personalized_page_is_revalidated_and_a_popular_one_cached_ten_seconds(client: Client) -> None:
     assert (await client.feed()).headers["Cache-Control"] == "private, no-cache"
     assert (await client.as_user().feed()).headers["Cache-Control"] == "private, max-age=10"
 
 
-async def test_the_same_page_is_answered_with_304_and_no_body(client: Client) -> None:
+async def test_unchanged_page_is_answered_with_304_and_no_body(client: Client) -> None:
     page = await client.feed(limit=5)
     etag = page.headers["Etag"]
     assert etag.startswith('W/"')
@@ -187,7 +187,7 @@ async def test_another_page_mode_or_order_has_another_etag(client: Client) -> No
     assert etag not in {answer.headers["Etag"] for answer in others}
 
 
-async def test_config_says_what_is_enforced_and_can_be_revalidated(client: Client) -> None:
+async def test_config_reports_enforced_settings_and_can_be_revalidated(client: Client) -> None:
     answer = await client.get("/v1/config")
     assert answer.headers["Cache-Control"] == "private, max-age=300"
     config = answer.json
@@ -229,7 +229,7 @@ async def test_a_video_with_an_unknown_rating_is_never_served(app: App, rating: 
 
 
 @pytest.mark.parametrize("policy", [None, "", "X", "everything", "pg13"])
-async def test_an_unknown_policy_admits_only_what_is_for_everybody(app: App, policy: str | None) -> None:
+async def test_unknown_policy_admits_only_g_rated_videos(app: App, policy: str | None) -> None:
     videos = [make_video(rating, rating=rating) for rating in ("G", "PG", "PG13", "R", "NC17")]
     client = await app.tenant(videos, maturity_policy=policy)
     assert (await client.feed()).ids == ["G"]
@@ -283,7 +283,7 @@ async def test_one_damaged_video_does_not_hide_the_catalog(app: App, row: dict[s
     assert set(answer.ids) - {"odd"} == {"vid_fitness_1", "vid_cooking_1", "vid_travel_1"}
 
 
-async def test_a_new_video_and_a_takedown_show_by_themselves(app: App) -> None:
+async def test_new_video_and_takedown_appear_without_a_restart(app: App) -> None:
     from tests.served_app import eventually
 
     client = await app.tenant(make_videos(3))
@@ -297,7 +297,7 @@ async def test_a_new_video_and_a_takedown_show_by_themselves(app: App) -> None:
     await eventually(shows)
 
 
-async def test_a_tombstone_takes_a_video_out(app: App) -> None:
+async def test_tombstone_removes_a_video(app: App) -> None:
     client = await app.tenant(make_videos(3))
     await client.feed()
     tombstone = {"id": "vid_fitness_1", "kind": "video", "deleted": True, "ttl": 86_400}
@@ -313,7 +313,7 @@ async def test_tenants_with_the_same_video_ids_see_their_own(app: App) -> None:
     assert (await second.feed()).json["items"][0]["title"] == "of the second"
 
 
-async def test_what_a_user_dismissed_does_not_come_back(app: App) -> None:
+async def test_dismissed_video_does_not_come_back(app: App) -> None:
     client = await app.tenant(make_videos(30))
     events = [
         {"type": "not_interested", "videoId": f"vid_travel_{n}", "timestamp": app.now_ms(60)} for n in range(1, 5)
@@ -357,16 +357,16 @@ async def test_debug_signals_agree_with_a_plain_count(client: Client, app: App) 
     assert 0 <= age_of(signals["updatedAt"], app) < 60
 
 
-async def test_a_user_of_whom_nothing_is_stored_is_a_404(client: Client) -> None:
+async def test_user_without_stored_data_is_404(client: Client) -> None:
     assert is_problem(await client.as_user().signals(), 404, "no_signals")
 
 
-async def test_the_same_hash_in_another_tenant_is_somebody_else(client: Client, app: App) -> None:
+async def test_same_hash_in_another_tenant_is_another_user(client: Client, app: App) -> None:
     neighbor = (await app.tenant(make_videos(3))).as_user(client.user)
     assert is_problem(await neighbor.signals(), 404, "no_signals")
 
 
-async def test_the_hash_in_the_url_works_here_and_is_checked(client: Client, app: App) -> None:
+async def test_hash_in_the_url_is_accepted_only_where_enabled_and_is_validated(client: Client, app: App) -> None:
     headers = {"X-Tenant-Id": client.tenant_id, "X-Api-Key": app.ops_key}
 
     async def asked(user: str) -> Answer:

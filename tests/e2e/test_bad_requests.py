@@ -140,7 +140,7 @@ async def test_a_repeated_limit_is_refused(client: Client) -> None:
     assert (status, body["code"]) == (400, "invalid_limit")
 
 
-async def test_limits_of_1_and_50_are_served_and_none_means_the_tenants_own(app: App) -> None:
+async def test_limits_of_1_and_50_are_served_and_a_missing_one_is_the_tenants_default(app: App) -> None:
     client = await app.tenant(make_videos(60), default_limit=7)
     assert len((await client.feed(limit=1)).ids) == 1
     assert len((await client.feed(limit=50)).ids) == 50
@@ -149,7 +149,7 @@ async def test_limits_of_1_and_50_are_served_and_none_means_the_tenants_own(app:
 
 
 @pytest.mark.parametrize("consent", ["no", "off,off", "0", "false", "off, on"])
-async def test_a_consent_header_nobody_can_read_is_refused_on_both_paths(client: Client, consent: str) -> None:
+async def test_unreadable_consent_header_is_refused_on_both_paths(client: Client, consent: str) -> None:
     """Guessing would either ignore an opt-out or invent one."""
     header = {"X-Personalization": consent}
     event = {"type": "like", "videoId": "vid_fitness_1", "timestamp": client.app.now_ms()}
@@ -171,13 +171,13 @@ async def test_a_cursor_of_another_user_or_tenant_is_refused(client: Client, app
 @pytest.mark.parametrize(
     "cursor", ["x", "nulls", "eyJvZmZzZXQiOjIwfQ", "=", "%00", "é", "A" * 4_096, "A" * 4_097, "-" * 100, "../../etc"]
 )
-async def test_a_cursor_that_is_not_ours_is_refused_and_not_repeated(client: Client, cursor: str) -> None:
+async def test_invalid_cursor_is_refused_and_not_repeated(client: Client, cursor: str) -> None:
     answer = await client.feed(cursor=cursor)
     assert is_problem(answer, 400, "invalid_cursor")
     assert len(cursor) < 4 or cursor not in answer.body.decode()
 
 
-async def test_a_cursor_changed_at_any_character_is_refused(client: Client) -> None:
+async def test_altered_cursor_is_refused(client: Client) -> None:
     cursor = (await client.feed(limit=3)).json["nextCursor"]
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._"
     for at in range(0, len(cursor), 5):
@@ -187,7 +187,7 @@ async def test_a_cursor_changed_at_any_character_is_refused(client: Client) -> N
         assert is_problem(await client.feed(cursor=odd), 400, "invalid_cursor")
 
 
-async def test_the_cursor_hides_what_it_carries(client: Client) -> None:
+async def test_cursor_content_is_encrypted(client: Client) -> None:
     page = await client.feed(limit=3)
     raw = from_text(page.json["nextCursor"])
     assert all(id.encode() not in raw for id in page.ids)
@@ -198,7 +198,7 @@ async def test_the_cursor_hides_what_it_carries(client: Client) -> None:
 # ---- what the host refuses
 
 
-async def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: Client) -> None:
+async def test_unknown_path_and_wrong_method_are_problem_responses(client: Client) -> None:
     assert (await client.get("/v1/nothing")).status == 404
     assert (await client.app.request("POST", "/v1/feed", client.headers)).status == 405
     assert (await client.get("/v1/events/batch")).status == 405
@@ -223,14 +223,14 @@ async def test_neither_key_nor_user_nor_query_of_any_refused_request_is_logged(
 
 
 @pytest.mark.parametrize("scope", ["sdk", "cms", "ops"])
-async def test_the_sdk_the_cms_and_operators_may_ask_for_a_feed(app: App, scope: str) -> None:
+async def test_sdk_cms_and_ops_keys_can_request_a_feed(app: App, scope: str) -> None:
     client = await app.tenant(make_videos(3))
     key = secrets.token_urlsafe(24)
     await app.save_key(client.tenant_id, key, scope, name=f"for {scope}")
     assert (await client.with_key(key).feed()).status == 200
 
 
-async def test_a_privacy_key_may_not_ask_for_a_feed(app: App) -> None:
+async def test_privacy_key_cannot_request_a_feed(app: App) -> None:
     client = await app.tenant(make_videos(3))
     key = secrets.token_urlsafe(24)
     await app.save_key(client.tenant_id, key, "privacy", name="privacy")
@@ -241,7 +241,7 @@ async def test_a_privacy_key_may_not_ask_for_a_feed(app: App) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v1/debug/user-signals"), ("POST", "/v1/debug/set-personalization?enable=false")]
 )
-async def test_an_sdk_key_may_not_debug(client: Client, method: str, path: str) -> None:
+async def test_sdk_key_cannot_use_debug_endpoints(client: Client, method: str, path: str) -> None:
     assert is_problem(await client.app.request(method, path, client.headers), 403, "forbidden")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.served_app import ROOT
 
 
-def test_through_kills_freezes_cuts_and_outages_every_accepted_event_counts_once(tmp_path: Path) -> None:
+def test_accepted_events_count_once_through_kills_freezes_cuts_and_outages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.chaos", "--small", "--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -44,7 +44,7 @@ async def client(app: App) -> AsyncIterator[Any]:
     yield reference.Client(app.url, tenant.tenant_id, tenant.key, tenant.user)
 
 
-async def test_pages_follow_each_other_without_a_repetition_until_the_feed_ends(app: App) -> None:
+async def test_pages_follow_each_other_without_repetition_until_the_feed_ends(app: App) -> None:
     tenant = await app.tenant(make_videos(25))
     client = reference.Client(app.url, tenant.tenant_id, tenant.key, tenant.user)
     pages = await asyncio.to_thread(lambda: list(client.walk(pages=10, limit=10)))
@@ -53,14 +53,14 @@ async def test_pages_follow_each_other_without_a_repetition_until_the_feed_ends(
     assert pages[-1]["nextCursor"] is None
 
 
-async def test_a_page_that_has_not_changed_is_not_sent_again(client: Any) -> None:
+async def test_unchanged_page_is_not_sent_again(client: Any) -> None:
     first = await asyncio.to_thread(client.page, limit=5)
     again = await asyncio.to_thread(client.page, limit=5)
     assert again is first
     assert await asyncio.to_thread(client.page, limit=6) is not first
 
 
-async def test_what_was_reported_changes_the_feed_and_opting_out_takes_that_back(app: App, client: Any) -> None:
+async def test_reported_events_change_the_feed_and_opting_out_reverts_it(app: App, client: Any) -> None:
     client.user = new_user()
     app.secrets.add(client.user)
     page = await asyncio.to_thread(client.page, limit=20)
@@ -91,7 +91,7 @@ async def test_an_expired_token_is_renewed_once_and_the_call_repeated(app: App) 
     assert (await asyncio.to_thread(client.page))["items"]
 
 
-async def test_the_demo_runs_as_the_page_says(tmp_path: Path) -> None:
+async def test_demo_runs_as_documented(tmp_path: Path) -> None:
     from local.serving import local_settings, running
 
     async with running(local_settings({"DATA_FOLDER": str(tmp_path)}), port=0) as served:
@@ -169,14 +169,14 @@ VIDEO = {"videoId": "v", "rank": 0}
 PAGE = {"feedRequestId": "r"}
 
 
-async def test_it_waits_as_it_is_told_and_otherwise_backs_off_doubling() -> None:
+async def test_client_waits_for_retry_after_and_otherwise_backs_off_doubling() -> None:
     waits: list[float] = []
     with scripted(BUSY, DOWN, DOWN, (200, {}, b'{"items": []}')) as (url, _):
         assert _client(url, waits).page() == {"items": []}
     assert waits == [7.0, 0.5, 1.0]
 
 
-async def test_a_batch_is_sent_again_as_the_same_bytes_under_the_same_key() -> None:
+async def test_batch_is_resent_as_the_same_bytes_under_the_same_key() -> None:
     waits: list[float] = []
     with scripted(None, DOWN, RECEIPT) as (url, script):
         client = _client(url, waits)
@@ -187,7 +187,7 @@ async def test_a_batch_is_sent_again_as_the_same_bytes_under_the_same_key() -> N
     assert len({headers["idempotency-key"] for _, headers, _ in script.asked}) == 1
 
 
-async def test_a_run_that_gives_up_loses_nothing_and_later_messages_form_another_batch() -> None:
+async def test_failed_run_loses_nothing_and_later_events_form_another_batch() -> None:
     waits: list[float] = []
     with scripted(*[DOWN] * 6, RECEIPT, RECEIPT) as (url, script):
         client = _client(url, waits)
@@ -202,7 +202,7 @@ async def test_a_run_that_gives_up_loses_nothing_and_later_messages_form_another
     assert not client.waiting
 
 
-async def test_what_is_refused_is_not_repeated_and_does_not_block_what_comes_after() -> None:
+async def test_refused_event_is_not_repeated_and_does_not_block_later_ones() -> None:
     waits: list[float] = []
     with scripted((400, {}, b'{"code": "invalid_batch"}'), RECEIPT) as (url, script):
         client = _client(url, waits)
@@ -215,7 +215,7 @@ async def test_what_is_refused_is_not_repeated_and_does_not_block_what_comes_aft
     assert waits == []
 
 
-async def test_more_than_100_events_go_in_several_batches() -> None:
+async def test_more_than_100_events_are_sent_in_several_batches() -> None:
     with scripted(RECEIPT, RECEIPT, RECEIPT) as (url, script):
         client = _client(url, [])
         for _ in range(250):
@@ -224,7 +224,7 @@ async def test_more_than_100_events_go_in_several_batches() -> None:
     assert [len(json.loads(body)["events"]) for _, _, body in script.asked] == [100, 100, 50]
 
 
-async def test_a_cursor_that_has_expired_starts_the_walk_afresh() -> None:
+async def test_expired_cursor_restarts_paging() -> None:
     first = (200, {}, b'{"items": [1], "nextCursor": "old"}')
     last = (200, {}, b'{"items": [2], "nextCursor": null}')
     with scripted(first, (400, {}, b'{"code": "cursor_expired"}'), last) as (url, script):
@@ -233,7 +233,7 @@ async def test_a_cursor_that_has_expired_starts_the_walk_afresh() -> None:
     assert [("cursor=" in path) for path, _, _ in script.asked] == [False, True, False]
 
 
-async def test_an_opt_out_is_said_with_every_call() -> None:
+async def test_opt_out_is_sent_with_every_call() -> None:
     with scripted((200, {}, b"{}"), (200, {}, b"{}"), RECEIPT) as (url, script):
         client = _client(url, [])
         client.page()

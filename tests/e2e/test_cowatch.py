@@ -37,7 +37,7 @@ async def watched(services: App, user: str, *numbers: int) -> None:
     assert await services.signals_consumer.handle(encode(batch)) == "folded"
 
 
-async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(tmp_path: Path) -> None:
+async def test_videos_watched_together_in_the_archive_are_neighbors_in_the_catalog(tmp_path: Path) -> None:
     services = bootstrap.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
     catalogs = new_catalogs(services)
     try:
@@ -78,7 +78,7 @@ async def test_what_the_archive_says_is_watched_together_is_near_in_the_catalog(
         await services.close()
 
 
-async def test_a_night_goes_on_from_the_last_and_running_it_again_changes_nothing(tmp_path: Path) -> None:
+async def test_night_continues_the_last_one_and_repeating_it_changes_nothing(tmp_path: Path) -> None:
     services = bootstrap.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
     builder, started = services.table_builder, time.time()
     moment = [started]
@@ -123,7 +123,7 @@ async def test_a_night_goes_on_from_the_last_and_running_it_again_changes_nothin
         await services.close()
 
 
-async def test_a_damaged_table_costs_nothing_but_itself(tmp_path: Path) -> None:
+async def test_damaged_table_affects_nothing_else(tmp_path: Path) -> None:
     services = bootstrap.build(local_settings({"DATA_FOLDER": str(tmp_path)}))
     catalogs = new_catalogs(services)
     try:

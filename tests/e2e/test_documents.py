@@ -29,12 +29,12 @@ async def client(app: App) -> AsyncIterator[Client]:
     yield await app.tenant(make_videos(5))
 
 
-async def test_the_document_is_served_to_anybody(app: App) -> None:
+async def test_api_document_is_public(app: App) -> None:
     answer = await app.request("GET", "/openapi.json")
     assert (answer.status, answer.json) == (200, function_app.api.document)
 
 
-async def test_the_part_for_apps_is_served_to_those_who_ask_for_it(app: App) -> None:
+async def test_app_document_is_served_on_request(app: App) -> None:
     answer = await app.request("GET", "/openapi.json", None, {"for": "sdk"})
     assert (answer.status, answer.json) == (200, function_app.api.sdk_document)
     assert len(answer.body) * 2 < len(function_app.api.json)
@@ -42,7 +42,7 @@ async def test_the_part_for_apps_is_served_to_those_who_ask_for_it(app: App) -> 
     assert other.json == function_app.api.document
 
 
-async def test_the_reference_is_served_with_a_policy_that_lets_it_run_our_own_files_only(app: App) -> None:
+async def test_api_reference_policy_allows_only_our_own_files(app: App) -> None:
     answer = await app.request("GET", "/docs")
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/html")
@@ -53,7 +53,7 @@ async def test_the_reference_is_served_with_a_policy_that_lets_it_run_our_own_fi
     assert policy == {"script-src": "'self'", "style-src": "'self'", "connect-src": "'self'"}
 
 
-async def test_every_file_that_the_reference_names_is_served_and_no_other(app: App) -> None:
+async def test_exactly_the_files_of_the_reference_are_served(app: App) -> None:
     page = (await app.request("GET", "/docs")).body.decode()
     files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
     assert len(files) == 4
@@ -77,7 +77,7 @@ async def test_a_preflight_is_answered_without_a_key(app: App, path: str) -> Non
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-async def test_another_origin_is_promised_nothing(app: App, client: Client) -> None:
+async def test_unlisted_origin_gets_no_cors_headers(app: App, client: Client) -> None:
     for origin in (ELSEWHERE, "null", HERE + ".evil.example", HERE.upper(), HERE + "/"):
         for answer in (
             await app.request("OPTIONS", "/v1/feed", {"Origin": origin}),
@@ -86,7 +86,7 @@ async def test_another_origin_is_promised_nothing(app: App, client: Client) -> N
             assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
-async def test_an_allowed_page_reads_pages_and_problems_alike(client: Client) -> None:
+async def test_allowed_origin_reads_pages_and_problems(client: Client) -> None:
     page = await client.feed({"Origin": HERE})
     problem = await client.feed({"Origin": HERE}, limit=0)
     unchanged = await client.feed({"Origin": HERE, "If-None-Match": page.headers["Etag"]})
@@ -99,12 +99,12 @@ async def test_an_allowed_page_reads_pages_and_problems_alike(client: Client) ->
 
 
 @pytest.mark.parametrize("setting", ["*", "https://*.app.example", "https://app.example/", "app.example", "null"])
-async def test_a_setting_that_would_let_anybody_in_is_refused(setting: str) -> None:
+async def test_setting_that_would_allow_any_origin_is_refused(setting: str) -> None:
     with pytest.raises(BadSetting, match="CORS_ORIGINS"):
         Cors(setting)
 
 
-async def test_without_the_setting_no_page_may_call() -> None:
+async def test_no_origin_is_allowed_by_default() -> None:
     headers: dict[str, str] = {}
     Cors("").mark(headers, HERE)
     assert headers == {}

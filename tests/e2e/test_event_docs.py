@@ -27,21 +27,21 @@ def example(text: str) -> dict[str, Any]:
     return parsed
 
 
-def test_every_event_type_has_its_section_with_what_it_means() -> None:
+def test_every_event_type_has_a_section_with_its_meaning() -> None:
     assert set(SECTIONS) == set(EVENT_TYPES)
     for name, meaning in EVENT_TYPES.items():
         assert example(SECTIONS[name])["type"] == name
         assert SECTIONS[name].startswith(meaning.split(";")[0].rstrip(".").split(",")[0][:20])
 
 
-def test_every_code_an_event_can_be_refused_with_is_listed() -> None:
+def test_every_event_refusal_code_is_listed() -> None:
     listed = re.search(r"Codes of rejected events: (.*?)\n\n", TEXT, re.DOTALL)
     assert listed
     assert set(re.findall(r"`(\w+)`", listed[1])) == set(REJECTIONS)
 
 
 @in_one_loop
-async def test_every_example_is_accepted_as_it_stands_but_for_its_time(app: App) -> None:
+async def test_every_example_with_a_current_time_is_accepted(app: App) -> None:
     examples = [example(body) for body in SECTIONS.values()]
     client = await app.tenant(
         [make_video(id) for id in sorted({each["videoId"] for each in examples if "videoId" in each})]
@@ -62,7 +62,7 @@ async def test_every_example_is_accepted_as_it_stands_but_for_its_time(app: App)
 
 
 @in_one_loop
-async def test_the_archived_line_in_the_documentation_has_the_fields_of_a_real_one(app: App) -> None:
+async def test_archived_line_on_the_page_has_the_fields_of_a_real_one(app: App) -> None:
     client = await app.tenant([make_video("vid_1")], count_anonymous_events=True)
     served = (await client.feed()).json["feedRequestId"]
     await client.post(

@@ -53,7 +53,7 @@ async def test_the_same_batch_posted_three_times_counts_once(app: App) -> None:
     assert await total(client) == 7
 
 
-async def test_the_same_batch_counts_once_even_when_the_bus_has_forgotten_it(app: App) -> None:
+async def test_same_batch_counts_once_after_the_duplicate_window_of_the_bus(app: App) -> None:
     client = await app.tenant(make_videos(20))
     batch = views(client, 3)
     await client.post(batch)
@@ -63,7 +63,7 @@ async def test_the_same_batch_counts_once_even_when_the_bus_has_forgotten_it(app
     assert await total(client) == 3
 
 
-async def test_events_packed_again_into_another_batch_count_once(app: App) -> None:
+async def test_events_repacked_into_another_batch_count_once(app: App) -> None:
     client = await app.tenant(make_videos(20))
     events = views(client, 12)
     await client.post(events[:8])
@@ -74,7 +74,7 @@ async def test_events_packed_again_into_another_batch_count_once(app: App) -> No
     assert await total(client) == 12
 
 
-async def test_an_event_id_names_an_event_whatever_else_changes(app: App) -> None:
+async def test_event_id_identifies_an_event_whatever_else_changes(app: App) -> None:
     client = await app.tenant(make_videos(20))
     (first,), (second,) = views(client, 1, eventId="e-1"), views(client, 1, eventId="e-1")
     assert first["timestamp"] != second["timestamp"]
@@ -102,7 +102,7 @@ async def test_the_same_body_of_two_users_or_tenants_is_two_batches(app: App) ->
     assert [await total(who) for who in (client, other, neighbor)] == [2, 2, 2]
 
 
-async def test_batches_of_one_user_that_arrive_together_all_count(app: App) -> None:
+async def test_concurrent_batches_of_one_user_all_count(app: App) -> None:
     client = await app.tenant(make_videos(20))
     batches = [views(client, 3) for _ in range(20)]
     answers = await asyncio.gather(*(client.post(batch) for batch in batches))
@@ -110,7 +110,7 @@ async def test_batches_of_one_user_that_arrive_together_all_count(app: App) -> N
     assert await total(client) == 60
 
 
-async def test_two_workers_that_fold_for_one_user_at_once_lose_and_double_nothing(app: App) -> None:
+async def test_two_workers_folding_for_one_user_lose_and_double_nothing(app: App) -> None:
     """Two consumers do not share the lock of a process, so only the store's etags keep them apart."""
     from events.batch import Batch, encode
     from events.schema import parse_event
@@ -136,7 +136,7 @@ async def test_two_workers_that_fold_for_one_user_at_once_lose_and_double_nothin
     assert await total(client) == 30
 
 
-async def test_a_write_that_happened_and_was_reported_as_failed_counts_once(app: App) -> None:
+async def test_applied_write_reported_as_failed_counts_once(app: App) -> None:
     client = await app.tenant(make_videos(20))
     await client.post(views(client, 2))
     assert await total(client) == 2
@@ -147,7 +147,7 @@ async def test_a_write_that_happened_and_was_reported_as_failed_counts_once(app:
     assert trouble.cut_after_write == 1, "the second attempt found the marker and wrote nothing"
 
 
-async def test_a_store_that_is_down_for_a_while_delays_the_fold_and_loses_nothing(app: App) -> None:
+async def test_store_outage_delays_the_fold_and_loses_nothing(app: App) -> None:
     client = await app.tenant(make_videos(20))
     dead = await app.services.bus.peek_dead_letters("signals", 100)
     with app.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), writes_fail=True)):
@@ -158,7 +158,7 @@ async def test_a_store_that_is_down_for_a_while_delays_the_fold_and_loses_nothin
     assert await app.services.bus.peek_dead_letters("signals", 100) == dead
 
 
-async def test_a_bus_that_is_down_is_a_503_and_the_same_batch_counts_later(app: App) -> None:
+async def test_bus_outage_is_a_503_and_the_same_batch_counts_later(app: App) -> None:
     client = await app.tenant(make_videos(20))
     batch = views(client, 4)
     app.bus.down = BusUnavailable("down", retry_after_seconds=7)
@@ -199,7 +199,7 @@ async def stats(client: Client, video: str) -> dict[str, int]:
     return table.week(video, client.app.clock.now())
 
 
-async def test_events_that_quote_a_served_feed_count_for_videos_and_others_do_not(app: App) -> None:
+async def test_only_events_that_quote_a_served_feed_count_for_videos(app: App) -> None:
     client = await app.tenant(make_videos(20))
     served = (await client.feed()).json["feedRequestId"]
     foreign = (await client.as_user().feed()).json["feedRequestId"]
@@ -212,7 +212,7 @@ async def test_events_that_quote_a_served_feed_count_for_videos_and_others_do_no
     assert await total(client) == 17, "in the user's own signals all of them count"
 
 
-async def test_events_of_trusted_senders_or_permissive_tenants_count_without_a_receipt(app: App) -> None:
+async def test_trusted_senders_and_permissive_tenants_count_without_a_receipt(app: App) -> None:
     trusted = await app.tenant(make_videos(20))
     await app.save_key(trusted.tenant_id, "key-of-the-cms-0001", "cms", name="cms")
     await trusted.with_key("key-of-the-cms-0001").post(views(trusted, 2, videoId="vid_fitness_1"))
@@ -222,7 +222,7 @@ async def test_events_of_trusted_senders_or_permissive_tenants_count_without_a_r
     assert (await stats(allowing, "vid_fitness_1"))["views"] == 3
 
 
-async def test_a_feed_request_is_good_for_a_day(app: App) -> None:
+async def test_feed_request_id_is_valid_for_a_day(app: App) -> None:
     client = await app.tenant(make_videos(20))
     served = (await client.feed()).json["feedRequestId"]
     app.clock.advance(24 * 3_600 + 5)
@@ -230,7 +230,7 @@ async def test_a_feed_request_is_good_for_a_day(app: App) -> None:
     assert (await stats(client, "vid_fitness_1"))["views"] == 0
 
 
-async def test_rolled_up_statistics_reach_the_plain_feed(app: App) -> None:
+async def test_rolled_up_statistics_reach_the_popular_feed(app: App) -> None:
     client = await app.tenant(make_videos(30, ("a", "b", "c")), count_anonymous_events=True)
     before = (await client.as_user().feed(limit=30)).ids
     loved = before[-1]
@@ -241,7 +241,7 @@ async def test_rolled_up_statistics_reach_the_plain_feed(app: App) -> None:
     assert (await client.as_user().feed(limit=30)).ids[0] == loved
 
 
-async def test_the_roll_up_counts_each_tenants_events_for_itself(app: App) -> None:
+async def test_events_of_each_tenant_are_rolled_up_separately(app: App) -> None:
     first = await app.tenant(make_videos(20), count_anonymous_events=True)
     second = await app.tenant(make_videos(20), count_anonymous_events=True)
     await first.post(views(first, 2, videoId="vid_fitness_1"))

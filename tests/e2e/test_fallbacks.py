@@ -51,14 +51,14 @@ async def flip(app: App, *flags: dict[str, object]) -> None:
     assert await app.services.flags_refresher.refresh()
 
 
-async def test_consent_taken_back_for_one_request_gives_the_plain_feed(client: Client) -> None:
+async def test_withdrawn_consent_for_one_request_gives_the_popular_feed(client: Client) -> None:
     assert mode(await client.feed()) == ("personalized", None)
     assert mode(await client.feed(OFF)) == ("fallback", "no_consent")
     assert mode(await client.feed({"X-Personalization": "OFF"})) == ("fallback", "no_consent")
     assert mode(await client.feed({"X-Personalization": "on"})) == ("personalized", None)
 
 
-async def test_without_consent_nothing_about_the_user_is_read_or_kept(client: Client) -> None:
+async def test_without_consent_nothing_about_the_user_is_read_or_stored(client: Client) -> None:
     cold = client.as_user()
     reads = client.app.documents.reads
     await cold.feed(OFF)
@@ -68,12 +68,12 @@ async def test_without_consent_nothing_about_the_user_is_read_or_kept(client: Cl
     assert (await cold.signals()).code == "no_signals"
 
 
-async def test_the_plain_feed_is_the_same_for_everybody(client: Client) -> None:
+async def test_popular_feed_is_the_same_for_everybody(client: Client) -> None:
     stranger = client.as_user()
     assert (await client.feed(OFF)).ids == (await stranger.feed(OFF)).ids == (await stranger.feed()).ids
 
 
-async def test_a_tenant_can_be_switched_off_and_on_by_operators(client: Client, app: App) -> None:
+async def test_operators_can_switch_personalization_of_a_tenant_off_and_on(client: Client, app: App) -> None:
     neighbor = await warm_client(app)
     operator = client.with_key(app.ops_key)
     path = "/v1/debug/set-personalization"
@@ -96,7 +96,7 @@ async def test_switching_a_tenant_keeps_the_rest_of_its_configuration(app: App) 
     assert app.services.tenants.get(client.tenant_id) == before
 
 
-async def test_an_operators_switch_is_in_the_history_and_can_be_taken_back(app: App) -> None:
+async def test_operator_switch_is_in_the_history_and_can_be_reverted(app: App) -> None:
     client = await app.tenant(make_videos(9))
     headers = client.with_key(app.ops_key).headers
     reason = {**headers, "X-Reason": "their backend is down"}
@@ -113,7 +113,7 @@ async def test_an_operators_switch_is_in_the_history_and_can_be_taken_back(app: 
 
 
 @pytest.mark.parametrize("reason", ["their\tbackend", "für sie", "x" * 301])
-async def test_a_reason_in_a_header_is_short_and_plain_or_nothing_is_switched(app: App, reason: str) -> None:
+async def test_invalid_reason_header_is_refused_and_nothing_is_switched(app: App, reason: str) -> None:
     client = await app.tenant(make_videos(9))
     headers = {**client.with_key(app.ops_key).headers, "X-Reason": reason}
     refused = await app.request("POST", "/v1/debug/set-personalization", headers, {"enable": "false"})
@@ -123,7 +123,7 @@ async def test_a_reason_in_a_header_is_short_and_plain_or_nothing_is_switched(ap
     assert tenant.use_personalization
 
 
-async def test_a_switch_that_cannot_be_written_down_is_not_made(app: App) -> None:
+async def test_switch_that_cannot_be_stored_is_not_made(app: App) -> None:
     client = await app.tenant(make_videos(9))
     headers = client.with_key(app.ops_key).headers
     path = "/v1/debug/set-personalization"
@@ -137,13 +137,13 @@ async def test_a_switch_that_cannot_be_written_down_is_not_made(app: App) -> Non
     assert len((await app.request("GET", "/v1/cms/audit", headers)).json["entries"]) == 1
 
 
-async def test_a_tenants_own_feature_flag_switches_it_off(app: App) -> None:
+async def test_tenants_own_feature_flag_switches_personalization_off(app: App) -> None:
     client = await app.tenant(make_videos(9), feature_flags={"personalized-feed": False})
     await warm_up(client)
     assert mode(await client.feed()) == ("fallback", "tenant_disabled")
 
 
-async def test_targeting_lets_some_tenants_in_and_leaves_the_others_out(client: Client, app: App) -> None:
+async def test_targeting_includes_some_tenants_and_excludes_the_others(client: Client, app: App) -> None:
     other = await warm_client(app)
     audience = {"Groups": [{"Name": client.tenant_id, "RolloutPercentage": 100}], "DefaultRolloutPercentage": 0}
     targeting = {"name": "Microsoft.Targeting", "parameters": {"Audience": audience}}
@@ -154,7 +154,7 @@ async def test_targeting_lets_some_tenants_in_and_leaves_the_others_out(client: 
     assert mode(await client.feed()) == ("fallback", "kill_switch"), "switched off beats every filter"
 
 
-async def test_a_share_of_users_is_sticky(client: Client, app: App) -> None:
+async def test_percentage_rollout_is_sticky_per_user(client: Client, app: App) -> None:
     targeting = {"name": "Microsoft.Targeting", "parameters": {"Audience": {"DefaultRolloutPercentage": 50}}}
     await flip(app, personalized(True, client_filters=[targeting]))
     users = [client.as_user() for _ in range(40)]
@@ -163,12 +163,12 @@ async def test_a_share_of_users_is_sticky(client: Client, app: App) -> None:
     assert [mode(await user.feed())[1] for user in users] == first
 
 
-async def test_a_filter_nobody_knows_leaves_everybody_out(client: Client, app: App) -> None:
+async def test_unknown_filter_excludes_everybody(client: Client, app: App) -> None:
     await flip(app, personalized(True, client_filters=[{"name": "Acme.Moon", "parameters": {}}]))
     assert mode(await client.feed()) == ("fallback", "not_in_rollout")
 
 
-async def test_a_flag_that_is_not_defined_is_not_on(client: Client, app: App) -> None:
+async def test_undefined_flag_is_not_on(client: Client, app: App) -> None:
     await flip(app)
     assert mode(await client.feed()) == ("fallback", "flags_unavailable")
 
@@ -181,7 +181,7 @@ async def test_a_broken_flags_file_changes_nothing(client: Client, app: App) -> 
     assert mode(await client.feed()) == ("fallback", "kill_switch")
 
 
-async def test_consent_beats_the_kill_switch_and_the_kill_switch_beats_the_tenant(client: Client, app: App) -> None:
+async def test_consent_overrides_the_kill_switch_and_the_kill_switch_the_tenant(client: Client, app: App) -> None:
     await app.request(
         "POST", "/v1/debug/set-personalization", client.with_key(app.ops_key).headers, {"enable": "false"}
     )
@@ -191,7 +191,7 @@ async def test_consent_beats_the_kill_switch_and_the_kill_switch_beats_the_tenan
     assert mode(await client.feed(OFF)) == ("fallback", "no_consent")
 
 
-async def test_signals_that_come_too_late_are_done_without(client: Client, app: App) -> None:
+async def test_late_signals_make_the_feed_fall_back(client: Client, app: App) -> None:
     late = app.counted("signals_late")
     with app.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), delay_seconds=60)):
         answer = await client.feed()
@@ -202,7 +202,7 @@ async def test_signals_that_come_too_late_are_done_without(client: Client, app: 
     assert mode(await client.feed()) == ("personalized", None)
 
 
-async def test_a_store_that_is_down_costs_the_personal_touch_and_nothing_else(client: Client, app: App) -> None:
+async def test_store_outage_costs_only_personalization(client: Client, app: App) -> None:
     with app.documents.in_trouble(Trouble(reads_fail=True, writes_fail=True)):
         answer = await client.feed()
         assert mode(answer) == ("fallback", "signals_unavailable")
@@ -222,7 +222,7 @@ async def test_a_store_that_is_down_costs_the_personal_touch_and_nothing_else(cl
     assert (await client.signals()).json["events"] == 20, "what was accepted meanwhile counts once it is back"
 
 
-async def test_a_catalog_that_cannot_be_loaded_is_a_503_that_says_when_to_try_again(app: App) -> None:
+async def test_failed_catalog_load_is_a_503_with_retry_after(app: App) -> None:
     client = await app.tenant(make_videos(9))
     with app.documents.in_trouble(Trouble(reads_fail=True)):
         answer = await client.feed()
@@ -231,7 +231,7 @@ async def test_a_catalog_that_cannot_be_loaded_is_a_503_that_says_when_to_try_ag
     assert (await client.feed()).status == 200
 
 
-async def test_a_defect_is_a_500_that_tells_nothing_and_a_log_line_without_values(
+async def test_defect_is_a_500_without_details_and_a_log_line_without_values(
     client: Client, app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
     defect = ValueError(f"cannot read {client.user} with {client.key}, secret-text-4711")

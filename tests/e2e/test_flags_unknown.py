@@ -9,7 +9,7 @@ from shared.web.status import KEEP_SECONDS
 from tests.served_app import eventually, make_videos, personalized, served
 
 
-async def test_before_the_flags_are_known_the_feed_is_plain_and_then_it_is_not(tmp_path: Path) -> None:
+async def test_feed_is_popular_until_the_flags_are_known(tmp_path: Path) -> None:
     async with served(tmp_path, flags=False) as app:
         client = await app.tenant(make_videos(60))
         await client.post(story_events(app.clock.now()))

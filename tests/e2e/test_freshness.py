@@ -37,7 +37,7 @@ async def test_events_change_the_next_feed_within_ten_seconds_of_their_202(app: 
     await eventually(personal, FRESH_SECONDS)
 
 
-async def test_how_long_events_waited_for_their_fold_is_measured_for_each_message(app: App) -> None:
+async def test_fold_delay_is_measured_for_each_message(app: App) -> None:
     def measured() -> float:
         lines = [line for line in render_prometheus(app.services.telemetry).splitlines() if "fold_lag_ms_count" in line]
         return float(lines[0].rsplit(" ", 1)[1]) if lines else 0.0
@@ -50,7 +50,7 @@ async def test_how_long_events_waited_for_their_fold_is_measured_for_each_messag
     assert measured() == before + 3
 
 
-async def test_a_disliked_video_is_gone_from_a_personal_feed_within_ten_seconds(app: App) -> None:
+async def test_disliked_video_leaves_a_personal_feed_within_ten_seconds(app: App) -> None:
     client = await app.tenant(make_videos(60, ("cooking", "fitness", "travel")))
     await client.post(story_events(app.clock.now()))
     await app.folded()
@@ -63,7 +63,7 @@ async def test_a_disliked_video_is_gone_from_a_personal_feed_within_ten_seconds(
     await eventually(gone, FRESH_SECONDS)
 
 
-async def test_a_dislike_is_heeded_although_it_is_all_a_newcomer_has_done(app: App) -> None:
+async def test_only_dislike_of_a_new_user_is_respected(app: App) -> None:
     client = await app.tenant(make_videos(30))
     first = (await client.feed()).ids[0]
     await dislike(client, first)
@@ -73,7 +73,7 @@ async def test_a_dislike_is_heeded_although_it_is_all_a_newcomer_has_done(app: A
     assert first not in await everything(client)
 
 
-async def test_a_dislike_is_heeded_in_the_middle_of_a_walk(app: App) -> None:
+async def test_dislike_is_respected_in_the_middle_of_paging(app: App) -> None:
     client = await app.tenant(make_videos(60, ("cooking", "fitness", "travel")))
     await client.post(story_events(app.clock.now()))
     await app.folded()
@@ -89,7 +89,7 @@ async def test_a_dislike_is_heeded_in_the_middle_of_a_walk(app: App) -> None:
     assert disliked not in served
 
 
-async def test_a_dislike_lives_90_days_and_outlives_a_thousand_other_videos(app: App) -> None:
+async def test_dislike_lasts_90_days_and_outlives_a_thousand_other_videos(app: App) -> None:
     videos = [f"vid_fitness_{n}" for n in range(1, 1_101)]
     client = await app.tenant(make_videos(1_100, ("fitness",)))
     disliked = videos[0]
@@ -114,7 +114,7 @@ async def test_a_dislike_lives_90_days_and_outlives_a_thousand_other_videos(app:
     assert disliked in await everything(client), "after 90 days it is forgotten"
 
 
-async def test_a_store_outage_of_ten_minutes_fills_no_dead_letters_and_recovers_by_itself(app: App) -> None:
+async def test_ten_minute_store_outage_dead_letters_nothing_and_recovers_by_itself(app: App) -> None:
     clients = [await app.tenant(make_videos(9), count_anonymous_events=True) for _ in range(3)]
     dead = {name: await app.services.bus.peek_dead_letters(name, 100) for name in ("signals", "rollup")}
     with app.documents.in_trouble(Trouble(reads_fail=True, writes_fail=True)):

@@ -85,7 +85,7 @@ async def swipe(page: Page, key: str = "ArrowDown") -> str:
     return await current(page)
 
 
-async def test_clips_play_and_the_feed_becomes_personal_by_what_was_done(page: Page) -> None:
+async def test_clips_play_and_the_feed_becomes_personal(page: Page) -> None:
     mode = page.locator("#mode")
     await expect(mode).to_contain_text("Popular")
     first = await current(page)
@@ -107,7 +107,7 @@ async def test_clips_play_and_the_feed_becomes_personal_by_what_was_done(page: P
     assert third not in (first, second), "they were seen"
 
 
-async def test_the_kill_switch_another_viewer_and_another_app_change_what_is_seen(page: Page) -> None:
+async def test_kill_switch_viewer_and_app_choices_change_the_feed(page: Page) -> None:
     await current(page)
     await page.get_by_label("Service may personalize").uncheck()
     await expect(page.locator("#mode")).to_contain_text("switched personalization off", timeout=PATIENCE_MS)
@@ -137,12 +137,12 @@ async def serious(page: Page, size: tuple[int, int], name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-async def test_axe_finds_nothing_serious(page: Page, size: tuple[int, int]) -> None:
+async def test_axe_finds_no_serious_accessibility_problem(page: Page, size: tuple[int, int]) -> None:
     await current(page)
     assert await serious(page, size, "front") == []
 
 
-async def test_the_documentation_is_a_click_away(page: Page) -> None:
+async def test_documentation_is_one_click_away(page: Page) -> None:
     await page.get_by_role("link", name="Documentation").click()
     await page.get_by_role("link", name="Design", exact=True).click()
     await expect(page.get_by_role("heading", name="Design", exact=True)).to_be_visible()
@@ -171,7 +171,7 @@ async def test_an_operator_switches_a_flag_on_the_live_page(page: Page, machine:
     await expect(flag.locator(".chip")).to_have_text("on")
 
 
-async def test_the_page_may_load_nothing_else_and_the_switch_needs_its_key(machine: Running) -> None:
+async def test_page_loads_nothing_else_and_the_switch_requires_its_key(machine: Running) -> None:
     async with aiohttp.ClientSession(machine.url) as http:
         async with http.get("/") as answer:
             policy = answer.headers["Content-Security-Policy"]
@@ -220,7 +220,7 @@ async def test_a_story_is_posted_seen_by_another_viewer_and_answered(page: Page)
     await expect(page.locator("#stories")).to_be_hidden()
 
 
-async def test_without_the_demo_the_page_has_no_keys(tmp_path: Path) -> None:
+async def test_page_without_the_demo_has_no_keys(tmp_path: Path) -> None:
     settings = local_settings({"DATA_FOLDER": str(tmp_path), "FLAGS_FILE": str(tmp_path / "flags.json")})
     async with (
         running(settings, port=0, demo=False, grace_seconds=0.1) as machine,

@@ -50,7 +50,7 @@ def figure(page: Page, name: str) -> Locator:
     return page.locator(f"[data-figure={name}] dd")
 
 
-async def test_an_operator_signs_in_and_reads_p95_at_a_glance(app: App, open_studio: Open) -> None:
+async def test_operator_signs_in_and_reads_p95_without_scrolling(app: App, open_studio: Open) -> None:
     forget_the_past(app)
     await served(app, 20)
     page = await open_studio(await operator(app), DESKTOP)
@@ -70,7 +70,7 @@ async def test_an_operator_signs_in_and_reads_p95_at_a_glance(app: App, open_stu
     await expect(page.locator("#attention")).to_have_text("Nothing fails")
 
 
-async def test_the_page_reads_again_by_itself_and_not_while_it_is_hidden(app: App, open_studio: Open) -> None:
+async def test_page_refreshes_by_itself_but_not_while_hidden(app: App, open_studio: Open) -> None:
     forget_the_past(app)
     page = await open_studio(await operator(app), DESKTOP)
     feeds = figure(page, "feeds")
@@ -93,7 +93,7 @@ def _is_live(sent: Request) -> bool:
     return "/v1/cms/live" in sent.url
 
 
-async def test_a_page_that_is_left_asks_no_more(app: App, open_studio: Open) -> None:
+async def test_closed_page_makes_no_more_requests(app: App, open_studio: Open) -> None:
     page = await open_studio(await operator(app), DESKTOP)
     await page.get_by_role("link", name="Tenants").click()
     await expect(page.locator("[data-tenant]").first).to_be_visible()
@@ -103,7 +103,7 @@ async def test_a_page_that_is_left_asks_no_more(app: App, open_studio: Open) -> 
     assert asked == []
 
 
-async def test_an_app_that_does_not_answer_is_told_over_the_last_figures(app: App, open_studio: Open) -> None:
+async def test_app_outage_is_shown_above_the_last_figures(app: App, open_studio: Open) -> None:
     forget_the_past(app)
     await served(app, 4)
     page = await open_studio(await operator(app), PHONE)
@@ -121,7 +121,7 @@ async def test_an_app_that_does_not_answer_is_told_over_the_last_figures(app: Ap
     await expect(alert).to_be_hidden(timeout=NEXT_READ_MS)
 
 
-async def test_loading_and_a_first_call_that_fails_are_told(app: App, open_studio: Open) -> None:
+async def test_loading_and_a_failed_first_call_are_shown(app: App, open_studio: Open) -> None:
     page = await open_studio(await operator(app), DESKTOP)
     go_on = asyncio.Event()
 
@@ -139,7 +139,7 @@ async def test_loading_and_a_first_call_that_fails_are_told(app: App, open_studi
     await expect(figure(page, "p95")).to_be_visible(timeout=NEXT_READ_MS)
 
 
-async def test_dead_letters_and_a_pulled_switch_are_what_one_looks_at(app: App, open_studio: Open) -> None:
+async def test_dead_letters_and_a_pulled_switch_are_shown_first(app: App, open_studio: Open) -> None:
     app.write_flags({"id": "personalized-feed", "enabled": False})
 
     async def pulled() -> bool:
@@ -151,7 +151,7 @@ async def test_dead_letters_and_a_pulled_switch_are_what_one_looks_at(app: App, 
     await expect(page.locator("[data-flag=personalized-feed] .chip")).to_have_text("off")
 
 
-async def test_no_part_of_it_is_wider_than_a_phone(app: App, open_studio: Open) -> None:
+async def test_no_part_of_the_page_is_wider_than_a_phone(app: App, open_studio: Open) -> None:
     await served(app, 10)
     page = await open_studio(await operator(app), PHONE)
     await expect(page.locator("[data-flag]").first).to_be_visible()

@@ -157,7 +157,7 @@ async def _while_things_break(app: App, viewers: list[Client]) -> list[Answer]:
     return answers
 
 
-async def test_after_mixed_traffic_no_identifier_is_in_a_log_a_metric_or_an_error(app: App, logged: Everything) -> None:
+async def test_mixed_traffic_leaves_no_identifier_in_logs_metrics_or_errors(app: App, logged: Everything) -> None:
     identifiers, answers = await mixed_traffic(app)
     await asyncio.sleep(0)
     assert {200, 202, 400, 401, 403, 500} <= {answer.status for answer in answers}, "the traffic was mixed"
@@ -182,7 +182,7 @@ async def test_after_mixed_traffic_no_identifier_is_in_a_log_a_metric_or_an_erro
         assert not re.search(r"\b[0-9a-f]{64}\b", text), f"something like a user hash left by {way_out}"
 
 
-async def test_nothing_a_caller_sends_can_forge_a_line_of_the_log(app: App, logged: Everything) -> None:
+async def test_caller_input_cannot_forge_a_log_line(app: App, logged: Everything) -> None:
     client = await app.tenant(make_videos(3))
     before = len(logged.texts)
     with app.documents.in_trouble(Trouble(defect=RuntimeError(INJECTIONS[0]))):
@@ -198,7 +198,7 @@ async def test_nothing_a_caller_sends_can_forge_a_line_of_the_log(app: App, logg
         assert mark not in said
 
 
-async def test_labels_of_metrics_come_from_closed_sets(app: App) -> None:
+async def test_metric_labels_come_from_closed_sets(app: App) -> None:
     """A label with a value of the caller's choosing would both leak it and fill the memory."""
     client = await app.tenant(make_videos(3))
     telemetry = app.services.telemetry

@@ -43,7 +43,7 @@ async def warm_viewer(app: App, client: Client) -> Client:
     return viewer
 
 
-async def test_one_user_asking_too_often_is_told_when_to_come_back_and_others_are_served(app: App) -> None:
+async def test_user_above_the_rate_gets_retry_after_and_others_are_served(app: App) -> None:
     client = await app.tenant(make_videos(10))
     answers = [await client.feed()]
     while answers[-1].status == 200 and len(answers) < 100:
@@ -69,7 +69,7 @@ async def test_event_batches_have_their_own_limit_and_opted_out_users_share_none
     assert (await client.feed()).status == 200
 
 
-async def test_a_tenants_own_rate_is_kept(app: App) -> None:
+async def test_tenants_own_rate_limit_is_enforced(app: App) -> None:
     client = await app.tenant(make_videos(10), feed_requests_per_second=1.0)
     answers = [await client.as_user().feed()]
     while answers[-1].status == 200 and len(answers) < 100:
@@ -77,7 +77,7 @@ async def test_a_tenants_own_rate_is_kept(app: App) -> None:
     assert is_problem(answers[-1], 429, "rate_limited")
 
 
-async def test_a_late_event_loop_serves_the_ready_page_and_says_why(app: App) -> None:
+async def test_late_event_loop_serves_the_ready_page_with_the_reason(app: App) -> None:
     client = await app.tenant(make_videos(30))
     viewer = await warm_viewer(app, client)
     assert (await viewer.feed()).json["mode"] == "personalized"
@@ -104,7 +104,7 @@ async def test_a_very_late_event_loop_refuses_cleanly_and_recovers(app: App) -> 
     assert (await client.post([event])).status == 202
 
 
-async def test_more_requests_than_slots_are_refused_and_no_slot_is_lost(app: App) -> None:
+async def test_requests_above_the_concurrency_limit_are_refused_and_no_slot_leaks(app: App) -> None:
     client = await app.tenant(make_videos(10))
     assert (await client.feed()).status == 200
     slow = Trouble(containers=frozenset({"user-activity"}), delay_seconds=0.05)
@@ -116,7 +116,7 @@ async def test_more_requests_than_slots_are_refused_and_no_slot_is_lost(app: App
     assert (await client.as_user().feed()).status == 200
 
 
-async def test_a_herd_at_the_start_costs_one_load_per_tenant(app: App, tmp_path: Path) -> None:
+async def test_burst_at_the_start_costs_one_load_per_tenant(app: App, tmp_path: Path) -> None:
     clients = [await app.tenant(make_videos(10)) for _ in range(3)]
     app.services.limits.most_in_flight = 10_000
     loads = app.documents.loads("videos")
@@ -127,7 +127,7 @@ async def test_a_herd_at_the_start_costs_one_load_per_tenant(app: App, tmp_path:
         assert app.documents.loads("videos")[client.tenant_id] == loads.get(client.tenant_id, 0) + 1
 
 
-async def test_a_herd_after_the_kill_switch_reads_no_content_and_no_user(app: App) -> None:
+async def test_burst_after_the_kill_switch_reads_no_content_and_no_user(app: App) -> None:
     client = await app.tenant(make_videos(30))
     viewer = await warm_viewer(app, client)
     assert (await viewer.feed()).json["mode"] == "personalized"

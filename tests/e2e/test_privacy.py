@@ -41,7 +41,7 @@ def officer(client: Client) -> Client:
     return client.with_key(privacy_key(client))
 
 
-async def test_an_erased_user_is_a_stranger_at_the_next_feed_and_may_come_back(app: App) -> None:
+async def test_erased_user_is_new_at_the_next_feed_and_can_return(app: App) -> None:
     client = await with_history(app)
     assert (await client.feed()).json["mode"] == "personalized"
     answer = await ask(officer(client), ERASE)
@@ -53,7 +53,7 @@ async def test_an_erased_user_is_a_stranger_at_the_next_feed_and_may_come_back(a
     assert (await client.signals()).json["events"] == 10
 
 
-async def test_a_batch_that_was_on_its_way_when_the_user_was_erased_never_arrives(app: App) -> None:
+async def test_batch_in_flight_during_an_erasure_is_never_folded(app: App) -> None:
     client = await with_history(app)
     with app.documents.in_trouble(Trouble(partitions=frozenset({client.user_key}), writes_fail=True)) as trouble:
         assert (await client.post(story_events(app.clock.now() - 60))).status == 202
@@ -63,7 +63,7 @@ async def test_a_batch_that_was_on_its_way_when_the_user_was_erased_never_arrive
     assert (await client.signals()).status == 404
 
 
-async def test_the_receipt_says_what_was_deleted_and_until_when_what_is_left_will_live(app: App) -> None:
+async def test_erasure_receipt_lists_what_was_deleted_and_when_the_rest_expires(app: App) -> None:
     client = await with_history(app)
     receipt = (await ask(officer(client), ERASE)).json
     assert set(receipt) == {"receiptId", "erasedAt", "deleted", "remaining"}
@@ -74,7 +74,7 @@ async def test_the_receipt_says_what_was_deleted_and_until_when_what_is_left_wil
     assert client.user_key not in str(receipt)
 
 
-async def test_erasing_twice_and_erasing_nobody_are_answered_alike(app: App) -> None:
+async def test_erasing_twice_and_erasing_an_unknown_user_are_answered_alike(app: App) -> None:
     client = await with_history(app)
     assert (await ask(officer(client), ERASE)).status == 200
     again = await ask(officer(client), ERASE)
@@ -84,7 +84,7 @@ async def test_erasing_twice_and_erasing_nobody_are_answered_alike(app: App) -> 
         assert (answer.status, answer.json["deleted"]) == (200, nothing)
 
 
-async def test_only_keys_for_privacy_and_operators_may_ask(app: App) -> None:
+async def test_only_privacy_and_operator_keys_can_erase_or_export(app: App) -> None:
     client = await with_history(app)
     await app.save_key(client.tenant_id, f"cms-of-{client.tenant_id}", "cms", name="cms")
     for path in (ERASE, EXPORT):
@@ -95,7 +95,7 @@ async def test_only_keys_for_privacy_and_operators_may_ask(app: App) -> None:
     assert (await client.signals()).json["events"] == 10, "nothing was erased"
 
 
-async def test_the_user_is_named_in_a_header_and_nowhere_else(app: App) -> None:
+async def test_user_is_named_only_in_a_header(app: App) -> None:
     client = await with_history(app)
     headers = {name: value for name, value in officer(client).headers.items() if name != "X-User"}
     for path in (ERASE, EXPORT):
@@ -103,7 +103,7 @@ async def test_the_user_is_named_in_a_header_and_nowhere_else(app: App) -> None:
         assert is_problem(answer, 400, "missing_user")
 
 
-async def test_a_tenant_erases_and_sees_its_own_users_only(app: App) -> None:
+async def test_tenant_erases_and_exports_only_its_own_users(app: App) -> None:
     client, neighbor = await with_history(app), await with_history(app)
     same_person = neighbor.as_user(client.user)
     await tell(same_person)
@@ -114,7 +114,7 @@ async def test_a_tenant_erases_and_sees_its_own_users_only(app: App) -> None:
     assert is_problem(await ask(foreign, ERASE), 401, "unauthorized")
 
 
-async def test_the_export_names_what_is_stored_in_words(app: App) -> None:
+async def test_export_describes_stored_data_in_words(app: App) -> None:
     client = await with_history(app)
     now = app.now_ms()
     await client.post([{"type": "not_interested", "videoId": "vid_travel_3", "timestamp": now}])
@@ -133,7 +133,7 @@ async def test_the_export_names_what_is_stored_in_words(app: App) -> None:
     assert stored == {"signals", *(f"batch:{id}" for id in told["foldedBatches"])}, "nothing is left out"
 
 
-async def test_an_export_of_nobody_says_so_and_one_of_the_erased_says_when(app: App) -> None:
+async def test_export_of_an_unknown_user_is_404_and_of_an_erased_one_has_the_time(app: App) -> None:
     client = await with_history(app)
     assert is_problem(await ask(officer(client).as_user(), EXPORT), 404, "no_signals")
     erased_at = (await ask(officer(client), ERASE)).json["erasedAt"]
@@ -141,7 +141,7 @@ async def test_an_export_of_nobody_says_so_and_one_of_the_erased_says_when(app: 
     assert (told["signals"], told["erasedAt"], told["foldedBatches"]) == (None, erased_at, [])
 
 
-async def test_while_the_store_is_down_nothing_is_claimed_to_be_erased(app: App) -> None:
+async def test_store_outage_claims_no_erasure(app: App) -> None:
     client = await with_history(app)
     with app.documents.in_trouble(Trouble(reads_fail=True, writes_fail=True)):
         answer = await ask(officer(client), ERASE)

@@ -119,7 +119,7 @@ async def folded(folder: Path) -> None:
     await eventually(none_waits, 20)
 
 
-async def test_after_kill_9_every_accepted_batch_is_folded_exactly_once(tmp_path: Path) -> None:
+async def test_accepted_batches_are_folded_exactly_once_after_kill_9(tmp_path: Path) -> None:
     users = [new_user() for _ in range(20)]
     accepted: set[tuple[str, int]] = set()
     sent: set[tuple[str, int]] = set()
@@ -169,7 +169,7 @@ async def test_after_kill_9_every_accepted_batch_is_folded_exactly_once(tmp_path
         assert counted == [len(sent)] * 4
 
 
-async def test_the_demo_a_newcomer_starts_tells_the_story_by_its_own_hints(tmp_path: Path) -> None:
+async def test_demo_hints_show_personalization_to_a_new_developer(tmp_path: Path) -> None:
     async with process(tmp_path) as (running, url), aiohttp.ClientSession() as http:
         assert running.stdout is not None
         hints = (await asyncio.wait_for(running.stdout.readuntil(b"fitness first:"), START_SECONDS)).decode()
@@ -223,14 +223,14 @@ def refused(folder: Path, *arguments: str, **settings: str) -> str:
     return line
 
 
-def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_taken_port_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "taken" in (line := refused(tmp_path, "serve", "--port", port))
         assert port in line
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("in the way")
     assert "not writable" in (line := refused(tmp_path / "a file" / "data", "serve", "--port", "0"))
     assert "DATA_FOLDER" in line
@@ -245,13 +245,11 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path)
         ({"SIGNING_KEYS": "no colon"}, "SIGNING_KEYS"),
     ],
 )
-def test_a_setting_that_cannot_work_is_named_in_one_sentence(
-    tmp_path: Path, settings: dict[str, str], named: str
-) -> None:
+def test_invalid_setting_is_named_in_one_sentence(tmp_path: Path, settings: dict[str, str], named: str) -> None:
     line = refused(tmp_path, "serve", "--port", "0", **settings)
     assert named in line
     assert "no colon" not in line
 
 
-def test_a_port_that_cannot_be_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_impossible_port_is_reported_in_one_sentence(tmp_path: Path) -> None:
     assert "65535" in refused(tmp_path, "serve", "--port", "99999")

@@ -42,9 +42,7 @@ async def client(app: App) -> AsyncIterator[Client]:
     await flags(app)
 
 
-async def test_a_dark_launch_serves_the_popular_feed_and_records_how_the_other_differs(
-    client: Client, app: App
-) -> None:
+async def test_dark_launch_serves_the_popular_feed_and_records_the_difference(client: Client, app: App) -> None:
     telemetry = app.services.telemetry
     assert (await client.feed()).json["mode"] == "personalized"
     await flags(app, {"id": DARK_LAUNCH, "enabled": True})
@@ -58,9 +56,7 @@ async def test_a_dark_launch_serves_the_popular_feed_and_records_how_the_other_d
     assert telemetry.histograms["dark_launch_correlation", ()].number == overlap.number
 
 
-async def test_a_dark_launch_compares_no_new_user_and_reads_nothing_of_an_opted_out_one(
-    client: Client, app: App
-) -> None:
+async def test_dark_launch_skips_new_users_and_reads_nothing_of_opted_out_ones(client: Client, app: App) -> None:
     await flags(app, {"id": DARK_LAUNCH, "enabled": True})
     stranger = client.as_user()
     assert (await stranger.feed()).json["reason"] == "dark_launch"
@@ -72,16 +68,14 @@ async def test_a_dark_launch_compares_no_new_user_and_reads_nothing_of_an_opted_
     assert app.documents.reads == reads
 
 
-async def test_the_kill_switch_ends_a_dark_launch_too(client: Client, app: App) -> None:
+async def test_kill_switch_ends_a_dark_launch(client: Client, app: App) -> None:
     app.write_flags(personalized(False), {"id": DARK_LAUNCH, "enabled": True})
     assert await app.services.flags_refresher.refresh()
     assert (await client.feed()).json["reason"] == "kill_switch"
     assert not app.services.feed.dark_launch._under_way
 
 
-async def test_while_signals_keep_failing_nobody_waits_for_them_until_a_probe_succeeds(
-    client: Client, app: App
-) -> None:
+async def test_failing_signals_are_not_awaited_until_a_probe_succeeds(client: Client, app: App) -> None:
     reader = app.services.feed.signals
     least = Objective().least_calls
     with app.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), reads_fail=True)):
@@ -99,7 +93,7 @@ async def test_while_signals_keep_failing_nobody_waits_for_them_until_a_probe_su
     assert app.services.telemetry.read_gauges()["breaker_open", ("signals",)] == 0
 
 
-async def test_a_switched_off_archive_keeps_events_in_signals_and_statistics_only(app: App) -> None:
+async def test_disabled_archive_keeps_events_in_signals_and_statistics_only(app: App) -> None:
     await flags(app, {"id": ARCHIVE_FLAG, "enabled": False})
     client = await app.tenant(make_videos(6), count_anonymous_events=True)
     await client.post(story_events(app.clock.now()))
@@ -114,7 +108,7 @@ async def test_a_switched_off_archive_keeps_events_in_signals_and_statistics_onl
     assert len([blob async for blob in app.services.blobs.list(ARCHIVE, f"{client.tenant_id}/")]) == 1
 
 
-async def test_exploration_fills_one_place_with_a_known_chance_until_it_is_switched_off(app: App) -> None:
+async def test_exploration_fills_one_place_with_a_known_probability_until_disabled(app: App) -> None:
     await flags(app)
     client = await app.tenant(make_videos(200))
     users = [client.as_user() for _ in range(5)]
@@ -152,7 +146,7 @@ def seen(app: App, page: Any, item: Any, kind: str = "impression", **more: Any) 
     }  # fmt: skip
 
 
-async def test_an_experiment_deals_users_to_arms_and_its_report_comes_from_what_they_did(app: App) -> None:
+async def test_experiment_assigns_users_to_arms_and_reports_from_their_events(app: App) -> None:
     await flags(app)
     client = await app.tenant(make_videos(60))
     now = app.clock.now()
@@ -204,7 +198,7 @@ async def test_an_experiment_deals_users_to_arms_and_its_report_comes_from_what_
     assert stored.body["report"]["arms"] == json.loads(json.dumps(result["arms"]))
 
 
-async def test_an_arm_whose_model_does_not_exist_is_nobodys(app: App) -> None:
+async def test_arm_whose_model_does_not_exist_gets_no_users(app: App) -> None:
     client = await app.tenant(make_videos(60))
     arms = [{"name": "control", "percent": 0}, {"name": "gone", "percent": 100, "modelVersion": "never-stored"}]
     body = {"id": "experiment:gone", "kind": "experiment", "experimentId": "gone", "status": "running", "salt": "s"}
@@ -216,7 +210,7 @@ async def test_an_arm_whose_model_does_not_exist_is_nobodys(app: App) -> None:
     assert (page["mode"], page["experiment"]) == ("personalized", None)
 
 
-async def test_the_trace_of_a_request_is_named_by_what_its_fold_logs(
+async def test_trace_id_of_a_request_is_in_the_logs_of_its_fold(
     client: Client, app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -231,7 +225,7 @@ async def test_the_trace_of_a_request_is_named_by_what_its_fold_logs(
     assert "vid_nobody_has" not in caplog.text, "what a caller chose is in no log"
 
 
-async def test_the_stages_of_every_eighth_feed_are_timed_and_together_are_the_whole(client: Client, app: App) -> None:
+async def test_stages_of_every_eighth_feed_are_timed_and_add_up_to_the_whole(client: Client, app: App) -> None:
     app.services.apis[FeedApi]._served = 0
     histograms = app.services.telemetry.histograms
 

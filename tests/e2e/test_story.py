@@ -15,7 +15,7 @@ def says(answer: Answer, mode: str, reason: str | None) -> bool:
     return (answer.json["mode"], answer.json["reason"]) == (mode, reason)
 
 
-async def test_the_tour_through_the_real_app(app: App) -> None:
+async def test_guided_tour_works_through_the_real_app(app: App) -> None:
     videos = make_videos(60, ("cooking", "fitness", "travel", "music"))
     viewer = await app.tenant(videos)
     neighbor = await app.tenant(videos)

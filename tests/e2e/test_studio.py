@@ -108,9 +108,7 @@ async def with_history(app: App) -> Editor:
     return editor
 
 
-async def test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_back(
-    app: App, open_studio: Open
-) -> None:
+async def test_editor_changes_a_weight_takes_a_video_down_and_reverts_both(app: App, open_studio: Open) -> None:
     editor = await with_history(app)
     client = editor.client
     page = await open_studio(editor, DESKTOP)
@@ -183,7 +181,7 @@ async def test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_b
     await eventually(lambda: follows(before), FOLLOWS_SECONDS)
 
 
-async def test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alone(app: App, open_studio: Open) -> None:
+async def test_rule_is_previewed_published_and_disabled_by_keyboard_alone(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(20))
     page = await open_studio(editor, PHONE)
     await page.get_by_role("link", name="Rules").focus()
@@ -209,7 +207,7 @@ async def test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alon
     assert (await editor.client.feed()).ids[0] != "vid_travel_6"
 
 
-async def test_a_rule_that_cannot_be_saved_says_why_where_it_is_written(app: App, open_studio: Open) -> None:
+async def test_rule_that_cannot_be_saved_shows_the_reason_at_its_field(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(6))
     page = await open_studio(editor, DESKTOP)
     await page.get_by_role("link", name="Rules").click()
@@ -218,7 +216,7 @@ async def test_a_rule_that_cannot_be_saved_says_why_where_it_is_written(app: App
     await expect(page.get_by_role("alert")).to_contain_text("Name is missing.")
 
 
-async def test_showing_stronger_ratings_asks_first(app: App, open_studio: Open) -> None:
+async def test_showing_stronger_ratings_asks_for_confirmation(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(6))
     page = await open_studio(editor, DESKTOP)
     await page.get_by_role("link", name="Settings").click()
@@ -239,7 +237,7 @@ async def test_nothing_is_wider_than_a_phone(app: App, open_studio: Open) -> Non
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
 
 
-async def test_a_wrong_key_is_told_and_an_app_key_does_not_open_the_studio(app: App, open_studio: Open) -> None:
+async def test_wrong_key_is_reported_and_an_app_key_does_not_open_the_studio(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(3))
     page = await open_studio(editor, DESKTOP)
     await page.get_by_role("button", name="Sign out").click()
@@ -250,7 +248,7 @@ async def test_a_wrong_key_is_told_and_an_app_key_does_not_open_the_studio(app: 
         await expect(page.get_by_role("alert")).to_contain_text(message)
 
 
-async def test_what_others_wrote_is_text_and_never_code(app: App, open_studio: Open) -> None:
+async def test_content_of_others_is_shown_as_text_and_never_run(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(3))
     evil = '<img src=x onerror="document.title=1">'
     await editor.change("PATCH", "videos/vid_travel_1", {"title": evil})
@@ -259,7 +257,7 @@ async def test_what_others_wrote_is_text_and_never_code(app: App, open_studio: O
     assert await page.title() == "Preview · Feed Studio"
 
 
-async def test_what_players_need_is_edited_beside_what_is_not_touched(app: App, open_studio: Open) -> None:
+async def test_player_media_is_edited_and_other_fields_stay(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(3))
     media = {
         "renditions": [{"url": "https://cdn.example/720.m3u8", "height": 1280, "bitrate": 2_500_000}],
@@ -340,7 +338,7 @@ async def test_an_operator_creates_a_tenant_and_sees_its_first_feed(app: App, op
     assert (await client.feed()).status == 401
 
 
-async def test_an_editor_reads_what_was_learned_and_serves_what_is_suggested(app: App, open_studio: Open) -> None:
+async def test_editor_reads_learning_results_and_promotes_a_suggestion(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(20), auto_model="suggest")
     suggested = replace(AUTO, popularity=None, personal=None, suggested="night-1", report=REPORT)
     await store(editor, measured(suggested, -0.1), version())
@@ -358,7 +356,7 @@ async def test_an_editor_reads_what_was_learned_and_serves_what_is_suggested(app
     assert (await editor.client.feed()).json["modelVersion"] == "night-1-popularity"
 
 
-async def test_learning_that_cannot_be_read_is_told_and_tried_again(app: App, open_studio: Open) -> None:
+async def test_unreadable_learning_results_are_reported_and_retried(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(20))
     page = await open_studio(editor, DESKTOP)
 

@@ -53,7 +53,7 @@ async def save(box: Locator, name: str = "Save") -> None:
     await expect(box).to_have_count(0)
 
 
-async def test_a_form_writes_what_was_touched_and_a_toast_takes_it_back(app: App, open_studio: Open) -> None:
+async def test_form_writes_only_touched_fields_and_a_toast_reverts_it(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(6))
     await editor.change("PATCH", TRAVEL, {"tags": ["rock, paper"], "publishedAt": AT})
     before = (await editor.get(TRAVEL)).json
@@ -81,7 +81,7 @@ async def test_a_form_writes_what_was_touched_and_a_toast_takes_it_back(app: App
     assert (await editor.get(TRAVEL)).json["title"] == before["title"]
 
 
-async def test_every_fault_stands_at_its_field_and_leaving_with_edits_asks(app: App, open_studio: Open) -> None:
+async def test_every_error_is_shown_at_its_field_and_leaving_with_edits_asks(app: App, open_studio: Open) -> None:
     page = await open_studio(await new_editor(app, make_videos(6)), PHONE)
     await tab(page, "Videos")
     box = await edit_travel(page)
@@ -117,7 +117,7 @@ async def test_every_fault_stands_at_its_field_and_leaving_with_edits_asks(app: 
     await expect(page.get_by_role("heading", name="Rules")).to_be_visible()
 
 
-async def test_a_conflict_keeps_both_and_a_key_that_ends_loses_nothing(app: App, open_studio: Open) -> None:
+async def test_conflict_keeps_both_versions_and_an_expired_key_loses_no_input(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(6))
     ops = editor.with_key(app.ops_key)
     page = await open_studio(editor, DESKTOP)
@@ -152,7 +152,7 @@ async def test_a_conflict_keeps_both_and_a_key_that_ends_loses_nothing(app: App,
     assert [after[name] for name in ("title", "language", "mainTag", "creatorId")] == ["Mine", "he", "sea", "anna"]
 
 
-async def test_playlists_of_any_script_get_a_free_id(app: App, open_studio: Open) -> None:
+async def test_playlist_names_of_any_script_get_a_free_id(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(3))
     page = await open_studio(editor, DESKTOP)
     await tab(page, "Playlists")
@@ -176,7 +176,7 @@ async def choose(page: Page, file: Path) -> None:
     await (await chooser.value).set_files(file)
 
 
-async def test_a_file_is_looked_at_mapped_and_read_again_when_it_was_repaired(
+async def test_import_file_is_previewed_mapped_and_read_again_after_a_repair(
     app: App, open_studio: Open, tmp_path: Path
 ) -> None:
     editor = await new_editor(app, make_videos(3))
@@ -223,7 +223,7 @@ async def test_a_file_is_looked_at_mapped_and_read_again_when_it_was_repaired(
         assert rows == [each.number for each in read_table(text.encode(), VIDEO_FILE.columns)], text
 
 
-async def test_a_wrong_key_is_named_before_any_call_and_what_is_invisible_is_taken_off(
+async def test_wrong_key_is_reported_before_any_call_and_invisible_characters_are_removed(
     app: App, open_studio: Open
 ) -> None:
     editor = await new_editor(app, make_videos(3))

@@ -60,7 +60,7 @@ async def faults(page: Page) -> list[str]:
     return found
 
 
-async def test_axe_finds_nothing_serious_in_any_screen_of_the_studio(app: App, open_studio: Open) -> None:
+async def test_axe_finds_no_serious_problem_in_any_screen_of_the_studio(app: App, open_studio: Open) -> None:
     if not AXE.exists():
         leave_out("the Studio's accessibility: `npm --prefix sdk/typescript ci` gets axe-core")
     editor = await with_content(app)

@@ -57,7 +57,7 @@ async def with_pictures(app: App, *hosts: str) -> Editor:
     return editor
 
 
-async def test_pictures_of_declared_hosts_are_shown_and_clips_play(app: App, open_studio: Open) -> None:
+async def test_images_of_declared_hosts_are_shown_and_clips_play(app: App, open_studio: Open) -> None:
     editor, cdn = await with_pictures(app, MEDIA_HOST), Cdn()
     page = await open_studio(editor, DESKTOP, cdn)
     assert "media=" in page.url
@@ -97,7 +97,7 @@ async def test_pictures_of_declared_hosts_are_shown_and_clips_play(app: App, ope
     assert await serious_faults(page) == []
 
 
-async def test_without_hosts_nothing_is_asked_for_until_they_are_declared(app: App, open_studio: Open) -> None:
+async def test_no_media_is_requested_until_hosts_are_declared(app: App, open_studio: Open) -> None:
     editor, cdn = await with_pictures(app), Cdn()
     page = await open_studio(editor, DESKTOP, cdn)
     await page.get_by_role("link", name="Videos").click()

@@ -19,7 +19,7 @@ __all__ = ["chromium", "open_studio"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_performance_is_read_by_pointer_by_keys_and_as_a_table(app: App, open_studio: Open) -> None:
+async def test_performance_is_readable_by_pointer_keyboard_and_table(app: App, open_studio: Open) -> None:
     page = await open_studio(await with_views(app), DESKTOP)
     await page.get_by_role("link", name="Performance").click()
     total, plot, told = page.locator("#performance-total"), page.get_by_role("slider"), page.locator(".chart-value")
@@ -65,7 +65,7 @@ async def test_performance_is_read_by_pointer_by_keys_and_as_a_table(app: App, o
         await page.screenshot(path=Path(pictures) / "performance-desktop-light.png", full_page=True)
 
 
-async def test_performance_without_events_or_an_answer_says_so(app: App, open_studio: Open) -> None:
+async def test_performance_without_events_or_an_answer_is_explained(app: App, open_studio: Open) -> None:
     page = await open_studio(await new_editor(app, make_videos(3)), PHONE)
     await page.route("**/v1/cms/performance*", lambda route: route.fulfill(status=429, json={"detail": "Too busy."}))
     await page.get_by_role("link", name="Performance").click()

@@ -16,7 +16,7 @@ __all__ = ["chromium", "open_studio"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_rule_is_picked_together_and_seen_as_its_viewer_at_its_time(app: App, open_studio: Open) -> None:
+async def test_rule_is_built_from_choices_and_previewed_for_a_viewer_and_time(app: App, open_studio: Open) -> None:
     sea = [make_video(f"vid_sea_{n}", "sea", tags=("rock, paper", "blue")) for n in range(1, 4)]
     editor = await new_editor(app, [*make_videos(12), *sea])
     page = await open_studio(editor, DESKTOP)

@@ -54,7 +54,7 @@ def reported(id: str, at: float, interval: list[float]) -> dict[str, Any]:
     return {"id": f"experiment-report:{id}", "kind": "experiment-report", "report": {**report, "arms": arms}}
 
 
-async def test_an_experiment_is_made_started_read_and_stopped(app: App, open_studio: Open) -> None:
+async def test_experiment_is_created_started_read_and_stopped(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(6))
     page = await open_studio(editor, DESKTOP)
     await tab(page, "Experiments")
@@ -84,7 +84,7 @@ async def test_an_experiment_is_made_started_read_and_stopped(app: App, open_stu
     await expect(card).to_contain_text("Stopped")
 
 
-async def test_a_model_is_brought_compared_promoted_and_rolled_back(app: App, open_studio: Open) -> None:
+async def test_model_is_uploaded_compared_promoted_and_rolled_back(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(6))
     page = await open_studio(editor, DESKTOP)
     await tab(page, "Models")
@@ -110,7 +110,7 @@ async def test_a_model_is_brought_compared_promoted_and_rolled_back(app: App, op
     await expect(row).to_have_count(0)
 
 
-async def test_a_feed_is_drafted_published_switched_off_and_deleted(app: App, open_studio: Open) -> None:
+async def test_feed_is_drafted_published_disabled_and_deleted(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(12))
     page = await open_studio(editor, PHONE)
     await tab(page, "Feeds")
@@ -139,7 +139,7 @@ async def test_a_feed_is_drafted_published_switched_off_and_deleted(app: App, op
     await expect(card).to_have_count(0)
 
 
-async def test_a_series_is_shown_in_order_and_a_video_taken_out(app: App, open_studio: Open) -> None:
+async def test_series_is_shown_in_order_and_a_video_removed(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(6))
     for id, episode in (("vid_travel_1", 10), ("vid_fitness_1", 2)):
         await editor.change("PATCH", f"videos/{id}", {"seriesId": "garden", "season": 1, "episode": episode})
@@ -154,7 +154,7 @@ async def test_a_series_is_shown_in_order_and_a_video_taken_out(app: App, open_s
     assert (await editor.get("videos/vid_fitness_1")).json["seriesId"] is None
 
 
-async def test_an_import_tells_its_progress_and_gives_its_refused_rows(app: App, open_studio: Open) -> None:
+async def test_import_shows_progress_and_its_refused_rows(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(3))
     rows = [{"id": f"new_{n}", **VIDEO} for n in range(1_001)]
     rows[500]["title"] = ""
@@ -174,7 +174,7 @@ async def test_an_import_tells_its_progress_and_gives_its_refused_rows(app: App,
     await expect(page.get_by_role("region", name="Past events").locator("[data-job]")).to_contain_text("1 rows")
 
 
-async def test_an_operator_makes_replaces_and_revokes_keys_and_protects_a_tenant(app: App, open_studio: Open) -> None:
+async def test_operator_creates_rotates_and_revokes_keys_and_protects_a_tenant(app: App, open_studio: Open) -> None:
     editor = (await new_editor(app, make_videos(3))).with_key(app.ops_key)
     page = await open_studio(editor, DESKTOP)
     await tab(page, "Keys")
@@ -209,7 +209,7 @@ async def test_an_operator_makes_replaces_and_revokes_keys_and_protects_a_tenant
     assert (await editor.get("configuration")).json["rateLimits"]["feedRequestsPerSecond"] == 50
 
 
-async def test_keys_are_for_those_who_may(app: App, open_studio: Open) -> None:
+async def test_keys_page_requires_permission(app: App, open_studio: Open) -> None:
     page = await open_studio(await new_editor(app, make_videos(3)), DESKTOP)
     await expect(page.get_by_role("link", name="Keys", exact=True)).to_have_count(0)
     operator = (await new_editor(app)).with_key(app.ops_key)
@@ -232,7 +232,7 @@ async def filled(app: App) -> Editor:
     return editor
 
 
-async def test_axe_finds_nothing_serious_on_these_screens_when_they_are_full(app: App, open_studio: Open) -> None:
+async def test_axe_finds_no_serious_problem_on_these_screens_when_full(app: App, open_studio: Open) -> None:
     if not AXE.exists():
         leave_out("the Studio's accessibility: `npm --prefix sdk/typescript ci` gets axe-core")
     page = await open_studio(await filled(app), PHONE)

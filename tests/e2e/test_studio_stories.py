@@ -18,7 +18,7 @@ __all__ = ["chromium", "open_studio"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_reported_stories_are_read_left_and_removed_by_keys(app: App, open_studio: Open) -> None:
+async def test_reported_stories_are_read_kept_and_removed_by_keyboard(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(3), story_hold_reports=1)
     await stories_on(app)
     await save_public_key(app.documents, editor.tenant_id, signer("ES256"))
@@ -48,7 +48,7 @@ async def test_reported_stories_are_read_left_and_removed_by_keys(app: App, open
     assert (await sees(viewer, held["id"]), await sees(viewer, removed["id"])) == (True, False)
 
 
-async def test_while_stories_are_off_the_studio_has_no_page_for_them(app: App, open_studio: Open) -> None:
+async def test_studio_has_no_stories_page_while_stories_are_off(app: App, open_studio: Open) -> None:
     await stories_on(app, on=False)
     page = await open_studio(await new_editor(app, make_videos(3)), DESKTOP)
     await expect(page.get_by_role("link", name="Rules")).to_be_visible()

@@ -25,7 +25,7 @@ async def ids(page: Page) -> list[str]:
     return found
 
 
-async def test_the_list_finds_sorts_counts_and_exports(app: App, open_studio: Open) -> None:
+async def test_list_searches_sorts_counts_and_exports(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(45))
     evil = {"title": "=HYPERLINK(1), “Crème”", "creatorId": "@anna", "maturityRating": "R", "mainTag": "news"}
     await editor.post("videos", {"id": "vid_creme", **VIDEO, **evil, "publishedAt": "2024-05-01T00:00:00Z"})
@@ -85,7 +85,7 @@ async def test_the_list_finds_sorts_counts_and_exports(app: App, open_studio: Op
     assert await serious_faults(page) == []
 
 
-async def test_many_videos_are_changed_at_once_and_what_failed_is_named(app: App, open_studio: Open) -> None:
+async def test_many_videos_are_changed_at_once_and_failures_are_named(app: App, open_studio: Open) -> None:
     editor = await new_editor(app, make_videos(9))
     await editor.post("playlists", {"id": "top", "name": "Top", "videoIds": ["vid_fitness_1"]})
     page = await open_studio(editor, DESKTOP)

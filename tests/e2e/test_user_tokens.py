@@ -30,7 +30,7 @@ def event(client: Client) -> dict[str, object]:
     return {"type": "like", "videoId": "vid_fitness_1", "timestamp": client.app.now_ms()}
 
 
-async def test_where_a_token_is_required_nobody_acts_for_a_user_without_one(app: App) -> None:
+async def test_required_token_is_needed_for_every_call_about_a_user(app: App) -> None:
     client = await tenant_with_keys(app, required=True)
     assert is_problem(await client.feed(), 401, "missing_user_token")
     assert is_problem(await client.post([event(client)]), 401, "missing_user_token")
@@ -47,14 +47,14 @@ async def test_a_wrong_token_is_refused_even_where_none_is_required(app: App) ->
     assert is_problem(await client.feed(late), 401, "user_token_expired")
 
 
-async def test_a_token_of_a_foreign_tenant_is_refused(app: App) -> None:
+async def test_token_of_another_tenant_is_refused(app: App) -> None:
     client, neighbor = await tenant_with_keys(app, required=False), await tenant_with_keys(app, required=False)
     foreign = token_of(neighbor.as_user(client.user))
     assert is_problem(await client.feed(foreign), 401, "invalid_user_token")
 
 
 @pytest.mark.parametrize("call", ["erase", "export"])
-async def test_with_their_token_users_manage_their_own_data_and_nobody_elses(app: App, call: str) -> None:
+async def test_users_manage_only_their_own_data_with_their_token(app: App, call: str) -> None:
     client = await tenant_with_keys(app, required=False)
     path = f"/v1/privacy/{call}"
     for viewer in (client, client.as_user()):
@@ -76,7 +76,7 @@ async def test_a_token_is_refused_once_its_public_key_is_removed(app: App) -> No
     assert is_problem(await client.feed(token), 401, "invalid_user_token")
 
 
-async def test_a_servers_key_needs_no_token(app: App) -> None:
+async def test_server_key_needs_no_token(app: App) -> None:
     client = await tenant_with_keys(app, required=True)
     key = secrets.token_urlsafe(24)
     await app.save_key(client.tenant_id, key, "cms", name="server")

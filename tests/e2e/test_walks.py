@@ -78,7 +78,7 @@ async def change_the_world(app: App, walk: Walk, catalog: dict[str, Video], draw
 
 
 @pytest.mark.parametrize("way", ["personalized", "fallback", "changing"])
-async def test_30_pages_of_a_catalog_in_motion_repeat_nothing_and_miss_nothing_unexplained(app: App, way: str) -> None:
+async def test_thirty_pages_of_a_changing_catalog_repeat_and_miss_nothing_unexplained(app: App, way: str) -> None:
     draw = random.Random(way)
     catalog = {video.id: video for video in make_videos(600, CATEGORIES)}
     client = await app.tenant(catalog.values())
@@ -114,7 +114,9 @@ async def test_30_pages_of_a_catalog_in_motion_repeat_nothing_and_miss_nothing_u
 
 
 @pytest.mark.parametrize("headers", [None, OFF])
-async def test_a_walk_of_a_quiet_catalog_serves_every_video_once(app: App, headers: dict[str, str] | None) -> None:
+async def test_paging_through_an_unchanged_catalog_serves_every_video_once(
+    app: App, headers: dict[str, str] | None
+) -> None:
     client = await app.tenant(make_videos(130, CATEGORIES))
     await client.post(story_events(app.clock.now()))
     await app.folded()
@@ -125,7 +127,7 @@ async def test_a_walk_of_a_quiet_catalog_serves_every_video_once(app: App, heade
     assert set(walk.served) == {video.id for video in make_videos(130, CATEGORIES)} - seen
 
 
-async def test_a_walk_ends_before_its_cursor_outgrows_4096_characters(app: App) -> None:
+async def test_paging_ends_before_the_cursor_exceeds_4096_characters(app: App) -> None:
     client = await app.tenant(make_videos(MAX_SERVED + 100, CATEGORIES))
     walk = Walk(client)
     while await walk.turn(OFF):
@@ -133,7 +135,7 @@ async def test_a_walk_ends_before_its_cursor_outgrows_4096_characters(app: App) 
     assert MAX_SERVED < len(walk.served) <= MAX_SERVED + 20
 
 
-async def test_a_page_asked_for_twice_is_the_same_page(app: App) -> None:
+async def test_page_requested_twice_is_the_same_page(app: App) -> None:
     client = await app.tenant(make_videos(60, CATEGORIES))
     first = await client.feed(limit=10)
     twice = [await client.feed(limit=10, cursor=first.json["nextCursor"]) for _ in range(2)]
@@ -141,7 +143,7 @@ async def test_a_page_asked_for_twice_is_the_same_page(app: App) -> None:
     assert not set(twice[0].ids) & set(first.ids)
 
 
-async def test_a_walk_may_change_its_page_size(app: App) -> None:
+async def test_page_size_can_change_between_pages(app: App) -> None:
     client = await app.tenant(make_videos(60, CATEGORIES))
     sizes, served, cursor = [1, 50, 5, 4], [], {}
     for size in sizes:
@@ -151,7 +153,7 @@ async def test_a_walk_may_change_its_page_size(app: App) -> None:
     assert len(served) == len(set(served)) == 60
 
 
-async def test_a_cursor_works_for_12_hours_and_then_says_that_it_expired(app: App) -> None:
+async def test_cursor_is_valid_for_12_hours_and_then_reported_as_expired(app: App) -> None:
     client = await app.tenant(make_videos(60, CATEGORIES))
     cursor = (await client.feed(limit=10)).json["nextCursor"]
     app.clock.advance(12 * 3_600 - 60)

@@ -77,7 +77,7 @@ async def test_a_failing_source_keeps_the_flags_in_force_and_recovers_within_sec
     assert flags.loaded_at == 3.0
 
 
-async def test_a_source_that_refuses_connections_is_unavailable_until_it_accepts_them(server, source):
+async def test_refusing_source_is_unavailable_until_it_accepts_connections(server, source):
     await server.refuse()
     with pytest.raises(FlagsUnavailable):
         await source.load()
@@ -86,7 +86,7 @@ async def test_a_source_that_refuses_connections_is_unavailable_until_it_accepts
     assert switches(await source.load()) == {PERSONALIZED_FEED: True}
 
 
-async def test_what_a_caller_did_not_wait_for_is_there_for_the_next_one(server, source):
+async def test_load_finishes_for_the_next_caller_after_a_timeout(server, source):
     server.put_flag(ON)
     flags = Flags(source)
     for expected in (Verdict.ON, Verdict.SWITCHED_OFF):
@@ -99,7 +99,7 @@ async def test_what_a_caller_did_not_wait_for_is_there_for_the_next_one(server, 
         server.put_flag(OFF)
 
 
-async def test_a_refresh_that_finds_nothing_new_costs_one_request(server, source):
+async def test_refresh_without_changes_costs_one_request(server, source):
     server.put_flag(ON)
     await source.load()
     server.faults.requests.clear()
@@ -116,7 +116,7 @@ async def test_flags_on_several_pages_are_all_seen(server, source):
     assert switches(await source.load()) == {**many, "flag-6": True}
 
 
-async def test_a_flag_that_is_not_json_is_left_out_and_harms_no_other(server, source):
+async def test_flag_that_is_not_json_is_left_out_and_affects_no_other(server, source):
     server.put(
         ".appconfig.featureflag/broken", "{not json", "application/vnd.microsoft.appconfig.ff+json;charset=utf-8"
     )
@@ -133,7 +133,7 @@ async def test_nothing_connects_before_the_first_load(server, source):
 # Operators
 
 
-async def test_seeding_adds_what_is_missing_and_never_touches_a_switch(server, settings):
+async def test_seeding_adds_missing_flags_and_never_changes_a_switch(server, settings):
     server.put_flag({**ON, "description": "kept"})
 
     def seed_twice() -> tuple[list[str], list[str]]:
@@ -145,13 +145,13 @@ async def test_seeding_adds_what_is_missing_and_never_touches_a_switch(server, s
     assert server.flag(PERSONALIZED_FEED) == {**ON, "description": "kept"}
 
 
-async def test_the_switch_flips_the_flag_and_keeps_everything_else_about_it(server, settings):
+async def test_switch_flips_the_flag_and_keeps_the_rest_of_it(server, settings):
     server.put_flag({**ON, "description": "kept"})
     await asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False)
     assert server.flag(PERSONALIZED_FEED) == {**OFF, "description": "kept"}
 
 
-async def test_the_switch_for_one_tenant_leaves_the_others_alone(server, source, settings):
+async def test_switch_for_one_tenant_leaves_the_others_unchanged(server, source, settings):
     server.put_flag(ON)
     await asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False, "tenant_1")
     flags = Flags(source)
@@ -160,7 +160,7 @@ async def test_the_switch_for_one_tenant_leaves_the_others_alone(server, source,
     assert flags.ask(PERSONALIZED_FEED, "tenant_2", "user") == Verdict.ON
 
 
-async def test_a_switch_keeps_what_somebody_else_changed_at_the_same_moment(server, settings):
+async def test_switch_keeps_a_concurrent_change(server, settings):
     server.put_flag(ON)
     server.faults.add(Fault("PUT", delay=0.2))
     switching = asyncio.create_task(asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False))
@@ -171,13 +171,13 @@ async def test_a_switch_keeps_what_somebody_else_changed_at_the_same_moment(serv
     assert server.flag(PERSONALIZED_FEED) == {**OFF, "description": "changed meanwhile"}
 
 
-async def test_a_switch_that_cannot_be_pulled_says_so(server, settings):
+async def test_failed_switch_is_reported(server, settings):
     server.faults.add(Fault("GET", status=403, times=None))
     with pytest.raises(FlagsUnavailable):
         await asyncio.to_thread(switch.switch, settings, PERSONALIZED_FEED, False)
 
 
-async def test_the_commands_work_on_the_store_the_settings_name(server, settings, monkeypatch, capsys):
+async def test_commands_use_the_store_named_in_the_settings(server, settings, monkeypatch, capsys):
     monkeypatch.setenv("FLAGS", "appconfig")
     monkeypatch.setenv("APP_CONFIGURATION_CONNECTION_STRING", server.connection_string)
     monkeypatch.setenv("SIGNING_KEYS", "k:AAAA")
@@ -196,7 +196,7 @@ def test_flags_without_an_endpoint_or_connection_string_do_not_start():
         AppConfigurationFlags()
 
 
-async def test_replacing_makes_the_given_flags_the_only_ones(server, settings):
+async def test_replace_leaves_exactly_the_given_flags(server, settings):
     for name in ("a", "b", "c", "d"):
         server.put_flag({"id": name, "enabled": True})
 
@@ -229,7 +229,7 @@ class HangingCredential:
         pass
 
 
-async def test_a_token_request_that_hangs_is_left_behind_and_the_next_read_begins_anew(server):
+async def test_hanging_token_request_is_abandoned_and_the_next_read_starts_anew(server):
     let_go = threading.Event()
     HangingCredential.made = 0
     source = AppConfigurationFlags(
@@ -248,7 +248,7 @@ async def test_a_token_request_that_hangs_is_left_behind_and_the_next_read_begin
         await source.close()
 
 
-async def test_a_read_that_hangs_once_delays_a_switch_by_no_more_than_its_patience(server, monkeypatch):
+async def test_hanging_read_delays_a_switch_by_at_most_its_timeout(server, monkeypatch):
     server.put_flag(ON)
     source = AppConfigurationFlags(connection_string=server.connection_string, patience_seconds=0.2)
     assert switches(await source.load()) == {PERSONALIZED_FEED: True}

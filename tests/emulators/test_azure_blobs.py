@@ -51,7 +51,7 @@ async def test_a_service_that_stays_broken_is_unavailable_after_two_tries(broken
     await blobs.close()
 
 
-async def test_a_refusal_is_not_repeated_and_shows_no_key(broken):
+async def test_refusal_is_not_retried_and_shows_no_key(broken):
     broken.faults.add(Fault(status=403, times=None))
     blobs = AzureBlobs(connection_string=broken.connection_string)
     with pytest.raises(BlobsUnavailable, match="403") as raised:
@@ -61,7 +61,7 @@ async def test_a_refusal_is_not_repeated_and_shows_no_key(broken):
     await blobs.close()
 
 
-async def test_a_missing_container_is_not_taken_for_an_absent_blob():
+async def test_missing_container_is_not_taken_for_a_missing_blob():
     blobs = AzureBlobs(connection_string=azurite.running().account())
     for call in (blobs.read(ARCHIVE, "t/a"), blobs.write(ARCHIVE, "t/a", b"x"), blobs.delete(ARCHIVE, "t/a")):
         with pytest.raises(BlobsUnavailable, match="deploy the infrastructure"):
@@ -74,7 +74,7 @@ async def test_a_missing_container_is_not_taken_for_an_absent_blob():
 
 
 @pytest.mark.parametrize("status", [200, 204, 206])
-async def test_an_answer_that_is_no_part_of_a_blob_is_an_outage_and_never_its_content(status):
+async def test_response_that_is_no_part_of_a_blob_is_an_outage(status):
     """A proxy answers a download with a page, with nothing, or as a whole: what is asked for is a range, so 206."""
     async with BlobGate(azurite.running().port) as gate:
         blobs = AzureBlobs(connection_string=gate.through(azurite.running().account()), retries=0, timeout_seconds=0.5)
@@ -89,7 +89,7 @@ async def test_an_answer_that_is_no_part_of_a_blob_is_an_outage_and_never_its_co
         await blobs.close()
 
 
-async def test_no_proxy_of_the_environment_is_asked_for(broken, monkeypatch):
+async def test_proxy_settings_of_the_environment_are_ignored(broken, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.delenv("no_proxy", raising=False)
@@ -107,6 +107,6 @@ async def test_nothing_connects_before_the_first_use(broken):
     await blobs.close()
 
 
-def test_a_store_without_any_way_to_connect_is_refused():
+def test_store_without_credentials_is_refused():
     with pytest.raises(ValueError, match="either"):
         AzureBlobs()

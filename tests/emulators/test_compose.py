@@ -12,12 +12,12 @@ from tests.emulators.servicebus.emulator_config import as_text, emulator_config
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_file_the_emulator_reads_is_written_from_the_layout():
+def test_emulator_configuration_is_generated_from_the_layout():
     written = (ROOT / "tests/emulators/servicebus/emulator.json").read_text()
     assert written == as_text(), "run: python -m tests.emulators.servicebus.emulator_config > …/emulator.json"
 
 
-def test_the_emulator_gets_every_entity_with_its_rule_and_its_dead_letter_queue():
+def test_emulator_has_every_entity_with_its_rule_and_dead_letter_queue():
     namespace = emulator_config()["UserConfig"]["Namespaces"][0]
     assert {queue["Name"] for queue in namespace["Queues"]} == {dead_letter_queue(s) for s in SUBSCRIPTIONS}
     [topic] = namespace["Topics"]
@@ -29,7 +29,7 @@ def test_the_emulator_gets_every_entity_with_its_rule_and_its_dead_letter_queue(
         assert subscription["Properties"]["ForwardDeadLetteredMessagesTo"] == wanted["forwardDeadLetteredMessagesTo"]
 
 
-def test_the_suites_connect_to_the_ports_and_keys_that_compose_publishes():
+def test_test_suites_use_the_ports_and_keys_of_compose():
     compose = (ROOT / "compose.yaml").read_text()
     for port in ("8081", "5672", "8483", "10000"):
         assert f"127.0.0.1:{port}:{port}" in compose

@@ -64,7 +64,7 @@ async def lean(cosmos: CosmosServer, calls: list[tuple[str, int]]) -> AsyncItera
         yield store
 
 
-async def test_a_batch_needs_no_sdk(lean, calls):
+async def test_batch_is_written_without_the_sdk(lean, calls):
     [etag] = await lean.write(TENANTS, "t", NEW)
     again, other, gone = await lean.write(
         TENANTS, "t", [Replace({"id": "new", "n": 2}, etag), Upsert({"id": "other"}), Delete("a")]
@@ -92,7 +92,7 @@ class ListeningServer(CosmosServer):
 OWN_HEADERS = {"authorization", "x-ms-date", "user-agent", "content-length", "x-ms-session-token", "accept-encoding"}
 
 
-async def test_the_service_gets_the_batch_that_the_sdk_would_send(calls):
+async def test_request_equals_the_one_the_sdk_sends(calls):
     lean_is_wanted = True
     operations = [
         Upsert({"id": "ä€𝄞 %2F+&", "ttl": None}),
@@ -123,13 +123,13 @@ ANY_JSON = st.recursive(
 
 
 @given(ANY_JSON)
-def test_any_document_is_sent_as_it_is(value):
+def test_any_document_is_sent_unchanged(value):
     body = encoded([Create({"id": "a", "value": value})], TENANTS, "t")
     assert json.loads(body)[0]["resourceBody"] == {"id": "a", "value": value, "tenantId": "t"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), 2**80, "\ud800"])
-def test_what_is_no_json_is_left_to_the_sdk(value):
+def test_unencodable_value_is_left_to_the_sdk(value):
     with pytest.raises(Unusual) as raised:
         encoded([Create({"id": "a", "value": value})], TENANTS, "t")
     assert raised.value.untried
@@ -145,14 +145,14 @@ UNTRIED = {
 
 
 @pytest.mark.parametrize("fault", UNTRIED.values(), ids=UNTRIED)
-async def test_what_the_service_has_not_begun_with_is_sent_by_the_sdk_at_once(lean, cosmos, calls, fault):
+async def test_unstarted_batch_is_sent_by_the_sdk_at_once(lean, cosmos, calls, fault):
     cosmos.faults.add(fault)
     assert await lean.write(TENANTS, "t", NEW)
     assert calls == [("lean_write", fault.status), ("write", 200)]
 
 
 @pytest.mark.parametrize("status", [429, 449])
-async def test_a_throttled_batch_waits_as_it_is_told_before_the_sdk_sends_it(lean, cosmos, calls, status):
+async def test_throttled_batch_waits_for_retry_after_before_the_sdk_sends_it(lean, cosmos, calls, status):
     cosmos.faults.add(Fault("batch", status=status, retry_after_ms=20))
     assert await lean.write(TENANTS, "t", NEW)
     assert calls == [("lean_write", status), ("write", 200)]
@@ -184,7 +184,7 @@ UNCLEAR = {
 
 
 @pytest.mark.parametrize("fault", UNCLEAR.values(), ids=UNCLEAR)
-async def test_a_batch_that_may_have_been_applied_is_sent_by_nobody_again(lean, cosmos, calls, fault):
+async def test_possibly_applied_batch_is_never_resent(lean, cosmos, calls, fault):
     sent = cosmos.faults.count("batch")
     cosmos.faults.add(fault)
     with pytest.raises(StoreUnavailable):
@@ -208,7 +208,7 @@ async def _answered(cosmos: CosmosServer, statuses: list[int]) -> None:
         ([424, 404], {1: Failure.NOT_FOUND}),
     ],
 )
-async def test_a_refused_operation_is_the_callers_to_judge(lean, cosmos, calls, statuses, failures):
+async def test_refused_operation_is_reported_to_the_caller(lean, cosmos, calls, statuses, failures):
     await _answered(cosmos, statuses)
     with pytest.raises(WriteRejected) as raised:
         await lean.write(TENANTS, "t", [*NEW, Upsert({"id": "b"})])
@@ -217,7 +217,7 @@ async def test_a_refused_operation_is_the_callers_to_judge(lean, cosmos, calls, 
 
 
 @pytest.mark.parametrize("status", [409, 412])
-async def test_a_refusal_of_the_whole_may_concern_any_of_its_operations(lean, cosmos, calls, status):
+async def test_refusal_of_the_whole_batch_counts_for_each_operation(lean, cosmos, calls, status):
     cosmos.faults.add(Fault(status=status))
     with pytest.raises(WriteRejected) as raised:
         await lean.write(TENANTS, "t", [*NEW, Upsert({"id": "b"})])
@@ -225,7 +225,7 @@ async def test_a_refusal_of_the_whole_may_concern_any_of_its_operations(lean, co
     assert calls == [("lean_write", status)]
 
 
-async def test_an_operation_that_is_too_large_is_refused_for_good(lean, cosmos, calls):
+async def test_too_large_operation_is_refused_for_good(lean, cosmos, calls):
     await _answered(cosmos, [413])
     with pytest.raises(StoreRefused) as raised:
         await lean.write(TENANTS, "t", NEW)
@@ -239,20 +239,20 @@ async def test_a_throttled_operation_throttles_its_batch(lean, cosmos, calls):
     assert calls == [("lean_write", 429), ("write", 200)]
 
 
-async def test_an_operation_that_failed_for_another_reason_is_an_outage(lean, cosmos, calls):
+async def test_other_failed_operation_is_an_outage(lean, cosmos, calls):
     await _answered(cosmos, [500, 424])
     with pytest.raises(StoreUnavailable):
         await lean.write(TENANTS, "t", [*NEW, Upsert({"id": "b"})])
     assert calls == [("lean_write", 500)]
 
 
-async def test_without_a_token_the_sdk_writes(lean, cosmos, calls):
+async def test_sdk_writes_when_there_is_no_token(lean, cosmos, calls):
     cosmos.entra.down = True
     assert await lean.write(TENANTS, "t", NEW)
     assert calls == [("lean_write", 0), ("write", 200)]
 
 
-async def test_an_endpoint_rests_and_is_asked_again_later(cosmos, calls):
+async def test_failed_endpoint_is_skipped_and_tried_again_later(cosmos, calls):
     clock = Clock()
     async with opened(cosmos, calls, cosmos.url, clock, writes_wanted=lambda: True) as store:
         cosmos.faults.add(Fault(status=401))
@@ -265,7 +265,7 @@ async def test_an_endpoint_rests_and_is_asked_again_later(cosmos, calls):
         assert calls == [("lean_write", 200)]
 
 
-async def test_a_token_that_was_refused_is_asked_for_anew(cosmos, calls):
+async def test_refused_token_is_requested_anew(cosmos, calls):
     clock = Clock()
     async with opened(cosmos, calls, cosmos.url, clock, writes_wanted=lambda: True) as store:
         await store.write(TENANTS, "t", [Upsert({"id": "a"})])
@@ -278,7 +278,7 @@ async def test_a_token_that_was_refused_is_asked_for_anew(cosmos, calls):
         assert len(cosmos.entra.scopes) == 2
 
 
-async def test_a_read_that_is_odd_does_not_keep_writes_from_going_leanly(lean, cosmos, calls):
+async def test_failed_read_does_not_stop_direct_writes(lean, cosmos, calls):
     cosmos.faults.add(Fault("read", status=503))
     await lean.read(TENANTS, "t", "a")
     calls.clear()
@@ -286,7 +286,7 @@ async def test_a_read_that_is_odd_does_not_keep_writes_from_going_leanly(lean, c
     assert calls == [("lean_write", 200)]
 
 
-async def test_operators_can_switch_it_off_while_it_runs(cosmos, calls):
+async def test_operators_can_disable_direct_writes_at_run_time(cosmos, calls):
     switched_on = True
     async with opened(cosmos, calls, cosmos.url, writes_wanted=lambda: switched_on) as store:
         await store.write(TENANTS, "t", [Upsert({"id": "a"})])
@@ -295,14 +295,14 @@ async def test_operators_can_switch_it_off_while_it_runs(cosmos, calls):
     assert calls == [("lean_write", 200), ("write", 200)]
 
 
-async def test_a_charge_that_is_no_number_does_not_hide_that_a_batch_was_written(lean, cosmos):
+async def test_invalid_request_charge_does_not_hide_a_successful_write(lean, cosmos):
     results = json.dumps([{"statusCode": 201, "eTag": "x"}])
     headers = {"x-ms-activity-id": "a", "x-ms-request-charge": "soon"}
     cosmos.faults.add(Fault(status=200, body=results, headers=headers))
     assert await lean.write(TENANTS, "t", NEW) == ["x"]
 
 
-async def test_metrics_tell_lean_writes_apart_with_their_request_units(cosmos):
+async def test_metrics_label_direct_writes_with_their_request_units(cosmos):
     telemetry = Telemetry()
     on_call = count_cosmos_calls(telemetry)
     async with opened(cosmos, [], cosmos.url, writes_wanted=lambda: True) as store:
@@ -377,7 +377,7 @@ BAD_DAYS = {
 
 
 @pytest.mark.parametrize(("fault", "outcome"), BAD_DAYS.values(), ids=BAD_DAYS)
-async def test_a_bad_day_ends_with_each_event_counted_once(lean, cosmos, tmp_path, fault, outcome):
+async def test_each_event_counts_once_after_any_fault(lean, cosmos, tmp_path, fault, outcome):
     folding = Folding(lean, tmp_path)
     assert await folding.fold(0) == "folded"
     cosmos.faults.add(fault)
@@ -388,7 +388,7 @@ async def test_a_bad_day_ends_with_each_event_counted_once(lean, cosmos, tmp_pat
     await folding.holds(2)
 
 
-async def test_an_outage_gives_the_message_back_and_loses_nothing(lean, cosmos, tmp_path):
+async def test_outage_returns_the_message_and_loses_nothing(lean, cosmos, tmp_path):
     folding = Folding(lean, tmp_path)
     cosmos.faults.add(Fault("batch", status=503, times=None))
     with pytest.raises(StoreUnavailable):
@@ -398,7 +398,7 @@ async def test_an_outage_gives_the_message_back_and_loses_nothing(lean, cosmos, 
     await folding.holds(1)
 
 
-async def test_a_fold_goes_on_by_the_sdk_where_the_endpoint_is_gone(cosmos, calls, tmp_path):
+async def test_sdk_folds_when_the_endpoint_is_gone(cosmos, calls, tmp_path):
     gone = f"http://127.0.0.1:{free_port()}"
     async with opened(cosmos, calls, gone, writes_wanted=lambda: True) as store:
         folding = Folding(store, tmp_path)

@@ -37,7 +37,7 @@ async def lean(cosmos: CosmosServer, calls: list[tuple[str, int]]) -> AsyncItera
         yield store
 
 
-async def test_a_document_and_its_absence_need_no_sdk(lean, calls):
+async def test_document_or_its_absence_is_read_without_the_sdk(lean, calls):
     found = await lean.read(TENANTS, "t", "a")
     assert found is not None
     assert found.body == {"id": "a", "n": 1, "tenantId": "t"}
@@ -46,7 +46,7 @@ async def test_a_document_and_its_absence_need_no_sdk(lean, calls):
 
 
 @pytest.mark.parametrize("id", ["a b", "ä€𝄞", "a%2Fb", "a+b&c=d", "signals:x"])
-async def test_any_id_and_partition_is_asked_for_as_it_is(lean, calls, id):
+async def test_any_id_and_partition_is_requested_unchanged(lean, calls, id):
     await lean.write(TENANTS, f"of {id}", [Create({"id": id, "n": 2})])
     calls.clear()
     found = await lean.read(TENANTS, f"of {id}", id)
@@ -74,7 +74,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("fault", UNUSUAL.values(), ids=UNUSUAL)
-async def test_everything_else_is_asked_again_through_the_sdk(lean, cosmos, calls, fault):
+async def test_any_other_response_is_retried_through_the_sdk(lean, cosmos, calls, fault):
     cosmos.faults.add(fault)
     found = await lean.read(TENANTS, "t", "a")
     assert found is not None
@@ -86,14 +86,14 @@ ODD_CHARGE = {"x-ms-request-charge": "soon"}
 
 
 @pytest.mark.parametrize("lean_reads", [True, False], ids=["lean", "by the SDK"])
-async def test_a_charge_that_is_no_number_is_an_outage_at_most(cosmos, calls, lean_reads):
+async def test_invalid_request_charge_is_at_most_an_outage(cosmos, calls, lean_reads):
     async with opened(cosmos, calls, cosmos.url, reads_wanted=lambda: lean_reads) as store:
         cosmos.faults.add(Fault(status=503, body="{}", headers=ODD_CHARGE, times=None))
         with pytest.raises(StoreUnavailable):
             await store.read(TENANTS, "t", "a")
 
 
-async def test_an_endpoint_rests_after_anything_unusual_and_is_asked_again_later(cosmos, calls):
+async def test_endpoint_is_skipped_after_an_unusual_response_and_tried_again_later(cosmos, calls):
     clock = Clock()
     async with opened(cosmos, calls, cosmos.url, clock) as store:
         cosmos.faults.add(Fault(status=503))
@@ -106,7 +106,7 @@ async def test_an_endpoint_rests_after_anything_unusual_and_is_asked_again_later
         assert calls == [("lean_read", 200)]
 
 
-async def test_a_token_that_was_refused_is_asked_for_anew(cosmos, calls):
+async def test_refused_token_is_requested_anew(cosmos, calls):
     clock = Clock()
     async with opened(cosmos, calls, cosmos.url, clock) as store:
         await store.read(TENANTS, "t", "a")
@@ -119,7 +119,7 @@ async def test_a_token_that_was_refused_is_asked_for_anew(cosmos, calls):
         assert len(cosmos.entra.scopes) == 2
 
 
-async def test_a_token_is_kept_until_it_is_about_to_end(cosmos, calls):
+async def test_token_is_kept_until_shortly_before_it_expires(cosmos, calls):
     async with opened(cosmos, calls, cosmos.url) as store:
         await asyncio.gather(*(store.read(TENANTS, "t", "a") for _ in range(20)))
         assert cosmos.entra.scopes == ["http://127.0.0.1/.default"]
@@ -131,13 +131,13 @@ async def test_a_token_is_kept_until_it_is_about_to_end(cosmos, calls):
     assert len(cosmos.entra.scopes) == 3
 
 
-async def test_without_a_token_the_sdk_reads(lean, cosmos, calls):
+async def test_sdk_reads_when_there_is_no_token(lean, cosmos, calls):
     cosmos.entra.down = True
     assert await lean.read(TENANTS, "t", "a") is not None
     assert calls == [("lean_read", 0), ("read", 200)]
 
 
-async def test_a_read_of_the_latest_sees_what_this_process_wrote(lean, cosmos, calls):
+async def test_read_of_the_latest_version_sees_writes_of_this_process(lean, cosmos, calls):
     await lean.write(TENANTS, "t", [Upsert({"id": "a", "n": 2})])
     calls.clear()
     found = await lean.read(TENANTS, "t", "a", latest=True)
@@ -146,7 +146,7 @@ async def test_a_read_of_the_latest_sees_what_this_process_wrote(lean, cosmos, c
     assert calls == [("lean_read", 200)]
 
 
-async def test_operators_can_switch_it_off_while_it_runs(cosmos, calls):
+async def test_operators_can_disable_direct_reads_at_run_time(cosmos, calls):
     switched_on = True
     async with opened(cosmos, calls, cosmos.url, reads_wanted=lambda: switched_on) as store:
         await store.read(TENANTS, "t", "a")
@@ -155,7 +155,7 @@ async def test_operators_can_switch_it_off_while_it_runs(cosmos, calls):
     assert calls == [("lean_read", 200), ("read", 200)]
 
 
-async def test_the_next_region_is_asked_while_the_first_one_rests(cosmos, calls):
+async def test_next_region_is_used_while_the_first_is_skipped(cosmos, calls):
     clock = Clock()
     async with opened(cosmos, calls, cosmos.url, clock) as store:
         reads = store._point_reads
@@ -167,7 +167,7 @@ async def test_the_next_region_is_asked_while_the_first_one_rests(cosmos, calls)
         assert [operation for operation, _ in calls] == ["lean_read", "read", "lean_read"]
 
 
-def test_regions_are_part_of_the_accounts_name():
+def test_region_endpoints_contain_the_account_name():
     account = "https://feed.documents.azure.com:443/"
     assert endpoints_of(account, ["West Europe", " northeurope"]) == (
         "https://feed-westeurope.documents.azure.com:443",
@@ -215,7 +215,7 @@ BAD_DAYS = {
 
 
 @pytest.mark.parametrize(("fault", "page"), BAD_DAYS.values(), ids=BAD_DAYS)
-async def test_a_bad_day_ends_in_the_right_page_within_the_budget(lean, cosmos, fault, page):
+async def test_any_fault_still_yields_the_right_page_within_the_budget(lean, cosmos, fault, page):
     async with reader_of(lean) as reader:
         assert (await _answer(reader))[0] == "personalized"
         cosmos.faults.add(fault)
@@ -224,14 +224,14 @@ async def test_a_bad_day_ends_in_the_right_page_within_the_budget(lean, cosmos, 
         assert seconds < BUDGET_SECONDS + 0.25
 
 
-async def test_when_the_endpoint_is_gone_the_sdk_reads_and_the_page_stays_personal(cosmos, calls):
+async def test_sdk_reads_when_the_endpoint_is_gone_and_the_page_stays_personal(cosmos, calls):
     async with opened(cosmos, calls, f"http://127.0.0.1:{free_port()}") as store, reader_of(store) as reader:
         assert (await _answer(reader))[0] == "personalized"
         assert ("lean_read", 0) in calls
         assert calls[-1] == ("read", 200)
 
 
-async def test_a_half_open_connection_costs_one_page_its_signals(cosmos, calls):
+async def test_half_open_connection_makes_one_page_fall_back(cosmos, calls):
     async with TcpGate(cosmos.port) as gate:
         account = f"http://127.0.0.1:{gate.port}"
         async with opened(cosmos, calls, account) as store, reader_of(store) as reader:

@@ -36,13 +36,13 @@ async def test_the_stock_client_repeats_a_cut_write_and_reports_a_false_conflict
     assert cosmos.container("tenants").get("t", "a")
 
 
-async def test_the_stock_client_sends_a_write_again_after_a_503(stock, cosmos):
+async def test_stock_client_resends_a_write_after_a_503(stock, cosmos):
     cosmos.faults.add(Fault("batch", status=503))
     await stock.execute_item_batch([("create", ({"id": "a", "tenantId": "t"},))], "t")
     assert cosmos.faults.count("batch") == 2
 
 
-async def test_the_stock_client_asks_ten_times_while_throttled(stock, cosmos):
+async def test_stock_client_tries_ten_times_while_throttled(stock, cosmos):
     cosmos.faults.add(Fault("read", status=429, retry_after_ms=1, times=None))
     with pytest.raises(CosmosHttpResponseError):
         await stock.read_item("a", "t")
@@ -62,13 +62,13 @@ async def test_a_read_timeout_is_followed_by_further_tries(stock, cosmos):
     assert cosmos.faults.count("read") == 2
 
 
-async def test_a_304_is_an_empty_dict_and_no_exception(stock, store):
+async def test_sdk_returns_an_empty_dict_for_a_304(stock, store):
     [etag] = await store.write(TENANTS, "t", [Upsert({"id": "a"})])
     answer = await stock.read_item("a", "t", etag=etag, match_condition=MatchConditions.IfModified)
     assert dict(answer) == {}
 
 
-async def test_the_session_token_of_a_batch_is_forgotten(stock, cosmos):
+async def test_sdk_forgets_the_session_token_of_a_batch(stock, cosmos):
     cosmos.container("tenants").freeze_replica()
     await stock.execute_item_batch([("create", ({"id": "a", "tenantId": "t"},))], "t")
     with pytest.raises(CosmosHttpResponseError) as raised:
@@ -76,7 +76,7 @@ async def test_the_session_token_of_a_batch_is_forgotten(stock, cosmos):
     assert raised.value.status_code == 404
 
 
-async def test_a_client_that_was_not_entered_keeps_no_session(cosmos, store):
+async def test_sdk_client_without_context_manager_keeps_no_session(cosmos, store):
     client = CosmosClient.from_connection_string(cosmos.connection_string)
     container = client.get_database_client("video").get_container_client("tenants")
     await store.write(TENANTS, "t", [Upsert({"id": "a"})])

@@ -45,7 +45,7 @@ async def follow(store: CosmosStore, token: str | None, limit: int = 500) -> tup
 # Writes are sent once
 
 
-async def test_a_write_cut_off_after_it_was_applied_is_unknown_and_was_applied_once(store, cosmos):
+async def test_write_cut_off_after_it_was_applied_is_unknown_and_applied_once(store, cosmos):
     cosmos.faults.add(Fault("batch", cut=AFTER))
     with pytest.raises(StoreUnavailable):
         await store.write(USER_ACTIVITY, "u", [Create(MARKER)])
@@ -53,7 +53,7 @@ async def test_a_write_cut_off_after_it_was_applied_is_unknown_and_was_applied_o
     assert await store.read(USER_ACTIVITY, "u", "marker", latest=True)
 
 
-async def test_a_write_cut_off_before_it_was_applied_is_not_sent_again(store, cosmos):
+async def test_write_cut_off_before_it_was_applied_is_not_resent(store, cosmos):
     cosmos.faults.add(Fault("batch", cut=BEFORE))
     with pytest.raises(StoreUnavailable):
         await store.write(USER_ACTIVITY, "u", [Create(MARKER)])
@@ -61,7 +61,7 @@ async def test_a_write_cut_off_before_it_was_applied_is_not_sent_again(store, co
     assert await store.read(USER_ACTIVITY, "u", "marker", latest=True) is None
 
 
-async def test_a_write_that_gets_no_answer_in_time_is_not_sent_again(store, cosmos):
+async def test_write_without_an_answer_in_time_is_not_resent(store, cosmos):
     cosmos.faults.add(Fault("batch", delay=0.5))
     with pytest.raises(StoreUnavailable):
         await store.write(USER_ACTIVITY, "u", [Create(MARKER)])
@@ -69,7 +69,7 @@ async def test_a_write_that_gets_no_answer_in_time_is_not_sent_again(store, cosm
 
 
 @pytest.mark.parametrize("status", [408, 500, 503])
-async def test_a_write_whose_outcome_an_error_leaves_open_is_not_sent_again(store, cosmos, status):
+async def test_write_with_an_unknown_outcome_is_not_resent(store, cosmos, status):
     cosmos.faults.add(Fault("batch", status=status))
     with pytest.raises(StoreUnavailable):
         await store.write(USER_ACTIVITY, "u", [Create(MARKER)])
@@ -77,13 +77,13 @@ async def test_a_write_whose_outcome_an_error_leaves_open_is_not_sent_again(stor
 
 
 @pytest.mark.parametrize("status", [429, 449])
-async def test_a_write_the_service_did_not_touch_is_sent_again(store, cosmos, status):
+async def test_write_the_service_did_not_start_is_resent(store, cosmos, status):
     cosmos.faults.add(Fault("batch", status=status, retry_after_ms=1, times=2))
     await store.write(USER_ACTIVITY, "u", [Create(MARKER)])
     assert cosmos.faults.count("batch") == 3
 
 
-async def test_endless_throttling_ends_after_three_tries_with_a_retry_after(store, cosmos):
+async def test_endless_throttling_ends_after_three_tries_with_retry_after(store, cosmos):
     cosmos.faults.add(Fault("batch", status=429, retry_after_ms=20, times=None))
     with pytest.raises(StoreUnavailable) as raised:
         await store.write(USER_ACTIVITY, "u", [Create(MARKER)])
@@ -91,7 +91,7 @@ async def test_endless_throttling_ends_after_three_tries_with_a_retry_after(stor
     assert cosmos.faults.count("batch") == 3
 
 
-async def test_a_long_throttle_is_not_waited_for(store, cosmos):
+async def test_long_throttle_is_not_awaited(store, cosmos):
     cosmos.faults.add(Fault("read", status=429, retry_after_ms=60_000, times=None))
     with pytest.raises(StoreUnavailable) as raised:
         await store.read(USER_ACTIVITY, "u", "signals")
@@ -99,7 +99,7 @@ async def test_a_long_throttle_is_not_waited_for(store, cosmos):
     assert cosmos.faults.count("read") == 1
 
 
-async def test_a_batch_says_which_operation_failed_and_why(store):
+async def test_batch_reports_which_operation_failed_and_why(store):
     [etag] = await store.write(TENANTS, "t", [Create({"id": "a"})])
     [newer] = await store.write(TENANTS, "t", [Replace({"id": "a", "n": 1}, etag)])
     for operation, failure in [
@@ -117,7 +117,7 @@ async def test_a_batch_says_which_operation_failed_and_why(store):
     assert document.etag == newer
 
 
-async def test_a_request_the_service_calls_wrong_is_an_error_of_its_own_and_not_retried(store, cosmos):
+async def test_bad_request_has_its_own_error_and_is_not_retried(store, cosmos):
     with pytest.raises(StoreError) as raised:
         await store.write(TENANTS, "t", [Create({"id": "a", "tags": "x" * 3_000_000})])
     assert not isinstance(raised.value, (WriteRejected, StoreUnavailable))
@@ -134,32 +134,32 @@ async def test_a_read_survives_one_failure(store, cosmos, fault):
     assert await store.read(TENANTS, "t", "a")
 
 
-async def test_a_read_is_not_tried_for_ever(store, cosmos):
+async def test_read_is_not_retried_for_ever(store, cosmos):
     cosmos.faults.add(Fault("read", status=503, times=None))
     with pytest.raises(StoreUnavailable):
         await store.read(TENANTS, "t", "a")
     assert cosmos.faults.count("read") == 2
 
 
-async def test_a_read_in_flight_is_bounded(store, cosmos):
+async def test_read_in_flight_is_bounded_in_time(store, cosmos):
     cosmos.faults.add(Fault("read", delay=30, times=None))
     with pytest.raises(StoreUnavailable):
         await store.read(TENANTS, "t", "a")
 
 
-async def test_a_replica_that_lags_behind_the_session_is_not_taken_for_an_absent_item(store, cosmos):
+async def test_lagging_replica_is_not_taken_for_a_missing_item(store, cosmos):
     cosmos.faults.add(Fault("read", status=404, substatus=1002, times=None))
     with pytest.raises(StoreUnavailable):
         await store.read(TENANTS, "t", "a", latest=True)
 
 
-async def test_a_missing_container_is_not_taken_for_an_absent_item(store, cosmos):
+async def test_missing_container_is_not_taken_for_a_missing_item(store, cosmos):
     del cosmos.databases["video"]["videos"]
     with pytest.raises(StoreUnavailable):
         await store.read(VIDEOS, "t", "a")
 
 
-async def test_latest_sees_what_this_process_wrote_while_a_replica_lags(store, cosmos):
+async def test_latest_read_sees_this_process_writes_while_a_replica_lags(store, cosmos):
     await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": 1})])
     cosmos.container("user-activity").freeze_replica()
     await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": 2})])
@@ -168,7 +168,7 @@ async def test_latest_sees_what_this_process_wrote_while_a_replica_lags(store, c
     assert (await store.query(USER_ACTIVITY, "u")).documents[0].body["n"] == 2
 
 
-async def test_latest_sees_the_item_that_refused_a_write_although_another_process_wrote_it(store, cosmos):
+async def test_latest_read_sees_the_item_of_another_process_that_refused_a_write(store, cosmos):
     other = CosmosStore("video", connection_string=cosmos.connection_string)
     cosmos.container("user-activity").freeze_replica()
     await other.write(USER_ACTIVITY, "u", [Create(MARKER)])
@@ -178,7 +178,7 @@ async def test_latest_sees_the_item_that_refused_a_write_although_another_proces
     await other.close()
 
 
-async def test_no_system_field_leaks_into_a_body(store):
+async def test_body_contains_no_system_field(store):
     await store.write(TENANTS, "t", [Create({"id": "a", "n": 1, "ttl": 60})])
     expected = {"id": "a", "n": 1, "ttl": 60, "tenantId": "t"}
     assert (await store.read(TENANTS, "t", "a")).body == expected
@@ -189,7 +189,7 @@ async def test_no_system_field_leaks_into_a_body(store):
 # Change feed
 
 
-async def test_changes_within_the_same_second_are_all_seen_from_every_physical_partition(store, cosmos):
+async def test_changes_of_one_second_are_read_from_every_physical_partition(store, cosmos):
     for i in range(30):
         await store.write(VIDEOS, f"tenant-{i}", [Upsert({"id": f"v{i}"})])
     ids, token = await follow(store, None, limit=7)
@@ -208,7 +208,7 @@ async def test_a_reader_of_an_idle_container_reaches_the_end_and_stays_there(sto
     assert (await follow(store, token))[0] == ["v"]
 
 
-async def test_more_is_said_only_when_another_call_is_not_empty(store):
+async def test_more_is_true_only_when_the_next_call_is_not_empty(store):
     await store.write(VIDEOS, "t", [Upsert({"id": "a"})])
     await store.write(VIDEOS, "t", [Upsert({"id": "b"})])
     first = await store.changes(VIDEOS, None, limit=1)
@@ -256,7 +256,7 @@ async def test_the_store_connects_by_itself_once_the_service_is_back(cosmos, sto
     await newcomer.close()
 
 
-async def test_after_a_failed_opening_callers_fail_at_once(cosmos):
+async def test_callers_fail_at_once_after_a_failed_opening(cosmos):
     store = CosmosStore("video", connection_string=cosmos.connection_string, reopen_after_seconds=60)
     cosmos.faults.go_down()
     with pytest.raises(StoreUnavailable):
@@ -269,7 +269,7 @@ async def test_after_a_failed_opening_callers_fail_at_once(cosmos):
     await store.close()
 
 
-async def test_an_opening_outlives_the_impatient_caller_that_began_it(cosmos, store):
+async def test_opening_continues_after_its_first_caller_timed_out(cosmos, store):
     newcomer = CosmosStore("video", connection_string=cosmos.connection_string)
     cosmos.faults.add(Fault("account", delay=0.1))
     with pytest.raises(TimeoutError):
@@ -287,7 +287,7 @@ async def test_nothing_connects_before_the_first_use(cosmos):
     await store.close()
 
 
-async def test_ten_minutes_of_outage_pass_without_a_restart(store, cosmos, clock):
+async def test_store_recovers_from_ten_minutes_of_outage_without_restart(store, cosmos, clock):
     await store.write(TENANTS, "t", [Create({"id": "a"})])
     cosmos.faults.go_down(600)
     with pytest.raises(StoreUnavailable):
@@ -330,7 +330,7 @@ async def test_no_key_and_no_id_appears_in_an_error(store, cosmos):
         assert "secret" not in str(raised.value)
 
 
-async def test_containers_are_made_as_the_layout_says(store, cosmos):
+async def test_containers_are_created_as_the_layout_specifies(store, cosmos):
     for name in CONTAINERS:
         made, wanted = cosmos.container(name).properties, LAYOUT[name]
         assert made["partitionKey"]["paths"] == [wanted["partitionKeyPath"]]
@@ -338,7 +338,7 @@ async def test_containers_are_made_as_the_layout_says(store, cosmos):
         assert made["indexingPolicy"] == wanted["indexingPolicy"]
 
 
-async def test_a_production_store_makes_no_container_and_says_what_is_missing(cosmos):
+async def test_production_store_creates_no_container_and_names_the_missing_one(cosmos):
     store = CosmosStore("video", endpoint=cosmos.url, credential=_Token)
     with pytest.raises(StoreUnavailable, match="could not be reached"):
         await store.ready()
@@ -346,7 +346,7 @@ async def test_a_production_store_makes_no_container_and_says_what_is_missing(co
     await store.close()
 
 
-def test_a_store_without_any_way_to_connect_is_refused():
+def test_store_without_credentials_is_refused():
     with pytest.raises(ValueError, match="either"):
         CosmosStore("video")
     with pytest.raises(ValueError, match="credential"):
@@ -375,7 +375,7 @@ async def test_a_wrong_key_is_refused(cosmos: CosmosServer):
     await store.close()
 
 
-async def test_the_sdks_own_tracing_stays_off_whatever_the_environment_says(cosmos, monkeypatch):
+async def test_tracing_of_the_sdk_stays_off_whatever_the_environment_says(cosmos, monkeypatch):
     monkeypatch.setenv("AZURE_TRACING_ENABLED", "true")
     sdk_settings.tracing_enabled.unset_value()
     store = CosmosStore("feed", connection_string=cosmos.connection_string)
@@ -387,7 +387,7 @@ async def test_the_sdks_own_tracing_stays_off_whatever_the_environment_says(cosm
         await store.close()
 
 
-async def test_no_proxy_of_the_environment_is_asked_for(cosmos, monkeypatch):
+async def test_proxy_settings_of_the_environment_are_ignored(cosmos, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.delenv("no_proxy", raising=False)
@@ -414,7 +414,7 @@ async def test_a_session_of_a_restored_container_is_forgotten_after_a_refusal(st
     assert (await store.read(USER_ACTIVITY, "u", "signals", latest=True)) is not None
 
 
-async def test_a_write_goes_on_after_its_session_was_lost_with_a_restored_container(store, cosmos):
+async def test_write_succeeds_after_a_restored_container_lost_its_session(store, cosmos):
     for n in range(3):
         await store.write(USER_ACTIVITY, "u", [Upsert({"id": "signals", "n": n})])
     cosmos.container("user-activity").lsn = 1  # restored from a backup
@@ -424,7 +424,7 @@ async def test_a_write_goes_on_after_its_session_was_lost_with_a_restored_contai
     assert (await store.read(USER_ACTIVITY, "u", "signals")).body["n"] == 4
 
 
-async def test_items_of_other_programs_are_passed_over_in_the_change_feed(store, cosmos):
+async def test_change_feed_skips_items_of_other_programs(store, cosmos):
     await store.write(VIDEOS, "t", [Create({"id": "a"})])
     cosmos.container("videos").put_foreign({"id": "replace_with_new_document_id"})
     await store.write(VIDEOS, "t", [Create({"id": "b"})])
@@ -436,7 +436,7 @@ async def test_items_of_other_programs_are_passed_over_in_the_change_feed(store,
     assert (ids, passed_over) == (["a", "b"], 1)
 
 
-async def test_a_404_of_a_proxy_does_not_say_that_a_document_is_absent(store, cosmos):
+async def test_proxy_404_is_not_taken_for_a_missing_document(store, cosmos):
     await store.write(TENANTS, "t", [Create({"id": "a"})])
     cosmos.faults.add(Fault("read", status=404, body="<html>not found</html>", content_type="text/html", times=None))
     with pytest.raises(StoreUnavailable):

@@ -24,7 +24,7 @@ from tests.emulators.broker_here import broker_of_user_events
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def test_another_process_uses_the_servers_and_controls_their_faults_and_clock():
+async def test_another_process_controls_faults_and_clock_of_the_servers():
     broker_of_user_events()
     needs_azurite()
     program = await asyncio.create_subprocess_exec(

@@ -39,7 +39,7 @@ def close_senders(broker: Any) -> None:
     broker.call(close)
 
 
-async def test_a_message_carries_no_property_that_nobody_reads(broker, bus):
+async def test_message_carries_only_properties_that_are_read(broker, bus):
     """One to the fold carries its id and where it goes, one to the roll-up its session besides."""
     id, body = "f" * 32, b"x" * 100
     await bus.publish(OutgoingMessage(id, NO_SESSION, body, SIGNALS))
@@ -61,7 +61,7 @@ async def test_nothing_connects_before_the_first_use(broker, bus):
     assert broker.faults.requests == []
 
 
-async def test_requests_at_the_same_time_share_one_sender_and_few_batches(broker, bus):
+async def test_concurrent_requests_share_one_sender_and_few_batches(broker, bus):
     await bus.ready()
     await asyncio.gather(*(bus.publish(message(f"m{i}", f"tenant-{i % 7}")) for i in range(100)))
     assert broker.faults.count(OPEN) == 1
@@ -70,20 +70,20 @@ async def test_requests_at_the_same_time_share_one_sender_and_few_batches(broker
     assert in_subscription(broker, ROLLUP) == [f"m{i}" for i in range(100)]
 
 
-async def test_the_sender_is_opened_ahead_of_the_first_request(broker, bus):
+async def test_sender_is_opened_before_the_first_request(broker, bus):
     await bus.ready()
     opened = broker.faults.count(OPEN)
     await bus.publish(message("m"))
     assert broker.faults.count(OPEN) == opened == 1
 
 
-async def test_a_message_larger_than_a_batch_may_be_goes_alone(broker, bus):
+async def test_message_above_the_batch_limit_is_sent_alone(broker, bus):
     bodies = [b"x" * 100_000, b"y" * 400_000, b"z" * 100]
     await asyncio.gather(*(bus.publish(message(f"m{i}", body=body)) for i, body in enumerate(bodies)))
     assert sorted(in_subscription(broker)) == ["m0", "m1", "m2"]
 
 
-async def test_a_link_the_service_closed_for_idleness_is_replaced_unnoticed(broker, bus):
+async def test_link_closed_for_idleness_is_replaced_unnoticed(broker, bus):
     await bus.publish(message("before"))
     close_senders(broker)
     await bus.publish(message("after"))
@@ -99,13 +99,13 @@ async def test_a_connection_cut_during_a_send_neither_loses_nor_doubles_the_mess
     assert in_subscription(broker) == ["m"]
 
 
-async def test_a_bus_that_is_busy_for_a_moment_is_asked_again(broker, bus):
+async def test_briefly_busy_bus_is_retried(broker, bus):
     broker.faults.add(Fault(SEND, condition="com.microsoft:server-busy"))
     await bus.publish(message("m"))
     assert in_subscription(broker) == ["m"]
 
 
-async def test_a_bus_that_stays_busy_is_unavailable_and_says_when_to_come_back(broker, bus):
+async def test_bus_that_stays_busy_is_unavailable_with_retry_after(broker, bus):
     broker.faults.add(Fault(SEND, condition="com.microsoft:server-busy", times=None))
     with pytest.raises(BusUnavailable) as raised:
         await bus.publish(message("m"))
@@ -123,7 +123,7 @@ async def test_a_bus_that_does_not_confirm_in_time_is_unavailable(broker):
     await impatient.close()
 
 
-async def test_ten_minutes_without_a_bus_pass_without_a_restart(broker, bus, clock):
+async def test_bus_recovers_from_ten_minutes_of_outage_without_restart(broker, bus, clock):
     await bus.publish(message("before"))
     broker.faults.go_down(600)
     broker.call(broker.tick)
@@ -144,7 +144,7 @@ async def test_a_bus_that_is_down_at_the_start_is_found_later(broker, bus):
     assert in_subscription(broker) == ["m"]
 
 
-async def test_a_lock_the_service_calls_lost_is_lost_and_the_rest_are_settled(broker, bus):
+async def test_lock_reported_as_lost_is_lost_and_the_rest_are_settled(broker, bus):
     for id in ("a", "b", "c"):
         await bus.publish(message(id))
     receiver = await bus.receiver(SIGNALS)
@@ -179,7 +179,7 @@ def frames_of(session: Any) -> list[int]:
     return sizes
 
 
-async def test_messages_of_a_session_that_follow_each_other_are_settled_by_few_frames(broker, bus):
+async def test_consecutive_session_messages_are_settled_by_few_frames(broker, bus):
     session, held = await session_with(bus, 450)
     sizes = frames_of(session)
     await session.complete(held)
@@ -187,13 +187,13 @@ async def test_messages_of_a_session_that_follow_each_other_are_settled_by_few_f
     assert in_subscription(broker, ROLLUP) == []
 
 
-async def test_a_message_that_is_left_out_is_not_settled_with_its_neighbours(broker, bus):
+async def test_message_left_out_is_not_settled_with_its_neighbors(broker, bus):
     session, held = await session_with(bus, 9)
     await session.complete([each for each in held if each is not held[4]])
     assert in_subscription(broker, ROLLUP) == [held[4].message_id]
 
 
-async def test_a_lock_lost_within_a_range_is_told_and_its_neighbours_are_settled(broker, bus):
+async def test_lock_lost_within_a_range_is_reported_and_its_neighbors_are_settled(broker, bus):
     session, held = await session_with(bus, 9)
     broker.faults.add(Fault("settle", condition="com.microsoft:message-lock-lost"))
     with pytest.raises(LockLost):
@@ -201,7 +201,7 @@ async def test_a_lock_lost_within_a_range_is_told_and_its_neighbours_are_settled
     assert len(in_subscription(broker, ROLLUP)) == 1
 
 
-async def test_a_range_that_is_not_confirmed_whole_comes_again_and_is_settled_one_by_one(broker):
+async def test_unconfirmed_range_is_redelivered_and_settled_one_by_one(broker):
     bus = ServiceBusBus(connection_string=broker.connection_string, publish_budget_seconds=200, call_seconds=10)
     session, held = await session_with(bus, 9)
     broker.faults.add(Fault("settle", stall=True))
@@ -217,7 +217,7 @@ async def test_a_range_that_is_not_confirmed_whole_comes_again_and_is_settled_on
     await bus.close()
 
 
-async def test_what_was_held_when_the_connection_was_cut_comes_again(broker, bus):
+async def test_messages_held_when_the_connection_was_cut_are_redelivered(broker, bus):
     await bus.publish(message("m"))
     receiver = await bus.receiver(SIGNALS)
     held = await receiver.receive(1, 5)
@@ -227,7 +227,7 @@ async def test_what_was_held_when_the_connection_was_cut_comes_again(broker, bus
     assert in_subscription(broker) == ["m"]
 
 
-async def test_a_session_whose_connection_was_cut_is_lost_for_good_and_free_for_others(broker, bus):
+async def test_session_with_a_cut_connection_is_lost_and_free_for_others(broker, bus):
     await bus.publish(message("m"))
     session = await bus.next_session(ROLLUP, 5)
     held = await session.receive(1, 5)
@@ -243,7 +243,7 @@ async def test_a_session_whose_connection_was_cut_is_lost_for_good_and_free_for_
     assert [m.message_id for m in await again.receive(1, 5)] == ["m"]
 
 
-async def test_a_dead_letter_by_the_consumer_and_one_by_the_service_are_found_in_one_place(broker, bus):
+async def test_dead_letters_of_the_consumer_and_of_the_service_are_in_one_place(broker, bus):
     await bus.dead_letter(SIGNALS, message("odd"), "unreadable", "no such version")
     await bus.publish(message("bad"))
     receiver = await bus.receiver(SIGNALS)
@@ -268,7 +268,7 @@ async def test_a_replayed_message_keeps_its_id_and_is_not_taken_for_a_duplicate(
     assert in_subscription(broker, ROLLUP) == ["m"]
 
 
-async def test_a_wrong_key_is_unavailable_and_is_not_shown(broker):
+async def test_wrong_key_is_reported_as_unavailable_and_not_shown(broker):
     wrong = broker.connection_string.replace("SAS_KEY_VALUE", "not-the-key")
     stranger = ServiceBusBus(connection_string=wrong, call_seconds=60)
     with pytest.raises(BusUnavailable) as raised:
@@ -277,7 +277,7 @@ async def test_a_wrong_key_is_unavailable_and_is_not_shown(broker):
     await stranger.close()
 
 
-def test_a_bus_without_any_way_to_connect_is_refused():
+def test_bus_without_credentials_is_refused():
     with pytest.raises(ValueError, match="either"):
         ServiceBusBus()
     with pytest.raises(ValueError, match="credential"):

@@ -36,7 +36,7 @@ def day(number: int) -> str:
     return str(np.datetime64(int(START), "s").astype("datetime64[D]") + number)
 
 
-def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files, tmp_path) -> None:
+def test_trained_model_beats_popularity_and_the_report_counts_evaluations(files, tmp_path) -> None:
     model, out = tmp_path / "model.json", tmp_path / "report"
     trained = ["train", *files, "--train-from", day(1), "--train-until", day(4), "--out", str(model)]
     # The usual limits and weight are those of a log of a million exposures; this one has two thousand.
@@ -76,7 +76,7 @@ def test_a_trained_model_beats_popularity_and_the_report_counts_its_looks(files,
     assert json.loads((out / "report.json").read_text())["look"] == 2
 
 
-def test_stronger_shrinkage_keeps_a_tenants_weights_closer_to_the_prior(files, tmp_path) -> None:
+def test_stronger_shrinkage_keeps_tenant_weights_closer_to_the_prior(files, tmp_path) -> None:
     weights = {"demand_24h": 1.0, "category_affinity": 1.0, "recent_category": 1.0, "category_skips": -0.5}
     prior = LinearModel.checked("prior", {**weights, "recent_skips": -0.6, "next_watch": 1.0})
     path = tmp_path / "prior.json"
@@ -91,7 +91,7 @@ def test_stronger_shrinkage_keeps_a_tenants_weights_closer_to_the_prior(files, t
     assert distances[1] < distances[0] / 5
 
 
-def test_similar_lists_beat_popular_ones_by_what_was_learned_before_the_test_days(files, tmp_path) -> None:
+def test_similar_lists_beat_popular_ones_with_tables_from_before_the_test_days(files, tmp_path) -> None:
     out = tmp_path / "similar"
     assert main(["similar", *files, "--test-from", day(3), "--tables", str(tmp_path), "--out", str(out)]) == 0
     report = json.loads((out / "similar.json").read_text())
@@ -115,12 +115,12 @@ def test_similar_lists_beat_popular_ones_by_what_was_learned_before_the_test_day
         ),
     ],
 )
-def test_bad_input_gets_one_line_that_says_what_is_wrong(arguments, message, capsys) -> None:
+def test_bad_input_gets_a_one_line_error(arguments, message, capsys) -> None:
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_parquet_file_without_a_needed_column_is_named(tmp_path, capsys) -> None:
+def test_missing_parquet_column_is_named(tmp_path, capsys) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

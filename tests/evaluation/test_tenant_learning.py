@@ -12,7 +12,7 @@ SMALL = Kind(40, 24.0, videos=60, days=3)
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_kind_gives_equal_logs_for_equal_seeds(name: str) -> None:
+def test_every_tenant_kind_gives_equal_logs_for_equal_seeds(name: str) -> None:
     kind = replace(KINDS[name], users=30, days=2)
     one, same = generated(kind, 3), generated(kind, 3)
     assert np.array_equal(one.exposures.video, same.exposures.video)
@@ -31,7 +31,7 @@ def test_a_part_of_a_log_keeps_whole_users() -> None:
     assert (np.isin(log.exposures.user, list(kept)).sum()) == len(part.exposures)
 
 
-def test_a_generated_tenant_learns_and_its_line_says_what_it_was_served() -> None:
+def test_generated_tenant_learns_and_its_line_names_the_served_model() -> None:
     found = learn("small", generated(SMALL), 14.0)
     assert len(found["nights"]) == 3
     assert found["requests"] > 0
@@ -44,7 +44,7 @@ def test_a_generated_tenant_learns_and_its_line_says_what_it_was_served() -> Non
     ]
 
 
-def test_a_run_that_was_stopped_goes_on_after_the_last_tenant_it_finished(tmp_path: Path) -> None:
+def test_interrupted_run_continues_after_the_last_finished_tenant(tmp_path: Path) -> None:
     def unreachable() -> Log:
         raise AssertionError("a result that is kept is not made again")
 

@@ -48,12 +48,12 @@ LINES = st.lists(
 
 
 @given(LINES)
-def test_only_videos_that_this_user_reported_of_this_page_are_found(lines: list[tuple[Any, str, Any, str]]) -> None:
+def test_only_videos_reported_by_this_user_for_this_page_are_found(lines: list[tuple[Any, str, Any, str]]) -> None:
     wanted = {video for user, video, page, origin in lines if user == US and page is PAGE and origin == LIVE}
     assert reported_in(blob(*(line(*each) for each in lines)), US, PAGE) == wanted
 
 
-def test_a_last_line_without_its_end_is_read_too() -> None:
+def test_last_line_without_a_newline_is_read() -> None:
     assert reported_in(gzip.compress(line(US, "v1", PAGE)), US, PAGE) == {"v1"}
 
 
@@ -84,7 +84,7 @@ def search(store: Store) -> ArchivedPages:
     return ArchivedPages(store, lambda user_key: US, Telemetry())  # type: ignore[arg-type]
 
 
-async def test_the_hours_in_which_events_may_quote_a_page_are_read_and_no_others() -> None:
+async def test_exactly_the_hours_whose_events_can_quote_a_page_are_read() -> None:
     names = [at(hours) for hours in (-2, -1, 0, 1, 24, 26)]
     store = Store({name: blob(line(US, f"v{n}", PAGE)) for n, name in enumerate(names)} | {at(0, "other"): blob()})
     found = await search(store).reported("t", "key", PAGE, NOW + 40 * 3_600)
@@ -92,7 +92,7 @@ async def test_the_hours_in_which_events_may_quote_a_page_are_read_and_no_others
     assert store.read_names == names[1:5]
 
 
-async def test_a_search_ends_with_its_budget_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_search_ends_with_its_budget_and_is_marked_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = blob(line(US, "v1", PAGE)), blob(line(US, "v2", PAGE))
     monkeypatch.setattr(archived_pages, "MAX_BYTES", len(first) + len(second) - 1)
     found = await search(Store({at(0): first, at(1): second})).reported("t", "key", PAGE, NOW + 7_200)
@@ -102,6 +102,6 @@ async def test_a_search_ends_with_its_budget_and_says_so(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "damaged", [b"no gzip", blob(line(US, "v2", PAGE))[:-9], blob(line(US, "v2", PAGE, version=9))]
 )
-async def test_a_damaged_blob_costs_no_more_than_what_comes_after_it(damaged: bytes) -> None:
+async def test_damaged_blob_costs_only_what_follows_in_it(damaged: bytes) -> None:
     found = await search(Store({at(0): blob(line(US, "v1", PAGE)), at(1): damaged})).reported("t", "k", PAGE, NOW + 9e3)
     assert (found.ids, found.whole) == ({"v1"}, False)

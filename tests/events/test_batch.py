@@ -123,14 +123,14 @@ def some_batches(draw: st.DrawFn) -> list[Batch]:
 
 @settings(max_examples=80, deadline=None)
 @given(one_batch | one_batch.map(names_of_ours), st.sampled_from([1, 2]))
-def test_a_batch_comes_off_the_bus_as_it_went_onto_it(batch: Batch, version: int) -> None:
+def test_batch_decodes_as_it_was_encoded(batch: Batch, version: int) -> None:
     assert decode(encode(batch, version)) == (batch,)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @settings(max_examples=25, deadline=None)
 @given(batches=some_batches())
-def test_several_batches_come_off_the_bus_together_and_apart(encoding: str, batches: list[Batch]) -> None:
+def test_several_batches_of_a_message_decode_separately(encoding: str, batches: list[Batch]) -> None:
     body = ENCODINGS[encoding](batches)
     assert decode(body) == tuple(batches)
     assert [decode(part) for part in parts(body)] == [(batch,) for batch in batches]
@@ -140,7 +140,7 @@ def test_several_batches_come_off_the_bus_together_and_apart(encoding: str, batc
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @settings(max_examples=50, deadline=None)
 @given(batch=one_batch | one_batch.map(names_of_ours), data=st.data())
-def test_what_is_cut_or_changed_in_a_message_of_version_2_is_unreadable_or_newer(
+def test_truncated_or_altered_version_2_message_is_unreadable_or_newer(
     encoding: str, batch: Batch, data: st.DataObject
 ) -> None:
     body = ENCODINGS[encoding]([batch])
@@ -154,7 +154,7 @@ def test_what_is_cut_or_changed_in_a_message_of_version_2_is_unreadable_or_newer
 
 @settings(max_examples=120, deadline=None)
 @given(one_batch | one_batch.map(names_of_ours), st.data())
-def test_columns_with_any_byte_changed_are_a_batch_or_unreadable(batch: Batch, data: st.DataObject) -> None:
+def test_columns_with_any_altered_byte_are_a_batch_or_unreadable(batch: Batch, data: st.DataObject) -> None:
     """Below the compression, where a changed byte means something."""
     stored = list(batch_columns.to_parts(batch))
     which = data.draw(st.sampled_from([0, 1]))
@@ -165,7 +165,7 @@ def test_columns_with_any_byte_changed_are_a_batch_or_unreadable(batch: Batch, d
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60), st.binary(max_size=200), st.integers(0, 3), st.integers(0, 2), st.integers(0, 2))
-def test_any_bytes_in_a_frame_are_a_batch_or_unreadable_or_newer(
+def test_random_bytes_in_a_frame_are_a_batch_or_unreadable_or_newer(
     plain: bytes, packed: bytes, batches: int, encoding: int, dictionary: int
 ) -> None:
     content = len(plain).to_bytes(4, "little") + plain + deflate(packed, b"")
@@ -187,7 +187,7 @@ def check_that_it_is_harmless(body: bytes) -> None:
         assert len(list(from_lines(to_lines([batch], str)))) == len(batch.events)
 
 
-def test_compressed_content_grows_only_to_its_bound() -> None:
+def test_decompression_stops_at_its_limit() -> None:
     bomb = (4).to_bytes(4, "little") + bytes(4) + deflate(bytes(MAX_CONTENT_BYTES + 1), b"")
     assert len(bomb) < MAX_CONTENT_BYTES / 500
     with pytest.raises(UnreadableBatch, match="too large"):
@@ -227,14 +227,14 @@ def three_likes() -> Batch:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_events_of_types_not_known_yet_are_passed_over_and_counted(version: int) -> None:
+def test_events_of_unknown_types_are_skipped_and_counted(version: int) -> None:
     batch = three_likes()
     (read,) = decode(with_types_200(encode(batch, version), 1))
     assert read == replace(batch, events=(batch.events[0], batch.events[2]), counted=(True, True))
     assert read.passed_over == 1
 
 
-def test_a_row_may_have_more_values_than_this_release_knows() -> None:
+def test_extra_values_of_a_later_release_are_ignored() -> None:
     batch = Batch("f" * 32, "t_1", "user", NOW, (Event("like", "v", 1, 1, request=0),), (FeedReceipt(1, True, True),))
 
     def more(raw: list[Any]) -> None:
@@ -244,7 +244,7 @@ def test_a_row_may_have_more_values_than_this_release_knows() -> None:
     assert decode(encode_in_rows([batch], change=more)) == (batch,)
 
 
-def test_columns_of_a_later_release_are_passed_over_and_kept() -> None:
+def test_columns_of_a_later_release_are_skipped_and_kept() -> None:
     batch, other = three_likes(), replace(LIKE, id="e" * 32)
     plain, packed = batch_columns.to_parts(batch)
     later = batch_columns.Parts(plain + b"later", packed + b"\xfflater")
@@ -255,13 +255,13 @@ def test_columns_of_a_later_release_are_passed_over_and_kept() -> None:
         assert (kept_plain, kept_packed[1:]) == (later.plain, later.packed[1:])
 
 
-def test_taking_a_message_apart_leaves_a_batch_with_later_types_as_it_is() -> None:
+def test_splitting_a_message_leaves_a_batch_with_later_types_unchanged() -> None:
     body = with_types_200(encode(three_likes(), 2), 1)
     both = batch_columns.join([*batch_columns.split(unwrap(body)), batch_columns.to_parts(LIKE)])
     assert parts(wrap(both))[0] == body
 
 
-def test_the_content_of_a_dictionary_never_changes() -> None:
+def test_compression_dictionary_never_changes() -> None:
     made = [hashlib.sha256(DICTIONARIES[number]).hexdigest()[:16] for number in (0, 1)]
     assert made == ["e3b0c44298fc1c14", "0e14c78ae7adafdc"]
     assert dictionary_content() == DICTIONARIES[1]
@@ -280,16 +280,14 @@ json_values = st.recursive(
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60) | json_values.map(orjson.dumps))
-def test_a_body_that_is_no_batch_is_unreadable_and_nothing_worse(body: bytes) -> None:
+def test_body_that_is_no_batch_is_unreadable(body: bytes) -> None:
     with pytest.raises((UnreadableBatch, NewerMessage)):
         decode(body)
 
 
 @settings(max_examples=150, deadline=None)
 @given(one_batch.filter(lambda batch: bool(batch.events)), st.data())
-def test_a_batch_with_one_odd_value_is_unreadable_or_a_batch_and_nothing_worse(
-    batch: Batch, data: st.DataObject
-) -> None:
+def test_batch_with_one_invalid_value_is_unreadable_or_a_batch(batch: Batch, data: st.DataObject) -> None:
     raw = orjson.loads(encode(batch))
     raw[data.draw(st.sampled_from(sorted(raw)))] = data.draw(json_values)
     try:
@@ -303,7 +301,7 @@ def test_a_batch_with_one_odd_value_is_unreadable_or_a_batch_and_nothing_worse(
 
 @settings(max_examples=150, deadline=None)
 @given(one_batch.filter(lambda batch: bool(batch.events)), st.data())
-def test_an_odd_value_in_an_event_never_gets_past_decoding(batch: Batch, data: st.DataObject) -> None:
+def test_invalid_event_value_never_passes_decoding(batch: Batch, data: st.DataObject) -> None:
     """Whatever is decoded can be folded, added to statistics and archived."""
     raw = orjson.loads(encode(batch))
     rows = data.draw(st.sampled_from([name for name in ("events", "requests") if raw[name]]))
@@ -320,7 +318,7 @@ def test_an_odd_value_in_an_event_never_gets_past_decoding(batch: Batch, data: s
     StatsTable.unpack(table.pack())
 
 
-def test_the_largest_batch_fits_a_message() -> None:
+def test_largest_batch_fits_into_a_message() -> None:
     from shared.adapters.bus.port import MAX_MESSAGE_BYTES
     from shared.domain.event_types import MAX_EVENTS
 
@@ -350,7 +348,7 @@ def test_the_largest_batch_fits_a_message() -> None:
     )
     | json_values
 )
-def test_whatever_json_an_event_is_it_is_accepted_or_refused_with_a_known_code(raw: object) -> None:
+def test_any_json_event_is_accepted_or_refused_with_a_known_code(raw: object) -> None:
     try:
         event, quoted = parse_event(raw, NOW)
     except Rejected as error:
@@ -369,7 +367,7 @@ def good(**changes: object) -> dict[str, object]:
     return {"type": "like", "videoId": "vid_1", "timestamp": NOW * 1000, **changes}
 
 
-def test_five_minutes_ahead_is_believed_and_more_is_clamped_to_now() -> None:
+def test_five_minutes_ahead_is_accepted_and_more_is_clamped_to_now() -> None:
     assert parse_event(good(timestamp=(NOW + 300) * 1000), NOW)[0].at_ms == (NOW + 300) * 1000
     assert parse_event(good(timestamp=(NOW + 301) * 1000), NOW)[0].at_ms == NOW * 1000
 
@@ -380,7 +378,7 @@ def test_seven_days_old_is_accepted_and_older_is_not() -> None:
         parse_event(good(timestamp=(NOW - MAX_AGE_SECONDS) * 1000 - 1), NOW)
 
 
-def test_a_clamped_event_keeps_the_identity_of_what_was_sent() -> None:
+def test_clamped_event_keeps_the_identity_it_was_sent_with() -> None:
     """Sent again a minute later it would be clamped to another time, and still be the same event."""
     sent = good(timestamp=(NOW + 4_000) * 1000)
     first, later = parse_event(sent, NOW)[0], parse_event(sent, NOW + 60)[0]
@@ -388,7 +386,7 @@ def test_a_clamped_event_keeps_the_identity_of_what_was_sent() -> None:
     assert first.identity == later.identity
 
 
-def test_an_events_identity_is_its_event_id_or_its_type_video_and_time() -> None:
+def test_identity_of_an_event_is_its_event_id_or_its_type_video_and_time() -> None:
     def identity(**changes: object) -> int:
         return parse_event(good(**changes), NOW)[0].identity
 

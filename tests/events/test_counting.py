@@ -55,7 +55,7 @@ told = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(told, st.integers(1, 20), st.sampled_from([1, 2]), st.randoms(use_true_random=False))
-def test_any_events_with_one_receipt_move_statistics_by_its_page_at_most(told, size, version, random) -> None:
+def test_any_events_with_one_receipt_count_at_most_its_page(told, size, version, random) -> None:
     events = [event(*each, version=version) for each in told]
     again = [*events, *events]
     random.shuffle(again)
@@ -75,21 +75,21 @@ def test_a_hundred_views_with_one_receipt_count_once(version: int) -> None:
     assert total == {("v1", VIDEO_VIEW): 1}
 
 
-def test_a_video_that_was_not_on_the_page_does_not_count() -> None:
+def test_video_missing_from_the_page_does_not_count() -> None:
     decision = decide(batch(event(VIDEO_VIEW, "elsewhere")), [event(VIDEO_VIEW, "elsewhere")], Ledger(), NOW)
     assert decision.counted == (False,)
     assert decision.refused == {"not_on_page": 1}
     assert decision.ledger == Ledger()
 
 
-def test_a_receipt_that_does_not_know_its_page_counts_for_fifty_videos() -> None:
+def test_receipt_without_its_page_counts_for_at_most_fifty_videos() -> None:
     views = [event(VIDEO_VIEW, f"video {n}", version=1) for n in range(MAX_PAGE + 30)]
     total, ledger = run([batch(*views), batch(*views)])
     assert len(total) == MAX_PAGE
     assert run([batch(*(event(LIKE, f"video {n}", version=1) for n in range(80)))], ledger)[0].total() == MAX_PAGE
 
 
-def test_an_unlike_takes_back_only_a_like_that_counted() -> None:
+def test_unlike_takes_back_only_a_counted_like() -> None:
     assert run([batch(*(event(UNLIKE, "v0", n) for n in range(100)))])[0] == {}
     liked, ledger = run([batch(event(LIKE, "v0"))])
     assert liked == {("v0", LIKE): 1}
@@ -97,7 +97,7 @@ def test_an_unlike_takes_back_only_a_like_that_counted() -> None:
     assert run([batch(event(UNLIKE, "v0"), event(LIKE, "v0"))])[0] == {("v0", LIKE): 1, ("v0", UNLIKE): 1}
 
 
-def test_one_user_moves_a_video_by_a_days_cap_whatever_the_receipts() -> None:
+def test_one_user_moves_a_video_by_the_daily_cap_whatever_the_receipts() -> None:
     batches = [batch(event(VIDEO_VIEW, "v0", n), quoting=receipt(n, 5_000 - n)) for n in range(200)]
     total, ledger = run(batches)
     assert total == {("v0", VIDEO_VIEW): MAX_A_DAY}
@@ -112,7 +112,7 @@ def test_a_clock_ahead_opens_no_new_day() -> None:
     assert decide(ahead, ahead.events, ledger, NOW).refused == {"cap": 1}
 
 
-def test_a_receipt_older_than_the_oldest_kept_counts_no_more() -> None:
+def test_receipt_older_than_the_oldest_kept_no_longer_counts() -> None:
     first = batch(event(VIDEO_VIEW, "v0"), quoting=receipt(1, 9_000))
     later = [batch(event(LIKE, PAGE[n % 3]), quoting=receipt(10 + n, 8_000 - n)) for n in range(MAX_RECEIPTS)]
     total, ledger = run([first, *later])
@@ -121,7 +121,7 @@ def test_a_receipt_older_than_the_oldest_kept_counts_no_more() -> None:
     assert again.refused == {"old_receipt": 1}
 
 
-def test_without_a_receipt_only_a_trusted_sender_counts_within_the_days_cap() -> None:
+def test_only_a_trusted_sender_counts_without_a_receipt_within_the_daily_cap() -> None:
     views = [event(VIDEO_VIEW, "elsewhere", n, request=None) for n in range(100)]
     assert run([batch(*views)])[0] == {}
     assert run([batch(*views, trusted=True)])[0] == {("elsewhere", VIDEO_VIEW): MAX_A_DAY}
@@ -138,25 +138,25 @@ def test_no_sender_takes_back_more_likes_than_it_gave(told) -> None:
         assert balance >= 0
 
 
-def test_a_named_nobody_has_no_daily_cap_and_takes_nothing_back() -> None:
+def test_anonymous_sender_has_no_daily_cap_and_takes_nothing_back() -> None:
     views = [event(kind, "v0", n, request=None) for n in range(40) for kind in (VIDEO_VIEW, UNLIKE)]
     total, ledger = run([batch(*views, trusted=True)], Ledger(today=None))
     assert total == {("v0", VIDEO_VIEW): 40}
     assert ledger == Ledger(CountedReceipts(), None)
 
 
-def test_messages_nobody_decided_about_are_held_to_the_same_caps_among_themselves() -> None:
+def test_undecided_messages_have_the_same_caps_among_themselves() -> None:
     views = [event(VIDEO_VIEW, "v0", n) for n in range(30)]
     decided = decide_without_ledger([batch(*views), batch(*views, quoting=receipt(8)), batch(*views)])
     assert [sum(counted) for counted in decided] == [1, 1, 0]
 
 
-def test_a_decision_leaves_the_ledger_it_was_given_as_it_was() -> None:
+def test_decision_does_not_change_the_ledger_passed_in() -> None:
     before = Ledger(CountedReceipts(), DailyCounts())
     decide(batch(event(VIDEO_VIEW, "v0")), [event(VIDEO_VIEW, "v0")], before, NOW)
     assert before == Ledger()
 
 
 @given(st.lists(st.booleans(), max_size=100))
-def test_flags_travel_as_a_mask(flags: list[bool]) -> None:
+def test_flags_round_trip_through_a_mask(flags: list[bool]) -> None:
     assert flags_of(mask_of(flags), len(flags)) == tuple(flags)

@@ -41,7 +41,7 @@ def plain(told: Iterable[StatEvent], kind: str) -> Counter[tuple[str, date]]:
 
 
 @given(st.lists(events, max_size=4))
-def test_sums_are_those_of_a_plain_recount_however_the_events_come_in(portions: list[list[StatEvent]]) -> None:
+def test_daily_sums_equal_a_plain_recount_in_any_order_of_events(portions: list[list[StatEvent]]) -> None:
     days: dict[str, DayTable] = {}
     for portion in portions:
         additions = Additions(NOW)
@@ -85,7 +85,7 @@ def test_a_day_has_a_bounded_size_and_loses_no_sum(monkeypatch: pytest.MonkeyPat
     assert len(table.pack()) < 250_000
 
 
-def test_the_days_of_one_write_fit_into_it_whatever_they_hold_and_lose_no_sum() -> None:
+def test_days_of_one_write_fit_its_size_limit_and_lose_no_sum() -> None:
     draw, tables = np.random.default_rng(1), {}
     for day in range(11):
         tables[f"2026-11-{day + 1:02}"] = table = DayTable()
@@ -97,7 +97,7 @@ def test_the_days_of_one_write_fit_into_it_whatever_they_hold_and_lose_no_sum() 
     assert {day: DayTable.unpack(*texts).total() for day, texts in packed.items()} == before
 
 
-def test_what_is_reduced_keeps_the_videos_with_the_most() -> None:
+def test_reduction_keeps_the_most_viewed_videos() -> None:
     table = DayTable()
     views = np.zeros((10, len(COLUMNS)), np.int64)
     views[:, COLUMNS.index("views")] = range(10)
@@ -107,7 +107,7 @@ def test_what_is_reduced_keeps_the_videos_with_the_most() -> None:
     assert table.total()["views"] == 45
 
 
-def test_a_play_that_goes_on_takes_back_what_it_was_before() -> None:
+def test_continued_play_replaces_its_earlier_watch_time() -> None:
     additions = Additions(NOW)
     additions.add([("a", NOW, "video_view", 10_000.0, 30.0)])
     additions.add([("a", NOW, "video_view", 25_000.0, 30.0), ("a", NOW, UNVIEW, 10_000.0, 30.0)])
@@ -115,7 +115,7 @@ def test_a_play_that_goes_on_takes_back_what_it_was_before() -> None:
     assert (found["views"], found["watchMs"]) == (1, 25_000)
 
 
-def test_the_release_before_finds_its_columns_and_nothing_else_in_them() -> None:
+def test_older_release_finds_only_its_own_columns() -> None:
     additions = Additions(NOW)
     additions.add([("a", NOW, "start", 0.0, 30.0), ("b", NOW, "like", 0.0, 30.0)])
     table = additions.days[TODAY.isoformat()]
@@ -125,13 +125,13 @@ def test_the_release_before_finds_its_columns_and_nothing_else_in_them() -> None
     assert DayTable.from_body(body).of("a")["starts"] == 1
 
 
-def test_events_that_are_too_old_or_have_no_time_are_in_no_day() -> None:
+def test_events_too_old_or_without_a_time_are_in_no_day() -> None:
     additions = Additions(NOW)
     additions.add([("a", NOW - 12 * DAY, "like", 0.0, 30.0), ("a", float("nan"), "like", 0.0, 30.0)])
     assert not additions.days
 
 
-def test_damage_and_a_later_version_are_told_apart() -> None:
+def test_damage_and_a_later_version_are_distinguished() -> None:
     with pytest.raises(UnreadableDay) as raised:
         table_of(Document("d", "t", {"v": 1, "packed": "no base64"}, "e"))
     assert not raised.value.newer
@@ -140,7 +140,7 @@ def test_damage_and_a_later_version_are_told_apart() -> None:
     assert raised.value.newer
 
 
-async def test_the_roll_up_writes_a_day_for_each_shard_and_they_are_read_together(tmp_path: Path) -> None:
+async def test_roll_up_writes_a_day_per_shard_and_they_are_read_together(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.prepare()
     world.send(batch(1, (0, 1)))
@@ -158,7 +158,7 @@ async def test_the_roll_up_writes_a_day_for_each_shard_and_they_are_read_togethe
     assert await read_days(world.documents, "another", TODAY, TODAY) == {}
 
 
-async def test_a_day_of_a_later_release_stays_and_the_rest_goes_on(tmp_path: Path) -> None:
+async def test_day_of_a_later_release_is_kept_and_the_rest_goes_on(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.prepare()
     later = {**body_of(TODAY.isoformat(), TENANT, ("who knows", "")), "v": 2}

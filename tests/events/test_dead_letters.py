@@ -99,7 +99,7 @@ async def test_a_replayed_dead_letter_reaches_only_the_subscription_that_failed(
     assert await world.events("user") == 1
 
 
-async def test_a_dry_run_says_what_it_would_do_with_each_reason_and_does_nothing(world: World) -> None:
+async def test_dry_run_lists_the_action_for_each_reason_and_does_nothing(world: World) -> None:
     await world.bury(batch(1), reason="MaxDeliveryCountExceeded")
     await world.bury(b"not a batch", reason="unreadable")
     assert await world.replay(dry_run=True) == 1
@@ -111,7 +111,7 @@ async def test_a_dry_run_says_what_it_would_do_with_each_reason_and_does_nothing
     assert not [line for line in world.said if "user" in line.replace("tenant_1", "")], "no user is named"
 
 
-async def test_what_cannot_be_read_stays_and_the_rest_is_replayed(world: World) -> None:
+async def test_unreadable_letters_stay_and_the_rest_is_replayed(world: World) -> None:
     await world.bury(b"{}")
     await world.bury(batch(1))
     await world.bury(b"\xff")
@@ -120,7 +120,7 @@ async def test_what_cannot_be_read_stays_and_the_rest_is_replayed(world: World) 
     assert await world.fold_all() == ["folded"]
 
 
-async def test_a_letter_too_old_to_be_told_from_a_duplicate_stays_with_that_reason(world: World) -> None:
+async def test_letter_past_the_duplicate_check_stays_with_that_reason(world: World) -> None:
     await world.bury(batch(1))
     world.now += MAX_AGE_SECONDS + 1
     assert await world.replay() == 1
@@ -128,7 +128,7 @@ async def test_a_letter_too_old_to_be_told_from_a_duplicate_stays_with_that_reas
     assert world.said[0].startswith("stays, too old:")
 
 
-async def test_replaying_again_after_it_broke_off_changes_nothing(world: World) -> None:
+async def test_interrupted_replay_can_be_repeated_without_effect(world: World) -> None:
     """The process dies between publishing a letter and taking it out of the dead letters."""
     await world.bury(batch(1))
     letters = await world.letters()
@@ -150,7 +150,7 @@ async def test_replaying_again_after_it_broke_off_changes_nothing(world: World) 
     assert await world.fold_all() == ["folded"]
 
 
-async def test_a_letter_that_was_folded_after_all_counts_once_however_often_it_is_replayed(world: World) -> None:
+async def test_letter_folded_meanwhile_counts_once_however_often_it_is_replayed(world: World) -> None:
     for _ in range(3):
         await world.bury(batch(1))
         await world.replay()
@@ -159,7 +159,7 @@ async def test_a_letter_that_was_folded_after_all_counts_once_however_often_it_i
     assert await world.events("user") == 1
 
 
-async def test_letters_of_forgotten_users_go_and_later_ones_stay(world: World) -> None:
+async def test_dead_letters_of_erased_users_are_deleted_and_later_ones_stay(world: World) -> None:
     await world.bury(batch(1, "ann"))
     await world.bury(batch(2, "ann", NOW + 10))
     await world.bury(batch(3, "bob"))
@@ -177,7 +177,7 @@ def several(*batches: Batch, odd: bool = False) -> bytes:
 
 
 @pytest.mark.parametrize("odd", [False, True])
-async def test_of_a_letter_with_several_batches_only_an_erased_users_go(world: World, odd: bool) -> None:
+async def test_only_the_erased_users_batches_of_a_letter_are_deleted(world: World, odd: bool) -> None:
     await world.bury(several(batch(1, "ann"), batch(2, "bob"), batch(3, "ann", NOW + 10), odd=odd))
     await world.bury(several(batch(4, "ann"), batch(5, "eve")), ROLLUP)
     assert await purge_dead_letters_of(world.bus, "ann", NOW + 5) == 2
@@ -188,7 +188,7 @@ async def test_of_a_letter_with_several_batches_only_an_erased_users_go(world: W
 
 
 @pytest.mark.parametrize("odd", [False, True])
-async def test_a_replay_of_a_letter_with_several_batches_takes_all_of_them(world: World, odd: bool) -> None:
+async def test_replay_of_a_letter_with_several_batches_includes_all_of_them(world: World, odd: bool) -> None:
     await world.bury(several(batch(1, "ann"), batch(2, "bob"), batch(3, "eve"), odd=odd))
     assert await world.replay() == 0
     assert await world.fold_all() == ["folded"]
@@ -215,13 +215,13 @@ async def test_the_sweep_drops_old_dead_letters_and_those_of_erased_users(world:
     assert world.services.telemetry.counters["dead_letters_dropped", (ROLLUP,)] == 1
 
 
-async def test_a_letter_of_events_older_than_its_arrival_is_swept_by_the_age_of_the_events(world: World) -> None:
+async def test_letter_is_swept_by_the_age_of_its_events(world: World) -> None:
     await world.bury(batch(1, accepted_at=NOW - 10 * 86_400))
     world.now += KEEP_SECONDS - 5 * 86_400
     assert await world.services.sweep_dead_letters() == 1
 
 
-def test_the_command_lists_shows_and_replays(tmp_path: Path) -> None:
+def test_command_lists_shows_and_replays_dead_letters(tmp_path: Path) -> None:
     async def prepare() -> None:
         with_embedded_secrets(Settings(data_folder=str(tmp_path)))
         bus = SqliteBus(tmp_path / "bus.db")
@@ -271,7 +271,7 @@ class Job:
     send_all = store_all = done
 
 
-async def test_at_night_each_job_has_its_hour_and_a_late_call_makes_up_for_all(world: World) -> None:
+async def test_nightly_jobs_have_their_hours_and_a_late_call_catches_up(world: World) -> None:
     learning, reports = Job(world), Job(world)
     services = changed(world.services, learning_queue=learning, experiment_reports=reports)  # type: ignore[arg-type]
     midnight = NOW - NOW % 86_400

@@ -34,7 +34,7 @@ def line(user: str, arm: int, kind: str, video: str = "v", at: int = 2_000, watc
     ("statistic", "degrees", "tail"),
     [(3.841, 1, 0.05), (6.635, 1, 0.01), (5.991, 2, 0.05), (7.815, 3, 0.05), (16.919, 9, 0.05), (0.0, 4, 1.0)],
 )
-def test_the_tail_of_chi_square_is_that_of_the_tables(statistic: float, degrees: int, tail: float) -> None:
+def test_chi_square_tail_equals_published_tables(statistic: float, degrees: int, tail: float) -> None:
     assert chi_square_tail(statistic, degrees) == pytest.approx(tail, rel=2e-3)
 
 
@@ -44,7 +44,7 @@ def test_a_fair_split_passes_the_sample_ratio_check_and_a_leaky_one_does_not() -
     assert sample_ratio_p([5_200, 4_800], [50, 50]) < MISMATCH
 
 
-def test_a_ratio_of_sums_has_the_variance_that_simulation_finds() -> None:
+def test_variance_of_a_ratio_of_sums_equals_simulation() -> None:
     draw = random.Random(1)
 
     def sample() -> Rate:
@@ -63,7 +63,7 @@ def test_a_ratio_of_sums_has_the_variance_that_simulation_finds() -> None:
     assert said == pytest.approx(seen, rel=0.3)
 
 
-def test_a_lifts_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+def test_lift_interval_covers_the_truth_at_its_stated_rate() -> None:
     draw, held, times = random.Random(2), 0, 300
     for _ in range(times):
         arms = []
@@ -79,7 +79,7 @@ def test_a_lifts_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert 0.90 <= held / times <= 0.99
 
 
-def test_nothing_is_said_where_there_is_too_little() -> None:
+def test_too_little_data_gives_no_figure() -> None:
     assert ratio([1.0], [2.0]) is None
     assert ratio([0.0, 0.0], [0.0, 0.0]) is None
     assert lift(Rate(0.0, 0.0), Rate(1.0, 0.1)) is None
@@ -111,7 +111,7 @@ def test_a_user_seen_in_two_arms_is_left_out_and_counted() -> None:
     assert [arm["users"] for arm in result["arms"]] == [0, 1]
 
 
-def test_a_report_finds_the_lift_that_is_there_and_says_so_in_words() -> None:
+def test_report_finds_an_existing_lift_and_states_it_in_words() -> None:
     draw, outcomes = random.Random(3), Outcomes(EXPERIMENT)
     for number in range(2_000):
         arm = 1 + number % 2
@@ -132,7 +132,7 @@ def test_a_report_finds_the_lift_that_is_there_and_says_so_in_words() -> None:
     assert "fresh: 50 %, 1000 users, 10000 videos shown" in text
 
 
-def test_a_large_log_is_cut_down_to_a_sample_of_whole_users_that_keeps_the_rates() -> None:
+def test_large_log_is_reduced_to_whole_users_that_keep_the_rates() -> None:
     lines = [
         line(f"u{n}", 1 + n % 2, kind, f"v{video}")
         for n in range(2_000)
@@ -149,7 +149,7 @@ def test_a_large_log_is_cut_down_to_a_sample_of_whole_users_that_keeps_the_rates
     assert [arm["measures"]["clickThrough"]["value"] for arm in result["arms"]] == [1.0, 1.0], "each line came twice"
 
 
-def test_a_broken_split_is_said_before_any_lift() -> None:
+def test_sample_ratio_mismatch_is_reported_before_any_lift() -> None:
     outcomes = Outcomes(EXPERIMENT)
     outcomes.add([line(f"u{n}", 1 if n % 3 else 2, "impression") for n in range(3_000)])
     assert "MISMATCH" in as_text(report(outcomes)).splitlines()[1]

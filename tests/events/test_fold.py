@@ -84,7 +84,7 @@ def retold(draw: st.DrawFn, most: int, videos: int = 40) -> tuple[list[Event], l
 
 @settings(max_examples=80, deadline=None)
 @given(retold(MAX_IDENTITIES))
-def test_any_order_with_any_duplicates_of_the_same_batches_gives_the_same_signals(
+def test_signals_are_equal_for_any_order_and_duplicates_of_batches(
     told: tuple[list[Event], list[list[Event]], list[list[Event]]],
 ) -> None:
     _, batches, otherwise = told
@@ -102,7 +102,7 @@ def test_any_order_with_any_duplicates_of_the_same_batches_gives_the_same_signal
 
 @settings(max_examples=60, deadline=None)
 @given(retold(MAX_IDENTITIES), st.booleans())
-def test_below_the_caps_signals_agree_with_a_plain_recount(
+def test_signals_below_the_caps_equal_a_plain_recount(
     told: tuple[list[Event], list[list[Event]], list[list[Event]]], stored: bool
 ) -> None:
     history, _, otherwise = told
@@ -144,7 +144,7 @@ def check_bound(counters: Counters, sums: Sums, cap: int, *, exact: bool) -> Non
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
-def test_above_the_caps_every_count_is_within_the_stated_bound_in_any_order(seed: int, with_unlikes: bool) -> None:
+def test_counts_above_the_caps_stay_within_the_stated_bound_in_any_order(seed: int, with_unlikes: bool) -> None:
     draw = np.random.default_rng(seed)
     kinds = (*NO_UNLIKES, "unlike") if with_unlikes else NO_UNLIKES
     history = [
@@ -169,7 +169,7 @@ def test_above_the_caps_every_count_is_within_the_stated_bound_in_any_order(seed
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_full_rings_keep_the_newest_whatever_the_order(seed: int) -> None:
+def test_full_rings_keep_the_newest_in_any_order(seed: int) -> None:
     draw = np.random.default_rng(seed)
     history = [event((COMPLETE, NOT_INTERESTED)[n % 2], n, int(draw.integers(0, 6 * 86_400_000))) for n in range(1_300)]
     first = folded([history[at : at + 100] for at in range(0, 1_300, 100)], {})
@@ -191,24 +191,24 @@ def test_full_rings_keep_the_newest_whatever_the_order(seed: int) -> None:
     assert (first.watched.times >> ORDER_BITS).tolist() == seconds[:MAX_WATCHED]
 
 
-def test_an_event_twice_in_one_batch_counts_once() -> None:
+def test_event_repeated_in_one_batch_counts_once() -> None:
     one = event(VIDEO_VIEW, 1, 60_000, 5_000)
     assert everything(fold(None, [one, one], FEW, 14.0, NOW)) == everything(fold(None, [one], FEW, 14.0, NOW))
 
 
-def test_the_ring_of_identities_holds_the_last_hundred_events() -> None:
+def test_identity_ring_holds_the_last_hundred_events() -> None:
     history = [event(VIDEO_VIEW, n % 40, n * 60_000, 5_000) for n in range(MAX_IDENTITIES)]
     signals = fold(None, history, FEW, 14.0, NOW)
     assert fold(signals, history, FEW, 14.0, NOW).events == MAX_IDENTITIES
 
 
-def test_an_event_about_an_unknown_video_is_seen_and_counted_in_the_totals_only() -> None:
+def test_event_about_an_unknown_video_counts_in_the_totals_only() -> None:
     signals = fold(None, [event(VIDEO_VIEW, 999, 60_000, 5_000)], FEW, 14.0, NOW)
     assert (signals.events, signals.daily["views"].sum(), len(signals.seen.keys)) == (1, 1, 1)
     assert len(signals.categories.keys) == len(signals.tags.keys) == len(signals.creators.keys) == 0
 
 
-def test_a_taste_fades_by_half_in_a_half_life() -> None:
+def test_taste_halves_in_a_half_life() -> None:
     old = fold(None, [event(LIKE, 1, 0)], FEW, 14.0, NOW)
     later = NOW + 14 * 86_400
     newer = replace(event(LIKE, 2, 0), at_ms=int(later * 1000))
@@ -217,7 +217,7 @@ def test_a_taste_fades_by_half_in_a_half_life() -> None:
     assert held == pytest.approx({fingerprint("category 1"): 0.5, fingerprint("category 2"): 1.0}, rel=1e-3)
 
 
-def test_what_is_older_than_90_days_is_dropped_by_the_next_fold() -> None:
+def test_next_fold_drops_data_older_than_90_days() -> None:
     old = fold(
         None, [event(kind, 1, 0, 50_000) for kind in (VIDEO_VIEW, COMPLETE, SKIP, NOT_INTERESTED)], FEW, 14.0, NOW
     )
@@ -248,7 +248,7 @@ def test_years_of_activity_neither_overflow_nor_lose_the_present() -> None:
     assert signals.events == 7_300
 
 
-def test_long_views_of_one_second_stand_in_the_order_they_were_accepted_in() -> None:
+def test_long_views_of_one_second_keep_their_acceptance_order() -> None:
     at_ms = int(NOW) * 1000 - 5_000
     first = [replace(event(COMPLETE, n, 0), at_ms=at_ms + 7 * n) for n in (1, 2, 3)]
     later = [replace(event(COMPLETE, n, 0), at_ms=at_ms) for n in (8, 9)]
@@ -263,7 +263,7 @@ def test_long_views_of_one_second_stand_in_the_order_they_were_accepted_in() -> 
     assert ways[0] == ways[1] == [*accepted_last, *(fingerprint(f"v{n}") for n in (3, 2, 1))]
 
 
-def test_what_was_glanced_at_is_hardly_an_interest_and_still_a_view() -> None:
+def test_brief_views_add_little_interest_and_still_count_as_views() -> None:
     glances = [event(VIDEO_VIEW, 1, n * 1_000, 150) for n in range(12)]
     whole = [event(VIDEO_VIEW, 2, n * 1_000, 60_000) for n in range(4)]
     signals = fold(None, glances + whole, FEW, 14.0, NOW)

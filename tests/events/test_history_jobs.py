@@ -145,7 +145,7 @@ async def written(world: World) -> dict[str, bytes | None]:
 
 
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
-async def test_wherever_a_job_dies_each_row_counts_once(tmp_path: Path, when: str) -> None:
+async def test_each_row_counts_once_wherever_a_job_dies(tmp_path: Path, when: str) -> None:
     at = 0
     whole: dict[str, bytes | None] | None = None
     while True:
@@ -175,7 +175,7 @@ async def test_wherever_a_job_dies_each_row_counts_once(tmp_path: Path, when: st
     assert at > 12, "a job has writes to die at"
 
 
-async def test_a_job_whose_state_is_lost_goes_by_its_markers(tmp_path: Path) -> None:
+async def test_job_with_a_lost_state_continues_by_its_markers(tmp_path: Path) -> None:
     world, now = World(tmp_path), [NOW]
     await world.prepare()
     id = await queued(world, now)
@@ -189,7 +189,7 @@ async def test_a_job_whose_state_is_lost_goes_by_its_markers(tmp_path: Path) -> 
     assert [(await signals_of(world, user)).events for user in USERS] == [ROWS_OF_USER] * len(USERS)
 
 
-async def test_a_live_batch_between_two_attempts_is_no_obstacle(tmp_path: Path) -> None:
+async def test_history_fold_succeeds_after_a_concurrent_live_batch(tmp_path: Path) -> None:
     """The signals changed under the fold of a history: it reads them again, and both count."""
     world = World(tmp_path)
     await world.prepare()
@@ -282,7 +282,7 @@ async def folded(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told())
-async def test_any_order_and_repetition_of_batches_and_history_ends_in_the_same_signals(
+async def test_signals_are_equal_for_any_order_of_batches_and_past_events(
     tmp_path: Path, told: tuple[list[list[int]], list[list[int]], list[tuple[str, int]]]
 ) -> None:
     parts, batches, order = told
@@ -315,7 +315,7 @@ def history_rows(events: Sequence[Event], user: str = "u") -> list[HistoryRow]:
     return [HistoryRow(place, place + 1, user, event) for place, event in enumerate(events)]
 
 
-def test_rows_are_known_to_the_second_and_capped_by_user_video_and_day(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_identified_to_the_second_and_capped_by_user_video_and_day(monkeypatch: pytest.MonkeyPatch) -> None:
     event = replace(past([4])[0], at_ms=int(NOW // 60 * 60_000) + 500)
     same_second = replace(event, at_ms=event.at_ms - 500)
     rows = history_rows([event, same_second, *(replace(event, at_ms=event.at_ms + 1000 * n) for n in range(1, 15))])
@@ -330,7 +330,7 @@ def test_rows_are_known_to_the_second_and_capped_by_user_video_and_day(monkeypat
 
 
 @given(st.binary(max_size=40), st.integers(0, 50))
-def test_a_state_that_is_damaged_begins_afresh(content: bytes, rows: int) -> None:
+def test_damaged_job_state_starts_anew(content: bytes, rows: int) -> None:
     assert HistoryState.from_bytes(content, rows) == HistoryState.of(rows)
     state = HistoryState.of(rows)
     state.decide(range(rows), [ADMITTED] * rows)

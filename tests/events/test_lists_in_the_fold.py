@@ -58,7 +58,7 @@ async def test_a_cut_write_changes_a_list_once(world: World, cuts: int) -> None:
     assert world.handed_on().total() == 3
 
 
-async def test_workers_at_once_lose_no_change_of_a_list(world: World) -> None:
+async def test_concurrent_workers_lose_no_list_change(world: World) -> None:
     first, second = world.consumer(), world.consumer()
     messages = [message(n, event("save", n, n)) for n in range(12)]
     outcomes = await asyncio.gather(*(worker.handle(body) for body in messages for worker in (first, second)))
@@ -66,7 +66,7 @@ async def test_workers_at_once_lose_no_change_of_a_list(world: World) -> None:
     assert await listed(world, SAVED) == [f"v{n}" for n in range(12)]
 
 
-async def test_a_list_from_before_an_erasure_starts_afresh(world: World) -> None:
+async def test_list_from_before_an_erasure_starts_empty(world: World) -> None:
     await world.consumer().handle(message(1, event("save", 1)))
     tombstone = {"id": "signals", "kind": "erased", "tenantId": TENANT, "erasedAt": NOW + 10}
     await world.documents.write(USER_ACTIVITY, USER, [Upsert(tombstone)])
@@ -76,7 +76,7 @@ async def test_a_list_from_before_an_erasure_starts_afresh(world: World) -> None
     assert await listed(world, SAVED) == ["v3"]
 
 
-async def test_a_damaged_list_starts_afresh_and_a_newer_one_waits(world: World) -> None:
+async def test_damaged_list_starts_empty_and_a_newer_format_waits(world: World) -> None:
     await world.documents.write(USER_ACTIVITY, USER, [Upsert({"id": document_id(SAVED), "v": 1, "entries": 7})])
     await world.consumer().handle(message(1, event("save", 1)))
     assert await listed(world, SAVED) == ["v1"]
@@ -90,7 +90,7 @@ async def test_a_damaged_list_starts_afresh_and_a_newer_one_waits(world: World) 
         await handling
 
 
-async def test_signals_know_what_the_list_says_is_followed(world: World) -> None:
+async def test_signals_contain_the_followed_items_of_the_list(world: World) -> None:
     anna, drama = Subject("creator", "anna"), Subject("category", "drama")
     worker = world.consumer()
     await worker.handle(message(1, event("follow", 0, 30, anna), event("follow", 0, 20, drama)))
@@ -104,7 +104,7 @@ async def test_signals_know_what_the_list_says_is_followed(world: World) -> None
     assert await listed(world, FOLLOWING) == ["category:drama"]
 
 
-async def test_a_finished_episode_is_remembered_as_the_furthest_of_its_series(world: World) -> None:
+async def test_furthest_finished_episode_of_a_series_is_remembered(world: World) -> None:
     for number, place in ((1, SeriesPlace("s", 1, 1)), (2, SeriesPlace("s", 1, 2)), (3, SeriesPlace())):
         body = make_video(f"v{number}", place=place).to_document()
         await world.documents.write(VIDEOS, TENANT, [Upsert(body)])
@@ -128,7 +128,7 @@ batches = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches, batches)
-def test_messages_of_either_version_carry_what_is_followed(one: Batch, other: Batch) -> None:
+def test_messages_of_both_versions_carry_followed_items(one: Batch, other: Batch) -> None:
     assert decode(encode(one, 1)) == (one,)
     both = encode_all([one, other])
     assert decode(both) == (one, other)
@@ -142,7 +142,7 @@ finished = st.builds(
 
 
 @given(st.lists(finished, max_size=12), st.randoms(use_true_random=False))
-def test_finished_episodes_are_the_same_in_any_order_and_stored_whole(rows: list[Finished], random: Random) -> None:
+def test_finished_episodes_are_equal_in_any_order_and_after_storage(rows: list[Finished], random: Random) -> None:
     shuffled = random.sample(rows, len(rows))
     once = FinishedEpisodes().with_all(rows, 0)
     again = FinishedEpisodes()

@@ -83,7 +83,7 @@ async def send_all(packer: Packer, *numbers: int) -> list[Any]:
     return await asyncio.gather(*sends, return_exceptions=True)
 
 
-def test_after_a_pause_a_batch_is_sent_at_once() -> None:
+def test_batch_after_a_pause_is_sent_at_once() -> None:
     async def story() -> None:
         wire = Wire()
         packing = packer(wire)
@@ -98,7 +98,7 @@ def test_after_a_pause_a_batch_is_sent_at_once() -> None:
     run(story)
 
 
-def test_what_comes_within_the_linger_of_a_message_shares_the_next() -> None:
+def test_batches_within_the_linger_share_the_next_message() -> None:
     async def story() -> None:
         wire = Wire()
         began = asyncio.get_running_loop().time()
@@ -111,7 +111,7 @@ def test_what_comes_within_the_linger_of_a_message_shares_the_next() -> None:
 
 
 @pytest.mark.parametrize(("version", "linger"), [(1, LINGER), (2, 0.0)])
-def test_in_version_1_or_without_a_linger_each_batch_has_a_message(version: int, linger: float) -> None:
+def test_each_batch_has_its_own_message_in_version_1_or_without_linger(version: int, linger: float) -> None:
     async def story() -> None:
         wire = Wire()
         await send_all(packer(wire, version, linger), *range(5))
@@ -131,7 +131,7 @@ def test_a_batch_that_fills_a_message_sends_it_at_once() -> None:
     run(story)
 
 
-def test_no_message_grows_beyond_what_a_bus_takes() -> None:
+def test_no_message_exceeds_the_bus_limit() -> None:
     async def story() -> None:
         wire = Wire()
         draw, at_ms = random.Random(1), 1_700_000_000_000
@@ -154,7 +154,7 @@ def test_no_message_grows_beyond_what_a_bus_takes() -> None:
     run(story)
 
 
-def test_messages_of_several_sessions_are_packed_apart() -> None:
+def test_messages_of_different_sessions_are_packed_separately() -> None:
     async def story() -> None:
         wire = Wire()
         packing = packer(wire, suffix=".x")
@@ -167,7 +167,7 @@ def test_messages_of_several_sessions_are_packed_apart() -> None:
     run(story)
 
 
-def test_a_caller_that_gave_up_leaves_a_message_that_was_not_sent_yet() -> None:
+def test_cancelled_caller_removes_its_batch_from_an_unsent_message() -> None:
     async def story() -> None:
         wire = Wire()
         packing = packer(wire)
@@ -188,7 +188,7 @@ def test_a_caller_that_gave_up_leaves_a_message_that_was_not_sent_yet() -> None:
     run(story)
 
 
-def test_a_caller_that_gave_up_takes_nothing_from_its_neighbors_on_the_way() -> None:
+def test_cancelled_caller_does_not_affect_others_of_a_sent_message() -> None:
     async def story() -> None:
         wire = Wire(seconds=1.0)
         packing = packer(wire)
@@ -201,7 +201,7 @@ def test_a_caller_that_gave_up_takes_nothing_from_its_neighbors_on_the_way() -> 
     run(story)
 
 
-def test_a_refused_message_is_taken_apart_and_only_the_batch_at_fault_fails() -> None:
+def test_refused_message_is_split_and_only_the_batch_at_fault_fails() -> None:
     async def story() -> None:
         wire = Wire(refuses=lambda batches: any(batch.id == f"{2:032x}" for batch in batches))
         outcomes = await send_all(packer(wire), *range(5))
@@ -224,7 +224,7 @@ def test_a_batch_that_cannot_be_encoded_fails_alone() -> None:
     run(story)
 
 
-def test_an_unconfirmed_message_is_told_to_each_and_sent_again_as_the_same() -> None:
+def test_unconfirmed_message_is_reported_to_each_caller_and_resent_unchanged() -> None:
     async def story() -> None:
         wire = Wire()
         packing = packer(wire)
@@ -244,7 +244,7 @@ def test_an_unconfirmed_message_is_told_to_each_and_sent_again_as_the_same() -> 
     run(story)
 
 
-def test_what_was_unconfirmed_and_then_refused_says_that_it_may_come_again() -> None:
+def test_refusal_after_an_unconfirmed_send_reports_a_possible_duplicate() -> None:
     async def story() -> None:
         wire = Wire(unconfirmed=1)
         packing = packer(wire)
@@ -274,7 +274,7 @@ def test_closing_sends_what_still_waits() -> None:
 
 
 @pytest.mark.parametrize("rate", [120, 200, 230])
-def test_at_the_rate_of_a_full_instance_a_message_has_3_4_batches(rate: int) -> None:
+def test_message_has_3_4_batches_at_the_rate_of_a_full_instance(rate: int) -> None:
     async def story() -> None:
         wire, draw = Wire(seconds=0.005), random.Random(1)
         packing, loop = packer(wire), asyncio.get_running_loop()
@@ -303,7 +303,7 @@ def test_at_the_rate_of_a_full_instance_a_message_has_3_4_batches(rate: int) -> 
         max_size=40,
     )
 )
-def test_whatever_happens_a_confirmed_batch_was_taken_and_none_twice(
+def test_each_confirmed_batch_is_sent_exactly_once(
     arrivals: list[tuple[float, str, bool]],
 ) -> None:
     """With callers that ask again until their batch is confirmed, as the fold does."""

@@ -8,7 +8,7 @@ from infra import capacity, figures
 INPUTS = figures.read().after
 
 
-def test_the_stated_drainers_keep_up_and_clear_ten_minutes_within_the_hour() -> None:
+def test_planned_drainers_keep_up_and_clear_ten_minutes_of_backlog() -> None:
     drainers = capacity.needs(3_000, INPUTS).rollup_instances
     looks, _ = simulate(3_000, drainers)
     cleared = [look for look in looks if look.oldest_seconds < 120]
@@ -17,7 +17,7 @@ def test_the_stated_drainers_keep_up_and_clear_ten_minutes_within_the_hour() -> 
     assert looks[looks.index(cleared[0]) :] == cleared, "and it stays so"
 
 
-def test_half_of_them_fall_behind() -> None:
+def test_half_of_the_planned_drainers_fall_behind() -> None:
     drainers = capacity.needs(3_000, INPUTS).rollup_instances // 2
     looks, _ = simulate(3_000, drainers, minutes=20, backlog_seconds=0)
     assert looks[-1].waiting > looks[0].waiting > 0

@@ -97,7 +97,7 @@ positions = st.lists(st.integers(500, 90_000), min_size=1, max_size=12)
 
 @settings(max_examples=120, deadline=None)
 @given(positions, st.booleans(), st.sampled_from(VERSIONS), st.data())
-def test_any_interleaving_and_repetition_of_heartbeats_gives_the_same_time(
+def test_watch_time_is_equal_for_any_order_and_repeats_of_heartbeats(
     furthest: list[int], ends: bool, version: int, data: st.DataObject
 ) -> None:
     events = [told(PROGRESS, "v1", at, number) for number, at in enumerate(furthest)]
@@ -125,7 +125,7 @@ def test_any_interleaving_and_repetition_of_heartbeats_gives_the_same_time(
     st.sampled_from(VERSIONS),
     st.data(),
 )
-def test_plays_that_overlap_never_count_for_each_other(
+def test_overlapping_plays_never_count_for_each_other(
     events: list[tuple[int, int, int]], version: int, data: st.DataObject
 ) -> None:
     heartbeats = [told(PROGRESS, f"v{video}", at, number, play=play) for number, (video, play, at) in enumerate(events)]
@@ -144,7 +144,7 @@ def test_plays_that_overlap_never_count_for_each_other(
 
 @settings(max_examples=40, deadline=None)
 @given(st.permutations([(play, at) for play in range(1, 2 * MAX_PROGRESS) for at in (10_000, 30_000)]))
-def test_with_more_plays_than_are_kept_nothing_counts_twice(order: list[tuple[int, int]]) -> None:
+def test_nothing_counts_twice_with_more_plays_than_are_kept(order: list[tuple[int, int]]) -> None:
     pipeline, known = Pipeline(3), set()
     for number, (play, at) in enumerate(order):
         before = pipeline.watched
@@ -158,7 +158,7 @@ def test_with_more_plays_than_are_kept_nothing_counts_twice(order: list[tuple[in
     assert len(pipeline.signals.progress.keys) <= MAX_PROGRESS
 
 
-def test_the_newest_plays_are_whole_whatever_came_before() -> None:
+def test_newest_plays_are_complete_whatever_came_before() -> None:
     pipeline = Pipeline(3)
     for play in range(60, 0, -1):
         for at in (10_000, 20_000, 30_000):
@@ -166,14 +166,14 @@ def test_the_newest_plays_are_whole_whatever_came_before() -> None:
     assert pipeline.watched == (60, 60 * 30_000)
 
 
-def test_a_play_is_whole_until_the_app_is_killed_but_for_one_interval() -> None:
+def test_killed_app_loses_at_most_one_heartbeat_interval() -> None:
     pipeline = Pipeline(3)
     for at in (10_000, 20_000, 30_000):
         pipeline.take([told(PROGRESS, "v1", at, 0)])
     assert pipeline.watched == (1, 30_000), "killed at 39 s, with a heartbeat every 10 s"
 
 
-def test_a_start_is_no_view_and_makes_no_play() -> None:
+def test_start_event_counts_no_view_and_creates_no_play() -> None:
     pipeline = Pipeline(3)
     pipeline.take([replace(told(START, "v1", 0, 0), play=None)])
     assert pipeline.watched == (0, 0)
@@ -183,7 +183,7 @@ def test_a_start_is_no_view_and_makes_no_play() -> None:
     assert (pipeline.signals.events, pipeline.signals.progress.plays()) == (0, [])
 
 
-def test_a_glance_that_ends_before_a_second_is_one_view_of_no_time() -> None:
+def test_view_shorter_than_a_second_is_one_view_without_watch_time() -> None:
     pipeline = Pipeline(3)
     pipeline.take([told(PROGRESS, "v1", 150, 0)])
     assert pipeline.watched == (0, 0)
@@ -192,7 +192,7 @@ def test_a_glance_that_ends_before_a_second_is_one_view_of_no_time() -> None:
     assert pipeline.watched == (1, 0)
 
 
-def test_a_play_left_alone_counts_three_times_the_length_of_its_video_at_most() -> None:
+def test_unfinished_play_counts_at_most_three_video_lengths() -> None:
     pipeline = Pipeline(3)
     for at in (100_000, 200_000, 86_400_000):
         pipeline.take([told(PROGRESS, "v1", at, 0)])
@@ -206,7 +206,7 @@ def test_a_play_left_alone_counts_three_times_the_length_of_its_video_at_most() 
     )
 
 
-def test_statistics_count_a_play_once_one_of_its_events_quotes_a_receipt() -> None:
+def test_statistics_count_a_play_once_an_event_of_it_quotes_a_receipt() -> None:
     pipeline = Pipeline(3)
     pipeline.take([told(PROGRESS, "v1", 10_000, 0, quotes=False)])
     assert (pipeline.watched, pipeline.counted("v1")) == ((1, 10_000), (0, 0, 0, 0))
@@ -215,7 +215,7 @@ def test_statistics_count_a_play_once_one_of_its_events_quotes_a_receipt() -> No
     assert (pipeline.watched, pipeline.counted("v1")) == ((1, 25_000), (1, 25_000) * 2)
 
 
-def test_a_second_play_of_a_page_counts_for_the_user_and_no_more_in_statistics() -> None:
+def test_second_play_of_a_page_counts_for_the_user_and_not_in_statistics() -> None:
     pipeline = Pipeline(3)
     for play in (2, 1):
         for at in (10_000, 20_000):
@@ -224,7 +224,7 @@ def test_a_second_play_of_a_page_counts_for_the_user_and_no_more_in_statistics()
 
 
 @pytest.mark.parametrize("lost", [("additions",), ("additions", "counted", "dailyCounts")])
-def test_a_play_whose_progress_the_release_before_dropped_never_counts_again(lost: tuple[str, ...]) -> None:
+def test_play_whose_progress_an_older_release_dropped_never_counts_again(lost: tuple[str, ...]) -> None:
     pipeline = Pipeline(2)
     pipeline.take([told(PROGRESS, "v1", 20_000, 0)])
     assert pipeline.signals is not None
@@ -237,7 +237,7 @@ def test_a_play_whose_progress_the_release_before_dropped_never_counts_again(los
     assert pipeline.watched == (2, 30_000), "a play that begins later counts"
 
 
-def test_nobodys_heartbeats_count_nothing_and_the_view_at_the_end_counts_whole() -> None:
+def test_without_consent_only_the_final_view_counts() -> None:
     events = (told(PROGRESS, "v1", 20_000, 0), told(VIDEO_VIEW, "v1", 25_000, 0))
     batch = Batch("b" * 32, "tenant", "-", NOW, events, (RECEIPT,), consented=False)
     decision = decide(batch, events, Ledger(today=None), NOW)

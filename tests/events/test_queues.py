@@ -22,7 +22,7 @@ class Bus:
         return self.enqueued
 
 
-async def test_the_age_of_the_oldest_message_grows_until_it_is_looked_at_again() -> None:
+async def test_age_of_the_oldest_message_grows_between_measurements() -> None:
     now, telemetry, bus = 1_000.0, Telemetry(), Bus()
     queues = Queues(bus, telemetry, lambda: now, lambda: now)  # type: ignore[arg-type]
 
@@ -42,7 +42,7 @@ async def test_the_age_of_the_oldest_message_grows_until_it_is_looked_at_again()
     assert told()[key] == 0.0, "nothing waits"
 
 
-async def test_a_process_that_no_longer_looks_tells_no_age() -> None:
+async def test_process_that_stopped_measuring_reports_no_age() -> None:
     """Or an alert would go on for ever on what one of them saw last."""
     now, telemetry, bus = 1_000.0, Telemetry(), Bus()
     queues = Queues(bus, telemetry, lambda: now, lambda: now)  # type: ignore[arg-type]

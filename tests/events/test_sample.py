@@ -40,19 +40,19 @@ async def sample(world: World) -> dict[str, list[dict[str, Any]]]:
 
 
 @given(PSEUDONYMS, st.integers(0, 19))
-def test_half_of_a_sample_is_a_subset_of_it(user: str, halvings: int) -> None:
+def test_half_sample_is_a_subset_of_the_sample(user: str, halvings: int) -> None:
     assert in_share(user, 0)
     assert in_share(user, halvings) or not in_share(user, halvings + 1)
 
 
 @given(st.floats(0, 1e11))
-def test_a_sample_has_no_more_events_than_it_aims_at_and_no_less_than_half(events: float) -> None:
+def test_sample_size_is_between_half_the_target_and_the_target(events: float) -> None:
     halvings = halvings_for(events)
     assert events / 2**halvings <= AIM_EVENTS_A_DAY
     assert halvings == 0 or events / 2**halvings > AIM_EVENTS_A_DAY / 2
 
 
-async def test_the_sample_has_whole_users_and_the_same_ones_on_every_day(tmp_path: Path) -> None:
+async def test_sample_has_whole_users_and_the_same_ones_every_day(tmp_path: Path) -> None:
     world = await world_with(tmp_path, 2)
     name = world.services.identity.archive_pseudonym
     for number in range(120):
@@ -74,7 +74,7 @@ def test_users_without_consent_are_never_sampled_and_the_holdout_always_is() -> 
     assert sampled(batches, lambda key: key, 20) == batches[1:]
 
 
-async def test_what_is_delivered_again_leaves_the_sample_as_it_is(tmp_path: Path) -> None:
+async def test_redelivery_leaves_the_sample_unchanged(tmp_path: Path) -> None:
     world = await world_with(tmp_path, 0)
     for number in range(3):
         world.send(of_user(number, number))
@@ -101,8 +101,6 @@ async def test_the_first_share_follows_from_the_busiest_day_and_is_stored(tmp_pa
     ("halvings", "sampled_a_day", "wanted"),
     [(3, 200_000, None), (3, 390_000, None), (3, 410_000, 5), (3, 1_700_000, 7), (3, 40_000, 2), (0, 10, None)],
 )
-def test_the_share_is_changed_only_when_the_sample_is_far_off(
-    halvings: int, sampled_a_day: float, wanted: int | None
-) -> None:
+def test_share_changes_only_when_the_sample_is_far_off(halvings: int, sampled_a_day: float, wanted: int | None) -> None:
     found = adjusted(Document(TENANT, SHARE_ID, {"halvings": halvings}, "etag"), sampled_a_day)
     assert (None if found is None else found.body["halvings"] if isinstance(found, Replace) else "?") == wanted

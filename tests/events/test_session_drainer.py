@@ -76,7 +76,7 @@ def drainer(
     )
 
 
-async def test_a_session_with_more_goes_on_and_a_drained_one_rests_until_the_run_ends() -> None:
+async def test_busy_session_continues_and_a_drained_one_waits_for_the_next_run() -> None:
     bus = Sessions(Counter(busy=1, quiet=1))
     work = Work(bus, arriving=1)
     assert await drainer(bus, work).run() == 2
@@ -87,7 +87,7 @@ async def test_a_session_with_more_goes_on_and_a_drained_one_rests_until_the_run
     assert Counter(work.visits) == Counter(busy=4, quiet=1)
 
 
-async def test_several_drainers_share_the_sessions_and_none_is_drained_by_two_at_once() -> None:
+async def test_several_drainers_share_the_sessions_without_overlap() -> None:
     bus = Sessions(Counter({f"tenant-{n}": 3 for n in range(40)}))
     works = [Work(bus) for _ in range(4)]
     added = await asyncio.gather(*(drainer(bus, work).run() for work in works))
@@ -97,7 +97,7 @@ async def test_several_drainers_share_the_sessions_and_none_is_drained_by_two_at
     assert not bus.owned
 
 
-async def test_of_very_many_sessions_no_more_rest_than_a_process_has_connections_for(
+async def test_sessions_held_after_draining_stay_below_the_connection_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(session_drainer, "HELD_AT_MOST", 5)
@@ -120,7 +120,7 @@ async def test_a_run_takes_no_session_after_its_time() -> None:
     assert 28.0 <= now <= 28.0 + 2 * 4.0
 
 
-async def test_blobs_are_asked_once_in_a_while_and_before_each_visit_while_they_fail() -> None:
+async def test_blob_health_is_checked_rarely_but_before_each_session_while_failing() -> None:
     now, asked, down = 0.0, 0, False
 
     async def ready() -> None:
@@ -154,7 +154,7 @@ async def test_blobs_are_asked_once_in_a_while_and_before_each_visit_while_they_
     assert (await drains.run(), asked) == (0, 4), "while they fail each run asks before it receives anything"
 
 
-async def test_workers_that_begin_together_ask_the_blobs_once() -> None:
+async def test_workers_starting_together_check_the_blobs_once() -> None:
     asked = 0
 
     async def ready() -> None:
@@ -166,7 +166,7 @@ async def test_workers_that_begin_together_ask_the_blobs_once() -> None:
     assert (await drainer(bus, Work(bus), ready=ready).run(), asked) == (4, 1)
 
 
-async def test_a_bus_that_fails_ends_the_run_and_frees_what_it_held() -> None:
+async def test_bus_failure_ends_the_run_and_releases_its_sessions() -> None:
     bus = Sessions(Counter(a=1, b=1))
     asked = 0
 
@@ -182,7 +182,7 @@ async def test_a_bus_that_fails_ends_the_run_and_frees_what_it_held() -> None:
     assert not bus.owned
 
 
-async def test_a_rested_session_is_drained_again_by_whoever_has_time() -> None:
+async def test_waiting_session_is_drained_again_by_an_idle_worker() -> None:
     now, bus = 0.0, Sessions(Counter(a=1, b=30))
 
     work = Work(bus)
@@ -201,7 +201,7 @@ async def test_a_rested_session_is_drained_again_by_whoever_has_time() -> None:
     assert Counter(work.visits) == Counter(a=2, b=30), "after its rest of 25 s, once more in 32"
 
 
-async def test_a_worker_without_a_session_waits_for_the_others_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_worker_waits_for_the_others_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_drainer, "IDLE_SECONDS", 3_600.0)
     bus = Sessions(Counter(a=20))
     async with asyncio.timeout(30):

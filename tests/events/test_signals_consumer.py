@@ -90,14 +90,14 @@ def batch(number: int, size: int = 3, accepted_at: float = NOW, user: str = USER
     return encode(Batch(f"{number:032x}", TENANT, user, accepted_at, events))
 
 
-async def test_a_folded_message_that_comes_again_is_a_duplicate(world: World) -> None:
+async def test_redelivered_folded_message_is_a_duplicate(world: World) -> None:
     worker = world.consumer()
     assert [await worker.handle(batch(1)) for _ in range(3)] == ["folded", "duplicate", "duplicate"]
     assert await world.views() == 3
     assert world.services.telemetry.counters["batches_folded", ("duplicate",)] == 2
 
 
-async def test_two_workers_at_once_fold_a_message_once_and_each_users_messages_all(world: World) -> None:
+async def test_two_workers_fold_a_message_once_and_all_messages_of_a_user(world: World) -> None:
     first, second = world.consumer(), world.consumer()
     deliveries = [worker.handle(batch(n)) for n in range(10) for worker in (first, second)]
     outcomes = Counter(await asyncio.gather(*deliveries))
@@ -106,7 +106,7 @@ async def test_two_workers_at_once_fold_a_message_once_and_each_users_messages_a
 
 
 @pytest.mark.parametrize("cuts", [1, 2])
-async def test_a_write_that_was_applied_and_reported_as_failed_is_found_by_its_marker(world: World, cuts: int) -> None:
+async def test_applied_write_reported_as_failed_is_found_by_its_marker(world: World, cuts: int) -> None:
     worker = world.consumer()
     await worker.handle(batch(1))
     with world.documents.in_trouble(Trouble(frozenset({USER_ACTIVITY.name}), cut_after_write=cuts)):
@@ -115,7 +115,7 @@ async def test_a_write_that_was_applied_and_reported_as_failed_is_found_by_its_m
     assert set(world.handed_on().values()) == {1}
 
 
-async def test_a_store_that_stays_down_gives_the_message_back(world: World) -> None:
+async def test_lasting_store_outage_returns_the_message(world: World) -> None:
     with world.documents.in_trouble(Trouble(writes_fail=True)) as trouble:
         handling = asyncio.create_task(world.consumer().handle(batch(1)))
         while not world.services.telemetry.counters["store_failures", ("fold",)]:  # noqa: ASYNC110
@@ -127,7 +127,7 @@ async def test_a_store_that_stays_down_gives_the_message_back(world: World) -> N
     assert await world.consumer().handle(batch(1)) == "folded"
 
 
-async def test_a_message_of_which_another_packing_was_folded_hands_on_only_what_is_new(world: World) -> None:
+async def test_repacked_message_publishes_only_its_new_events(world: World) -> None:
     worker = world.consumer()
     await worker.handle(batch(1, size=10, first=0))
     await worker.handle(batch(2, size=10, first=6))
@@ -136,7 +136,7 @@ async def test_a_message_of_which_another_packing_was_folded_hands_on_only_what_
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
-async def test_a_cut_while_handing_on_hands_each_event_on_once(world: World) -> None:
+async def test_publish_cut_midway_publishes_each_event_once(world: World) -> None:
     worker = world.consumer()
     await worker.handle(batch(1, size=10, first=0))
     world.topic.publish_fails = 3
@@ -144,7 +144,7 @@ async def test_a_cut_while_handing_on_hands_each_event_on_once(world: World) -> 
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
-async def test_a_bus_outage_gives_the_message_back_and_the_retry_hands_on_the_same_events(
+async def test_bus_outage_returns_the_message_and_the_retry_publishes_the_same_events(
     world: World,
 ) -> None:
     worker = world.consumer()
@@ -161,7 +161,7 @@ async def test_a_bus_outage_gives_the_message_back_and_the_retry_hands_on_the_sa
     assert world.handed_on() == {fingerprint(f"event {n}"): 1 for n in range(16)}
 
 
-async def test_a_clients_copy_of_a_folded_batch_days_later_hands_on_nothing(world: World) -> None:
+async def test_client_copy_of_a_folded_batch_days_later_publishes_nothing(world: World) -> None:
     worker = world.consumer()
     await worker.handle(batch(1))
     world.now += 10 * 86_400
@@ -169,28 +169,28 @@ async def test_a_clients_copy_of_a_folded_batch_days_later_hands_on_nothing(worl
     assert set(world.handed_on().values()) == {1}
 
 
-async def test_a_message_older_than_its_marker_could_be_is_refused(world: World) -> None:
+async def test_message_older_than_any_marker_is_refused(world: World) -> None:
     await world.consumer().handle(batch(1))
     world.now += MAX_AGE_SECONDS + 1
     assert await world.consumer().handle(batch(1)) == "too_old"
     assert await world.views() == 3
 
 
-async def test_the_marker_outlives_every_message_it_may_meet(world: World) -> None:
+async def test_marker_outlives_every_message_it_can_meet(world: World) -> None:
     worker = world.consumer()
     await worker.handle(batch(1))
     world.now += MAX_AGE_SECONDS - 1
     assert await worker.handle(batch(1)) == "duplicate"
 
 
-async def test_a_users_signals_say_whose_all_in_their_partition_is(world: World) -> None:
+async def test_signals_name_the_tenant_of_everything_in_the_partition(world: World) -> None:
     await world.consumer().handle(batch(1))
     stored = await query_all(world.documents, USER_ACTIVITY, USER)
     assert {document.id for document in stored} == {SIGNALS_ID, f"batch:{1:032x}"}
     assert [document.body["tenantId"] for document in stored if document.id == SIGNALS_ID] == [TENANT]
 
 
-async def test_a_marker_that_the_release_before_wrote_is_a_marker(world: World, tmp_path: Path) -> None:
+async def test_marker_of_an_older_release_is_recognized(world: World, tmp_path: Path) -> None:
     await world.consumer().handle(batch(1))
     stored = await world.documents.read(USER_ACTIVITY, USER, f"batch:{1:032x}")
     assert stored is not None
@@ -202,7 +202,7 @@ async def test_a_marker_that_the_release_before_wrote_is_a_marker(world: World, 
     assert len(world.handed_on()) == 3, "its events are handed on, in case the first delivery did not come so far"
 
 
-async def test_a_marker_holds_what_is_read_of_it_and_no_more(world: World) -> None:
+async def test_marker_holds_only_fields_that_are_read(world: World) -> None:
     await world.consumer().handle(batch(1))
     marker = await world.documents.read(USER_ACTIVITY, USER, f"batch:{1:032x}")
     assert marker is not None
@@ -221,14 +221,14 @@ async def test_an_unreadable_message_is_dead_lettered_with_a_reason(world: World
 
 
 @pytest.mark.parametrize("body", [b'{"v": 3}', bytes([MARK, 3, 0, 0, 1, 0]), bytes([MARK, 2, 3, 1, 1, 0])])
-async def test_a_message_of_a_newer_version_is_an_outage_and_comes_again(world: World, body: bytes) -> None:
+async def test_message_of_a_newer_version_is_an_outage_and_is_redelivered(world: World, body: bytes) -> None:
     with pytest.raises(BusUnavailable):
         await signals_consumer(world.services, patience_seconds=0.0).handle(body)
     assert world.topic.dead_letters == []
     assert world.services.telemetry.counters["bus_failures", ("newer_message",)] == 1
 
 
-async def test_of_several_batches_in_a_message_a_bad_one_is_set_aside_alone(world: World) -> None:
+async def test_bad_batch_of_a_message_is_dead_lettered_alone(world: World) -> None:
     (first,), (second,), (third,) = (decode(batch(n, user=f"user{n}", first=10 * n)) for n in (1, 2, 3))
     body = encode_all([first, replace(second, user_key="no/key"), third])
     for outcome in ("folded", "duplicate"):
@@ -245,7 +245,7 @@ def pack(*numbers: int, users: int = 1_000) -> bytes:
     return encode_all(batches)
 
 
-async def test_batches_of_a_message_are_folded_side_by_side(world: World) -> None:
+async def test_batches_of_a_message_are_folded_concurrently(world: World) -> None:
     """Each waits for the store until all of them do."""
     waiting, all_wait = 0, asyncio.Event()
     write = world.documents.write
@@ -263,7 +263,7 @@ async def test_batches_of_a_message_are_folded_side_by_side(world: World) -> Non
     assert sorted(world.handed_on().values()) == [1] * 12
 
 
-async def test_batches_of_one_user_in_a_message_are_folded_one_after_the_other(world: World) -> None:
+async def test_batches_of_one_user_in_a_message_are_folded_in_sequence(world: World) -> None:
     assert await world.consumer().handle(pack(1, 2, 3, 4, users=1)) == "folded"
     signals = await world.signals("user0")
     assert signals is not None
@@ -271,7 +271,7 @@ async def test_batches_of_one_user_in_a_message_are_folded_one_after_the_other(w
     assert world.services.telemetry.counters["fold_conflicts", ()] == 0
 
 
-async def test_many_messages_of_many_batches_ask_the_store_no_more_at_once_than_allowed(world: World) -> None:
+async def test_concurrent_store_calls_stay_within_the_limit(world: World) -> None:
     at_once = most = 0
     read = world.documents.read
 
@@ -292,7 +292,7 @@ async def test_many_messages_of_many_batches_ask_the_store_no_more_at_once_than_
     assert most == FOLDS_AT_ONCE
 
 
-async def test_a_batch_that_must_wait_brings_the_message_back_and_the_rest_at_no_cost(world: World) -> None:
+async def test_batch_that_must_wait_returns_the_message_and_the_rest_cost_nothing(world: World) -> None:
     newer = {"id": SIGNALS_ID, "kind": "signals", "v": 4, "packed": "b3Ro", "updatedAt": NOW}
     await world.documents.write(USER_ACTIVITY, "user2", [Upsert(newer)])
     consumer = signals_consumer(world.services, patience_seconds=0.0)
@@ -310,7 +310,7 @@ async def test_a_batch_that_must_wait_brings_the_message_back_and_the_rest_at_no
     assert {identity: times for identity, times in world.handed_on().items() if times != 1} == {}
 
 
-async def test_what_comes_again_to_another_process_is_handed_on_as_again(world: World) -> None:
+async def test_redelivery_to_another_process_is_published_as_repeated(world: World) -> None:
     await world.consumer().handle(pack(1, 2))
     world.topic.published.clear()
     world.topic.forget()
@@ -321,7 +321,7 @@ async def test_what_comes_again_to_another_process_is_handed_on_as_again(world: 
 
 
 @pytest.mark.parametrize("reason", ["refused", "failed"])
-async def test_of_several_batches_one_that_fails_is_set_aside_alone(world: World, reason: str) -> None:
+async def test_failing_batch_of_a_message_is_dead_lettered_alone(world: World, reason: str) -> None:
     write = world.documents.write
 
     async def fails_for_one(container: Container, partition: str, operations: Any) -> list[str | None]:
@@ -337,7 +337,7 @@ async def test_of_several_batches_one_that_fails_is_set_aside_alone(world: World
     assert sorted(world.handed_on().values()) == [1] * 6
 
 
-async def test_a_cut_while_handing_on_several_batches_hands_each_event_on_once(world: World) -> None:
+async def test_publish_of_several_batches_cut_midway_publishes_each_event_once(world: World) -> None:
     packer = Packer(world.topic, version=2, linger_seconds=0.005, suffix=HANDED_ON)  # type: ignore[arg-type]
     world.topic.publish_fails = 3
     assert await signals_consumer(world.services, packer=packer).handle(pack(1, 2, 3, 4)) == "folded"
@@ -347,7 +347,7 @@ async def test_a_cut_while_handing_on_several_batches_hands_each_event_on_once(w
     assert all(message.message_id.endswith(HANDED_ON) for message in messages)
 
 
-async def test_what_is_handed_on_in_another_message_after_an_outage_says_so(world: World) -> None:
+async def test_batches_republished_after_an_outage_are_marked_as_repeated(world: World) -> None:
     packer = Packer(world.topic, version=2, linger_seconds=0.005, suffix=HANDED_ON)  # type: ignore[arg-type]
     world.topic.publish_fails = 1_000
     impatient = signals_consumer(world.services, packer=packer, patience_seconds=0.0)
@@ -363,7 +363,7 @@ async def test_what_is_handed_on_in_another_message_after_an_outage_says_so(worl
     assert [each.again for each in again] == [True, True], "what was alone before has the id it had, and is dropped"
 
 
-async def test_a_clients_copy_in_another_message_hands_on_nothing(world: World) -> None:
+async def test_client_copy_in_another_message_publishes_nothing(world: World) -> None:
     """The confirmation of the first message got lost, so each client sent its batch again, beside other neighbors."""
     first = [replace(decode(batch(n, user=f"user{n}"))[0], accepted_at=NOW) for n in (1, 2)]
     copies = [replace(each, accepted_at=NOW + 3) for each in first]
@@ -380,7 +380,7 @@ async def test_a_clients_copy_in_another_message_hands_on_nothing(world: World) 
         assert signals.events == 3
 
 
-async def test_a_stored_document_nobody_can_read_starts_afresh_and_is_reported(
+async def test_unreadable_stored_document_starts_afresh_and_is_reported(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.documents.write(USER_ACTIVITY, USER, [Upsert({"id": SIGNALS_ID, "packed": "odd", "updatedAt": 1})])
@@ -390,7 +390,7 @@ async def test_a_stored_document_nobody_can_read_starts_afresh_and_is_reported(
     assert USER not in caplog.text
 
 
-async def test_a_document_of_a_newer_version_is_an_outage_and_stays_as_it_is(world: World) -> None:
+async def test_document_of_a_newer_version_is_an_outage_and_stays_unchanged(world: World) -> None:
     newer = {"id": SIGNALS_ID, "kind": "signals", "v": 4, "packed": "b3Ro", "updatedAt": NOW}
     await world.documents.write(USER_ACTIVITY, USER, [Upsert(newer)])
     impatient = signals_consumer(world.services, patience_seconds=0.0)
@@ -404,7 +404,7 @@ async def test_a_document_of_a_newer_version_is_an_outage_and_stays_as_it_is(wor
 
 
 @pytest.mark.parametrize("stored", ["lost", "erased"])
-async def test_what_was_served_before_signals_were_lost_or_erased_counts_no_more(world: World, stored: str) -> None:
+async def test_pages_served_before_signals_were_lost_or_erased_no_longer_count(world: World, stored: str) -> None:
     gone = {
         "lost": {"kind": "signals", "packed": "odd", "updatedAt": 1},
         "erased": {"kind": "erased", "erasedAt": NOW - 10, "tenantId": TENANT},
@@ -439,7 +439,7 @@ deliveries = st.lists(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deliveries)
-def test_however_deliveries_fail_and_repeat_every_batch_counts_once(
+def test_every_batch_counts_once_however_deliveries_fail_and_repeat(
     tmp_path: Path, story: list[tuple[int, str]]
 ) -> None:
     """Far more events than the ring of identities holds, so that it is the markers that keep the count."""

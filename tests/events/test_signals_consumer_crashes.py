@@ -72,7 +72,7 @@ async def fold_and_die(world: World, body: bytes, at: int, when: str, linger: fl
 @pytest.mark.parametrize("bus_remembers", [True, False])
 @pytest.mark.parametrize("lone", [True, False])
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
-async def test_wherever_the_fold_of_several_dies_each_event_counts_once(
+async def test_each_event_counts_once_wherever_the_fold_of_several_batches_dies(
     tmp_path: Path, when: str, lone: bool, bus_remembers: bool, linger: float
 ) -> None:
     """`bus_remembers`: the message comes again within the window of duplicate detection."""

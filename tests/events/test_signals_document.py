@@ -135,7 +135,7 @@ def test_a_document_at_every_cap_stays_within_13_kb_and_reads_back_whole(version
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(VERSIONS), min_size=2, max_size=5))
-def test_nothing_is_lost_between_versions_whichever_is_written(seed: int, versions: list[int]) -> None:
+def test_no_version_of_the_document_loses_anything(seed: int, versions: list[int]) -> None:
     signals = again = at_every_cap(np.random.default_rng(seed))
     for version in versions:
         again = read_back(again, version)
@@ -143,11 +143,11 @@ def test_nothing_is_lost_between_versions_whichever_is_written(seed: int, versio
 
 
 @each_version
-def test_empty_signals_read_back_as_they_are(version: int) -> None:
+def test_empty_signals_read_back_unchanged(version: int) -> None:
     assert_same(read_back(Signals(14.0), version), Signals(14.0))
 
 
-def test_a_document_of_the_release_before_has_views_for_interest_and_minutes() -> None:
+def test_older_document_uses_views_for_interest_and_minutes() -> None:
     signals = at_every_cap(np.random.default_rng(5))
     document = to_document(signals)
     for name in ("additions", "counted", "dailyCounts"):
@@ -162,7 +162,7 @@ def test_a_document_of_the_release_before_has_views_for_interest_and_minutes() -
     assert again.progress.closed_until == signals.newest_minute, "nothing that may have counted counts again"
 
 
-def test_additions_to_another_state_are_none() -> None:
+def test_additions_to_another_state_are_ignored() -> None:
     document = to_document(at_every_cap(np.random.default_rng(5)))
     other = to_document(at_every_cap(np.random.default_rng(6)))
     mixed = from_document(document | {"additions": other["additions"]})
@@ -176,13 +176,13 @@ def test_additions_to_another_state_are_none() -> None:
     [{"v": 4}, {"v": 99, "packed": None}, {"packed": base64.b64encode(sealed(bytes([4]) + bytes(90))).decode()}],
     ids=["named", "of another shape", "in the first byte"],
 )
-def test_a_version_that_only_a_later_release_knows_is_told_from_damage(newer: dict[str, object], whole: bool) -> None:
+def test_newer_version_is_distinguished_from_damage(newer: dict[str, object], whole: bool) -> None:
     document = to_document(at_every_cap(np.random.default_rng(5)), 3)
     with pytest.raises(NewerSignals):
         from_document(document | newer, whole=whole)
 
 
-def test_a_document_without_what_was_counted_counts_nothing_again() -> None:
+def test_document_without_counted_records_counts_nothing_again() -> None:
     signals = at_every_cap(np.random.default_rng(3))
     document = to_document(signals)
     for name in ("counted", "dailyCounts"):
@@ -195,7 +195,7 @@ def test_a_document_without_what_was_counted_counts_nothing_again() -> None:
 
 
 @pytest.mark.parametrize("damaged", [None, 7, "", "?", "AAAA", [], "é"])
-def test_damaged_records_of_what_was_counted_count_nothing_again(damaged: object) -> None:
+def test_damaged_counted_records_count_nothing_again(damaged: object) -> None:
     document = to_document(at_every_cap(np.random.default_rng(3)), 2) | {"counted": damaged, "dailyCounts": damaged}
     again = from_document(document)
     assert again is not None
@@ -205,7 +205,7 @@ def test_damaged_records_of_what_was_counted_count_nothing_again(damaged: object
 @each_version
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), days=st.integers(1, 90))
-def test_no_history_however_long_makes_a_document_of_more_than_13_kb(version: int, seed: int, days: int) -> None:
+def test_no_history_makes_a_document_exceed_13_kb(version: int, seed: int, days: int) -> None:
     draw = np.random.default_rng(seed)
     facts = {
         f"v{n}": Facts(f"category {n}", tuple(f"tag {n} {k}" for k in range(5)), f"creator {n}", 30.0)
@@ -227,7 +227,7 @@ def test_no_history_however_long_makes_a_document_of_more_than_13_kb(version: in
 
 @settings(max_examples=80, deadline=None)
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=400).map(lambda raw: orjson.dumps(raw.hex()).decode())))
-def test_a_text_that_is_no_document_is_unreadable_and_nothing_worse(text: str) -> None:
+def test_text_that_is_no_document_is_unreadable(text: str) -> None:
     with pytest.raises(UnreadableSignals):
         from_document({"packed": text, "updatedAt": NOW})
 
@@ -235,7 +235,7 @@ def test_a_text_that_is_no_document_is_unreadable_and_nothing_worse(text: str) -
 @each_version
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_damaged_document_is_unreadable_or_signals_and_nothing_worse(version: int, data: st.DataObject) -> None:
+def test_damaged_document_is_unreadable_or_signals(version: int, data: st.DataObject) -> None:
     document = to_document(at_every_cap(np.random.default_rng(1)), version)
     raw = bytearray(base64.b64decode(str(document["packed"])))
     at = data.draw(st.integers(0, len(raw) - 1))
@@ -248,7 +248,7 @@ def test_a_damaged_document_is_unreadable_or_signals_and_nothing_worse(version: 
 
 
 @each_version
-def test_a_read_for_a_ranking_has_what_a_ranking_uses_and_cannot_be_stored(version: int) -> None:
+def test_read_for_ranking_has_only_ranking_fields_and_cannot_be_stored(version: int) -> None:
     document = to_document(at_every_cap(np.random.default_rng(2)), version)
     whole, part = from_document(document), from_document(document, whole=False)
     assert whole is not None

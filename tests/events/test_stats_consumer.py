@@ -100,7 +100,7 @@ def batch(
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=6), min_size=1, max_size=12), st.integers(1, 4))
-def test_counters_equal_a_plain_recount_however_the_batches_fall_into_runs(
+def test_counters_equal_a_plain_recount_however_batches_fall_into_runs(
     tmp_path: Path, batches: list[list[int]], runs: int
 ) -> None:
     async def tell() -> None:
@@ -121,7 +121,7 @@ def test_counters_equal_a_plain_recount_however_the_batches_fall_into_runs(
     asyncio.run(tell())
 
 
-async def test_messages_that_come_again_change_nothing(world: World) -> None:
+async def test_redelivered_messages_change_nothing(world: World) -> None:
     for number in range(4):
         world.send(batch(number, (0, 1)))
     kept = dict(world.topic.waiting[TENANT])
@@ -135,7 +135,7 @@ async def test_messages_that_come_again_change_nothing(world: World) -> None:
     assert world.services.telemetry.counters["batches_rolled_up", ("duplicate",)] == 4
 
 
-async def test_a_session_lost_before_it_is_settled_counts_nothing_twice(world: World) -> None:
+async def test_session_lost_before_settling_counts_nothing_twice(world: World) -> None:
     for number in range(3):
         world.send(batch(number))
     world.topic.lose_session_before = "complete"
@@ -149,7 +149,7 @@ async def test_a_session_lost_before_it_is_settled_counts_nothing_twice(world: W
     assert len(await world.archived()) == 4
 
 
-async def test_a_write_that_was_applied_and_reported_as_failed_counts_once(world: World) -> None:
+async def test_applied_write_reported_as_failed_counts_once(world: World) -> None:
     world.send(batch(0))
     await world.rollup.run()
     world.send(batch(1))
@@ -161,7 +161,7 @@ async def test_a_write_that_was_applied_and_reported_as_failed_counts_once(world
 
 
 @pytest.mark.parametrize("more", [0, 2])
-async def test_an_owner_that_lost_its_session_while_it_worked_writes_nothing(world: World, more: int) -> None:
+async def test_owner_that_lost_its_session_writes_nothing(world: World, more: int) -> None:
     """The second owner gets the same messages, perhaps with some that came since, and is done before the first."""
     world.send(batch(0))
     await world.rollup.run()
@@ -181,7 +181,7 @@ async def test_an_owner_that_lost_its_session_while_it_worked_writes_nothing(wor
     assert not world.topic.waiting[TENANT]
 
 
-async def test_while_the_store_is_down_nothing_is_received_and_nothing_lost(world: World) -> None:
+async def test_nothing_is_received_or_lost_while_the_store_is_down(world: World) -> None:
     world.send(batch(0))
     with world.documents.in_trouble(Trouble(reads_fail=True)):
         assert await world.rollup.run() == 0
@@ -197,7 +197,7 @@ async def test_events_without_a_served_feed_count_only_from_a_trusted_sender(wor
     assert await world.views() == [1, 1, 0, 0, 0]
 
 
-async def test_shards_of_one_tenant_add_up_and_tenants_stay_apart(world: World) -> None:
+async def test_shards_of_one_tenant_add_up_and_tenants_stay_separate(world: World) -> None:
     await world.prepare("tenant_2")
     world.send(batch(0), f"{TENANT}#0")
     world.send(batch(1), f"{TENANT}#1")
@@ -208,7 +208,7 @@ async def test_shards_of_one_tenant_add_up_and_tenants_stay_apart(world: World) 
     assert await world.views("tenant_2") == [1, 0, 0, 0, 0]
 
 
-async def test_a_batch_in_another_tenants_bus_session_counts_for_nobody(world: World) -> None:
+async def test_batch_in_another_tenants_session_counts_for_nobody(world: World) -> None:
     await world.prepare("tenant_2")
     world.send(batch(0, tenant="tenant_2"), TENANT)
     await world.rollup.run()
@@ -216,7 +216,7 @@ async def test_a_batch_in_another_tenants_bus_session_counts_for_nobody(world: W
     assert not world.topic.waiting[TENANT]
 
 
-async def test_what_cannot_be_read_goes_to_the_dead_letters_and_blocks_nobody(world: World) -> None:
+async def test_unreadable_messages_are_dead_lettered_and_block_nobody(world: World) -> None:
     world.send(batch(0))
     world.topic.put(OutgoingMessage("odd", TENANT, b"odd"))
     world.send(batch(1))
@@ -226,7 +226,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_and_blocks_nobody(wo
     assert await world.views() == [2, 0, 0, 0, 0]
 
 
-async def test_statistics_nobody_can_read_start_afresh_and_are_reported(world: World) -> None:
+async def test_unreadable_statistics_start_afresh_and_are_reported(world: World) -> None:
     odd = {"id": f"stats:{TENANT}", "kind": "stats", "lastSequence": 0, "packed": "odd"}
     await world.documents.write(VIDEO_STATS, TENANT, [Upsert(odd)])
     world.send(batch(0))
@@ -235,7 +235,7 @@ async def test_statistics_nobody_can_read_start_afresh_and_are_reported(world: W
     assert world.services.telemetry.counters["store_failures", ("unreadable_stats",)] == 1
 
 
-async def test_every_event_kind_lands_in_its_counter(world: World) -> None:
+async def test_every_event_kind_is_counted_in_its_counter(world: World) -> None:
     for number, kind in enumerate(("impression", "video_view", "like", "like", "unlike", "skip")):
         world.send(batch(number, kind=kind))
     await world.rollup.run()
@@ -267,7 +267,7 @@ async def test_the_archive_has_each_event_once_and_no_user(world: World) -> None
     assert len({line["user"] for line in lines}) == 3, "a pseudonym tells users apart"
 
 
-async def test_one_key_moves_four_usual_peak_minutes_a_minute_at_most(
+async def test_one_key_counts_at_most_four_usual_peak_minutes_a_minute(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     def logged(event: str) -> int:
@@ -289,14 +289,14 @@ async def test_one_key_moves_four_usual_peak_minutes_a_minute_at_most(
     assert (logged("statistics_over_peak"), logged("statistics_within_peak")) == (1, 1)
 
 
-async def test_messages_of_the_release_before_count_within_what_came_with_them(world: World) -> None:
+async def test_undecided_messages_of_an_older_release_count_within_the_caps(world: World) -> None:
     for number in range(3):
         world.send(batch(number * 3, (0, 0, 0, 1), decided=False))
     await world.rollup.run()
     assert await world.views() == [1, 1, 0, 0, 0]
 
 
-async def test_a_message_of_a_newer_version_waits_and_holds_up_no_other(world: World) -> None:
+async def test_message_of_a_newer_version_waits_and_blocks_no_other(world: World) -> None:
     world.topic.put(OutgoingMessage("newer", TENANT, bytes([MARK, 3, 0, 0, 1, 0])))
     world.send(batch(1))
     for _ in range(2):
@@ -307,7 +307,7 @@ async def test_a_message_of_a_newer_version_waits_and_holds_up_no_other(world: W
     assert world.services.telemetry.counters["bus_failures", ("newer_message",)] == 2, "once a run"
 
 
-async def test_several_batches_in_a_message_all_count_once_and_are_archived(world: World) -> None:
+async def test_several_batches_of_a_message_count_once_and_are_archived(world: World) -> None:
     several = [batch(1), batch(2)]
     message = OutgoingMessage("several", TENANT, encode_all(several))
     events = sum(len(each.events) for each in several)
@@ -320,7 +320,7 @@ async def test_several_batches_in_a_message_all_count_once_and_are_archived(worl
 
 
 @pytest.mark.parametrize("reason", ["unreadable", "failed"])
-async def test_of_several_batches_in_a_message_a_bad_one_is_set_aside_alone(
+async def test_bad_batch_of_a_message_is_dead_lettered_alone(
     world: World, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = batch(2)

@@ -218,9 +218,7 @@ async def new_world(folder: Path) -> World:
 
 @pytest.mark.parametrize("what", [DIE, OVERTAKEN])
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
-async def test_whatever_step_it_ends_at_counters_and_archive_have_each_event_once(
-    tmp_path: Path, what: str, when: str
-) -> None:
+async def test_counters_and_archive_have_each_event_once_after_any_crash(tmp_path: Path, what: str, when: str) -> None:
     at = 0
     while True:
         world = await new_world(tmp_path / str(at))
@@ -238,7 +236,7 @@ async def test_whatever_step_it_ends_at_counters_and_archive_have_each_event_onc
 
 
 @pytest.mark.parametrize("portion", range(1, MESSAGES))
-async def test_a_range_without_its_blob_that_returns_in_parts_is_archived_whole(world: World, portion: int) -> None:
+async def test_range_redelivered_in_parts_without_its_blob_is_archived_whole(world: World, portion: int) -> None:
     for number in range(MESSAGES):
         world.send(batch(number, (number % 5,)))
     await die_between_document_and_blob(world)
@@ -266,7 +264,7 @@ async def die_between_document_and_blob(world: World) -> None:
     world.topic.take_away(TENANT)
 
 
-async def test_a_range_whose_rest_never_comes_is_archived_in_part_at_its_last_delivery(world: World) -> None:
+async def test_incomplete_range_is_archived_in_part_at_its_last_delivery(world: World) -> None:
     for number in range(MESSAGES):
         world.send(batch(number, (number % 5,)))
     await die_between_document_and_blob(world)
@@ -282,7 +280,7 @@ async def test_a_range_whose_rest_never_comes_is_archived_in_part_at_its_last_de
     assert sum(await world.views()) == MESSAGES
 
 
-async def test_a_namespace_that_numbers_from_one_again_is_counted_from_its_first_message(world: World) -> None:
+async def test_namespace_with_restarted_numbers_is_counted_from_its_first_message(world: World) -> None:
     for number in range(MESSAGES):
         world.send(batch(number, (0,)))
     await world.rollup.run()
@@ -295,7 +293,7 @@ async def test_a_namespace_that_numbers_from_one_again_is_counted_from_its_first
     await check(world, told(world))
 
 
-async def test_a_session_that_cannot_be_written_holds_up_no_other_and_loses_nothing(
+async def test_session_that_cannot_be_written_blocks_no_other_and_loses_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.prepare("other")
@@ -344,7 +342,7 @@ class BusySession(SteppedSession):
         return await self._inner.receive(max_messages, wait_seconds)
 
 
-async def test_a_session_that_never_runs_dry_is_written_all_the_same(world: World) -> None:
+async def test_session_that_never_drains_is_written_all_the_same(world: World) -> None:
     busy = replace(world.services, bus=BusyTopic(world))  # type: ignore[arg-type]
     world.send(batch(0, (0,)))
     running = asyncio.create_task(stats_consumer(busy, receive_seconds=0.02).run())
@@ -362,7 +360,7 @@ misfortunes = st.tuples(
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(misfortunes, st.integers(0, 4)), min_size=1, max_size=6))
-def test_one_misfortune_after_another_leaves_each_event_once(
+def test_each_event_counts_once_under_any_sequence_of_faults(
     tmp_path_factory: pytest.TempPathFactory, told_of: list[tuple[tuple[int, str, str, int], int]]
 ) -> None:
     async def tell() -> None:

@@ -55,7 +55,7 @@ def document_of(raw: bytes) -> dict[str, object]:
     return {"id": "signals", "v": 3, "packed": base64.b64encode(raw).decode(), "updatedAt": NOW}
 
 
-def test_what_an_earlier_package_stored_is_read() -> None:
+def test_documents_of_an_earlier_release_are_read() -> None:
     again = from_document(document_of(base64.b64decode(AS_WRITTEN_BEFORE)))
     assert again is not None
     assert everything(again) == everything(a_few_events())
@@ -77,7 +77,7 @@ def test_the_first_layout_reads_as_the_same_signals_and_is_then_replaced(seed: i
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_a_ranking_reads_the_same_of_either_layout(seed: int) -> None:
+def test_ranking_reads_the_same_from_both_layouts(seed: int) -> None:
     signals = at_every_cap(np.random.default_rng(seed))
     rows = from_document(document_of(pack_rows(signals)), whole=False)
     columns = from_document(to_document(signals, 3), whole=False)
@@ -92,7 +92,7 @@ def test_a_ranking_reads_the_same_of_either_layout(seed: int) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_an_encoding_that_only_a_later_release_knows_is_told_from_damage(whole: bool) -> None:
+def test_newer_encoding_is_distinguished_from_damage(whole: bool) -> None:
     raw = base64.b64decode(to_document(a_few_events(), 3)["packed"])
     later = sealed(bytes([raw[0], COLUMNS + 1]) + raw[2:-4])
     with pytest.raises(NewerSignals):
@@ -100,7 +100,7 @@ def test_an_encoding_that_only_a_later_release_knows_is_told_from_damage(whole: 
 
 
 @pytest.mark.parametrize("half_life", [0.0, 1e-30, -1e-3])
-def test_a_half_life_that_is_none_is_damage(half_life: float) -> None:
+def test_invalid_half_life_is_damage(half_life: float) -> None:
     raw = base64.b64decode(to_document(a_few_events(), 3)["packed"])
     damaged = sealed(raw[:2] + struct.pack("<f", half_life) + raw[6:-4])
     with pytest.raises(UnreadableSignals):
@@ -108,7 +108,7 @@ def test_a_half_life_that_is_none_is_damage(half_life: float) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_minute_that_is_none_is_damage(version: int) -> None:
+def test_invalid_minute_is_damage(version: int) -> None:
     document = to_document(a_few_events(), version)
     raw = base64.b64decode(document["packed"])
     at = 5 if version == 2 else 6
@@ -119,14 +119,14 @@ def test_a_minute_that_is_none_is_damage(version: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.sets(st.integers(0, 2**24 - 1), max_size=920))
-def test_fingerprints_come_back_whatever_they_are(found: set[int]) -> None:
+def test_fingerprints_round_trip(found: set[int]) -> None:
     ascending = np.array(sorted(found), np.uint32)
     raw = fingerprints_bytes(ascending)
     assert len(raw) <= 3 * len(found)
     assert_array_equal(Reader(raw + bytes(4)).take_fingerprints(len(found)), ascending)
 
 
-def test_fingerprints_whose_bits_were_damaged_are_unreadable() -> None:
+def test_fingerprints_with_damaged_bits_are_unreadable() -> None:
     raw = fingerprints_bytes(np.arange(100, dtype=np.uint32))
     with pytest.raises(UnreadableSignals):
         Reader(raw[:-1] + b"\xff").take_fingerprints(100)
@@ -188,7 +188,7 @@ def test_scores_move_by_less_than_a_thousandth_however_often_stored(seed: int, b
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), later_minutes=st.integers(0, 2 * PERIOD_MINUTES))
-def test_what_no_event_touches_is_stored_in_the_same_bits(seed: int, later_minutes: int) -> None:
+def test_untouched_values_are_stored_bit_for_bit(seed: int, later_minutes: int) -> None:
     """Fading alone never rounds a second time, but for the one time when a period ends."""
     signals = from_document(to_document(at_every_cap(np.random.default_rng(seed)), 3))
     assert signals is not None
@@ -205,7 +205,7 @@ def test_what_no_event_touches_is_stored_in_the_same_bits(seed: int, later_minut
 
 
 @pytest.mark.parametrize("kind", ["after one batch", "after a day of four batches", TYPICAL])
-def test_version_3_takes_at_most_four_fifths_of_version_2(kind: str) -> None:
+def test_version_3_is_at_most_four_fifths_of_version_2(kind: str) -> None:
     signals = user(*KINDS[kind], catalog())
     assert stored_bytes(signals, 3) < 0.8 * stored_bytes(signals, 2)
 

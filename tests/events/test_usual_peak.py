@@ -16,7 +16,7 @@ def test_four_times_the_floor_count_in_a_minute_and_no_more() -> None:
 
 
 @given(st.integers(1, 20))
-def test_the_usual_peak_doubles_in_a_week_of_peaks_at_most(days: int) -> None:
+def test_usual_peak_at_most_doubles_in_a_week(days: int) -> None:
     peak = UsualPeak(100.0)
     for day in range(days + 1):
         for minute in range(5):
@@ -24,7 +24,7 @@ def test_the_usual_peak_doubles_in_a_week_of_peaks_at_most(days: int) -> None:
     assert peak.most <= TIMES_USUAL * 100.0 * GROWTH_A_DAY**days * 1.0001
 
 
-def test_a_tenant_that_grows_is_counted_in_full_after_some_days() -> None:
+def test_growing_tenant_is_counted_in_full_after_some_days() -> None:
     peak = UsualPeak(100.0)
     for day in range(22):
         admitted = peak.admit(START + day * DAY, 800)
@@ -38,7 +38,7 @@ def test_one_busy_day_is_forgotten_in_weeks() -> None:
     assert peak.usual == pytest.approx(250.0)
 
 
-def test_what_comes_late_goes_to_its_own_minute_or_the_oldest_kept() -> None:
+def test_late_events_count_in_their_own_minute_or_the_oldest_kept() -> None:
     peak = UsualPeak(100.0)
     assert peak.admit(START, 400) == 400
     assert peak.admit(START + 300, 400) == 400
@@ -50,7 +50,7 @@ def test_what_comes_late_goes_to_its_own_minute_or_the_oldest_kept() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 500)), max_size=60), st.integers(0, 60))
-def test_a_stored_peak_goes_on_as_if_it_had_never_been_stored(told: list[tuple[int, int]], at: int) -> None:
+def test_stored_peak_continues_as_if_never_stored(told: list[tuple[int, int]], at: int) -> None:
     whole, parts = UsualPeak(100.0), UsualPeak(100.0)
     for number, (second, events) in enumerate(told):
         if number == at:
@@ -59,6 +59,6 @@ def test_a_stored_peak_goes_on_as_if_it_had_never_been_stored(told: list[tuple[i
 
 
 @pytest.mark.parametrize("stored", [None, 7, [], {}, {"usual": 1}, {"usual": 1, "day": 1, "highest": 1, "minutes": []}])
-def test_without_a_stored_peak_the_busiest_day_gives_it(stored: object) -> None:
+def test_missing_peak_is_derived_from_the_busiest_day(stored: object) -> None:
     assert UsualPeak.from_json(stored, 100.0, 1_440_000.0).most == pytest.approx(TIMES_USUAL * 3_000)
     assert UsualPeak.from_json(stored, 100.0, 0.0).most == TIMES_USUAL * 100

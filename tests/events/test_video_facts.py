@@ -42,7 +42,7 @@ async def test_facts_are_read_once_a_day() -> None:
     assert library.documents.reads == 2
 
 
-async def test_a_change_counts_a_minute_later_and_costs_no_read() -> None:
+async def test_change_applies_a_minute_later_and_costs_no_read() -> None:
     library = Library()
     await library.save("a", "fitness")
     assert await library.categories("a") == {"a": "fitness"}
@@ -53,7 +53,7 @@ async def test_a_change_counts_a_minute_later_and_costs_no_read() -> None:
     assert library.documents.reads == 1
 
 
-async def test_a_video_that_was_deleted_is_unknown_a_minute_later() -> None:
+async def test_deleted_video_is_unknown_a_minute_later() -> None:
     library = Library()
     await library.save("a", "fitness")
     await library.categories("a")
@@ -62,7 +62,7 @@ async def test_a_video_that_was_deleted_is_unknown_a_minute_later() -> None:
     assert await library.categories("a") == {}
 
 
-async def test_an_import_is_taken_in_over_several_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_import_is_applied_over_several_change_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_facts, "PAGES_A_LOOK", 1)
     library = Library()
     ids = [f"v{number}" for number in range(1_200)]
@@ -78,7 +78,7 @@ async def test_an_import_is_taken_in_over_several_looks(monkeypatch: pytest.Monk
     assert library.documents.reads == len(ids)
 
 
-async def test_facts_are_believed_while_the_change_feed_is_down_and_then_caught_up() -> None:
+async def test_facts_stay_valid_while_the_change_feed_is_down_and_then_catch_up() -> None:
     library = Library()
     await library.save("a", "fitness")
     await library.categories("a")
@@ -95,7 +95,7 @@ async def _down(*_: object, **__: object) -> Changes:
     raise StoreUnavailable("down, as the test asked")
 
 
-async def test_an_answer_from_before_a_change_is_not_believed_for_a_day() -> None:
+async def test_response_older_than_a_change_is_not_cached_for_a_day() -> None:
     library = Library()
     await library.save("a", "fitness")
     await library.categories("b")
@@ -117,7 +117,7 @@ def _answering(document: Document | None) -> Callable[..., Awaitable[Document | 
     return read
 
 
-async def test_a_video_that_was_not_there_is_looked_for_again_soon() -> None:
+async def test_missing_video_is_looked_up_again_soon() -> None:
     library = Library()
     assert await library.categories("new") == {}
     await library.save("new", "fitness")
@@ -126,7 +126,7 @@ async def test_a_video_that_was_not_there_is_looked_for_again_soon() -> None:
     assert await library.categories("new") == {"new": "fitness"}
 
 
-async def test_what_was_read_together_is_not_all_forgotten_together() -> None:
+async def test_facts_read_together_expire_at_different_times() -> None:
     library = Library()
     ids = [f"v{number}" for number in range(200)]
     for id in ids:

@@ -51,7 +51,7 @@ def parsed(rows: list[dict[str, Any]]) -> list[Event]:
 
 @settings(max_examples=100)
 @given(st.lists(st.lists(wire, max_size=40), max_size=6), st.floats(1.0, 30.0))
-def test_no_sequence_of_events_makes_a_document_unreadable_or_larger_than_it_may_be(
+def test_no_event_sequence_makes_a_document_unreadable_or_too_large(
     batches: list[list[dict[str, Any]]], half_life_days: float
 ) -> None:
     signals: Signals | None = None
@@ -68,7 +68,7 @@ def test_no_sequence_of_events_makes_a_document_unreadable_or_larger_than_it_may
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
-def test_re_packed_events_count_once_whatever_their_age_and_order(seed: int) -> None:
+def test_repacked_events_count_once_at_any_age_and_order(seed: int) -> None:
     """A hundred events, a first packing, and any number of others of which each is accepted later."""
     draw = random.Random(seed)
     history = [
@@ -90,7 +90,7 @@ def test_re_packed_events_count_once_whatever_their_age_and_order(seed: int) -> 
     assert signals.events == len(history)
 
 
-def test_the_newest_batch_is_known_whole_although_the_ring_was_full_of_newer_events() -> None:
+def test_newest_batch_is_known_although_newer_events_fill_the_ring() -> None:
     full = [Event("like", f"v{n}", int(NOW * 1000), n) for n in range(MAX_IDENTITIES)]
     old = [Event("like", f"o{n}", int((NOW - 6 * 86_400) * 1000), 1_000 + n) for n in range(MAX_EVENTS)]
     signals = fold(None, full, {}, 14.0, NOW, NOW)

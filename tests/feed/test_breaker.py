@@ -21,7 +21,7 @@ def opened(at: float = 0.0) -> Breaker:
     return breaker
 
 
-def test_a_few_failures_among_many_answers_leave_it_closed() -> None:
+def test_few_failures_among_many_successes_leave_the_breaker_closed() -> None:
     breaker = Breaker(OBJECTIVE)
     for call in range(1_000):
         assert breaker.allows(call / 100)
@@ -29,7 +29,7 @@ def test_a_few_failures_among_many_answers_leave_it_closed() -> None:
     assert breaker.state is State.CLOSED
 
 
-def test_failures_of_long_ago_do_not_count() -> None:
+def test_old_failures_do_not_count() -> None:
     breaker = Breaker(OBJECTIVE)
     for _ in range(OBJECTIVE.least_calls - 1):
         breaker.record(False, 0.0)
@@ -37,7 +37,7 @@ def test_failures_of_long_ago_do_not_count() -> None:
     assert breaker.state is State.CLOSED
 
 
-def test_an_open_breaker_waits_and_then_lets_one_probe_through_at_a_time() -> None:
+def test_open_breaker_waits_and_then_allows_one_probe_at_a_time() -> None:
     breaker = opened()
     assert not breaker.allows(0.0)
     assert not breaker.allows(0.99)
@@ -47,7 +47,7 @@ def test_an_open_breaker_waits_and_then_lets_one_probe_through_at_a_time() -> No
     assert breaker.allows(1.02)
 
 
-def test_enough_probes_in_a_row_close_it() -> None:
+def test_enough_successful_probes_in_a_row_close_the_breaker() -> None:
     breaker = opened()
     for _ in range(OBJECTIVE.probes_to_close):
         assert breaker.allows(2.0)
@@ -57,7 +57,7 @@ def test_enough_probes_in_a_row_close_it() -> None:
     assert breaker.state is State.CLOSED, "what failed before it opened no longer counts"
 
 
-def test_each_probe_that_fails_doubles_the_pause_up_to_the_longest() -> None:
+def test_each_failed_probe_doubles_the_pause_up_to_the_maximum() -> None:
     breaker, now, pauses = opened(), 0.0, []
     for _ in range(6):
         opened_at = now
@@ -68,7 +68,7 @@ def test_each_probe_that_fails_doubles_the_pause_up_to_the_longest() -> None:
     assert pauses == [1, 2, 4, 8, 8, 8]
 
 
-def test_a_probe_that_is_never_heard_of_again_does_not_keep_it_open_for_ever() -> None:
+def test_unanswered_probe_does_not_keep_the_breaker_open_for_ever() -> None:
     breaker = opened()
     assert breaker.allows(1.0)
     assert not breaker.allows(5.9)
@@ -76,7 +76,7 @@ def test_a_probe_that_is_never_heard_of_again_does_not_keep_it_open_for_ever() -
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=300))
-def test_whatever_happened_a_dependency_that_works_again_is_asked_again(steps: list[tuple[bool, float]]) -> None:
+def test_recovered_dependency_is_always_called_again(steps: list[tuple[bool, float]]) -> None:
     breaker, now = Breaker(OBJECTIVE), 0.0
     for ok, passed in steps:
         now += passed
@@ -90,7 +90,7 @@ def test_whatever_happened_a_dependency_that_works_again_is_asked_again(steps: l
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=50, max_size=300))
-def test_a_dependency_that_is_down_is_asked_no_more_than_the_pauses_allow(passed: list[float]) -> None:
+def test_failing_dependency_is_called_no_more_than_the_pauses_allow(passed: list[float]) -> None:
     breaker, now, asked = opened(), 0.0, 0
     for step in passed:
         now += step
@@ -104,7 +104,7 @@ def test_a_dependency_that_is_down_is_asked_no_more_than_the_pauses_allow(passed
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 2)), max_size=200))
-def test_while_it_is_not_closed_no_two_calls_are_under_way(steps: list[tuple[bool, float]]) -> None:
+def test_no_two_calls_run_at_once_while_the_breaker_is_not_closed(steps: list[tuple[bool, float]]) -> None:
     breaker, now, under_way = opened(), 0.0, 0
     for answer, passed in steps:
         now += passed

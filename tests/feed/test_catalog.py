@@ -86,7 +86,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await world.catalogs.close()
 
 
-async def test_a_catalog_is_loaded_once_however_many_ask_at_the_same_time(world: World) -> None:
+async def test_concurrent_requests_load_a_catalog_once(world: World) -> None:
     await world.write(*(make_video(f"v{n}") for n in range(3 * SLICE)))
     catalogs = await asyncio.gather(*(world.catalogs.get(TENANT) for _ in range(20)))
     assert len({id(catalog) for catalog in catalogs}) == 1
@@ -94,7 +94,7 @@ async def test_a_catalog_is_loaded_once_however_many_ask_at_the_same_time(world:
     assert len(await world.active()) == 3 * SLICE
 
 
-async def test_a_takedown_during_the_load_is_not_undone_by_the_older_copy_the_load_brings(world: World) -> None:
+async def test_older_copy_of_a_load_does_not_undo_a_takedown_made_meanwhile(world: World) -> None:
     await world.catalogs.get("another")  # so that the change feed is being followed already
     await world.write(make_video("v0"), make_video("v1"), make_video("v2"))
     world.documents.gates[VIDEOS.name] = asyncio.Event()
@@ -123,7 +123,7 @@ async def test_statistics_written_during_the_load_are_not_missed(world: World) -
     assert await world.views() == 5
 
 
-async def test_statistics_of_shards_add_up_and_a_shard_replaces_itself(world: World) -> None:
+async def test_shard_statistics_add_up_and_a_shard_replaces_itself(world: World) -> None:
     await world.write(make_video("v0"))
     await world.write_views(2)
     await world.write_views(3, "stats:tenant_1.1")
@@ -133,7 +133,7 @@ async def test_statistics_of_shards_add_up_and_a_shard_replaces_itself(world: Wo
     assert await world.views() == 12
 
 
-async def test_statistics_nobody_can_read_leave_what_was_known(world: World) -> None:
+async def test_unreadable_statistics_leave_the_known_ones(world: World) -> None:
     await world.write(make_video("v0"))
     await world.write_views(2)
     assert await world.views() == 2
@@ -143,7 +143,7 @@ async def test_statistics_nobody_can_read_leave_what_was_known(world: World) -> 
     assert await world.views() == 2
 
 
-async def test_a_load_that_fails_is_tried_again_by_the_next_request(world: World) -> None:
+async def test_failed_load_is_retried_by_the_next_request(world: World) -> None:
     await world.write(make_video("v0"))
     world.documents.trouble.reads_fail = True
     with pytest.raises(StoreUnavailable):
@@ -152,7 +152,7 @@ async def test_a_load_that_fails_is_tried_again_by_the_next_request(world: World
     assert await world.active() == {"v0"}
 
 
-async def test_a_slow_load_is_given_up_by_its_request_and_finished_for_the_next(world: World) -> None:
+async def test_slow_load_times_out_for_its_request_and_finishes_for_the_next(world: World) -> None:
     await world.write(make_video("v0"))
     world.documents.gates[VIDEOS.name] = asyncio.Event()
     await world.catalogs.close()
@@ -166,7 +166,7 @@ async def test_a_slow_load_is_given_up_by_its_request_and_finished_for_the_next(
     assert world.documents.queries == 2
 
 
-async def test_a_process_that_slept_catches_up_before_it_serves(world: World) -> None:
+async def test_suspended_process_catches_up_before_it_serves(world: World) -> None:
     await world.write(make_video("v0"))
     assert await world.active() == {"v0"}
     await world.write(make_video("v0", active=False))
@@ -175,7 +175,7 @@ async def test_a_process_that_slept_catches_up_before_it_serves(world: World) ->
     assert await world.active() == set()
 
 
-async def test_rows_of_a_deleted_video_are_reused_without_mixing_up_the_two(world: World) -> None:
+async def test_rows_of_a_deleted_video_are_reused_without_mixing_the_two(world: World) -> None:
     await world.write(make_video("v0"), make_video("v1"))
     await world.active()
     await world.documents.write(VIDEOS, TENANT, [Upsert({"id": "v0", "kind": "video", "deleted": True})])
@@ -188,7 +188,7 @@ async def test_rows_of_a_deleted_video_are_reused_without_mixing_up_the_two(worl
     assert await world.active() == {"v1", "v9"}
 
 
-def test_one_video_that_no_column_can_hold_costs_the_others_of_its_slice_nothing() -> None:
+def test_video_no_column_can_hold_does_not_affect_the_others_of_its_slice() -> None:
     documents = [Document(TENANT, f"v{n}", make_video(f"v{n}").to_document(), "") for n in range(4)]
     documents[1].body["publishedAt"] = 10**400
     documents[2].body["title"] = "\ud800"

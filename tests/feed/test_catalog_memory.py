@@ -12,7 +12,7 @@ from local.serving import local_settings
 from tests.parts import new_catalogs
 
 
-async def test_the_tenant_asked_for_least_lately_makes_room_and_is_loaded_again_when_asked(tmp_path: Path) -> None:
+async def test_least_recently_used_tenant_is_evicted_and_reloaded_on_request(tmp_path: Path) -> None:
     settings = replace(local_settings({"DATA_FOLDER": str(tmp_path)}), videos_in_memory=250.0)
     services = bootstrap.build(settings)
     catalogs = new_catalogs(services)

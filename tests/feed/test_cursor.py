@@ -56,7 +56,7 @@ def encoded(count: int = 20, version: int = 1) -> str:
     st.text("abz_-19", max_size=30),
     st.sampled_from([1, 2]),
 )
-def test_what_goes_into_a_cursor_comes_out_of_it(count: int, seed: int, age: int, tenant: str, version: int) -> None:
+def test_cursor_decodes_to_what_was_encoded(count: int, seed: int, age: int, tenant: str, version: int) -> None:
     before = replace(served(count, seed), seed=seed)
     text = cursor.encode(before, KEYS, tenant, USER, version)
     assert text is not None
@@ -69,7 +69,7 @@ def test_what_goes_into_a_cursor_comes_out_of_it(count: int, seed: int, age: int
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_cursor_changed_anywhere_in_any_way_is_refused(data: st.DataObject) -> None:
+def test_cursor_altered_in_any_way_is_refused(data: st.DataObject) -> None:
     text = encoded(data.draw(st.sampled_from([0, 1, 2, 3, 20])), data.draw(st.sampled_from([1, 2])))
     at = data.draw(st.integers(0, len(text) - 1))
     characters = st.one_of(
@@ -84,7 +84,7 @@ def test_a_cursor_changed_anywhere_in_any_way_is_refused(data: st.DataObject) ->
         assert refusal(changed) == "invalid_cursor"
 
 
-def test_a_cursor_is_refused_at_every_changed_bit() -> None:
+def test_cursor_with_any_flipped_bit_is_refused() -> None:
     raw = bytearray(base64.urlsafe_b64decode(encoded(3) + "=="))
     for bit in range(len(raw) * 8):
         raw[bit // 8] ^= 1 << bit % 8
@@ -98,7 +98,7 @@ def test_random_bytes_are_refused_as_a_cursor(raw: bytes) -> None:
     assert refusal(base64.urlsafe_b64encode(raw).rstrip(b"=").decode()) == "invalid_cursor"
 
 
-def test_a_cursor_in_the_other_versions_alphabet_is_refused() -> None:
+def test_cursor_in_the_alphabet_of_the_other_version_is_refused() -> None:
     for version, dash, other in ((1, "-", "."), (2, ".", "-")):
         text = next(text for text in iter(lambda: encoded(20, version), None) if dash in text)  # noqa: B023
         assert refusal(text.replace(dash, other)) == "invalid_cursor"
@@ -110,7 +110,7 @@ def test_a_cursor_of_another_feed_is_refused() -> None:
     assert refusal(text) == "cursor_of_another_feed"
 
 
-def test_a_cursor_belongs_to_its_tenant_and_its_user() -> None:
+def test_cursor_is_valid_for_its_tenant_and_user_only() -> None:
     assert refusal(encoded(), tenant="tenant_2") == "invalid_cursor"
     assert refusal(encoded(), user="another") == "invalid_cursor"
     # Nothing can be moved across the border between the two names.
@@ -119,7 +119,7 @@ def test_a_cursor_belongs_to_its_tenant_and_its_user() -> None:
     assert refusal(text, tenant="tenan", user="ta") == "invalid_cursor"
 
 
-def test_a_cursor_lives_12_hours_to_the_second() -> None:
+def test_cursor_expires_after_12_hours_to_the_second() -> None:
     text = encoded()
     cursor.decode(text, KEYS, TENANT, USER, NOW + VALID_SECONDS)
     assert refusal(text, now=NOW + VALID_SECONDS + 1) == "cursor_expired"
@@ -133,14 +133,14 @@ def test_a_cursor_survives_the_rotation_of_its_key_and_not_its_removal() -> None
     assert refusal(old, ring=keys("b")) == "invalid_cursor"
 
 
-def test_a_key_for_another_purpose_opens_no_cursor() -> None:
+def test_key_for_another_purpose_decrypts_no_cursor() -> None:
     ring = KeyRing("a:" + base64.b64encode(os.urandom(32)).decode())
     text = cursor.encode(served(5), ring.for_purpose("cursor"), TENANT, USER)
     assert text is not None
     assert refusal(text, ring=ring.for_purpose("feed-request")) == "invalid_cursor"
 
 
-def test_the_feed_ends_where_a_cursor_would_outgrow_its_bound() -> None:
+def test_feed_ends_where_a_cursor_would_exceed_its_limit() -> None:
     longest = cursor.encode(served(MAX_SERVED), KEYS, TENANT, USER)
     assert longest is not None
     assert MAX_CHARS - 8 <= len(longest) <= MAX_CHARS
@@ -152,7 +152,7 @@ def test_the_feed_ends_where_a_cursor_would_outgrow_its_bound() -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_cursor_is_what_the_api_document_lets_clients_send(version: int) -> None:
+def test_cursor_matches_the_format_of_the_api_document(version: int) -> None:
     asked = function_app.api.document["paths"]["/v1/feed"]["get"]["parameters"]
     pattern = next(each for each in asked if each["name"] == "cursor")["schema"]["pattern"]
     for count in (0, 1, 20, 200, 500):

@@ -21,7 +21,7 @@ def test_equal_feeds_overlap_wholly_and_correlate_perfectly() -> None:
     assert rank_correlation(keys(1, 2, 3), keys(1, 2, 3)) == pytest.approx(1.0)
 
 
-def test_a_reversed_feed_overlaps_wholly_and_correlates_the_other_way_round() -> None:
+def test_reversed_feed_overlaps_wholly_and_correlates_negatively() -> None:
     assert overlap(keys(1, 2, 3), keys(3, 2, 1)) == 1.0
     assert rank_correlation(keys(1, 2, 3), keys(3, 2, 1)) == pytest.approx(-1.0)
 
@@ -37,7 +37,7 @@ def test_only_the_first_twenty_places_count() -> None:
     assert overlap(many[:20], many[20:]) == 0.0
 
 
-def test_one_video_in_two_places_moves_the_correlation_a_little() -> None:
+def test_one_video_in_two_places_changes_the_correlation_little() -> None:
     swapped = keys(2, 1, *range(3, 21))
     assert 0.98 < rank_correlation(keys(*range(1, 21)), swapped) < 1.0
 

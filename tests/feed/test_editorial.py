@@ -106,7 +106,7 @@ def means(condition: Condition, video: Video) -> bool:
 
 
 @given(videos_drawn, conditions)
-def test_a_condition_over_columns_means_what_it_means_for_each_video(videos: list[Video], condition: Condition) -> None:
+def test_compiled_condition_equals_its_meaning_for_each_video(videos: list[Video], condition: Condition) -> None:
     assert MAX_TAGS >= 3
     columns = catalog_of(videos).columns
     mask = matches(condition, columns, editorial_of([]), NOW)
@@ -114,7 +114,7 @@ def test_a_condition_over_columns_means_what_it_means_for_each_video(videos: lis
 
 
 @given(videos_drawn, rules_drawn, st.sampled_from(sorted(RATINGS.values())), st.booleans(), st.integers(1, 8))
-def test_no_rule_shows_what_a_filter_removes_or_anything_twice(
+def test_no_rule_shows_a_filtered_video_or_one_twice(
     videos: list[Video], rules: list[Rule], limit_of_ratings: int, personal: bool, limit: int
 ) -> None:
     catalog, editorial = catalog_of(videos), editorial_of(rules)
@@ -148,7 +148,7 @@ def rule(id: str, action: str, **fields: object) -> Rule:
     return replace(Rule(id, id, action, Condition(categories=("a",))), **fields)  # type: ignore[arg-type]
 
 
-def test_multipliers_of_many_rules_stay_in_their_bounds() -> None:
+def test_multipliers_of_many_rules_stay_within_bounds() -> None:
     columns = catalog_of([Video("v1", "t", "https://x", "a", maturity_rating="G")]).columns
     many = editorial_of([rule(f"r{n}", "boost", multiplier=10.0) for n in range(5)])
     adjustment = steer(many, columns, NO_HINTS, NOW).adjustment
@@ -156,7 +156,7 @@ def test_multipliers_of_many_rules_stay_in_their_bounds() -> None:
     assert np.exp(adjustment[0]) == np.float64(np.exp(np.log(MAX_PRODUCT)))
 
 
-def test_of_two_pins_for_a_position_the_higher_priority_has_it_then_the_lower_id() -> None:
+def test_pin_conflict_is_won_by_priority_and_then_the_lower_id() -> None:
     videos = [Video(id, id, "https://x", "a", maturity_rating="G") for id in ("v1", "v2", "v3")]
     catalog = catalog_of(videos)
     pins = [
@@ -172,7 +172,7 @@ def test_of_two_pins_for_a_position_the_higher_priority_has_it_then_the_lower_id
     assert (first(pins), first(pins[:2])) == ("v3", "v1")
 
 
-def test_a_viewer_of_whom_the_app_says_nothing_is_in_no_named_audience() -> None:
+def test_viewer_without_hints_is_in_no_named_audience() -> None:
     audience = Audience(countries=frozenset({"DE"}), languages=frozenset({"pt"}))
     assert audience.includes("DE", "pt-br", None, None)
     assert not audience.includes(None, "pt-br", None, None)
@@ -181,7 +181,7 @@ def test_a_viewer_of_whom_the_app_says_nothing_is_in_no_named_audience() -> None
     assert Audience().includes(None, None, None, None)
 
 
-def test_the_same_rules_and_catalog_are_worked_out_once_and_anew_when_either_moves() -> None:
+def test_rules_are_compiled_once_until_rules_or_catalog_change() -> None:
     catalog = catalog_of([Video("v1", "t", "https://x", "a", maturity_rating="G")])
     book, tenant = Rulebook(), Tenant("t")
     editorial = editorial_of([rule("r", "exclude")])
@@ -198,7 +198,7 @@ def test_the_same_rules_and_catalog_are_worked_out_once_and_anew_when_either_mov
     assert ask(editorial_of([])) is NOTHING
 
 
-def test_a_half_life_keeps_the_weight_of_popularity_and_moves_it_between_the_windows() -> None:
+def test_half_life_keeps_total_popularity_weight_and_moves_it_between_windows() -> None:
     weights = dict.fromkeys(DEMAND, 0.25)
     assert with_half_life(weights, 24.0) == {"demand_1h": 0, "demand_6h": 0, "demand_24h": 1, "demand_7d": 0}
     for hours in (1.0, 3.0, 12.0, 50.0, 168.0):
@@ -207,7 +207,7 @@ def test_a_half_life_keeps_the_weight_of_popularity_and_moves_it_between_the_win
         assert min(moved.values()) >= 0
 
 
-def test_a_half_life_moves_the_popularity_of_each_set_of_weights_by_itself() -> None:
+def test_half_life_moves_popularity_of_each_weight_set_separately() -> None:
     stored = {
         "type": "linear",
         "version": "m",

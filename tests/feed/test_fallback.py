@@ -24,7 +24,7 @@ def popular(id: str) -> StatsTable:
     return table
 
 
-def test_an_order_is_never_kept_for_other_statistics_even_at_the_same_address() -> None:
+def test_order_cached_for_other_statistics_is_never_reused() -> None:
     catalog, fallback = Catalog(), Fallback()
     for video in make_videos(6):
         catalog.apply(Document("t", video.id, video.to_document(), "1"))

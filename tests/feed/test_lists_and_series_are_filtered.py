@@ -62,7 +62,7 @@ def viewer_of(catalog: Catalog, maturity: int, country: str | None, excluded: li
 
 
 @given(catalogs, st.integers(0, 4), st.sampled_from([None, "DE", "FR"]), masks, st.integers(1, 5))
-def test_a_list_is_what_the_filters_keep_of_it_page_by_page(
+def test_list_pages_equal_the_filtered_list(
     found: list[Video], maturity: int, country: str | None, excluded: list[bool] | None, limit: int
 ) -> None:
     catalog = made(found)
@@ -81,7 +81,7 @@ def test_a_list_is_what_the_filters_keep_of_it_page_by_page(
 
 
 @given(catalogs, st.integers(0, 4), st.sampled_from([None, "DE", "FR"]), masks, st.integers(0, 3), st.integers(0, 4))
-def test_a_series_and_its_next_episode_are_what_the_filters_keep(
+def test_series_and_next_episode_pass_the_filters(
     found: list[Video], maturity: int, country: str | None, excluded: list[bool] | None, season: int, limit: int
 ) -> None:
     catalog = made(found)

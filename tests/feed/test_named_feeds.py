@@ -93,7 +93,7 @@ def meant(video: Video, asked: Criteria) -> bool:
 
 @BOUNDED
 @given(tenants, videos, history, flags, hints, feeds, criteria, st.integers(1, 50), st.booleans())
-def test_a_feed_serves_what_home_may_serve_of_its_set_each_video_once(
+def test_named_feed_serves_its_set_as_home_may_each_video_once(
     tmp_path: Path,
     tenant: Tenant,
     catalog: list[Video],
@@ -154,7 +154,7 @@ catalog_of_12 = [
         ({"fallbackOrder": NEWEST, "base": {"categories": ["a"]}}, ["v1", "v3", "v5", "v7", "v9"]),
     ],
 )
-def test_the_kill_switch_serves_the_feeds_own_order_of_its_own_set(
+def test_kill_switch_serves_a_named_feed_in_its_own_order(
     tmp_path: Path, feed: dict[str, Any], first: list[str]
 ) -> None:
     async def tell() -> None:
@@ -170,7 +170,7 @@ def test_the_kill_switch_serves_the_feeds_own_order_of_its_own_set(
 
 
 @pytest.mark.parametrize("name", ["unknown", "off", "../special", "x" * 300])
-def test_a_feed_that_is_unknown_or_switched_off_is_404(tmp_path: Path, name: str) -> None:
+def test_unknown_or_disabled_feed_is_404(tmp_path: Path, name: str) -> None:
     async def tell() -> None:
         here = await world(tmp_path, Tenant("tenant_1", "G"), [], [], [])
         await save(here, "tenant_1", {"enabled": False}, "off")
@@ -193,7 +193,7 @@ def test_a_feed_of_another_tenant_is_404_and_its_playlist_is_empty(tmp_path: Pat
     run(tell)
 
 
-def test_a_cursor_is_of_its_feed_and_its_filters(tmp_path: Path) -> None:
+def test_cursor_is_valid_for_its_feed_and_filters_only(tmp_path: Path) -> None:
     async def tell() -> None:
         here = await world(tmp_path, Tenant("tenant_1", "NC17"), catalog_of_12, [], [])
         await save(here, "tenant_1", {})
@@ -217,7 +217,7 @@ def test_a_cursor_is_of_its_feed_and_its_filters(tmp_path: Path) -> None:
     run(tell)
 
 
-def test_filters_leave_nothing_in_any_memory(tmp_path: Path) -> None:
+def test_request_filters_leave_nothing_in_any_cache(tmp_path: Path) -> None:
     """Ready pages, kept orders, base sets and the rows of playlists: none grows by what callers send."""
 
     async def tell() -> None:
@@ -237,7 +237,7 @@ def test_filters_leave_nothing_in_any_memory(tmp_path: Path) -> None:
     run(tell)
 
 
-def test_a_base_set_that_cannot_be_read_does_not_become_every_video() -> None:
+def test_unreadable_base_set_does_not_become_every_video() -> None:
     for base in (5, ["a"], {"tags": "a"}, {"tags": [1]}, {"moods": ["calm"]}):
         with pytest.raises(ValueError, match="base set"):
             NamedFeed.from_document({"feedId": "f", "base": base})

@@ -33,16 +33,16 @@ def test_a_comma_in_a_value_is_part_of_it() -> None:
     assert read("filter.tag=a%2Cb&filter.tag=c,d&filter.tag=e") == (("tag", ("a,b", "c,d", "e")),)
 
 
-def test_values_are_percent_decoded_and_in_one_normal_form() -> None:
+def test_values_are_percent_decoded_and_normalized() -> None:
     assert read("filter.category=Caf%65%CC%81&filter.category=Caf%C3%A9+") == (("category", ("Caf\u00e9",)),)
 
 
-def test_names_are_read_in_any_case_and_an_empty_value_was_not_sent() -> None:
+def test_filter_names_ignore_case_and_an_empty_value_counts_as_not_sent() -> None:
     assert read("Filter.Tag=a&filter.creator=&limit=3") == (("tag", ("a",)),)
 
 
 @pytest.mark.parametrize("query", ["filter.colour=red", "filter.=x", f"filter.tag={'x' * (MAX_VALUE_CHARS + 1)}"])
-def test_an_unknown_filter_and_a_value_too_long_are_refused(query: str) -> None:
+def test_unknown_filter_and_too_long_value_are_refused(query: str) -> None:
     assert refusal(query) == (400, "invalid_filter")
 
 
@@ -56,16 +56,16 @@ def test_a_request_has_at_most_20_values_of_all_filters_together(more: int) -> N
         assert sum(len(values) for _, values in read(query)) == MAX_VALUES
 
 
-def test_a_value_given_twice_counts_once() -> None:
+def test_repeated_value_counts_once() -> None:
     assert read("&".join(["filter.tag=same"] * 50)) == (("tag", ("same",)),)
 
 
-def test_a_filter_is_not_lost_where_the_host_names_no_query_in_the_url() -> None:
+def test_filters_are_read_when_the_host_omits_the_query_from_the_url() -> None:
     joined = {"filter.tag": "a,b", "limit": "5", "Filter.Creator": "anna"}
     assert read_filters("https://feed.example/v1/feed", joined) == (("creator", ("anna",)), ("tag", ("a", "b")))
 
 
-def test_bytes_that_are_no_text_are_a_value_that_nothing_has() -> None:
+def test_undecodable_bytes_are_a_value_no_video_has() -> None:
     ((kind, (value,)),) = read("filter.tag=%ff%fe")
     assert kind == "tag"
     assert "\ufffd" in value
@@ -77,7 +77,7 @@ asked = st.dictionaries(
 
 
 @given(asked, st.randoms())
-def test_what_was_sent_is_read_whatever_its_order(sent: dict[str, list[str]], draw: object) -> None:
+def test_filters_are_read_in_any_order(sent: dict[str, list[str]], draw: object) -> None:
     pairs = [(kind, value) for kind, values in sent.items() for value in values]
     draw.shuffle(pairs)  # type: ignore[attr-defined]
     query = "&".join(f"filter.{kind}={quote(value, safe='')}" for kind, value in pairs)
@@ -89,11 +89,11 @@ def test_what_was_sent_is_read_whatever_its_order(sent: dict[str, list[str]], dr
     ("params", "name"),
     [({}, HOME), ({"feed": ""}, HOME), ({"feed": "null"}, HOME), ({"Feed": "kids"}, "kids"), ({"feed": "a,b"}, "a,b")],
 )
-def test_the_feed_is_home_unless_one_is_named(params: dict[str, str], name: str) -> None:
+def test_default_feed_is_home(params: dict[str, str], name: str) -> None:
     assert read_feed_name(params) == name
 
 
-def test_feeds_and_filters_have_numbers_of_their_own() -> None:
+def test_each_feed_and_filter_combination_has_its_own_number() -> None:
     kids, teens = NamedFeed("kids"), NamedFeed("teens")
     tagged: Criteria = (("tag", ("a",)),)
     in_category: Criteria = (("category", ("a",)),)

@@ -192,7 +192,7 @@ def known(kind: str) -> Signals | None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(videos, max_size=12), askers, st.lists(changes, max_size=8))
-def test_a_ready_page_is_byte_for_byte_what_would_be_made_now(
+def test_ready_page_is_byte_for_byte_what_a_new_one_would_be(
     catalog: list[Video], asking: list[tuple[Hints, int, str, tuple[str, ...]]], steps: list[Callable[[World], None]]
 ) -> None:
     """Compared with a feed that has made no page or order yet; it has the rules as they were compiled in these 10 s."""
@@ -208,7 +208,7 @@ def test_a_ready_page_is_byte_for_byte_what_would_be_made_now(
             assert world.shown(world.feed, *asked) == world.shown(afresh, *asked)
 
 
-def test_two_newcomers_share_the_videos_and_no_cursor_receipt_or_etag() -> None:
+def test_two_new_users_share_the_videos_but_no_cursor_receipt_or_etag() -> None:
     world = World()
     for id in IDS:
         world.put(Video(id, id, "https://cdn.example/v.m3u8", "a", maturity_rating="G"))
@@ -221,7 +221,7 @@ def test_two_newcomers_share_the_videos_and_no_cursor_receipt_or_etag() -> None:
 
 
 @pytest.mark.parametrize("kind", ["nobody", "seen"])
-def test_a_page_asked_for_again_is_not_made_again(kind: str) -> None:
+def test_repeated_page_is_not_built_again(kind: str) -> None:
     world = World()
     for id in IDS:
         world.put(Video(id, id, "https://cdn.example/v.m3u8", "a", maturity_rating="G"))
@@ -232,7 +232,7 @@ def test_a_page_asked_for_again_is_not_made_again(kind: str) -> None:
     assert world.page(world.feed, NO_HINTS, 5, known(kind)).ready is not first.ready
 
 
-def test_who_dismissed_a_video_never_gets_the_page_that_has_it() -> None:
+def test_user_who_dismissed_a_video_never_gets_a_ready_page_with_it() -> None:
     world = World()
     for id in IDS:
         world.put(Video(id, id, "https://cdn.example/v.m3u8", "a", maturity_rating="G"))

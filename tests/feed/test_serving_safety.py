@@ -198,7 +198,7 @@ BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 
 @BOUNDED
 @given(tenants, videos, history, flags, hints, st.integers(1, 50), st.booleans())
-def test_only_servable_videos_are_served_and_all_of_them_come(
+def test_exactly_the_servable_videos_are_served(
     tmp_path: Path,
     tenant: Tenant,
     catalog: list[Video],
@@ -239,7 +239,7 @@ def test_only_servable_videos_are_served_and_all_of_them_come(
 
 @BOUNDED
 @given(tenants, videos, history, flags, hints, st.lists(st.integers(0, 45), max_size=50))
-def test_videos_by_id_are_those_that_a_feed_may_serve_and_no_others(
+def test_videos_by_id_are_exactly_those_a_feed_may_serve(
     tmp_path: Path,
     tenant: Tenant,
     catalog: list[Video],
@@ -264,7 +264,7 @@ def test_videos_by_id_are_those_that_a_feed_may_serve_and_no_others(
 
 @BOUNDED
 @given(tenants, videos, history, flags, hints, st.integers(0, 39), st.integers(1, 50), st.booleans(), st.booleans())
-def test_similar_videos_are_of_those_that_the_feed_may_serve_and_never_the_video(
+def test_similar_videos_are_servable_and_never_the_video_itself(
     tmp_path: Path,
     tenant: Tenant,
     catalog: list[Video],
@@ -310,7 +310,7 @@ def test_similar_videos_are_of_those_that_the_feed_may_serve_and_never_the_video
 
 @BOUNDED
 @given(videos, history, hints)
-def test_the_most_liberal_policy_serves_everything_that_is_rated_on_air_and_active(
+def test_most_liberal_policy_serves_every_rated_scheduled_and_active_video(
     tmp_path: Path, catalog: list[Video], rows: list[tuple[str, int, int, int]], hints: Hints
 ) -> None:
     async def tell() -> None:
@@ -331,7 +331,7 @@ def test_the_most_liberal_policy_serves_everything_that_is_rated_on_air_and_acti
 
 @BOUNDED
 @given(tenants, videos, history, hints, st.data())
-def test_a_video_that_changes_between_two_pages_is_judged_as_it_is_now(
+def test_video_that_changes_between_pages_is_judged_by_its_current_state(
     tmp_path: Path,
     tenant: Tenant,
     catalog: list[Video],
@@ -374,7 +374,7 @@ def test_a_video_that_changes_between_two_pages_is_judged_as_it_is_now(
 
 @settings(max_examples=100, deadline=None)
 @given(tenants, videos, hints, st.lists(st.integers(0, 39), max_size=20))
-def test_the_gate_lets_nothing_through_that_the_filters_would_remove(
+def test_final_filter_admits_nothing_that_the_filters_remove(
     tenant: Tenant, catalog: list[Video], hints: Hints, rows: list[int]
 ) -> None:
     """Whoever put a row on the slate: maturity, schedule, status and country are looked at once more."""
@@ -421,5 +421,5 @@ def test_an_age_band_never_raises_a_policy() -> None:
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_every_reason_says_in_a_sentence_what_it_means(reason: str) -> None:
+def test_every_reason_has_an_explanatory_sentence(reason: str) -> None:
     assert REASONS[reason].endswith(".")

@@ -36,7 +36,7 @@ def reader(keep_seconds: float) -> tuple[SignalsReader, Counted, Clock]:
     return SignalsReader(documents, settings, Telemetry(), clock), documents, clock
 
 
-async def test_a_newcomer_is_looked_up_once_and_counts_after_the_same_seconds() -> None:
+async def test_new_user_is_read_once_and_found_after_the_same_seconds() -> None:
     signals, documents, clock = reader(2.0)
     assert await signals.get("t", USER) is None
     assert await signals.get("t", USER) is None
@@ -50,7 +50,7 @@ async def test_a_newcomer_is_looked_up_once_and_counts_after_the_same_seconds() 
     assert found.events == 3
 
 
-async def test_with_nothing_to_keep_every_request_looks() -> None:
+async def test_every_request_reads_when_nothing_may_be_cached() -> None:
     signals, documents, _ = reader(0.0)
     for _ in range(3):
         assert await signals.get("t", USER) is None
@@ -58,7 +58,7 @@ async def test_with_nothing_to_keep_every_request_looks() -> None:
     assert len(signals.kept) == 0
 
 
-async def test_newcomers_without_number_stay_within_the_budget() -> None:
+async def test_cache_of_new_users_stays_within_the_budget() -> None:
     signals, _, clock = reader(2.0)
     for number in range(3_000):
         clock.now += 0.01

@@ -63,7 +63,7 @@ def meets(video: Video, kind: str, value: str) -> bool:
 
 
 @given(videos, criteria)
-def test_a_row_is_meant_by_any_value_of_every_kind(catalog: list[Video], asked: Criteria) -> None:
+def test_filter_matches_any_value_within_a_kind_and_all_kinds(catalog: list[Video], asked: Criteria) -> None:
     columns = VideoColumns(catalog)
     mask = rows_meant(asked, Catalogued(columns, EDITORIAL))
     wanted = [all(any(meets(video, kind, value) for value in some) for kind, some in asked) for video in catalog]
@@ -71,7 +71,7 @@ def test_a_row_is_meant_by_any_value_of_every_kind(catalog: list[Video], asked: 
 
 
 @given(videos, criteria)
-def test_a_kept_base_set_is_what_would_be_worked_out_now(catalog: list[Video], asked: Criteria) -> None:
+def test_cached_base_set_equals_a_new_one(catalog: list[Video], asked: Criteria) -> None:
     """Also after videos came, went and moved, and after the playlist changed."""
     subsets, columns, editorial = Subsets(), VideoColumns(), EDITORIAL
     named = NamedFeed("f", base=asked)
@@ -89,14 +89,14 @@ def test_a_kept_base_set_is_what_would_be_worked_out_now(catalog: list[Video], a
             assert subsets.base("t", named, columns, editorial) is base
 
 
-def test_a_playlists_order_stands_in_its_base_set() -> None:
+def test_base_set_keeps_the_order_of_its_playlist() -> None:
     columns = VideoColumns([Video(f"v{n}", "", "https://cdn.example/v.m3u8", "a") for n in range(5)])
     base = Subsets().base("t", NamedFeed("f", base=(("playlist", ("cup",)),)), columns, EDITORIAL)
     assert base is not None
     assert [columns.ids[row] for row in base.sequence.tolist()] == ["v3", "v1"]
 
 
-def test_nothing_is_kept_by_what_callers_ask_for() -> None:
+def test_caller_filters_are_not_cached() -> None:
     subsets = Subsets()
     columns = VideoColumns([Video("v1", "", "https://cdn.example/v.m3u8", "a", language="en")])
     for number in range(500):

@@ -97,14 +97,14 @@ STORED = {
 }
 
 
-async def test_without_a_state_of_its_own_a_tenant_is_served_the_shipped_models() -> None:
+async def test_tenant_without_a_learning_state_is_served_the_shipped_models() -> None:
     models = await Learned().write("t", Tenant("t").to_document(), version("n1"))
     assert models.personal is global_model()
     assert models.popularity is popularity_model()
     assert (models.held_out, models.holdout) == (None, False)
 
 
-async def test_a_personal_version_ranks_pages_and_the_fitted_popularity_the_popular_feed() -> None:
+async def test_personal_version_ranks_pages_and_fitted_popularity_the_popular_feed() -> None:
     models = await Learned().write("t", Tenant("t").to_document(), version("n1"), AUTO.to_document())
     assert names(models) == ("n1", "n1-popularity", "n1-popularity")
     assert dict(models.personal.weights) == {"quality": 3.0, "demand_1h": 1.0}
@@ -112,7 +112,7 @@ async def test_a_personal_version_ranks_pages_and_the_fitted_popularity_the_popu
     assert dict(models.popularity.weights) == {"demand_1h": 0.5, "demand_7d": 0.5}
 
 
-async def test_without_a_personal_version_pages_are_ranked_by_the_fitted_popularity() -> None:
+async def test_fitted_popularity_ranks_pages_without_a_personal_version() -> None:
     auto = replace(AUTO, personal=None)
     models = await Learned().write("t", Tenant("t").to_document(), version("n1"), auto.to_document())
     assert names(models) == ("n1-popularity", "n1-popularity", None)
@@ -135,7 +135,7 @@ async def test_the_newest_state_is_served_as_soon_as_it_is_known() -> None:
 
 
 @pytest.mark.parametrize("state", ["suggest", "off"])
-async def test_a_tenant_that_decides_itself_is_served_nothing_it_did_not_promote(state: str) -> None:
+async def test_tenant_in_manual_mode_is_served_only_what_it_promoted(state: str) -> None:
     learned = Learned()
     tenant = Tenant("t", auto_model=state)
     assert names(await learned.write("t", tenant.to_document(), version("n1"), AUTO.to_document())) == SHIPPED
@@ -143,7 +143,7 @@ async def test_a_tenant_that_decides_itself_is_served_nothing_it_did_not_promote
     assert names(await learned.write("t", promoted.to_document())) == ("n1", "n1-popularity", None)
 
 
-async def test_a_version_promoted_by_hand_stands_above_what_was_learned() -> None:
+async def test_manually_promoted_version_overrides_learning() -> None:
     learned = Learned()
     tenant = Tenant("t", model_version="hand")
     models = await learned.write("t", tenant.to_document(), version("n1"), STORED["hand"], AUTO.to_document())
@@ -151,7 +151,7 @@ async def test_a_version_promoted_by_hand_stands_above_what_was_learned() -> Non
 
 
 @given(tenants, states)
-def test_overrides_and_half_life_lie_on_top_of_whatever_is_served(tenant: Tenant, auto: AutoModel | None) -> None:
+def test_overrides_and_half_life_apply_to_any_served_model(tenant: Tenant, auto: AutoModel | None) -> None:
     models = served_models(tenant, auto, STORED.get)
     plain = served_models(replace(tenant, weights={}, popularity_half_life_hours=None), auto, STORED.get)
     for model, other in ((models.personal, plain.personal), (models.held_out, plain.held_out)):
@@ -182,7 +182,7 @@ def assert_half_life(own: LinearModel, before: LinearModel, tenant: Tenant) -> N
 
 
 @given(tenants, states)
-def test_the_holdout_is_apart_only_while_a_learned_model_is_served(tenant: Tenant, auto: AutoModel | None) -> None:
+def test_holdout_is_separate_only_while_a_learned_model_is_served(tenant: Tenant, auto: AutoModel | None) -> None:
     models = served_models(tenant, auto, STORED.get)
     learning = auto is not None and tenant.auto_model == "on"
     assert models.holdout == (learning and tenant.holdout)
@@ -201,7 +201,7 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("stored", BROKEN.values(), ids=BROKEN)
-async def test_what_cannot_be_served_is_left_out_whole_and_counted_once(
+async def test_unservable_model_is_ignored_whole_and_counted_once(
     stored: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     learned = Learned()
@@ -256,7 +256,7 @@ rules = st.builds(
 
 
 @given(videos, weights, st.lists(rules, max_size=1), st.sampled_from(sorted(RATINGS.values())), st.integers(1, 8))
-def test_fitted_weights_bring_nothing_back_that_a_filter_removes(
+def test_fitted_weights_return_nothing_that_a_filter_removes(
     catalog_of: list[Any], fitted: dict[str, float], ruled: list[Rule], maturity: int, limit: int
 ) -> None:
     catalog = Catalog("t")

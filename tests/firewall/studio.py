@@ -10,29 +10,29 @@ import pytest
 from tests.e2e.test_studio import (
     chromium,
     open_studio,
-    test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_back,
-    test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alone,
-    test_a_rule_that_cannot_be_saved_says_why_where_it_is_written,
-    test_a_wrong_key_is_told_and_an_app_key_does_not_open_the_studio,
+    test_editor_changes_a_weight_takes_a_video_down_and_reverts_both,
     test_nothing_is_wider_than_a_phone,
-    test_showing_stronger_ratings_asks_first,
+    test_rule_is_previewed_published_and_disabled_by_keyboard_alone,
+    test_rule_that_cannot_be_saved_shows_the_reason_at_its_field,
+    test_showing_stronger_ratings_asks_for_confirmation,
+    test_wrong_key_is_reported_and_an_app_key_does_not_open_the_studio,
 )
 from tests.firewall.guarded import Guarded
 
 __all__ = [
     "chromium",
     "open_studio",
-    "test_a_content_team_moves_a_weight_takes_a_video_down_and_takes_both_back",
-    "test_a_rule_is_tried_published_and_switched_off_with_the_keyboard_alone",
-    "test_a_rule_that_cannot_be_saved_says_why_where_it_is_written",
-    "test_a_wrong_key_is_told_and_an_app_key_does_not_open_the_studio",
+    "test_editor_changes_a_weight_takes_a_video_down_and_reverts_both",
     "test_nothing_is_wider_than_a_phone",
-    "test_showing_stronger_ratings_asks_first",
+    "test_rule_is_previewed_published_and_disabled_by_keyboard_alone",
+    "test_rule_that_cannot_be_saved_shows_the_reason_at_its_field",
+    "test_showing_stronger_ratings_asks_for_confirmation",
+    "test_wrong_key_is_reported_and_an_app_key_does_not_open_the_studio",
 ]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_nothing_of_it_was_refused(app: Guarded) -> None:
+async def test_studio_requests_were_all_allowed(app: Guarded) -> None:
     assert app.wall.calls().total() > 100
     assert app.wall.refusals() == 0

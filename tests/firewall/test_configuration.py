@@ -18,21 +18,21 @@ def public() -> list[str]:
     return public_rules(rule_files())
 
 
-def test_a_rule_that_the_set_does_not_have_is_off(public: list[str]) -> None:
+def test_rule_missing_from_the_rule_set_is_off(public: list[str]) -> None:
     assert len(public) > 150
     off = switched_off(deployed().policy_of("/v1/feed"), public)
     assert "932200" in off
     assert "942100" not in off
 
 
-def test_a_rule_that_is_replaced_is_off_when_both_are(public: list[str]) -> None:
+def test_replaced_rule_is_off_when_both_are(public: list[str]) -> None:
     firewall = deployed()
     feed, cms = (switched_off(firewall.policy_of(path), public) for path in ("/v1/feed", "/v1/cms/videos"))
     assert "942440" not in feed
     assert "942440" in cms, "942440 and 99031002 both only log there"
 
 
-def test_what_the_policies_say_is_in_the_configuration(public: list[str]) -> None:
+def test_configuration_contains_what_the_policies_specify(public: list[str]) -> None:
     firewall = deployed()
     feed, events = (list(directives(firewall.policy_of(path), public)) for path in ("/v1/feed", "/v1/events/batch"))
     assert "SecRequestBodyAccess On" in feed
@@ -45,7 +45,7 @@ def test_what_the_policies_say_is_in_the_configuration(public: list[str]) -> Non
     assert "SecRuleEngine DetectionOnly" in directives(deployed("dev").policy_of("/v1/feed"), public)
 
 
-def test_no_rule_looks_at_the_filters_of_a_feed_and_at_all_its_other_parameters() -> None:
+def test_no_rule_inspects_both_feed_filters_and_all_other_parameters() -> None:
     """Each filter that the feed reads, by its name: one that is added later is excluded here first."""
     left_out = {each["selector"] for each in deployed().policy_of("/v1/feed").exclusions if "ArgNames" in str(each)}
     assert left_out == {"cursor", *FILTERS}

@@ -26,7 +26,7 @@ async def test_every_operation_of_the_document_passes(app: Guarded) -> None:
     assert_passed(await passing.operations(app))
 
 
-async def test_files_of_every_kind_pass_also_compressed_and_large(app: Guarded) -> None:
+async def test_files_of_every_kind_pass_also_compressed_or_large(app: Guarded) -> None:
     assert_passed(await passing.imports(app))
 
 
@@ -50,11 +50,11 @@ async def test_receipts_cursors_and_ids_of_random_content_pass(app: Guarded) -> 
     assert_passed(await opaque.random_content(app, 100, random.Random(2)))
 
 
-async def test_videos_asked_for_by_id_pass(app: Guarded) -> None:
+async def test_videos_requested_by_id_pass(app: Guarded) -> None:
     assert_passed(await opaque.linked_videos(app, 40, random.Random(3)))
 
 
-async def test_attacks_are_refused_and_harmless_requests_are_not(app: Guarded) -> None:
+async def test_attacks_are_refused_and_harmless_requests_pass(app: Guarded) -> None:
     stopped = await refusing.attacked(app)
     assert (stopped.through, stopped.harmless_refused) == ([], [])
     assert stopped.sent > 100
@@ -65,12 +65,12 @@ async def test_attacks_in_events_are_refused_by_the_app(app: Guarded) -> None:
     assert stopped.through == []
 
 
-async def test_a_compressed_batch_needs_what_its_policy_leaves_out(app: Guarded) -> None:
+async def test_compressed_batch_needs_the_exclusions_of_its_policy(app: Guarded) -> None:
     needs = await refusing.needs_of_a_compressed_batch(app)
     assert needs == {STRICT: ["200002"], UNREAD: ["920450"], "events": []}
 
 
-async def test_texts_of_version_2_hardly_need_what_is_left_out_for_them(app: Guarded) -> None:
+async def test_version_2_texts_hardly_need_their_exclusions(app: Guarded) -> None:
     """Hardly: one long cursor in some hundreds has a `0x` that looks like a number in SQL."""
     for cost in await opaque.costs(app, 25, random.Random(3), versions=(2,)):
         assert cost.refused <= 2, str(cost)

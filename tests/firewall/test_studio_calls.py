@@ -67,7 +67,7 @@ def calls() -> set[tuple[str, str]]:
     return found
 
 
-async def test_every_call_of_the_studio_passes(app: Guarded, open_studio: Open) -> None:
+async def test_every_studio_call_passes(app: Guarded, open_studio: Open) -> None:
     page = await open_studio(await new_editor(app, make_videos(6)), DESKTOP)
     app.wall.forget()
     made = sorted(calls())

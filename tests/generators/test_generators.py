@@ -58,7 +58,7 @@ def modules_of(folder: Path) -> list[str]:
         sys.path.remove(str(folder.parent))
 
 
-async def test_a_python_client_serves_a_feed_and_takes_a_batch(
+async def test_generated_python_client_serves_a_feed_and_accepts_a_batch(
     sdk: Path, tmp_path: Path, record_property: Record
 ) -> None:
     python_client(sdk, tmp_path / "made_for_apps")
@@ -88,7 +88,7 @@ async def test_a_python_client_serves_a_feed_and_takes_a_batch(
     record_property("tested with", f"openapi-python-client {version('openapi-python-client')}: compiled")
 
 
-def test_a_python_client_of_everything_has_about_as_many_models_as_schemas(whole: Path, tmp_path: Path) -> None:
+def test_python_client_of_the_full_document_has_about_one_model_per_schema(whole: Path, tmp_path: Path) -> None:
     python_client(whole, tmp_path / "made_of_everything")
     names = modules_of(tmp_path / "made_of_everything")
     models = [name for name in names if ".models." in name]
@@ -97,7 +97,7 @@ def test_a_python_client_of_everything_has_about_as_many_models_as_schemas(whole
     assert len(operations) == len(function_app.api.endpoints)
 
 
-async def test_a_typescript_client_serves_a_feed_and_takes_a_batch(
+async def test_generated_typescript_client_serves_a_feed_and_accepts_a_batch(
     whole: Path, sdk: Path, tmp_path: Path, record_property: Record
 ) -> None:
     folder = tmp_path / "made"
@@ -121,7 +121,7 @@ async def test_a_typescript_client_serves_a_feed_and_takes_a_batch(
         record_property("tested with", f"{node_version(package)}: compiled by {node_version('typescript')}")
 
 
-def test_clients_in_kotlin_and_swift_have_a_model_for_each_schema(
+def test_kotlin_and_swift_clients_have_a_model_for_each_schema(
     sdk: Path, tmp_path: Path, record_property: Record
 ) -> None:
     made_with = kotlin_and_swift(sdk, tmp_path / "made")
@@ -150,7 +150,7 @@ def spoiled(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     return document
 
 
-def test_a_duplicate_value_in_an_enum_stops_the_python_generator(tmp_path: Path) -> None:
+def test_duplicate_enum_value_breaks_the_python_generator(tmp_path: Path) -> None:
     def plant(schemas: dict[str, Any]) -> None:
         schemas["Event"]["properties"]["type"] = {"type": "string", "enum": ["like", "like"]}
 
@@ -158,7 +158,7 @@ def test_a_duplicate_value_in_an_enum_stops_the_python_generator(tmp_path: Path)
         python_client(write(spoiled(plant), tmp_path / "document.json"), tmp_path / "made")
 
 
-def test_a_default_of_null_and_a_closed_enum_stop_the_typescript_of_an_app(tmp_path: Path) -> None:
+def test_null_default_and_closed_enum_break_the_typescript_client(tmp_path: Path) -> None:
     def plant(schemas: dict[str, Any]) -> None:
         schemas["Event"]["properties"]["eventId"]["default"] = None
         schemas["FeedPage"]["properties"]["reason"]["enum"] = ["cold_start", None]

@@ -38,7 +38,7 @@ def labels_in(query: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("name", "query"), QUERIES, ids=[name for name, _ in QUERIES])
-def test_a_query_asks_for_metrics_and_labels_that_the_code_has(name: str, query: str):
+def test_queries_use_existing_metrics_and_labels(name: str, query: str):
     asked = metrics_in(query)
     assert asked or OWN_TABLE not in query, f"{name} names no metric"
     assert asked <= METRICS.keys()
@@ -46,13 +46,13 @@ def test_a_query_asks_for_metrics_and_labels_that_the_code_has(name: str, query:
         assert any(label in METRICS[metric].labels for metric in asked), f"{label} is not a label of {asked}"
 
 
-def test_no_query_takes_the_apps_own_spans_for_the_hosts_requests():
+def test_no_query_mistakes_the_apps_spans_for_the_hosts_requests():
     asking = [query for _, query in QUERIES if "AppRequests" in query]
     assert len(asking) > 3
     assert [query for query in asking if f"AppRoleName != '{SERVICE_NAME}'" not in query] == []
 
 
-def test_a_renamed_metric_would_be_noticed():
+def test_renamed_metric_is_detected():
     assert metrics_in("AppMetrics | where Name == 'feed_answers' | summarize sum(Sum)") - METRICS.keys() == {
         "feed_answers"
     }
@@ -74,6 +74,6 @@ def test_alert_names_are_unique_and_their_fields_complete():
         assert isinstance(rule["threshold"], int)
 
 
-def test_every_alert_is_explained_in_the_operations_page():
+def test_every_alert_is_explained_on_the_operations_page():
     page = (ROOT / "docs" / "operations.md").read_text()
     assert [rule["name"] for rule in RULES if f"| `{rule['name']}` |" not in page] == []

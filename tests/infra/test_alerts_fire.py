@@ -230,7 +230,7 @@ def fires(rule: Row, rows: dict[str, list[Row]]) -> bool:
     return any(OPERATORS[rule["operator"]](value, rule["threshold"]) for value in values)
 
 
-def test_every_query_alert_has_its_rows():
+def test_every_query_alert_has_a_firing_case():
     assert set(RULES) == {*FIRES, *REQUEST_ALERTS, "daily-cap"}
 
 
@@ -239,7 +239,7 @@ async def test_no_alert_fires_in_an_ordinary_hour():
     assert [name for name, rule in RULES.items() if fires(rule, rows)] == []
 
 
-def test_before_the_first_telemetry_only_silence_fires():
+def test_only_the_silence_alert_fires_before_the_first_telemetry():
     assert [name for name, rule in RULES.items() if fires(rule, {})] == ["silence"]
 
 

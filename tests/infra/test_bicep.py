@@ -26,7 +26,7 @@ def routes_by_function() -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_what_is_deployed_obeys_every_rule(compiled: Compiled, environment: str):
+def test_deployed_resources_obey_every_rule(compiled: Compiled, environment: str):
     assert every_rule(Snapshot.of(environment, compiled.snapshots[environment])) == []
 
 
@@ -214,13 +214,13 @@ def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, 
     assert any(finding in each for each in found), found
 
 
-def test_a_setting_that_stands_twice_is_found(prod: Snapshot):
+def test_duplicate_setting_is_found(prod: Snapshot):
     stored = prod.one(SITE).at("properties.siteConfig.appSettings")
     twice = planted(prod, SITE, "", "properties.siteConfig.appSettings", [*stored, stored[0]])
     assert f"{prod.one(SITE)}: {stored[0]['name']} is set twice" in every_rule(twice)
 
 
-def test_whatever_keeps_a_resource_private_is_missed_when_it_is_gone(prod: Snapshot, compiled: Compiled):
+def test_missing_protection_of_a_private_resource_is_found(prod: Snapshot, compiled: Compiled):
     with_doors = Snapshot.of("dev", copy.deepcopy(compiled.snapshots["dev"]))
     unseen = []
     for type_name, kept in CLOSED.items():
@@ -260,7 +260,7 @@ DOORS: dict[str, tuple[str, str, str, Any, str]] = {
 
 
 @pytest.mark.parametrize(("type_name", "named", "path", "value", "finding"), DOORS.values(), ids=DOORS.keys())
-def test_a_mistake_at_a_door_of_stories_is_found(
+def test_mistake_at_a_public_stories_endpoint_is_found(
     compiled: Compiled, type_name: str, named: str, path: str, value: Any, finding: str
 ):
     made = Snapshot.of("dev", compiled.snapshots["dev"])
@@ -269,7 +269,7 @@ def test_a_mistake_at_a_door_of_stories_is_found(
     assert any(finding in each for each in found), found
 
 
-def test_production_has_neither_door_of_stories(prod: Snapshot):
+def test_production_has_no_public_stories_endpoint(prod: Snapshot):
     assert prod.all(WEB_PUBSUB) == []
     assert [each for each in prod.all(STORAGE) if "med" in each.name.removesuffix(each.name[-6:])] == []
     assert (prod.settings()["MEDIA_ENDPOINT"], prod.settings()["WEB_PUBSUB_ENDPOINT"]) == ("", "")
@@ -288,7 +288,7 @@ def test_a_planted_mistake_in_a_parameter_is_found(compiled: Compiled):
         assert any(finding in each for each in parameters(template, "main.bicep")), finding
 
 
-def test_functions_that_stand_ready_exist(prod: Snapshot):
+def test_always_ready_functions_exist(prod: Snapshot):
     ready = prod.one(SITE).at("properties.functionAppConfig.scaleAndConcurrency.alwaysReady")
     assert ready[0]["name"] == "http"
     named = {each["name"].removeprefix("function:") for each in ready[1:]}
@@ -298,7 +298,7 @@ def test_functions_that_stand_ready_exist(prod: Snapshot):
     assert drainers == {"roll_up", *(f"roll_up_{each}" for each in range(2, number + 1))}
 
 
-def test_the_package_is_built_for_the_python_that_runs_it(prod: Snapshot):
+def test_package_targets_the_deployed_python_version(prod: Snapshot):
     assert prod.one(SITE).at("properties.functionAppConfig.runtime.version") == package.PYTHON
     for job in prod.all("Microsoft.App/jobs"):
         (container,) = job.at("properties.template.containers")
@@ -314,7 +314,7 @@ def test_the_operations_program_survives_being_an_argument(prod: Snapshot):
     assert len(program.encode()) < 131_072, "Bicep loads no more"
 
 
-def test_every_role_that_is_given_may_be_given_by_the_pipeline(prod: Snapshot, bootstrap: Snapshot):
+def test_pipeline_may_assign_every_role_that_is_assigned(prod: Snapshot, bootstrap: Snapshot):
     given = {role_of(each) for each in prod.all(ASSIGNMENT)}
     (condition,) = filter(None, (each.at("properties.condition") for each in bootstrap.all(ASSIGNMENT)))
     assert given == set(re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", condition))

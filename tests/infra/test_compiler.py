@@ -23,7 +23,7 @@ def test_every_file_is_in_the_standard_format(compiled: Compiled):
     assert compiled.unformatted == [], "run: bicep format"
 
 
-def test_both_environments_are_resolved_to_what_a_deployment_makes(compiled: Compiled):
+def test_both_environments_resolve_without_diagnostics(compiled: Compiled):
     for environment in ("dev", "prod"):
         made = compiled.snapshots[environment]["predictedResources"]
         assert len(made) > 100
@@ -31,7 +31,7 @@ def test_both_environments_are_resolved_to_what_a_deployment_makes(compiled: Com
         assert set(compiled.parameters[environment]) <= set(compiled.templates["main.bicep"]["parameters"])
 
 
-def test_the_compiler_is_told_to_take_warnings_for_errors():
+def test_compiler_treats_warnings_as_errors():
     rules = json.loads((BICEP / "bicepconfig.json").read_text())["analyzers"]["core"]["rules"]
     assert {rule["level"] for rule in rules.values()} == {"error"}
 
@@ -52,9 +52,7 @@ def running() -> Iterator[Compiler]:
 
 
 @pytest.mark.parametrize(("right", "wrong", "code"), PLANTED.values(), ids=PLANTED.keys())
-def test_a_planted_mistake_is_found_by_the_compiler(
-    running: Compiler, tmp_path: Path, right: str, wrong: str, code: str
-):
+def test_compiler_finds_a_planted_mistake(running: Compiler, tmp_path: Path, right: str, wrong: str, code: str):
     vault = (BICEP / "modules" / "keyVault.bicep").read_text()
     assert right in vault, "the mistake no longer fits the file: plant it anew"
     (tmp_path / "bicepconfig.json").write_text((BICEP / "bicepconfig.json").read_text())
@@ -71,19 +69,19 @@ def test_a_planted_mistake_is_found_by_the_compiler(
     assert any(re.match(rf"planted\.bicep:\d+ {code}", line) for line in found), found
 
 
-def test_a_wrong_parameter_is_found_by_the_compiler(running: Compiler, tmp_path: Path):
+def test_compiler_finds_a_wrong_parameter(running: Compiler, tmp_path: Path):
     (tmp_path / "main.bicep").write_text("@minValue(1)\nparam units int\n")
     (tmp_path / "planted.bicepparam").write_text("using 'main.bicep'\n\nparam units = 0\nparam unit = 1\n")
     found = running.findings(running.ask("compileParams", tmp_path / "planted.bicepparam", parameterOverrides={}))
     assert {"planted.bicepparam:3 BCP328", "planted.bicepparam:4 BCP259"} <= {line[:27] for line in found}
 
 
-def test_a_file_out_of_format_is_found(running: Compiler, tmp_path: Path):
+def test_unformatted_file_is_found(running: Compiler, tmp_path: Path):
     (tmp_path / "planted.bicep").write_text("param  a   string\noutput b string=a\n")
     assert running.unformatted(tmp_path) == ["planted.bicep"]
 
 
-def test_without_a_compiler_the_pipeline_fails(monkeypatch: pytest.MonkeyPatch):
+def test_pipeline_fails_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(compiler, "find", lambda: None)
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="az bicep install --version v"):
@@ -94,6 +92,6 @@ def test_without_a_compiler_the_pipeline_fails(monkeypatch: pytest.MonkeyPatch):
         compiler.program()
 
 
-def test_the_workflows_use_the_version_that_the_tests_name(compiled: Compiled):
+def test_workflows_use_the_compiler_version_of_the_tests(compiled: Compiled):
     assert compiler.PINNED is not None
     assert f"v{compiled.version}" == compiler.PINNED[1], "another version than the pipeline's has other findings"

@@ -13,17 +13,17 @@ COSTS = {each.name: each.cost for each in entry.ENTRIES if each.cost}
 TODAY, COVERED = list(COSTS.values())[:2]
 
 
-def test_what_is_deployed_is_the_cheapest_that_holds_at_the_average() -> None:
+def test_deployed_entry_is_the_cheapest_that_holds_at_the_average() -> None:
     holds = {each.name: each.cost(600, INPUTS) for each in entry.ENTRIES if each.cost and not each.fails}
     assert min(holds, key=lambda name: holds[name]) == next(iter(COSTS)), holds
     assert len(holds) > 1
 
 
-def test_the_entry_costs_what_the_bill_says() -> None:
+def test_entry_costs_equal_the_bill() -> None:
     assert TODAY(600, INPUTS) == capacity.bill(600, 3_000, {**INPUTS, "ddos_plan": 0})["Gateway with firewall"]
 
 
-def test_a_plan_pays_from_the_units_that_are_named_and_not_before() -> None:
+def test_ddos_plan_pays_from_exactly_the_stated_units() -> None:
     pays = entry.plan_pays_from(INPUTS)
     without, with_plan = {**INPUTS, "ddos_plan": 0}, {**INPUTS, "ddos_plan": 1}
     assert capacity.gateway_price(pays, with_plan) < capacity.gateway_price(pays, without)
@@ -41,12 +41,12 @@ def test_fewer_bytes_never_make_an_entry_dearer() -> None:
     assert all(cost(rate, small) <= cost(rate, INPUTS) for cost in COSTS.values() for rate in entry.RATES)
 
 
-def test_every_entry_that_is_not_taken_says_why() -> None:
+def test_every_rejected_entry_has_a_reason() -> None:
     for each in entry.ENTRIES:
         assert each.fails or each.cost, each.name
 
 
-def test_the_plan_is_off_where_it_does_not_pay(compiled: Compiled) -> None:
+def test_ddos_plan_is_off_where_it_does_not_pay(compiled: Compiled) -> None:
     said = compiled.parameters["prod"].get("ddosProtectionPlanId", {"value": ""})["value"]
     assert bool(said) is (capacity.needs(600, INPUTS).gateway_units >= entry.plan_pays_from(INPUTS))
     network = Snapshot.of("prod", compiled.snapshots["prod"]).one("Microsoft.Network/virtualNetworks")
@@ -54,6 +54,6 @@ def test_the_plan_is_off_where_it_does_not_pay(compiled: Compiled) -> None:
     assert (network.at("properties.ddosProtectionPlan") is None) is not bool(said)
 
 
-def test_the_template_says_from_where_a_plan_pays(compiled: Compiled) -> None:
+def test_template_states_from_where_the_ddos_plan_pays(compiled: Compiled) -> None:
     said = compiled.templates["main.bicep"]["parameters"]["ddosProtectionPlanId"]["metadata"]["description"]
     assert f"from {entry.plan_pays_from(INPUTS)} capacity units" in said

@@ -17,11 +17,11 @@ OVERRIDES = "properties.managedRules.managedRuleSets"
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_the_policies_that_are_deployed_obey_every_rule(compiled: Compiled, environment: str):
+def test_deployed_firewall_policies_obey_every_rule(compiled: Compiled, environment: str):
     assert rules.every_rule(Snapshot.of(environment, compiled.snapshots[environment])) == []
 
 
-def test_a_new_environment_looks_first_and_then_refuses(dev: Snapshot, prod: Snapshot):
+def test_new_environment_starts_in_detection_and_production_prevents(dev: Snapshot, prod: Snapshot):
     assert {policy.setting("mode") for policy in Firewall.of(dev).policies.values()} == {"Detection"}
     assert {policy.setting("mode") for policy in Firewall.of(prod).policies.values()} == {"Prevention"}
 
@@ -128,11 +128,11 @@ def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, 
         ("/studiox", "feed"),
     ],
 )
-def test_each_path_meets_its_policy(prod: Snapshot, path: str, policy: str):
+def test_each_path_gets_its_policy(prod: Snapshot, path: str, policy: str):
     assert Firewall.of(prod).policy_of(path).name == policy
 
 
-def test_words_of_a_search_are_free_in_a_search_alone(prod: Snapshot) -> None:
+def test_search_words_are_excluded_only_in_the_search_policy(prod: Snapshot) -> None:
     firewall = Firewall.of(prod)
     free = {
         policy.name

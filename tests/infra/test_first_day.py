@@ -17,7 +17,7 @@ QUERIES = "Microsoft.Insights/scheduledQueryRules"
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_nothing_that_would_stop_the_first_day_is_deployed(compiled: Compiled, environment: str):
+def test_nothing_that_would_fail_the_first_deployment_is_deployed(compiled: Compiled, environment: str):
     assert rules.every_rule(Snapshot.of(environment, compiled.snapshots[environment])) == []
     assert rules.ordered(compiled.templates["main.bicep"]) == []
 
@@ -84,14 +84,14 @@ def test_a_planted_mistake_is_found(prod: Snapshot, type_name: str, named: str, 
     assert any(finding in each for each in found), found
 
 
-def test_what_must_be_ordered_and_is_not_is_found(compiled: Compiled):
+def test_missing_dependency_order_is_found(compiled: Compiled):
     template = copy.deepcopy(compiled.templates["main.bicep"])
     template["resources"]["privateEndpoints"]["dependsOn"].remove("roles")
     template["resources"]["monitoring"]["properties"]["template"]["resources"]["insightsInScope"]["dependsOn"] = []
     assert len(rules.ordered(template)) == 2
 
 
-def test_the_pipelines_subject_and_role_names_are_its_own(bootstrap: Snapshot):
+def test_subject_and_role_names_are_those_of_the_pipeline(bootstrap: Snapshot):
     kind = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials"
     subjects = [each.at("properties.subject") for each in bootstrap.all(kind)]
     ends = ("environment:prod", "environment:prod-switch", "pull_request")

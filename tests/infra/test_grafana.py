@@ -48,7 +48,7 @@ def wrong(query: str, legend: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("title", "query", "legend"), QUERIES)
-def test_a_query_asks_for_a_metric_of_its_kind_with_labels_it_has(title: str, query: str, legend: str) -> None:
+def test_queries_use_existing_metrics_of_their_kind_with_their_labels(title: str, query: str, legend: str) -> None:
     assert wrong(query, legend) == [], title
 
 
@@ -67,7 +67,7 @@ def test_a_planted_mistake_is_found(query: str, legend: str, found: str) -> None
     assert any(found in each for each in wrong(query, legend))
 
 
-def test_the_names_are_those_that_prometheus_is_given() -> None:
+def test_metric_names_are_those_exported_to_prometheus() -> None:
     telemetry = Telemetry()
     for name, metric in METRICS.items():
         labels = ["x"] * len(metric.labels)
@@ -86,7 +86,7 @@ def test_every_histogram_of_the_live_page_is_on_the_dashboard() -> None:
     assert shown >= HISTOGRAMS - {"http_duration_ms"}
 
 
-def test_no_panel_covers_another_and_ids_are_unique() -> None:
+def test_panels_do_not_overlap_and_ids_are_unique() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()

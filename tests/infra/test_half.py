@@ -24,7 +24,7 @@ def test_the_first_line_is_the_bill_and_the_lines_add_up() -> None:
         assert halves[at] == pytest.approx(first[at] / 2, abs=1)
 
 
-def test_no_idea_makes_the_bill_larger_and_each_makes_one_smaller() -> None:
+def test_each_idea_lowers_one_bill_and_raises_none() -> None:
     world = World(INPUTS)
     for idea in IDEAS:
         before, world = world.together(), idea.applied(world)

@@ -9,14 +9,14 @@ from infra.capacity import bill
 from tests.infra.test_capacity import INPUTS
 
 
-def test_the_whole_bill_on_another_host_differs_by_the_functions_alone() -> None:
+def test_bill_on_another_host_differs_only_by_the_functions() -> None:
     parts = bill(600, 3_000, INPUTS)
     others = sum(cost for part, cost in parts.items() if not part.startswith("Functions"))
     for host, cost in hosting.HOSTS.items():
         assert hosting.whole_bill(host, 600, 3_000, INPUTS) == pytest.approx(others + cost(600, INPUTS).together)
 
 
-def test_from_600_on_dedicated_nodes_are_cheaper_as_the_decision_says() -> None:
+def test_dedicated_nodes_are_cheaper_from_600_on() -> None:
     for rate in (600, 3_000, 30_000):
         costs = {host: cost(rate, INPUTS).together for host, cost in hosting.HOSTS.items()}
         assert min(costs, key=lambda host: costs[host]) == "Container Apps, Dedicated"

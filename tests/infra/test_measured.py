@@ -36,7 +36,7 @@ def test_figures_are_merged_by_name_and_sorted(file: Path):
     assert file.read_text().index('"cpu"') < file.read_text().index('"size"')
 
 
-def test_the_committed_file_is_as_the_helper_writes_it():
+def test_committed_file_is_formatted_as_the_helper_writes_it():
     text = figures.MEASURED.read_text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
     for name, entry in json.loads(text).items():

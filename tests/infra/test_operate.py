@@ -232,7 +232,7 @@ async def cloud() -> AsyncIterator[Cloud]:
         yield made
 
 
-async def test_keys_are_made_once_and_the_app_can_read_them(cloud: Cloud):
+async def test_keys_are_created_once_and_readable_by_the_app(cloud: Cloud):
     assert await cloud.run("make-keys") == 0
     made = dict(cloud.secrets)
     assert await cloud.run("make-keys") == 0
@@ -242,7 +242,7 @@ async def test_keys_are_made_once_and_the_app_can_read_them(cloud: Cloud):
     assert Identity(made["identity-secret"]).user_key("t", "0" * 64)
 
 
-async def test_a_rotated_key_signs_and_the_earlier_ones_still_verify(cloud: Cloud):
+async def test_rotated_key_signs_and_earlier_ones_still_verify(cloud: Cloud):
     old = f"old:{base64.b64encode(b'o' * 32).decode()}"
     cloud.secrets["signing-keys"] = old
     assert await cloud.run("rotate-signing-key") == 0
@@ -252,7 +252,7 @@ async def test_a_rotated_key_signs_and_the_earlier_ones_still_verify(cloud: Clou
     assert after.current_tag != before.current_tag
 
 
-async def test_the_app_is_told_to_read_new_keys(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_app_is_told_to_reload_new_keys(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
     assert await cloud.run("make-keys") == 0
     cloud.secrets["signing-keys"] = f"old:{base64.b64encode(b'o' * 32).decode()}"
     assert await cloud.run("rotate-signing-key") == 0
@@ -262,7 +262,7 @@ async def test_the_app_is_told_to_read_new_keys(cloud: Cloud, capfd: pytest.Capt
     assert "restart it" in capfd.readouterr().out
 
 
-def test_only_so_many_signing_keys_are_kept():
+def test_number_of_kept_signing_keys_is_limited():
     ring = operate.rotated("c:3,b:2,a:1", "d", "4")
     assert ring == "d:4,c:3,b:2"
 
@@ -277,7 +277,7 @@ async def test_no_secret_is_printed(cloud: Cloud, capfd: pytest.CaptureFixture[s
             assert part not in printed
 
 
-async def test_the_switch_flips_and_leaves_everything_else_of_the_flag_alone(cloud: Cloud):
+async def test_switch_flips_and_leaves_the_rest_of_the_flag_unchanged(cloud: Cloud):
     targeting = {"client_filters": [{"name": "Microsoft.Targeting", "parameters": {"Audience": {}}}]}
     cloud.flags["personalized-feed"] = {"id": "personalized-feed", "enabled": True, "conditions": targeting}
     assert await cloud.run("switch", "personalized-feed", "off") == 0
@@ -285,7 +285,7 @@ async def test_the_switch_flips_and_leaves_everything_else_of_the_flag_alone(clo
     assert cloud.flags["personalized-feed"] == {"id": "personalized-feed", "enabled": False, "conditions": targeting}
 
 
-async def test_a_change_by_somebody_else_survives_the_switch(cloud: Cloud):
+async def test_concurrent_change_survives_the_switch(cloud: Cloud):
     cloud.flags["f"] = {"id": "f", "enabled": True}
     cloud.meanwhile = [{"id": "f", "enabled": True, "description": "theirs"}]
     assert await cloud.run("switch", "f", "off") == 0
@@ -293,7 +293,7 @@ async def test_a_change_by_somebody_else_survives_the_switch(cloud: Cloud):
     assert cloud.flags["f"] == {"id": "f", "enabled": False, "description": "theirs"}
 
 
-async def test_a_flag_that_is_not_there_is_not_invented(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_missing_flag_is_not_created(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
     assert await cloud.run("switch", "personalised-feed", "off") == 1
     assert "run seed-flags first" in capfd.readouterr().out
     assert cloud.flags == {}
@@ -326,7 +326,7 @@ def _artifact(package: bytes) -> bytes:
     return buffer.getvalue()
 
 
-async def test_another_package_than_the_one_asked_for_is_not_deployed(cloud: Cloud):
+async def test_package_other_than_the_requested_one_is_not_deployed(cloud: Cloud):
     cloud.downloads["artifact"] = _artifact(b"something else")
     code = await cloud.run("deploy", f"{cloud.url}/download/artifact", "0" * 64, GITHUB_TOKEN="github")
     assert code == 1
@@ -334,7 +334,7 @@ async def test_another_package_than_the_one_asked_for_is_not_deployed(cloud: Clo
     assert cloud.blobs == {}
 
 
-async def test_the_previous_package_comes_back_without_github(cloud: Cloud):
+async def test_previous_package_is_restored_without_github(cloud: Cloud):
     previous = zipped(host_json='{"version": "2.0"}')
     cloud.blobs[f"{sha256(previous)}.zip"] = previous
     assert await cloud.run("deploy-kept", sha256(previous)) == 0
@@ -343,7 +343,7 @@ async def test_the_previous_package_comes_back_without_github(cloud: Cloud):
     assert await cloud.run("deploy-kept", "0" * 64) == 1
 
 
-async def test_a_refused_package_is_a_failure_and_does_not_become_the_current_one(cloud: Cloud):
+async def test_refused_package_is_a_failure_and_does_not_become_current(cloud: Cloud):
     package = zipped(host_json="{}")
     cloud.blobs = {f"{sha256(package)}.zip": package, "current": b"before"}
     cloud.refuse_package = True
@@ -351,7 +351,7 @@ async def test_a_refused_package_is_a_failure_and_does_not_become_the_current_on
     assert cloud.blobs["current"] == b"before"
 
 
-async def test_kept_packages_are_listed_with_the_one_that_runs(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_kept_packages_are_listed_with_the_running_one(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
     one, two = sha256(b"1"), sha256(b"2")
     cloud.blobs = {f"{one}.zip": b"1", f"{two}.zip": b"2", "current": two.encode()}
     assert await cloud.run("packages") == 0
@@ -360,7 +360,7 @@ async def test_kept_packages_are_listed_with_the_one_that_runs(cloud: Cloud, cap
     assert second.endswith(f"{two} runs")
 
 
-async def test_a_command_runs_in_the_package_with_the_settings_and_identity_of_the_app(
+async def test_command_runs_in_the_package_with_settings_and_identity_of_the_app(
     cloud: Cloud, capfd: pytest.CaptureFixture[str]
 ):
     program = "import os, sys; print(os.environ['AZURE_CLIENT_ID'], os.environ['IDENTITY_SECRET'], sys.argv[1:])"
@@ -374,7 +374,9 @@ async def test_a_command_runs_in_the_package_with_the_settings_and_identity_of_t
     assert await cloud.run("run", "there_is_no_such_module") == 1
 
 
-async def test_flags_are_seeded_by_the_package_as_operations(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_packaged_command_seeds_flags_with_the_operations_identity(
+    cloud: Cloud, capfd: pytest.CaptureFixture[str]
+):
     package = zipped(
         commands____init___py="", commands__seed_flags_py="import os; print(os.environ['AZURE_CLIENT_ID'])"
     )
@@ -383,7 +385,7 @@ async def test_flags_are_seeded_by_the_package_as_operations(cloud: Cloud, capfd
     assert capfd.readouterr().out.strip() == "operations"
 
 
-async def test_a_certificate_is_made_only_where_there_is_none(cloud: Cloud):
+async def test_certificate_is_created_only_where_there_is_none(cloud: Cloud):
     assert await cloud.run("make-certificate") == 0
     assert cloud.certificate is not None
     assert cloud.certificate["policy"]["x509_props"]["sans"] == {"dns_names": ["feed.example.com"]}
@@ -392,19 +394,19 @@ async def test_a_certificate_is_made_only_where_there_is_none(cloud: Cloud):
     assert cloud.certificate is made
 
 
-async def test_a_service_that_is_busy_is_asked_again(cloud: Cloud):
+async def test_busy_service_is_retried(cloud: Cloud):
     cloud.flags["f"] = {"id": "f", "enabled": True}
     cloud.failures = 3
     assert await cloud.run("switch", "f", "off") == 0
     assert cloud.flags["f"]["enabled"] is False
 
 
-async def test_a_service_that_is_down_is_a_failure_that_names_it(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_unavailable_service_is_a_failure_that_names_it(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
     assert await cloud.run("switch", "f", "off", IDENTITY_ENDPOINT="http://127.0.0.1:9/none") == 1
     assert "127.0.0.1 does not answer" in capfd.readouterr().out
 
 
-async def test_help_and_wrong_use_say_what_there_is(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_help_and_wrong_use_list_the_commands(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
     assert await cloud.run("help") == 0
     assert await cloud.run("no-such-action") == 2
     assert await cloud.run("switch", "f") == 2
@@ -413,7 +415,7 @@ async def test_help_and_wrong_use_say_what_there_is(cloud: Cloud, capfd: pytest.
         assert action in (operate.__doc__ or "")
 
 
-async def test_the_first_operators_key_opens_the_door_and_is_made_once(tmp_path: Path):
+async def test_first_operators_key_works_and_is_created_once(tmp_path: Path):
     key = "a-key-that-the-vault-keeps"
     variables = {**os.environ, "DATA_FOLDER": str(tmp_path), "FIRST_KEY": key}
     for _ in range(2):
@@ -443,7 +445,7 @@ async def test_the_first_operators_key_opens_the_door_and_is_made_once(tmp_path:
     ],
 )
 @pytest.mark.parametrize("state", ["on", "off"])
-async def test_the_switch_for_a_tenant_is_what_the_app_makes_of_it(cloud: Cloud, conditions: Any, state: str):
+async def test_switch_for_a_tenant_equals_that_of_the_app(cloud: Cloud, conditions: Any, state: str):
     flag = {"id": "f", "enabled": True, **({"conditions": conditions} if conditions else {})}
     cloud.flags["f"] = json.loads(json.dumps(flag))
     assert await cloud.run("switch", "f", state, "news", APP_CLIENT_ID="", APP_ID="", PACKAGES_URL="") == 0
@@ -453,15 +455,13 @@ async def test_the_switch_for_a_tenant_is_what_the_app_makes_of_it(cloud: Cloud,
     assert cloud.flags["f"] == {"conditions": {"client_filters": []}, **wanted} or cloud.flags["f"] == wanted
 
 
-async def test_the_switch_for_a_tenant_leaves_odd_conditions_alone(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
+async def test_switch_for_a_tenant_leaves_unknown_conditions_unchanged(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
     cloud.flags["f"] = {"id": "f", "enabled": True, "conditions": {"client_filters": ["odd"]}}
     assert await cloud.run("switch", "f", "off", "news") == 1
     assert "cannot be read" in capfd.readouterr().out
     assert cloud.flags["f"]["conditions"] == {"client_filters": ["odd"]}
 
 
-async def test_the_operations_job_prints_nothing_that_users_events_hold(
-    cloud: Cloud, capfd: pytest.CaptureFixture[str]
-):
+async def test_operations_job_prints_no_personal_data(cloud: Cloud, capfd: pytest.CaptureFixture[str]):
     assert await cloud.run("run", "commands.replay_dead_letters", "show", "signals", "--content") == 1
     assert "run this from the peered network" in capfd.readouterr().out

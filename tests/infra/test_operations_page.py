@@ -12,13 +12,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 
 
-def test_the_capacity_tables_are_what_the_program_prints():
+def test_capacity_tables_equal_the_program_output():
     printed = capacity.render(figures.read())
     shown = PAGE.partition("<!-- capacity -->\n")[2].partition("<!-- /capacity -->")[0]
     assert shown == printed, "run: python -m infra.capacity, and put what it prints between the two marks"
 
 
-def test_each_setting_of_the_host_is_justified():
+def test_each_host_setting_is_justified():
     host = json.loads((ROOT / "host.json").read_text())
     section = PAGE.partition("## host.json, line by line")[2].partition("\n## ")[0]
     for extension in host["extensions"].values():
@@ -28,11 +28,11 @@ def test_each_setting_of_the_host_is_justified():
         assert name in section
 
 
-def test_each_action_of_the_job_is_listed():
+def test_each_job_action_is_listed():
     for action in operate.ACTIONS:
         assert re.search(rf"`{action}\b", PAGE), action
 
 
-def test_files_that_the_page_names_exist():
+def test_files_named_on_the_page_exist():
     for link in re.findall(r"\]\(\.\./([^)#]+)\)", PAGE):
         assert (ROOT / link).exists(), link

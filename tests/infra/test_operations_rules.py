@@ -18,18 +18,18 @@ ROLES = "Microsoft.Authorization/roleDefinitions"
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_those_on_call_can_switch_flags_and_read_what_was_printed(compiled: Compiled, environment: str):
+def test_on_call_staff_can_switch_flags_and_read_job_output(compiled: Compiled, environment: str):
     made = Snapshot.of(environment, compiled.snapshots[environment])
     assert [*rules.jobs(made), *rules.printed(made)] == []
     assert [scope_of(each) for each in rules.given_to(made, rules.ON_CALL)] == [made.one(rules.JOB, "switch-")["id"]]
 
 
-def test_what_step_1_gives_those_on_call_is_to_look(bootstrap: Snapshot):
+def test_step_1_gives_on_call_staff_read_access_only(bootstrap: Snapshot):
     assert rules.given_to(bootstrap, rules.ON_CALL)
     assert rules.on_call(bootstrap) == []
 
 
-def test_an_image_by_a_tag_that_moves_is_found(prod: Snapshot):
+def test_image_with_a_moving_tag_is_found(prod: Snapshot):
     path = "properties.template.containers"
     (container,) = prod.one(rules.JOB, "switch-").at(path)
     moving = [{**container, "image": "mcr.microsoft.com/azure-functions/python:4-python3.11"}]
@@ -42,14 +42,14 @@ def test_a_switch_job_with_another_identity_is_found(prod: Snapshot):
     assert any("can do more than write flags" in each for each in found)
 
 
-def test_those_on_call_with_a_role_elsewhere_are_found(prod: Snapshot):
+def test_on_call_role_outside_its_scope_is_found(prod: Snapshot):
     (given,) = rules.given_to(prod, rules.ON_CALL)
     elsewhere = given["id"].replace(prod.one(rules.JOB, "switch-")["id"], prod.one(COSMOS)["id"])
     found = rules.jobs(planted(prod, ASSIGNMENT, given.name, "id", elsewhere))
     assert any("those on call may act on" in each for each in found)
 
 
-def test_a_start_of_every_job_is_found(bootstrap: Snapshot):
+def test_permission_to_start_every_job_is_found(bootstrap: Snapshot):
     (given,) = rules.given_to(bootstrap, rules.ON_CALL)
     role = rules.role_of(given)
     permissions: Any = [{"actions": ["Microsoft.App/jobs/read", "Microsoft.App/jobs/start/action"]}]
@@ -57,7 +57,7 @@ def test_a_start_of_every_job_is_found(bootstrap: Snapshot):
     assert found == ["those on call may Microsoft.App/jobs/start/action anywhere in the group"]
 
 
-def test_telemetry_that_can_be_read_from_outside_is_found(prod: Snapshot):
+def test_telemetry_readable_from_outside_is_found(prod: Snapshot):
     outside = prod.one(rules.WORKSPACE, "logop-")["id"]
     changed = Snapshot(prod.environment, copy.deepcopy(prod.resources))
     gateway = next(each for each in changed.all(DIAGNOSTICS) if "managedEnvironments" not in each["id"])

@@ -70,7 +70,7 @@ def test_the_package_has_no_compiler_and_no_training_library(built: Path) -> Non
     assert libraries.isdisjoint({"numba", "llvmlite", "scipy", "pyarrow", "torch", "sklearn"})
 
 
-def test_the_package_serves_the_api_reference_and_brings_none_of_the_rest(unpacked: Path) -> None:
+def test_package_serves_the_api_reference_with_only_its_files(unpacked: Path) -> None:
     swagger = unpacked / package.SITE_PACKAGES / package.SWAGGER_UI
     assert {path.name for path in swagger.iterdir()} == {*package.SWAGGER_FILES, "LICENSE"}
     program = (
@@ -127,7 +127,7 @@ def test_the_same_files_give_the_same_package(tmp_path: Path):
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
-def test_publishing_by_hand_leaves_out_the_same_files():
+def test_manual_publish_leaves_out_the_same_files():
     ignored = pathspec.GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
     files = repository_files()
     assert {path for path in files if not ignored.match_file(path)} == {
@@ -135,7 +135,7 @@ def test_publishing_by_hand_leaves_out_the_same_files():
     }
 
 
-def test_what_a_room_serves_is_packaged_and_what_only_developers_need_is_not():
+def test_served_files_are_packaged_and_developer_files_are_not():
     assert package.is_packaged("cms/studio/index.html")
     for path in (
         "tests/feed/test_page.py",

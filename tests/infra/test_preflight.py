@@ -68,7 +68,7 @@ def run(
     return preflight.main(["--environment", "prod"], variables), capsys.readouterr().out
 
 
-def test_a_subscription_in_order_passes_and_the_next_step_is_named(tmp_path, monkeypatch, capsys):
+def test_valid_subscription_passes_and_the_next_step_is_named(tmp_path, monkeypatch, capsys):
     code, said = run(tmp_path, monkeypatch, capsys, ANSWERS)
     assert code == 0, said
     assert "FAILED" not in said
@@ -120,7 +120,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("answers", "step"), WRONG.values(), ids=WRONG.keys())
-def test_what_would_stop_it_fails_and_says_the_next_step(
+def test_blocking_problem_fails_with_the_next_step(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -132,7 +132,7 @@ def test_what_would_stop_it_fails_and_says_the_next_step(
     assert any(line.startswith("FAILED") and step in line for line in said.splitlines()), said
 
 
-def test_a_refusal_is_one_failed_check_and_the_others_are_still_asked(tmp_path, monkeypatch, capsys):
+def test_denied_query_is_one_failed_check_and_the_others_still_run(tmp_path, monkeypatch, capsys):
     code, said = run(tmp_path, monkeypatch, capsys, {k: v for k, v in ANSWERS.items() if k != "provider list"})
     assert code == 1
     assert "providers: could not be asked: ERROR: (AuthorizationFailed)" in said
@@ -153,7 +153,7 @@ def test_the_subject_has_one_of_the_two_forms_that_github_signs(prefix: str, goo
     assert [step is None for _, step in preflight.subject(prefix)] == [good]
 
 
-def test_variables_that_are_missing_are_named(capsys: pytest.CaptureFixture[str]):
+def test_missing_variables_are_named(capsys: pytest.CaptureFixture[str]):
     assert preflight.main(["--environment", "dev"], {}) == 2
     assert "set DEPLOY_LOCATION, DEPLOY_GROUP, GITHUB_SUBJECT_PREFIX first" in capsys.readouterr().out
 

@@ -59,11 +59,11 @@ async def deployment() -> AsyncIterator[Deployment]:
     await runner.cleanup()
 
 
-async def test_a_good_deployment_passes(deployment: Deployment):
+async def test_working_deployment_passes(deployment: Deployment):
     assert await deployment.check(SMOKE_TENANT="t", SMOKE_API_KEY="right") == 0
 
 
-async def test_without_a_key_it_says_that_no_feed_was_asked_for(
+async def test_run_without_a_key_reports_that_no_feed_was_requested(
     deployment: Deployment, capfd: pytest.CaptureFixture[str]
 ):
     assert await deployment.check() == 0
@@ -76,7 +76,7 @@ async def test_an_open_debug_endpoint_fails(deployment: Deployment, capfd: pytes
     assert "the firewall must answer 403" in capfd.readouterr().out
 
 
-async def test_a_firewall_that_only_logs_is_not_asked_to_close_anything(
+async def test_detection_only_firewall_is_not_expected_to_block(
     deployment: Deployment, capfd: pytest.CaptureFixture[str]
 ):
     deployment.debug = 401
@@ -85,13 +85,13 @@ async def test_a_firewall_that_only_logs_is_not_asked_to_close_anything(
     assert await deployment.check(SMOKE_FIREWALL="Prevention") == 1
 
 
-async def test_a_dependency_that_is_down_is_named(deployment: Deployment, capfd: pytest.CaptureFixture[str]):
+async def test_unavailable_dependency_is_named(deployment: Deployment, capfd: pytest.CaptureFixture[str]):
     deployment.ready = 503
     assert await deployment.check() == 1
     assert "'bus': 'slow'" in capfd.readouterr().out
 
 
-async def test_a_feed_that_is_refused_fails(deployment: Deployment):
+async def test_refused_feed_fails(deployment: Deployment):
     assert await deployment.check(SMOKE_TENANT="t", SMOKE_API_KEY="wrong") == 1
     deployment.feed = 500
     assert await deployment.check(SMOKE_TENANT="t", SMOKE_API_KEY="right") == 1
@@ -103,7 +103,7 @@ async def test_events_that_are_never_folded_fail(deployment: Deployment, capfd: 
     assert "is fold_signals running?" in capfd.readouterr().out
 
 
-async def test_the_whole_way_of_a_video_and_of_events_passes_on_the_real_app(
+async def test_full_check_of_a_video_and_its_events_passes_on_the_real_app(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     async with served(tmp_path) as app:

@@ -41,7 +41,7 @@ def test_every_lever_has_one_line_whether_or_not_it_changed_anything():
     assert all(round(saved, 6) == 0 for step in unchanged for saved in step.saved)
 
 
-def test_another_assumption_is_no_saving_and_stands_in_its_own_column():
+def test_changed_assumption_is_no_saving_and_has_its_own_column():
     table = waterfall.waterfall(FIGURES, capacity.bill)
     rows = [line for line in table.splitlines() if line.startswith("| no saving: ")]
     assert len(rows) == sum("instead" in entry for entry in ASSUMED.values()) > 0
@@ -64,7 +64,7 @@ def test_each_target_is_judged_by_the_bill_after():
             assert ("met" in cell) is (sum(capacity.bill(average, peak, found.after).values()) <= target)
 
 
-def test_every_part_of_the_bill_says_what_taking_it_away_needs():
+def test_every_part_of_the_bill_has_a_note_on_removing_it():
     assert set(waterfall.WANTED) == set(capacity.bill(600, 3_000, FIGURES.after))
 
 
@@ -83,6 +83,6 @@ def test_a_measured_figure_is_the_value_after_or_its_ratio():
         ({"value": 4, "unit": "bytes", "source": "assumed: by nobody"}, "bytes"),
     ],
 )
-def test_a_measured_figure_that_does_not_fit_is_refused(entry: dict[str, Any], unit: str):
+def test_unsuitable_measured_figure_is_refused(entry: dict[str, Any], unit: str):
     with pytest.raises(ValueError, match="size is measured"):
         figures.combine({"size": entry}, {"size": {"value": 1, "unit": unit, "source": "now"}})

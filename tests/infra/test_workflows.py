@@ -28,19 +28,19 @@ def steps(document: dict[Any, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: path.parent.name + "/" + path.name)
-def test_every_action_of_others_is_pinned_to_a_commit(path: Path):
+def test_every_third_party_action_is_pinned_to_a_commit(path: Path):
     for line in re.findall(r"uses: (\S+.*)", path.read_text()):
         assert line.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: path.parent.name + "/" + path.name)
-def test_no_shell_line_holds_a_value_that_somebody_else_chose(path: Path):
+def test_no_shell_line_contains_untrusted_input(path: Path):
     for step in steps(load(path)):
         assert not FROM_OUTSIDE.search(step.get("run", "")), step["run"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_reads_and_each_job_says_what_more_it_needs(path: Path):
+def test_workflows_have_read_permission_and_each_job_declares_more(path: Path):
     document = load(path)
     assert document["permissions"] == {"contents": "read"}
     for name, job in document["jobs"].items():
@@ -58,7 +58,7 @@ def test_pull_requests_see_no_environment_and_no_secret():
     assert "environment:" not in text
 
 
-def test_whatever_touches_azure_asks_its_environment_first():
+def test_every_job_that_touches_azure_uses_a_protected_environment():
     for path in WORKFLOWS:
         for job in load(path)["jobs"].values():
             logins = [step for step in job.get("steps", []) if step.get("uses", "").startswith("azure/login@")]
@@ -82,14 +82,14 @@ def test_production_follows_a_smoke_test_of_development():
     ]
 
 
-def test_tests_run_on_every_python_we_promise_and_one_compiler_checks_and_deploys():
+def test_tests_run_on_every_supported_python_and_one_compiler_version():
     checks = load(ROOT / ".github" / "workflows" / "checks.yml")
     assert checks["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     named = {version for path in WORKFLOWS for version in re.findall(r"\bv0\.\d+\.\d+\b", path.read_text())}
     assert len(named) == 1, f"one version of the Bicep compiler, not {named}"
 
 
-def test_the_switch_is_flipped_by_the_job_that_can_do_nothing_else():
+def test_switch_workflow_runs_the_restricted_switch_job():
     jobs = {path.stem: step["with"].get("job") for path in WORKFLOWS for step in steps(load(path)) if is_operate(step)}
     assert jobs["switch"] == "switch"
     assert {name for name, job in jobs.items() if job is None} == {"deploy", "rollback"}

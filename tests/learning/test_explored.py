@@ -34,14 +34,14 @@ def collected(log: Log) -> Samples:
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=50))
-def test_weights_are_capped_add_up_and_are_worth_no_more_than_their_number(chances: list[float]) -> None:
+def test_propensity_weights_are_capped_and_add_up_to_at_most_their_number(chances: list[float]) -> None:
     weights = explored_weights(np.array(chances))
     assert abs(weights.mean() - 1.0) < 1e-9
     assert weights.max() <= MOST_TIMES_MEDIAN * np.median(weights) * (1 + 1e-9)
     assert 0 < effective_size(weights) <= len(chances) * (1 + 1e-9)
 
 
-def test_equal_chances_weigh_alike_and_a_rarer_draw_weighs_more() -> None:
+def test_equal_propensities_weigh_alike_and_a_rarer_draw_weighs_more() -> None:
     assert explored_weights(np.full(4, 0.02)).tolist() == [1.0] * 4
     rare, usual = explored_weights(np.array([0.005, 0.01, 0.01]))[:2]
     assert rare == 2 * usual
@@ -54,7 +54,7 @@ def test_equal_weights_give_the_usual_auc(pairs: list[tuple[int, bool]]) -> None
     assert abs(float(weighted_auc(scores, positive, np.full(len(scores), 3.0))[0]) - usual) < 1e-9
 
 
-def test_weighting_by_propensity_undoes_a_lopsided_draw() -> None:
+def test_propensity_weighting_corrects_a_biased_draw() -> None:
     draw = np.random.default_rng(0)
     good = np.arange(40_000) % 2 == 0
     chance = np.where(good, 0.09, 0.01)
@@ -66,7 +66,7 @@ def test_weighting_by_propensity_undoes_a_lopsided_draw() -> None:
     assert abs(weighted - 0.4) < 0.03 < plain - 0.4
 
 
-def test_what_chance_showed_is_a_choice_of_its_own_and_weighs_by_its_chance() -> None:
+def test_explored_video_is_its_own_choice_weighted_by_propensity() -> None:
     log = tastes_log(users=40, videos=80, days=3)
     with_chances = with_slots(log)
     plain, explored = collected(log), collected(with_chances)
@@ -87,7 +87,7 @@ def test_a_log_without_exploration_slots_is_fitted_as_before() -> None:
     assert fit(plain.weighing_shown(5.0)) == fit(before)
 
 
-def test_a_night_says_how_well_it_tells_what_chance_showed() -> None:
+def test_nightly_report_measures_the_model_on_explored_videos() -> None:
     log = with_slots(tastes_log(users=80, videos=100, days=4, a_day=6), every=2)
     replay, learner = Replay(log), Learner("t")
     for visit in replay.walk():

@@ -28,7 +28,7 @@ def choices(names: tuple[str, ...], pull: tuple[float, ...], count: int = 800, s
     )
 
 
-def test_weights_that_made_the_choices_are_found_again() -> None:
+def test_fit_recovers_the_weights_behind_the_choices() -> None:
     found = fit(choices(("demand_24h", "next_watch", "duration"), (1.0, 0.5, -0.5), 4_000), shrink=1e-6)
     assert found == pytest.approx({"demand_24h": 1.0, "next_watch": 0.5, "duration": -0.5}, abs=0.12)
 
@@ -39,7 +39,7 @@ def test_a_log_that_rewards_skips_teaches_no_model_to_do_so() -> None:
     assert found["skip_rate"] == 0.0
 
 
-def test_a_strong_prior_holds_the_weights_and_a_weak_one_lets_go() -> None:
+def test_strong_prior_holds_the_weights_and_a_weak_one_does_not() -> None:
     samples = choices(("demand_24h",), (1.0,))
     assert fit(samples, {"demand_24h": 3.0}, shrink=100.0)["demand_24h"] == pytest.approx(3.0, abs=0.05)
     assert fit(samples, {"demand_24h": 3.0}, shrink=1e-6)["demand_24h"] == pytest.approx(1.0, abs=0.2)
@@ -60,7 +60,7 @@ def test_choices_of_weight_zero_do_not_change_the_fit() -> None:
     assert fit(both.weighing_shown(1.0))["quality"] < fit(real)["quality"] / 2
 
 
-def test_leaving_out_a_feature_and_keeping_only_choices_that_have_it() -> None:
+def test_samples_can_drop_a_feature_or_keep_only_choices_with_it() -> None:
     samples = choices(("quality", "next_watch"), (1.0, 1.0), 10)
     samples.features[:40, 1] = 0.0
     assert samples.leaving_out("next_watch").names == ("quality",)
@@ -69,7 +69,7 @@ def test_leaving_out_a_feature_and_keeping_only_choices_that_have_it() -> None:
 
 
 @given(st.integers(0, 10_000), st.lists(st.sampled_from([-0.4, 0.0, 0.3, np.inf]), min_size=4, max_size=4))
-def test_the_minimum_in_a_box_cannot_be_improved_along_any_weight(seed: int, tops: list[float]) -> None:
+def test_bounded_minimum_cannot_be_improved_along_any_weight(seed: int, tops: list[float]) -> None:
     draw = np.random.default_rng(seed)
     root = draw.normal(size=(4, 4))
     curvature = root @ root.T + 0.1 * np.eye(4)
@@ -85,7 +85,7 @@ def test_the_minimum_in_a_box_cannot_be_improved_along_any_weight(seed: int, top
     assert (gradient[found < most] >= -1e-7).all(), "nor one that may rise by rising"
 
 
-def test_a_fit_is_the_same_however_many_rows_are_worked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_is_the_same_for_any_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = choices(("demand_24h", "quality", "duration"), (1.0, 0.5, -0.5), 300)
     whole = fit(samples)
     monkeypatch.setattr("learning.fit.ROWS_AT_ONCE", 100)
@@ -97,7 +97,7 @@ def test_equal_weights_make_an_equal_version_and_other_weights_another() -> None
     assert one.version == same.version != other.version
 
 
-def test_a_feature_that_hardly_differs_gets_no_weight_out_of_proportion() -> None:
+def test_almost_constant_feature_gets_no_disproportionate_weight() -> None:
     samples = choices(("demand_24h", "category_watch"), (1.0, 0.0))
     scale = np.array([1.0, 5e-5], np.float32)
     found = fit(replace(samples, features=samples.features * scale))
@@ -105,7 +105,7 @@ def test_a_feature_that_hardly_differs_gets_no_weight_out_of_proportion() -> Non
     assert found["demand_24h"] > 0.5
 
 
-def test_no_learned_weight_leaves_the_order_of_its_feature() -> None:
+def test_learned_weights_stay_within_their_maximum() -> None:
     samples = choices(("demand_24h", "duration"), (3.0, -3.0))
     found = fit(replace(samples, features=samples.features / np.float32(100)), shrink=1e-9)
     assert found == {"demand_24h": LARGEST, "duration": -LARGEST}

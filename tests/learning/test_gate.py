@@ -15,7 +15,7 @@ def day(lift: float, requests: int = 2_000, noise: float = 0.3, seed: int = 0, u
     return evidence_of(ours, theirs, draw.integers(0, users, requests))
 
 
-def test_the_interval_is_that_of_a_bootstrap_over_users() -> None:
+def test_interval_equals_a_bootstrap_over_users() -> None:
     draw = np.random.default_rng(1)
     theirs = draw.gamma(1.0, 0.1, 3_000)
     ours, users = theirs + draw.normal(0.01, 0.08, 3_000), draw.integers(0, 400, 3_000)
@@ -25,7 +25,7 @@ def test_the_interval_is_that_of_a_bootstrap_over_users() -> None:
     assert abs(found.high - usual.high) < 0.02
 
 
-def test_pooled_days_are_the_days_together_also_for_users_of_both() -> None:
+def test_pooled_days_equal_their_union_even_for_shared_users() -> None:
     draw = np.random.default_rng(2)
     ours, theirs, users = draw.random(900), draw.random(900), draw.integers(0, 50, 900)
     whole = evidence_of(ours, theirs, users)
@@ -34,7 +34,7 @@ def test_pooled_days_are_the_days_together_also_for_users_of_both() -> None:
     assert (whole.requests, round(whole.ours, 6)) == (parts.requests, round(parts.ours, 6))
 
 
-def test_evidence_survives_its_document() -> None:
+def test_evidence_reads_back_from_its_document() -> None:
     one = day(0.1)
     back = Evidence.from_document(one.to_document())
     assert back.requests == one.requests
@@ -49,7 +49,7 @@ def test_a_clear_day_decides_at_once_in_either_direction() -> None:
     assert lost.why == "it lost on the newest day"
 
 
-def test_days_that_cannot_tell_alone_are_pooled_over_a_week() -> None:
+def test_inconclusive_days_are_pooled_over_a_week() -> None:
     week = [day(0.3, requests=120, noise=3.0, seed=seed, users=100) for seed in reversed(range(7))]
     assert week[-1].lift().low < 0 < week[-1].lift().high
     found = decide(week)
@@ -62,12 +62,12 @@ def test_too_few_requests_never_serve_a_personal_model(requests: int) -> None:
     assert not decide([day(5.0, requests=requests)] if requests else []).personal
 
 
-def test_a_placebo_of_equal_rankings_is_hardly_ever_admitted() -> None:
+def test_placebo_of_equal_rankings_is_rarely_admitted() -> None:
     admitted = sum(decide([day(0.0, requests=500, noise=1.0, seed=seed)]).personal for seed in range(100))
     assert admitted <= 8
 
 
-def test_the_first_hundred_places_tell_where_the_first_twenty_cannot() -> None:
+def test_first_hundred_places_decide_where_the_first_twenty_cannot() -> None:
     week = [day(0.1, requests=150, noise=3.0, seed=seed, users=100) for seed in range(7)]
     assert not decide(week).personal
     assert pooled(week).lift().value > 0
@@ -79,7 +79,7 @@ def test_the_first_hundred_places_tell_where_the_first_twenty_cannot() -> None:
     )
 
 
-def test_an_admitted_model_stays_until_its_week_is_no_longer_above_popularity() -> None:
+def test_admitted_model_stays_until_its_week_is_not_above_popularity() -> None:
     unsure = [day(0.05, requests=150, noise=3.0, seed=seed, users=100) for seed in range(7)]
     assert pooled(unsure).lift().value > 0 > pooled(unsure).least_lift()
     assert not decide(unsure).personal

@@ -26,7 +26,7 @@ def users(count: int) -> list[str]:
     return [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
 
 
-def test_two_in_a_hundred_are_held_out_and_stay_so() -> None:
+def test_two_percent_of_users_are_held_out_permanently() -> None:
     names = users(20_000)
     held = {name for name in names if in_holdout(name, "acme")}
     assert abs(len(held) / len(names) - 0.02) < 0.003
@@ -40,7 +40,7 @@ def test_another_tenant_holds_out_other_users() -> None:
     assert len(one & other) < 0.1 * len(one)
 
 
-def test_a_model_whose_users_watch_less_is_taken_back() -> None:
+def test_model_whose_users_watch_less_is_rolled_back() -> None:
     found = holdout_verdict(week(-0.25))
     assert found.take_back
     assert found.why == "its users watch less than the holdout"
@@ -61,7 +61,7 @@ def test_only_the_last_week_counts() -> None:
     assert holdout_verdict([*week(0.3), *week(-0.5)]).take_back
 
 
-def test_few_days_or_nothing_watched_take_nothing_back() -> None:
+def test_few_days_or_nothing_watched_roll_nothing_back() -> None:
     assert not holdout_verdict([]).take_back
     assert not holdout_verdict(week(-0.9, held_out=10, days=1)).take_back
     silent = [HoldoutDay(WatchedDay(5_000), WatchedDay(500, 9_000.0, 400_000.0))]
@@ -70,7 +70,7 @@ def test_few_days_or_nothing_watched_take_nothing_back() -> None:
     assert math.isinf(found.lift.high)
 
 
-def test_a_bad_day_in_both_groups_is_no_fault_of_the_model() -> None:
+def test_bad_day_in_both_groups_is_not_blamed_on_the_model() -> None:
     days = week(0.0)
     outage = WatchedDay(19_600, 19_600.0, 40_000.0), WatchedDay(400, 400.0, 800.0)
     assert not holdout_verdict([*days[:-1], HoldoutDay(*outage)]).take_back

@@ -28,7 +28,7 @@ def without_tastes(log: Log, seed: int = 0) -> Log:
     return Log(log.videos, log.users, log.history, Exposures(**columns))
 
 
-def test_a_tenant_of_tastes_gets_its_personal_model_and_one_without_keeps_popularity() -> None:
+def test_tenant_with_tastes_gets_a_personal_model_and_one_without_keeps_popularity() -> None:
     log = tastes_log(users=80, videos=100, days=4, a_day=6)
     nights = learned(log).nights
     assert not nights[0].decision.personal, "nothing was judged yet"
@@ -42,7 +42,7 @@ def test_a_tenant_of_tastes_gets_its_personal_model_and_one_without_keeps_popula
     assert plain[-1].served is plain[-1].popularity
 
 
-def test_equal_logs_give_equal_versions_and_a_report_says_why() -> None:
+def test_equal_logs_give_equal_versions_and_the_report_gives_the_reason() -> None:
     log = tastes_log(users=40, videos=80, days=3)
     one, same = learned(log), learned(log)
     assert [night.report() for night in one.nights] == [night.report() for night in same.nights]
@@ -52,7 +52,7 @@ def test_equal_logs_give_equal_versions_and_a_report_says_why() -> None:
     assert len(report["lift"]) == 3
 
 
-def test_few_data_stay_near_the_global_weights_and_many_leave_them() -> None:
+def test_little_data_stays_near_the_global_weights_and_much_leaves_them() -> None:
     far = LinearModel.checked("far", {"demand_1h": 4.0, "demand_7d": 0.0, "quality": 0.0, "editorial_boost": 1.0})
     distance = {}
     for users, shrink in ((60, 10.0), (60, 1e-5)):
@@ -69,7 +69,7 @@ def test_few_data_stay_near_the_global_weights_and_many_leave_them() -> None:
     assert distance[10.0] < 0.3 < distance[1e-5]
 
 
-def test_a_tenant_starts_from_its_own_demand_and_the_global_rest() -> None:
+def test_fit_starts_from_the_tenants_demand_and_the_global_rest() -> None:
     own = LinearModel.checked("own", {"demand_1h": 0.5, "demand_7d": 0.9})
     start = with_demand_of(global_model(), own)
     for weights, whole in (
@@ -80,7 +80,7 @@ def test_a_tenant_starts_from_its_own_demand_and_the_global_rest() -> None:
         assert all(weights[name] == whole[name] for name in whole if name not in DEMAND)
 
 
-def test_a_tenant_with_few_choices_keeps_the_global_taste() -> None:
+def test_tenant_with_few_choices_stays_near_the_global_weights() -> None:
     nights = learned(tastes_log(users=40, videos=80, days=2)).nights
     personal = nights[-1].personal
     assert abs(personal.weights["next_watch"] - global_model().weights["next_watch"]) < 0.2

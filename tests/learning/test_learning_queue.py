@@ -57,7 +57,7 @@ def queue_of(world: Generated, learning: Any) -> LearningQueue:
     )
 
 
-async def test_the_timer_sends_one_message_a_tenant_and_none_twice(world: Generated) -> None:
+async def test_timer_sends_one_message_per_tenant_and_none_twice(world: Generated) -> None:
     queue = queue_of(world, Learning())
     assert await queue.send_all() == 3
     assert await queue.send_all() == 3
@@ -65,12 +65,12 @@ async def test_the_timer_sends_one_message_a_tenant_and_none_twice(world: Genera
     assert (await world.app.bus.depth(SIGNALS), await world.app.bus.depth(ROLLUP)) == ((0, 0), (0, 0))
 
 
-async def test_what_is_published_for_events_does_not_reach_the_learning(world: Generated) -> None:
+async def test_event_messages_do_not_reach_the_learning_queue(world: Generated) -> None:
     await world.app.bus.publish(OutgoingMessage("m", "a", b"events"))
     assert await world.app.bus.depth(LEARNING) == (0, 0)
 
 
-async def test_a_tenant_that_fails_stops_no_other_and_is_tried_again_alone(
+async def test_failing_tenant_stops_no_other_and_is_retried_alone(
     world: Generated, caplog: pytest.LogCaptureFixture
 ) -> None:
     learning = Learning()
@@ -87,7 +87,7 @@ async def test_a_tenant_that_fails_stops_no_other_and_is_tried_again_alone(
     assert await world.app.bus.depth(LEARNING) == (0, 0)
 
 
-async def test_after_two_hours_a_failing_night_is_set_aside_and_can_be_replayed(world: Generated) -> None:
+async def test_failing_night_is_dead_lettered_after_two_hours_and_can_be_replayed(world: Generated) -> None:
     learning = Learning()
     learning.fails = {"b": BlobsUnavailable("cut off")}
     queue = queue_of(world, learning)
@@ -106,14 +106,14 @@ async def test_after_two_hours_a_failing_night_is_set_aside_and_can_be_replayed(
     assert await queue.work() == 1
 
 
-async def test_a_message_nobody_can_read_is_set_aside_at_once(world: Generated) -> None:
+async def test_unreadable_message_is_dead_lettered_at_once(world: Generated) -> None:
     await world.app.bus.publish(OutgoingMessage("odd", NO_SESSION, b"no json", LEARNING))
     learning = Learning()
     await queue_of(world, learning).work()
     assert (learning.ran, await world.app.bus.depth(LEARNING)) == ([], (0, 1))
 
 
-async def test_a_night_that_takes_too_long_is_given_back(world: Generated) -> None:
+async def test_night_that_takes_too_long_is_abandoned(world: Generated) -> None:
     class Slow(Learning):
         async def run(self, tenant_id: str, night: str) -> str:
             await asyncio.sleep(5)
@@ -126,7 +126,7 @@ async def test_a_night_that_takes_too_long_is_given_back(world: Generated) -> No
     assert (await world.app.bus.depth(LEARNING))[0] == 3
 
 
-async def test_of_a_removed_tenant_no_dead_letter_stays(world: Generated) -> None:
+async def test_dead_letters_of_a_removed_tenant_are_deleted(world: Generated) -> None:
     for tenant_id in ("a", "b"):
         letter = OutgoingMessage(tenant_id, NO_SESSION, encode(tenant_id, NIGHT, START), LEARNING)
         await world.app.bus.dead_letter(LEARNING, letter, "failed")
@@ -136,11 +136,11 @@ async def test_of_a_removed_tenant_no_dead_letter_stays(world: Generated) -> Non
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"v":2,"tenant":"a","night":"n","sentAt":1}', b"\xff"])
-def test_other_bodies_are_no_messages_of_the_learning(body: bytes) -> None:
+def test_other_bodies_are_no_learning_messages(body: bytes) -> None:
     assert decode(body) is None
 
 
-async def test_the_timers_learn_a_tenant_from_its_sample(tmp_path: Path) -> None:
+async def test_timers_train_a_tenant_from_its_sample(tmp_path: Path) -> None:
     world = generated(tmp_path)
     await world.begin()
     await world.sample_day(0)

@@ -17,7 +17,7 @@ def line(kind: str, at: int, watch_ms: float | None = None, key: int | None = No
     return {"user": "u", "type": kind, "videoId": "v", "timestamp": at, "watchTimeMs": watch_ms, "play": play}
 
 
-def test_a_play_told_by_heartbeats_is_one_exposure_with_its_furthest(tmp_path: Path) -> None:
+def test_play_reported_by_heartbeats_is_one_exposure_at_its_furthest(tmp_path: Path) -> None:
     lines = [
         line("impression", 1_000_000),
         line("start", 1_000_000),
@@ -34,7 +34,7 @@ def test_a_play_told_by_heartbeats_is_one_exposure_with_its_furthest(tmp_path: P
     assert read.long.tolist() == [True, False, False]
 
 
-def test_a_play_counts_when_it_began(tmp_path: Path) -> None:
+def test_play_is_dated_by_its_start(tmp_path: Path) -> None:
     late = line("progress", 1_060_000, 60_000.0, key=1)
     (tmp_path / "events.jsonl").write_text(json.dumps(late))
     (tmp_path / "videos.jsonl").write_text(json.dumps(make_video("v").to_document()))
@@ -42,7 +42,7 @@ def test_a_play_counts_when_it_began(tmp_path: Path) -> None:
     assert read.time.tolist() == [1_000.0]
 
 
-def test_an_event_at_the_exploration_slots_place_has_its_chance(tmp_path: Path) -> None:
+def test_event_in_the_exploration_slot_has_its_propensity(tmp_path: Path) -> None:
     receipt = {"exploredRank": 5, "propensity": 0.004}
     lines = [
         {**line("impression", 1_000_000), "rankPosition": 5, "request": receipt},
@@ -62,6 +62,6 @@ def test_an_event_at_the_exploration_slots_place_has_its_chance(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("chance", [None, True, "0.5", 0.0, -0.1, 1.5, float("nan")])
-def test_a_chance_that_is_none_is_not_used(chance: object) -> None:
+def test_invalid_propensity_is_ignored(chance: object) -> None:
     event = {"rankPosition": 5, "request": {"exploredRank": 5, "propensity": chance}}
     assert propensity_of(event) == 0.0

@@ -34,7 +34,7 @@ def long_views(users: int, a_user: int, seed: int = 0, until: float = 1_000.0) -
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-def test_gradients_are_those_of_finite_differences(sampled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_equal_finite_differences(sampled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "LOGITS_AT_ONCE", 100)
     draw = np.random.default_rng(0)
     p = {name: value.astype(np.float64) for name, value in new_parameters(40, draw, 16, 2, 10).items()}
@@ -65,7 +65,7 @@ def test_gradients_are_those_of_finite_differences(sampled: bool, monkeypatch: p
     assert compared == 8 * 12
 
 
-def test_histories_have_the_form_that_signals_keep() -> None:
+def test_histories_have_the_form_of_stored_signals() -> None:
     users = np.array([7] * 100 + [3, 3, 3])
     keys = np.r_[np.arange(100), 5, 6, 5].astype(np.uint64)
     times = np.r_[np.arange(100), 1.0, 2.0, 3.0]
@@ -77,7 +77,7 @@ def test_histories_have_the_form_that_signals_keep() -> None:
     assert second == list(range(100 - MAX_WATCHED, 100)), "the newest sixty"
 
 
-def test_a_model_learns_what_is_watched_together_and_beats_frequency() -> None:
+def test_model_learns_videos_watched_together_and_beats_frequency() -> None:
     model = train_night(None, histories_of(*long_views(400, 8)), seed_of("t", "2024-01-01"))
     assert model is not None
     later = histories_of(*long_views(400, 8, seed=1))
@@ -86,7 +86,7 @@ def test_a_model_learns_what_is_watched_together_and_beats_frequency() -> None:
     assert gain > 0.7 * np.log(CIRCLES), "four circles can tell log(4) at the most"
 
 
-def test_a_night_that_runs_twice_gives_one_result_and_another_seed_another() -> None:
+def test_repeated_night_gives_one_result_and_another_seed_another() -> None:
     histories = histories_of(*long_views(150, 6))
     one, same, other = (train_night(None, histories, seed) for seed in (1, 1, 2))
     assert one is not None
@@ -114,7 +114,7 @@ def test_new_videos_get_a_row_and_known_ones_keep_theirs() -> None:
     assert len(model.parameters["vectors"]) == len(model.keys), "the model of the night before is as it was"
 
 
-def test_a_model_that_no_longer_predicts_starts_afresh() -> None:
+def test_model_that_no_longer_predicts_is_retrained_from_scratch() -> None:
     model = train_night(None, histories_of(*long_views(300, 8)), 1)
     assert model is not None
     users, keys, times = long_views(300, 8, seed=1, until=100.0)
@@ -126,7 +126,7 @@ def test_a_model_that_no_longer_predicts_starts_afresh() -> None:
     assert after.nights == 1
 
 
-def test_nothing_is_learned_where_nobody_has_two_long_views() -> None:
+def test_nothing_is_learned_when_nobody_has_two_long_views() -> None:
     nobody = histories_of(np.arange(5), np.arange(5).astype(np.uint64), np.arange(5.0))
     assert train_night(None, nobody, 1) is None
     empty = Histories(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0), np.zeros(1, np.int64))
@@ -134,7 +134,7 @@ def test_nothing_is_learned_where_nobody_has_two_long_views() -> None:
     assert len(histories_of(*(np.zeros(0, kind) for kind in (np.int64, np.uint64, np.float64))).rows) == 0
 
 
-def test_a_state_that_is_damaged_or_not_finite_is_refused() -> None:
+def test_damaged_or_non_finite_state_is_refused() -> None:
     model = train_night(None, histories_of(*long_views(60, 5)), 1)
     assert model is not None
     raw = model.to_bytes()
@@ -146,7 +146,7 @@ def test_a_state_that_is_damaged_or_not_finite_is_refused() -> None:
         Training.from_bytes(model.to_bytes())
 
 
-def test_where_every_video_would_be_too_many_negatives_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_negatives_are_sampled_when_all_videos_would_be_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
 
     def count(share: Any, number: int, draw: Any) -> Any:

@@ -47,7 +47,7 @@ async def entries(world: Generated) -> list[dict[str, Any]]:
     return [each.body for each in found if each.body.get("resource") == "auto-model"]
 
 
-async def test_generated_nights_serve_popularity_first_and_then_the_personal_model(world: Generated) -> None:
+async def test_simulated_nights_serve_popularity_first_and_then_the_personal_model(world: Generated) -> None:
     assert await world.live(1) == [LEARNED]
     first = await world.served()
     assert first is not None
@@ -70,7 +70,7 @@ async def test_generated_nights_serve_popularity_first_and_then_the_personal_mod
     assert ranked.held_out is not None, "the holdout gets fitted popularity"
 
 
-async def test_a_night_that_runs_again_changes_nothing(world: Generated) -> None:
+async def test_repeated_night_changes_nothing(world: Generated) -> None:
     await world.live(2)
     served, state = await world.served(), await world.stored(STATE_ID)
     assert await world.app.learning.run(TENANT, day_named(1)) == AGAIN
@@ -79,7 +79,7 @@ async def test_a_night_that_runs_again_changes_nothing(world: Generated) -> None
     assert len(await entries(world)) == 2
 
 
-async def test_a_tenant_that_only_wants_suggestions_is_served_as_before(world: Generated) -> None:
+async def test_tenant_in_suggest_mode_is_served_as_before(world: Generated) -> None:
     await world.change(Tenant(TENANT, "R", auto_model="suggest"))
     await world.live(4)
     served = await world.served()
@@ -89,7 +89,7 @@ async def test_a_tenant_that_only_wants_suggestions_is_served_as_before(world: G
     assert await world.stored(f"model:{served.suggested}") is not None
 
 
-async def test_a_tenant_that_wants_no_learning_gets_its_tables_alone(world: Generated) -> None:
+async def test_tenant_with_learning_off_gets_only_its_tables(world: Generated) -> None:
     await world.change(Tenant(TENANT, "R", auto_model="off"))
     assert await world.live(2) == [TABLES_ONLY] * 2
     assert await world.served() is None
@@ -98,7 +98,7 @@ async def test_a_tenant_that_wants_no_learning_gets_its_tables_alone(world: Gene
     assert catalog.stats.cowatch is not None
 
 
-async def test_without_the_flag_nothing_new_is_promoted_and_the_versions_are_kept(
+async def test_disabled_flag_promotes_nothing_and_keeps_the_versions(
     world: Generated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.live(1)
@@ -111,7 +111,7 @@ async def test_without_the_flag_nothing_new_is_promoted_and_the_versions_are_kep
     assert await world.stored(f"model:auto-{day_named(1)}") is not None
 
 
-async def test_a_night_without_any_sample_writes_that_there_was_nothing(world: Generated) -> None:
+async def test_night_without_a_sample_records_too_little_data(world: Generated) -> None:
     assert await world.app.learning.run(TENANT, world.to_night_after(0)) == LEARNED
     served = await world.served()
     assert served is not None
@@ -119,7 +119,7 @@ async def test_a_night_without_any_sample_writes_that_there_was_nothing(world: G
     assert served.why == "too few long views to learn from"
 
 
-async def test_a_missed_night_is_made_up_for_by_the_next(world: Generated) -> None:
+async def test_missed_night_is_made_up_by_the_next(world: Generated) -> None:
     await world.live(1)
     for day in (1, 2):
         await world.sample_day(day)
@@ -128,7 +128,7 @@ async def test_a_missed_night_is_made_up_for_by_the_next(world: Generated) -> No
     assert len(state.memory.days) == 3, "both days were learned from"
 
 
-async def test_an_erased_user_leaves_the_long_views_and_the_exposures_the_next_night(world: Generated) -> None:
+async def test_erased_user_leaves_long_views_and_exposures_the_next_night(world: Generated) -> None:
     await world.live(2)
     name = world.app.identity.archive_pseudonym
     user = user_code(name("key-u1"))
@@ -147,7 +147,7 @@ async def test_an_erased_user_leaves_the_long_views_and_the_exposures_the_next_n
     assert (after.views.times[after.views.users == user] > START + 2 * DAY).all()
 
 
-async def test_users_leave_after_ninety_days(world: Generated) -> None:
+async def test_users_are_dropped_after_ninety_days(world: Generated) -> None:
     await world.live(1)
     assert len((await state_of(world)).views)
     await world.app.learning.run(TENANT, world.to_night_after(91))
@@ -155,13 +155,13 @@ async def test_users_leave_after_ninety_days(world: Generated) -> None:
     assert (len(state.views), len(state.window)) == (0, 0)
 
 
-async def test_files_of_the_sample_go_by_the_day_in_their_name(world: Generated) -> None:
+async def test_sample_files_expire_by_the_day_in_their_name(world: Generated) -> None:
     await world.live(1)
     await world.app.learning.run(TENANT, world.to_night_after(90))
     assert [blob.name async for blob in world.app.blobs.list(SAMPLES)] == []
 
 
-async def test_the_files_of_a_day_that_is_over_become_one_and_are_not_read_again(world: Generated) -> None:
+async def test_files_of_a_finished_day_are_merged_and_not_read_again(world: Generated) -> None:
     batches = list(world.batches(0))
     await world.sample_day(0, batches[:50], number=1)
     await world.sample_day(0, batches[50:], number=2)
@@ -175,14 +175,14 @@ async def test_the_files_of_a_day_that_is_over_become_one_and_are_not_read_again
     assert len((await state_of(world)).window) == len(batches)
 
 
-async def test_a_damaged_file_of_the_sample_costs_itself_alone(world: Generated) -> None:
+async def test_damaged_sample_file_affects_only_itself(world: Generated) -> None:
     await world.app.blobs.write(SAMPLES, f"{TENANT}/{day_named(0).replace('-', '/')}/00-broken.jsonl.gz", b"no gzip")
     assert await world.live(1) == [LEARNED]
     assert world.app.telemetry.counters["learning_files", ("unreadable",)] == 1
     assert len((await state_of(world)).views)
 
 
-async def test_a_damaged_state_begins_the_learning_anew(world: Generated) -> None:
+async def test_damaged_state_restarts_the_learning(world: Generated) -> None:
     await world.live(1)
     kept = await world.stored(STATE_ID)
     assert kept is not None
@@ -195,7 +195,7 @@ async def test_a_damaged_state_begins_the_learning_anew(world: Generated) -> Non
     )
 
 
-async def test_a_late_file_of_the_day_before_is_taken_in_once(world: Generated) -> None:
+async def test_late_file_of_the_day_before_is_read_once(world: Generated) -> None:
     late = list(world.batches(1))
     await world.live(1)
     await world.sample_day(1, late[10:])

@@ -80,7 +80,7 @@ async def run_here(folder: Path, writes: Writes | None = None) -> Generated:
 
 
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
-async def test_killed_at_any_write_and_run_again_a_night_gives_one_result(tmp_path: Path, when: str) -> None:
+async def test_night_killed_at_any_write_and_repeated_gives_one_result(tmp_path: Path, when: str) -> None:
     before = generated(tmp_path / "before", tiny_log())
     await before.begin()
     assert await before.live(1) == [LEARNED]

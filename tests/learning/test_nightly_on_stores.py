@@ -17,7 +17,7 @@ KINDS = {"embedded": ("sqlite", "sqlite", "folder"), "azure adapters": ("cosmos"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_three_nights_over_the_queue_end_with_what_the_tenant_is_served(tmp_path: Path, kind: str) -> None:
+async def test_tenant_is_served_the_result_of_three_nights_over_the_queue(tmp_path: Path, kind: str) -> None:
     documents, bus, blobs = KINDS[kind]
     async with AsyncExitStack() as stack:
         parts = {

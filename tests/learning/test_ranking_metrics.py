@@ -11,7 +11,7 @@ def test_ndcg_is_one_for_the_best_order_and_falls_with_the_place() -> None:
     assert metrics.ndcg(np.array([False] * 20 + [True]), 1) == 0.0
 
 
-def test_average_precision_of_hits_at_places_one_and_three() -> None:
+def test_average_precision_of_hits_at_places_one_and_three_is_exact() -> None:
     assert metrics.average_precision(np.array([True, False, True]), 2) == pytest.approx((1 + 2 / 3) / 2)
 
 
@@ -21,13 +21,13 @@ def test_auc_counts_ties_half() -> None:
     assert metrics.auc(np.array([3.0, 1.0, 2.0]), np.array([False, True, False])) == 0.0
 
 
-def test_gini_is_zero_for_equal_shares_and_near_one_when_one_has_all() -> None:
+def test_gini_is_zero_for_equal_shares_and_near_one_for_a_single_holder() -> None:
     assert metrics.gini(np.ones(10)) == pytest.approx(0.0)
     assert metrics.gini(np.r_[np.zeros(99), 1.0]) == pytest.approx(0.99)
     assert metrics.gini(np.zeros(3)) == 0.0
 
 
-def test_an_interval_holds_the_truth_and_widens_when_users_are_few() -> None:
+def test_interval_covers_the_truth_and_widens_with_fewer_users() -> None:
     draw = np.random.default_rng(0)
     theirs = draw.random(4_000)
     ours = theirs * 1.1 + draw.normal(0, 0.3, 4_000)
@@ -45,7 +45,7 @@ def test_no_difference_gives_an_interval_of_zero() -> None:
     assert lift_interval(same, same, np.arange(50)) == metrics.Interval(0.0, 0.0, 0.0)
 
 
-def test_ndcg_of_places_is_that_of_hits_and_ends_where_it_is_told() -> None:
+def test_ndcg_by_places_equals_ndcg_by_hits_and_stops_at_its_cutoff() -> None:
     hits = np.zeros(20, bool)
     hits[[0, 7]] = True
     assert metrics.ndcg_of_places(np.array([0.0, 7.0]), 20) == pytest.approx(metrics.ndcg(hits, 2))

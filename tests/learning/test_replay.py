@@ -14,7 +14,7 @@ LOG = replace(LOG, videos=[replace(v, duration_seconds=20.0 + 5 * (i % 3)) for i
 LOG = replace(LOG, exposures=replace(LOG.exposures, liked=LOG.exposures.long & (LOG.exposures.video % 3 == 0)))
 
 
-def test_shuffling_the_future_changes_no_feature_of_the_past() -> None:
+def test_shuffling_the_future_changes_no_past_feature() -> None:
     cut = START + 2.5 * DAY
     shown = LOG.exposures
     later = shown.time >= cut
@@ -66,7 +66,7 @@ def test_offline_and_online_scores_and_slates_agree_bit_for_bit() -> None:
     assert compared > 100
 
 
-def test_a_pool_holds_nothing_the_user_has_seen_and_no_more_than_its_length() -> None:
+def test_pool_holds_no_seen_video_and_no_more_than_its_length() -> None:
     replayed = Replay(LOG)
     seen: dict[int, set[int]] = {}
     for visit in replayed.walk():
@@ -76,14 +76,14 @@ def test_a_pool_holds_nothing_the_user_has_seen_and_no_more_than_its_length() ->
         before |= set(visit.shown.tolist())
 
 
-def test_exposures_within_half_an_hour_are_one_request_and_others_are_not() -> None:
+def test_exposures_within_half_an_hour_are_one_request() -> None:
     times = np.array([0.0, 1_000.0, 2_500.0, 4_400.0, 100.0])
     zeros = np.zeros(5)
     shown = Exposures(np.array([1, 1, 1, 1, 2]), np.arange(5), times, zeros, zeros > 0, zeros > 0, zeros > 0)
     assert [group.tolist() for group in sessions(shown)] == [[0, 1, 2], [4], [3]]
 
 
-def test_the_replayed_signals_count_what_the_log_says() -> None:
+def test_replayed_signals_equal_the_counts_of_the_log() -> None:
     replayed = Replay(LOG)
     for _ in replayed.walk():
         pass

@@ -22,7 +22,7 @@ def test_the_version_of_the_shipped_model_names_its_weights() -> None:
     assert again.version == model.version
 
 
-def test_the_shipped_weights_keep_to_the_limits_with_next_watch() -> None:
+def test_shipped_weights_stay_within_their_limits() -> None:
     model = global_model()
     for name, (lowest, highest) in LIMITS_NEXT_WATCH.items():
         assert lowest <= model.weights[name] <= highest
@@ -30,13 +30,13 @@ def test_the_shipped_weights_keep_to_the_limits_with_next_watch() -> None:
     assert model.trained["shownWeights"] == [SHOWN_WEIGHT, SHOWN_WEIGHT_NEXT_WATCH]
 
 
-def test_the_shipped_model_reads_next_watch_and_was_not_taught_what_is_set_by_hand() -> None:
+def test_shipped_model_reads_next_watch_and_hand_set_features_are_not_learned() -> None:
     model = global_model()
     assert model.weights["next_watch"] > 0.1
     assert set(model.trained["setByHand"]) <= set(NOT_LEARNED)
 
 
-def test_the_shipped_popularity_is_the_level_of_the_last_hour_alone() -> None:
+def test_shipped_popularity_uses_the_last_hour_only() -> None:
     weights: LinearModel = popularity_model()
     assert {name: weights.weights[name] for name in ("demand_1h", "demand_6h", "demand_24h", "demand_7d")} == {
         "demand_1h": 1.0,

@@ -12,7 +12,7 @@ from learning.stopping import Stopped, check, in_thread
 from tests.learning.test_next_watch_training import histories_of, long_views
 
 
-async def test_work_ends_soon_after_nobody_waits_any_more() -> None:
+async def test_work_stops_soon_after_its_caller_is_cancelled() -> None:
     ended: list[type[BaseException]] = []
     began, over = threading.Event(), threading.Event()
 
@@ -35,7 +35,7 @@ async def test_work_ends_soon_after_nobody_waits_any_more() -> None:
     check()  # nothing is asked of others
 
 
-async def test_training_can_be_stopped_and_leaves_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_training_stops_and_leaves_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     histories = histories_of(*long_views(400, 8))
     over = threading.Event()
 
@@ -52,7 +52,7 @@ async def test_training_can_be_stopped_and_leaves_the_thread(monkeypatch: pytest
     assert await asyncio.to_thread(over.wait, 60)
 
 
-async def test_what_the_work_gives_or_raises_is_passed_on() -> None:
+async def test_result_or_error_of_the_work_is_passed_on() -> None:
     def fail() -> None:
         raise ValueError("odd")
 

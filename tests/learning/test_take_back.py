@@ -52,7 +52,7 @@ def after(auto: AutoModel, told: Iterable[tuple[str, Any, Any]]) -> AutoModel:
     return auto
 
 
-def test_users_of_a_day_are_told_apart_by_the_name_that_the_archive_knows() -> None:
+def test_holdout_users_are_identified_by_their_archived_name() -> None:
     assert 2 <= len(HELD_OUT) <= 20
     found = holdout_day([line(user) for user in USERS for _ in range(2)], "t", DURATIONS)
     assert found.holdout == WatchedDay(len(HELD_OUT), 18.0 * len(HELD_OUT), 324.0 * len(HELD_OUT))
@@ -74,20 +74,20 @@ def test_watch_time_counts_as_in_statistics_and_a_play_once() -> None:
     assert holdout_day(lines, "t", DURATIONS).model == WatchedDay(1, seconds, seconds**2)
 
 
-def test_who_came_and_watched_nothing_is_a_user_of_the_day() -> None:
+def test_user_who_watched_nothing_counts_for_the_day() -> None:
     assert holdout_day([line(other(), None, type="impression")], "t").model == WatchedDay(1, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
     "odd", [{"user": None}, {"counted": False}, {"origin": "history"}, {"counted": None, "request": None}]
 )
-def test_what_does_not_count_is_nobodys_day(odd: dict[str, Any]) -> None:
+def test_uncounted_events_belong_to_no_day(odd: dict[str, Any]) -> None:
     found = holdout_day([{**line(other()), **odd}], "t")
     assert found == HoldoutDay(WatchedDay(), WatchedDay())
 
 
 @given(st.lists(st.tuples(st.sampled_from(USERS[:60]), st.floats(0, 1e6)), max_size=60), st.randoms())
-def test_the_order_of_the_lines_does_not_matter(told: list[tuple[str, float]], dealt: random.Random) -> None:
+def test_order_of_lines_does_not_matter(told: list[tuple[str, float]], dealt: random.Random) -> None:
     lines = [line(user, watch_ms) for user, watch_ms in told]
     found = holdout_day(lines, "t", DURATIONS)
     dealt.shuffle(lines)
@@ -96,14 +96,14 @@ def test_the_order_of_the_lines_does_not_matter(told: list[tuple[str, float]], d
         assert (group.users, group.seconds, group.squares) == pytest.approx((same.users, same.seconds, same.squares))
 
 
-def test_a_night_that_runs_again_has_one_entry_for_its_day() -> None:
+def test_repeated_night_has_one_entry_for_its_day() -> None:
     once = after(AUTO, days(3, 0.0))
     assert after(once, days(3, 0.0)) == once
     assert [day["day"] for day in once.holdout_days] == ["2026-11-01", "2026-11-02", "2026-11-03"]
     assert AutoModel.from_document(once.to_document()) == once
 
 
-def test_a_model_whose_users_watch_less_is_taken_back() -> None:
+def test_model_whose_users_watch_less_is_rolled_back() -> None:
     auto = after(AUTO, days(7, 0.2))
     verdict = judge(auto)
     assert (verdict.take_back, verdict.days, verdict.user_days) == (True, 7, 14_000)
@@ -120,7 +120,7 @@ def test_a_model_whose_users_watch_as_much_or_more_stays(less: float) -> None:
     assert take_back(auto, judge(auto)) is auto
 
 
-def test_no_model_is_promoted_for_two_weeks_after_one_was_taken_back() -> None:
+def test_no_model_is_promoted_for_two_weeks_after_a_rollback() -> None:
     back = take_back(after(AUTO, days(7, 0.2)), LOST)
     soon = replace(back, night="2026-11-20", personal="night-2")
     assert take_back(soon, WON).personal is None
@@ -129,7 +129,7 @@ def test_no_model_is_promoted_for_two_weeks_after_one_was_taken_back() -> None:
     assert take_back(later, WON) is later
 
 
-def test_days_before_a_take_back_or_without_a_personal_model_are_not_judged_again() -> None:
+def test_days_before_a_rollback_or_without_a_personal_model_are_not_judged() -> None:
     back = take_back(after(AUTO, days(7, 0.2)), LOST)
     again = after(back, [*days(14, 0.0, None, 8), *days(3, 0.1, "night-22", 22)])
     assert len(judged_days(again)) == 3
@@ -137,7 +137,7 @@ def test_days_before_a_take_back_or_without_a_personal_model_are_not_judged_agai
 
 
 @pytest.mark.parametrize("odd", [None, [], [1, 2], [1, -2, 3], [1, math.nan, 3], ["1", 2, 3], {"users": 1}])
-def test_a_day_that_cannot_be_read_says_nothing_and_ends_the_days_before_it(odd: object) -> None:
+def test_unreadable_day_ends_the_days_that_are_judged(odd: object) -> None:
     auto = after(AUTO, days(3, 0.2))
     broken = [dict(day) for day in auto.holdout_days]
     broken[1]["model"] = odd
@@ -146,7 +146,7 @@ def test_a_day_that_cannot_be_read_says_nothing_and_ends_the_days_before_it(odd:
 
 
 @given(st.floats(-0.9, 0.9), st.integers(0, 28), st.booleans())
-def test_only_a_model_that_is_served_is_taken_back_and_popularity_stays(less: float, count: int, served: bool) -> None:
+def test_only_a_served_model_is_rolled_back_and_popularity_stays(less: float, count: int, served: bool) -> None:
     auto = after(AUTO if served else replace(AUTO, personal=None), days(count, less))
     back = take_back(auto, judge(auto))
     assert back.popularity == auto.popularity

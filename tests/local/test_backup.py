@@ -54,7 +54,7 @@ async def counts(folder: Path) -> tuple[int, int]:
         await bus.close()
 
 
-async def test_a_backup_taken_while_the_app_writes_is_of_one_moment(tmp_path: Path) -> None:
+async def test_backup_of_a_running_app_is_consistent(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with_embedded_secrets(at(data))
     await write(data, 0, 3)
@@ -87,7 +87,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kept=st.floats(0, 0.9), sound=st.booleans())
-def test_a_file_that_was_cut_off_changes_nothing(tmp_path: Path, backup: bytes, kept: float, sound: bool) -> None:
+def test_truncated_backup_changes_nothing(tmp_path: Path, backup: bytes, kept: float, sound: bool) -> None:
     file = tmp_path / "cut"
     whole = zlib.decompress(backup, 31).rstrip(b"\0")  # a tar file ends with nothing
     file.write_bytes(gzip.compress(whole[: int(kept * len(whole))]) if sound else backup[: int(kept * len(backup))])
@@ -97,7 +97,7 @@ def test_a_file_that_was_cut_off_changes_nothing(tmp_path: Path, backup: bytes, 
 
 
 @pytest.mark.parametrize("name", ["../outside", "blobs/../../outside", "/etc/outside", "other", "blobs/./x"])
-def test_a_file_with_a_foreign_name_in_it_is_refused(tmp_path: Path, name: str) -> None:
+def test_backup_with_a_foreign_file_name_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "foreign"
     with tarfile.open(file, "w:gz") as archive:
         for each, content in ((ABOUT, b'{"version": 1, "savedAt": 1}'), (name, b"x")):
@@ -109,7 +109,7 @@ def test_a_file_with_a_foreign_name_in_it_is_refused(tmp_path: Path, name: str) 
     assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
 
 
-def test_nothing_is_overwritten(tmp_path: Path, backup: bytes) -> None:
+def test_restore_overwrites_nothing(tmp_path: Path, backup: bytes) -> None:
     file = tmp_path / "file"
     file.write_bytes(backup)
     restore(at(tmp_path / "data"), file)
@@ -120,7 +120,7 @@ def test_nothing_is_overwritten(tmp_path: Path, backup: bytes) -> None:
     assert file.read_bytes() == backup
 
 
-def test_without_data_or_room_no_file_is_left(tmp_path: Path, backup: bytes) -> None:
+def test_failed_backup_leaves_no_file(tmp_path: Path, backup: bytes) -> None:
     with pytest.raises(BadSetting, match="start the app once"):
         save(at(tmp_path / "none"), tmp_path / "file")
     (tmp_path / "kept").write_bytes(backup)
@@ -131,7 +131,7 @@ def test_without_data_or_room_no_file_is_left(tmp_path: Path, backup: bytes) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_a_disk_that_fills_up_leaves_no_file(tmp_path: Path, backup: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_backup_file(tmp_path: Path, backup: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> Path:
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -143,6 +143,6 @@ def test_a_disk_that_fills_up_leaves_no_file(tmp_path: Path, backup: bytes, monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "kept"]
 
 
-def test_on_azure_there_is_nothing_to_save_here(tmp_path: Path) -> None:
+def test_backup_is_refused_on_azure(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="keep their own"):
         save(Settings(document_store="cosmos", data_folder=str(tmp_path)), tmp_path / "file")

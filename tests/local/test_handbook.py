@@ -9,7 +9,7 @@ from local.handbook import DOCS, INDEX, files_of, name_of, page
 LINK = re.compile(r'(?:href|src)="([^"]+)"')
 
 
-def test_every_page_and_every_link_inside_is_served():
+def test_every_page_and_every_internal_link_is_served():
     files = files_of(DOCS)
     for path in DOCS.rglob("*.md"):
         assert name_of(path.relative_to(DOCS.parent).as_posix()) in files
@@ -21,7 +21,7 @@ def test_every_page_and_every_link_inside_is_served():
             assert inside in ("", "/", "/handbook", "data:,", *files) or "://" in target, (name, target)
 
 
-def test_the_list_of_pages_has_those_that_are_no_decision():
+def test_page_list_excludes_decisions():
     listed = set(LINK.findall(files_of(DOCS)[INDEX].decode()))
     assert {f"/handbook/{path.name}" for path in DOCS.glob("*.md")} < listed
     assert not any("/00" in target for target in listed)
@@ -32,7 +32,7 @@ def test_no_two_files_have_the_same_name():
     assert len({name_of(path.relative_to(DOCS.parent).as_posix()) for path in paths}) == len(paths)
 
 
-def test_markup_in_a_page_is_text_and_links_out_of_the_docs_lead_nowhere():
+def test_markup_is_escaped_and_links_out_of_the_docs_are_dropped():
     text = "# A `b` <i>\n\n<script>alert(1)</script>\n\n[code](../infra/operate.py) [one](api.md#x)\n"
     title, made = page(text, {"api.md"})
     assert title == "A b <i>"

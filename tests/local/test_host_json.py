@@ -10,7 +10,7 @@ import pytest
 from local.host_json import HostJsonError, parse_timespan, read_host_json
 
 
-def test_the_projects_own_host_json_is_understood() -> None:
+def test_project_host_json_is_understood() -> None:
     settings = read_host_json(json.loads((Path(__file__).parents[2] / "host.json").read_text()))
     assert settings.extensions.http.route_prefix == ""
     assert settings.extensions.http.max_outstanding_requests == 200
@@ -31,7 +31,7 @@ def test_an_empty_host_json_means_the_defaults_of_the_functions_host() -> None:
     ("text", "seconds"),
     [("00:00:30", 30), ("1:00:00", 3_600), ("1.02:03:04", 93_784), ("00:00:00.5", 0.5)],
 )
-def test_time_spans(text: str, seconds: float) -> None:
+def test_time_spans_are_parsed(text: str, seconds: float) -> None:
     assert parse_timespan(text) == seconds
 
 
@@ -54,6 +54,6 @@ def test_malformed_time_spans_are_refused(text: str) -> None:
         {"functionTimeout": "ten minutes"},
     ],
 )
-def test_a_wrong_value_is_refused_with_its_place(document: dict) -> None:
+def test_invalid_value_is_refused_with_its_place(document: dict) -> None:
     with pytest.raises(HostJsonError, match=r"host\.json: (extensions|functionTimeout)[\w.]*: \w+"):
         read_host_json(document)

@@ -128,19 +128,19 @@ async def echo(host: LocalHost, request: str) -> dict:
 # ---- requests
 
 
-async def test_header_names_arrive_in_lower_case_and_repeated_ones_joined(host: LocalHost) -> None:
+async def test_header_names_are_lower_case_and_repeated_ones_joined(host: LocalHost) -> None:
     seen = await echo(host, one("GET /echo/x", "X-Tenant-Id: a", "X-API-KEY: k", "x-tenant-id: b", "X-Empty:"))
     assert seen["headers"]["x-tenant-id"] == "a,b"
     assert seen["headers"]["x-api-key"] == "k"
     assert seen["headers"]["x-empty"] == ""
 
 
-async def test_repeated_query_parameters_are_joined_and_empty_ones_left_out(host: LocalHost) -> None:
+async def test_repeated_query_parameters_are_joined_and_empty_ones_omitted(host: LocalHost) -> None:
     seen = await echo(host, one("GET /echo/x?limit=1&cursor=&Limit=2&a+b=c%20d%2B&e&limit=&x=%C3%A9"))
     assert seen["query"] == {"limit": "1,2", "a b": "c d+", "x": "é"}
 
 
-async def test_the_path_is_percent_decoded_but_for_a_slash(host: LocalHost) -> None:
+async def test_path_is_percent_decoded_except_for_slashes(host: LocalHost) -> None:
     seen = await echo(host, one("GET /echo/caf%C3%A9%20%252F%2Fb%25"))
     assert seen["route"] == {"name": "café %2F%2Fb%"}
 
@@ -156,13 +156,13 @@ async def test_the_url_is_the_one_that_was_requested(host: LocalHost) -> None:
     assert (await echo(host, one("GET /echo/a%20b?x=1")))["url"] == "http://localhost/echo/a%20b?x=1"
 
 
-async def test_a_body_arrives_as_it_was_sent_even_if_it_says_it_is_compressed(client: ClientSession) -> None:
+async def test_body_is_passed_unchanged_even_if_declared_compressed(client: ClientSession) -> None:
     body = b"\x00\xff not gzip"
     async with client.post("/echo/x", data=body, headers={"Content-Encoding": "gzip"}) as answer:
         assert (await answer.json())["body"] == body.decode("latin-1")
 
 
-async def test_a_body_in_chunks_arrives_whole(client: ClientSession) -> None:
+async def test_chunked_body_arrives_whole(client: ClientSession) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for part in (b"one ", b"two ", b"three"):
             yield part
@@ -200,9 +200,7 @@ async def test_a_malformed_body_is_400(host: LocalHost) -> None:
     assert "400 Bad Request" in answer.splitlines()[0]
 
 
-async def test_a_client_that_disconnects_amid_its_body_is_not_logged(
-    host: LocalHost, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_disconnect_during_an_upload_is_not_logged(host: LocalHost, caplog: pytest.LogCaptureFixture) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", host.port)
     writer.write(one("POST /echo/x", "Content-Length: 100", body="a little").encode())
     await writer.drain()
@@ -245,7 +243,7 @@ async def test_many_requests_share_one_connection(client: ClientSession) -> None
 # ---- failures
 
 
-async def test_a_failure_is_500_and_one_log_record_without_what_was_sent(
+async def test_failure_is_500_and_one_log_record_without_request_data(
     client: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     secrets = {"X-Api-Key": "secret-key-1"}
@@ -301,13 +299,13 @@ async def test_requests_beyond_the_limits_of_host_json_wait_or_get_429(gate: Gat
     assert sorted(answers) == ["HTTP/1.1 200 OK"] * 3 + ["HTTP/1.1 429 Too Many Requests"] * 3
 
 
-async def test_a_taken_port_is_named_with_what_to_do(host: LocalHost, gate: Gate) -> None:
+async def test_taken_port_is_reported_with_a_remedy(host: LocalHost, gate: Gate) -> None:
     second = LocalHost(toy_app(gate), FakeBus(), HOST_JSON)
     with pytest.raises(PortTaken, match=rf"Port {host.port} on 127\.0\.0\.1 is taken .* choose another"):
         await second.start(port=host.port)
 
 
-async def test_an_address_that_is_not_ours_is_refused_clearly(gate: Gate) -> None:
+async def test_address_of_another_machine_is_refused_clearly(gate: Gate) -> None:
     with pytest.raises(CannotListen, match=r"Cannot listen on 192\.0\.2\.1"):
         await LocalHost(toy_app(gate), FakeBus(), HOST_JSON).start(bind="192.0.2.1", port=0)
 
@@ -320,7 +318,7 @@ async def test_two_hosts_can_share_a_port_with_reuse_port(gate: Gate) -> None:
     await asyncio.gather(first.stop(0), second.stop(0))
 
 
-async def test_stopping_lets_a_request_finish_and_takes_no_new_one(host: LocalHost, gate: Gate) -> None:
+async def test_stopping_finishes_a_running_request_and_accepts_no_new_one(host: LocalHost, gate: Gate) -> None:
     request = asyncio.create_task(raw(host, one("GET /gate")))
     await gate.wait_for(inside=1)
     stopping = asyncio.create_task(host.stop(grace_seconds=30))
@@ -332,7 +330,7 @@ async def test_stopping_lets_a_request_finish_and_takes_no_new_one(host: LocalHo
     assert (await request).endswith("through")
 
 
-async def test_stopping_cuts_a_request_that_outlasts_the_grace(host: LocalHost, gate: Gate) -> None:
+async def test_stopping_cancels_a_request_that_exceeds_the_grace_period(host: LocalHost, gate: Gate) -> None:
     request = asyncio.create_task(raw(host, one("GET /gate")))
     await gate.wait_for(inside=1)
     await host.stop(grace_seconds=0.01)

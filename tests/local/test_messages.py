@@ -92,7 +92,7 @@ async def running(app: func.FunctionApp, bus: FakeBus, clock: ManualClock, **opt
     await host.stop(grace_seconds=0)
 
 
-async def test_a_message_is_seen_with_its_metadata_and_completed(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+async def test_message_arrives_with_its_metadata_and_is_completed(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     body = b'{"MessageId": "not this one", "\xff": 0}'
     async with running(app_with(work.function), bus, clock) as host:
         await bus.put(body)
@@ -111,7 +111,7 @@ async def test_a_message_is_seen_with_its_metadata_and_completed(bus: FakeBus, c
     assert bus.done("abandon") == []
 
 
-async def test_a_parameter_annotated_bytes_gets_the_body_alone(bus: FakeBus, clock: ManualClock) -> None:
+async def test_parameter_annotated_bytes_gets_only_the_body(bus: FakeBus, clock: ManualClock) -> None:
     seen: list[object] = []
 
     async def takes_bytes(message: bytes) -> None:
@@ -125,7 +125,7 @@ async def test_a_parameter_annotated_bytes_gets_the_body_alone(bus: FakeBus, clo
     assert sorted(bus.done("complete")) == [1, 2]
 
 
-async def test_every_message_is_delivered_once_when_all_goes_well(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+async def test_every_message_is_delivered_once_without_failures(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     bodies = [b"%d" % number for number in range(100)]
     async with running(app_with(work.function), bus, clock, maxConcurrentCalls=7) as host:
         await bus.put(*bodies)
@@ -135,9 +135,7 @@ async def test_every_message_is_delivered_once_when_all_goes_well(bus: FakeBus, 
     assert sorted(bus.done("complete")) == list(range(1, 101))
 
 
-async def test_no_more_run_at_once_than_host_json_says_and_no_more_are_locked(
-    bus: FakeBus, clock: ManualClock, work: Work
-) -> None:
+async def test_concurrent_calls_and_locks_stay_within_host_json(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     async with running(app_with(work.function), bus, clock, maxConcurrentCalls=3) as host:
         await bus.put(*[b"x"] * 10)
         await settle()
@@ -151,7 +149,7 @@ async def test_no_more_run_at_once_than_host_json_says_and_no_more_are_locked(
     assert all(1 <= asked <= 3 for asked in bus.done("receive"))
 
 
-async def test_an_exception_abandons_the_message_at_once_and_no_other(
+async def test_exception_abandons_its_message_at_once_and_no_other(
     bus: FakeBus, clock: ManualClock, work: Work
 ) -> None:
     work.fail_on = lambda message: message.get_body() == b"bad" and (message.delivery_count or 0) < 3
@@ -179,7 +177,7 @@ async def test_a_message_that_always_fails_is_dead_lettered(
     assert "jane" not in caplog.text
 
 
-async def test_a_result_is_refused_because_nothing_could_take_it(bus: FakeBus, clock: ManualClock) -> None:
+async def test_unusable_result_is_refused(bus: FakeBus, clock: ManualClock) -> None:
     async def returns(message: func.ServiceBusMessage) -> str:
         return "something"
 
@@ -193,9 +191,7 @@ async def test_a_result_is_refused_because_nothing_could_take_it(bus: FakeBus, c
 # ---- locks
 
 
-async def test_the_lock_is_renewed_for_as_long_as_the_function_runs(
-    bus: FakeBus, clock: ManualClock, work: Work
-) -> None:
+async def test_lock_is_renewed_while_the_function_runs(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     async with running(app_with(work.function), bus, clock, maxAutoLockRenewalDuration="01:00:00") as host:
         await bus.put(b"slow")
         await clock.advance(20 * bus.lock_seconds)
@@ -223,7 +219,7 @@ async def test_renewal_ends_with_max_auto_lock_renewal_duration(bus: FakeBus, cl
     assert bus.done("complete").count(1) == 2
 
 
-async def test_a_lost_lock_means_the_message_comes_again(
+async def test_message_with_a_lost_lock_is_redelivered(
     bus: FakeBus, clock: ManualClock, work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = {"maxAutoLockRenewalDuration": "00:00:00", "maxConcurrentCalls": 1}
@@ -236,9 +232,7 @@ async def test_a_lost_lock_means_the_message_comes_again(
     assert "could not be completed and will come again" in caplog.text
 
 
-async def test_completing_is_retried_before_the_lock_is_left_to_run_out(
-    bus: FakeBus, clock: ManualClock, work: Work
-) -> None:
+async def test_completing_is_retried_before_the_lock_expires(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     bus.refuse_completes = 2
     async with running(app_with(work.function), bus, clock) as host:
         await bus.put(b"x")
@@ -296,7 +290,7 @@ async def test_an_unsettled_message_is_completed_after_its_receiver_failed(
 # ---- stopping
 
 
-async def test_stopping_lets_a_call_finish_and_receives_nothing_more(
+async def test_stopping_finishes_a_running_call_and_receives_nothing_more(
     bus: FakeBus, clock: ManualClock, work: Work
 ) -> None:
     async with running(app_with(work.function), bus, clock, maxConcurrentCalls=1) as host:
@@ -312,7 +306,7 @@ async def test_stopping_lets_a_call_finish_and_receives_nothing_more(
     assert bus.closed == bus.opened
 
 
-async def test_a_call_that_outlasts_the_grace_is_cancelled_and_abandoned(
+async def test_call_that_exceeds_the_grace_period_is_cancelled_and_abandoned(
     bus: FakeBus, clock: ManualClock, work: Work
 ) -> None:
     async with running(app_with(work.function), bus, clock) as host:
@@ -324,7 +318,7 @@ async def test_a_call_that_outlasts_the_grace_is_cancelled_and_abandoned(
     assert len(bus.free()) == 2
 
 
-async def test_a_message_that_arrives_while_stopping_is_abandoned(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+async def test_message_arriving_while_stopping_is_abandoned(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     bus.answer_after_cancel = True
     async with running(app_with(work.function), bus, clock):
         await bus.put(b"a", b"b")
@@ -335,7 +329,7 @@ async def test_a_message_that_arrives_while_stopping_is_abandoned(bus: FakeBus, 
     assert len(bus.free()) == 2
 
 
-async def test_the_next_host_delivers_what_was_abandoned(bus: FakeBus, clock: ManualClock, work: Work) -> None:
+async def test_next_host_delivers_abandoned_messages(bus: FakeBus, clock: ManualClock, work: Work) -> None:
     async with running(app_with(work.function), bus, clock):
         await bus.put(b"a")
         await settle()
@@ -369,7 +363,7 @@ def test_a_trigger_that_would_not_run_as_deployed_is_refused(trigger: dict[str, 
         LocalHost(app_with(nothing, **trigger), FakeBus(), host_json())
 
 
-def test_a_binding_the_host_does_not_have_is_refused() -> None:
+def test_binding_unknown_to_the_host_is_refused() -> None:
     app = func.FunctionApp()
     app.blob_trigger(arg_name="message", path="x", connection="y")(nothing)
     with pytest.raises(UnsupportedFunction, match="function nothing: the local host does not know a blobTrigger"):

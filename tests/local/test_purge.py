@@ -44,7 +44,7 @@ async def test_expired_documents_and_events_archived_90_days_ago_are_deleted(tmp
         assert file.execute('SELECT count(*) FROM "user-activity"').fetchone() == (0,)
 
 
-async def test_an_upload_whose_import_never_ended_is_deleted_after_a_week(tmp_path: Path) -> None:
+async def test_upload_of_an_unfinished_import_is_deleted_after_a_week(tmp_path: Path) -> None:
     ahead = 0.0
     services = bootstrap.build(Settings(data_folder=str(tmp_path)), clock=lambda: time.time() + ahead)
     await services.blobs.write(UPLOADS, "tenant/job.ndjson", b"{}")

@@ -63,7 +63,7 @@ async def serving(*routes: tuple[str, str], prefix: str = "") -> AsyncIterator[C
     await host.stop(0)
 
 
-async def test_case_and_a_slash_at_the_end_do_not_matter() -> None:
+async def test_case_and_a_trailing_slash_do_not_matter() -> None:
     async with serving(("v1/Feed", "GET")) as client:
         for path in ("/v1/feed", "/V1/FEED", "/v1/feed/"):
             assert await client.text(path) == "GET v1/Feed {}"
@@ -77,14 +77,14 @@ async def test_an_unknown_path_is_404() -> None:
             assert '"code":"not_found"' in text
 
 
-async def test_the_prefix_of_host_json_comes_first() -> None:
+async def test_route_prefix_of_host_json_is_applied() -> None:
     async with serving(("feed", "GET"), ("videos/{id}", "GET"), prefix="api") as client:
         assert await client.text("/feed") is None
         assert await client.text("/api/feed") == "GET feed {}"
         assert await client.text("/api/videos/7") == "GET videos/{id} {'id': '7'}"
 
 
-async def test_parameters_keep_their_case() -> None:
+async def test_route_parameters_keep_their_case() -> None:
     async with serving(("videos/{id}/tags/{tag}", "GET")) as client:
         expected = "GET videos/{id}/tags/{tag} {'id': 'Vid_A', 'tag': 'Fit'}"
         assert await client.text("/Videos/Vid_A/TAGS/Fit/") == expected
@@ -98,7 +98,7 @@ async def test_any_text_without_a_slash_is_one_parameter(text: str) -> None:
         assert await client.text(f"/videos/{quote(text)}") == f"GET videos/{{id}} { ({'id': text}) }"
 
 
-async def test_the_most_specific_route_wins_in_whatever_order_they_were_added() -> None:
+async def test_most_specific_route_wins_in_any_order_of_registration() -> None:
     expected = {"/v/new": "v/new", "/v/abc": "v/{id}", "/v/abc/x": "v/{id}/x", "/w/new": "{tenant}/new"}
     for routes in (VIDEOS, VIDEOS[::-1]):
         async with serving(*routes) as client:
@@ -141,6 +141,6 @@ def test_two_functions_for_one_method_of_a_route_are_refused(route: str, again: 
 
 
 @pytest.mark.parametrize("route", ["{*a}", "{a?}", "x{a}", "{a", "{a:int}", "{a=b}"])
-def test_a_route_that_cannot_be_served_is_refused(route: str) -> None:
+def test_invalid_route_is_refused(route: str) -> None:
     with pytest.raises(UnsupportedFunction, match="function function_0: a route has whole segments"):
         host_of((route, "GET"))

@@ -43,7 +43,7 @@ async def test_the_local_host_serves_metrics_and_runs_timers_on_request(tmp_path
     assert not any("admin" in function.trigger.get("route", "") for function in load_functions(function_app.app))
 
 
-async def test_the_embedded_bus_makes_its_folder_beside_stores_in_azure(tmp_path: Path) -> None:
+async def test_embedded_bus_creates_its_folder_beside_stores_in_azure(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there"
     settings = Settings.from_environment(
         {
@@ -64,7 +64,7 @@ async def test_the_embedded_bus_makes_its_folder_beside_stores_in_azure(tmp_path
     await services.close()
 
 
-async def test_flags_that_were_never_seeded_are_reported_with_the_command(
+async def test_missing_flags_are_reported_with_the_seeding_command(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "local.serving")

@@ -36,7 +36,7 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         program.wait(START_SECONDS)
 
 
-def test_a_port_needs_no_command_and_the_page_and_hints_work_and_ctrl_c_is_quick(tmp_path: Path) -> None:
+def test_port_is_optional_and_page_hints_and_ctrl_c_work(tmp_path: Path) -> None:
     with started(tmp_path, "--port", "0") as program:
         assert program.stdout is not None
         lines = [program.stdout.readline()]
@@ -65,7 +65,7 @@ def test_a_port_needs_no_command_and_the_page_and_hints_work_and_ctrl_c_is_quick
         assert took < 3.0, "a second, on a machine that does nothing else"
 
 
-def test_a_taken_port_is_said_at_once_with_the_flag_to_use(tmp_path: Path) -> None:
+def test_taken_port_is_reported_at_once_with_the_option_to_use(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -41,7 +41,7 @@ def at(text: str) -> float:
         ("0 0 0 29 2 *", "2028-02-29T00:00:00"),
     ],
 )
-def test_the_next_tick(schedule: str, following: str) -> None:
+def test_next_tick_follows_the_schedule(schedule: str, following: str) -> None:
     assert next_tick(schedule, NOON) == at(following)
 
 
@@ -118,7 +118,7 @@ async def running(ticks: Ticks, schedule: str) -> AsyncIterator[LocalHost]:
     await host.stop(grace_seconds=0)
 
 
-async def test_a_timer_runs_by_its_schedule(ticks: Ticks, clock: ManualClock) -> None:
+async def test_timer_runs_on_its_schedule(ticks: Ticks, clock: ManualClock) -> None:
     async with running(ticks, "*/30 * * * * *"):
         await clock.advance(95)
     assert ticks.at == [30, 60, 90]
@@ -131,7 +131,7 @@ async def test_a_rare_timer_is_on_time(ticks: Ticks, clock: ManualClock) -> None
     assert ticks.at == [15 * 3_600]
 
 
-async def test_ticks_missed_during_a_long_run_are_made_up_for_by_one_run(ticks: Ticks, clock: ManualClock) -> None:
+async def test_one_run_makes_up_for_ticks_missed_during_a_long_run(ticks: Ticks, clock: ManualClock) -> None:
     async with running(ticks, "*/30 * * * * *"):
         ticks.free.clear()
         await clock.advance(130)
@@ -143,7 +143,7 @@ async def test_ticks_missed_during_a_long_run_are_made_up_for_by_one_run(ticks: 
     assert ticks.most == 1
 
 
-async def test_a_failure_is_logged_and_the_next_tick_goes_on(
+async def test_failure_is_logged_and_the_next_tick_still_runs(
     ticks: Ticks, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(ticks, "*/30 * * * * *"):
@@ -173,7 +173,7 @@ async def test_a_timer_run_on_request_never_overlaps_another_run(ticks: Ticks, c
             await host.run_timer("tock")
 
 
-async def test_a_timer_gets_the_status_of_its_schedule(ticks: Ticks, clock: ManualClock) -> None:
+async def test_timer_receives_its_schedule_status(ticks: Ticks, clock: ManualClock) -> None:
     told: list[dict[str, str]] = []
 
     async def tick(timer: func.TimerRequest) -> None:
@@ -186,7 +186,7 @@ async def test_a_timer_gets_the_status_of_its_schedule(ticks: Ticks, clock: Manu
     assert [status["Next"] for status in told] == ["2026-11-20T12:01:00+00:00", "2026-11-20T12:01:30+00:00"]
 
 
-async def test_stopping_lets_a_run_finish(ticks: Ticks, clock: ManualClock) -> None:
+async def test_stopping_finishes_a_run(ticks: Ticks, clock: ManualClock) -> None:
     async with running(ticks, "*/30 * * * * *") as host:
         ticks.free.clear()
         await clock.advance(30)
@@ -200,7 +200,7 @@ async def test_stopping_lets_a_run_finish(ticks: Ticks, clock: ManualClock) -> N
     assert ticks.at == [30]
 
 
-async def test_stopping_cancels_a_run_that_outlasts_the_grace(ticks: Ticks, clock: ManualClock) -> None:
+async def test_stopping_cancels_a_run_that_exceeds_the_grace_period(ticks: Ticks, clock: ManualClock) -> None:
     async with running(ticks, "*/30 * * * * *") as host:
         ticks.free.clear()
         await clock.advance(30)
@@ -208,7 +208,7 @@ async def test_stopping_cancels_a_run_that_outlasts_the_grace(ticks: Ticks, cloc
         assert ticks.running == 0
 
 
-def test_a_bad_schedule_is_refused_with_the_functions_name() -> None:
+def test_bad_schedule_is_refused_with_the_name_of_the_function() -> None:
     async def broken(timer: func.TimerRequest) -> None:
         pass
 

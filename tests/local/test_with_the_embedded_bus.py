@@ -64,7 +64,7 @@ async def test_every_message_is_completed_once_although_some_calls_fail(tmp_path
     await bus.close()
 
 
-async def test_what_a_stopped_host_has_not_completed_goes_to_the_next_host(tmp_path: Path) -> None:
+async def test_next_host_gets_messages_a_stopped_host_did_not_complete(tmp_path: Path) -> None:
     bus, seen = SqliteBus(tmp_path / "bus.db"), Seen()
     published = await publish(bus, 40)
     seen.open.clear()

@@ -24,7 +24,7 @@ def sample(port: MatrixPort) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", PORTS)
-def test_what_a_port_makes_of_an_answer_is_in_its_table(name):
+def test_every_port_maps_service_responses_as_its_table_states(name):
     port = PORTS[name]
 
     async def try_all() -> list[str]:

@@ -37,7 +37,7 @@ async def post(client: Client, path: str, body: Any = None, headers: Mapping[str
     return await client.app.request("POST", path, sent, body=raw)
 
 
-async def test_a_picture_goes_from_ticket_to_media_and_nothing_else_does(app: App) -> None:
+async def test_image_becomes_media_by_its_ticket_only(app: App) -> None:
     client, now = await app.tenant(), app.clock.now()
     await save_public_key(app.documents, client.tenant_id, signer("EdDSA"))
     assert await app.services.tenants_refresher.refresh()
@@ -107,7 +107,7 @@ async def test_a_picture_goes_from_ticket_to_media_and_nothing_else_does(app: Ap
     assert (await post(client, complete, None, mine)).code == "not_found"
 
 
-async def test_pictures_and_clips_have_lengths_of_their_own_that_operators_set(tmp_path: Path) -> None:
+async def test_images_and_clips_have_separate_size_limits_set_by_operators(tmp_path: Path) -> None:
     async with served_with_media(tmp_path, story_picture_bytes=1_000.0, story_clip_bytes=2_000.0) as app:
         someone = await someone_of(app)
         for kind, most in (("image/jpeg", 1_000), ("video/mp4", 2_000)):
@@ -121,7 +121,7 @@ async def test_pictures_and_clips_have_lengths_of_their_own_that_operators_set(t
         assert cut["code"] == "media_refused", "one byte more than the ticket says"
 
 
-async def test_a_brand_posts_by_a_key_of_the_server_and_is_no_person(tmp_path: Path) -> None:
+async def test_brand_posts_with_a_server_key_and_is_no_person(tmp_path: Path) -> None:
     async with served_with_media(tmp_path) as app:
         viewer = await someone_of(app)
         key = "private-key-of-the-server"

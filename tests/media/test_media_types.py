@@ -11,17 +11,17 @@ from tests.media.files import BAD, GOOD
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_pictures_and_clips_are_told_by_their_first_bytes(kind: str) -> None:
+def test_images_and_clips_are_recognized_by_their_first_bytes(kind: str) -> None:
     assert sniffed(GOOD[kind][:SNIFFED_BYTES]) == kind
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_nothing_else_is_taken(kind: str) -> None:
+def test_other_content_types_are_refused(kind: str) -> None:
     assert sniffed(BAD[kind]) is None
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_looked_at_and_what_begins_as_text_is_never_taken(first: bytes) -> None:
+def test_arbitrary_bytes_are_checked_and_text_is_never_accepted(first: bytes) -> None:
     assert sniffed(first) in (None, *CONTENT_TYPES)
     for markup in (b"<", b" <", b"\n<", b"\xef\xbb\xbf<", b"%PDF", b"#!"):
         assert sniffed(markup + first) is None

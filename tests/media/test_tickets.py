@@ -29,7 +29,7 @@ def stored(spent: Spent) -> Spent:
 
 
 @given(st.lists(st.tuples(st.floats(0, 4_000), st.integers(1, 300_000_000), st.booleans()), max_size=120))
-def test_no_course_of_uploads_goes_beyond_any_limit(steps: list[tuple[float, int, bool]]) -> None:
+def test_no_sequence_of_uploads_exceeds_any_limit(steps: list[tuple[float, int, bool]]) -> None:
     spent, now, issued = Spent(), NOW, list[Ticket]()
     closed: set[str] = set()
     for n, (pause, size, completes) in enumerate(steps):
@@ -48,7 +48,7 @@ def test_no_course_of_uploads_goes_beyond_any_limit(steps: list[tuple[float, int
         assert sum(each.expires_at > now and each.id not in closed for each in issued) <= MOST_OPEN
 
 
-def test_after_the_time_that_is_told_there_is_room_again() -> None:
+def test_upload_succeeds_after_the_announced_wait() -> None:
     spent, now = Spent(), NOW
     for n in range(MOST_OPEN):
         spent = spent.with_ticket(Ticket(f"{n}", "image/png", 1, now))
@@ -57,7 +57,7 @@ def test_after_the_time_that_is_told_there_is_room_again() -> None:
     spent.with_ticket(Ticket("x", "image/png", 1, now + many.value.retry_seconds))
 
 
-def test_a_ticket_is_stored_and_read_back() -> None:
+def test_ticket_reads_back_as_stored() -> None:
     ticket = Ticket(new_id(), "image/png", 5, NOW, DONE)
     assert Ticket.read(json.loads(json.dumps(ticket.document()))) == ticket
     assert is_id(ticket.id)

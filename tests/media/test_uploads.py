@@ -108,7 +108,7 @@ async def test_an_upload_becomes_media_of_its_owner_alone(rig: Rig[LinkedBlobs],
     assert await everything(rig.port) == []
 
 
-async def test_what_is_not_what_it_says_is_deleted_at_once(rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
+async def test_upload_of_another_type_is_deleted_at_once(rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
     uploads, now = Uploads(documents, rig.port, Telemetry(), time.time), rig.now()
     wrong = {**BAD, "another kind": PNG, "one byte too large": JPEG + b"x"}
     for body in wrong.values():
@@ -120,7 +120,7 @@ async def test_what_is_not_what_it_says_is_deleted_at_once(rig: Rig[LinkedBlobs]
         assert await everything(rig.port) == []
 
 
-async def test_an_expired_ticket_is_not_completed(folder_rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
+async def test_expired_ticket_cannot_be_completed(folder_rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
     rig = folder_rig
     uploads = Uploads(documents, rig.port, Telemetry(), time.time)
     ticket, link = await uploads.start(TENANT, OWNER, "image/jpeg", len(JPEG), rig.now())
@@ -135,7 +135,7 @@ async def test_an_expired_ticket_is_not_completed(folder_rig: Rig[LinkedBlobs], 
     assert await code_of(uploads.complete(TENANT, OWNER, "../../etc/passwd", rig.now())) == "upload_not_found"
 
 
-async def test_completing_side_by_side_is_completing_once(rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
+async def test_concurrent_completions_complete_once(rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
     uploads, now = Uploads(documents, rig.port, Telemetry(), time.time), rig.now()
     ticket, link = await uploads.start(TENANT, OWNER, "image/png", len(PNG), now)
     assert await put(link, PNG) == 201
@@ -146,7 +146,7 @@ async def test_completing_side_by_side_is_completing_once(rig: Rig[LinkedBlobs],
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("body", [PNG, BAD["html"]])
-async def test_killed_between_any_two_steps_it_ends_the_same(
+async def test_completion_killed_between_any_two_steps_ends_the_same(
     folder_rig: Rig[LinkedBlobs], documents: SqliteStore, after: bool, body: bytes
 ) -> None:
     rig = folder_rig
@@ -178,7 +178,7 @@ async def test_killed_between_any_two_steps_it_ends_the_same(
     assert steps >= 5
 
 
-async def test_a_store_that_is_down_leaves_no_ticket(folder_rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
+async def test_unavailable_store_leaves_no_ticket(folder_rig: Rig[LinkedBlobs], documents: SqliteStore) -> None:
     broken: Any = Breaks(folder_rig.port, [0.0])
     with pytest.raises(BlobsUnavailable):
         await Uploads(documents, broken, Telemetry(), time.time).start(TENANT, OWNER, "image/png", 5, folder_rig.now())

@@ -185,7 +185,7 @@ steps = st.one_of(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=25))
-def test_in_any_order_an_erasure_drops_what_came_before_and_nothing_after(
+def test_erasure_drops_earlier_batches_and_no_later_ones_in_any_order(
     tmp_path_factory: pytest.TempPathFactory, told: list[tuple[Any, ...]]
 ) -> None:
     async def tell() -> None:
@@ -235,7 +235,7 @@ async def play(world: World, step: str, *details: Any) -> None:
             await world.roll_up()
 
 
-async def test_an_erasure_says_what_it_deleted_and_a_second_one_finds_nothing(tmp_path: Path) -> None:
+async def test_erasure_reports_what_it_deleted_and_a_second_one_finds_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.prepare()
     world.accept("ann", [1, 2])
@@ -258,7 +258,7 @@ async def test_an_erasure_says_what_it_deleted_and_a_second_one_finds_nothing(tm
     assert {d.id for d in await query_all(world.documents, USER_ACTIVITY, "bob")} > {SIGNALS_ID}
 
 
-async def test_a_user_who_is_never_still_is_erased_all_the_same(tmp_path: Path) -> None:
+async def test_constantly_active_user_is_erased(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.prepare()
     left = 5

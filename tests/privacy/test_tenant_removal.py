@@ -239,7 +239,7 @@ async def removed_by_workers_that_die(app: App) -> int:
     raise AssertionError("the removal never ended")
 
 
-async def test_of_a_removed_tenant_nothing_is_left_but_the_receipt(app: App) -> None:
+async def test_only_the_receipt_of_a_removed_tenant_remains(app: App) -> None:
     gone, stays = await used(app, "gone"), await used(app, "stays")
     before, neighbor = await gone.left(), await stays.left()
     assert {where.partition(":")[0] for where in before} == {
@@ -285,7 +285,7 @@ async def test_the_receipt_counts_what_was_removed(app: App) -> None:
     assert removed["user-activity"] >= there["user-activity"]
 
 
-async def test_what_still_comes_of_a_removed_tenant_is_dropped_and_counted(app: App) -> None:
+async def test_later_messages_of_a_removed_tenant_are_dropped_and_counted(app: App) -> None:
     gone = Used(app, Client(app, "gone", "", new_user()), Editor(app, Client(app, "gone", "", ""), ""))
     late = batch_of(gone, app.clock.now() - 3600)
     assert await app.services.signals_consumer.handle(encode(late)) == "removed_tenant"
@@ -299,7 +299,7 @@ async def test_what_still_comes_of_a_removed_tenant_is_dropped_and_counted(app: 
     assert await gone.left() == {"tenants: removal": 1}
 
 
-async def test_the_id_begins_anew_after_the_receipt(app: App) -> None:
+async def test_tenant_id_can_be_reused_after_the_receipt(app: App) -> None:
     before = await create(app, "gone")
     assert (await before.client.feed()).ids == []
     new = batch_of(before, app.clock.now())

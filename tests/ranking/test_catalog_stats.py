@@ -14,7 +14,7 @@ def test_events_added_to_the_table_later_reach_the_static_features() -> None:
     assert after.values["demand_24h"].argmax() == columns.row("vid_7")
 
 
-def test_every_replaced_table_counts_even_when_memory_is_reused() -> None:
+def test_every_replaced_table_is_noticed_even_when_memory_is_reused() -> None:
     columns = VideoColumns(make_videos(10))
     stats = CatalogStats(columns)
     for turn in range(30):

@@ -28,13 +28,13 @@ def test_upserts_and_removals_leave_the_same_videos_as_a_dict(steps: list) -> No
     assert sorted(columns.find(prints & np.uint32(SEEN_MASK), bits=24)) == sorted(columns.rows())
 
 
-def test_growing_past_the_first_capacity_keeps_every_row() -> None:
+def test_growth_beyond_the_initial_capacity_keeps_every_row() -> None:
     columns = VideoColumns(video(f"v{i}", duration_seconds=float(i)) for i in range(1000))
     assert len(columns) == 1000
     assert [columns.duration[columns.row(f"v{i}")] for i in (0, 63, 64, 999)] == [0.0, 63.0, 64.0, 999.0]
 
 
-def test_every_video_whose_24_bits_collide_is_found() -> None:
+def test_every_video_with_a_24_bit_collision_is_found() -> None:
     seen: dict[int, str] = {}
     pair: tuple[str, str] | None = None
     for i in range(20_000):
@@ -58,7 +58,7 @@ def test_an_unknown_fingerprint_finds_nothing() -> None:
     assert VideoColumns().without(unknown).tolist() == []
 
 
-def test_a_removed_row_is_inactive_and_its_number_is_used_again() -> None:
+def test_removed_row_is_inactive_and_its_number_is_reused() -> None:
     columns = VideoColumns([video("a", maturity_rating="R", tags=("x",)), video("b")])
     row = columns.row("a")
     assert columns.remove("a")
@@ -86,7 +86,7 @@ def test_a_video_is_allowed_in_its_listed_countries_or_everywhere_without_a_list
     assert columns.allowed_in("FR").tolist() == [False, True, True]
 
 
-def test_every_change_moves_the_version() -> None:
+def test_every_change_increments_the_version() -> None:
     columns = VideoColumns()
     versions = [columns.version]
     columns.upsert(video("a"))
@@ -118,7 +118,7 @@ def test_the_on_air_mask_is_right_at_any_time_and_after_any_change(schedules, st
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 5), st.lists(st.sampled_from("abcdefghijk"))), max_size=30)
 )
-def test_videos_put_in_together_leave_the_same_columns_as_one_after_another(drawn: list) -> None:
+def test_bulk_insert_equals_one_by_one_insert(drawn: list) -> None:
     videos = [
         video(f"v{number}", category=f"c{n}", tags=tuple(tags), duration_seconds=float(n)) for number, n, tags in drawn
     ]

@@ -27,34 +27,34 @@ def neighbours(table: CoWatchTable, video: str) -> list[str]:
     return [names[int(table.keys[place])] for place in row if place >= 0]
 
 
-def test_videos_watched_by_the_same_users_are_neighbours_most_shared_first() -> None:
+def test_neighbors_are_ordered_by_number_of_shared_users() -> None:
     table = build(*long_views("abc", "ab", "ab", "xy", "xy"))
     assert neighbours(table, "a") == ["b", "c"]
     assert neighbours(table, "x") == ["y"]
 
 
-def test_a_video_is_never_its_own_neighbour_even_when_watched_again() -> None:
+def test_video_is_never_its_own_neighbor_even_when_rewatched() -> None:
     table = build(*long_views("aaab", "ab"))
     assert neighbours(table, "a") == ["b"]
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("abcdefgh", min_size=1, max_size=6), min_size=1, max_size=12), st.randoms())
-def test_the_same_log_in_any_order_gives_the_same_bytes(users, random) -> None:
+def test_any_order_of_a_log_gives_the_same_bytes(users, random) -> None:
     columns = long_views(*users)
     order = list(range(len(columns[0])))
     random.shuffle(order)
     assert build(*(column[order] for column in columns)).to_bytes() == build(*columns).to_bytes()
 
 
-def test_no_video_has_more_neighbours_than_allowed() -> None:
+def test_no_video_has_more_neighbors_than_allowed() -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
     table = build(*long_views(letters, letters), neighbours=5)
     assert table.neighbours.shape == (26, 5)
     assert (np.diff(table.weights, axis=1) <= 0).all()
 
 
-def test_a_table_read_back_is_the_same_and_a_damaged_one_is_refused() -> None:
+def test_table_reads_back_the_same_and_a_damaged_one_is_refused() -> None:
     table = build(*long_views("abc", "bcd"), built_at=5.0)
     raw = table.to_bytes()
     back = CoWatchTable.from_bytes(raw)
@@ -64,7 +64,7 @@ def test_a_table_read_back_is_the_same_and_a_damaged_one_is_refused() -> None:
             CoWatchTable.from_bytes(broken)
 
 
-def test_a_file_without_parts_of_the_day_is_read_and_gives_no_lift() -> None:
+def test_file_without_day_parts_is_read_and_gives_no_lift() -> None:
     table = build(*long_views("abc", "bcd"), built_at=5.0)
     old = CoWatchTable.from_bytes(replace(table, dayparts=None).to_bytes())
     assert old.dayparts is None
@@ -78,14 +78,14 @@ def test_an_empty_log_gives_an_empty_table_without_similarities() -> None:
     assert CoWatch(catalog("ab"), table).similar_to(np.array([0])) is None
 
 
-def test_only_neighbours_of_watched_videos_are_similar() -> None:
+def test_only_neighbors_of_watched_videos_are_similar() -> None:
     columns = catalog("abcxyz")
     similar = CoWatch(columns, build(*long_views("abc", "xy"))).similar_to(np.array([columns.row("a")]))
     assert similar is not None
     assert {columns.ids[row] for row in np.flatnonzero(similar)} == {"b", "c"}
 
 
-def test_a_user_whose_long_views_are_not_in_the_table_gets_no_similarities() -> None:
+def test_user_without_long_views_in_the_table_gets_no_similarities() -> None:
     columns = catalog("abq")
     assert CoWatch(columns, build(*long_views("ab"))).similar_to(np.array([columns.row("q")])) is None
 

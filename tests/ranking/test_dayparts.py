@@ -18,13 +18,13 @@ def catalog(categories: str) -> VideoColumns:
     )
 
 
-def test_the_parts_cover_the_day_in_order() -> None:
+def test_day_parts_cover_the_day_in_order() -> None:
     assert [daypart_of(NOON + hour * HOUR) for hour in range(-12, 12)] == [hour // 4 for hour in range(24)]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30 * DAY)), max_size=60), st.randoms())
-def test_every_long_view_of_a_known_video_counts_once_whatever_the_order(views, random) -> None:
+def test_every_long_view_of_a_known_video_counts_once_in_any_order(views, random) -> None:
     known = np.sort(np.array([key64(f"v{i}") for i in range(5)], np.uint64))
     keys = np.array([key64(f"v{i}") for i, _ in views], np.uint64)
     times = np.array([at for _, at in views])
@@ -43,7 +43,7 @@ def test_a_video_watched_at_noon_gains_at_noon_and_loses_at_midnight() -> None:
     assert values[1, 0] > 0.3 > 0 > values[1, 3]
 
 
-def test_a_new_video_gets_the_lift_of_its_category_and_0_without_a_category() -> None:
+def test_new_video_gets_the_lift_of_its_category_and_0_without_one() -> None:
     counts = np.zeros((4, DAYPARTS))
     counts[0, 3], counts[3, 0] = 400, 400
     values = lift_by_daypart(catalog("aa b"), counts)

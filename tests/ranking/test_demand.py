@@ -20,7 +20,7 @@ def levels_after(views: list[tuple[int, float]], videos: int = 5) -> dict[str, n
     return {name: values[name][rows].astype(float) for name in LEVELS}
 
 
-def test_a_window_without_long_views_says_what_the_longer_ones_say() -> None:
+def test_window_without_long_views_takes_the_level_of_longer_ones() -> None:
     levels = levels_after([(0, 400.0)] * 20 + [(1, 380.0)] * 10)
     for name in LEVELS[:3]:
         assert np.allclose(levels[name], levels["demand_7d"], atol=0.02), name
@@ -39,7 +39,7 @@ AGES = st.lists(st.floats(0, 300), max_size=12)
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 300)), max_size=30), AGES, AGES)
 @example([], [0.0, 0.0, 0.0], [0.0])
-def test_a_video_with_the_long_views_of_another_and_more_never_has_less_demand(
+def test_additional_long_views_never_lower_demand(
     others: list[tuple[int, float]], shared: list[float], more: list[float]
 ) -> None:
     levels = levels_after([*others, *[(3, age) for age in shared], *[(4, age) for age in shared + more]])

@@ -24,7 +24,7 @@ def test_similarity_is_symmetric_and_grows_with_creator_category_and_tags() -> N
     assert like[4, 4] == 0.0
 
 
-def test_more_diversity_makes_pages_less_similar_and_none_keeps_score_order() -> None:
+def test_more_diversity_lowers_page_similarity_and_none_keeps_score_order() -> None:
     columns, stats = make_catalog(make_videos(300, categories=4))
     pages = {
         diversity: rank(
@@ -63,7 +63,7 @@ def test_a_creator_fills_no_more_places_than_the_cap_while_others_are_left() -> 
     assert (columns.creator[slate.rows] == prolific).sum() == 3
 
 
-def test_a_catalog_of_one_creator_and_one_category_still_fills_the_page() -> None:
+def test_catalog_of_one_creator_and_category_still_fills_the_page() -> None:
     columns, stats = make_catalog([replace(v, creator="one", category="one") for v in make_videos(400)])
     slate = rank(columns, stats, None, columns.rows(), global_model(), RankingOptions(NOW))
     assert len(slate) == 20
@@ -92,7 +92,7 @@ def test_equal_seeds_explore_the_same_video_and_many_seeds_reach_many() -> None:
     assert len(reached) > 20
 
 
-def test_weights_of_one_over_the_propensity_average_to_one_per_video() -> None:
+def test_inverse_propensity_weights_average_to_one_per_video() -> None:
     columns, stats = make_catalog(make_videos(40), events=200)
     static, rows, draws = stats.static(NOW), columns.rows(), 3_000
     weights = np.zeros(len(columns))

@@ -22,7 +22,7 @@ def ranked(videos, candidates=None):
     return columns, kept, slate, why
 
 
-def test_every_absent_video_has_a_stage_and_a_rule_and_every_served_one_has_none() -> None:
+def test_every_absent_video_has_a_stage_and_rule_and_every_served_one_none() -> None:
     columns, _, slate, why = ranked(make_videos(120, titles=50), np.arange(100))
     for row in columns.rows():
         absence = why(row)
@@ -32,7 +32,7 @@ def test_every_absent_video_has_a_stage_and_a_rule_and_every_served_one_has_none
             assert (absence.rule == "filtered") == (row >= 100)
 
 
-def test_low_score_copied_title_creator_cap_and_streak_cap_are_told_apart() -> None:
+def test_each_cause_of_absence_is_distinguished() -> None:
     even = [replace(v, editorial_boost=0.0, language=None) for v in make_videos(100)]
     copied = [
         *even,
@@ -58,7 +58,7 @@ def test_low_score_copied_title_creator_cap_and_streak_cap_are_told_apart() -> N
     assert "streak_cap" in {why(row).rule for row in kept if why(row)}
 
 
-def test_pins_stand_in_their_places_and_the_others_keep_their_order() -> None:
+def test_pins_take_their_places_and_the_others_keep_their_order() -> None:
     _columns, kept, slate, _ = ranked(make_videos(100))
     outside = int(np.setdiff1d(kept, slate.rows)[0])
     inside = int(slate.rows[10])
@@ -71,7 +71,7 @@ def test_pins_stand_in_their_places_and_the_others_keep_their_order() -> None:
     assert rest == [row for row in slate.rows.tolist() if row != inside][: len(rest)]
 
 
-def test_a_pin_that_the_filters_removed_is_ignored() -> None:
+def test_filtered_pin_is_ignored() -> None:
     _columns, kept, slate, _ = ranked(make_videos(100), np.arange(50))
     assert with_pins(slate, {0: 70, -1: 3, 99: 3}, kept, 20) is slate
 

@@ -40,7 +40,7 @@ def ids(stats: CatalogStats, found: SimilarSlate) -> str:
     return "".join(stats.columns.ids[row] for row in found.slate.rows.tolist())
 
 
-def test_what_was_watched_together_comes_before_what_shares_the_subject() -> None:
+def test_videos_watched_together_rank_before_those_of_the_same_subject() -> None:
     stats = CatalogStats(VideoColumns([video("a", "x"), video("b", "x"), video("c", "y"), video("d", "z")]))
     stats.use_cowatch(watched_together("ac", "ac"))
     found = listed(stats, "a")
@@ -48,7 +48,7 @@ def test_what_was_watched_together_comes_before_what_shares_the_subject() -> Non
     assert found.together.tolist() == [True, False]
 
 
-def test_without_learned_neighbors_the_subject_alone_decides() -> None:
+def test_subject_alone_decides_without_learned_neighbors() -> None:
     stats = CatalogStats(VideoColumns([video("a", "x"), video("b", "x"), video("c", "y")]))
     stats.use_cowatch(watched_together("ac", "ac"))
     found = listed(stats, "a", learned=False)
@@ -56,7 +56,7 @@ def test_without_learned_neighbors_the_subject_alone_decides() -> None:
     assert not found.together.any()
 
 
-def test_a_shared_creator_is_nearer_than_a_category_and_that_than_a_tag() -> None:
+def test_shared_creator_is_closer_than_a_category_and_that_than_a_tag() -> None:
     columns = VideoColumns(
         [
             video("a", "x", "me", ("s", "t")),
@@ -80,7 +80,7 @@ def test_videos_without_category_creator_or_tags_share_nothing() -> None:
     assert ids(stats, listed(stats, "a")) == ""
 
 
-def test_a_new_video_that_no_table_knows_has_neighbors_by_subject() -> None:
+def test_new_video_missing_from_the_tables_has_neighbors_by_subject() -> None:
     stats = CatalogStats(VideoColumns([video("z", "x"), video("a", "x"), video("b", "y")]))
     stats.use_cowatch(watched_together("ab"))
     stats.use_next_watch(TABLE)
@@ -89,7 +89,7 @@ def test_a_new_video_that_no_table_knows_has_neighbors_by_subject() -> None:
     assert not found.together.any()
 
 
-def test_next_watch_names_those_that_are_likelier_than_an_even_share() -> None:
+def test_next_watch_neighbors_are_likelier_than_an_even_share() -> None:
     stats = CatalogStats(VideoColumns([video(name) for name in NAMES]))
     stats.use_next_watch(TABLE)
     assert stats.next_watch is not None
@@ -101,7 +101,7 @@ def test_next_watch_names_those_that_are_likelier_than_an_even_share() -> None:
     assert np.allclose(near, strength), "they share no subject"
 
 
-def test_rules_move_videos_within_their_kind_alone() -> None:
+def test_rules_reorder_videos_only_within_learned_or_subject_neighbors() -> None:
     stats = CatalogStats(VideoColumns([video("a", "x"), video("b", "x"), video("c", "y"), video("d", "x")]))
     stats.use_cowatch(watched_together("ac", "ac"))
     boost = np.array([0.0, 1_000.0, 0.0, 2_000.0])
@@ -118,7 +118,7 @@ catalogs = st.lists(
 
 @settings(deadline=None)
 @given(catalogs, st.lists(st.sampled_from(["abc", "bd", "aij", "cdefgh"]), max_size=4), st.data())
-def test_a_list_has_only_related_candidates_each_once_and_learned_ones_first(
+def test_list_has_each_related_candidate_once_and_learned_ones_first(
     videos: list[Video], groups: list[str], data: st.DataObject
 ) -> None:
     stats = CatalogStats(VideoColumns(videos))

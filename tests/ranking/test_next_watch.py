@@ -44,7 +44,7 @@ TABLE = table_of(NAMES, P)
 
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=12))
-def test_compiled_state_and_scores_are_those_of_the_training_code(watched: list[str]) -> None:
+def test_compiled_state_and_scores_equal_those_of_the_training_code(watched: list[str]) -> None:
     columns = catalog("jihgfedcba")
     bound = NextWatch(columns, TABLE)
     rows = np.array([columns.row(name) for name in reversed(watched)], np.int64)
@@ -63,7 +63,7 @@ def test_compiled_state_and_scores_are_those_of_the_training_code(watched: list[
     )
 
 
-def test_long_views_the_table_does_not_know_are_dropped_before_the_newest_are_taken() -> None:
+def test_unknown_long_views_are_dropped_before_the_newest_are_taken() -> None:
     columns = catalog(NAMES + "xyz")
     bound = NextWatch(columns, TABLE)
     known = [columns.row(name) for name in "abcdef"]
@@ -71,14 +71,14 @@ def test_long_views_the_table_does_not_know_are_dropped_before_the_newest_are_ta
     assert np.array_equal(bound.state(np.array(mixed)), bound.state(np.array(known)))
 
 
-def test_a_user_none_of_whose_long_views_are_known_gets_no_feature() -> None:
+def test_user_without_known_long_views_gets_no_feature() -> None:
     columns = catalog(NAMES + "x")
     bound = NextWatch(columns, TABLE)
     assert bound.log_odds(np.zeros(0, np.int64)) is None
     assert bound.log_odds(np.array([columns.row("x")])) is None
 
 
-def test_a_new_video_is_as_likely_as_the_usual_bias_makes_it_for_everybody() -> None:
+def test_new_video_has_the_typical_bias_for_every_user() -> None:
     columns = catalog(NAMES)
     bound = NextWatch(columns, TABLE)
     rows = np.array([columns.row("c"), columns.row("d")])
@@ -112,7 +112,7 @@ def test_the_reused_row_of_a_removed_video_is_a_new_video() -> None:
     assert bound.scores(state)[columns.row("b")] == own
 
 
-def test_a_table_survives_its_file_and_a_damaged_one_is_refused() -> None:
+def test_table_reads_back_from_its_file_and_a_damaged_one_is_refused() -> None:
     raw = TABLE.to_bytes()
     back = NextWatchTable.from_bytes(raw)
     assert (back.to_bytes(), back.built_at, back.length) == (raw, 7.0, LENGTH)
@@ -123,7 +123,7 @@ def test_a_table_survives_its_file_and_a_damaged_one_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("part", ["vectors", "bias", "narrow"])
-def test_a_table_with_a_value_that_is_not_finite_is_refused(part: str, value: float) -> None:
+def test_table_with_a_non_finite_value_is_refused(part: str, value: float) -> None:
     p = {name: each.copy() for name, each in P.items()}
     p[part].flat[3] = value
     with pytest.raises(UnreadableTable, match="not finite"):

@@ -35,7 +35,7 @@ def ids(columns: VideoColumns, rows: np.ndarray) -> list[str]:
 
 @some
 @given(seeds, weights, st.integers(1, 50), st.integers(0, 4), st.floats(0, 1))
-def test_no_weights_boosts_or_history_bring_in_a_row_that_the_filters_removed(seed, named, limit, cap, share) -> None:
+def test_no_weight_boost_or_history_returns_a_filtered_row(seed, named, limit, cap, share) -> None:
     columns, stats = make_catalog(make_videos(120, seed, titles=40), seed=seed)
     candidates = np.flatnonzero(np.random.default_rng(seed).random(len(columns)) < share)
     options = RankingOptions(NOW, limit=limit, streak_cap=cap, language="en", country="DE", seed=seed, explore=True)
@@ -46,7 +46,7 @@ def test_no_weights_boosts_or_history_bring_in_a_row_that_the_filters_removed(se
 
 @some
 @given(seeds, weights)
-def test_the_order_of_the_rows_does_not_change_the_page(seed, named) -> None:
+def test_row_order_does_not_change_the_page(seed, named) -> None:
     videos = make_videos(150, seed, titles=60)
     shuffled = [videos[i] for i in np.random.default_rng(seed).permutation(len(videos))]
     model = LinearModel.checked("m", named)
@@ -99,7 +99,7 @@ def longest_run(codes: list[int]) -> int:
 
 @some
 @given(seeds, st.integers(1, 3))
-def test_no_streak_of_a_category_exceeds_the_cap_while_others_are_left(seed, cap) -> None:
+def test_no_category_streak_exceeds_the_cap_while_others_are_left(seed, cap) -> None:
     columns, stats = make_catalog(make_videos(400, seed, categories=5), seed=seed)
     slate = rank(
         columns, stats, make_signals(seed), columns.rows(), global_model(), RankingOptions(NOW, streak_cap=cap)
@@ -136,7 +136,7 @@ def test_near_duplicate_titles_wait_for_a_later_page() -> None:
     assert len(set(columns.title[slate.rows].tolist())) == 20
 
 
-def test_an_editorial_boost_lifts_a_video_and_a_negative_one_sinks_it() -> None:
+def test_editorial_boost_lifts_a_video_and_a_negative_one_lowers_it() -> None:
     videos = [replace(video, editorial_boost=0.0) for video in make_videos(100)]
     videos[3], videos[4] = replace(videos[3], editorial_boost=10.0), replace(videos[4], editorial_boost=-10.0)
     columns, stats = make_catalog(videos)
@@ -147,7 +147,7 @@ def test_an_editorial_boost_lifts_a_video_and_a_negative_one_sinks_it() -> None:
     assert "vid_4" not in served
 
 
-def test_what_a_user_watches_comes_first_and_what_they_skip_comes_late() -> None:
+def test_watched_subjects_rank_first_and_skipped_ones_late() -> None:
     videos = [replace(video, editorial_boost=0.0) for video in make_videos(200, categories=4)]
     columns, stats = make_catalog(videos, events=0)
     signals = Signals(half_life_days=14.0, newest_minute=int(NOW // 60), events=60)
@@ -161,7 +161,7 @@ def test_what_a_user_watches_comes_first_and_what_they_skip_comes_late() -> None
     assert "category 1" not in names
 
 
-def test_an_empty_catalog_and_no_candidates_give_an_empty_slate() -> None:
+def test_empty_catalog_or_no_candidates_give_an_empty_slate() -> None:
     columns = VideoColumns()
     stats = CatalogStats(columns)
     assert len(rank(columns, stats, make_signals(), columns.rows(), global_model(), RankingOptions(NOW))) == 0
@@ -173,7 +173,7 @@ def test_an_empty_catalog_and_no_candidates_give_an_empty_slate() -> None:
     )
 
 
-def test_the_fallback_is_the_same_for_everybody_and_skips_what_was_served() -> None:
+def test_fallback_is_the_same_for_everybody_and_skips_served_videos() -> None:
     columns, stats = make_catalog(make_videos(100))
     ordering = popularity_order(columns, stats, columns.rows(), RankingOptions(NOW))
     assert (np.diff(ordering.scores) <= 0).all()
@@ -204,7 +204,7 @@ def test_a_matching_age_band_or_platform_gives_1_and_another_minus_1() -> None:
             assert values_of(FEATURES[name], user, rows).tolist() == expected
 
 
-def test_approval_taste_follows_how_approved_the_users_long_views_are() -> None:
+def test_approval_taste_follows_the_approval_of_the_users_long_views() -> None:
     columns, stats = make_catalog(make_videos(60), events=3_000)
     static = stats.static(NOW)
     approval = static.values["approval"]

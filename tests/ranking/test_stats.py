@@ -50,7 +50,7 @@ def test_order_slicing_and_sharding_of_events_do_not_change_the_stats(batch, ran
 
 @settings(max_examples=40, deadline=None)
 @given(events)
-def test_packing_and_unpacking_keeps_the_days_exactly_and_the_counters_to_float32(batch) -> None:
+def test_packed_stats_keep_days_exactly_and_counters_to_float32(batch) -> None:
     table = StatsTable()
     table.add(batch)
     back = StatsTable.unpack(table.pack())
@@ -65,7 +65,7 @@ def test_packing_and_unpacking_keeps_the_days_exactly_and_the_counters_to_float3
     assert StatsTable.unpack(back.pack()).pack() == back.pack()
 
 
-def test_one_long_view_is_one_unit_of_demand_and_halves_after_a_half_life() -> None:
+def test_one_long_view_is_one_unit_of_demand_and_halves_in_a_half_life() -> None:
     table = StatsTable()
     table.add([("a", NOW, "video_view", 18_000, 60.0), ("b", NOW - 3600, "video_view", 5_000, 5.0)])
     rows = [table.keys.tolist().index(_key(name)) for name in "ab"]
@@ -81,7 +81,7 @@ def test_a_short_view_counts_as_a_view_and_not_as_demand() -> None:
 
 
 @pytest.mark.parametrize(("given_kind", "back"), [("like", "unlike"), ("save", "unsave")])
-def test_what_is_taken_back_leaves_no_approval(given_kind: str, back: str) -> None:
+def test_withdrawn_event_leaves_no_approval(given_kind: str, back: str) -> None:
     table = StatsTable()
     table.add([("v", NOW, given_kind, 0.0, 30.0), ("w", NOW, given_kind, 0.0, 30.0)])
     table.add([("v", NOW, back, 0.0, 30.0)])
@@ -89,7 +89,7 @@ def test_what_is_taken_back_leaves_no_approval(given_kind: str, back: str) -> No
     assert approvals == {_key("v"): 0.0, _key("w"): 1.0}
 
 
-def test_the_plain_week_counts_seven_days_and_no_more() -> None:
+def test_week_counts_seven_days_and_no_more() -> None:
     table = StatsTable()
     table.add([("a", NOW - 7 * DAY, "video_view", 1_000, 60.0), ("a", NOW - 6 * DAY, "video_view", 2_000, 60.0)])
     table.add([("a", NOW, "video_view", 4_000, 60.0), ("a", NOW, "like", 0, 0), ("a", NOW, "impression", 0, 0)])
@@ -99,7 +99,7 @@ def test_the_plain_week_counts_seven_days_and_no_more() -> None:
     assert table.week("never seen", NOW)["views"] == 0
 
 
-def test_unknown_types_and_times_that_are_not_finite_are_ignored() -> None:
+def test_unknown_types_and_non_finite_times_are_ignored() -> None:
     table = StatsTable()
     assert table.add([("a", NOW, "teleport", 0, 0), ("a", float("nan"), "like", 0, 0)]) == 0
     assert table.add([("a", NOW, "video_view", float("inf"), 10.0)]) == 1

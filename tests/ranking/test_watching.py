@@ -13,7 +13,7 @@ def test_a_view_is_long_when_watched_whole_or_for_18_seconds(watch_ms: float, du
     assert long_views(np.array([watch_ms]), np.array([duration])).tolist() == [expected]
 
 
-def test_the_watched_share_lies_between_zero_and_one() -> None:
+def test_watched_share_is_between_zero_and_one() -> None:
     assert [watch_fraction(5_000, 10.0), watch_fraction(99_000, 10.0), watch_fraction(5, 0.0)] == [0.5, 1.0, 0.0]
 
 
@@ -29,6 +29,6 @@ def test_the_watched_share_lies_between_zero_and_one() -> None:
         (0, 50.0, 0),
     ],
 )
-def test_watch_time_counts_up_to_three_times_the_length(watch_ms: float | None, duration: float, expected: int) -> None:
+def test_watch_time_counts_up_to_three_video_lengths(watch_ms: float | None, duration: float, expected: int) -> None:
     assert counted_watch_time(watch_ms, duration) == expected
     assert counted_watch_ms(np.array([watch_ms or 0.0]), np.array([duration])).tolist() == [expected]

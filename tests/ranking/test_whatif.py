@@ -29,7 +29,7 @@ def test_the_same_configuration_changes_nothing() -> None:
     assert answer.categories == answer.creators == []
 
 
-def test_another_model_replaces_videos_and_the_shifts_of_shares_add_up_to_0() -> None:
+def test_another_model_replaces_videos_and_share_shifts_add_up_to_0() -> None:
     other = Configuration(LinearModel.checked("short", {"duration": -5.0}))
     answer = what_if(COLUMNS, STATS, requests(10), SHIPPED, other)
     assert answer.replaced > 0
@@ -43,7 +43,7 @@ def test_only_candidates_above_the_maturity_limit_count_as_violations() -> None:
     assert what_if(COLUMNS, STATS, requests(5, maturity=0), SHIPPED, other).maturity_violations == 100
 
 
-def test_without_enough_exploration_long_views_are_not_estimated() -> None:
+def test_long_views_are_not_estimated_without_enough_exploration() -> None:
     answer = what_if(COLUMNS, STATS, requests(5), SHIPPED, SHIPPED)
     assert answer.long_views is None
     assert answer.effective_samples == 0.0

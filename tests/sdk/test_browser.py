@@ -55,7 +55,7 @@ async def block(route: Route) -> None:
     await route.abort("internetdisconnected")
 
 
-async def test_a_page_killed_before_anything_was_sent_loses_nothing(app: App, browser: Browser) -> None:
+async def test_page_killed_before_sending_anything_loses_nothing(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     await report(page, "impression", "like", "share")
@@ -71,7 +71,7 @@ async def test_a_page_killed_before_anything_was_sent_loses_nothing(app: App, br
     assert await stored(next_page) == []
 
 
-async def test_a_page_killed_while_an_upload_waits_for_its_answer_counts_once(app: App, browser: Browser) -> None:
+async def test_page_killed_during_an_upload_counts_once(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     sent: list[Request] = []
@@ -99,7 +99,7 @@ async def test_a_page_killed_while_an_upload_waits_for_its_answer_counts_once(ap
     assert again.headers["idempotency-key"] == first.headers["idempotency-key"]
 
 
-async def test_what_was_reported_just_before_a_page_closes_is_sent_on_its_way_out(app: App, browser: Browser) -> None:
+async def test_events_just_before_a_page_closes_are_sent_on_unload(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     sent = ["like", "skip", "share", "start", "progress"]  # the last says how long the video has played by then
@@ -116,7 +116,7 @@ async def test_what_was_reported_just_before_a_page_closes_is_sent_on_its_way_ou
     assert (await client.signals()).json["totalWatchTimeLast7dMs"] >= 1_000
 
 
-async def test_a_page_that_is_hidden_sends_what_it_has(app: App, browser: Browser) -> None:
+async def test_hidden_page_sends_what_it_has(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     await page.evaluate(
@@ -132,7 +132,7 @@ async def test_a_page_that_is_hidden_sends_what_it_has(app: App, browser: Browse
     assert time.monotonic() - began < 60
 
 
-async def test_an_hour_offline_ends_with_everything_once_and_at_its_time(app: App, browser: Browser) -> None:
+async def test_hour_offline_delivers_everything_once_with_its_time(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     await page.clock.install()
@@ -152,9 +152,7 @@ async def test_an_hour_offline_ends_with_everything_once_and_at_its_time(app: Ap
     assert await page.evaluate("told.errors") == []
 
 
-async def test_two_pages_of_one_app_send_their_own_events_and_those_of_a_page_that_died(
-    app: App, browser: Browser
-) -> None:
+async def test_two_pages_send_their_own_events_and_those_of_a_dead_page(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     one, other = await browser.open(client), await browser.open(client)
     for page in (one, other):
@@ -175,7 +173,7 @@ async def test_two_pages_of_one_app_send_their_own_events_and_those_of_a_page_th
     assert await stored(third) == []
 
 
-async def test_events_keep_their_consent_and_their_user_over_a_killed_page(app: App, browser: Browser) -> None:
+async def test_events_keep_their_consent_and_user_over_a_killed_page(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     await report(page, "like")
@@ -194,7 +192,7 @@ async def test_events_keep_their_consent_and_their_user_over_a_killed_page(app: 
     assert (await other.signals()).status == 404
 
 
-async def test_a_page_that_the_back_button_brings_back_goes_on(app: App, browser: Browser) -> None:
+async def test_page_restored_by_the_back_button_continues(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     await page.evaluate("window.addEventListener('pageshow', (event) => (window.cameBack = event.persisted))")
@@ -223,7 +221,7 @@ async def test_the_first_page_is_kept_over_a_reload_and_not_sent_again(app: App,
     assert not {200} & set(answers)
 
 
-async def test_a_browser_whose_database_fails_goes_on_in_memory(app: App, browser: Browser) -> None:
+async def test_browser_with_a_failing_database_continues_in_memory(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.context.new_page()
     await page.add_init_script("IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError'); }")

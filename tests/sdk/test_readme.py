@@ -76,7 +76,7 @@ async def known_of(url: str) -> dict[str, Any]:
         return found
 
 
-async def test_the_commands_and_the_page_show_a_feed_that_can_be_swiped(tmp_path: Path, chromium: Chromium) -> None:
+async def test_readme_commands_show_a_feed_that_can_be_swiped(tmp_path: Path, chromium: Chromium) -> None:
     service, beside = free_port(), free_port()
     folder = tmp_path / "typescript"
     shutil.copytree(SDK / "dist", folder / "dist")
@@ -124,7 +124,7 @@ async def test_the_commands_and_the_page_show_a_feed_that_can_be_swiped(tmp_path
         await page.close(run_before_unload=True)
 
 
-async def test_every_event_of_the_page_arrives(app: App, browser: Browser) -> None:
+async def test_every_event_of_the_readme_arrives(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     events, plays = [each.text for each in README.blocks if each.place.section == "events" and each.language == "js"]
@@ -137,7 +137,7 @@ async def test_every_event_of_the_page_arrives(app: App, browser: Browser) -> No
     await arrived(client, *reported, "like", *played)
 
 
-async def test_consent_and_user_are_switched_as_shown(app: App, browser: Browser) -> None:
+async def test_consent_and_user_are_switched_as_documented(app: App, browser: Browser) -> None:
     client = await app.tenant(make_videos(10))
     page = await browser.open(client)
     await page.evaluate(f"async () => {{ {block('consent-users-tokens', 'js')} }}")

@@ -21,17 +21,17 @@ MAX_BYTES = 8_000
 WRITE = "write it anew: python -m tests.sdk.built"
 
 
-def test_the_types_are_those_of_the_api_document(tmp_path: Path) -> None:
+def test_types_equal_those_of_the_api_document(tmp_path: Path) -> None:
     make_types(tmp_path / "types.ts")
     assert (tmp_path / "types.ts").read_text() == (SDK / TYPES).read_text(), WRITE
 
 
-def test_the_built_file_and_its_declarations_are_made_from_the_source(tmp_path: Path) -> None:
+def test_built_file_and_declarations_match_the_source(tmp_path: Path) -> None:
     make_built(tmp_path)
     assert files_below(tmp_path) == files_below(SDK / "dist"), WRITE
 
 
-def test_the_built_file_is_small_and_needs_nothing_else(record_property: Record) -> None:
+def test_built_file_is_small_and_has_no_dependency(record_property: Record) -> None:
     built = BUILT.read_bytes()
     size = len(gzip.compress(built, 9))
     record_property("tested with", f"sdk/typescript: {len(built):,} bytes, {size:,} gzipped (at most {MAX_BYTES:,})")
@@ -40,7 +40,7 @@ def test_the_built_file_is_small_and_needs_nothing_else(record_property: Record)
     assert "dependencies" not in json.loads((SDK / "package.json").read_text())
 
 
-def test_the_sdk_reports_every_type_of_event() -> None:
+def test_sdk_reports_every_event_type() -> None:
     built = BUILT.read_text()
     assert [name for name in EVENT_TYPES if f'"{name}"' not in built] == []
 
@@ -51,7 +51,7 @@ def test_source_and_tests_are_strict_typescript() -> None:
     run(compiler, "-p", SDK / "tests")
 
 
-def test_the_sdk_keeps_its_promises_against_the_real_service(record_property: Record) -> None:
+def test_sdk_passes_its_tests_against_the_real_service(record_property: Record) -> None:
     vitest = sdk_program("vitest")
     os.environ.setdefault("PYTHON", sys.executable)
     try:

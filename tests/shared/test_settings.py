@@ -31,30 +31,30 @@ def refusal(environment: Mapping[str, str]) -> str:
     return str(caught.value)
 
 
-def test_nothing_set_means_one_machine_and_everything_set_means_azure() -> None:
+def test_no_settings_mean_one_machine_and_all_settings_mean_azure() -> None:
     assert Settings.from_environment({}).embedded
     assert not Settings.from_environment(AZURE).embedded
 
 
 @pytest.mark.parametrize("name", [name for name in AZURE if name not in ("DOCUMENT_STORE", "BUS", "BLOBS", "FLAGS")])
-def test_on_azure_each_missing_setting_is_named(name: str) -> None:
+def test_each_missing_setting_on_azure_is_named(name: str) -> None:
     assert name in refusal({key: value for key, value in AZURE.items() if key != name})
 
 
-def test_an_endpoint_and_a_connection_string_at_once_are_refused() -> None:
+def test_endpoint_and_connection_string_together_are_refused() -> None:
     message = refusal({**AZURE, "COSMOS_CONNECTION_STRING": "AccountKey=secret-4711"})
     assert "not both" in message
     assert "4711" not in message
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS.values() if s.choices], ids=lambda s: s.name)
-def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(setting) -> None:  # type: ignore[no-untyped-def]
+def test_unknown_choice_is_refused_with_the_known_ones(setting) -> None:  # type: ignore[no-untyped-def]
     message = refusal({setting.name: "oracle"})
     assert all(choice in message for choice in (setting.name, *setting.choices))
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS.values() if s.maximum is not None], ids=lambda s: s.name)
-def test_a_number_out_of_its_bounds_or_none_at_all_is_refused(setting) -> None:  # type: ignore[no-untyped-def]
+def test_number_out_of_bounds_or_invalid_is_refused(setting) -> None:  # type: ignore[no-untyped-def]
     for text in ("soon", "nan", "inf", "-1", str(setting.maximum * 2)):
         assert setting.name in refusal({setting.name: text})
 
@@ -64,11 +64,11 @@ def test_blank_means_not_set() -> None:
 
 
 @pytest.mark.parametrize(("text", "number"), [("", 1), ("3", 3), (" 16 ", 16), ("0", 1), ("17", 1), ("many", 1)])
-def test_a_number_that_is_needed_early_is_read_alone_and_never_stops_the_start(text: str, number: int) -> None:
+def test_early_number_is_read_alone_and_never_stops_the_start(text: str, number: int) -> None:
     assert Settings.number_from({"ROLLUP_DRAINERS": text}, "rollup_drainers") == number
 
 
-def test_each_drainer_of_the_roll_up_is_a_function_of_its_own() -> None:
+def test_each_roll_up_drainer_has_its_own_function() -> None:
     program = "import function_app; print(*(each.get_function_name() for each in function_app.app.get_functions()))"
     told = subprocess.run(
         [sys.executable, "-c", program],

@@ -27,7 +27,7 @@ DAY = 86_400.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 2), st.floats(0, 60 * DAY)), max_size=20))
-def test_closeness_is_the_sum_of_what_was_seen_each_faded_by_its_age(facts: list[tuple[int, int, float]]) -> None:
+def test_closeness_is_the_sum_of_interactions_decayed_by_age(facts: list[tuple[int, int, float]]) -> None:
     facts = sorted(facts, key=lambda fact: fact[2])
     close = NOBODY_CLOSE
     for author, amount, at in facts:
@@ -40,7 +40,7 @@ def test_closeness_is_the_sum_of_what_was_seen_each_faded_by_its_age(facts: list
         assert found.get(author, 0.0) == pytest.approx(np.log1p(faded), rel=1e-3)
 
 
-def test_the_closest_authors_are_kept_and_nobody_longer_than_ninety_days() -> None:
+def test_closest_authors_are_kept_for_at_most_ninety_days() -> None:
     close = NOBODY_CLOSE.adding(7, 100, NOW)
     for author in range(100, 100 + 2 * MAX_AUTHORS):
         close = close.adding(author, 1, NOW + author)
@@ -50,7 +50,7 @@ def test_the_closest_authors_are_kept_and_nobody_longer_than_ninety_days() -> No
     assert [Closeness.from_text(each).keys.tolist() for each in (None, "?", "AAAA", 5)] == [[]] * 4
 
 
-async def test_a_view_and_a_reaction_killed_anywhere_bring_somebody_closer_once_each() -> None:
+async def test_killed_view_and_reaction_raise_closeness_once_each() -> None:
     viewer = VIEWERS[0]
 
     async def nothing(store: BreakingStore) -> None:
@@ -72,7 +72,7 @@ async def test_a_view_and_a_reaction_killed_anywhere_bring_somebody_closer_once_
     assert await killed_between_any_writes(nothing, both, then) == 4
 
 
-async def test_what_was_looked_at_without_consent_brings_nobody_closer() -> None:
+async def test_views_without_consent_raise_no_closeness() -> None:
     store = MemoryDocuments()
     activity = Process(store).activity
     await activity.view(VIEWERS[0], STORY, NOW, personal=False)
@@ -81,7 +81,7 @@ async def test_what_was_looked_at_without_consent_brings_nobody_closer() -> None
     assert (seen.stories, len(seen.closeness.keys)) == ([STORY.id], 0)
 
 
-async def test_totals_reach_every_instance_in_steps_however_often_a_count_is_killed() -> None:
+async def test_totals_reach_every_instance_in_steps_despite_kills() -> None:
     async def viewed(store: BreakingStore) -> None:
         process = Process(store)
         for viewer in VIEWERS[:9]:
@@ -109,7 +109,7 @@ async def test_totals_reach_every_instance_in_steps_however_often_a_count_is_kil
 
 
 @given(st.integers(1, 10_000), st.integers(0, 500), st.floats(60, 48 * 3_600))
-def test_views_count_as_if_they_had_come_evenly(views: int, reactions: int, age: float) -> None:
+def test_view_totals_are_spread_evenly_over_the_age_of_a_story(views: int, reactions: int, age: float) -> None:
     columns, _ = crowd(1)
     story = columns.stories[0]
     assert story is not None
@@ -126,7 +126,7 @@ def test_views_count_as_if_they_had_come_evenly(views: int, reactions: int, age:
     assert found[APPROVALS] == pytest.approx(found[VIEWS] * reactions / views)
 
 
-def test_close_and_followed_authors_stand_first_where_the_weights_say_so() -> None:
+def test_close_and_followed_authors_rank_first_where_the_weights_favor_them() -> None:
     columns, viewer = crowd(30)
     by = ranked_by(columns, None)
     wanted = [each.author_id for each in ranked_row(columns, viewer, (), NOW, Walk(), 30, by)[0]]

@@ -51,7 +51,7 @@ def may_see(viewer: int, author: int, world: dict[str, Any], story: dict[str, An
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_no_way_shows_a_story_that_is_not_for_the_caller(app: App, seed: int) -> None:
+async def test_no_endpoint_shows_a_story_hidden_from_the_caller(app: App, seed: int) -> None:
     chance = random.Random(seed)
     first = await someone_of(app)
     people = [Watched(each.client, each.id) for each in (first, *[await first.another() for _ in range(3)])]

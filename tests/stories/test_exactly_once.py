@@ -56,7 +56,7 @@ async def stored_stories(store: BreakingStore | MemoryDocuments) -> list[str]:
     return [id for id in ids if await store.read(STORIES, bucket_of("t", id), id) is not None]
 
 
-async def test_a_post_that_was_killed_is_finished_by_its_key_and_made_once() -> None:
+async def test_killed_post_is_finished_by_its_key_and_created_once() -> None:
     async def nothing(store: BreakingStore) -> None:
         return None
 
@@ -76,7 +76,7 @@ async def test_a_post_that_was_killed_is_finished_by_its_key_and_made_once() -> 
     assert await killed_between_any_writes(nothing, post, then) == 2
 
 
-async def test_the_limit_of_a_minute_holds_across_processes_and_is_exact() -> None:
+async def test_minute_limit_is_exact_across_processes() -> None:
     store = MemoryDocuments()
     processes = [Process(store), Process(store)]
     posts = [processes[at % 2].post(now=NOW + at / 100) for at in range(POSTS_A_MINUTE + 5)]
@@ -101,7 +101,7 @@ async def recount(store: BreakingStore | MemoryDocuments, story: Story) -> list[
     return [kinds["view"], *(emoji[at] for at in range(6))]
 
 
-async def test_a_view_and_a_reaction_killed_anywhere_count_once_when_they_are_sent_again() -> None:
+async def test_killed_view_and_reaction_count_once_when_resent() -> None:
     story = FORM.story("01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2", AUTHOR, None, NOW, 24)
     viewer = VIEWERS[0]
 
@@ -127,7 +127,7 @@ async def test_a_view_and_a_reaction_killed_anywhere_count_once_when_they_are_se
     assert await killed_between_any_writes(prepared, both, then) >= 4
 
 
-async def test_sums_agree_with_a_recount_whatever_is_killed_and_counted_at_once() -> None:
+async def test_sums_equal_a_recount_despite_kills_and_concurrent_counts() -> None:
     story = FORM.story("01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2", AUTHOR, None, NOW, 24)
     store, chance = BreakingStore(), random.Random(7)
     for turn in range(40):
@@ -152,7 +152,7 @@ async def test_sums_agree_with_a_recount_whatever_is_killed_and_counted_at_once(
     }
 
 
-async def test_an_inbox_keeps_the_newest_and_says_what_is_gone() -> None:
+async def test_inbox_keeps_the_newest_events_and_reports_missed_ones() -> None:
     inbox = Inbox(MemoryDocuments(), lambda: NOW)  # type: ignore[arg-type]
     events = [{"id": str(at), "at": NOW - 500 + at, "type": "story.viewed"} for at in range(MAX_EVENTS + 20)]
     for at in range(0, len(events), 10):
@@ -165,7 +165,7 @@ async def test_an_inbox_keeps_the_newest_and_says_what_is_gone() -> None:
 
 
 @pytest.mark.parametrize("amount", [0, 1, MAX_EXACT, MAX_EXACT + 1, 60_000])
-def test_different_viewers_are_counted_exactly_while_few_and_within_a_tenth_then(amount: int) -> None:
+def test_distinct_viewers_are_exact_while_few_and_within_a_tenth_later(amount: int) -> None:
     chance = random.Random(3)
     keys = [chance.getrandbits(64) for _ in range(amount)]
     one, other = ViewerSketch(), ViewerSketch()

@@ -66,7 +66,7 @@ async def states(store: BreakingStore, made: list[Story]) -> list[str]:
     return [str(each.body["state"]) for each in found if each is not None]
 
 
-async def test_a_timer_killed_between_any_two_writes_ends_each_story_once() -> None:
+async def test_timer_killed_between_any_two_writes_expires_each_story_once() -> None:
     made, media = stories(), Clips()
 
     async def prepared(store: BreakingStore) -> None:
@@ -88,7 +88,7 @@ async def test_a_timer_killed_between_any_two_writes_ends_each_story_once() -> N
     assert killed == 3
 
 
-async def test_a_story_whose_media_cannot_be_reached_ends_in_a_later_run() -> None:
+async def test_story_with_unreachable_media_expires_in_a_later_run() -> None:
     made, media, store = stories(), Clips(), BreakingStore()
     for each in made:
         await store.write(STORIES, bucket_of("t", each.id), [Create(each.to_document(NOW))])

@@ -53,7 +53,7 @@ class World:
         return {id: each.body["state"] for id, each in zip(page.ids(), page.documents, strict=True)}
 
 
-async def test_a_follow_is_seen_from_both_sides_and_ends_on_both() -> None:
+async def test_follow_is_visible_and_ends_on_both_sides() -> None:
     world = World()
     assert await world.graph.follow(A, B, OPEN) == ACCEPTED
     assert await world.graph.follow(A, B, OPEN) == ACCEPTED
@@ -67,7 +67,7 @@ async def test_a_follow_is_seen_from_both_sides_and_ends_on_both() -> None:
     assert await world.followers(B) == {}
 
 
-async def test_a_request_waits_for_consent() -> None:
+async def test_follow_request_waits_for_consent() -> None:
     world = World()
     assert await world.graph.follow(A, B, APPROVAL) == REQUESTED
     assert not await world.follows(A, B)
@@ -84,7 +84,7 @@ async def test_a_request_waits_for_consent() -> None:
         await world.graph.accept(B, C)
 
 
-async def test_friends_are_those_followed_or_those_who_follow_back() -> None:
+async def test_friends_are_followed_people_or_mutual_follows_as_configured() -> None:
     world = World()
     await world.graph.follow(A, B, OPEN)
     assert len((await world.circle(A)).friends(MUTUALS)) == 0
@@ -96,7 +96,7 @@ async def test_friends_are_those_followed_or_those_who_follow_back() -> None:
     assert await world.follows(A, B)
 
 
-async def test_a_block_ends_what_both_follow_and_refuses_a_follow_from_either_side() -> None:
+async def test_block_ends_both_follows_and_refuses_new_ones_from_either_side() -> None:
     world = World()
     await world.graph.follow(A, B, OPEN)
     await world.graph.follow(B, A, OPEN)
@@ -115,7 +115,7 @@ async def test_a_block_ends_what_both_follow_and_refuses_a_follow_from_either_si
     assert await world.graph.follow(B, A, OPEN) == ACCEPTED
 
 
-async def test_nobody_follows_or_blocks_themselves_or_more_people_than_fit() -> None:
+async def test_self_follow_self_block_and_exceeding_the_limit_are_refused() -> None:
     world = World()
     for change in (world.graph.follow(A, A, OPEN), world.graph.block(A, A)):
         with pytest.raises(Problem, match="cannot_"):
@@ -129,7 +129,7 @@ async def test_nobody_follows_or_blocks_themselves_or_more_people_than_fit() -> 
     assert await world.followers(B) == {}
 
 
-async def test_follows_at_the_same_time_are_all_kept() -> None:
+async def test_concurrent_follows_are_all_kept() -> None:
     world = World()
     many = [person(number) for number in range(10, 22)]
     await asyncio.gather(*(world.graph.follow(A, each, OPEN) for each in many))
@@ -170,7 +170,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_killed_between_any_two_writes_nothing_is_half_and_repeating_finishes(name: str) -> None:
+async def test_follow_killed_between_any_two_writes_is_finished_by_repeating(name: str) -> None:
     async def prepared(store: BreakingStore) -> None:
         graph = World(store).graph
         await graph.follow(B, A, OPEN)
@@ -208,7 +208,7 @@ STEPS = st.lists(
 
 @settings(max_examples=60)
 @given(steps=STEPS)
-async def test_whatever_is_called_and_killed_the_lists_agree_in_the_end(steps: list[tuple[str, int, int, int]]) -> None:
+async def test_lists_agree_in_the_end_whatever_is_called_and_killed(steps: list[tuple[str, int, int, int]]) -> None:
     store = BreakingStore()
     world = World(store)
     for name, one, other, left in steps:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECRET = base64.b64encode(b"s" * 32).decode()
 
 
-async def test_a_public_id_is_the_same_for_ever_and_belongs_to_one_tenant() -> None:
+async def test_public_id_is_permanent_and_belongs_to_one_tenant() -> None:
     identity, user = Identity(SECRET), "5f" * 32
     ids = {person_of(identity, tenant, identity.user_key(tenant, user)).id for tenant in ("a", "b", "a")}
     assert len(ids) == 2
@@ -32,11 +32,11 @@ async def test_a_public_id_is_the_same_for_ever_and_belongs_to_one_tenant() -> N
 
 
 @pytest.mark.parametrize("text", ["", "x" * 21, "x" * 23, "x" * 21 + "-", "x" * 21 + "\n", "x" * 22, None, 7])
-async def test_what_no_hash_gives_is_nobodys_id(text: object) -> None:
+async def test_text_no_hash_yields_is_not_a_public_id(text: object) -> None:
     assert not is_public_id(text), "the last character carries two bits, so most texts of 22 are none"
 
 
-async def test_me_and_the_backends_look_up_agree(app: App) -> None:
+async def test_own_id_equals_the_one_looked_up_by_the_backend(app: App) -> None:
     someone = await someone_of(app)
     client = someone.client
     await app.save_key(client.tenant_id, "a-key-of-the-backend", "privacy", name="backend")
@@ -59,7 +59,7 @@ async def test_me_and_the_backends_look_up_agree(app: App) -> None:
         assert (refused.status, refused.code) == (400, code)
 
 
-async def test_an_apps_key_alone_speaks_for_nobody(app: App) -> None:
+async def test_app_key_without_a_user_token_acts_for_nobody(app: App) -> None:
     someone = await someone_of(app, require_user_token=False)
     answer = await someone.client.get("/v1/me")
     assert (answer.status, answer.code) == (401, "missing_user_token")
@@ -71,7 +71,7 @@ async def test_an_apps_key_alone_speaks_for_nobody(app: App) -> None:
     assert (await app.request("GET", "/v1/me", foreign)).code == "invalid_user_token"
 
 
-async def test_switched_off_no_route_is_there_and_nothing_is_read(app: App) -> None:
+async def test_disabled_stories_have_no_routes_and_read_nothing(app: App) -> None:
     someone = await someone_of(app)
     await stories_on(app, on=False)
     app.documents.touched.clear()
@@ -85,7 +85,7 @@ async def test_switched_off_no_route_is_there_and_nothing_is_read(app: App) -> N
     assert app.documents.touched.keys().isdisjoint({"stories", "story-activity", "people"})
 
 
-async def test_a_tenant_can_switch_it_off_for_itself(app: App) -> None:
+async def test_tenant_can_disable_stories(app: App) -> None:
     someone = await someone_of(app)
     assert (await someone.get("me")).status == 200
     elsewhere = await someone_of(app, feature_flags={})
@@ -96,7 +96,7 @@ async def test_a_tenant_can_switch_it_off_for_itself(app: App) -> None:
     assert (await someone.get("me")).status == 200
 
 
-async def test_the_2001st_follow_is_refused_over_http_and_one_taken_back_makes_room(app: App) -> None:
+async def test_follow_2001_is_refused_over_http_and_an_unfollow_makes_room(app: App) -> None:
     one = await someone_of(app)
     others = [await one.another() for _ in range(2)]
     mine = Person(one.client.tenant_id, one.id)

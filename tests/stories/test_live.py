@@ -70,7 +70,7 @@ async def pushing(
     await push.close()
 
 
-async def test_the_first_is_told_at_once_and_the_rest_of_a_second_together() -> None:
+async def test_first_event_is_pushed_at_once_and_others_of_that_second_together() -> None:
     live = Recorder()
     async with pushing(live) as (push, pauses, _):
         await push.nudge(ANN, [SEEN])
@@ -89,7 +89,7 @@ async def test_the_first_is_told_at_once_and_the_rest_of_a_second_together() -> 
     assert frames([LIKED] * 130)[100:] == [{"type": "more", "count": 30}]
 
 
-async def test_outside_the_network_nothing_but_a_nudge_is_told() -> None:
+async def test_only_a_nudge_leaves_the_network_by_default() -> None:
     live = Recorder(inside=False)
     async with pushing(live) as (push, pauses, _):
         await push.nudge(ANN, [SEEN, LIKED])
@@ -105,14 +105,14 @@ async def test_operators_can_let_whole_events_leave_the_network() -> None:
     assert live.sent == [frames([SEEN, LIKED])]
 
 
-async def test_a_nudge_that_fails_is_counted_and_forgotten() -> None:
+async def test_failed_nudge_is_counted_and_dropped() -> None:
     async with pushing(Recorder(down=True)) as (push, pauses, telemetry):
         await push.nudge(ANN, [SEEN])
         await pauses.begun.wait()
         assert telemetry.counters["live_sends", ("failed",)] == 1
 
 
-async def test_nobody_is_told_where_it_is_off() -> None:
+async def test_nothing_is_pushed_while_push_is_off() -> None:
     live = Recorder()
     async with pushing(live, on=False) as (push, _, _):
         await push.nudge(ANN, [SEEN])
@@ -137,7 +137,7 @@ async def live_app(tmp_path: Path) -> AsyncIterator[App]:
         await doors.stop()
 
 
-async def test_an_author_listens_by_an_address_that_only_their_token_gives(live_app: App) -> None:
+async def test_author_connects_by_an_address_that_requires_their_token(live_app: App) -> None:
     app = live_app
     client, now = await app.tenant(), app.clock.now()
     await save_public_key(app.documents, client.tenant_id, signer("EdDSA"))

@@ -40,7 +40,7 @@ async def report(who: Someone, story: dict[str, Any], reason: str = "spam", text
     return await who.call("POST", f"stories/{story['id']}/report", {"reason": reason, "text": text})
 
 
-async def test_enough_reports_hold_a_story_back_from_all_but_its_author(app: App) -> None:
+async def test_enough_reports_hide_a_story_from_all_but_its_author(app: App) -> None:
     author = await someone_of(app, story_hold_reports=2)
     story, (one, two, viewer) = await post(author), [await author.another() for _ in range(3)]
     for _ in range(3):
@@ -54,7 +54,7 @@ async def test_enough_reports_hold_a_story_back_from_all_but_its_author(app: App
     assert (await report(viewer, story)).code == "story_not_found"
 
 
-async def test_only_what_somebody_may_see_can_be_reported_and_only_in_due_form(app: App) -> None:
+async def test_only_visible_stories_can_be_reported_with_a_valid_report(app: App) -> None:
     author = await someone_of(app)
     stranger, private = await author.another(), await post(author, "private")
     assert (await report(stranger, private)).code == "story_not_found"
@@ -69,7 +69,7 @@ async def test_only_what_somebody_may_see_can_be_reported_and_only_in_due_form(a
     assert await query_all(app.documents, STORIES, author.client.tenant_id) == []
 
 
-async def test_an_editor_sees_the_queue_and_lets_a_story_be_seen_again(app: App) -> None:
+async def test_editor_sees_the_queue_and_can_make_a_story_visible_again(app: App) -> None:
     author = await someone_of(app, story_hold_reports=1)
     editor, viewer = await editor_of(author), await author.another()
     stories = [await post(author, text=f"Story {number}.") for number in range(3)]
@@ -101,7 +101,7 @@ async def test_an_editor_sees_the_queue_and_lets_a_story_be_seen_again(app: App)
     assert (await editor.get("stories", cursor="AAAA")).code == "invalid_cursor"
 
 
-async def test_a_removed_story_is_gone_for_everybody_and_cannot_come_back(app: App) -> None:
+async def test_removed_story_is_gone_for_everybody_and_cannot_return(app: App) -> None:
     author = await someone_of(app)
     editor, viewer, story = await editor_of(author), await author.another(), await post(author)
     await report(viewer, story)
@@ -132,14 +132,14 @@ async def test_an_editor_of_another_tenant_sees_and_decides_nothing(app: App) ->
     assert (await author.get(f"stories/{story['id']}")).json["state"] == "held"
 
 
-async def test_while_stories_are_off_there_is_no_queue(app: App) -> None:
+async def test_moderation_queue_is_absent_while_stories_are_off(app: App) -> None:
     editor = await editor_of(await someone_of(app))
     await stories_on(app, on=False)
     assert (await editor.get("stories")).status == 404
     assert (await editor.post("stories/01KB8ZKQ3V5WJ4Y8N2T6R1C9XD-2/remove")).status == 404
 
 
-async def test_an_erasure_takes_what_somebody_reported(app: App) -> None:
+async def test_erasure_deletes_the_users_reports(app: App) -> None:
     author = await someone_of(app)
     story, reporter = await post(author), await author.another()
     await report(reporter, story, "other", "My own words.")
@@ -191,7 +191,7 @@ async def decide(store: BreakingStore, state: str) -> None:
     await moderation(store).settle(TENANT_ID, STORY.id, HOLD_AT, NOW + 1)
 
 
-async def test_a_report_that_was_killed_is_in_the_queue_and_counts_once_when_repeated() -> None:
+async def test_killed_report_is_queued_and_counts_once_when_repeated() -> None:
     async def prepared(store: BreakingStore) -> None:
         await posted(store)
         await reported(store, REPORTERS[0])
@@ -209,7 +209,7 @@ async def test_a_report_that_was_killed_is_in_the_queue_and_counts_once_when_rep
     assert await killed_between_any_writes(prepared, lambda store: reported(store, REPORTERS[1]), then) >= 3
 
 
-async def test_what_is_left_half_done_is_finished_by_the_timer() -> None:
+async def test_timer_finishes_interrupted_moderation() -> None:
     async def prepared(store: BreakingStore) -> None:
         await posted(store)
         await reported(store, REPORTERS[0])
@@ -230,7 +230,7 @@ async def test_what_is_left_half_done_is_finished_by_the_timer() -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_what_is_over_stays_over_and_a_removal_outweighs_everything(state: str) -> None:
+async def test_expired_story_stays_expired_and_removal_overrides_everything(state: str) -> None:
     for entry in (OPEN, APPROVED, REMOVED):
         for reports in (0, 5):
             found = wanted_state({"state": entry}, state, reports, 5)

@@ -53,7 +53,7 @@ async def used(app: App) -> World:
     return World(me, friend, mine, theirs)
 
 
-async def test_an_export_says_everything_in_words(app: App) -> None:
+async def test_export_describes_everything_in_words(app: App) -> None:
     world = await used(app)
     answer = await world.me.call("POST", "privacy/export")
     assert answer.status == 200, answer.body
@@ -74,7 +74,7 @@ async def test_an_export_says_everything_in_words(app: App) -> None:
     assert (await nobody.call("POST", "privacy/export")).code == "no_signals"
 
 
-async def test_nothing_of_an_erased_person_is_left_but_that_others_block_them(app: App) -> None:
+async def test_only_blocks_by_others_remain_of_an_erased_person(app: App) -> None:
     world = await used(app)
     erased = await world.me.call("POST", "privacy/erase")
     assert erased.status == 200, erased.body
@@ -96,7 +96,7 @@ async def test_nothing_of_an_erased_person_is_left_but_that_others_block_them(ap
     assert (await world.me.call("PUT", f"follow/{world.friend.id}")).status == 200, "who comes back is new"
 
 
-async def test_an_erasure_killed_between_any_writes_is_finished_by_asking_again(app: App) -> None:
+async def test_erasure_killed_between_any_writes_is_finished_by_repeating(app: App) -> None:
     world = await used(app)
     copy = MemoryDocuments(app.clock.now)
     for container in (PEOPLE, STORIES, STORY_ACTIVITY):

@@ -31,7 +31,7 @@ async def three_authors(viewer: Someone, app: App) -> list[str]:
     return [each.id for each in authors]
 
 
-async def test_whom_the_viewer_has_not_seen_stands_before_whom_they_have(app: App) -> None:
+async def test_authors_with_unseen_stories_come_first(app: App) -> None:
     viewer = await someone_of(app)
     authors = await three_authors(viewer, app)
     (newest,) = [each for each in (await viewer.get("stories")).json["authors"] if each["authorId"] == authors[-1]]
@@ -45,9 +45,7 @@ async def test_whom_the_viewer_has_not_seen_stands_before_whom_they_have(app: Ap
     assert app.counted("story_rows", *labels) == 1
 
 
-async def test_a_row_is_newest_first_with_a_reason_where_it_may_not_be_ranked(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unranked_row_is_newest_first_with_a_reason(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     first = await someone_of(app)
     authors = await three_authors(first, app)
     wanted = authors[::-1]
@@ -81,7 +79,7 @@ async def test_a_row_is_newest_first_with_a_reason_where_it_may_not_be_ranked(
         assert await ordered(viewer) == ("fallback", "follows_unavailable", [])
 
 
-async def test_a_row_does_not_wait_for_videos_that_take_long_to_make(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_row_does_not_wait_for_slow_ranking_columns(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     viewer = await someone_of(app)
     await three_authors(viewer, app)
     with monkeypatch.context() as patched:
@@ -91,7 +89,7 @@ async def test_a_row_does_not_wait_for_videos_that_take_long_to_make(app: App, m
     assert (await ordered(viewer))[:2] == ("ranked", None)
 
 
-async def test_a_walk_goes_on_when_the_order_is_switched_off_and_on_again(app: App) -> None:
+async def test_paging_continues_when_ranking_is_switched_off_and_on_again(app: App) -> None:
     viewer = await someone_of(app)
     authors = await three_authors(viewer, app) + await three_authors(viewer, app)
     found, modes, cursor = list[str](), list[str](), ""
@@ -106,7 +104,7 @@ async def test_a_walk_goes_on_when_the_order_is_switched_off_and_on_again(app: A
     assert modes == ["ranked", "ranked", "ranked_off", *["walk_newest_first"] * 3]
 
 
-async def test_cursors_are_of_one_order_and_one_person(app: App) -> None:
+async def test_cursor_is_valid_for_one_order_and_one_person(app: App) -> None:
     viewer = await someone_of(app)
     await three_authors(viewer, app)
     ranked = (await viewer.get("stories", order="ranked", limit=1)).json["nextCursor"]

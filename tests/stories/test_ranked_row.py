@@ -46,7 +46,7 @@ def ids_of(page: list[Shelf]) -> list[str]:
     most=st.sampled_from([1, 2, RANKED_AUTHORS]),
     seed=st.none() | st.integers(0, 5),
 )
-def test_a_walk_shows_each_story_of_the_newest_row_once_and_no_other(
+def test_paging_shows_each_story_of_the_newest_row_once_and_no_other(
     world: World, number: int, later: float, limit: int, looked: set[int], newest_from: int, most: int, seed: int | None
 ) -> None:
     for _, story in world.stories:
@@ -80,7 +80,7 @@ def test_a_walk_shows_each_story_of_the_newest_row_once_and_no_other(
 
 @settings(max_examples=100)
 @given(world=worlds(), number=NUMBERS, looked=st.sets(st.integers(0, 11)), limit=st.integers(1, 4))
-def test_unseen_is_before_seen_and_an_author_stands_by_their_best_unseen_story(
+def test_unseen_precedes_seen_and_authors_rank_by_their_best_unseen_story(
     world: World, number: int, looked: set[int], limit: int
 ) -> None:
     for _, story in world.stories:
@@ -113,7 +113,7 @@ def crowd(authors: int, of_each: int = 1) -> tuple[StoryColumns, StoryViewer]:
     return columns, world.viewer(4)
 
 
-def test_a_walk_past_the_ranked_authors_goes_on_newest_first() -> None:
+def test_paging_beyond_the_ranked_authors_continues_newest_first() -> None:
     columns, viewer = crowd(RANKED_AUTHORS + 150)
     by = ranked_by(columns)
     stands, found, ranked = Walk(), list[str](), 0
@@ -129,7 +129,7 @@ def test_a_walk_past_the_ranked_authors_goes_on_newest_first() -> None:
     assert len({*found, *ids_of(rest)}) == RANKED_AUTHORS + 150
 
 
-def test_an_author_shows_their_newest_stories_and_stands_by_one_of_these() -> None:
+def test_author_shows_their_newest_stories_and_ranks_by_one_of_them() -> None:
     columns, viewer = crowd(2, STORIES_OF_AN_AUTHOR + 5)
     by = ranked_by(columns)
     newest, _ = row_of(columns, viewer, (), NOW, None, 5)
@@ -139,7 +139,7 @@ def test_an_author_shows_their_newest_stories_and_stands_by_one_of_these() -> No
     assert sorted(ids_of(page)) == sorted(ids_of(newest))
 
 
-def test_one_place_of_a_page_is_for_an_author_whom_nobody_has_seen() -> None:
+def test_one_place_of_a_page_is_reserved_for_an_author_without_views() -> None:
     columns, viewer = crowd(60)
     columns.views[:60] = 10
     by = ranked_by(columns, None)
@@ -156,7 +156,7 @@ def test_one_place_of_a_page_is_for_an_author_whom_nobody_has_seen() -> None:
 
 
 @pytest.mark.asyncio
-async def test_videos_stand_in_the_rows_of_the_stories_after_every_change() -> None:
+async def test_ranking_columns_stay_aligned_with_stories_after_every_change() -> None:
     columns, _ = crowd(2 * SPARE_ROWS + 2 * SLICE)
     held = VideosOfStories()
 

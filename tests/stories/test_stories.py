@@ -51,7 +51,7 @@ async def sees(viewer: Someone, story_id: str) -> bool:
     return listed
 
 
-async def test_public_friends_private_and_an_audience_are_seen_by_whom_they_are_for(app: App) -> None:
+async def test_each_audience_sees_exactly_its_stories(app: App) -> None:
     author = await someone_of(app)
     friend, stranger, invited = [await author.another() for _ in range(3)]
     assert (await friend.call("PUT", f"follow/{author.id}")).json == {"state": "accepted"}
@@ -73,7 +73,7 @@ async def test_public_friends_private_and_an_audience_are_seen_by_whom_they_are_
     assert not await sees(elsewhere, everybody)
 
 
-async def test_a_story_is_in_no_answer_a_second_after_its_time(app: App) -> None:
+async def test_expired_story_is_in_no_response_a_second_later(app: App) -> None:
     author = await someone_of(app, story_hours=1)
     story = await post(author)
     viewer = await author.another()
@@ -89,7 +89,7 @@ async def test_a_story_is_in_no_answer_a_second_after_its_time(app: App) -> None
     assert await app.services.social.expire() == 0, "once"
 
 
-async def test_another_process_sees_a_story_and_its_end(app: App) -> None:
+async def test_another_process_sees_a_story_and_its_expiry(app: App) -> None:
     author = await someone_of(app)
     app.services.social.catalogs.forget(author.client.tenant_id)
     story = await post(author)
@@ -103,7 +103,7 @@ async def test_another_process_sees_a_story_and_its_end(app: App) -> None:
     assert (await other.call("DELETE", f"stories/{(await post(author))['id']}")).code == "story_not_found"
 
 
-async def test_one_key_sent_fifty_times_at_once_makes_one_story(app: App) -> None:
+async def test_one_key_sent_fifty_times_at_once_creates_one_story(app: App) -> None:
     author = await someone_of(app)
     stories = await asyncio.gather(*(post(author, key="the-same") for _ in range(50)))
     assert len({story["id"] for story in stories}) == 1
@@ -115,7 +115,7 @@ async def test_one_key_sent_fifty_times_at_once_makes_one_story(app: App) -> Non
     assert (await post(author, key="the-next"))["id"] != stories[0]["id"]
 
 
-async def test_the_twenty_first_post_of_a_minute_is_refused_for_an_author_alone(app: App) -> None:
+async def test_twenty_first_post_of_a_minute_is_refused_for_that_author_only(app: App) -> None:
     author = await someone_of(app)
     for _ in range(POSTS_A_MINUTE):
         await post(author)
@@ -148,7 +148,7 @@ async def test_the_twenty_first_post_of_a_minute_is_refused_for_an_author_alone(
         ({"visibility": "public", "mediaKey": "somebody-elses"}, "media_not_ready"),
     ],
 )
-async def test_a_bad_story_is_refused_and_nothing_of_it_is_stored(app: App, body: dict[str, Any], code: str) -> None:
+async def test_invalid_story_is_refused_and_nothing_of_it_is_stored(app: App, body: dict[str, Any], code: str) -> None:
     author = await someone_of(app)
     answer = await author.call("POST", "stories", body)
     assert (answer.status // 100, answer.code) == (4, code)
@@ -156,7 +156,7 @@ async def test_a_bad_story_is_refused_and_nothing_of_it_is_stored(app: App, body
     assert (await author.call("POST", "stories", {"visibility": "public", "text": "é" * 500})).status == 201
 
 
-async def test_a_view_counts_once_and_a_reaction_is_the_last_one(app: App) -> None:
+async def test_view_counts_once_and_the_last_reaction_replaces_earlier_ones(app: App) -> None:
     author = await someone_of(app)
     story = await post(author)
     viewers = [await author.another() for _ in range(3)]
@@ -191,7 +191,7 @@ async def test_a_view_counts_once_and_a_reaction_is_the_last_one(app: App) -> No
     assert (await viewers[0].get(f"stories/{story['id']}/viewers")).code == "story_not_found"
 
 
-async def test_the_author_is_told_at_once_and_catches_up(app: App) -> None:
+async def test_author_is_notified_at_once_and_can_catch_up(app: App) -> None:
     author = await someone_of(app)
     story, viewer = await post(author), await author.another()
     await viewer.call("PUT", f"stories/{story['id']}/view")
@@ -225,7 +225,7 @@ async def test_sixty_one_reactions_in_a_minute_are_too_many(app: App) -> None:
     assert codes == [200] * 60 + [429]
 
 
-async def test_without_the_graph_nothing_is_shown_and_nothing_accepted_without_the_store(app: App) -> None:
+async def test_nothing_is_shown_without_the_graph_nor_accepted_without_the_store(app: App) -> None:
     author = await someone_of(app)
     story, viewer = await post(author), await author.another()
     assert await row(viewer) == [story["id"]]
@@ -237,7 +237,7 @@ async def test_without_the_graph_nothing_is_shown_and_nothing_accepted_without_t
     assert await query_all(app.documents, STORY_ACTIVITY, f"{author.client.tenant_id}/{story['id']}") == []
 
 
-async def test_a_row_says_what_is_unseen_and_a_walk_repeats_nobody(app: App) -> None:
+async def test_row_marks_unseen_stories_and_paging_repeats_no_author(app: App) -> None:
     viewer = await someone_of(app)
     authors = [await viewer.another() for _ in range(5)]
     for author in authors:
@@ -256,7 +256,7 @@ async def test_a_row_says_what_is_unseen_and_a_walk_repeats_nobody(app: App) -> 
     assert (stolen.status, stolen.code) == (400, "invalid_cursor")
 
 
-async def test_a_stronger_rating_is_not_shown_to_a_milder_viewer(app: App) -> None:
+async def test_story_above_the_viewers_rating_is_not_shown(app: App) -> None:
     author = await someone_of(app, maturity_policy="R", age_band_policies={"13-17": "PG"})
     strong, mild = (await post(author))["id"], (await post(author, maturityRating="G"))["id"]
     viewer = await author.another()
@@ -277,7 +277,7 @@ async def found(viewer: Someone, query: str, **more: Any) -> list[str]:
             return ids
 
 
-async def test_words_find_stories_without_case_and_accents_by_how_they_begin(app: App) -> None:
+async def test_search_matches_word_prefixes_without_case_and_accents(app: App) -> None:
     author = await someone_of(app)
     viewer = await author.another()
     texts = ("Café at the Lake-house", "CAFE\u0301 lakeside", "A cafeteria in Łódź", "No words for it", "Ο Σίσυφος")

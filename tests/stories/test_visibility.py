@@ -119,7 +119,7 @@ def walk(world: World, viewer: StoryViewer, now: float, limit: int) -> list[str]
 
 @settings(max_examples=150)
 @given(world=worlds(), number=NUMBERS, later=st.floats(0, 50 * HOUR_SECONDS), limit=st.integers(1, 4))
-def test_nobody_sees_what_is_not_for_them_by_id_or_in_any_page(
+def test_hidden_story_is_shown_neither_by_id_nor_in_any_page(
     world: World, number: int, later: float, limit: int
 ) -> None:
     for _, story in world.stories:
@@ -159,14 +159,14 @@ def test_a_damaged_story_is_shown_to_nobody_else(damage: dict[str, object]) -> N
 
 
 @given(at=st.floats(1_600_000_000, 3_000_000_000), number=NUMBERS)
-def test_an_id_says_when_and_where_its_story_is(at: float, number: int) -> None:
+def test_story_id_contains_time_and_partition(at: float, number: int) -> None:
     id = new_story_id(PEOPLE[number], at)
     assert STORY_ID.matches(id)
     assert created_ms(id) == int(at * 1000)
     assert bucket_of("t", id) in buckets_between("t", at - 1, at + 1)
 
 
-def test_what_is_over_is_let_go_of_and_the_rest_stays() -> None:
+def test_expired_stories_are_dropped_and_the_rest_stays() -> None:
     columns, kept = StoryColumns(), []
     for number in range(2 * SPARE_ROWS + 10):
         author = PEOPLE[number % 5]

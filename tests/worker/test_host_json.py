@@ -26,7 +26,7 @@ def test_a_missing_extension_bundle_is_found() -> None:
     assert unregistered(TRIGGERS, other) == {"serviceBusTrigger"}
 
 
-def test_a_trigger_that_the_bundle_lacks_is_found() -> None:
+def test_trigger_missing_from_the_bundle_is_found() -> None:
     assert unregistered(TRIGGERS | {"sendGridTrigger"}, HOST_JSON) == {"sendGridTrigger"}
 
 
@@ -41,6 +41,6 @@ def test_a_mistyped_key_of_host_json_is_found_with_its_place() -> None:
     assert list(unknown_keys(mistyped)) == ["extensions.serviceBus.maxConcurentCalls", "functionTimeOut"]
 
 
-def test_the_host_reports_every_execution_and_the_app_no_record_of_its_own() -> None:
+def test_host_reports_every_execution_and_the_app_none_of_its_own() -> None:
     levels = HOST_JSON["logging"]["logLevel"]
     assert levels == {"default": "Warning", "Host.Results": "Information", "Function": "Warning"}

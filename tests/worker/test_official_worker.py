@@ -75,7 +75,7 @@ def test_the_worker_invokes_every_function_and_none_fails(answers: dict[str, Any
     assert [call for call in http if not 200 <= call["status"] < 500] == []
 
 
-def test_events_taken_by_the_worker_are_in_the_next_page(answers: dict[str, Any]) -> None:
+def test_events_accepted_by_the_worker_are_in_the_next_page(answers: dict[str, Any]) -> None:
     before, after = (json.loads(call["body"]) for call in calls_of(answers, "get_feed")[:2])
     accepted = json.loads(calls_of(answers, "post_events")[0]["body"])
     assert accepted["accepted"] == 10
@@ -85,7 +85,7 @@ def test_events_taken_by_the_worker_are_in_the_next_page(answers: dict[str, Any]
     assert [item["videoId"] for item in before["items"]] != [item["videoId"] for item in after["items"]]
 
 
-def test_headers_of_the_worker_arrive_as_they_were_sent(answers: dict[str, Any]) -> None:
+def test_headers_of_the_worker_arrive_unchanged(answers: dict[str, Any]) -> None:
     headers = {name.lower(): value for name, value in calls_of(answers, "get_feed")[0]["headers"].items()}
     assert headers["content-type"] == "application/json"
     assert "X-User" in headers["vary"] or headers["cache-control"] == "no-store"

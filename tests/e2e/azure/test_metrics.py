@@ -12,7 +12,7 @@ from tests.e2e.azure.viewer import new_viewer, until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_calls_of_the_store_are_counted_by_how_they_ended_with_what_they_cost(
+async def test_store_calls_are_counted_by_outcome_with_their_request_units(
     servers: Servers, azure_app: RunningApp, http: aiohttp.ClientSession
 ) -> None:
     viewer = await new_viewer(azure_app, http, servers.services)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.name)
-async def test_the_feed_goes_on_and_every_accepted_event_counts_once_while(
+async def test_feed_works_and_accepted_events_count_once_during_an_outage(
     outage: Outage, servers: Servers, azure_app: RunningApp, http: aiohttp.ClientSession
 ) -> None:
     survived = await survive(outage, servers, azure_app, http)
@@ -23,7 +23,7 @@ async def test_the_feed_goes_on_and_every_accepted_event_counts_once_while(
     assert not [secret for secret in azure_app.secrets if secret in azure_app.output], "a key or a user was logged"
 
 
-async def test_an_app_started_in_an_outage_recovers_piece_by_piece_without_a_restart(
+async def test_app_started_in_an_outage_recovers_step_by_step_without_restart(
     servers: Servers, http: aiohttp.ClientSession
 ) -> None:
     dependencies = ("cosmos", "servicebus", "appconfig")

@@ -76,7 +76,7 @@ async def becomes(url: str, mode: str, reason: str | None) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_the_commands_of_the_page_do_what_it_says() -> None:
+async def test_commands_of_the_page_work_as_described() -> None:
     needs_the_test_servers()
     (_, start_servers), (seed, start_app, switch), faults = commands()
     async with printed_by(start_servers) as exported:

@@ -59,9 +59,9 @@ async def is_what_happens(settings: dict[str, str]) -> None:
         assert user not in app.output
 
 
-async def test_the_story_of_similar_videos_embedded() -> None:
+async def test_similar_videos_scenario_works_embedded() -> None:
     await is_what_happens({})
 
 
-async def test_the_story_of_similar_videos_on_the_azure_adapters(servers: Servers) -> None:
+async def test_similar_videos_scenario_works_on_the_azure_adapters(servers: Servers) -> None:
     await is_what_happens(servers.settings)

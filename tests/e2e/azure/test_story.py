@@ -16,9 +16,9 @@ async def is_what_happens(settings: dict[str, str]) -> None:
             assert told.as_written, f"{told.step}: {told.outcome}"
 
 
-async def test_the_tour_is_what_happens_embedded() -> None:
+async def test_guided_tour_works_embedded() -> None:
     await is_what_happens({})
 
 
-async def test_the_tour_is_what_happens_on_the_azure_adapters(servers: Servers) -> None:
+async def test_guided_tour_works_on_the_azure_adapters(servers: Servers) -> None:
     await is_what_happens(servers.settings)

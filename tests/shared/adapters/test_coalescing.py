@@ -36,7 +36,7 @@ class Recorder:
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 7), st.integers(1, 9), st.integers(1, 120))
-def test_everything_is_sent_once_in_order_within_the_bounds_of_a_batch(sizes, takes, most, bytes_) -> None:
+def test_everything_is_sent_once_in_order_within_batch_limits(sizes, takes, most, bytes_) -> None:
     async def run() -> Recorder:
         recorder = Recorder(takes)
         writer = CoalescingWriter(recorder.send, max_items=most, max_bytes=bytes_)
@@ -51,7 +51,7 @@ def test_everything_is_sent_once_in_order_within_the_bounds_of_a_batch(sizes, ta
         assert len(batch) == 1 or sum(sizes[i] for i in batch) <= bytes_
 
 
-async def test_what_gathers_while_a_send_is_under_way_goes_out_together() -> None:
+async def test_items_queued_during_a_send_are_sent_together() -> None:
     recorder = Recorder()
     writer = CoalescingWriter(recorder.send)
     recorder.gate.clear()
@@ -64,7 +64,7 @@ async def test_what_gathers_while_a_send_is_under_way_goes_out_together() -> Non
     assert recorder.batches == [[0], list(range(1, 20))]
 
 
-async def test_a_caller_that_gave_up_before_its_turn_is_not_sent() -> None:
+async def test_cancelled_caller_is_not_sent() -> None:
     recorder = Recorder()
     writer = CoalescingWriter(recorder.send)
     recorder.gate.clear()
@@ -78,7 +78,7 @@ async def test_a_caller_that_gave_up_before_its_turn_is_not_sent() -> None:
     assert recorder.sent == [0, 2]
 
 
-async def test_a_failed_batch_fails_its_callers_and_nobody_after_them() -> None:
+async def test_failed_batch_fails_its_callers_and_no_later_ones() -> None:
     recorder = Recorder()
     writer = CoalescingWriter(recorder.send)
     recorder.error = BusUnavailable("down")
@@ -89,7 +89,7 @@ async def test_a_failed_batch_fails_its_callers_and_nobody_after_them() -> None:
     assert recorder.sent == [1]
 
 
-async def test_more_than_may_wait_is_refused_at_once() -> None:
+async def test_full_queue_refuses_at_once() -> None:
     recorder = Recorder()
     writer = CoalescingWriter(recorder.send, max_pending_bytes=10)
     recorder.gate.clear()
@@ -102,7 +102,7 @@ async def test_more_than_may_wait_is_refused_at_once() -> None:
     await writer.submit(2, 8, 5)
 
 
-async def test_closing_tells_those_who_wait() -> None:
+async def test_closing_fails_the_waiting_callers() -> None:
     recorder = Recorder()
     writer = CoalescingWriter(recorder.send, max_items=1)
     recorder.gate.clear()

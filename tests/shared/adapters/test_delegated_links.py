@@ -79,7 +79,7 @@ def is_signed(url: str) -> bool:
     return hmac.compare_digest(base64.b64encode(signed).decode(), said["sig"])
 
 
-async def test_a_link_to_store_creates_one_blob_over_https_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_upload_link_creates_one_blob_over_https_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account(monkeypatch)
     link = await account.blobs.upload_url(QUARANTINE, "t1/up-1", "image/png", NOW + 900)
     said = said_by(link.url)
@@ -91,7 +91,7 @@ async def test_a_link_to_store_creates_one_blob_over_https_until_it_ends(monkeyp
     await account.blobs.close()
 
 
-async def test_a_link_to_read_names_the_type_that_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_download_link_names_the_content_type(monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account(monkeypatch)
     url = await account.blobs.download_url(MEDIA, "t1/up-1.png", "image/png", NOW + 3_600)
     assert is_signed(url)
@@ -100,7 +100,7 @@ async def test_a_link_to_read_names_the_type_that_is_served(monkeypatch: pytest.
     await account.blobs.close()
 
 
-async def test_a_key_signs_for_an_hour_and_no_link_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_signing_key_lasts_an_hour_and_no_link_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account(monkeypatch)
     for ahead in (0.0, 60.0, 3_000.0, 7_000.0, 7_100.0):
         account.now = NOW + ahead

@@ -45,7 +45,7 @@ async def test_each_job_runs_at_its_own_period() -> None:
     assert {name: world.ran.count(name) for name in set(world.ran)} == {"each": 12, "half": 5, "whole": 3}
 
 
-async def test_a_late_call_runs_what_it_missed_once() -> None:
+async def test_late_call_runs_a_missed_job_once() -> None:
     world = World()
     jobs = world.jobs(world.job("half", 30))
     await jobs.run()
@@ -55,7 +55,7 @@ async def test_a_late_call_runs_what_it_missed_once() -> None:
     assert world.ran == ["half", "half"]
 
 
-async def test_a_job_that_fails_ends_no_other_and_is_reported() -> None:
+async def test_failing_job_stops_no_other_and_is_reported() -> None:
     world = World()
     jobs = world.jobs(world.job("bad", 0, ValueError("bad")), world.job("good"), world.job("later", 30))
     with pytest.raises(ValueError, match="bad"):
@@ -67,7 +67,7 @@ async def test_a_job_that_fails_ends_no_other_and_is_reported() -> None:
     assert len(found.value.exceptions) == 2
 
 
-async def test_a_long_job_does_not_hold_up_a_short_one() -> None:
+async def test_long_job_does_not_delay_a_short_one() -> None:
     world = World()
     call = asyncio.create_task(world.jobs(world.long_job(), world.job("each"), world.job("half", 30)).run())
     async with asyncio.timeout(60):
@@ -81,7 +81,7 @@ async def test_a_long_job_does_not_hold_up_a_short_one() -> None:
     assert world.ran.count("long") == world.ran.count("each") == 1, "what has no period waits for the next call"
 
 
-async def test_a_call_that_is_cancelled_ends_its_jobs() -> None:
+async def test_cancelled_call_cancels_its_jobs() -> None:
     world = World()
     call = asyncio.create_task(world.jobs(world.long_job()).run())
     while not world.ran:  # noqa: ASYNC110

@@ -25,7 +25,7 @@ GOOD = '{"feature_management": {"feature_flags": [{"id": "personalized-feed", "e
         ('{"feature_management": {}}', "feature_management.feature_flags must be a list"),
     ],
 )
-async def test_a_file_that_makes_no_sense_is_refused_with_its_name_and_the_place(
+async def test_invalid_flags_file_is_refused_with_its_name_and_the_place(
     tmp_path: Path, content: str, complaint: str
 ) -> None:
     path = tmp_path / "flags.json"
@@ -44,7 +44,7 @@ async def test_missing_flags_file_is_reported(tmp_path: Path) -> None:
         await FileFlags(tmp_path).load()
 
 
-async def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(tmp_path: Path) -> None:
+async def test_edit_with_unchanged_size_and_time_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "flags.json"
     source = FileFlags(path)
     path.write_text(GOOD.replace("true", " true"))
@@ -59,7 +59,7 @@ async def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(tmp_path: 
     assert loaded["feature_management"]["feature_flags"][0]["enabled"] is False
 
 
-async def test_a_file_saved_by_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
+async def test_file_with_a_utf_8_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "flags.json"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
 

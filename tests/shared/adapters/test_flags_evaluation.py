@@ -32,7 +32,7 @@ async def verdict(flags: Flags, tenant: str = "tenant_1", user: str = "user") ->
     return flags.ask(PERSONALIZED_FEED, tenant, user)
 
 
-async def test_before_the_first_read_nothing_is_known() -> None:
+async def test_flags_are_unknown_before_the_first_read() -> None:
     flags = Flags(Source([flag()]))
     assert await verdict(flags) is Verdict.UNKNOWN
     assert flags.loaded_at is None
@@ -49,7 +49,7 @@ async def test_the_last_known_flags_stay_in_force_while_the_source_is_down() -> 
     assert flags.loaded_at == 1.0
 
 
-async def test_no_news_confirms_what_is_known_and_is_no_answer_before_that() -> None:
+async def test_unchanged_answer_confirms_known_flags_and_is_refused_before_the_first() -> None:
     source = Source(None)
     flags = Flags(source)
     with pytest.raises(FlagsUnavailable):
@@ -62,14 +62,14 @@ async def test_no_news_confirms_what_is_known_and_is_no_answer_before_that() -> 
     assert await verdict(flags) is Verdict.SWITCHED_OFF
 
 
-async def test_switched_off_beats_being_targeted_and_an_undefined_flag_is_not_on() -> None:
+async def test_disabled_flag_overrides_targeting_and_an_undefined_flag_is_not_on() -> None:
     flags = Flags(Source([flag(False, DefaultRolloutPercentage=100)]))
     await flags.refresh(1.0)
     assert await verdict(flags) is Verdict.SWITCHED_OFF
     assert flags.ask("another-flag", "tenant_1", "user") is Verdict.UNKNOWN
 
 
-async def test_a_tenant_is_targeted_as_a_group_and_a_share_of_users_stays_the_same() -> None:
+async def test_tenant_is_targeted_as_a_group_and_a_user_share_is_stable() -> None:
     groups = [{"Name": "tenant_1", "RolloutPercentage": 100}]
     flags = Flags(Source([flag(Groups=groups, DefaultRolloutPercentage=0)]))
     await flags.refresh(1.0)

@@ -12,7 +12,7 @@ from shared.adapters.blobs.folder import ABANDONED_SECONDS, FolderBlobs
 from shared.adapters.blobs.port import ARCHIVE, BlobsUnavailable
 
 
-async def test_no_name_reaches_a_file_outside_of_the_container(tmp_path: Path) -> None:
+async def test_no_name_reaches_a_file_outside_the_container(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("mine")
     blobs = FolderBlobs(tmp_path / "blobs")
     await blobs.write(ARCHIVE, "a", b"x")
@@ -23,7 +23,7 @@ async def test_no_name_reaches_a_file_outside_of_the_container(tmp_path: Path) -
     assert [blob.name async for blob in blobs.list(ARCHIVE, "../")] == []
 
 
-async def test_emptied_folders_go(tmp_path: Path) -> None:
+async def test_empty_folders_are_removed(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     await blobs.write(ARCHIVE, "t1/2026/11/20/12/7", b"x")
     await blobs.write(ARCHIVE, "t1/2026/12/1", b"x")
@@ -34,9 +34,7 @@ async def test_emptied_folders_go(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / ARCHIVE) == []
 
 
-async def test_a_folder_that_goes_while_a_blob_is_on_its_way_into_it_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_folder_deleted_during_a_write_is_created_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = FolderBlobs(tmp_path)
     await blobs.write(ARCHIVE, "t1/2026/1", b"x")
     looked, is_dir = [], Path.is_dir
@@ -54,7 +52,7 @@ async def test_a_folder_that_goes_while_a_blob_is_on_its_way_into_it_is_made_aga
     assert await blobs.read(ARCHIVE, "t1/2026/2") == b"y"
 
 
-async def test_half_written_files_of_a_crash_are_removed_but_not_those_being_written(tmp_path: Path) -> None:
+async def test_partial_files_of_a_crash_are_removed_but_not_those_in_progress(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     await blobs.ready()
     (tmp_path / ".being-written" / "fresh").write_bytes(b"half")
@@ -66,7 +64,7 @@ async def test_half_written_files_of_a_crash_are_removed_but_not_those_being_wri
     assert os.listdir(tmp_path / ".being-written") == []
 
 
-async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+async def test_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
     blobs = FolderBlobs(tmp_path / "taken")
 
@@ -76,7 +74,7 @@ async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         await blobs.write(ARCHIVE, "a", b"x")
 
 
-async def test_a_blob_cannot_be_a_folder_of_blobs_as_well(tmp_path: Path) -> None:
+async def test_blob_name_cannot_also_be_a_folder(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     await blobs.write(ARCHIVE, "a/b", b"x")
 

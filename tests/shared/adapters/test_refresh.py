@@ -57,7 +57,7 @@ async def test_a_refresh_after_a_write_sees_it_even_while_an_older_one_runs() ->
     assert source.held == 1
 
 
-async def test_callers_that_wait_together_share_one_run() -> None:
+async def test_waiting_callers_share_one_run() -> None:
     source = Source()
     source.gate.clear()
     waiting = [asyncio.create_task(source.refresher.refresh()) for _ in range(10)]
@@ -67,7 +67,7 @@ async def test_callers_that_wait_together_share_one_run() -> None:
     assert source.reads == 2  # the one that had begun, and one for everybody who came after
 
 
-async def test_the_age_counts_from_when_the_read_began() -> None:
+async def test_age_counts_from_the_start_of_the_read() -> None:
     source = Source()
     source.gate.clear()
     before = source.now
@@ -80,7 +80,7 @@ async def test_the_age_counts_from_when_the_read_began() -> None:
     assert source.refresher.refreshed_at - before < 1
 
 
-async def test_a_failure_is_counted_logged_once_without_its_text_and_answered_with_false(
+async def test_failure_is_counted_and_logged_once_without_its_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source = Source()
@@ -96,7 +96,7 @@ async def test_a_failure_is_counted_logged_once_without_its_text_and_answered_wi
     assert await source.refresher.refresh()
 
 
-async def test_what_is_young_enough_is_not_read_again() -> None:
+async def test_fresh_source_is_not_read_again() -> None:
     source = Source()
     await source.refresher.refresh()
     source.now += 29
@@ -107,14 +107,14 @@ async def test_what_is_young_enough_is_not_read_again() -> None:
     assert source.reads == 2
 
 
-async def test_a_caller_waits_for_a_stale_source_no_longer_than_its_budget() -> None:
+async def test_caller_waits_for_a_stale_source_at_most_its_budget() -> None:
     source = Source()
     source.gate.clear()
     await source.refresher.ensure_fresh(30, 0.01)
     assert source.telemetry.counters["refresh_failures", ("source",)] == 1
 
 
-async def test_a_caller_whose_budget_ran_out_does_not_stop_what_it_asked_for() -> None:
+async def test_timed_out_caller_does_not_stop_its_refresh() -> None:
     source = Source()
     source.gate.clear()
     source.written = 1
@@ -126,7 +126,7 @@ async def test_a_caller_whose_budget_ran_out_does_not_stop_what_it_asked_for() -
     assert source.reads == 1, "those who wait ask for one read between them"
 
 
-async def test_a_stop_also_ends_what_a_caller_asked_for() -> None:
+async def test_stopping_also_ends_a_requested_refresh() -> None:
     source = Source()
     source.gate.clear()
     await source.refresher.ensure_fresh(30, 0.01)
@@ -136,7 +136,7 @@ async def test_a_stop_also_ends_what_a_caller_asked_for() -> None:
     assert source.refresher.refreshed_at is None
 
 
-async def test_the_loop_keeps_reading_until_it_is_stopped_and_survives_failures() -> None:
+async def test_loop_keeps_reading_until_stopped_and_survives_failures() -> None:
     source = Source()
     source.refresher.start()
     source.refresher.start()

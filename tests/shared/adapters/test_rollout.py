@@ -71,29 +71,29 @@ def interval(percent: float) -> tuple[float, float]:
     return USERS * share - spread, USERS * share + spread
 
 
-async def test_raising_a_rollout_from_10_to_50_percent_keeps_everyone_who_was_in(users: list[str]) -> None:
+async def test_raising_a_rollout_from_10_to_50_percent_keeps_everyone_included(users: list[str]) -> None:
     before, after = await those_in(10, users), await those_in(50, users)
     assert before < after
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 90])
-async def test_a_rollouts_share_of_ten_thousand_users_is_within_its_interval(users: list[str], percent: int) -> None:
+async def test_rollout_share_of_ten_thousand_users_is_within_its_interval(users: list[str], percent: int) -> None:
     low, high = interval(percent)
     assert low <= len(await those_in(percent, users)) <= high
 
 
-async def test_nobody_is_in_at_0_and_everybody_at_100_percent(users: list[str]) -> None:
+async def test_nobody_is_included_at_0_and_everybody_at_100_percent(users: list[str]) -> None:
     assert await those_in(0, users[:500]) == set()
     assert await those_in(100, users[:500]) == set(users[:500])
 
 
-async def test_two_flags_draw_their_samples_apart(users: list[str]) -> None:
+async def test_two_flags_sample_users_independently(users: list[str]) -> None:
     one, other = await those_in(50, users), await those_in(50, users, DARK_LAUNCH)
     low, high = interval(25)
     assert low <= len(one & other) <= high
 
 
-async def test_a_tenant_can_be_let_in_whole_and_switched_off_alone(users: list[str]) -> None:
+async def test_whole_tenant_can_be_included_and_a_single_one_excluded(users: list[str]) -> None:
     group = {"Groups": [{"Name": "tenant_2", "RolloutPercentage": 100}]}
     asked = await flags(rollout(0, **group))
     assert asked.ask(PERSONALIZED_FEED, "tenant_2", users[0]) is Verdict.ON
@@ -105,7 +105,7 @@ async def test_a_tenant_can_be_let_in_whole_and_switched_off_alone(users: list[s
     assert asked.ask(PERSONALIZED_FEED, "tenant_2", users[0]) is Verdict.SWITCHED_OFF
 
 
-async def test_a_flag_nobody_defined_has_its_default_before_and_after_the_first_read() -> None:
+async def test_undefined_flag_has_its_default_before_and_after_the_first_read() -> None:
     for asked in (Flags(Held()), await flags()):
         assert {name for name in FLAGS if asked.on(name, TENANT, "user")} == {
             name for name, flag in FLAGS.items() if flag.default
@@ -120,23 +120,23 @@ async def test_a_tenants_own_flag_switches_off_but_never_on() -> None:
     assert not asked.on(ARCHIVE, TENANT, own={ARCHIVE: True})
 
 
-async def test_a_tenant_has_no_say_in_a_flag_that_is_the_operators() -> None:
+async def test_tenant_cannot_change_an_operators_flag() -> None:
     asked = await flags({"id": DARK_LAUNCH, "enabled": True})
     assert asked.on(DARK_LAUNCH, TENANT, "user", {DARK_LAUNCH: False})
 
 
-def test_a_tenants_flags_are_checked_against_the_table() -> None:
+def test_tenant_flags_are_checked_against_the_table() -> None:
     assert wrong_tenant_flags({"use-new-diversifier": False, "exploration": True}) == {}
     wrong = wrong_tenant_flags({"use-newest-diversifier": True, "dark-launch": True, "archive": "no"})
     assert wrong.keys() == {"use-newest-diversifier", "dark-launch", "archive"}
     assert "use-new-diversifier" in wrong["use-newest-diversifier"]
 
 
-def test_what_is_seeded_begins_with_the_defaults_and_personalization_only_when_asked() -> None:
+def test_seeding_uses_defaults_and_personalization_only_when_asked() -> None:
     begin = {flag["id"]: flag["enabled"] for flag in first_flags(personalized=False)}
     assert begin == {name: flag.default for name, flag in FLAGS.items()}
     assert begin | {PERSONALIZED_FEED: True} == {flag["id"]: flag["enabled"] for flag in first_flags(personalized=True)}
 
 
-def test_the_page_of_flags_says_what_the_table_says() -> None:
+def test_flags_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "flags.md").read_text() == as_markdown()

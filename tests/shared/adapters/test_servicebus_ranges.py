@@ -11,9 +11,7 @@ numbers = st.lists(st.one_of(st.none(), st.integers(0, 12)), max_size=40)
 
 
 @given(numbers, st.integers(1, 5))
-def test_ranges_hold_each_message_once_in_order_and_only_what_follows_directly(
-    given_numbers: list[int | None], longest: int
-) -> None:
+def test_ranges_hold_each_message_once_and_only_consecutive_ones(given_numbers: list[int | None], longest: int) -> None:
     ranges = in_ranges(given_numbers, lambda number: number, longest)
     assert [number for each in ranges for number in each] == given_numbers
     for each in ranges:
@@ -21,11 +19,11 @@ def test_ranges_hold_each_message_once_in_order_and_only_what_follows_directly(
         assert len(each) == 1 or each == list(range(each[0], each[0] + len(each)))  # type: ignore[arg-type,operator]
 
 
-def test_ranges_are_as_long_as_they_may_be() -> None:
+def test_ranges_respect_their_maximum_length() -> None:
     assert in_ranges([1, 2, 3, 5, 6, 4, 7, 8, 9], lambda number: number, 2) == [[1, 2], [3], [5, 6], [4], [7, 8], [9]]
 
 
-def test_after_a_range_that_was_not_confirmed_none_is_used_for_a_while() -> None:
+def test_ranges_are_not_used_for_a_while_after_an_unconfirmed_one() -> None:
     now = 0.0
     ranges = Ranges(clock=lambda: now)
     assert ranges.may_be_used()

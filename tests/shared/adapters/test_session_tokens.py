@@ -14,22 +14,22 @@ def kept(*tokens: str | None) -> str | None:
     return sessions.get(TENANTS, "t")
 
 
-def test_the_newest_token_is_kept_in_whatever_order_answers_arrive():
+def test_newest_token_is_kept_in_any_order_of_responses():
     assert kept("0:-1#7", "0:-1#12", "0:-1#9") == "0:-1#12"
     assert kept("0:1#7#1=3", "0:1#12#1=2", "0:1#9#1=4") == "0:1#12#1=2"
 
 
-def test_a_token_of_another_range_or_version_cannot_be_compared_and_replaces():
+def test_token_of_another_range_or_version_replaces_the_kept_one():
     assert kept("0:-1#12", "3:-1#1") == "3:-1#1"
     assert kept("0:1#12", "0:2#1") == "0:2#1"
 
 
-def test_an_answer_without_a_token_changes_nothing():
+def test_response_without_a_token_changes_nothing():
     assert kept("0:-1#7", None) == "0:-1#7"
     assert kept(None) is None
 
 
-def test_session_tokens_are_kept_per_partition_and_the_oldest_is_forgotten_first():
+def test_session_tokens_are_kept_per_partition_and_the_oldest_is_evicted_first():
     sessions = SessionTokens(capacity=2)
     sessions.keep(TENANTS, "a", {"x-ms-session-token": "0:-1#1"})
     sessions.keep(VIDEOS, "a", {"x-ms-session-token": "0:-1#2"})

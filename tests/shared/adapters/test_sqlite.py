@@ -50,16 +50,14 @@ def lines(path: Path) -> list[str]:
         connection.close()
 
 
-async def test_calls_made_together_are_done_in_order_and_answered_each(writer: SqliteThread, tmp_path: Path) -> None:
+async def test_concurrent_calls_run_in_order_and_each_gets_its_answer(writer: SqliteThread, tmp_path: Path) -> None:
     rowids = await asyncio.gather(*[writer.call(add(f"{n}")) for n in range(600)])
 
     assert rowids == list(range(1, 601))
     assert lines(tmp_path / "lines.db") == [f"{n}" for n in range(600)]
 
 
-async def test_a_call_that_fails_undoes_its_own_work_and_no_other_of_its_group(
-    writer: SqliteThread, tmp_path: Path
-) -> None:
+async def test_failing_call_rolls_back_only_its_own_work_in_a_group(writer: SqliteThread, tmp_path: Path) -> None:
     await writer.call(add("first"))
     outcomes = await asyncio.gather(
         writer.call(add("good")),
@@ -73,7 +71,7 @@ async def test_a_call_that_fails_undoes_its_own_work_and_no_other_of_its_group(
     assert lines(tmp_path / "lines.db") == ["first", "good", "good too"]
 
 
-async def test_the_event_loop_goes_on_while_work_is_done(writer: SqliteThread) -> None:
+async def test_event_loop_is_not_blocked_by_database_work(writer: SqliteThread) -> None:
     go_on = threading.Event()
 
     future = writer.call(lambda connection: go_on.wait(timeout=120))
@@ -83,7 +81,7 @@ async def test_the_event_loop_goes_on_while_work_is_done(writer: SqliteThread) -
     assert await future is True
 
 
-async def test_a_call_that_was_cancelled_before_its_turn_is_not_done(writer: SqliteThread, tmp_path: Path) -> None:
+async def test_call_cancelled_before_its_turn_does_not_run(writer: SqliteThread, tmp_path: Path) -> None:
     go_on = threading.Event()
     first = writer.call(lambda connection: go_on.wait(timeout=120))
     second = writer.call(add("cancelled"))
@@ -96,9 +94,7 @@ async def test_a_call_that_was_cancelled_before_its_turn_is_not_done(writer: Sql
     assert lines(tmp_path / "lines.db") == ["kept"]
 
 
-async def test_closing_finishes_what_was_asked_for_and_refuses_what_comes_after(
-    writer: SqliteThread, tmp_path: Path
-) -> None:
+async def test_closing_finishes_queued_calls_and_refuses_later_ones(writer: SqliteThread, tmp_path: Path) -> None:
     asked = [writer.call(add(f"{n}")) for n in range(20)]
     await writer.close()
     await writer.close()
@@ -108,7 +104,7 @@ async def test_closing_finishes_what_was_asked_for_and_refuses_what_comes_after(
         await writer.call(add("late"))
 
 
-async def test_a_reader_sees_what_another_connection_has_committed(writer: SqliteThread, tmp_path: Path) -> None:
+async def test_reader_sees_what_another_connection_committed(writer: SqliteThread, tmp_path: Path) -> None:
     reader = open_thread(tmp_path / "lines.db", writes=False)
     for n in range(3):
         await writer.call(add(f"{n}"))
@@ -116,7 +112,7 @@ async def test_a_reader_sees_what_another_connection_has_committed(writer: Sqlit
     await reader.close()
 
 
-async def test_the_folder_is_made_when_it_is_not_there(tmp_path: Path) -> None:
+async def test_missing_folder_is_created(tmp_path: Path) -> None:
     thread = open_thread(tmp_path / "new" / "deeper" / "lines.db")
     await thread.call(add("one"))
     await thread.close()
@@ -127,7 +123,7 @@ async def test_the_folder_is_made_when_it_is_not_there(tmp_path: Path) -> None:
 # Failures, and what they say
 
 
-async def test_a_folder_that_cannot_be_made_is_said_and_found_once_it_can(tmp_path: Path) -> None:
+async def test_uncreatable_folder_is_reported_and_used_once_possible(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
     thread = open_thread(tmp_path / "taken" / "lines.db")
 
@@ -139,7 +135,7 @@ async def test_a_folder_that_cannot_be_made_is_said_and_found_once_it_can(tmp_pa
     await thread.close()
 
 
-async def test_a_place_in_which_nothing_can_be_created_is_said(tmp_path: Path) -> None:
+async def test_unwritable_path_is_reported(tmp_path: Path) -> None:
     (tmp_path / "lines.db").mkdir()
     thread = open_thread(tmp_path / "lines.db")
 
@@ -148,7 +144,7 @@ async def test_a_place_in_which_nothing_can_be_created_is_said(tmp_path: Path) -
     await thread.close()
 
 
-async def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> None:
+async def test_file_that_is_no_database_is_reported_and_left_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "lines.db"
     path.write_bytes(b"not a database at all" * 100)
     thread = open_thread(path)
@@ -162,7 +158,7 @@ async def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path)
     await thread.close()
 
 
-async def test_pages_that_were_overwritten_are_said_to_be_damage(writer: SqliteThread, tmp_path: Path) -> None:
+async def test_overwritten_pages_are_reported_as_damage(writer: SqliteThread, tmp_path: Path) -> None:
     for n in range(200):
         await writer.call(add(f"{n}" * 200))
     await writer.close()
@@ -177,9 +173,7 @@ async def test_pages_that_were_overwritten_are_said_to_be_damage(writer: SqliteT
     await reader.close()
 
 
-async def test_a_file_another_program_holds_is_said_and_written_once_it_is_free(
-    writer: SqliteThread, tmp_path: Path
-) -> None:
+async def test_locked_file_is_reported_and_written_once_it_is_free(writer: SqliteThread, tmp_path: Path) -> None:
     await writer.call(add("before"))
     other = sqlite3.connect(tmp_path / "lines.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -193,7 +187,7 @@ async def test_a_file_another_program_holds_is_said_and_written_once_it_is_free(
     assert lines(tmp_path / "lines.db") == ["before", "after"]
 
 
-async def test_a_full_disk_fails_the_whole_group_leaves_nothing_half_done_and_is_got_over(
+async def test_full_disk_fails_the_whole_group_without_partial_writes_and_recovers(
     writer: SqliteThread, tmp_path: Path
 ) -> None:
     await writer.call(add("before"))
@@ -223,7 +217,7 @@ async def test_a_full_disk_fails_the_whole_group_leaves_nothing_half_done_and_is
         (sqlite3.SQLITE_ERROR, "something else"),
     ],
 )
-def test_every_failure_names_the_file_and_says_what_to_do(code: int, advice: str) -> None:
+def test_every_failure_names_the_file_and_a_remedy(code: int, advice: str) -> None:
     error = sqlite3.OperationalError("something else")
     error.sqlite_errorcode = code
 
@@ -233,7 +227,7 @@ def test_every_failure_names_the_file_and_says_what_to_do(code: int, advice: str
     assert advice in said
 
 
-async def test_an_invalid_path_is_an_error_for_the_caller_and_the_thread_lives_on() -> None:
+async def test_invalid_path_is_an_error_for_the_caller_and_the_thread_survives() -> None:
     thread = open_thread(Path("/tmp/with\0zero"))
 
     for _ in range(2):

@@ -48,7 +48,7 @@ async def cancelled_before_its_answer(bus: SqliteBus, work: Coroutine[Any, Any, 
         await task
 
 
-async def test_a_receive_that_is_cancelled_holds_nothing(bus: SqliteBus) -> None:
+async def test_cancelled_receive_locks_nothing(bus: SqliteBus) -> None:
     await bus.publish(message("m1"))
     receiver = await bus.receiver(SIGNALS)
 
@@ -58,7 +58,7 @@ async def test_a_receive_that_is_cancelled_holds_nothing(bus: SqliteBus) -> None
     assert (received.message_id, received.delivery_count) == ("m1", 1)
 
 
-async def test_waiting_for_a_session_that_is_cancelled_owns_none(bus: SqliteBus) -> None:
+async def test_cancelled_wait_for_a_session_owns_none(bus: SqliteBus) -> None:
     await bus.publish(message("m1"))
 
     await cancelled_before_its_answer(bus, bus.next_session(ROLLUP, 0))
@@ -68,7 +68,7 @@ async def test_waiting_for_a_session_that_is_cancelled_owns_none(bus: SqliteBus)
     assert ids(await session.receive(10, 0)) == ["m1"]
 
 
-async def test_what_a_closed_receiver_held_comes_again_at_once_and_uncounted(bus: SqliteBus) -> None:
+async def test_closed_receiver_returns_its_messages_at_once_and_uncounted(bus: SqliteBus) -> None:
     await bus.publish(message("m1"))
     first = await bus.receiver(SIGNALS)
     await first.receive(10, 0)
@@ -79,7 +79,7 @@ async def test_what_a_closed_receiver_held_comes_again_at_once_and_uncounted(bus
     assert again.delivery_count == 1
 
 
-async def test_receivers_of_the_same_process_are_woken_and_need_not_look_again(tmp_path: Path) -> None:
+async def test_receivers_of_the_same_process_are_woken_without_polling(tmp_path: Path) -> None:
     bus = SqliteBus(tmp_path / "bus.db", clock, poll_seconds=3600)
     receiving = asyncio.create_task((await bus.receiver(SIGNALS)).receive(10, 3600))
     owning = asyncio.create_task(bus.next_session(ROLLUP, 3600))
@@ -106,7 +106,7 @@ async def test_locks_last_as_long_as_the_bus_is_configured(tmp_path: Path) -> No
     await bus.close()
 
 
-async def test_a_message_is_stored_until_its_last_subscription_is_done_with_it(bus: SqliteBus, tmp_path: Path) -> None:
+async def test_message_is_stored_until_its_last_subscription_settled_it(bus: SqliteBus, tmp_path: Path) -> None:
     await bus.publish(message("m1"))
     receiver, session = await bus.receiver(SIGNALS), await bus.next_session(ROLLUP, 0)
     assert session is not None
@@ -117,9 +117,7 @@ async def test_a_message_is_stored_until_its_last_subscription_is_done_with_it(b
     assert (rows(tmp_path, "messages"), rows(tmp_path, "deliveries")) == (0, 0)
 
 
-async def test_ids_out_of_the_duplicate_window_are_forgotten_faster_than_new_ones_come(
-    bus: SqliteBus, tmp_path: Path
-) -> None:
+async def test_ids_outside_the_duplicate_window_are_deleted_faster_than_added(bus: SqliteBus, tmp_path: Path) -> None:
     for n in range(10):
         await bus.publish(message(f"old {n}"))
     await clock.advance(DUPLICATE_WINDOW_SECONDS + 1)
@@ -129,7 +127,7 @@ async def test_ids_out_of_the_duplicate_window_are_forgotten_faster_than_new_one
     assert rows(tmp_path, "accepted") == 10
 
 
-async def test_a_bus_that_cannot_be_opened_is_not_ready_and_says_why(tmp_path: Path) -> None:
+async def test_bus_that_cannot_be_opened_is_not_ready_and_reports_why(tmp_path: Path) -> None:
     (tmp_path / "bus.db").write_bytes(b"something else" * 100)
     bus = SqliteBus(tmp_path / "bus.db")
 
@@ -148,6 +146,6 @@ async def test_a_closed_bus_is_unavailable(bus: SqliteBus) -> None:
 
 
 @pytest.mark.parametrize(("id", "session"), [("", "s"), ("m" * 129, "s"), ("m", ""), ("m", "s" * 129)])
-async def test_ids_that_service_bus_would_not_take_are_refused(bus: SqliteBus, id: str, session: str) -> None:
+async def test_ids_that_service_bus_refuses_are_refused(bus: SqliteBus, id: str, session: str) -> None:
     with pytest.raises(ValueError, match="128"):
         await bus.publish(OutgoingMessage(id, session, b""))

@@ -38,7 +38,7 @@ def run_and_kill(program: str, folder: Path, after_lines: int) -> list[str]:
     return said
 
 
-async def test_every_confirmed_batch_is_there_after_a_kill_and_none_by_half(tmp_path: Path) -> None:
+async def test_every_confirmed_batch_survives_a_kill_and_none_by_half(tmp_path: Path) -> None:
     confirmed: dict[str, int] = {}
     for line in run_and_kill("write_documents", tmp_path, 200):
         user, n = line.split()
@@ -53,7 +53,7 @@ async def test_every_confirmed_batch_is_there_after_a_kill_and_none_by_half(tmp_
     await store.close()
 
 
-async def test_every_confirmed_message_is_there_after_a_kill_once_in_each_subscription(tmp_path: Path) -> None:
+async def test_every_confirmed_message_survives_a_kill_once_per_subscription(tmp_path: Path) -> None:
     confirmed = run_and_kill("publish", tmp_path, 200)
 
     bus = SqliteBus(tmp_path / "bus.db")
@@ -71,7 +71,7 @@ async def test_every_confirmed_message_is_there_after_a_kill_once_in_each_subscr
     assert sorted(rollup) == sorted(signals)
 
 
-async def test_after_a_kill_the_completed_stay_away_and_the_rest_come_again(tmp_path: Path) -> None:
+async def test_completed_messages_stay_completed_after_a_kill_and_the_rest_return(tmp_path: Path) -> None:
     run_and_kill("publish", tmp_path, 200)
     completed = run_and_kill("consume", tmp_path, 40)
 
@@ -85,7 +85,7 @@ async def test_after_a_kill_the_completed_stay_away_and_the_rest_come_again(tmp_
     assert published - len(completed) - 2 <= len(left) <= published - len(completed)
 
 
-async def test_after_a_kill_a_blob_is_whole_and_no_older_than_confirmed(tmp_path: Path) -> None:
+async def test_blob_is_whole_and_no_older_than_confirmed_after_a_kill(tmp_path: Path) -> None:
     confirmed = int(run_and_kill("overwrite", tmp_path, 30)[-1])
 
     blobs = FolderBlobs(tmp_path / "blobs")

@@ -31,7 +31,7 @@ def rows(folder: Path, table: str) -> int:
         connection.close()
 
 
-async def test_writes_sweep_what_has_expired_faster_than_they_add(store: SqliteStore, tmp_path: Path) -> None:
+async def test_writes_delete_expired_items_faster_than_they_add(store: SqliteStore, tmp_path: Path) -> None:
     await store.write(USER_ACTIVITY, "u1", [Create({"id": f"m{n}", "ttl": 60}) for n in range(20)])
     await clock.advance(61)
 
@@ -52,12 +52,12 @@ async def test_a_purge_removes_expired_items_of_every_container_up_to_its_limit(
     assert (rows(tmp_path, "videos"), rows(tmp_path, "user-activity")) == (1, 1)
 
 
-async def test_a_document_that_no_cosmos_db_would_take_is_refused(store: SqliteStore) -> None:
+async def test_document_above_the_cosmos_db_size_limit_is_refused(store: SqliteStore) -> None:
     with pytest.raises(ValueError, match="2,000,000"):
         await store.write(VIDEOS, "t1", [Create({"id": "v1", "text": "x" * MAX_DOCUMENT_BYTES})])
 
 
-async def test_a_token_of_some_other_kind_is_refused(store: SqliteStore) -> None:
+async def test_token_of_another_kind_is_refused(store: SqliteStore) -> None:
     with pytest.raises(ValueError, match="token"):
         await store.changes(VIDEOS, "not a token of this store")
 
@@ -72,7 +72,7 @@ async def test_nothing_is_opened_before_the_first_call(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_store_that_cannot_be_opened_is_not_ready_and_says_why(tmp_path: Path) -> None:
+async def test_store_that_cannot_be_opened_is_not_ready_and_reports_why(tmp_path: Path) -> None:
     (tmp_path / "documents.db").write_bytes(b"something else" * 100)
     store = SqliteStore(tmp_path / "documents.db")
 

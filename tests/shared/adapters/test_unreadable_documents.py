@@ -76,7 +76,7 @@ class Directory:
 
 
 @given(damaged=st.lists(st.tuples(ids, st.one_of(st.none(), kinds), bodies), max_size=6))
-def test_no_stored_body_stops_the_refresh_or_opens_a_door(
+def test_no_stored_body_stops_the_refresh_or_grants_access(
     damaged: list[tuple[str, str | None, dict[str, Any]]],
 ) -> None:
     async def attempt() -> None:
@@ -101,7 +101,7 @@ def test_no_stored_body_stops_the_refresh_or_opens_a_door(
 
 
 @given(name=st.sampled_from(["kind", "hash", "scopes", "expiresAt", "name", "createdAt", "deleted"]), value=values)
-def test_a_key_with_any_field_damaged_opens_no_more_than_it_says(name: str, value: Any) -> None:
+def test_damaged_key_grants_no_more_than_it_states(name: str, value: Any) -> None:
     async def attempt() -> None:
         directory = Directory()
         await directory.write(Tenant("tenant").to_document(), stored_key())
@@ -126,7 +126,7 @@ def test_a_key_with_any_field_damaged_opens_no_more_than_it_says(name: str, valu
     ("field", "value"),
     [("scopes", 7), ("scopes", "sdk"), ("scopes", {"ops": 1}), ("expiresAt", "x"), ("expiresAt", True), ("hash", "ü")],
 )
-async def test_a_key_that_becomes_unreadable_closes_its_door_and_no_other(field: str, value: Any) -> None:
+async def test_unreadable_key_revokes_only_its_own_access(field: str, value: Any) -> None:
     directory = Directory()
     other = secrets.token_urlsafe(24)
     await directory.write(
@@ -142,7 +142,7 @@ async def test_a_key_that_becomes_unreadable_closes_its_door_and_no_other(field:
     assert directory.caller()
 
 
-async def test_a_public_key_that_becomes_unreadable_verifies_nothing() -> None:
+async def test_unreadable_public_key_verifies_nothing() -> None:
     directory = Directory()
     key = {"id": "user-token-key:a", "kind": "user-token-key", "keyId": "a", "publicKey": "-----BEGIN"}
     await directory.write(Tenant("tenant").to_document(), key)
@@ -151,7 +151,7 @@ async def test_a_public_key_that_becomes_unreadable_verifies_nothing() -> None:
     assert directory.tenants.user_token_keys("tenant") == {}
 
 
-async def test_what_steers_a_feed_stays_as_it_was_last_read() -> None:
+async def test_unreadable_feed_settings_keep_their_last_good_version() -> None:
     directory = Directory()
     arms = [{"name": "a", "percent": 50}, {"name": "b", "percent": 50}]
     good = [
@@ -176,7 +176,7 @@ async def test_a_tenant_whose_configuration_was_never_readable_is_unknown() -> N
     assert directory.caller() is None
 
 
-async def test_the_log_names_the_kind_of_an_unreadable_document_and_nothing_of_it(
+async def test_log_names_only_the_kind_of_an_unreadable_document(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     directory = Directory()
@@ -187,5 +187,5 @@ async def test_the_log_names_the_kind_of_an_unreadable_document_and_nothing_of_i
     assert record.exc_info is None
 
 
-def test_kinds_that_open_doors_are_among_those_that_are_held() -> None:
+def test_credential_kinds_are_among_the_cached_kinds() -> None:
     assert set(CREDENTIALS) < set(KINDS)

@@ -11,13 +11,13 @@ from shared.domain.alphabet import from_text, to_text
 
 
 @given(st.binary(max_size=120))
-def test_text_has_letters_digits_dots_and_underscores_alone(raw: bytes) -> None:
+def test_text_has_only_letters_digits_dots_and_underscores(raw: bytes) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._]*", to_text(raw))
     assert from_text(to_text(raw)) == raw
 
 
 @given(st.binary(max_size=120))
-def test_what_was_made_in_base64url_is_still_read(raw: bytes) -> None:
+def test_base64url_text_of_older_releases_is_read(raw: bytes) -> None:
     assert from_text(base64url.to_text(raw)) == raw
 
 

@@ -16,7 +16,7 @@ JSON = st.recursive(
 
 
 @given(VERSIONS, VERSIONS, VERSIONS, st.text(max_size=20), st.lists(st.text("ab", min_size=1), max_size=5))
-def test_the_stored_state_is_read_back(
+def test_stored_state_reads_back(
     popularity: str | None, personal: str | None, suggested: str | None, why: str, taken_back: list[str]
 ) -> None:
     day = {"day": "2026-11-28", "model": [1, 2.0, 4.0], "holdout": [0, 0.0, 0.0]}
@@ -38,7 +38,7 @@ def test_the_oldest_days_of_the_holdout_are_dropped() -> None:
     assert [day["day"] for day in kept] == [str(number) for number in range(3, MAX_HOLDOUT_DAYS + 3)]
 
 
-def test_nothing_is_promoted_for_two_weeks_after_a_take_back() -> None:
+def test_nothing_is_promoted_for_two_weeks_after_a_rollback() -> None:
     auto = AutoModel("2026-11-28", taken_back_on="2026-11-28")
     assert REST_NIGHTS == 14
     assert auto.rests("2026-11-28")

@@ -23,7 +23,7 @@ def counted(added: list[tuple[int, int, list[tuple[int, int]]]]) -> CountedRecei
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(additions, max_size=60))
-def test_what_was_counted_is_counted_for_good(added: list[tuple[int, int, list[tuple[int, int]]]]) -> None:
+def test_counted_events_stay_counted(added: list[tuple[int, int, list[tuple[int, int]]]]) -> None:
     receipts = counted(added)
     assert len(receipts.receipts) <= MAX_RECEIPTS
     for key, served_at, chosen in added:
@@ -40,11 +40,11 @@ def test_packing_keeps_everything(added: list[tuple[int, int, list[tuple[int, in
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(additions, max_size=4))
-def test_the_order_of_adding_makes_no_difference(added: list[tuple[int, int, list[tuple[int, int]]]]) -> None:
+def test_order_of_adding_does_not_matter(added: list[tuple[int, int, list[tuple[int, int]]]]) -> None:
     assert len({counted(list(order)) for order in permutations(added)}) <= 1
 
 
-def test_only_what_was_added_is_counted() -> None:
+def test_only_added_events_are_counted() -> None:
     receipts = counted([(7, NOW, [(3, 1)])])
     assert not receipts.is_counted(7, NOW, 3, 2)
     assert not receipts.is_counted(7, NOW, 4, 1)
@@ -52,7 +52,7 @@ def test_only_what_was_added_is_counted() -> None:
     assert not receipts.is_counted(7, NOW - 1, 3, 1)
 
 
-def test_a_receipt_that_gave_way_to_newer_ones_counts_no_more() -> None:
+def test_receipt_evicted_by_newer_ones_no_longer_counts() -> None:
     receipts = counted([(index, NOW + index, [(0, 1)]) for index in range(MAX_RECEIPTS + 1)])
     assert receipts.oldest == NOW
     assert receipts.is_counted(0, NOW, 1, 1)
@@ -60,19 +60,19 @@ def test_a_receipt_that_gave_way_to_newer_ones_counts_no_more() -> None:
     assert not receipts.is_counted(1, NOW + 1, 1, 1)
 
 
-def test_a_receipt_that_nobody_can_quote_any_more_gives_way() -> None:
+def test_expired_receipt_is_evicted() -> None:
     receipts = counted([(1, NOW, [(0, 1)]), (2, NOW + SPAN_SECONDS + 1, [(0, 1)])])
     assert [each.key for each in receipts.receipts] == [2]
     assert receipts.is_counted(1, NOW, 0, 1)
 
 
-def test_a_lost_record_can_be_closed() -> None:
+def test_lost_record_can_be_closed_up_to_a_time() -> None:
     receipts = counted([(1, NOW, [(0, 1)]), (2, NOW + 5, [(0, 1)])]).closed_until(NOW)
     assert receipts.is_counted(1, NOW, 9, 1)
     assert not receipts.is_counted(2, NOW + 5, 9, 1)
 
 
-def test_what_a_clock_ahead_has_written_does_not_close_the_present() -> None:
+def test_record_of_a_clock_ahead_does_not_block_the_present() -> None:
     ahead = counted([(1, NOW, [(0, 1)]), (2, NOW + 50, [(0, 1)])]).closed_until(NOW + 10).until(NOW)
     assert ahead == CountedReceipts(oldest=NOW)
     assert not ahead.is_counted(3, NOW + 1, 0, 1)

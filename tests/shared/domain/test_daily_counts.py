@@ -35,7 +35,7 @@ def test_videos_of_different_counters_do_not_mix() -> None:
     assert [counts.of(DAY, video) for video in (4, 5, 6, 4 + COUNTERS)] == [2, 1, 0, 2]
 
 
-def test_a_new_day_starts_at_zero_and_an_old_one_does_not_come_back() -> None:
+def test_new_day_starts_at_zero_and_an_old_one_does_not_return() -> None:
     counts = counted([(DAY, 4)] * 20)
     assert counts.of(DAY, 4) == MOST
     assert counts.of(DAY + 1, 4) == 0
@@ -45,7 +45,7 @@ def test_a_new_day_starts_at_zero_and_an_old_one_does_not_come_back() -> None:
     assert (late.day, late.of(DAY, 5), late.of(DAY + 1, 5)) == (DAY + 1, 2, 2)
 
 
-def test_a_day_that_is_still_to_come_becomes_today() -> None:
+def test_future_day_becomes_today() -> None:
     ahead = counted([(DAY + 90, 4)])
     assert ahead.until(DAY).of(DAY, 4) == 1
     assert ahead.until(DAY).of(DAY + 1, 4) == 0

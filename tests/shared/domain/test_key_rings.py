@@ -19,7 +19,7 @@ NAMES = st.lists(st.from_regex(r"k2026[0-9]{4}t[0-9]{6}", fullmatch=True), min_s
 
 @given(names=NAMES, clashing=st.booleans())
 @pytest.mark.parametrize("rotate", [ring_with, rotated])
-def test_a_ring_always_has_a_tag_for_each_key(rotate: object, names: list[str], clashing: bool) -> None:
+def test_key_ring_always_has_a_tag_for_each_key(rotate: object, names: list[str], clashing: bool) -> None:
     ring = f"local:{KEY}"
     for name in names:
         before = ring.split(",")
@@ -28,7 +28,7 @@ def test_a_ring_always_has_a_tag_for_each_key(rotate: object, names: list[str], 
         assert len(KeyRing(ring).for_purpose("cursor").by_tag) == len(ring.split(","))
 
 
-def test_a_rotated_key_of_one_machine_signs_and_the_one_before_is_kept(tmp_path: object) -> None:
+def test_rotated_key_of_one_machine_signs_and_the_previous_is_kept(tmp_path: object) -> None:
     settings = Settings(data_folder=str(tmp_path))
     first = with_embedded_secrets(settings)
     rotate_signing_key(settings)

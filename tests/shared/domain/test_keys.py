@@ -26,7 +26,7 @@ def test_no_two_tenants_or_users_share_a_user_key(t1: str, u1: str, t2: str, u2:
 
 @settings(max_examples=50, deadline=None)
 @given(tenants, users)
-def test_a_user_key_is_stable_fits_a_partition_and_shows_nothing_of_its_user(tenant: str, user: str) -> None:
+def test_user_key_is_stable_fits_a_partition_and_reveals_nothing_of_its_user(tenant: str, user: str) -> None:
     key = IDENTITY.user_key(tenant, user)
     assert key == Identity(SECRET).user_key(tenant, user)
     assert len(key) == 43
@@ -43,7 +43,7 @@ def test_a_prepared_key_signs_every_message_as_hmac_sha_256_does(key: bytes, mes
 
 @settings(max_examples=50, deadline=None)
 @given(users)
-def test_what_is_derived_for_one_purpose_is_nothing_for_another(text: str) -> None:
+def test_value_derived_for_one_purpose_is_useless_for_another(text: str) -> None:
     derived = {IDENTITY.user_key(text, text), IDENTITY.api_key_hash(text), IDENTITY.archive_pseudonym(text)}
     assert len(derived) == 3
     assert text not in derived
@@ -61,14 +61,14 @@ def test_what_is_derived_for_one_purpose_is_nothing_for_another(text: str) -> No
         f"a:{SECRET},a:{SECRET}",
     ],
 )
-def test_signing_keys_that_make_no_sense_stop_the_start_and_are_not_quoted(setting: str) -> None:
+def test_invalid_signing_keys_stop_the_start_and_are_not_quoted(setting: str) -> None:
     with pytest.raises(BadSetting) as caught:
         KeyRing(setting)
     assert "SIGNING_KEYS" in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
-def test_each_purpose_has_keys_of_its_own() -> None:
+def test_each_purpose_has_its_own_keys() -> None:
     ring = KeyRing(f"a:{SECRET}")
     assert ring.for_purpose("cursor").current != ring.for_purpose("feed-request").current
     assert ring.for_purpose("cursor") is ring.for_purpose("cursor")
@@ -81,13 +81,13 @@ def test_the_first_key_signs() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=40))
-def test_bytes_have_one_text_and_back(raw: bytes) -> None:
+def test_bytes_round_trip_through_text(raw: bytes) -> None:
     assert from_text(to_text(raw)) == raw
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text("AQgw_-=!é ", max_size=9))
-def test_a_text_means_bytes_only_when_it_is_theirs(text: str) -> None:
+def test_each_decodable_text_is_the_only_one_of_its_bytes(text: str) -> None:
     try:
         raw = from_text(text)
     except ValueError:

@@ -37,7 +37,7 @@ def directives(policy: str) -> dict[str, list[str]]:
 
 
 @given(st.lists(HOSTS | EVIL | st.text(max_size=30), max_size=30))
-def test_the_policy_has_the_declared_https_hosts_and_nothing_else(hosts: list[str]) -> None:
+def test_policy_has_exactly_the_declared_https_hosts(hosts: list[str]) -> None:
     wanted = [f"https://{host}" for host in hosts if is_media_host(host)]
     policy = directives(policy_with(hosts))
     strict = directives(STRICT)
@@ -48,7 +48,7 @@ def test_the_policy_has_the_declared_https_hosts_and_nothing_else(hosts: list[st
 
 
 @given(st.lists(HOSTS, min_size=1, max_size=MAX_HOSTS), st.floats(0, TICKET_SECONDS - 1))
-def test_a_ticket_gives_its_hosts_until_it_ends(hosts: list[str], age: float) -> None:
+def test_ticket_returns_its_hosts_until_it_expires(hosts: list[str], age: float) -> None:
     ticket = sign_ticket(hosts, keys(), NOW)
     assert re.fullmatch("[A-Za-z0-9._]+", ticket)
     if len(ticket) <= MAX_TICKET_CHARS:
@@ -59,7 +59,7 @@ def test_a_ticket_gives_its_hosts_until_it_ends(hosts: list[str], age: float) ->
 
 
 @given(st.lists(HOSTS, min_size=1, max_size=3), st.data())
-def test_a_ticket_that_was_changed_gives_no_hosts(hosts: list[str], data: st.DataObject) -> None:
+def test_altered_ticket_returns_no_hosts(hosts: list[str], data: st.DataObject) -> None:
     ticket = sign_ticket(hosts, keys(), NOW)
     at = data.draw(st.integers(0, len(ticket) - 1))
     other = data.draw(st.sampled_from("Az09._ ")) if data.draw(st.booleans()) else ""
@@ -69,19 +69,19 @@ def test_a_ticket_that_was_changed_gives_no_hosts(hosts: list[str], data: st.Dat
 
 
 @given(st.text(max_size=2_000) | st.binary(max_size=200).map(lambda raw: raw.decode("latin-1")))
-def test_no_other_text_is_a_ticket(text: str) -> None:
+def test_random_text_is_not_a_valid_ticket(text: str) -> None:
     assert hosts_of_ticket(text, keys(), NOW) == ()
 
 
 @given(st.lists(EVIL, min_size=1, max_size=3))
-def test_hosts_of_a_right_ticket_are_looked_at_again(evil: list[str]) -> None:
+def test_hosts_of_a_valid_ticket_are_checked_again(evil: list[str]) -> None:
     found = hosts_of_ticket(
         sign_ticket(["good.org", *(each for each in evil if each.isascii())], keys(), NOW), keys(), NOW
     )
     assert all(is_media_host(host) for host in found)
 
 
-def test_the_most_that_can_be_declared_fits_into_a_ticket() -> None:
+def test_most_declarable_hosts_fit_into_a_ticket() -> None:
     hosts = [f"{'a' * 44}{n:02d}.xy" for n in range(MAX_HOSTS)]
     assert MAX_CHARS - 20 <= sum(map(len, hosts)) <= MAX_CHARS
     assert len(hosts_of_ticket(sign_ticket(hosts, keys(), NOW), keys(), NOW)) == MAX_HOSTS

@@ -21,7 +21,7 @@ def documents(fields: list[str]) -> st.SearchStrategy[dict[str, object]]:
 
 @settings(max_examples=120, deadline=None)
 @given(documents(list(Video("v", "", "", "").to_document())))
-def test_whatever_is_stored_as_a_video_reads_as_one_and_fails_closed(body: dict[str, object]) -> None:
+def test_any_stored_video_reads_as_one_and_fails_closed(body: dict[str, object]) -> None:
     video = Video.from_document({**body, "id": "v1"})
     assert -10 <= video.editorial_boost <= 10
     assert math.isfinite(video.duration_seconds)
@@ -34,7 +34,7 @@ def test_whatever_is_stored_as_a_video_reads_as_one_and_fails_closed(body: dict[
 
 @settings(max_examples=120, deadline=None)
 @given(documents(list(Tenant("t").to_document())))
-def test_any_stored_configuration_reads_as_one_with_values_in_bounds(body: dict[str, object]) -> None:
+def test_any_stored_configuration_reads_with_values_in_bounds(body: dict[str, object]) -> None:
     tenant = Tenant.from_document({**body, "tenantId": "t1"})
     assert 1 <= tenant.default_limit <= MAX_LIMIT
     assert 0 <= tenant.streak_cap <= MAX_LIMIT
@@ -58,11 +58,11 @@ def test_any_stored_configuration_reads_as_one_with_values_in_bounds(body: dict[
         count_anonymous_events=st.booleans(),
     )
 )
-def test_a_configuration_reads_back_as_it_was_written(tenant: Tenant) -> None:
+def test_configuration_reads_back_as_written(tenant: Tenant) -> None:
     assert Tenant.from_document(tenant.to_document()) == tenant
 
 
-def test_a_video_reads_back_as_it_was_written() -> None:
+def test_video_reads_back_as_written() -> None:
     video = Video(
         "v1",
         "Title",
@@ -83,7 +83,7 @@ def test_a_video_reads_back_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("policy", [None, "", "X", "g"])
-def test_an_unknown_policy_admits_only_g_and_no_policy_admits_an_unknown_rating(policy: str | None) -> None:
+def test_unknown_policy_admits_only_g_and_no_policy_an_unknown_rating(policy: str | None) -> None:
     assert [rating for rating in RATINGS if rating_rank(rating) <= policy_rank(policy)] == ["G"]
     for known in RATINGS:
         assert rating_rank("X") > policy_rank(known)

@@ -52,14 +52,14 @@ def lists_after(events: list[Event], size: int) -> dict[str, UserList]:
 
 
 @given(told, st.integers(1, 10), st.randoms(use_true_random=False))
-def test_any_order_and_repetition_of_events_ends_the_same(events: list[Event], size: int, random: Random) -> None:
+def test_lists_are_equal_for_any_order_and_repetition_of_events(events: list[Event], size: int, random: Random) -> None:
     again = [*events, *random.sample(events, len(events) // 2)]
     random.shuffle(again)
     assert lists_after(events, 40) == lists_after(again, size)
 
 
 @given(told)
-def test_what_was_said_last_holds(events: list[Event]) -> None:
+def test_latest_event_decides_what_is_followed(events: list[Event]) -> None:
     following = lists_after(events, 7)[FOLLOWING]
     last: dict[str, tuple[int, bool]] = {}
     for each in events:
@@ -71,9 +71,7 @@ def test_what_was_said_last_holds(events: list[Event]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 10_000), st.booleans()), max_size=500), st.randoms())
-def test_above_its_cap_a_list_keeps_what_was_touched_last_in_any_order(
-    rows: list[tuple[int, int, bool]], random: Random
-) -> None:
+def test_full_list_keeps_the_latest_changes_in_any_order(rows: list[tuple[int, int, bool]], random: Random) -> None:
     def after(order: list[tuple[int, int, bool]]) -> UserList:
         found = UserList(SAVED)
         for number, at, on in order:
@@ -97,7 +95,7 @@ def test_nothing_stays_on_a_list_for_more_than_90_days() -> None:
     assert saved.to_document("t")["ttl"] == 90 * 86_400
 
 
-def test_what_a_wrong_clock_wrote_is_moved_to_now() -> None:
+def test_entry_of_a_wrong_clock_is_moved_to_now() -> None:
     ahead = UserList(SAVED, {"v1": Entry(on_ms=int(NOW * 2_000))})
     again = ahead.with_changes({"v1": Entry(off_ms=int(NOW * 1000) + 700_000)}, NOW, NOW)
     assert not again.entries["v1"].listed
@@ -115,22 +113,20 @@ def test_what_a_wrong_clock_wrote_is_moved_to_now() -> None:
         ({"id": "list:other"}, UnreadableList),
     ],
 )
-def test_a_stored_list_that_cannot_be_read_is_told_from_a_newer_one(
-    changed: dict[str, Any], error: type[Exception]
-) -> None:
+def test_unreadable_list_is_distinguished_from_a_newer_one(changed: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error) as found:
         UserList.from_document(UserList(SAVED).to_document("t") | changed)
     assert type(found.value) is error
 
 
-def test_what_is_followed_has_at_most_as_many_fingerprints_as_the_signals_keep() -> None:
+def test_followed_fingerprints_stay_within_the_limit_of_signals() -> None:
     names = {f"creator:c{n}": Entry(on_ms=int(NOW * 1000) - n) for n in range(CAPS[FOLLOWING])}
     following = UserList(FOLLOWING, names)
     assert len(followed(following, NOW)) == len(followed_ring(following, NOW).keys) == MAX_FOLLOWS
 
 
 @given(st.text(max_size=20), st.sampled_from(KINDS), st.sampled_from(KINDS))
-def test_a_name_of_one_kind_is_no_name_of_another(id: str, kind: str, other: str) -> None:
+def test_name_of_one_kind_does_not_match_another(id: str, kind: str, other: str) -> None:
     subject = Subject(kind, id)
     assert Subject.named(subject.name) == subject
     found = int(names_of_kind(np.array([subject.fingerprint], np.uint32), other)[0])

@@ -45,7 +45,7 @@ def telemetry() -> Iterator[Telemetry]:
 log = logging.getLogger("feed.test_logs")
 
 
-def test_a_record_is_one_json_object_with_its_fields_and_the_trace_at_hand(lines: Lines, telemetry: Telemetry) -> None:
+def test_record_is_one_json_object_with_its_fields_and_the_current_trace(lines: Lines, telemetry: Telemetry) -> None:
     token = current_trace.set(Trace(TRACE))
     logs.log_event(log, logging.WARNING, "unknown_videos", tenant="tenant_1", count=2, videos=["a", "b"])
     current_trace.reset(token)
@@ -58,9 +58,7 @@ def test_a_record_is_one_json_object_with_its_fields_and_the_trace_at_hand(lines
     }  # fmt: skip
 
 
-def test_a_user_hash_or_a_key_in_hexadecimal_is_blotted_out_wherever_it_stands(
-    lines: Lines, telemetry: Telemetry
-) -> None:
+def test_user_hash_or_hexadecimal_key_is_masked_wherever_it_stands(lines: Lines, telemetry: Telemetry) -> None:
     log.warning("a request of %s failed", HASH)
     logs.log_event(log, logging.WARNING, "odd", tenant=HASH.upper())
     assert all("5f5f" not in text.lower() for text in lines.texts)
@@ -79,14 +77,14 @@ def test_the_first_lines_of_a_kind_in_a_minute_are_written_and_the_rest_counted(
     assert written + left_out == logs.LINES_PER_MINUTE + 26
 
 
-def test_errors_are_left_out_only_in_a_flood_so_that_an_error_id_leads_to_its_line() -> None:
+def test_errors_are_omitted_only_in_a_flood_so_error_ids_have_their_line() -> None:
     sampler = logs.Sampler(Telemetry(), lambda: 0.0)
     record = logging.LogRecord("feed.x", logging.ERROR, "", 0, "failed, error id", None, None)
     passed = [sampler.passes(record) for _ in range(logs.ERRORS_PER_MINUTE + 1)]
     assert passed == [0] * logs.ERRORS_PER_MINUTE + [None]
 
 
-def test_the_next_line_of_a_kind_says_how_many_were_left_out() -> None:
+def test_next_line_of_a_kind_reports_how_many_were_omitted() -> None:
     now = [0.0]
     sampler = logs.Sampler(Telemetry(), lambda: now[0])
     record = logging.LogRecord("feed.x", logging.WARNING, "", 0, "again", None, None)
@@ -97,7 +95,7 @@ def test_the_next_line_of_a_kind_says_how_many_were_left_out() -> None:
     assert sampler.passes(record) == 0
 
 
-def test_after_it_is_taken_away_records_go_where_they_went_before(lines: Lines) -> None:
+def test_removing_the_log_handler_restores_the_previous_one(lines: Lines) -> None:
     logs.install(Telemetry(), structured=True)()
     log.warning("plain")
     assert lines.texts == ["plain"]

@@ -25,7 +25,7 @@ def test_a_histogram_loses_no_value_and_puts_each_at_or_below_its_edge(values: l
     assert not values or (histogram.least, histogram.most) == (min(values), max(values))
 
 
-def test_the_text_for_prometheus_names_labels_and_adds_buckets_up() -> None:
+def test_prometheus_text_names_labels_and_accumulates_buckets() -> None:
     telemetry = Telemetry()
     telemetry.count("feed_requests", "tenant_1", "fallback", "cold_start", amount=3)
     telemetry.observe("feed_duration_ms", 7.0, "fallback")
@@ -39,13 +39,13 @@ def test_the_text_for_prometheus_names_labels_and_adds_buckets_up() -> None:
     assert "# TYPE feed_duration_ms histogram\n" in text
 
 
-def test_a_label_cannot_break_out_of_the_text() -> None:
+def test_label_value_cannot_break_the_prometheus_text() -> None:
     telemetry = Telemetry()
     telemetry.count("feed_empty", 'a"} 1\nfeed_empty{tenant="b')
     assert render_prometheus(telemetry).count("\nfeed_empty{") == 1
 
 
-def test_more_label_combinations_than_the_limit_are_counted_as_dropped_and_not_kept() -> None:
+def test_label_combinations_above_the_limit_are_counted_as_dropped() -> None:
     telemetry = Telemetry()
     for number in range(MAX_SERIES + 50):
         telemetry.count("feed_empty", f"tenant_{number}")
@@ -55,7 +55,7 @@ def test_more_label_combinations_than_the_limit_are_counted_as_dropped_and_not_k
     assert telemetry.counters["feed_empty", ("tenant_0",)] == 2
 
 
-def test_a_watched_gauge_is_read_when_somebody_looks() -> None:
+def test_watched_gauge_is_read_at_collection() -> None:
     telemetry, ages = Telemetry(), [None, 4.0]
     telemetry.watch("refresh_age_seconds", lambda: ages.pop(0), "flags")
     assert telemetry.read_gauges() == {}
@@ -94,7 +94,7 @@ def recorded() -> Iterator[tuple[str, str, str, int | None]]:
                         yield f"{path.name}:{call.lineno}", each.value, KINDS[name], labels
 
 
-def test_whatever_the_app_records_is_in_the_table_with_its_kind_and_as_many_labels() -> None:
+def test_every_recorded_metric_is_in_the_table_with_its_kind_and_labels() -> None:
     places = list(recorded())
     assert len(places) > 40
     wrong = [
@@ -121,5 +121,5 @@ def test_no_metric_has_a_user_a_key_a_video_or_free_text_as_label() -> None:
     assert {label for metric in METRICS.values() for label in metric.labels} <= allowed
 
 
-def test_the_page_of_metrics_says_what_the_table_says() -> None:
+def test_metrics_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text() == as_markdown()

@@ -33,7 +33,7 @@ def counted(values: list[float]) -> Histogram:
 
 
 @given(VALUES, SHARES)
-def test_a_percentile_lies_in_the_bucket_of_the_value_it_stands_for(values: list[float], share: float) -> None:
+def test_percentile_lies_in_the_bucket_of_its_value(values: list[float], share: float) -> None:
     found = percentile(BUCKETS_MS, counted(values).counts, share)
     true = sorted(values)[max(0, -int(-share * len(values) // 1) - 1)]
     place = bisect_left(BUCKETS_MS, true)
@@ -45,7 +45,7 @@ def test_a_percentile_lies_in_the_bucket_of_the_value_it_stands_for(values: list
 
 
 @given(VALUES, SHARES, SHARES)
-def test_a_higher_share_has_no_lower_percentile(values: list[float], one: float, other: float) -> None:
+def test_percentiles_do_not_fall_with_a_higher_share(values: list[float], one: float, other: float) -> None:
     counts = counted(values).counts
     low, high = (percentile(BUCKETS_MS, counts, share) for share in sorted((one, other)))
     assert low is not None
@@ -53,7 +53,7 @@ def test_a_higher_share_has_no_lower_percentile(values: list[float], one: float,
     assert low <= high
 
 
-def test_without_values_there_is_no_percentile() -> None:
+def test_no_values_give_no_percentile() -> None:
     found = spread(BUCKETS_MS, [0] * (len(BUCKETS_MS) + 1))
     assert (found.number, found.p50, found.p95, found.p99, found.top) == (0, None, None, None, 10_000.0)
 
@@ -77,7 +77,7 @@ def ring() -> tuple[Telemetry, Clock, Recent]:
 
 
 @given(st.lists(VALUES, min_size=1, max_size=8), st.integers(1, 8))
-def test_a_window_has_what_was_observed_in_it_and_nothing_else(rounds: list[list[float]], back: int) -> None:
+def test_window_holds_exactly_what_was_observed_in_it(rounds: list[list[float]], back: int) -> None:
     telemetry, clock, recent = ring()
     for values in rounds:
         for value in values:
@@ -93,7 +93,7 @@ def test_a_window_has_what_was_observed_in_it_and_nothing_else(rounds: list[list
     assert window.seconds == min(back, len(rounds)) * EVERY_SECONDS
 
 
-def test_the_ring_holds_as_many_readings_as_the_longest_window_needs_and_no_more() -> None:
+def test_ring_holds_exactly_the_readings_of_the_longest_window() -> None:
     telemetry, clock, recent = ring()
     for _ in range(3 * READINGS):
         telemetry.count("feed_empty", "a")
@@ -113,7 +113,7 @@ def test_a_reading_does_not_grow_with_tenants() -> None:
     assert reading.counters == {("feed_requests", ("personalized", "")): 500, ("events_accepted", ()): 1_000}
 
 
-def test_percentiles_of_one_stage_leave_the_others_out() -> None:
+def test_percentiles_of_one_stage_ignore_the_others() -> None:
     telemetry, _, recent = ring()
     for stage, value in (("rank", 3.0), ("rank", 4.0), ("render", 200.0)):
         telemetry.observe("feed_stage_ms", value, stage, "personalized")
@@ -124,14 +124,14 @@ def test_percentiles_of_one_stage_leave_the_others_out() -> None:
     assert window.spread("feed_stage_ms", None, "fallback").number == 0
 
 
-def test_what_is_read_is_in_the_table_and_names_no_tenant() -> None:
+def test_read_metrics_are_in_the_table_and_name_no_tenant() -> None:
     assert {METRICS[name].kind for name in HISTOGRAMS} == {HISTOGRAM}
     kept = {label for name, keep in COUNTERS.items() for label in keep(METRICS[name].labels)}
     assert kept == {"mode", "reason", "status"}
     assert not any("tenant" in METRICS[name].labels for name in HISTOGRAMS)
 
 
-async def test_the_loop_starts_once_and_ends() -> None:
+async def test_loop_starts_once_and_stops() -> None:
     _, _, recent = ring()
     recent.start()
     recent.start()

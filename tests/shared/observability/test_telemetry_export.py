@@ -99,7 +99,7 @@ def attributes(point: Any) -> dict[str, str]:
     return {each.key: each.value.string_value for each in point.attributes}
 
 
-def test_nothing_is_exported_unless_a_setting_names_where_to() -> None:
+def test_nothing_is_exported_without_a_configured_destination() -> None:
     assert build_export(Settings(), Telemetry(), object) is None
 
 
@@ -128,7 +128,7 @@ async def test_sums_gauges_and_histograms_arrive_at_a_collector_with_their_label
     assert len(histogram.bucket_counts) == len(histogram.explicit_bounds) + 1
 
 
-async def test_a_collector_that_is_down_costs_nothing_but_a_count() -> None:
+async def test_unavailable_collector_costs_nothing_but_a_count() -> None:
     telemetry = Telemetry()
     async with collector() as taker:
         taker.status = 400
@@ -142,7 +142,7 @@ async def test_a_collector_that_is_down_costs_nothing_but_a_count() -> None:
     assert arrived["fold_conflicts"].sum.data_points[0].as_double == 1
 
 
-async def test_azure_monitor_gets_each_value_once_also_after_a_failure() -> None:
+async def test_azure_monitor_gets_each_value_once_even_after_a_failure() -> None:
     os.environ.setdefault("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
     os.environ.setdefault("APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED", "true")
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter
@@ -194,7 +194,7 @@ async def test_a_sampled_trace_is_a_span_with_a_child_per_stage_under_the_caller
     assert whole.end_time_unix_nano == spans["get_feed.rank"].end_time_unix_nano
 
 
-async def test_a_trace_outside_the_sample_makes_no_span() -> None:
+async def test_unsampled_trace_makes_no_span() -> None:
     async with collector() as taker:
         export = exporting(taker, Telemetry(), trace_sample_ratio=1e-9)
         export.spans("get_feed", Trace(TRACE), Stages(), {})
@@ -202,7 +202,7 @@ async def test_a_trace_outside_the_sample_makes_no_span() -> None:
         assert taker.spans() == []
 
 
-async def test_a_second_in_which_every_trace_is_sampled_makes_a_bounded_number_of_spans() -> None:
+async def test_spans_per_second_are_bounded_even_with_full_sampling() -> None:
     async with collector() as taker:
         export = exporting(taker, Telemetry(), trace_sample_ratio=1.0)
         for _ in range(500):

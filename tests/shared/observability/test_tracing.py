@@ -23,7 +23,7 @@ def test_a_well_formed_traceparent_is_continued() -> None:
         f"00-{ID}-{'0' * 16}-01", f"ff-{ID}-{SPAN}-01", f"00-{ID}-{SPAN}-01, 00-{ID}-{SPAN}-01", "x" * 5_000,
     ],
 )  # fmt: skip
-def test_anything_else_begins_a_trace_of_its_own(sent: str | None) -> None:
+def test_anything_else_begins_a_new_trace(sent: str | None) -> None:
     trace = trace_of(sent)
     assert trace.id != ID
     assert trace.parent == ""
@@ -36,7 +36,7 @@ def test_a_message_without_a_trace_has_none() -> None:
 
 
 @given(st.integers(0, 2**128 - 1), st.floats(0, 1), st.floats(0, 1))
-def test_every_process_samples_a_trace_alike_and_a_higher_share_samples_no_fewer(
+def test_processes_sample_a_trace_alike_and_a_higher_share_samples_no_fewer(
     number: int, one: float, other: float
 ) -> None:
     trace = Trace(f"{number:032x}")

@@ -33,7 +33,7 @@ def refused(limits: Limits, kind: Kind, tenant: Tenant, user: str = "user") -> P
         return problem if problem.status == 429 and problem.retry_after_seconds is not None else None
 
 
-def test_a_user_may_spend_a_burst_and_then_waits_for_as_long_as_they_are_told() -> None:
+def test_user_may_spend_a_burst_and_then_waits_the_announced_time() -> None:
     rates = Rates()
     assert [rates.wait("user", 2.0, NOW) for _ in range(10)] == [0.0] * 10
     wait = rates.wait("user", 2.0, NOW)
@@ -46,7 +46,7 @@ def test_a_user_may_spend_a_burst_and_then_waits_for_as_long_as_they_are_told() 
     rate=st.floats(0.1, 1_000),
     steps=st.lists(st.floats(0, 10), min_size=1, max_size=200),
 )
-def test_never_more_pass_than_the_burst_and_the_rate_allow(rate: float, steps: list[float]) -> None:
+def test_no_more_pass_than_the_burst_and_the_rate_allow(rate: float, steps: list[float]) -> None:
     rates, now, passed = Rates(), NOW, 0
     for step in steps:
         now += step
@@ -55,14 +55,14 @@ def test_never_more_pass_than_the_burst_and_the_rate_allow(rate: float, steps: l
 
 
 @given(st.floats(0.1, 100), st.lists(st.floats(-1e6, 1e6), max_size=50))
-def test_a_clock_that_jumps_locks_nobody_out(rate: float, jumps: list[float]) -> None:
+def test_clock_jump_blocks_nobody_longer_than_a_burst(rate: float, jumps: list[float]) -> None:
     rates, now = Rates(), NOW
     for jump in jumps:
         now += jump
         assert 0 <= rates.wait("user", rate, now) <= max(BURST_SECONDS, 1 / rate)
 
 
-def test_users_and_kinds_have_buckets_of_their_own_and_memory_is_bounded() -> None:
+def test_users_and_kinds_have_separate_buckets_and_memory_is_bounded() -> None:
     rates = Rates(most=3)
     for number in range(100):
         assert rates.wait(number, 1.0, NOW) == 0
@@ -76,7 +76,7 @@ def test_users_and_kinds_have_buckets_of_their_own_and_memory_is_bounded() -> No
     assert refused(process, Kind.FEED, BIG, "another") is None
 
 
-def test_a_tenants_rate_limits_it_and_no_other() -> None:
+def test_tenant_rate_limits_that_tenant_only() -> None:
     now = NOW
     process = limits(lambda: now, user_requests_per_second=1e6)
     noisy = replace(BIG, feed_requests_per_second=2.0)
@@ -89,7 +89,7 @@ def test_a_tenants_rate_limits_it_and_no_other() -> None:
     assert refused(process, Kind.FEED, noisy, "late") is None
 
 
-def test_a_refused_user_takes_nothing_from_the_tenants_rate() -> None:
+def test_refused_user_uses_none_of_the_tenants_rate() -> None:
     process = limits(user_requests_per_second=0.2)
     tenant = replace(BIG, feed_requests_per_second=1.0)
     for _ in range(50):
@@ -97,7 +97,7 @@ def test_a_refused_user_takes_nothing_from_the_tenants_rate() -> None:
     assert refused(process, Kind.FEED, tenant, "quiet") is None
 
 
-def test_a_tenant_alone_may_use_every_slot_but_one_among_others_only_half() -> None:
+def test_lone_tenant_may_use_all_slots_but_one_and_among_others_half() -> None:
     process = limits(max_in_flight=8, user_requests_per_second=1e6)
     with ExitStack() as held:
         for _ in range(6):
@@ -112,7 +112,7 @@ def test_a_tenant_alone_may_use_every_slot_but_one_among_others_only_half() -> N
             assert not within.ready_only
 
 
-def test_when_every_slot_is_taken_requests_are_refused_until_one_is_given_back() -> None:
+def test_requests_are_refused_while_every_slot_is_taken() -> None:
     process = limits(max_in_flight=2, user_requests_per_second=1e6)
     with process.admit(Kind.FEED, BIG, "u"):
         with process.admit(Kind.FEED, BIG, "u"):
@@ -124,14 +124,14 @@ def test_when_every_slot_is_taken_requests_are_refused_until_one_is_given_back()
     assert not process.in_flight
 
 
-def test_a_slot_is_given_back_whatever_happens_in_it() -> None:
+def test_slot_is_always_released() -> None:
     process = limits()
     with pytest.raises(ZeroDivisionError), process.admit(Kind.FEED, BIG, "u"):
         _ = 1 / 0
     assert (process.total, dict(process.in_flight)) == (0, {})
 
 
-def test_a_late_event_loop_serves_the_ready_page_first_and_refuses_when_later_still() -> None:
+def test_late_event_loop_serves_ready_pages_first_and_refuses_when_later_still() -> None:
     process = limits(shed_delay_ms=100, refuse_delay_ms=400)
     for late, ready_only in ((0.05, False), (0.15, True)):
         for _ in range(3):
@@ -147,7 +147,7 @@ def test_a_late_event_loop_serves_the_ready_page_first_and_refuses_when_later_st
         assert problem.code == "overloaded"
 
 
-def test_one_hiccup_is_no_overload_and_its_end_is_seen_soon() -> None:
+def test_single_delay_is_no_overload_and_its_end_is_noticed_soon() -> None:
     delay = LoopDelay(Telemetry())
     for late in (0.0, 5.0, 0.0, 0.0):
         delay.saw(late)
@@ -160,7 +160,7 @@ def test_one_hiccup_is_no_overload_and_its_end_is_seen_soon() -> None:
     assert delay.seconds == 0.0
 
 
-async def test_the_delay_of_a_blocked_event_loop_is_seen() -> None:
+async def test_delay_of_a_blocked_event_loop_is_measured() -> None:
     import time
 
     delay = LoopDelay(Telemetry())

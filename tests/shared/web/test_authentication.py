@@ -21,7 +21,7 @@ KEY = secrets.token_urlsafe(24)
 HEADERS = {"x-tenant-id": "tenant", "x-api-key": KEY}
 
 
-async def test_a_remembered_caller_is_forgotten_with_its_key_scope_or_tenant() -> None:
+async def test_cached_caller_is_dropped_with_its_key_scope_or_tenant() -> None:
     documents = MemoryDocuments()
     identity = Identity(base64.b64encode(bytes(32)).decode())
     tenants = TenantDirectory(documents)
@@ -53,7 +53,7 @@ async def test_a_remembered_caller_is_forgotten_with_its_key_scope_or_tenant() -
     assert refused() == 401
 
 
-async def test_neither_a_key_nor_who_presents_a_wrong_one_is_remembered() -> None:
+async def test_neither_a_key_nor_a_failed_caller_is_cached() -> None:
     documents = MemoryDocuments()
     identity = Identity(base64.b64encode(bytes(32)).decode())
     await save_tenant(documents, Tenant("tenant"))
@@ -69,7 +69,7 @@ async def test_neither_a_key_nor_who_presents_a_wrong_one_is_remembered() -> Non
     assert KEY not in repr(authenticator._known)
 
 
-async def test_a_caller_is_asked_to_come_back_before_the_tenants_were_ever_read() -> None:
+async def test_caller_gets_a_503_before_the_tenants_were_first_read() -> None:
     documents = FaultyDocuments(MemoryDocuments())
     identity = Identity(base64.b64encode(bytes(32)).decode())
     await save_tenant(documents, Tenant("tenant"))

@@ -54,7 +54,7 @@ from shared.web.compression import (
         ("gzip" + "," * 1_000, NEVER),
     ],
 )
-def test_weights_say_whether_a_body_is_compressed(accepted: str | None, least: int) -> None:
+def test_accept_encoding_weights_decide_about_compression(accepted: str | None, least: int) -> None:
     assert least_bytes({} if accepted is None else {"accept-encoding": accepted}) == least
 
 
@@ -70,7 +70,7 @@ parts = st.binary(max_size=300) | st.binary(min_size=1, max_size=8).map(lambda f
 
 
 @given(st.binary(max_size=200), parts, st.binary(max_size=5_000))
-def test_parts_around_a_deflated_one_are_one_gzip_body(head: bytes, part: bytes, tail: bytes) -> None:
+def test_deflated_parts_join_into_one_gzip_body(head: bytes, part: bytes, tail: bytes) -> None:
     whole = gzip_around(head, part, deflated(part), tail)
     assert gzip.decompress(whole) == head + part + tail
     stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -80,7 +80,7 @@ def test_parts_around_a_deflated_one_are_one_gzip_body(head: bytes, part: bytes,
 
 
 @given(parts)
-def test_every_body_comes_back_as_it_was(body: bytes) -> None:
+def test_every_body_round_trips(body: bytes) -> None:
     assert gzip.decompress(gzipped(body)) == gzip.decompress(gzipped_once(body)) == body
 
 
@@ -104,11 +104,11 @@ async def test_a_long_text_is_compressed_and_keeps_status_type_and_headers(size:
     ],
     ids=["short", "packed by its format", "compressed already", "without a body"],
 )
-async def test_what_gains_nothing_stays_as_it_is(response: func.HttpResponse) -> None:
+async def test_incompressible_body_stays_unchanged(response: func.HttpResponse) -> None:
     assert await encoded(response, {"accept-encoding": "gzip"}) is response
 
 
-async def test_a_client_without_plain_bytes_gets_short_bodies_compressed_too() -> None:
+async def test_client_that_refuses_identity_gets_short_bodies_compressed_too() -> None:
     response = func.HttpResponse(b"{}", mimetype="application/json")
     packed = await encoded(response, {"accept-encoding": "gzip, identity;q=0"})
     assert gzip.decompress(packed.get_body()) == b"{}"

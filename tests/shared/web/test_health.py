@@ -53,7 +53,7 @@ async def test_a_process_with_a_wrong_setting_is_not_healthy(monkeypatch: pytest
     assert await health(monkeypatch, FLAGS_REFRESH_SECONDS="often") == 503
 
 
-def test_an_unresolved_reference_is_told_from_a_key_that_is_wrong() -> None:
+def test_unresolved_reference_is_distinguished_from_a_wrong_key() -> None:
     for name, part in (("SIGNING_KEYS", KeyRing), ("IDENTITY_SECRET", Identity)):
         with pytest.raises(BadSetting, match=f"{name} is a reference to the key vault"):
             part(REFERENCE)

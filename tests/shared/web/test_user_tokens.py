@@ -80,22 +80,22 @@ def test_a_token_signed_with_the_tenants_key_proves_the_user(kind: str) -> None:
         assert (user.hash, user.verified) == (USER, True)
 
 
-def test_without_a_token_the_user_is_only_what_the_app_says() -> None:
+def test_user_without_a_token_is_unverified() -> None:
     user = tokens_with().user_of(caller(), headers(), NOW)
     assert (user.hash, user.verified) == (USER, False)
 
 
-def test_a_tenant_may_require_a_token_of_apps() -> None:
+def test_tenant_can_require_a_token_from_apps() -> None:
     assert refusal(tokens_with(), None, required=True) == (401, "missing_user_token")
 
 
 @pytest.mark.parametrize("scope", ["cms", "privacy", "ops"])
-def test_keys_that_live_on_servers_need_no_token(scope: str) -> None:
+def test_server_keys_need_no_token(scope: str) -> None:
     required = Caller(Tenant(TENANT, require_user_token=True), frozenset({scope}), "server")
     assert not tokens_with().user_of(required, headers(), NOW).verified
 
 
-def test_a_token_without_a_signature_is_refused() -> None:
+def test_unsigned_token_is_refused() -> None:
     tokens = tokens_with(signer("RS256"))
     for algorithm in ("none", "None", "NONE", ""):
         assert refusal(tokens, forged({"alg": algorithm, "kid": "key-1"}, GOOD)) == INVALID
@@ -121,12 +121,12 @@ def test_the_algorithm_follows_from_the_key() -> None:
 
 @pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long")  # which is the point
 @pytest.mark.parametrize("kind", ["RS256-1024", "ES384"])
-def test_a_stored_key_that_is_weak_or_of_another_kind_opens_nothing(kind: str) -> None:
+def test_weak_stored_key_or_one_of_another_kind_verifies_nothing(kind: str) -> None:
     token = signer(kind).token(TENANT, USER, NOW)
     assert refusal(tokens_with(signer(kind)), token) == INVALID
 
 
-def test_an_unknown_key_id_or_none_is_refused() -> None:
+def test_unknown_or_missing_key_id_is_refused() -> None:
     tokens = tokens_with(signer("ES256"))
     stranger = signer("ES256", "key-2")
     assert refusal(tokens, stranger.token(TENANT, USER, NOW)) == INVALID
@@ -141,18 +141,18 @@ def test_an_unknown_key_id_or_none_is_refused() -> None:
     "header",
     [{"crit": ["x"], "x": 1}, {"jku": "https://evil.example/jwks"}, {"jwk": {"kty": "oct", "k": "AAAA"}}],
 )
-def test_a_header_that_brings_its_own_key_changes_nothing(header: dict[str, Any]) -> None:
+def test_key_in_the_token_header_is_ignored(header: dict[str, Any]) -> None:
     stranger = signer("ES256", "key-2")
     token = stranger.token(TENANT, USER, NOW, header={**header, "kid": "key-1"})
     assert refusal(tokens_with(signer("ES256")), token) == INVALID
 
 
-def test_a_critical_extension_nobody_knows_is_refused() -> None:
+def test_unknown_critical_extension_is_refused() -> None:
     token = signer("ES256").token(TENANT, USER, NOW, header={"crit": ["x"], "x": 1})
     assert refusal(tokens_with(signer("ES256")), token) == INVALID
 
 
-def test_a_key_of_another_tenant_opens_nothing_here() -> None:
+def test_key_of_another_tenant_verifies_nothing() -> None:
     ours, theirs = signer("ES256"), signer("ES256", "their-key")
     both = UserTokens(
         Directory({TENANT: {ours.kid: ours.pem}, "tenant_2": {theirs.kid: theirs.pem}})  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ def test_a_token_for_another_tenant_is_refused_even_when_both_share_a_key() -> N
     assert refusal(both, token) == INVALID, "also after it was verified for the tenant it is for"
 
 
-def test_a_token_of_another_user_is_told_apart_from_a_wrong_one() -> None:
+def test_token_of_another_user_is_distinguished_from_a_wrong_one() -> None:
     tokens = tokens_with(signer("ES256"))
     token = signer("ES256").token(TENANT, OTHER, NOW)
     for _ in range(2):
@@ -201,16 +201,16 @@ def test_every_claim_is_required(claim: str) -> None:
         {"iat": int(NOW) - 365 * 86_400, "exp": int(NOW) + 60},
     ],
 )
-def test_a_claim_that_does_not_fit_makes_the_token_invalid(claims: dict[str, Any]) -> None:
+def test_unfitting_claim_makes_the_token_invalid(claims: dict[str, Any]) -> None:
     assert refusal(tokens_with(signer("ES256")), signer("ES256").token(TENANT, USER, NOW, **claims)) == INVALID
 
 
-def test_a_token_lives_24_hours_at_most_and_may_name_other_audiences_too() -> None:
+def test_token_lives_at_most_24_hours_and_can_name_other_audiences_too() -> None:
     token = signer("ES256").token(TENANT, USER, NOW, exp=int(NOW) + 24 * 3600, aud=["video-feed", "other"])
     assert tokens_with(signer("ES256")).user_of(caller(), headers(token), NOW).verified
 
 
-def test_clocks_may_differ_by_a_minute() -> None:
+def test_clock_difference_of_a_minute_is_accepted() -> None:
     tokens = tokens_with(signer("ES256"))
     ahead = signer("ES256").token(TENANT, USER, NOW + 59)
     assert tokens.user_of(caller(), headers(ahead), NOW).verified
@@ -219,7 +219,7 @@ def test_clocks_may_differ_by_a_minute() -> None:
 
 
 @pytest.mark.parametrize("seen_before", [True, False])
-def test_an_expired_token_says_so_whether_it_was_seen_before_or_not(seen_before: bool) -> None:
+def test_expired_token_is_reported_whether_cached_or_not(seen_before: bool) -> None:
     tokens = tokens_with(signer("ES256"))
     token = signer("ES256").token(TENANT, USER, NOW, exp=int(NOW) + 10)
     if seen_before:
@@ -227,7 +227,7 @@ def test_an_expired_token_says_so_whether_it_was_seen_before_or_not(seen_before:
     assert refusal(tokens, token, NOW + 71) == (401, "user_token_expired")
 
 
-def test_keys_rotate_with_both_valid_and_a_key_taken_away_takes_its_tokens_along() -> None:
+def test_rotated_keys_are_both_valid_and_a_removed_key_invalidates_its_tokens() -> None:
     old, new = signer("RS256", "old"), signer("EdDSA", "new")
     directory = Directory({TENANT: {old.kid: old.pem, new.kid: new.pem}})
     tokens = UserTokens(directory)  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ def test_keys_rotate_with_both_valid_and_a_key_taken_away_takes_its_tokens_along
     assert tokens.user_of(caller(), headers(by_new), NOW).verified
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_token_cache_is_bounded() -> None:
     key = signer("EdDSA")
     tokens = UserTokens(Directory({TENANT: {key.kid: key.pem}}), budget_bytes=2_400)  # type: ignore[arg-type]
     for number in range(10):
@@ -249,18 +249,18 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 @given(st.text(max_size=300))
-def test_no_text_is_taken_for_a_token_or_breaks_anything(text: str) -> None:
+def test_random_text_is_not_a_valid_token(text: str) -> None:
     if text:
         assert refusal(tokens_with(signer("ES256")), text) == INVALID
 
 
 @given(st.dictionaries(st.sampled_from(["alg", "kid", "typ", "b64", "crit"]), st.none() | st.text() | st.integers()))
-def test_no_header_breaks_the_verification(header: dict[str, Any]) -> None:
+def test_no_token_header_breaks_the_verification(header: dict[str, Any]) -> None:
     assert refusal(tokens_with(signer("ES256")), forged({"kid": "key-1", **header}, GOOD, b"secret")) == INVALID
 
 
 @given(st.integers(0, 10_000), st.integers(1, 63))
-def test_a_token_changed_at_any_character_is_refused(at: int, by: int) -> None:
+def test_altered_token_is_refused(at: int, by: int) -> None:
     token = _GOOD_TOKEN
     at %= len(token) - 1  # the last character of a segment has spare bits
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -272,6 +272,6 @@ def test_a_token_changed_at_any_character_is_refused(at: int, by: int) -> None:
 _GOOD_TOKEN = signer("ES256").token(TENANT, USER, NOW)
 
 
-def test_a_token_of_more_than_4_kb_is_not_even_looked_at() -> None:
+def test_token_of_more_than_4_kb_is_refused_unread() -> None:
     token = signer("ES256").token(TENANT, USER, NOW, note="x" * 4_096)
     assert refusal(tokens_with(signer("ES256")), token) == INVALID
