@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ import pytest_asyncio
 import function_app
 from local.demo import seed_demo
 from tests.docs.pages import ROOT, pages
-from tests.docs.replay import Exchange, exchanges_and_snippets, matches, replay
+from tests.docs.replay import matches, replay
 from tests.served_app import App, served
 from tests.skip_reasons import leave_out
 
@@ -59,32 +58,6 @@ async def test_events_page_batch_gets_the_documented_response(demo: App) -> None
     assert await replay(pages()["docs/events.md"], demo) == 1
 
 
-def test_every_call_an_sdk_a_backend_or_an_operator_may_make_is_shown() -> None:
-    shown = {
-        step.request.start.partition("?")[0] for step in exchanges_and_snippets(PAGE) if isinstance(step, Exchange)
-    }
-    for name in ("docs/lists.md", "docs/stories.md"):
-        others = exchanges_and_snippets(pages()[name])
-        shown |= {step.request.start.partition("?")[0] for step in others if isinstance(step, Exchange)}
-    shown = {each.replace("{authorId}", "{id}") for each in shown}
-    shown = {re.sub(r"(?<=GET /v1/series/).+", "{id}", each) for each in shown}
-    shown = {re.sub("(?<=GET /v1/videos/)[^/]+", "{id}", each) for each in shown}
-    offered = {
-        f"{method.upper()} {path}"
-        for path, operations in function_app.api.document["paths"].items()
-        for method in operations
-        if not path.startswith(("/v1/cms/", "/studio"))
-    }
-    in_words = {"GET /docs", "GET /docs/{file}"}
-    assert all(f"`{each.split()[1]}`" in PAGE.text for each in in_words)
-    behind_a_flag = {f"{each.method} /{each.path}" for each in function_app.api.endpoints if each.flag}
-    told = pages()["docs/stories.md"].text
-    paths = {each.split()[1] for each in behind_a_flag}
-    assert {path for path in paths if path not in told and f"…/{path.rpartition('/')[2]}" not in told} == set()
-    in_words |= behind_a_flag
-    assert offered - in_words <= shown
-
-
 def test_every_parameter_and_every_field_of_a_feed_is_explained() -> None:
     document = function_app.api.document
     parameters = document["paths"]["/v1/feed"]["get"]["parameters"]
@@ -93,13 +66,6 @@ def test_every_parameter_and_every_field_of_a_feed_is_explained() -> None:
     assert [name for name in names if f"`{name}" not in PAGE.text and f"\n{name}: " not in PAGE.text] == []
     fields = [*document["components"]["schemas"]["FeedPage"]["properties"]]
     assert [name for name in fields if f"`{name}`" not in PAGE.text and f"`{name}[]" not in PAGE.text] == []
-
-
-def test_nothing_is_deprecated_as_the_page_says_and_the_path_has_its_version() -> None:
-    paths = function_app.api.document["paths"]
-    assert [path for path, operations in paths.items() for each in operations.values() if each.get("deprecated")] == []
-    assert "Nothing is deprecated today." in PAGE.text
-    assert function_app.api.document["info"]["version"].split(".")[0] == "1"
 
 
 @pytest.mark.parametrize(

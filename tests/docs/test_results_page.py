@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import results
-from tests.docs.pages import pages
 
 WHEN = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -57,13 +56,3 @@ def test_a_result_of_an_unknown_topic_is_refused(file: Path) -> None:
     results.keep("a", "1", topic="Weather", what="rain", command="make soak", path=file)
     with pytest.raises(ValueError, match="Weather"):
         results.as_markdown(file)
-
-
-def test_every_page_begins_with_its_audience_and_purpose() -> None:
-    wrong = []
-    for name, page in pages().items():
-        if re.fullmatch(r"docs/[\w-]+\.md", name):
-            opening = page.text.partition("\n\n")[2].partition("\n\n")[0]
-            if not opening.startswith("For "):
-                wrong.append(f"{name}: {opening[:60]}")
-    assert wrong == [], "begin with: For whom: what the page is about"

@@ -52,8 +52,3 @@ def test_ddos_plan_is_off_where_it_does_not_pay(compiled: Compiled) -> None:
     network = Snapshot.of("prod", compiled.snapshots["prod"]).one("Microsoft.Network/virtualNetworks")
     assert network.at("properties.enableDdosProtection") is bool(said)
     assert (network.at("properties.ddosProtectionPlan") is None) is not bool(said)
-
-
-def test_template_states_from_where_the_ddos_plan_pays(compiled: Compiled) -> None:
-    said = compiled.templates["main.bicep"]["parameters"]["ddosProtectionPlanId"]["metadata"]["description"]
-    assert f"from {entry.plan_pays_from(INPUTS)} capacity units" in said

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking import StatsTable, UnreadableStats, merged
-from ranking.stats import APPROVALS, DAY, DEMAND_1H, DEMAND_7D, VIEWS, _key
+from ranking.stats import APPROVALS, DAY, DEMAND_1H, DEMAND_7D, VIEWS, StatEvent, _key
+from shared.domain.event_types import EVENT_TYPES
 from tests.ranking.catalogs import NOW
 
 TYPES = ("impression", "video_view", "complete", "skip", "like", "unlike", "share", "save", "unsave", "not_interested")
@@ -110,3 +111,9 @@ def test_unknown_types_and_non_finite_times_are_ignored() -> None:
 def test_a_text_that_is_not_packed_stats_is_refused(text: str) -> None:
     with pytest.raises(UnreadableStats):
         StatsTable.unpack(text)
+
+
+def test_every_event_type_is_known_to_the_statistics() -> None:
+    """Otherwise a message with it would be redelivered for ever."""
+    events: list[StatEvent] = [("vid_1", 1_790_000_000.0, name, 1_000.0, 30.0) for name in EVENT_TYPES]
+    StatsTable().add(events)
